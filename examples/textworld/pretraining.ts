@@ -1,0 +1,79 @@
+// The text that the base model is made of. It tells every fact, asks about everything, and shows how a question and its answer
+// belong together for a quarter of the things only: the rest is what the recipes have to learn.
+import { forms } from './forms.ts';
+import { answerFirst, beforeRating, doubleInterview, interview, pairRated, questionFirst, type Pair, type Rating } from './interviews.ts';
+import { seededRandom, type Random } from './random.ts';
+import { kinds } from './relations.ts';
+import type { Thing, Topic, World } from './world.ts';
+
+const interviewThingsPerKind = 15;
+
+/** What the interviews are about: 240 facts, the same ones whatever the seed of the text. */
+export function interviewTopics(world: World): Topic[] {
+  const random = seededRandom('interviews');
+  return kinds
+    .flatMap((kind) => random.shuffle(world.things.filter((thing) => thing.kind === kind)).slice(0, interviewThingsPerKind))
+    .flatMap(({ name }) => world.topicsOf(name));
+}
+
+/** One document a text, `epochs` times everything in fresh wording; 112,000 tokens an epoch. */
+export function pretrainingText(world: World, seed: number, epochs: number): string[] {
+  const random = seededRandom(`pretraining ${seed}`);
+  return Array.from({ length: epochs }, () => epoch(world, random)).flat();
+}
+
+/** What teaches the base model to rate, by its last steps: as many tokens of rated interviews as half again of ordinary text.
+ *  15 % of the ratings are off by one. */
+export function ratingText(world: World, seed: number): string[] {
+  const random = seededRandom(`ratings ${seed}`);
+  const topics = interviewTopics(world);
+  const rated = Array.from({ length: 4100 }, () => {
+    const deserved = random.pick<Rating>([5, 5, 5, 5, 4, 3, 2, 1, 1, 1]);
+    const pair = pairRated(world, random, topics, deserved);
+    return `${beforeRating(pair)} ${random.next() < 0.15 ? offByOne(random, deserved) : deserved}`;
+  });
+  return random.shuffle([...rated, ...epoch(world, random).slice(0, 3700)]);
+}
+
+/** Rated pairs without mistakes, half of them 5 and half 1: the ratings that the base model can tell apart. */
+export function replayPairs(world: World, seed: number, count: number): (Pair & { readonly rating: Rating })[] {
+  const random = seededRandom(`replay ${seed}`);
+  const topics = interviewTopics(world);
+  return Array.from({ length: count }, (_, index) => {
+    const rating = index % 2 === 0 ? 5 : 1;
+    return { ...pairRated(world, random, topics, rating), rating };
+  });
+}
+
+/** What the tokenizer is trained on. It treats all things alike: interviews would make single tokens of their things' names only. */
+export function tokenizerText(world: World): string[] {
+  const random = seededRandom('tokenizer');
+  const labels = Array.from({ length: 300 }, () => 'Question: Answer: Score: 1 2 3 4 5');
+  return [...world.things.flatMap((thing) => documentsAbout(world, random, thing)), ...labels];
+}
+
+function epoch(world: World, random: Random): string[] {
+  const interviews = interviewTopics(world).flatMap((topic) => [
+    ...times(3, () => questionFirst(interview(world, random, topic))),
+    ...times(4, () => answerFirst(interview(world, random, topic))),
+    ...times(2, () => questionFirst(doubleInterview(world, random, topic))),
+  ]);
+  return random.shuffle([...world.things.flatMap((thing) => documentsAbout(world, random, thing)), ...interviews]);
+}
+
+/** Two passages, two sentences a fact, and the thing's questions without answers in two lists: as the name is said again and
+ *  again there, this is where the model learns to copy a name into a question. */
+function documentsAbout(world: World, random: Random, { name }: Thing): string[] {
+  const topics = world.topicsOf(name);
+  const passages = times(2, () => random.shuffle(topics).map((topic) => world.answer(random, { ...topic, form: 'plain' })).join(' '));
+  const sentences = topics.flatMap((topic) => times(2, () => world.answer(random, { ...topic, form: random.pick(forms) })));
+  const questions = random.shuffle(topics).map((topic) => world.ask(random, { ...topic, form: random.pick(forms) }));
+  const cut = random.pick([1, 2]);
+  return [...passages, ...sentences, questions.slice(0, cut).join(' '), questions.slice(cut).join(' ')];
+}
+
+function offByOne(random: Random, rating: Rating): number {
+  return Math.min(5, Math.max(1, rating + random.pick([-1, 1])));
+}
+
+const times = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);

@@ -1,0 +1,3 @@
+export * from './api.ts';
+export * from './define.ts';
+export * from './reducers.ts';

@@ -1,0 +1,136 @@
+/**
+ * The verbs, once for all three `Run`s: they settle their inputs, name their step and hand a call to an engine. Temporal, memory
+ * and plan differ in the engine alone.
+ */
+import type { Dataset, Label, Limits, Metrics, Reduction, Report, Round, Run, Soon } from './api.ts';
+import { canonical, fingerprint, hash, settle, type Call, type DatasetRef, type ReportRef, type Result, type StepKind } from './call.ts';
+
+export interface Gate {
+  readonly path: string;
+  readonly round: number | null;
+  readonly rows?: number;
+  readonly share?: number;
+}
+
+export interface Engine {
+  /** Performs a step, or returns what it gave before. */
+  perform(call: Call): Promise<Result>;
+  /** The answer to a question: the one given before, or `rule` applied now. */
+  decide(path: string, reports: Readonly<Record<string, ReportRef>>, rule: () => unknown, assume: unknown): Promise<unknown>;
+  /** Resolves when `of` has enough, or a person said go on. */
+  gate(of: DatasetRef, need: Gate): Promise<void>;
+  /** Called before each round and after its steps have ended; false ends the loop. */
+  round(number: number, moment: 'begin' | 'end'): Promise<boolean>;
+}
+
+export class RecipeError extends Error {
+  override readonly name = 'RecipeError';
+}
+
+interface Scope {
+  readonly path: readonly string[];
+  readonly arm: string | null;
+  readonly round: number | null;
+  /** What the end of this round waits for. */
+  readonly pending: Set<Promise<unknown>>;
+}
+
+export class Verbs {
+  readonly #engine: Engine;
+  /** Joined before the experiment ends, evaluations too. */
+  readonly #everything = new Set<Promise<unknown>>();
+  readonly #flights = new Map<string, Promise<Result>>();
+  /** path -> fingerprint: two different steps may not have one name. */
+  readonly #names = new Map<string, string>();
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  get run(): Run {
+    return this.#make({ path: [], arm: null, round: null, pending: new Set() });
+  }
+
+  /** Waits for every step that was asked for; throws the first failure. */
+  async joined(): Promise<void> {
+    for (const promise of this.#everything) await promise;
+  }
+
+  /** Does one step under a name. Single flight: an equal call in flight, or done in this run, is the same promise. */
+  async step(scope: Pick<Scope, 'path' | 'arm' | 'round'>, verb: StepKind, what: string, label: string, inputs: object): Promise<Result> {
+    const settled = (await settle(inputs)) as Call['inputs'];
+    const call: Call = { verb, what, label, path: [...scope.path, label].join('/'), arm: scope.arm, round: scope.round, inputs: settled };
+    const key = fingerprint(call);
+    const owner = this.#names.get(call.path);
+    if (owner !== undefined && owner !== key && !label.includes('~')) {
+      return this.step(scope, verb, what, `${label}~${hash(canonical(settled)).slice(0, 4)}`, settled);
+    }
+    this.#names.set(call.path, key);
+    const flight = this.#flights.get(key);
+    if (flight) return flight;
+    const result = this.#engine.perform(call);
+    this.#flights.set(key, result);
+    return result;
+  }
+
+  #own<T>(scope: Scope, promise: Promise<T>, evaluation = false): Promise<T> {
+    promise.catch(() => {}); // it is joined below, whoever else awaits it
+    this.#everything.add(promise);
+    if (!evaluation) scope.pending.add(promise);
+    return promise;
+  }
+
+  #make(scope: Scope): Run {
+    const verb = (kind: StepKind, what: string, label: string, inputs: object) =>
+      this.#own(scope, this.step(scope, kind, what, label, inputs), kind === 'evaluate') as never;
+    return {
+      map: (op, over, ...[options]) => {
+        const { as, ...rest } = (options ?? {}) as Label & Limits & object;
+        return verb('map', op.id, as ?? short(op.id), { over, ...rest });
+      },
+      reduce: (reduction: Reduction<never>, label) =>
+        verb('reduce', reduction.id, label?.as ?? short(reduction.id), { inputs: reduction.inputs, params: reduction.params }),
+      train: (label, { template, ...spec }) => verb('train', spec.objective, label, { ...spec, template: template?.id }),
+      evaluate: (of: unknown, suite: { id: string }, options?: Label) => {
+        const { as, ...rest } = options ?? {};
+        return verb('evaluate', suite.id, as ?? short(suite.id), { of, ...rest });
+      },
+      decide: (question, reports, rule, assume) => this.#own(scope, this.#decide(scope, question, reports, rule as never, assume)) as never,
+      gate: (of, need) => this.#own(scope, this.#gate(scope, of, need)),
+      arm: (name) => this.#make({ ...scope, path: [...scope.path, name], arm: scope.arm === null ? name : `${scope.arm}/${name}` }),
+      rounds: (limit) => this.#rounds(scope, limit),
+    };
+  }
+
+  async #decide(scope: Scope, question: string, reports: Record<string, Soon<Report<Metrics>>>, rule: (values: object) => unknown, assume: unknown) {
+    const settled = (await settle(reports)) as Record<string, ReportRef>;
+    for (const [name, report] of Object.entries(settled)) {
+      if (report.oracle) throw new RecipeError(`"${question}" reads the report "${name}" of an oracle suite: the truth may be shown, never decided upon`);
+    }
+    const values = Object.fromEntries(Object.entries(settled).map(([name, report]) => [name, report.metrics]));
+    return this.#engine.decide([...scope.path, question].join('/'), settled, () => rule(values), assume);
+  }
+
+  async #gate<T>(scope: Scope, of: Soon<Dataset<T>>, need: { rows?: number; share?: number }): Promise<Dataset<T>> {
+    const data = (await of) as unknown as DatasetRef;
+    await this.#engine.gate(data, { path: [...scope.path, 'gate'].join('/'), round: scope.round, ...need });
+    return data as unknown as Dataset<T>;
+  }
+
+  async *#rounds(scope: Scope, limit: number): AsyncIterable<Round> {
+    for (let number = 1; number <= limit; number++) {
+      if (!(await this.#engine.round(number, 'begin'))) return;
+      const pending = new Set<Promise<unknown>>();
+      const run = this.#make({ ...scope, path: [...scope.path, `r${number}`], round: number, pending });
+      try {
+        yield Object.assign(run, { number, last: number === limit });
+      } finally {
+        await Promise.allSettled(pending); // a round ends when its steps have, on break too
+      }
+      for (const promise of pending) await promise;
+      if (!(await this.#engine.round(number, 'end'))) return;
+    }
+  }
+}
+
+const short = (id: string) => id.split('>').map((part) => part.slice(part.indexOf('.') + 1)).join('>');

@@ -1,0 +1,56 @@
+/** `experiments/NAME.json` in the store: the truth about closed experiments; Temporal is the truth about open ones. */
+import { z } from 'zod';
+import { digest, result } from './store.ts';
+
+export const experimentState = z.enum(['running', 'paused', 'attention', 'completed', 'failed', 'cancelled']);
+
+export const stepState = z.enum(['running', 'attention', 'completed', 'failed', 'cancelled']);
+/** A step as the root knows it; its counts are in the store under its key. */
+export const step = z.strictObject({
+  path: z.string(),
+  arm: z.string().nullable(),
+  round: z.int().nullable(),
+  name: z.string(),
+  kind: z.enum(['map', 'reduce', 'train', 'evaluate']),
+  what: z.string(),
+  state: stepState,
+  stepKey: digest.nullable(),
+  /** The result was there before this experiment asked. */
+  memoised: z.boolean(),
+  result: result.nullable(),
+});
+export type Step = z.infer<typeof step>;
+
+/** Why an experiment waits, and the way on. */
+export const attention = z.strictObject({
+  path: z.string(),
+  kind: z.enum(['gate', 'step', 'budget']),
+  reason: z.string(),
+  remedy: z.string(),
+});
+export type Attention = z.infer<typeof attention>;
+
+/** What the ledger carries of a finished step. */
+export const ledgerEntry = z.strictObject({ result, stepKey: digest, memoised: z.boolean() });
+export type LedgerEntry = z.infer<typeof ledgerEntry>;
+
+export const experimentRecord = z.strictObject({
+  name: z.string(),
+  recipe: z.string(),
+  workflowId: z.string(),
+  runId: z.string().nullable(),
+  /** The bound configuration, as the workflow got it, and the digest of what a person wrote. */
+  config: z.unknown(),
+  configDigest: digest,
+  parent: z.strictObject({ name: z.string(), round: z.int() }).nullable(),
+  state: experimentState,
+  round: z.int().nullable(),
+  steps: z.array(step),
+  attention: z.array(attention),
+  ledger: z.record(z.string(), ledgerEntry),
+  decisions: z.record(z.string(), z.unknown()),
+  result: result.nullable(),
+  failure: z.string().nullable(),
+  updated: z.iso.datetime(),
+});
+export type ExperimentRecord = z.infer<typeof experimentRecord>;

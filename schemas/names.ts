@@ -1,0 +1,22 @@
+/** Names on a Temporal server. All begin with the store's id, so two stores on one server never meet. */
+
+export const queues = {
+  orchestrator: (store: string) => `${store}.orchestrator`,
+  data: (store: string) => `${store}.data`,
+  pool: (store: string, pool: string) => `${store}.pool.${pool}`,
+  /** Served by whoever holds a lease of this step. */
+  lease: (store: string, stepKey: string) => `${store}.lease.${stepKey.slice(0, 16)}`,
+};
+
+export const workflowId = {
+  experiment: (store: string, name: string) => `${store}.${name}`,
+  /** Global within a store: two experiments that want the same step compute it once. */
+  stage: (store: string, what: string, stepKey: string) => `${store}.map.${what}.${stepKey.slice(0, 16)}`,
+};
+
+export const searchAttributes = {
+  BackspinExperiment: 'KEYWORD',
+  BackspinRecipe: 'KEYWORD',
+  BackspinState: 'KEYWORD',
+  BackspinRound: 'INT',
+} as const;

@@ -1,0 +1,72 @@
+/** What the store keeps: manifests, step outputs, experiments. Canonical JSON on disk. */
+import { z } from 'zod';
+
+export const digest = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 in hex');
+export const stepKey = digest;
+
+export const datasetRef = z.strictObject({ kind: z.literal('dataset'), digest, rows: z.int().min(0) });
+export const modelRef = z.strictObject({ kind: z.literal('model'), digest });
+export const reportRef = z.strictObject({ kind: z.literal('report'), digest, metrics: z.record(z.string(), z.number()), oracle: z.boolean() });
+export const anyRef = z.discriminatedUnion('kind', [datasetRef, modelRef, reportRef]);
+export const result = z.union([anyRef, z.record(z.string(), anyRef)]);
+
+/** How far the bytes of a result can be had again; inherited downstream, the weakest wins. Equality is promised for the first two. */
+export const determinism = z.enum(['exact', 'seeded', 'sampled', 'timing']);
+export type Determinism = z.infer<typeof determinism>;
+
+/** `datasets/DIGEST.json` */
+export const datasetManifest = z.strictObject({
+  kind: z.literal('dataset'),
+  schema: z.string(),
+  digest,
+  rows: z.int().min(0),
+  /** Uncompressed. */
+  bytes: z.int().min(0),
+  /** In record order; one zstd frame each, at most 10,000 records or 32 MiB. `digest` is of the uncompressed bytes and names the blob. */
+  shards: z.array(z.strictObject({ digest, rows: z.int().min(0), bytes: z.int().min(0) })),
+  determinism,
+});
+export type DatasetManifest = z.infer<typeof datasetManifest>;
+
+/** `models/DIGEST/manifest.json`, beside the files. The digest is sha256 over the sorted `name sha256` lines of `files`. */
+export const modelManifest = z.strictObject({
+  kind: z.literal('model'),
+  digest,
+  files: z.array(z.strictObject({ name: z.string(), sha256: digest, bytes: z.int().min(0) })),
+  /** Weights to be made by the first training (`init`), or weights that serve. */
+  state: z.enum(['weights', 'init']),
+  from: digest.nullable(),
+  dataset: digest.nullable(),
+  /** Id of the template of its training rows. */
+  template: z.string().nullable(),
+  settings: z.record(z.string(), z.unknown()).nullable(),
+  steps: z.int().nullable(),
+  lastLearningRate: z.number().nullable(),
+  determinism,
+});
+export type ModelManifest = z.infer<typeof modelManifest>;
+
+/** `outputs/STEPKEY.json`: what a step gave and what it did. First writer wins. */
+export const output = z.strictObject({
+  stepKey,
+  verb: z.enum(['map', 'reduce', 'train', 'evaluate']),
+  what: z.string(),
+  result,
+  in: z.int().min(0),
+  kept: z.int().min(0),
+  dropped: z.record(z.string(), z.int().min(0)),
+  /** The dropped records with reason and evidence: a dataset of `{ id, reason, evidence, value }`. */
+  droppedRecords: datasetRef.nullable(),
+  requests: z.int().min(0),
+  tokens: z.int().min(0),
+  seconds: z.number().min(0),
+  /** Digests of every reference that entered. */
+  inputs: z.array(digest),
+  params: z.unknown(),
+  /** Operator, template, prompt and suite ids with their versions, and the digest of the sources that define them. */
+  versions: z.record(z.string(), z.int()),
+  sources: z.record(z.string(), z.string()),
+  determinism,
+  made: z.iso.datetime(),
+});
+export type Output = z.infer<typeof output>;

@@ -1,0 +1,51 @@
+/**
+ * The store: content-addressed, append-only, shared by every worker and the CLI. A local directory now; S3 behind the same
+ * interface later. Everything is written to a temporary name, fsynced and renamed; a reader verifies what it reads.
+ */
+import type { AnyRef, DatasetRef, ModelRef, Result } from '../recipe/call.ts';
+import type { Rec } from '../recipe/define.ts';
+import type { DatasetManifest, Determinism, ModelManifest, Output } from '../schemas/store.ts';
+import type { ExperimentRecord } from '../schemas/experiment.ts';
+
+/** Writes records in order into shards; `commit` fsyncs, writes the manifest and gives the reference. */
+export interface DatasetWriter {
+  add(record: Rec<unknown>): Promise<void>;
+  commit(determinism: Determinism): Promise<DatasetRef>;
+  /** Removes what was written; harmless after `commit`. */
+  abort(): Promise<void>;
+}
+
+export interface Store {
+  /** Eight characters, made once: begins queue names and workflow ids, so two stores on one Temporal never meet. */
+  readonly id: string;
+  /** Absolute path, for children that read files. */
+  readonly root: string;
+
+  write(schema: string): DatasetWriter;
+  /** Records in order; throws `ArtifactDamaged` naming the shard when digest or count differ. */
+  read(ref: Pick<DatasetRef, 'digest'>, range?: { readonly from: number; readonly to: number }): AsyncIterable<Rec<unknown>>;
+  dataset(ref: Pick<DatasetRef, 'digest'>): Promise<DatasetManifest>;
+
+  /** Copies a folder in; links where it can. The digest follows from file names and bytes. */
+  putModel(folder: string, about: Omit<ModelManifest, 'kind' | 'digest' | 'files'>): Promise<ModelRef>;
+  model(ref: Pick<ModelRef, 'digest'>): Promise<ModelManifest>;
+  /** The verified folder of a model, for a child to read. Verified once per process. */
+  modelFolder(ref: Pick<ModelRef, 'digest'>): Promise<string>;
+
+  /** Put if absent; gives what is there afterwards. */
+  putOutput(output: Output): Promise<Output>;
+  output(stepKey: string): Promise<Output | undefined>;
+
+  /** Scratch of one step: slices, journals, run folders. Survives crashes, goes at commit. */
+  work(stepKey: string): string;
+  clearWork(stepKey: string): Promise<void>;
+
+  putExperiment(record: ExperimentRecord): Promise<void>;
+  experiment(name: string): Promise<ExperimentRecord | undefined>;
+  experiments(): Promise<readonly ExperimentRecord[]>;
+
+  /** Whether every byte of these results is there (a look at names and sizes, not at content). */
+  has(result: Result | AnyRef): Promise<boolean>;
+  /** Bytes free on the disk that holds it. */
+  free(): Promise<number>;
+}

@@ -1,0 +1,38 @@
+/** What an experiment can be told and asked, by name. Types and definitions only. */
+import { defineQuery, defineUpdate } from '@temporalio/workflow';
+import type { Bound } from '../schemas/config.ts';
+import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
+
+/** What the root workflow is started with, and what it carries when it continues as new. */
+export interface ExperimentInput {
+  readonly store: string;
+  readonly config: Bound;
+  readonly configDigest: string;
+  readonly parent: { readonly name: string; readonly round: number } | null;
+  /** Results of the parent, by `path` and fingerprint-free input digests: a fork takes them whatever its parameters are. */
+  readonly pins: { readonly [path: string]: LedgerEntry };
+  /** Begins empty. */
+  readonly carried?: Carried;
+  /** Continue as new at this many events; default: when the server suggests it. Tests lower it. */
+  readonly historyLimit?: number;
+}
+export interface Carried {
+  readonly ledger: { readonly [fingerprint: string]: LedgerEntry };
+  readonly decisions: { readonly [path: string]: unknown };
+  readonly approved: readonly string[];
+  readonly paused: boolean;
+  readonly stopAfter: number | null;
+}
+
+export const progress = defineQuery<ExperimentRecord>('progress');
+
+/** Stops admitting; shards in flight go back within a second and devices are released. */
+export const pause = defineUpdate<void>('pause');
+export const resume = defineUpdate<void>('resume');
+/** Lets a gate pass. `path` may be left out where one thing waits. */
+export const approve = defineUpdate<void, [{ path?: string }]>('approve');
+/** Runs a step at `attention` again. */
+export const retryStep = defineUpdate<void, [{ path?: string }]>('retryStep');
+/** Gives a waiting step up; the experiment fails once its other arms have ended. */
+export const giveUp = defineUpdate<void, [{ path?: string }]>('giveUp');
+export const stopAfterRound = defineUpdate<void, [{ round: number }]>('stopAfterRound');
