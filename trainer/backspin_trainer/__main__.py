@@ -1,0 +1,69 @@
+"""python -m backspin_trainer train|serve --spec FILE, or doctor."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+
+from .exits import Exit, Refusal
+from .spec import ServeSpec, TrainSpec, read_spec
+from .stop import Stop
+
+_ENVIRONMENT = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # spinning halves the throughput of shared cores
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+def main() -> int:
+    """Runs one verb; prints one sentence on stderr and returns the code of `exits.Exit` when it cannot."""
+    parser = argparse.ArgumentParser(prog="backspin_trainer", description=__doc__)
+    parser.add_argument("verb", choices=("train", "serve", "doctor"))
+    parser.add_argument("--spec", help="JSON file that says what to do (train, serve)")
+    arguments = parser.parse_args()
+    if arguments.verb != "doctor" and arguments.spec is None:
+        parser.error(f"{arguments.verb} needs --spec FILE")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        return _run(arguments.verb, arguments.spec)
+    except Refusal as refusal:
+        code, message = refusal.code, str(refusal)
+    except ImportError as error:
+        code = Exit.DEPENDENCY
+        message = f"Cannot import {error.name}: {error}. Install trainer/requirements.lock into this Python ({sys.executable})."
+    except Exception:
+        traceback.print_exc()
+        code, message = Exit.INTERNAL, "This is a defect of backspin-trainer; report it with the lines above."
+    print(message, file=sys.stderr)
+    return code
+
+
+def _run(verb: str, spec: str | None) -> int:
+    if verb == "doctor":
+        from .doctor import doctor
+
+        return doctor()
+    os.dup2(2, 1)  # a stray print in some library is a log line, never an answer
+    if verb == "train":
+        stop = Stop()
+        read = read_spec(spec, TrainSpec)
+        from .train import train
+
+        return train(read, stop)
+    read = read_spec(spec, ServeSpec)
+    from .serve import serve
+
+    return serve(read)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Training rows: read, checked, made into tokens, and put in the order in which a run takes them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from .exits import Exit, Refusal
+from .spec import TrainSpec
+
+_IGNORED = -100  # the label of a token without loss, in PyTorch and Hugging Face
+
+
+def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """The rows of `spec.data` as `input_ids` and `labels`. Raises Refusal 65, naming file and line."""
+    make = _conversations if spec.objective == "sft" else _packed
+    examples = list(make(spec, tokenizer))
+    if not examples:
+        raise Refusal(Exit.DATA, f"{spec.data} holds no rows to train on; give at least one.")
+    return Dataset.from_list(examples)
+
+
+def order(lengths: list[int], spec: TrainSpec) -> list[int]:
+    """Which example each place of each batch takes, for the whole run: `steps * batch` indices.
+
+    Epoch after epoch is shuffled by the seed; then, in windows of eight batches, rows of like length are put together,
+    so that little is padded, and the batches of a window are shuffled again.
+    """
+    chance = random.Random(spec.seed)
+    places: list[int] = []
+    while len(places) < spec.steps * spec.batch:
+        epoch = list(range(len(lengths)))
+        chance.shuffle(epoch)
+        places += epoch
+    del places[spec.steps * spec.batch :]
+    ordered: list[int] = []
+    for start in range(0, len(places), 8 * spec.batch):
+        window = sorted(places[start : start + 8 * spec.batch], key=lengths.__getitem__)
+        batches = [window[at : at + spec.batch] for at in range(0, len(window), spec.batch)]
+        chance.shuffle(batches)
+        ordered += [index for batch in batches for index in batch]
+    return ordered
+
+
+def _conversations(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, list[int]]]:
+    """One example a row: the whole conversation, with loss on its last turn, the end token included, and nothing else."""
+    for line, row in _rows(spec.data):
+        messages = row.get("messages")
+        if not _is_conversation(messages):
+            raise _bad(spec.data, line, 'needs "messages", a list of {"role", "content"} that ends with the assistant and has a turn before it')
+        if row.get("weight", 1) != 1:
+            raise _bad(spec.data, line, f"has weight {json.dumps(row['weight'])}, and weighted rows are not supported; set it to 1 or leave it out")
+        try:
+            opened = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, return_dict=False)
+            closed = tokenizer.apply_chat_template(messages, return_dict=False)
+        except Exception as error:
+            raise _bad(spec.data, line, f"cannot be rendered by the model's chat template ({error})") from error
+        if closed[: len(opened)] != opened:
+            raise _bad(spec.data, line, "does not begin with its own prompt once rendered, so the loss cannot be put on the answer alone")
+        end = max(at for at, token in enumerate(closed) if token == tokenizer.eos_token_id) + 1
+        if end > spec.max_tokens:
+            raise _bad(spec.data, line, f"has {end} tokens, more than maxTokens {spec.max_tokens}; drop the row or raise maxTokens")
+        yield {"input_ids": closed[:end], "labels": [_IGNORED] * len(opened) + closed[len(opened) : end]}
+
+
+def _packed(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, list[int]]]:
+    """All documents, each between begin and end token, as one stream cut every `max_tokens`; the rest is a short row."""
+    stream: list[int] = []
+    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    for line, row in _rows(spec.data):
+        if not isinstance(row.get("text"), str):
+            raise _bad(spec.data, line, 'needs "text", a string')
+        stream += begin + tokenizer.encode(row["text"], add_special_tokens=False) + [tokenizer.eos_token_id]
+    for start in range(0, len(stream) - 1, spec.max_tokens):
+        row = stream[start : start + spec.max_tokens]
+        if len(row) > 1:
+            yield {"input_ids": row, "labels": [_IGNORED] + row[1:]}
+
+
+def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number, from 1, and object of every line. Splits at \\n only: JSON strings may hold U+2028 and its like."""
+    try:
+        with open(path, "rb") as file:
+            for line, text in enumerate(file, 1):
+                try:
+                    row = json.loads(text)
+                except ValueError as error:
+                    raise _bad(path, line, f"is not JSON ({error})") from error
+                if not isinstance(row, dict):
+                    raise _bad(path, line, "is not a JSON object")
+                yield line, row
+    except OSError as error:
+        raise Refusal(Exit.DATA, f"Cannot read the rows in {path}: {error.strerror}. Give a JSONL file.") from error
+
+
+def _is_conversation(messages: Any) -> bool:
+    return (
+        isinstance(messages, list)
+        and len(messages) > 1
+        and all(isinstance(turn, dict) and set(turn) == {"role", "content"} and all(isinstance(part, str) for part in turn.values()) for turn in messages)
+        and messages[-1]["role"] == "assistant"
+    )
+
+
+def _bad(path: str, line: int, what: str) -> Refusal:
+    return Refusal(Exit.DATA, f"{path}:{line} {what}.")

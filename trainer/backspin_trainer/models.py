@@ -1,0 +1,160 @@
+"""Model folders: read, check, make afresh, write. The format is that of Hugging Face (config, safetensors, tokenizer)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from .exits import Exit, Refusal, writing
+from .spec import Init, TrainSpec
+
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+)
+
+
+def read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`, with its end token checked. Raises Refusal 66."""
+    if not (Path(folder) / "tokenizer_config.json").is_file():
+        raise Refusal(Exit.MODEL, f"No tokenizer in {folder}: tokenizer_config.json is missing; give the folder of a whole model.")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise Refusal(Exit.MODEL, f"Cannot load the tokenizer in {folder}: {_first_line(error)}. Repair its files.") from error
+    if tokenizer.eos_token_id is None:
+        raise Refusal(Exit.MODEL, f"The tokenizer in {folder} has no end token; set eos_token in its tokenizer_config.json.")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
+    """Checks that the template renders what training and serving need. Raises Refusal 66, saying which part cannot be."""
+
+    def refuse(part: str) -> Refusal:
+        return Refusal(Exit.MODEL, f"The chat template of {folder} {part}; repair chat_template in its tokenizer files.")
+
+    def render(messages: list[dict], generation: bool) -> str:
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation)
+
+    if not tokenizer.chat_template:
+        raise refuse("is missing")
+    user = {"role": "user", "content": "backspin-question"}
+    answer = {"role": "assistant", "content": "backspin-answer"}
+    try:
+        opened, closed = render([user], True), render([user, answer], False)
+    except Exception as error:
+        raise refuse(f"cannot render a user turn: {_first_line(error)}") from error
+    if not opened.startswith(render([user], False)) or not closed.startswith(opened):
+        raise refuse("cannot render a generation prompt that the assistant's turn begins with")
+    if tokenizer.eos_token not in closed[len(opened) :]:
+        raise refuse(f"does not end the assistant's turn with the end token {tokenizer.eos_token}")
+    try:
+        system = render([{"role": "system", "content": "backspin-system"}, user], True)
+    except Exception as error:
+        raise refuse(f"cannot render a system turn: {_first_line(error)}") from error
+    if "backspin-system" not in system:
+        raise refuse("leaves a system turn out")
+
+
+def read_model(folder: str, dropout: float) -> PreTrainedModel:
+    """The causal model in `folder`, in fp32, with `dropout` on its attention. Raises Refusal 66."""
+    if not (Path(folder) / "config.json").is_file():
+        raise Refusal(Exit.MODEL, f"No model in {folder}: config.json is missing; give the folder of a whole model.")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32, attention_dropout=dropout)
+    except Exception as error:
+        raise Refusal(Exit.MODEL, f"Cannot load the model in {folder}: {_first_line(error)}. Repair or replace it.") from error
+    if dropout and not any(getattr(module, "attention_dropout", 0) == dropout for module in model.modules()):
+        raise Refusal(Exit.SPEC, f"Spec key 'dropout' must be 0: the architecture of {folder} has no attention dropout.")
+    return model
+
+
+def make_model(init: Init, tokenizer: PreTrainedTokenizerBase, dropout: float) -> PreTrainedModel:
+    """A fresh Llama: its weights depend on `init.seed` and the shape alone. Raises Refusal 64 for a shape that cannot be."""
+    shape = init.architecture
+    try:
+        config = LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=shape.hidden_size,
+            intermediate_size=shape.mlp,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.kv_heads,
+            head_dim=shape.head_size,
+            max_position_embeddings=shape.context,
+            initializer_range=shape.std,
+            tie_word_embeddings=shape.tied,
+            attention_dropout=dropout,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            dtype="float32",
+        )
+        if shape.heads % shape.kv_heads or shape.head_size % 2:
+            raise ValueError("heads must be a multiple of kvHeads, and headSize even")
+        torch.manual_seed(init.seed)
+        return LlamaForCausalLM(config)
+    except Exception as error:
+        raise Refusal(Exit.SPEC, f"Spec key 'init.architecture' describes no Llama: {_first_line(error)}.") from error
+
+
+def open_model(spec: TrainSpec) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
+    """The model and tokenizer a run starts from, and the folder whose tokenizer files the result gets."""
+    folder = spec.from_ or spec.init.tokenizer
+    tokenizer = read_tokenizer(folder)
+    if spec.objective == "sft":
+        check_chat_template(tokenizer, folder)
+    model = read_model(spec.from_, spec.dropout) if spec.from_ else make_model(spec.init, tokenizer, spec.dropout)
+    context = getattr(model.config, "max_position_embeddings", spec.max_tokens)
+    if spec.max_tokens > context:
+        raise Refusal(Exit.SPEC, f"Spec key 'maxTokens' is {spec.max_tokens}, but the model's context is {context}; lower it.")
+    return model, tokenizer, folder
+
+
+def write_model(model: PreTrainedModel, tokenizer_folder: str, folder: Path) -> None:
+    """Writes the model folder whole or not at all. The same weights give the same bytes: nothing of time, host or path."""
+    partial = folder.with_name(folder.name + ".partial")
+    with writing(str(folder)):
+        shutil.rmtree(partial, ignore_errors=True)
+        model.config.attention_dropout = 0.0  # dropout and cache are settings of the run, not of the model
+        model.config.use_cache = True
+        model.save_pretrained(partial)
+        for name in _TOKENIZER_FILES:
+            source = Path(tokenizer_folder) / name
+            if source.is_file():
+                shutil.copyfile(source, partial / name)
+        sync(partial)
+        partial.rename(folder)
+        sync_directory(folder.parent)
+
+
+def sync(folder: Path) -> None:
+    """Flushes every file under `folder`, and the folder, to the disk."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            sync_directory(path)
+    sync_directory(folder)
+
+
+def sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

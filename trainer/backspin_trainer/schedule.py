@@ -1,0 +1,25 @@
+"""Learning rate by step."""
+
+from __future__ import annotations
+
+import math
+
+from .spec import TrainSpec
+
+
+def learning_rate(spec: TrainSpec, step: int) -> float:
+    """The rate of step 1..steps: linear warm-up to `from`, then a straight line or half a cosine down to `to`.
+
+    The last step has exactly `to` (Humpback, section 3.1: 1e-5 to 9e-6, linear), and so has any step after it.
+    """
+    high, low = spec.learning_rate.from_, spec.learning_rate.to
+    if step >= spec.steps:
+        return low
+    warm = round(spec.warmup * spec.steps)
+    if step <= warm:
+        return high * step / warm
+    start = max(warm, 1)
+    share = (step - start) / (spec.steps - start)
+    if spec.schedule == "cosine":
+        share = 0.5 * (1 - math.cos(math.pi * share))
+    return high * (1 - share) + low * share

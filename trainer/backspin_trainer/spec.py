@@ -1,0 +1,169 @@
+"""Spec files: JSON with camelCase keys, read into frozen dataclasses; an unknown key or a wrong type is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import re
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .exits import Exit, Refusal
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A Llama to make afresh. Sizes in units, `context` in tokens, `std` of the normal initialisation."""
+
+    hidden_size: int
+    layers: int
+    heads: int
+    head_size: int
+    kv_heads: int
+    mlp: int
+    context: int
+    tied: bool
+    std: float
+
+
+@dataclass(frozen=True)
+class Init:
+    """A model from nothing: its shape, the folder of its tokenizer, and the seed of its weights."""
+
+    architecture: Architecture
+    tokenizer: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Learning rate after warm-up (`from`) and at the last step (`to`)."""
+
+    from_: float
+    to: float
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """One training run. `warmup` is a share of the steps, `checkpoint_every` counts steps, `max_tokens` is per row."""
+
+    version: Literal[1]
+    objective: Literal["sft", "lm"]
+    from_: str | None
+    init: Init | None
+    data: str
+    run: str
+    seed: int
+    steps: int
+    batch: int
+    max_tokens: int
+    learning_rate: Rate
+    schedule: Literal["linear", "cosine"]
+    warmup: float
+    weight_decay: float
+    betas: tuple[float, float]
+    clip: float | None
+    dropout: float
+    optimizer: Literal["adamw", "muon"]
+    checkpoint_every: int
+    threads: int
+    keep_checkpoints: int = 2
+
+    def __post_init__(self) -> None:
+        if (self.from_ is None) == (self.init is None):
+            raise _wrong("from", "exactly one of 'from' and 'init' must be set; set the other to null")
+        if not 0 <= self.warmup <= 1:
+            raise _wrong("warmup", "must be a share of the steps, 0 to 1")
+        if not 0 <= self.dropout < 1:
+            raise _wrong("dropout", "must be from 0 to below 1")
+        for key in ("steps", "batch", "checkpoint_every", "keep_checkpoints", "threads"):
+            if getattr(self, key) < 1:
+                raise _wrong(_camel(key), "must be at least 1")
+        if self.max_tokens < 2:
+            raise _wrong("maxTokens", "must be at least 2: one token predicts the next")
+
+
+@dataclass(frozen=True)
+class ServeSpec:
+    """One server. `models` maps served names to folders; `slots` requests run at once in each model."""
+
+    version: Literal[1]
+    models: dict[str, str]
+    ready: str
+    host: str = "127.0.0.1"
+    port: int = 0
+    slots: int = 64
+    threads: int = 2
+    access_log: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise _wrong("models", "names no model; give at least one served name and its folder")
+        for key in ("slots", "threads"):
+            if getattr(self, key) < 1:
+                raise _wrong(key, "must be at least 1")
+
+
+def read_spec(path: str, cls: type) -> Any:
+    """The dataclass `cls` that the JSON file at `path` describes. Raises Refusal 64, naming the key and the remedy."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except (OSError, ValueError) as error:
+        raise Refusal(Exit.SPEC, f"Cannot read the spec {path}: {error}. Give a JSON file.") from error
+    return _read(value, cls, "")
+
+
+def _read(value: Any, kind: Any, key: str) -> Any:
+    """`value` as `kind` (a dataclass, a union, a Literal, tuple, dict, or a plain type), or Refusal 64."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        return None if value is None else _read(value, arguments[0], key)
+    if origin is Literal:
+        if value not in arguments or isinstance(value, bool):
+            raise _wrong(key, f"must be one of {', '.join(map(json.dumps, arguments))}, not {json.dumps(value)}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list) or len(value) != len(arguments):
+            raise _wrong(key, f"must be a list of {len(arguments)} numbers")
+        return tuple(_read(item, of, f"{key}[{index}]") for index, (item, of) in enumerate(zip(value, arguments)))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _wrong(key, "must be an object")
+        return {name: _read(item, arguments[1], f"{key}.{name}") for name, item in value.items()}
+    if dataclasses.is_dataclass(kind):
+        return _read_object(value, kind, key)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        names = {int: "an integer", float: "a finite number", str: "a string", bool: "true or false"}
+        raise _wrong(key, f"must be {names[kind]}, not {json.dumps(value)}")
+    return value
+
+
+def _read_object(value: Any, cls: type, key: str) -> Any:
+    if not isinstance(value, dict):
+        raise _wrong(key or "the spec", "must be an object")
+    hints = typing.get_type_hints(cls)
+    known = {_camel(item.name): item for item in dataclasses.fields(cls)}
+    inside = f"{key}." if key else ""
+    for name in value:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise _wrong(inside + name, f"is unknown; did you mean '{near[0]}'?" if near else f"is unknown; the keys are {', '.join(known)}")
+    for name, item in known.items():
+        if name not in value and item.default is dataclasses.MISSING:
+            raise _wrong(inside + name, "is missing; add it")
+    return cls(**{known[name].name: _read(item, hints[known[name].name], inside + name) for name, item in value.items()})
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_(\w)", lambda match: match[1].upper(), name).rstrip("_")
+
+
+def _wrong(key: str, remedy: str) -> Refusal:
+    return Refusal(Exit.SPEC, f"Spec key '{key}' {remedy}.")

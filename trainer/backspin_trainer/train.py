@@ -1,0 +1,174 @@
+"""The `train` verb: full-weight SFT and pre-training that survive any kill, bit for bit."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from . import checkpoints, data
+from .events import Events
+from .exits import Exit, Refusal
+from .models import open_model, write_model
+from .muon import Muon
+from .schedule import learning_rate
+from .spec import TrainSpec
+from .stop import Stop
+
+
+def train(spec: TrainSpec, stop: Stop) -> Exit:
+    """Runs `spec` to its end, or to a checkpoint where `stop` asks for it. Raises Refusal for every other end."""
+    run = Path(spec.run)
+    if (run / "model").is_dir():
+        return Exit.DONE
+    events = Events(run / "events.jsonl")
+    stop.watch(run / "stop")
+    try:
+        return _train(spec, run, events, stop)
+    except Exception as error:
+        events.say("error", message=str(error) or type(error).__name__)
+        raise
+
+
+def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
+    torch.set_num_threads(spec.threads)
+    model, tokenizer, tokenizer_folder = open_model(spec)
+    examples = data.read_examples(spec, tokenizer)
+    resumed = checkpoints.newest(run / "checkpoints")
+    step = resumed[0] if resumed else None
+    events.say("start", pid=os.getpid(), resumedFrom=step, steps=spec.steps)
+    if not stop.requested():
+        training = Training(spec, model, tokenizer, examples, events, stop)
+        training.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
+        step = training.state.global_step
+    if step != spec.steps:
+        stop.obeyed()
+        events.say("stopped", step=step or 0)
+        return Exit.INTERRUPTED
+    if not all(weight.isfinite().all() for weight in model.parameters()):
+        raise _diverged("A weight", spec.steps)
+    write_model(model, tokenizer_folder, run / "model")
+    events.say("done", step=step, loss=training.loss)
+    shutil.rmtree(run / "checkpoints", ignore_errors=True)
+    return Exit.DONE
+
+
+class Training(SFTTrainer):
+    """TRL's trainer with this package's order of rows, schedule, optimizer, events and sealed checkpoints.
+
+    The run is one epoch of `order()`'s batches, so the position in the data is the step, and resuming skips that far.
+    """
+
+    def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop):
+        self.spec, self.events, self.loss = spec, events, None
+        self.checkpoints = Path(spec.run) / "checkpoints"
+        cuda = torch.cuda.is_available()
+        super().__init__(
+            model=model,
+            processing_class=tokenizer,
+            train_dataset=examples,
+            callbacks=[_Steps(self, stop)],
+            args=SFTConfig(
+                output_dir=spec.run,
+                max_steps=spec.steps,
+                per_device_train_batch_size=spec.batch,
+                max_grad_norm=spec.clip or 0.0,
+                seed=spec.seed,
+                use_cpu=not cuda,
+                bf16=cuda and torch.cuda.is_bf16_supported(),
+                gradient_checkpointing=cuda,
+                loss_type="chunked_nll" if cuda else "nll",
+                save_strategy="steps",
+                save_steps=spec.checkpoint_every,
+                logging_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+                dataset_kwargs={"skip_prepare_dataset": True},
+            ),
+        )
+        self.remove_callback(PrinterCallback)
+
+    def _get_train_sampler(self, train_dataset=None):
+        return data.order([len(ids) for ids in self.train_dataset["input_ids"]], self.spec)
+
+    def create_optimizer(self, model=None):
+        """Weight decay on matrices, never on norms. The rate starts at 1: the scheduler's factor is then the rate itself."""
+        muon = self.spec.optimizer == "muon"
+        ends = {id(end.weight) for end in (self.model.get_input_embeddings(), self.model.get_output_embeddings())}
+        matrices, embeddings, rest = [], [], []
+        for weight in self.model.parameters():
+            (rest if weight.dim() < 2 else embeddings if id(weight) in ends else matrices).append(weight)
+        decay = self.spec.weight_decay
+        self.optimizer = (Muon if muon else torch.optim.AdamW)(
+            [
+                {"params": matrices, "weight_decay": decay, "muon": muon},
+                {"params": embeddings, "weight_decay": decay, "muon": False},
+                {"params": rest, "weight_decay": 0.0, "muon": False},
+            ],
+            lr=1.0,
+            betas=self.spec.betas,
+            fused=True,
+        )
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps, optimizer=None):
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda done: learning_rate(self.spec, done + 1))
+        return self.lr_scheduler
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The mean negative log-likelihood of the batch's labels, without the accuracy and entropy that TRL adds."""
+        return Trainer.compute_loss(self, model, {**inputs, "use_cache": False}, return_outputs, num_items_in_batch)
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        started = time.monotonic()
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        step, self.loss = self.state.global_step + 1, loss.item()
+        if not math.isfinite(self.loss):
+            raise _diverged("The loss", step)
+        self.said = {
+            "step": step,
+            "loss": self.loss,
+            "learningRate": self.optimizer.param_groups[0]["lr"],
+            "tokens": int(inputs["attention_mask"].sum()),
+            "seconds": started,
+        }
+        return loss
+
+    def say_step(self) -> None:
+        self.events.say("step", **{**self.said, "seconds": round(time.monotonic() - self.said["seconds"], 4)})
+
+    def _save_checkpoint(self, model, trial):
+        def write(folder: Path) -> None:
+            self.save_model(str(folder), _internal_call=True)
+            self._save_optimizer_and_scheduler(str(folder))
+            self._save_rng_state(str(folder))
+            self.state.save_to_json(str(folder / "trainer_state.json"))
+
+        checkpoints.save(self.checkpoints, self.state.global_step, self.spec.keep_checkpoints, write)
+        self.events.say("checkpoint", step=self.state.global_step)
+
+
+class _Steps(TrainerCallback):
+    """After each step: the event, and the order to save and stop if someone asked for it."""
+
+    def __init__(self, training: Training, stop: Stop):
+        self._training, self._stop = training, stop
+
+    def on_step_end(self, args, state, control, **_):
+        self._training.say_step()
+        last = state.global_step >= state.max_steps
+        control.should_save = control.should_save and not last
+        if self._stop.requested() and not last:
+            control.should_save = control.should_training_stop = True
+        return control
+
+
+def _diverged(what: str, step: int) -> Refusal:
+    return Refusal(Exit.DIVERGED, f"{what} is no longer finite at step {step}; lower learningRate, or look for broken rows.")

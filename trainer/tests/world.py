@@ -1,0 +1,111 @@
+"""What the tests train and serve: a tokenizer, tiny models, a few rows, and ways to run the verbs as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+SPECIAL = ["<|pad|>", "<|end|>", "<|doc|>", "<|user|>", "<|assistant|>", "<|system|>"]
+TEMPLATE = "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+TEXTS = [f"The {kind} of {name} is {what}." for kind in ("river", "town", "ship") for name in ("Ardo", "Belu", "Cimo") for what in ("old", "blue", "far")]
+PACKAGE = Path(__file__).parents[1]
+
+
+def make_tokenizer(folder: Path, texts: list[str] = TEXTS, vocabulary: int = 300, template: str | None = TEMPLATE) -> None:
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<|doc|>", eos_token="<|end|>", pad_token="<|pad|>")
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+
+
+def make_model(folder: Path, *, seed: int = 0, tied: bool = True, kv_heads: int = 2, std: float = 0.2, context: int = 96, **shape) -> Path:
+    """A Llama of random weights, wide enough spread that its next token is far from uniform."""
+    make_tokenizer(folder)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        **{
+            "vocab_size": 300,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": kv_heads,
+            "head_dim": 16,
+            "max_position_embeddings": context,
+            "initializer_range": std,
+            "tie_word_embeddings": tied,
+            "bos_token_id": 2,
+            "eos_token_id": 1,
+            "pad_token_id": 0,
+            **shape,
+        }
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def write_rows(path: Path, rows: list[dict]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def chat_rows(count: int = 24) -> list[dict]:
+    return [
+        {"messages": [{"role": "system", "content": "Answer."}, {"role": "user", "content": f"Which {index}?"}, {"role": "assistant", "content": TEXTS[index % len(TEXTS)]}]}
+        for index in range(count)
+    ]
+
+
+def train_spec(model: Path | None, data: str, run: Path, **changes) -> dict:
+    return {
+        "version": 1,
+        "objective": "sft",
+        "from": None if model is None else str(model),
+        "init": None,
+        "data": data,
+        "run": str(run),
+        "seed": 1,
+        "steps": 6,
+        "batch": 4,
+        "maxTokens": 64,
+        "learningRate": {"from": 1e-3, "to": 1e-4},
+        "schedule": "linear",
+        "warmup": 0.0,
+        "weightDecay": 0.01,
+        "betas": [0.9, 0.98],
+        "clip": 1.0,
+        "dropout": 0.0,
+        "optimizer": "adamw",
+        "checkpointEvery": 2,
+        "threads": 1,
+        **changes,
+    }
+
+
+def start(verb: str, spec: dict, path: Path, **environment: str) -> subprocess.Popen:
+    """The verb in a child process, with stderr in `PATH.log`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(spec))
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE), **environment}
+    with open(f"{path}.log", "wb") as log:
+        return subprocess.Popen([sys.executable, "-m", "backspin_trainer", verb, "--spec", str(path)], stderr=log, stdout=subprocess.PIPE, env=environment)
+
+
+def events(run: Path) -> list[dict]:
+    path = run / "events.jsonl"
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
