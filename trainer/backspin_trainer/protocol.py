@@ -1,0 +1,181 @@
+"""What a request may say: OpenAI's fields that this server has, and vLLM's where OpenAI has none. The rest is a 400."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from .engine import Job, Lane
+from .sampling import Sampling
+
+
+@dataclass
+class Bad(Exception):
+    """A request that is refused with `status`: one sentence, and the field it is about."""
+
+    message: str
+    param: str | None = None
+    status: int = 400
+    type: str = "BadRequestError"
+
+
+@dataclass
+class Served:
+    """A model under its name, with what turns text into its tokens and back."""
+
+    name: str
+    lane: Lane
+    tokenizer: PreTrainedTokenizerBase
+    ends: frozenset[int]
+
+    def text(self, tokens: list[int]) -> str:
+        return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+@dataclass
+class Asked:
+    """A checked request: its prompt, and one job for each of its `n` answers."""
+
+    model: Served
+    prompt: list[int]
+    jobs: list[Job]
+    stop: list[str] = field(default_factory=list)
+
+
+_Check = Callable[[Any], bool]
+
+
+def _number(low: float, high: float, above: bool = False) -> _Check:
+    return lambda value: type(value) in (int, float) and (low < value if above else low <= value) and value <= high
+
+
+def _integer(low: int, high: int) -> _Check:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, str) or isinstance(value, list) and len(value) <= 16 and all(isinstance(item, str) and item for item in value)
+
+
+def _messages(value: Any) -> bool:
+    return isinstance(value, list) and value and all(isinstance(turn, dict) and set(turn) == {"role", "content"} and all(isinstance(part, str) for part in turn.values()) for turn in value)
+
+
+def _ids(value: Any) -> bool:
+    return isinstance(value, list) and value and all(type(item) is int and item >= 0 for item in value)
+
+
+def _flag(value: Any) -> bool:
+    return type(value) is bool
+
+
+_Fields = dict[str, tuple[_Check, str]]
+_MODEL: _Fields = {"model": (lambda value: isinstance(value, str), "a string")}
+_SAMPLING: _Fields = {
+    **_MODEL,
+    "max_tokens": (_integer(0, 1 << 31), "an integer, 0 or more"),
+    "temperature": (_number(0, 100), "a number from 0 to 100"),
+    "top_p": (_number(0, 1, above=True), "a number above 0, at most 1"),
+    "top_k": (_integer(-1, 1 << 31), "an integer; -1 or 0 means all tokens"),
+    "repetition_penalty": (_number(0, 100, above=True), "a number above 0, at most 100"),
+    "n": (_integer(1, 128), "an integer from 1 to 128"),
+    "seed": (_integer(-(1 << 63), (1 << 63) - 1), "a 64-bit integer"),
+    "stop": (_texts, "a string or a list of up to 16 strings"),
+    "stream": (lambda value: value is False, "false: this server does not stream"),
+}
+_PROMPT = (lambda value: isinstance(value, str) or _ids(value), "a string or a list of token ids, not empty")
+_TURNS = (_messages, 'a list of {"role", "content"} with texts, not empty')
+_TEMPLATE: _Fields = {"messages": _TURNS, "add_generation_prompt": (_flag, "true or false"), "continue_final_message": (_flag, "true or false")}
+CHAT: _Fields = {**_SAMPLING, **_TEMPLATE, "logprobs": (_flag, "true or false"), "top_logprobs": (_integer(0, 20), "an integer from 0 to 20")}
+COMPLETION: _Fields = {
+    **_SAMPLING,
+    "prompt": _PROMPT,
+    "logprobs": (_integer(0, 20), "an integer from 0 to 20"),
+    "prompt_logprobs": (_integer(0, 20), "an integer from 0 to 20"),
+}
+TOKENIZE: _Fields = {**_MODEL, **_TEMPLATE, "prompt": (lambda value: isinstance(value, str), "a string")}
+
+
+def checked(body: Any, fields: _Fields) -> dict[str, Any]:
+    """`body` without its nulls. Raises Bad for a field that is not in `fields`, or whose value it does not allow."""
+    if not isinstance(body, dict):
+        raise Bad("The request body must be a JSON object.")
+    for name, value in body.items():
+        if name not in fields:
+            raise Bad(f"The field '{name}' is not supported; leave it out.", name)
+        if value is not None and not fields[name][0](value):
+            raise Bad(f"The field '{name}' must be {fields[name][1]}.", name)
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def find(models: dict[str, Served], body: dict[str, Any]) -> Served:
+    if "model" not in body:
+        raise Bad("The field 'model' is missing.", "model")
+    if body["model"] not in models:
+        raise Bad(f"The model '{body['model']}' does not exist; served are {', '.join(models)}.", "model", 404, "NotFoundError")
+    return models[body["model"]]
+
+
+def chat_tokens(model: Served, body: dict[str, Any]) -> list[int]:
+    """Tokens of `messages` under the model's template, ready for an answer, or for the rest of the last message."""
+    if "messages" not in body:
+        raise Bad("The field 'messages' is missing.", "messages")
+    opens, continues = body.get("add_generation_prompt", True), body.get("continue_final_message", False)
+    if opens and continues:
+        raise Bad("With 'continue_final_message', 'add_generation_prompt' must be false.", "add_generation_prompt")
+    if not model.tokenizer.chat_template:
+        raise Bad(f"The model '{model.name}' has no chat template; use /v1/completions.", "messages")
+    try:
+        return model.tokenizer.apply_chat_template(body["messages"], add_generation_prompt=opens, continue_final_message=continues, return_dict=False)
+    except (TemplateError, ValueError) as error:
+        raise Bad(f"The chat template of '{model.name}' cannot render these messages: {error}.", "messages") from error
+
+
+def prompt_tokens(model: Served, body: dict[str, Any]) -> list[int]:
+    """Tokens of `prompt`, which is text or already tokens."""
+    prompt = body.get("prompt")
+    if prompt is None:
+        raise Bad("The field 'prompt' is missing.", "prompt")
+    if isinstance(prompt, str):
+        return model.tokenizer.encode(prompt)
+    if max(prompt) >= model.lane.model.vocabulary:
+        raise Bad(f"Token {max(prompt)} is not in the vocabulary of '{model.name}'.", "prompt")
+    return prompt
+
+
+def ask(model: Served, prompt: list[int], body: dict[str, Any], default: int | None, logprobs: int | None) -> Asked:
+    """The jobs of a checked body. `default`: max_tokens where none is given (None: all the room). Raises Bad where there is no room."""
+    scored, context = body.get("prompt_logprobs"), model.lane.model.context
+    room = context - len(prompt)
+    wanted = body.get("max_tokens", room if default is None else default)
+    if not prompt:
+        raise Bad("The prompt has no tokens.", "prompt")
+    if wanted == 0 and scored is None:
+        raise Bad("The field 'max_tokens' may be 0 only where 'prompt_logprobs' is asked.", "max_tokens")
+    if wanted > room or room < 0 or (room == 0 and wanted):
+        raise Bad(f"The prompt has {len(prompt)} tokens and max_tokens is {wanted}, together more than the model's context of {context}.", "max_tokens")
+    if wanted == 0 and room == 0 and scored is None:
+        raise Bad(f"The prompt has {len(prompt)} tokens and leaves no room in the model's context of {context}.", "prompt")
+    stop = [body["stop"]] if isinstance(body.get("stop"), str) else body.get("stop", [])
+    stop = [text for text in stop if text]
+    seed = body.get("seed", random.SystemRandom().getrandbits(63))
+    sampling = Sampling(body.get("temperature", 1.0), body.get("top_p", 1.0), max(0, body.get("top_k", 0)), body.get("repetition_penalty", 1.0))
+
+    def job(index: int) -> Job:
+        return Job(
+            prompt=prompt,
+            max_tokens=wanted,
+            sampling=sampling,
+            ends=model.ends,
+            random=random.Random(f"{seed}/{index}"),
+            stopped=(lambda tokens: any(text in model.text(tokens) for text in stop)) if stop else None,
+            logprobs=logprobs,
+            prompt_logprobs=scored,
+        )
+
+    return Asked(model, prompt, [job(index) for index in range(body.get("n", 1))], stop)
