@@ -168,10 +168,11 @@ export interface Objectives {
 }
 export type Objective = keyof Objectives;
 
-/** Comes from the config and is spread into `train`. A number that depends on the size of the data is a table by rows, looked
- *  up where the rows are and recorded; a plan reads it with its estimate. */
+/** Comes from the config and is spread into `train`. A number that depends on the size of the data is a table by rows, looked up
+ *  where the rows are and recorded: of `stepsByRows` the entry nearest in ratio, of `byRows` the last that begins at or below. */
 export interface Settings<O extends Objective = 'sft'> {
   readonly objective: O;
+  /** A number decays to 0. */
   readonly learningRate: number | { readonly from: number; readonly to: number };
   readonly length: { readonly epochs: number } | { readonly steps: number } | { readonly stepsByRows: readonly (readonly [rows: number, steps: number])[] };
   readonly batch: number | { readonly byRows: readonly (readonly [rows: number, batch: number])[] };
@@ -184,6 +185,8 @@ export interface Settings<O extends Objective = 'sft'> {
   /** Default: linear from `from` to `to`. */
   readonly schedule?: 'linear' | 'cosine';
   readonly warmup?: number; readonly weightDecay?: number; readonly betas?: readonly [number, number]; readonly clip?: number; readonly dropout?: number;
+  /** Default: the experiment's. */
+  readonly seed?: number;
   /** `muon` is for `lm`. */
   readonly optimizer?: 'adamw' | 'muon';
 }

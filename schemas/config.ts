@@ -64,7 +64,11 @@ export interface Bound {
   readonly seed: number;
   readonly modules: readonly { readonly path: string; readonly digest: string }[];
   readonly data: { readonly [name: string]: { readonly source: string; readonly params: object; readonly folder: string } };
-  readonly models: { readonly [name: string]: { readonly path: string } | { readonly init: z.infer<typeof architecture> & object; readonly tokenizer: string; readonly seed: number } };
+  readonly models: {
+    readonly [name: string]:
+      | { readonly path: string }
+      | { readonly init: { readonly architecture: z.infer<typeof architecture>; readonly tokenizer: string; readonly seed: number } };
+  };
   readonly serving: Serving;
   readonly roles: { readonly [role: string]: Serving };
   readonly training: { readonly pool: string; readonly threads: number | null };

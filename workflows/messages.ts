@@ -9,8 +9,9 @@ export interface ExperimentInput {
   readonly config: Bound;
   readonly configDigest: string;
   readonly parent: { readonly name: string; readonly round: number } | null;
-  /** Results of the parent, by `path` and fingerprint-free input digests: a fork takes them whatever its parameters are. */
-  readonly pins: { readonly [path: string]: LedgerEntry };
+  /** A fork's: what the parent's steps gave, by path. A step with the same path and inputs (digests, sorted) takes the parent's
+   *  result, whatever its parameters are. */
+  readonly pins: { readonly [path: string]: { readonly entry: LedgerEntry; readonly inputs: readonly string[] } };
   /** Begins empty. */
   readonly carried?: Carried;
   /** Continue as new at this many events; default: when the server suggests it. Tests lower it. */
@@ -22,6 +23,8 @@ export interface Carried {
   readonly approved: readonly string[];
   readonly paused: boolean;
   readonly stopAfter: number | null;
+  /** Steps whose inputs were found missing and made again. */
+  readonly healed: readonly string[];
 }
 
 export const progress = defineQuery<ExperimentRecord>('progress');

@@ -1,0 +1,90 @@
+/** The activities of a data worker. */
+import type { Call } from '../recipe/call.ts';
+import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
+import { commitMap } from './commit.ts';
+import { asking, measureData, measureModel } from './evaluate.ts';
+import { lookUp, openStep, type MapWork, type Opened } from './open.ts';
+import { reduceStep } from './reduce.ts';
+import { resolve } from './resolve.ts';
+import { noModels, runSlice, slicePath, type Models, type SliceTotals } from './slice.ts';
+import type { Services, StepContext } from './services.ts';
+import type { Output } from '../schemas/store.ts';
+import { readFile } from 'node:fs/promises';
+import type { Done } from './journal.ts';
+import { activity } from './wrap.ts';
+
+export interface ShardInput {
+  readonly call: Call;
+  readonly context: StepContext;
+  readonly work: MapWork;
+  readonly slice: number;
+}
+
+const entry = (output: Output): LedgerEntry => ({ result: output.result, stepKey: output.stepKey, memoised: false });
+
+/** The work itself, without Temporal: what the in-memory `Run` calls directly. */
+export function stepsOf(services: Services) {
+  const { store } = services;
+  const resolved = async (call: Call, context: StepContext) => {
+    const registry = await services.registry(context.modules);
+    return { registry, step: await resolve(call, context, registry) };
+  };
+  return {
+    open: (call: Call, context: StepContext): Promise<Opened> => openStep(services, call, context),
+
+    async shard({ call, context, work, slice }: ShardInput, models: Models, signal: AbortSignal): Promise<SliceTotals> {
+      const { registry, step } = await resolved(call, context);
+      const from = slice * work.sliceSize;
+      const to = Math.min(from + work.sliceSize, work.over.rows);
+      return runSlice({ store, registry, resolved: asking(step, registry), seed: context.seed, over: work.over, slice, from, to, models, signal });
+    },
+
+    /** Joins the slices; for an evaluation, measures the answers. */
+    async commit(call: Call, context: StepContext, work: MapWork, slices: number): Promise<LedgerEntry> {
+      const { registry, step } = await resolved(call, context);
+      const known = await store.output(step.stepKey);
+      if (known && (await store.has(known.result))) return entry(known);
+      if (call.verb === 'map') return entry(await commitMap(store, step, work.over, slices, work.until));
+      const answers = new Map<string, unknown>();
+      const spent = { requests: 0, tokens: 0, seconds: 0 };
+      for (let slice = 0; slice < slices; slice++) {
+        const { totals, done } = JSON.parse(await readFile(slicePath(store, step.stepKey, slice, 'result'), 'utf8')) as { totals: SliceTotals; done: (Done & { id: string })[] };
+        spent.requests += totals.requests;
+        spent.tokens += totals.tokens;
+        spent.seconds += totals.seconds;
+        for (const one of done) if (one.kept[0]?.[0]) answers.set(one.id, one.kept[0][0].value);
+      }
+      const output = await measureModel(store, registry, step, work.over, answers, spent);
+      await store.clearWork(step.stepKey);
+      return entry(output);
+    },
+
+    /** A reducer, a source, a model brought in, the numbers of a dataset: looked up, or done here. */
+    async compute(call: Call, context: StepContext, signal: AbortSignal): Promise<LedgerEntry> {
+      const { registry, step } = await resolved(call, context);
+      const known = await lookUp(services, step);
+      if (known) return { result: known, stepKey: step.stepKey, memoised: true };
+      if (call.verb === 'evaluate') return entry(await measureData(store, registry, step));
+      return entry(await reduceStep({ store, registry, resolved: step, seed: context.seed, signal }));
+    },
+  };
+}
+
+export function dataActivities(services: Services) {
+  const steps = stepsOf(services);
+  return {
+    open: (call: Call, context: StepContext): Promise<Opened> => activity(() => steps.open(call, context)),
+    shard: (input: ShardInput): Promise<SliceTotals> => activity(({ signal }) => steps.shard(input, noModels, signal)),
+    commit: (call: Call, context: StepContext, work: MapWork, slices: number): Promise<LedgerEntry> =>
+      activity(() => steps.commit(call, context, work, slices)),
+    compute: (call: Call, context: StepContext): Promise<LedgerEntry> => activity(({ signal }) => steps.compute(call, context, signal)),
+    /** Waits a while for a step that another experiment computes; null when it has not ended yet. */
+    lookUpOutput: (stepKey: string): Promise<LedgerEntry | null> =>
+      activity(async () => {
+        const output = await services.store.output(stepKey);
+        return output ? { ...entry(output), memoised: true } : null;
+      }),
+    record: (record: ExperimentRecord): Promise<void> => activity(() => services.store.putExperiment(record)),
+  };
+}
+export type DataActivities = ReturnType<typeof dataActivities>;

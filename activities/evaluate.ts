@@ -1,0 +1,58 @@
+/** A suite over a model is its items, what is asked of each, and the numbers; over a dataset only the numbers. */
+import type { DatasetRef } from '../recipe/call.ts';
+import type { SuiteDef } from '../recipe/define.ts';
+import type { Output } from '../schemas/store.ts';
+import { recordId } from '../store/canonical.ts';
+import type { Registry } from '../operators/registry.ts';
+import type { Store } from '../store/store.ts';
+import { inherited, outputOf, RECORDS } from './commit.ts';
+import { rowsOf, reportRef } from './reduce.ts';
+import type { AnyOperator, Resolved } from './resolve.ts';
+import type { Services, StepContext } from './services.ts';
+
+type AnySuite = SuiteDef<never, Readonly<Record<string, number>>, string, object>;
+
+/** The suite's items as a dataset; equal items twice are asked once. */
+export async function itemsOf({ store, registry }: Services, resolved: Resolved, context: StepContext): Promise<DatasetRef> {
+  const suite = (await registry(context.modules)).suite(resolved.call.what) as AnySuite;
+  const writer = store.write(RECORDS);
+  const seen = new Set<string>();
+  for (const value of suite.items(resolved.params as never)) {
+    const id = recordId(value, []);
+    if (seen.has(id)) continue;
+    seen.add(id);
+    await writer.add({ id, from: [], value });
+  }
+  return writer.commit('exact');
+}
+
+/** An evaluation's inner map, as a chain of one: the suite's `ask`. */
+export function asking(resolved: Resolved, registry: Registry): Resolved {
+  if (resolved.call.verb !== 'evaluate') return resolved;
+  const { ask } = registry.suite(resolved.call.what) as AnySuite;
+  return { ...resolved, chain: [{ id: resolved.call.what, operator: ask as unknown as AnyOperator, stepKey: resolved.stepKey }] };
+}
+
+/** Numbers of answers that are there by item; `answers` maps the id of an item to what was answered. */
+export async function measureModel(
+  store: Store, registry: Registry, resolved: Resolved, items: DatasetRef,
+  answers: ReadonlyMap<string, unknown>, spent: { requests: number; tokens: number; seconds: number },
+): Promise<Output> {
+  const suite = registry.suite(resolved.call.what) as AnySuite;
+  const pairs = [];
+  for await (const record of store.read(items)) pairs.push({ item: record.value, answer: answers.get(record.id) });
+  const result = reportRef(resolved, suite.measure(pairs, resolved.params as never), suite.oracle);
+  const dropped = items.rows - answers.size;
+  const counts = { in: items.rows, kept: answers.size, dropped: dropped > 0 ? { 'no-answer': dropped } : {}, ...spent };
+  return store.putOutput(outputOf(resolved, result, counts, null, resolved.determinism));
+}
+
+export async function measureData(store: Store, registry: Registry, resolved: Resolved): Promise<Output> {
+  const started = performance.now();
+  const suite = registry.suite(resolved.call.what);
+  if (suite.is !== 'data-suite') throw new Error(`${resolved.call.what} measures models`);
+  const of = resolved.call.inputs['of'] as DatasetRef;
+  const metrics = await suite.measure(rowsOf(of, store) as never, resolved.params as never);
+  const counts = { in: of.rows, kept: of.rows, dropped: {}, requests: 0, tokens: 0, seconds: (performance.now() - started) / 1000 };
+  return store.putOutput(outputOf(resolved, reportRef(resolved, metrics, suite.oracle), counts, null, await inherited(store, 'exact', [of])));
+}

@@ -1,0 +1,114 @@
+/** The activities of a gpu worker: `serve` is a lease of a device group, `train` holds one for the length of a training. */
+import { join } from 'node:path';
+import { Context } from '@temporalio/activity';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import { mkdir } from 'node:fs/promises';
+import type { Slots } from '../devices/slots.ts';
+import { ModelServer } from '../devices/server.ts';
+import { train as runTrainer } from '../devices/trainer.ts';
+import { inflight } from '../devices/inflight.ts';
+import { probe } from '../inference/capability.ts';
+import { ModelClient } from '../inference/client.ts';
+import type { Call } from '../recipe/call.ts';
+import type { Need } from '../recipe/define.ts';
+import type { LedgerEntry } from '../schemas/experiment.ts';
+import { queues } from '../schemas/names.ts';
+import { stepsOf, type ShardInput } from './data.ts';
+import { asking } from './evaluate.ts';
+import { lookUp, servedName, type Lease } from './open.ts';
+import { resolve } from './resolve.ts';
+import { pythonOf, type Services, type StepContext } from './services.ts';
+import type { Models, SliceTotals } from './slice.ts';
+import { commitTraining, prepareTraining } from './train.ts';
+import { activity } from './wrap.ts';
+
+export interface GpuWorker {
+  readonly services: Services;
+  readonly slots: Slots;
+  readonly connection: NativeConnection;
+  readonly namespace: string;
+  readonly lifeline: string;
+}
+
+/** Requests in flight for each sequence that the server decodes at once: enough that no slot waits for the client. */
+const IN_FLIGHT = 1.25;
+
+export function gpuActivities(gpu: GpuWorker) {
+  const { services, slots } = gpu;
+  const { store } = services;
+  const steps = stepsOf(services);
+
+  return {
+    /** Holds a device group, keeps a server of the step's models alive on it, and runs the step's shards beside it until it is
+     *  cancelled. No address and no key ever leaves this process. */
+    serve: (call: Call, context: StepContext, stepKey: string, lease: Lease): Promise<void> =>
+      activity(async ({ signal, tell }) => {
+        const { attempt } = Context.current().info;
+        tell({ state: 'waiting for a device group' });
+        await using slot = await slots.acquire(signal);
+        tell({ state: 'starting', slot: slot.name });
+        const folders: Record<string, string> = {};
+        for (const [served, model] of Object.entries(lease.models)) folders[served] = await store.modelFolder(model);
+        const folder = join(services.home, 'serve', stepKey.slice(0, 16));
+        await mkdir(folder, { recursive: true });
+        const server = await ModelServer.start({
+          slot, key: `serve.${stepKey}`, attempt, models: folders, slots: lease.slots, threads: lease.threads, folder,
+          lifeline: gpu.lifeline, signal, ...pythonOf(),
+        });
+        try {
+          const limit = Math.ceil(lease.slots * IN_FLIGHT);
+          const client = new ModelClient({ endpoint: () => server.endpoint(signal), limit });
+          const registry = await services.registry(context.modules);
+          const resolved = await resolve(call, context, registry);
+          const needs = [...new Set(asking(resolved, registry).chain.flatMap(({ operator }) => operator.needs))] as Need[];
+          for (const served of Object.keys(lease.models)) await probe(client, served, needs, signal);
+          const models: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
+          tell({ state: 'serving', slot: slot.name, models: Object.keys(lease.models) });
+          await shards(gpu, queues.lease(store.id, stepKey), models, steps, Promise.race([aborted(signal), server.failed]));
+        } finally {
+          await server.stop();
+        }
+      }),
+
+    /** Trains in a supervised child, going on from the newest complete checkpoint. */
+    train: (call: Call, context: StepContext): Promise<LedgerEntry> =>
+      activity(async ({ signal, tell }) => {
+        const { attempt } = Context.current().info;
+        const registry = await services.registry(context.modules);
+        const resolved = await resolve(call, context, registry);
+        const known = await lookUp(services, resolved);
+        if (known) return { result: known, stepKey: resolved.stepKey, memoised: true };
+        tell({ state: 'waiting for a device group' });
+        await using slot = await slots.acquire(signal);
+        const spec = await prepareTraining(store, registry, resolved, context);
+        const done = await runTrainer({
+          slot, key: `train.${resolved.stepKey}`, attempt, spec, lifeline: gpu.lifeline, signal, ...pythonOf(),
+          onEvent: (event) => tell({ slot: slot.name, ...event }),
+        });
+        const { result, stepKey } = await commitTraining(store, resolved, spec, done);
+        return { result, stepKey, memoised: false };
+      }),
+  };
+}
+export type GpuActivities = ReturnType<typeof gpuActivities>;
+
+/** Runs the shards that wait on the lease's queue until `ended` settles: resolved, the lease was released; rejected, the server is lost. */
+async function shards(gpu: GpuWorker, taskQueue: string, models: Models, steps: ReturnType<typeof stepsOf>, ended: Promise<unknown>): Promise<void> {
+  const worker = await Worker.create({
+    connection: gpu.connection,
+    namespace: gpu.namespace,
+    taskQueue,
+    activities: { shard: (input: ShardInput): Promise<SliceTotals> => activity(({ signal }) => steps.shard(input, models, signal)) },
+    interceptors: { activity: [inflight(gpu.services.home)] },
+    maxConcurrentActivityTaskExecutions: 2,
+    maxHeartbeatThrottleInterval: '1s',
+    shutdownGraceTime: 0,
+  });
+  await worker.runUntil(ended.then(() => undefined));
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((done) => {
+    if (signal.aborted) done();
+    else signal.addEventListener('abort', () => done(), { once: true });
+  });

@@ -1,0 +1,87 @@
+/**
+ * What a shard has done so far, appended as it happens: one line for each answered call and each finished record. What is
+ * journaled is never asked again; a torn last line is cut off when the journal is opened.
+ */
+import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** A finished record: what each operator of the chain kept of it, and why it was dropped where it was. */
+export interface Done {
+  /** By operator of the chain: the records it kept, of this source. */
+  readonly kept: readonly (readonly { readonly id: string; readonly from: readonly string[]; readonly value: unknown }[])[];
+  readonly dropped: readonly { readonly op: number; readonly id: string; readonly reason: string; readonly evidence: string | null; readonly value: unknown }[];
+}
+
+type Line = { r: string; n: number; reply: unknown; tokens: number } | { r: string; done: Done };
+
+/** Milliseconds between two fsyncs: at most this much work is asked again after a power failure. A kill loses nothing. */
+const SYNC_EVERY = 1000;
+
+export class Journal {
+  readonly #fd: number;
+  readonly #calls = new Map<string, { reply: unknown; tokens: number }>();
+  readonly #done = new Map<string, Done>();
+  readonly #timer: NodeJS.Timeout;
+  #dirty = false;
+
+  static async open(path: string): Promise<Journal> {
+    await mkdir(dirname(path), { recursive: true });
+    return new Journal(path);
+  }
+
+  private constructor(path: string) {
+    this.#fd = openSync(path, 'a+');
+    const bytes = readFileSync(path);
+    const end = bytes.lastIndexOf(0x0a) + 1;
+    if (end < bytes.length) ftruncateSync(this.#fd, end);
+    for (let at = 0; at < end; ) {
+      const next = bytes.indexOf(0x0a, at);
+      const line = JSON.parse(bytes.toString('utf8', at, next)) as Line;
+      if ('done' in line) this.#done.set(line.r, line.done);
+      else this.#calls.set(`${line.r}#${line.n}`, { reply: line.reply, tokens: line.tokens });
+      at = next + 1;
+    }
+    this.#timer = setInterval(() => this.#sync(), SYNC_EVERY);
+    this.#timer.unref();
+  }
+
+  done(record: string): Done | undefined {
+    return this.#done.get(record);
+  }
+  /** Calls answered and journaled, by this attempt and those before it. */
+  get requests(): number {
+    return this.#calls.size;
+  }
+  get tokens(): number {
+    return this.#calls.values().reduce((sum, call) => sum + call.tokens, 0);
+  }
+
+  /** The reply to call `n` of a record: the one journaled, or `ask` now. */
+  async call<T>(record: string, n: number, ask: () => Promise<{ reply: T; tokens: number }>): Promise<T> {
+    const known = this.#calls.get(`${record}#${n}`);
+    if (known) return known.reply as T;
+    const answer = await ask();
+    this.#calls.set(`${record}#${n}`, answer);
+    this.#append({ r: record, n, ...answer });
+    return answer.reply;
+  }
+  finish(record: string, done: Done): void {
+    this.#done.set(record, done);
+    this.#append({ r: record, done });
+  }
+
+  #append(line: Line): void {
+    writeSync(this.#fd, `${JSON.stringify(line)}\n`); // one write: two writers never mix their lines
+    this.#dirty = true;
+  }
+  #sync(): void {
+    if (this.#dirty) fsyncSync(this.#fd);
+    this.#dirty = false;
+  }
+  close(): void {
+    clearInterval(this.#timer);
+    this.#sync();
+    closeSync(this.#fd);
+  }
+}

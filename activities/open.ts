@@ -1,0 +1,90 @@
+/** The first thing done for every step: what is its key, is it there already, and what would it take. */
+import { refsIn, type Call, type DatasetRef, type ModelRef, type Result } from '../recipe/call.ts';
+import type { LedgerEntry } from '../schemas/experiment.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { resolve, servingOf, type Resolved } from './resolve.ts';
+import type { Services, StepContext } from './services.ts';
+import { itemsOf } from './evaluate.ts';
+
+/** Records per slice, the unit of hand-out. Neither it nor the order of slices shows in a result. */
+const SLICE = 256;
+
+/** What a stage needs to map one operator chain over one dataset. */
+export interface MapWork {
+  readonly over: DatasetRef;
+  readonly slices: number;
+  readonly sliceSize: number;
+  /** The models to serve and where; null: the shards go to the data workers. */
+  readonly lease: Lease | null;
+  readonly until: number | null;
+}
+export interface Lease {
+  readonly pool: string;
+  /** Served name -> model. A served name carries the digest, so a reply can never come from other weights. */
+  readonly models: { readonly [served: string]: ModelRef };
+  readonly slots: number;
+  readonly threads: number | null;
+}
+export type Opened =
+  | { readonly hit: LedgerEntry }
+  | { readonly hit: null; readonly stepKey: string; readonly work: MapWork | null };
+
+export const servedName = (model: ModelRef) => model.digest.slice(0, 16);
+
+export async function openStep(services: Services, call: Call, context: StepContext): Promise<Opened> {
+  const registry = await services.registry(context.modules);
+  const resolved = await resolve(call, context, registry);
+  const known = await lookUp(services, resolved);
+  if (known) return { hit: { result: known, stepKey: resolved.stepKey, memoised: true } };
+  await checkInputs(services, resolved);
+  return { hit: null, stepKey: resolved.stepKey, work: await workOf(services, resolved, context) };
+}
+
+/** The result of a step that was done before, if all of it is still there. */
+export async function lookUp({ store }: Pick<Services, 'store'>, resolved: Resolved): Promise<Result | undefined> {
+  const output = await store.output(resolved.stepKey);
+  if (!output) return undefined;
+  for (const [space, digest] of Object.entries(resolved.sources)) {
+    const then = output.sources[space];
+    if (then !== undefined && then !== digest && process.env['BACKSPIN_SAME'] !== space) {
+      throw new BackspinError(
+        'OperatorChanged',
+        `The sources of "${space}" have changed since step ${resolved.call.path} was made, under unchanged versions: raise the \`version\` of what gives other results, or say that nothing does with BACKSPIN_SAME=${space}.`,
+      );
+    }
+  }
+  return (await store.has(output.result)) ? output.result : undefined;
+}
+
+async function checkInputs({ store }: Services, resolved: Resolved): Promise<void> {
+  for (const ref of refsIn(resolved.call.inputs)) {
+    if (!(await store.has(ref))) {
+      throw new BackspinError('ArtifactMissing', `The ${ref.kind} ${ref.digest.slice(0, 16)}, an input of step ${resolved.call.path}, is not in the store any more: retry the step, and what made it is made again.`);
+    }
+  }
+}
+
+async function workOf(services: Services, resolved: Resolved, context: StepContext): Promise<MapWork | null> {
+  const { call } = resolved;
+  if (call.verb === 'reduce' || call.verb === 'train') return null;
+  if (call.verb === 'evaluate' && !resolved.cast['model']) return null;
+  const { until } = call.inputs as { until?: { kept: number } };
+  const over = call.verb === 'map' ? (call.inputs as { over: DatasetRef }).over : await itemsOf(services, resolved, context);
+  return { over, slices: Math.ceil(over.rows / SLICE), sliceSize: SLICE, lease: leaseOf(resolved, context), until: until?.kept ?? null };
+}
+
+function leaseOf({ call, cast }: Resolved, context: StepContext): Lease | null {
+  const roles = Object.keys(cast);
+  if (roles.length === 0) return null;
+  const servings = roles.map((role) => servingOf(context, role));
+  const pools = [...new Set(servings.map((serving) => serving.pool))];
+  if (pools.length > 1) {
+    throw new BackspinError('ConfigError', `Step ${call.path} casts models of the pools ${pools.join(' and ')}: a step holds one lease of one pool, so give its roles (${roles.join(', ')}) the same pool under \`roles\`.`);
+  }
+  return {
+    pool: pools[0]!,
+    models: Object.fromEntries(Object.values(cast).map((model) => [servedName(model), model])),
+    slots: Math.max(...servings.map((serving) => serving.slots)),
+    threads: servings[0]!.threads,
+  };
+}

@@ -1,0 +1,160 @@
+/** Steps that one data worker does by itself: reducers, sources, models brought in, numbers of a dataset. */
+import { mkdir, rm, writeFile, cp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isRef, type AnyRef, type Call, type DatasetRef, type ReportRef, type Result } from '../recipe/call.ts';
+import type { Dropped, Emitted, Rec, Rows } from '../recipe/define.ts';
+import type { Registry } from '../operators/registry.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { Output } from '../schemas/store.ts';
+import { canonicalJson, recordId } from '../store/canonical.ts';
+import type { DatasetWriter, Store } from '../store/store.ts';
+import { Drops, inherited, outputOf, RECORDS, type Counts } from './commit.ts';
+import { importedFolder, sourceFiles, sourceOf, type AnyReducer, type Resolved } from './resolve.ts';
+import { refsIn } from '../recipe/call.ts';
+import { createHash } from 'node:crypto';
+import { stream } from './slice.ts';
+
+interface Work {
+  readonly store: Store;
+  readonly registry: Registry;
+  readonly resolved: Resolved;
+  readonly seed: number;
+  readonly signal: AbortSignal;
+}
+
+export async function reduceStep(work: Work): Promise<Output> {
+  const { call } = work.resolved;
+  const started = performance.now();
+  const seconds = () => (performance.now() - started) / 1000;
+  const { result, counts, dropped } = call.what.startsWith('source:') ? await readSource(work)
+    : call.what.startsWith('model:') ? await importModel(work)
+    : await runReducer(work);
+  const determinism = await inherited(work.store, work.resolved.determinism, datasetsIn(call));
+  return work.store.putOutput(outputOf(work.resolved, result, { ...counts, requests: 0, tokens: 0, seconds: seconds() }, dropped, determinism));
+}
+
+interface Made {
+  readonly result: Result;
+  readonly counts: Pick<Counts, 'in' | 'kept' | 'dropped'>;
+  readonly dropped: DatasetRef | null;
+}
+
+const datasetsIn = (call: Call) => refsIn(call.inputs).filter((ref) => ref.kind === 'dataset');
+
+async function runReducer(work: Work): Promise<Made> {
+  const { store, registry, resolved, seed, signal } = work;
+  const reducer = registry.reducer(resolved.call.what) as AnyReducer;
+  const determinism = await inherited(store, resolved.determinism, datasetsIn(resolved.call));
+  const params = await parameters(resolved.params, store);
+  const emitted = reducer.run(reading(resolved.call.inputs['inputs'], store) as never, params, {
+    random: (name) => stream(`${seed}/${resolved.stepKey}/${name}`),
+    derive: (value, from) => ({ id: recordId(value, from.map((record) => record.id)), from: from.map((record) => record.id), value }),
+    signal,
+  });
+  if (reducer.outputs === 'report') {
+    const metrics = await (emitted as Promise<Readonly<Record<string, number>>>);
+    return { result: reportRef(resolved, metrics, false), counts: { in: 0, kept: 0, dropped: {} }, dropped: null };
+  }
+  const writers = new Map<string, DatasetWriter>((reducer.outputs ?? ['']).map((name) => [name, store.write(RECORDS)]));
+  const drops = new Drops(store);
+  let kept = 0;
+  try {
+    for await (const one of emitted as AsyncIterable<Emitted>) {
+      signal.throwIfAborted();
+      if ('dropped' in one) await drops.add(one.record.id, one.dropped, one.evidence ?? null, one.record.value);
+      else {
+        kept++;
+        await writers.get(one.output ?? '')!.add(one.record);
+      }
+    }
+    const entering = datasetsIn({ ...resolved.call, inputs: { inputs: resolved.call.inputs['inputs'] } }).reduce((sum, ref) => sum + (ref as DatasetRef).rows, 0);
+    const leaving = kept + Object.values(drops.counts).reduce((sum, n) => sum + n, 0);
+    if (!reducer.creates && entering !== leaving) {
+      throw new BackspinError('ConservationViolated', `Step ${resolved.call.path}: ${entering} records entered ${resolved.call.what} and ${leaving} left as kept or dropped; nothing was committed.`);
+    }
+    const refs = new Map<string, DatasetRef>();
+    for (const [name, writer] of writers) refs.set(name, await writer.commit(determinism));
+    const result = reducer.outputs === null ? refs.get('')! : Object.fromEntries(refs);
+    return { result, counts: { in: entering, kept, dropped: drops.counts }, dropped: await drops.commit(determinism) };
+  } catch (error) {
+    for (const writer of writers.values()) await writer.abort();
+    await drops.abort();
+    throw error;
+  }
+}
+
+export function rowsOf(ref: DatasetRef, store: Store): Rows<unknown> {
+  return { rows: ref.rows, [Symbol.asyncIterator]: () => store.read(ref)[Symbol.asyncIterator]() };
+}
+/** Datasets inside the inputs are read as rows, wherever they stand. */
+function reading(value: unknown, store: Store): unknown {
+  if (isRef(value)) return value.kind === 'dataset' ? rowsOf(value, store) : value.kind === 'report' ? value.metrics : value;
+  if (Array.isArray(value)) return value.map((inner) => reading(inner, store));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, reading(inner, store)]));
+}
+/** A dataset as a parameter stands for its size (`take: { as }`). */
+async function parameters(params: object, store: Store): Promise<object> {
+  return Object.fromEntries(Object.entries(params).map(([key, value]) => [key, reading(value, store)]));
+}
+
+async function readSource(work: Work): Promise<Made> {
+  const { store, registry, resolved, signal } = work;
+  const source = sourceOf(resolved.call, registry);
+  const writer = store.write(RECORDS);
+  const drops = new Drops(store);
+  const seen = new Set<string>();
+  let kept = 0;
+  let read = 0;
+  try {
+    for await (const row of source.rows(resolved.params as never, sourceFiles(resolved.call, registry, resolved.params)) as AsyncIterable<unknown>) {
+      signal.throwIfAborted();
+      read++;
+      if (isDropped(row)) {
+        await drops.add(recordId(row.evidence ?? null, [String(read)]), row.dropped, row.evidence ?? null, null);
+        continue;
+      }
+      const value = source.output.parse(row);
+      const record: Rec<unknown> = { id: recordId(value, []), from: [], value };
+      if (seen.has(record.id)) await drops.add(record.id, 'duplicate', null, value);
+      else {
+        seen.add(record.id);
+        kept++;
+        await writer.add(record);
+      }
+    }
+    const result = await writer.commit('exact');
+    return { result, counts: { in: read, kept, dropped: drops.counts }, dropped: await drops.commit('exact') };
+  } catch (error) {
+    await writer.abort();
+    await drops.abort();
+    throw error;
+  }
+}
+const isDropped = (row: unknown): row is Dropped => typeof row === 'object' && row !== null && 'dropped' in row && typeof row.dropped === 'string';
+
+/** Brings a model folder into the store; or, for `init`, its architecture and tokenizer, whose weights the first training makes. */
+async function importModel({ store, resolved }: Work): Promise<Made> {
+  const folder = importedFolder(resolved.call);
+  const about = { from: null, dataset: null, template: null, settings: null, steps: null, lastLearningRate: null, determinism: 'exact' } as const;
+  const counts = { in: 0, kept: 0, dropped: {} };
+  const { architecture, seed } = resolved.call.inputs as { architecture?: object; seed?: number };
+  if (!architecture) return { result: await store.putModel(folder, { ...about, state: 'weights' }), counts, dropped: null };
+  const made = join(store.work(resolved.stepKey), 'init');
+  await rm(made, { recursive: true, force: true });
+  await mkdir(made, { recursive: true });
+  await cp(folder, made, { recursive: true, filter: (path) => !path.endsWith('.safetensors') });
+  await writeFile(join(made, 'init.json'), canonicalJson({ architecture, seed }));
+  const result = await store.putModel(made, { ...about, state: 'init' });
+  await store.clearWork(resolved.stepKey);
+  return { result, counts, dropped: null };
+}
+
+export function reportRef(resolved: Resolved, metrics: Readonly<Record<string, number>>, oracle: boolean): ReportRef {
+  for (const [name, value] of Object.entries(metrics)) {
+    if (!Number.isFinite(value)) throw new BackspinError('SchemaError', `${resolved.call.what} gave ${name} = ${value}: a report holds finite numbers.`);
+  }
+  const digest = createHash('sha256').update(canonicalJson({ what: resolved.call.what, metrics })).digest('hex');
+  return { kind: 'report', digest, metrics, oracle };
+}
+export type { AnyRef };

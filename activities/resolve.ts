@@ -1,0 +1,174 @@
+/** From a call to a step: definitions, checked parameters, versions, and the key that says what the step is. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join, resolve as resolvePath } from 'node:path';
+import { isRef, refsIn, type Call, type ModelRef } from '../recipe/call.ts';
+import type { Operator, ReducerDef, SourceDef } from '../recipe/define.ts';
+import type { Registry } from '../operators/registry.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { Serving } from '../schemas/config.ts';
+import type { Determinism } from '../schemas/store.ts';
+import { canonicalJson } from '../store/canonical.ts';
+import type { StepContext } from './services.ts';
+
+export type AnyOperator = Operator<unknown, unknown, string, object>;
+export type AnyReducer = ReducerDef<unknown, never, object>;
+export type AnySource = SourceDef<unknown, object>;
+
+/** The engine's identity is part of the key of every step that samples: another engine draws other samples. */
+export const engineIdentity = { embedded: 'embedded 1 float32' } as const;
+
+export interface Resolved {
+  readonly call: Call;
+  readonly stepKey: string;
+  readonly params: object;
+  readonly versions: Readonly<Record<string, number>>;
+  readonly sources: Readonly<Record<string, string>>;
+  readonly inputs: readonly string[];
+  readonly determinism: Determinism;
+  /** Operators of a map in order, each with the key of the chain that ends with it. */
+  readonly chain: readonly { readonly id: string; readonly operator: AnyOperator; readonly stepKey: string }[];
+  /** Role -> model, for maps and evaluations of models. */
+  readonly cast: Readonly<Record<string, ModelRef>>;
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+
+export async function resolve(call: Call, context: StepContext, registry: Registry): Promise<Resolved> {
+  const ids = call.what.split('>');
+  const cast = castOf(call);
+  const params = checkParams(call, registry);
+  const named = [...new Set([...definitionIds(call, registry), ...promptIds(params)])].sort();
+  const versions = Object.fromEntries(named.map((id) => [id, registry.version(id)]));
+  const sources = Object.fromEntries([...new Set(named.map((id) => id.split('.')[0]!))].sort().map((space) => [space, registry.sourceDigest(space)]));
+  const draws = drawsOf(call, registry, params);
+  const asks = Object.keys(cast).length > 0;
+  const files = await fileDigests(call, registry, params);
+  const keyOf = (length: number) =>
+    sha256(
+      canonicalJson({
+        verb: call.verb,
+        what: ids.slice(0, length),
+        versions,
+        modules: Object.fromEntries(Object.entries(sources).filter(([space]) => registry.isModule(space))),
+        params: digested(params),
+        inputs: digested(identity(call)),
+        ...(files.length > 0 ? { files } : {}),
+        ...(call.verb === 'train' ? { seed: trainingSeed(call, context) } : {}),
+        ...(draws ? { seed: context.seed, round: call.verb === 'map' || call.verb === 'reduce' ? call.round : null } : {}),
+        ...(asks ? { engines: Object.fromEntries(Object.keys(cast).map((role) => [role, engineIdentity[servingOf(context, role).engine]])) } : {}),
+      }),
+    );
+  const operators = call.verb === 'map' ? ids.map((id) => registry.operator(id) as AnyOperator) : [];
+  const chain = operators.map((operator, i) => ({ id: ids[i]!, operator, stepKey: keyOf(i + 1) }));
+  const inputs = [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort();
+  return { call, stepKey: keyOf(ids.length), params, versions, sources, inputs, determinism: draws ? 'seeded' : 'exact', chain, cast };
+}
+
+/** A training's own seed, or the experiment's. */
+export const trainingSeed = (call: Call, context: StepContext): number => (call.inputs as { seed?: number }).seed ?? context.seed;
+
+export const servingOf = (context: StepContext, role: string): Serving => ({ ...context.serving, ...context.roles[role] });
+
+/** Role -> model. The model that a suite measures is in the role `model`. */
+function castOf(call: Call): Record<string, ModelRef> {
+  const { with: cast = {}, of } = call.inputs as { with?: Record<string, ModelRef>; of?: unknown };
+  if (call.verb !== 'map' && call.verb !== 'evaluate') return {};
+  return call.verb === 'evaluate' && isRef(of) && of.kind === 'model' ? { ...cast, model: of } : { ...cast };
+}
+
+/** What of a call is its identity: everything but its parameters, which go apart, and paths, whose content goes in their place. */
+function identity(call: Call): object {
+  const { params: _, folder: __, path: ___, tokenizer: ____, ...rest } = call.inputs as Record<string, unknown>;
+  return rest;
+}
+
+const digested = (value: unknown): unknown =>
+  isRef(value) ? `${value.kind}:${value.digest}`
+  : Array.isArray(value) ? value.map(digested)
+  : typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, digested(inner)]))
+  : value;
+
+const isSource = (call: Call) => call.what.startsWith('source:');
+const isImport = (call: Call) => call.what.startsWith('model:');
+export const sourceOf = (call: Call, registry: Registry) => registry.source(call.what.slice('source:'.length)) as AnySource;
+
+function definitionIds(call: Call, registry: Registry): string[] {
+  if (isImport(call)) return [];
+  if (isSource(call)) return [call.what.slice('source:'.length)];
+  if (call.verb !== 'train') return call.what.split('>');
+  const { template } = call.inputs as { template?: string };
+  if (template !== undefined) registry.template(template);
+  return template === undefined ? [] : [template];
+}
+
+/** By convention `prompt` and the values of `prompts` are names of registered prompts. */
+function promptIds(params: object): string[] {
+  const { prompt, prompts } = params as { prompt?: unknown; prompts?: unknown };
+  return [prompt, ...(typeof prompts === 'object' && prompts !== null ? Object.values(prompts) : [])].filter((x) => typeof x === 'string');
+}
+
+/** Checks parameters by the definition's schema. Datasets among them are references here and rows in the operator. */
+function checkParams(call: Call, registry: Registry): object {
+  const given = ((call.inputs as { params?: object }).params ?? {}) as Record<string, unknown>;
+  if (isImport(call) || call.verb === 'train') return given;
+  const schemas = isSource(call) ? [sourceOf(call, registry).params]
+    : call.verb === 'reduce' ? [registry.reducer(call.what).params]
+    : call.verb === 'evaluate' ? [registry.suite(call.what).params]
+    : call.what.split('>').map((id) => registry.operator(id).params);
+  const refs = Object.fromEntries(Object.entries(given).filter(([, value]) => isRef(value)));
+  const plain = Object.fromEntries(Object.entries(given).filter(([, value]) => !isRef(value)));
+  let checked: object = schemas.some((schema) => schema !== undefined) ? {} : plain;
+  for (const schema of schemas) {
+    if (!schema) continue;
+    try {
+      checked = { ...checked, ...(schema.parse(plain) as object) };
+    } catch (error) {
+      throw new BackspinError('ConfigError', `The parameters of ${call.what} (step ${call.path}) do not fit: ${(error as Error).message}`);
+    }
+  }
+  return { ...checked, ...refs };
+}
+
+function drawsOf(call: Call, registry: Registry, params: object): boolean {
+  if (call.verb === 'train') return false; // its seed is one of its settings
+  if (call.verb === 'map') return call.what.split('>').some((id) => (registry.operator(id) as AnyOperator).draws(params));
+  if (isSource(call) || isImport(call)) return false;
+  if (call.verb === 'reduce') return (registry.reducer(call.what) as AnyReducer).draws(params);
+  const suite = registry.suite(call.what);
+  return suite.is === 'suite' && (suite.ask as AnyOperator).draws(params);
+}
+
+async function fileDigests(call: Call, registry: Registry, params: object): Promise<string[]> {
+  const files = isSource(call) ? sourceFiles(call, registry, params) : isImport(call) ? await filesUnder(importedFolder(call)) : [];
+  const digests = [];
+  for (const file of files) digests.push(await fileDigest(file));
+  return digests;
+}
+export function sourceFiles(call: Call, registry: Registry, params: object): string[] {
+  const { folder } = call.inputs as { folder: string };
+  return sourceOf(call, registry).files(params as never).map((file) => resolvePath(folder, file));
+}
+/** A model's folder, or the folder of the tokenizer of a model that is to be made. */
+export function importedFolder(call: Call): string {
+  const { path, tokenizer } = call.inputs as { path?: string; tokenizer?: string };
+  return (path ?? tokenizer)!;
+}
+async function filesUnder(folder: string): Promise<string[]> {
+  try {
+    const entries = await readdir(folder, { withFileTypes: true });
+    return entries.filter((entry) => entry.isFile()).map((entry) => join(folder, entry.name)).sort();
+  } catch {
+    throw new BackspinError('ConfigError', `The model folder ${folder} cannot be read: check its path in the experiment file.`);
+  }
+}
+async function fileDigest(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  } catch {
+    throw new BackspinError('ConfigError', `The file ${file} cannot be read: check its path in the experiment file.`);
+  }
+  return hash.digest('hex');
+}

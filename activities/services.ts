@@ -1,0 +1,50 @@
+/** What every activity stands on. Made once per worker process. */
+import { dirname, resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { loadRegistry, type Registry } from '../operators/registry.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { Bound } from '../schemas/config.ts';
+import { openStore } from '../store/local.ts';
+import type { Store } from '../store/store.ts';
+
+/** What a step needs to know of its experiment, sent with every call. */
+export interface StepContext {
+  readonly experiment: string;
+  readonly seed: number;
+  readonly modules: Bound['modules'];
+  readonly serving: Bound['serving'];
+  readonly roles: Bound['roles'];
+  readonly training: Bound['training'];
+}
+
+export interface Services {
+  readonly home: string;
+  readonly store: Store;
+  registry(modules: Bound['modules']): Promise<Registry>;
+}
+
+export async function openServices(home: string): Promise<Services> {
+  const registries = new Map<string, Promise<Registry>>();
+  return {
+    home,
+    store: await openStore(resolve(home, 'store')),
+    registry(modules) {
+      const key = JSON.stringify(modules);
+      const registry = registries.get(key) ?? loadRegistry(modules);
+      registries.set(key, registry);
+      registry.catch(() => registries.delete(key)); // a module that failed to load may be mended
+      return registry;
+    },
+  };
+}
+
+/** The Python that set-up made, and the trainer beside this code. */
+export function pythonOf(): { python: string; trainerPath: string } {
+  const root = dirname(import.meta.dirname);
+  try {
+    const { python } = JSON.parse(readFileSync(resolve(root, 'node_modules/.backspin-setup.json'), 'utf8')) as { python: string };
+    return { python, trainerPath: resolve(root, 'trainer') };
+  } catch {
+    throw new BackspinError('ConfigError', 'The Python environment is not set up: run `npm run setup` in the backspin folder.');
+  }
+}

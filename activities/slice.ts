@@ -1,0 +1,200 @@
+/** One slice of a map: every record flows through the chain by itself, the limiter decides how many are in flight. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ModelClient } from '../inference/client.ts';
+import { Rejected, TooLong } from '../inference/client.ts';
+import { isRef, type DatasetRef } from '../recipe/call.ts';
+import type { Context, Prompt, Rec, Reply, Sampling, TokenScore } from '../recipe/define.ts';
+import type { Registry } from '../operators/registry.ts';
+import { recordId } from '../store/canonical.ts';
+import { writeAtomic } from '../store/files.ts';
+import type { Store } from '../store/store.ts';
+import { Journal, type Done } from './journal.ts';
+import type { Resolved } from './resolve.ts';
+
+export interface SliceTotals {
+  readonly slice: number;
+  readonly in: number;
+  /** Kept by the last operator of the chain: records, for `until`. */
+  readonly kept: number;
+  readonly requests: number;
+  readonly tokens: number;
+  readonly seconds: number;
+}
+
+/** How an operator reaches its models: a client and the name a role's model is served under. */
+export interface Models {
+  of(role: string): { readonly client: Pick<ModelClient, 'chat' | 'complete' | 'score'>; readonly served: string };
+  /** Records of one slice that flow at once. */
+  readonly concurrency: number;
+}
+export const noModels: Models = {
+  of: (role) => {
+    throw new Error(`no model is cast in the role "${role}"`);
+  },
+  concurrency: 16,
+};
+
+export const slicePath = (store: Store, stepKey: string, slice: number, kind: 'journal' | 'result') =>
+  join(store.work(stepKey), 'slices', `${String(slice).padStart(5, '0')}.${kind === 'journal' ? 'jsonl' : 'json'}`);
+
+export interface SliceWork {
+  readonly store: Store;
+  readonly registry: Registry;
+  readonly resolved: Resolved;
+  readonly seed: number;
+  /** The dataset that the chain's first uncommitted operator reads. */
+  readonly over: DatasetRef;
+  readonly slice: number;
+  readonly from: number;
+  readonly to: number;
+  readonly models: Models;
+  readonly signal: AbortSignal;
+}
+
+/** Runs a slice to its end, going on where an earlier attempt stopped. A finished slice is not run again. */
+export async function runSlice(work: SliceWork): Promise<SliceTotals> {
+  const { store, resolved, slice, signal } = work;
+  const resultPath = slicePath(store, resolved.stepKey, slice, 'result');
+  const finished = await readFile(resultPath, 'utf8').catch(() => undefined);
+  if (finished !== undefined) return (JSON.parse(finished) as { totals: SliceTotals }).totals;
+
+  const started = performance.now();
+  const journal = await Journal.open(slicePath(store, resolved.stepKey, slice, 'journal'));
+  try {
+    const records: Rec<unknown>[] = [];
+    for await (const record of store.read(work.over, { from: work.from, to: work.to })) records.push(record);
+    const params = await loaded(resolved.params, store);
+    const done = await pooled(records, work.models.concurrency, signal, async (record) => {
+      const known = journal.done(record.id);
+      if (known) return known;
+      const result = await throughChain(record, { ...work, params, journal });
+      journal.finish(record.id, result);
+      return result;
+    });
+    const totals: SliceTotals = {
+      slice,
+      in: records.length,
+      kept: done.reduce((sum, one) => sum + one.kept.at(-1)!.length, 0),
+      requests: journal.requests,
+      tokens: journal.tokens,
+      seconds: (performance.now() - started) / 1000,
+    };
+    await writeAtomic(resultPath, JSON.stringify({ totals, done: records.map((record, i) => ({ id: record.id, ...done[i]! })) }));
+    return totals;
+  } finally {
+    journal.close();
+  }
+}
+
+/** A record, and what became of it, operator after operator. */
+async function throughChain(source: Rec<unknown>, work: SliceWork & { params: object; journal: Journal }): Promise<Done> {
+  const kept: Rec<unknown>[][] = [];
+  const dropped: Done['dropped'][number][] = [];
+  let current: readonly Rec<unknown>[] = [source];
+  for (const [op, { id, operator, stepKey }] of work.resolved.chain.entries()) {
+    const next: Rec<unknown>[] = [];
+    for (const record of current) {
+      const input = operator.input.parse(record.value);
+      let outcome;
+      try {
+        outcome = await operator.run(input, contextOf(record, op, stepKey, work), work.params);
+      } catch (error) {
+        if (error instanceof Rejected) outcome = { dropped: 'rejected', evidence: `${error.status}: ${error.message}` };
+        else if (error instanceof TooLong) outcome = { dropped: 'too-long', evidence: error.message };
+        else throw error;
+      }
+      if ('dropped' in outcome) {
+        dropped.push({ op, id: record.id, reason: outcome.dropped, evidence: outcome.evidence ?? null, value: record.value });
+        continue;
+      }
+      outcome.kept.forEach((raw, ordinal) => {
+        const value = operator.output.parse(raw);
+        next.push({ id: recordId(value, [record.id], ordinal), from: [record.id], value });
+      });
+      if (outcome.kept.length === 0) throw new Error(`${id} kept no record and dropped none: use drop(reason)`);
+    }
+    kept.push(next);
+    current = next;
+  }
+  return { kept, dropped };
+}
+
+function contextOf(record: Rec<unknown>, op: number, stepKey: string, work: SliceWork & { journal: Journal }): Context<string> {
+  const { models, journal, signal, registry } = work;
+  const owner = `${op}/${record.id}`;
+  let calls = 0;
+  const ask = <T>(role: string, what: (client: Pick<ModelClient, 'chat' | 'complete' | 'score'>, served: string, seed: number, requestId: string) => Promise<{ reply: T; tokens: number }>) => {
+    const n = calls++;
+    return journal.call(owner, n, () => {
+      signal.throwIfAborted();
+      const { client, served } = models.of(role);
+      return what(client, served, seedOf(work.seed, stepKey, record.id, n), `${stepKey.slice(0, 16)}/${owner}/${n}`);
+    });
+  };
+  return {
+    chat: (role, messages, sampling: Sampling) =>
+      ask<Reply>(role, (client, served, seed, requestId) => client.chat(served, messages, sampling, { seed, requestId, signal })),
+    complete: (role, prompt: Prompt, sampling: Sampling) =>
+      ask<Reply>(role, (client, served, seed, requestId) => client.complete(served, prompt, sampling, { seed, requestId, signal })),
+    score: (role, prompt: Prompt, continuation: string) =>
+      ask<readonly TokenScore[]>(role, (client, served, _seed, requestId) => client.score(served, prompt, continuation, { requestId, signal })),
+    async attempts(limit, body) {
+      for (let attempt = 0; attempt < limit; attempt++) {
+        const answer = await body(attempt);
+        if (answer !== undefined) return answer;
+      }
+      return undefined;
+    },
+    prompt: (name, slots) => registry.prompt(name).render(slots as never),
+    random: (name) => stream(`${work.seed}/${stepKey}/${record.id}/${name}`),
+    signal,
+  };
+}
+
+/** Seed of a request: (experiment's seed, step, record, how many-th call), 31 bits. */
+export const seedOf = (seed: number, stepKey: string, record: string, n: number): number =>
+  createHash('sha256').update(`${seed}/${stepKey}/${record}/${n}`).digest().readUInt32BE(0) >>> 1;
+
+/** Numbers in [0, 1) with 32 bits each, by hashing a counter. */
+export function stream(name: string): () => number {
+  let n = 0;
+  return () => createHash('sha256').update(`${name}/${n++}`).digest().readUInt32BE(0) / 2 ** 32;
+}
+
+/** Datasets given as parameters are loaded beside the operator. */
+async function loaded(params: object, store: Store): Promise<object> {
+  const entries = await Promise.all(
+    Object.entries(params).map(async ([name, value]) => [name, isRef(value) && value.kind === 'dataset' ? await values(value, store) : value] as const),
+  );
+  return Object.fromEntries(entries);
+}
+async function values(ref: DatasetRef, store: Store): Promise<unknown[]> {
+  const rows = [];
+  for await (const record of store.read(ref)) rows.push(record.value);
+  return rows;
+}
+
+/** Runs `body` on every item, `limit` at a time, in order of arrival; the first failure stops the rest and is thrown once none is running. */
+async function pooled<T, R>(items: readonly T[], limit: number, signal: AbortSignal, body: (item: T) => Promise<R>): Promise<R[]> {
+  const results = new Array<R>(items.length);
+  let next = 0;
+  let failed = false;
+  const lane = async () => {
+    while (next < items.length && !failed) {
+      const i = next++;
+      signal.throwIfAborted();
+      try {
+        results[i] = await body(items[i]!);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(limit, items.length) }, lane));
+  const failure = lanes.find((outcome) => outcome.status === 'rejected');
+  if (failure) throw failure.reason;
+  return results;
+}

@@ -1,0 +1,108 @@
+/** A training: rows rendered by its template, the trainer's spec, and the model that came out. The child itself is in `devices/`. */
+import { mkdir, rename } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import type { DatasetRef, ModelRef } from '../recipe/call.ts';
+import type { Settings } from '../recipe/api.ts';
+import type { Registry } from '../operators/registry.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { TrainSpec } from '../schemas/trainer.ts';
+import type { Output } from '../schemas/store.ts';
+import { cpus } from 'node:os';
+import type { Store } from '../store/store.ts';
+import { inherited, outputOf } from './commit.ts';
+import { trainingSeed, type Resolved } from './resolve.ts';
+import type { StepContext } from './services.ts';
+
+type Inputs = Settings & { readonly from: ModelRef; readonly data: DatasetRef; readonly template?: string; readonly repeat?: number };
+const inputsOf = (resolved: Resolved) => resolved.call.inputs as unknown as Inputs;
+
+/** The run folder: spec, rows, events, checkpoints, model. It survives crashes and goes at commit. */
+export const runFolder = (store: Store, stepKey: string) => join(store.work(stepKey), 'run');
+
+/** Looks a number up that depends on the size of the data: the entry whose rows are nearest in ratio. */
+export function byRows(rows: number, table: readonly (readonly [rows: number, value: number])[]): number {
+  const distance = (at: number) => Math.abs(Math.log(Math.max(at, 1) / Math.max(rows, 1)));
+  return table.reduce((a, b) => (distance(b[0]) < distance(a[0]) ? b : a))[1];
+}
+/** The last entry that begins at or below `rows`. */
+export const fromRows = (rows: number, table: readonly (readonly [from: number, value: number])[]): number =>
+  (table.filter(([from]) => from <= rows).at(-1) ?? table[0]!)[1];
+
+/** Batch and steps of a training on so many rows. An epoch is the rows over the batch, rounded up. */
+export function lengthOf(settings: Pick<Settings, 'length' | 'batch'>, rows: number): { batch: number; steps: number } {
+  const batch = typeof settings.batch === 'number' ? settings.batch : fromRows(rows, settings.batch.byRows);
+  const { length } = settings;
+  const steps = 'steps' in length ? length.steps
+    : 'epochs' in length ? Math.ceil(length.epochs * Math.ceil(rows / batch))
+    : byRows(rows, length.stepsByRows);
+  return { batch, steps: Math.max(1, steps) };
+}
+
+/** Writes rows and spec, once: a resumed training finds what it began with. */
+export async function prepareTraining(store: Store, registry: Registry, resolved: Resolved, context: StepContext): Promise<TrainSpec> {
+  const settings = inputsOf(resolved);
+  const folder = runFolder(store, resolved.stepKey);
+  await mkdir(folder, { recursive: true });
+  const rows = await writeRows(store, registry, settings, join(folder, 'rows.jsonl'));
+  const { batch, steps } = lengthOf(settings, rows);
+  const rate = settings.learningRate;
+  const from = await store.model(settings.from);
+  const parent = await store.modelFolder(settings.from);
+  return {
+    version: 1,
+    objective: settings.objective as TrainSpec['objective'],
+    from: from.state === 'weights' ? parent : null,
+    init: from.state === 'init' ? { ...(JSON.parse(await readFile(join(parent, 'init.json'), 'utf8')) as { architecture: object; seed: number }), tokenizer: parent } as never : null,
+    data: join(folder, 'rows.jsonl'),
+    run: folder,
+    seed: trainingSeed(resolved.call, context) + 1_000_003 * (settings.repeat ?? 0),
+    steps,
+    batch,
+    maxTokens: settings.maxTokens,
+    learningRate: typeof rate === 'number' ? { from: rate, to: 0 } : rate,
+    schedule: settings.schedule ?? 'linear',
+    warmup: settings.warmup ?? 0,
+    weightDecay: settings.weightDecay ?? 0,
+    betas: [...(settings.betas ?? [0.9, 0.999])] as [number, number],
+    clip: settings.clip ?? null,
+    dropout: settings.dropout ?? 0,
+    optimizer: settings.optimizer ?? 'adamw',
+    checkpointEvery: Math.max(1, Math.min(200, Math.ceil(steps / 4))),
+    keepCheckpoints: 2,
+    threads: context.training.threads ?? cpus().length,
+  };
+}
+
+async function writeRows(store: Store, registry: Registry, { data, template }: Inputs, path: string): Promise<number> {
+  const render = template === undefined ? (value: unknown) => value : (registry.template(template) as { render(value: unknown): unknown }).render;
+  const out = createWriteStream(`${path}.partial`);
+  let rows = 0;
+  for await (const record of store.read(data)) {
+    rows++;
+    if (!out.write(`${JSON.stringify(render(record.value))}\n`)) await once(out, 'drain');
+  }
+  out.end();
+  await once(out, 'close');
+  await rename(`${path}.partial`, path);
+  if (rows === 0) throw new BackspinError('ConfigError', `The training data ${data.digest.slice(0, 16)} has no rows: what selected it kept nothing.`);
+  return rows;
+}
+
+/** Puts the trained model in the store. Equal trainings give equal bytes, and so one model. */
+export async function commitTraining(store: Store, resolved: Resolved, spec: TrainSpec, done: { seconds: number; tokens: number; lastLearningRate: number }): Promise<Output> {
+  const settings = inputsOf(resolved);
+  const determinism = await inherited(store, 'seeded', [settings.data]);
+  const { from, init, data, run, threads, ...recorded } = spec;
+  const model = await store.putModel(join(spec.run, 'model'), {
+    state: 'weights', from: settings.from.digest, dataset: settings.data.digest, template: settings.template ?? null,
+    settings: recorded, steps: spec.steps, lastLearningRate: done.lastLearningRate, determinism,
+  });
+  const rows = settings.data.rows;
+  const counts = { in: rows, kept: rows, dropped: {}, requests: 0, tokens: done.tokens, seconds: done.seconds };
+  const output = await store.putOutput(outputOf(resolved, model, counts, null, determinism));
+  await store.clearWork(resolved.stepKey);
+  return output;
+}

@@ -1,0 +1,44 @@
+/** The in-memory `Run`: the same steps on a real store in this process, one after the other. For tests of recipes. */
+import type { Call, Result } from './call.ts';
+import { fingerprint } from './call.ts';
+import { runRecipe } from './materials.ts';
+import { Verbs, type Gate } from './run.ts';
+import type { Bound } from '../schemas/config.ts';
+
+export interface Performed {
+  readonly call: Call;
+  readonly result: Result;
+}
+export interface Memory {
+  /** Every step that was performed, in the order it ended. */
+  readonly performed: readonly Performed[];
+  /** Gates that were short, in order; each was let pass. */
+  readonly short: readonly (Gate & { readonly has: number })[];
+  readonly results: object;
+}
+
+/** Runs a recipe with `perform` as its only engine. A gate that is short passes and is told of. */
+export async function runInMemory(
+  recipe: (run: never, config: never) => Promise<object>,
+  config: Pick<Bound, 'data' | 'models' | 'parameters' | 'evaluation'>,
+  perform: (call: Call) => Promise<Result>,
+): Promise<Memory> {
+  const performed: Performed[] = [];
+  const short: (Gate & { has: number })[] = [];
+  const ledger = new Map<string, Result>();
+  const verbs = new Verbs({
+    async perform(call) {
+      const print = fingerprint(call);
+      const result = ledger.get(print) ?? (await perform(call));
+      ledger.set(print, result);
+      performed.push({ call, result });
+      return result;
+    },
+    decide: async (_path, _reports, rule) => rule(),
+    async gate(of, need) {
+      if (of.rows < (need.rows ?? 0)) short.push({ ...need, has: of.rows });
+    },
+    round: async () => true,
+  });
+  return { results: await runRecipe(verbs, recipe, config), performed, short };
+}

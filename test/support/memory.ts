@@ -1,0 +1,88 @@
+/** Carries out the steps of a recipe in this process: real store, real operators and reducers, models that a test plays. */
+import { mkdtemp, mkdir, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stepsOf } from '../../activities/data.ts';
+import { openServices, type Services, type StepContext } from '../../activities/services.ts';
+import { resolve } from '../../activities/resolve.ts';
+import { commitTraining, prepareTraining } from '../../activities/train.ts';
+import type { Models } from '../../activities/slice.ts';
+import { isRef, type Call, type ModelRef, type Result } from '../../recipe/call.ts';
+import type { Message } from '../../recipe/api.ts';
+import type { Prompt, TokenScore } from '../../recipe/define.ts';
+import type { TrainSpec } from '../../schemas/trainer.ts';
+
+/** What a test's models answer. `model` is the manifest-backed reference that was cast in `role`. */
+export interface Played {
+  reply(asked: { role: string; model: ModelRef; prompt: Prompt | { messages: readonly Message[] }; seed: number }): string;
+  score?(asked: { role: string; model: ModelRef; prompt: Prompt; continuation: string }): readonly TokenScore[];
+}
+
+export interface Bench {
+  readonly services: Services;
+  readonly context: StepContext;
+  /** Specs of the trainings that ran, with their calls. */
+  readonly trainings: { readonly call: Call; readonly spec: TrainSpec; readonly model: ModelRef }[];
+  /** Requests that models answered. */
+  requests: number;
+  perform(call: Call): Promise<Result>;
+}
+
+export async function bench(played: Played, given: Partial<StepContext> = {}): Promise<Bench> {
+  const services = await openServices(await mkdtemp(join(tmpdir(), 'backspin-')));
+  const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1 } as const;
+  const context: StepContext = { experiment: 'test', seed: 0, modules: [], serving, roles: {}, training: { pool: 'cpu', threads: 1 }, ...given };
+  const steps = stepsOf(services);
+  const signal = new AbortController().signal;
+  const self: Bench = {
+    services,
+    context,
+    trainings: [],
+    requests: 0,
+    async perform(call) {
+      const of = call.inputs['of'];
+      if (call.verb === 'reduce' || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset')) return (await steps.compute(call, context, signal)).result;
+      const opened = await steps.open(call, context);
+      if (opened.hit) return opened.hit.result;
+      const registry = await services.registry(context.modules);
+      const resolved = await resolve(call, context, registry);
+      if (call.verb === 'train') {
+        const spec = await prepareTraining(services.store, registry, resolved, context);
+        await mkdir(join(spec.run, 'model'), { recursive: true });
+        await writeFile(join(spec.run, 'model', 'config.json'), JSON.stringify({ made: resolved.stepKey }));
+        await writeFile(join(spec.run, 'model', 'model.safetensors'), resolved.stepKey);
+        const { result } = await commitTraining(services.store, resolved, spec, { seconds: 0, tokens: 0, lastLearningRate: spec.learningRate.to });
+        self.trainings.push({ call, spec, model: result as ModelRef });
+        return result;
+      }
+      const work = opened.work!;
+      for (let slice = 0; slice < work.slices; slice++) await steps.shard({ call, context, work, slice }, playing(self, played, resolved.cast), signal);
+      return (await steps.commit(call, context, work, work.slices)).result;
+    },
+  };
+  return self;
+}
+
+function playing(self: Bench, played: Played, cast: Readonly<Record<string, ModelRef>>): Models {
+  return {
+    concurrency: 4,
+    of(role) {
+      const model = cast[role]!;
+      const answer = (prompt: Prompt | { messages: readonly Message[] }, seed: number) => {
+        self.requests++;
+        return Promise.resolve({ reply: { text: played.reply({ role, model, prompt, seed }), finish: 'stop' as const }, tokens: 1 });
+      };
+      return {
+        served: role,
+        client: {
+          chat: (_model, messages, _sampling, { seed }) => answer({ messages }, seed),
+          complete: (_model, prompt, _sampling, { seed }) => answer(prompt, seed),
+          score: (_model, prompt, continuation) => {
+            self.requests++;
+            return Promise.resolve({ reply: played.score!({ role, model, prompt, continuation }), tokens: 1 });
+          },
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,3 @@
+/** What the orchestrator's bundle holds. */
+export { experiment } from './experiment.ts';
+export { stage } from './stage.ts';
