@@ -31,6 +31,7 @@ export async function activity<T>(body: (beat: Beat) => Promise<T>): Promise<T> 
 }
 
 export function failure(error: unknown): Error {
+  if (!(error instanceof Error)) return new Error(String(error));
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
   if (error instanceof BackspinError) {
     return ApplicationFailure.create({ type: error.type, message: error.message.slice(0, 2000), nonRetryable: !error.retryable });
@@ -38,6 +39,11 @@ export function failure(error: unknown): Error {
   if ((error as NodeJS.ErrnoException).code === 'ENOSPC') {
     return ApplicationFailure.create({ type: 'DiskFull', message: 'The disk is full: free some space and the step goes on by itself.', nonRetryable: false });
   }
-  const { name = 'Error', message = String(error), stack } = error as Error;
-  return ApplicationFailure.create({ type: name, message: message.slice(0, 2000), details: [String(stack).slice(0, 1500)] });
+  // Unknown: perhaps a bug, perhaps the moment. It is tried again a few times, and then a person looks at it.
+  return ApplicationFailure.create({
+    type: error.name,
+    message: error.message.slice(0, 2000),
+    details: [String(error.stack).slice(0, 1500)],
+    nonRetryable: Context.current().info.attempt >= 5,
+  });
 }

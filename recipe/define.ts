@@ -203,7 +203,7 @@ export function prompt<T>(spec: { readonly version: number; readonly template?: 
 
 // ───────────────────────────────────────── suites and sources ─────────────────────────────────────────
 
-export interface SuiteDef<in K extends ModelKind, out M extends Metrics, Roles extends string, in P extends Params> {
+export interface SuiteDef<K extends ModelKind, out M extends Metrics, Roles extends string, in P extends Params> {
   readonly is: 'suite';
   readonly version: number;
   /** Knows the truth: its report may be shown, never decided upon. */

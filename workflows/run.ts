@@ -1,5 +1,6 @@
 /** How a step is carried out on Temporal: looked up, then computed by activities, under a lease where models are asked. */
-import { ParentClosePolicy, WorkflowExecutionAlreadyStartedError, sleep, startChild } from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { ParentClosePolicy, sleep, startChild } from '@temporalio/workflow';
 import type { Lease, MapWork } from '../activities/open.ts';
 import type { StepContext } from '../activities/services.ts';
 import { isRef, type Call } from '../recipe/call.ts';

@@ -1,0 +1,131 @@
+/**
+ * The planning `Run`: what an experiment would do, before anything runs. Steps that were done before give their real results, so
+ * rules decide on real reports; behind the first miss results are symbols, and `decide` goes by `assume`.
+ */
+import { createHash } from 'node:crypto';
+import { canonical, isRef, refsIn, type AnyRef, type Call, type DatasetRef, type ReportRef, type Result } from '../recipe/call.ts';
+import { runRecipe } from '../recipe/materials.ts';
+import { Verbs } from '../recipe/run.ts';
+import type { Settings } from '../recipe/api.ts';
+import type { Registry } from '../operators/registry.ts';
+import type { Bound } from '../schemas/config.ts';
+import type { Plan, PlannedStep } from '../schemas/plan.ts';
+import { recipes } from '../workflows/recipes/index.ts';
+import { lookUp } from './open.ts';
+import { resolve, sourceFiles, sourceOf, type AnyReducer } from './resolve.ts';
+import type { Services, StepContext } from './services.ts';
+import { lengthOf } from './train.ts';
+
+const SYMBOL = 'planned:';
+const isReal = (ref: AnyRef) => !ref.digest.startsWith(SYMBOL);
+
+export async function plan(services: Services, config: Bound): Promise<Plan> {
+  const context: StepContext = { experiment: config.name, seed: config.seed, modules: config.modules, serving: config.serving, roles: config.roles, training: config.training };
+  const registry = await services.registry(config.modules);
+  const steps = new Map<string, PlannedStep>();
+  const questions: { path: string; answer: unknown; assumed: boolean }[] = [];
+  const warnings: string[] = [];
+
+  const verbs = new Verbs({
+    async perform(call) {
+      const real = refsIn(call.inputs).every(isReal);
+      const resolved = real ? await resolve(call, context, registry) : undefined;
+      const known = resolved && (await lookUp(services, resolved));
+      const output = known && resolved ? await services.store.output(resolved.stepKey) : undefined;
+      const estimate = await estimateOf(call, registry);
+      const result = known ?? (await symbolOf(call, registry, estimate));
+      steps.set(call.path, {
+        path: call.path, arm: call.arm, round: call.round, name: call.label, kind: call.verb, what: call.what,
+        stepKey: resolved?.stepKey ?? null,
+        state: known ? 'completed' : 'planned',
+        memoised: known !== undefined,
+        in: output?.in ?? estimate.in,
+        kept: output?.kept ?? null,
+        dropped: output?.dropped ?? {},
+        requests: known ? 0 : estimate.requests,
+        trainingSteps: known ? 0 : estimate.trainingSteps,
+        seconds: output?.seconds ?? null,
+        output: isRef(result) && result.kind === 'dataset' && known ? { digest: result.digest, rows: result.rows } : known && isRef(result) ? { digest: result.digest, rows: null } : null,
+        needs: refsIn(call.inputs).map((ref) => ref.digest.replace(SYMBOL, '').slice(0, 16)),
+        gives: refsIn(result).map((ref) => ref.digest.replace(SYMBOL, '').slice(0, 16)),
+      });
+      return result;
+    },
+    async decide(path, reports, rule, assume) {
+      const real = Object.values<ReportRef>(reports).every(isReal);
+      const answer = real ? rule() : assume;
+      questions.push({ path, answer, assumed: !real });
+      return answer;
+    },
+    async gate(of, need) {
+      if (isReal(of) && of.rows < (need.rows ?? 0)) warnings.push(`the gate ${need.path} will wait for a person: it wants ${need.rows} records and has ${of.rows}`);
+    },
+    round: async () => true,
+  });
+  await runRecipe(verbs, recipes[config.recipe]!, config);
+
+  const all = [...steps.values()];
+  const sum = (of: (step: PlannedStep) => number | null) => all.reduce((total, step) => total + (of(step) ?? 0), 0);
+  return {
+    experiment: config.name,
+    recipe: config.recipe,
+    steps: all,
+    questions,
+    warnings,
+    totals: { steps: all.length, memoised: all.filter((step) => step.memoised).length, requests: sum((step) => step.requests), trainingSteps: sum((step) => step.trainingSteps) },
+  };
+}
+
+interface Estimate {
+  /** Upper bounds. */
+  readonly in: number | null;
+  readonly rows: number | null;
+  readonly requests: number;
+  readonly trainingSteps: number;
+}
+
+async function estimateOf(call: Call, registry: Registry): Promise<Estimate> {
+  const entering = refsIn(call.inputs).filter((ref) => ref.kind === 'dataset').reduce((rows, ref) => rows + ref.rows, 0);
+  const nothing = { in: entering, rows: entering, requests: 0, trainingSteps: 0 };
+  if (call.what.startsWith('source:')) {
+    const rows = await count(sourceOf(call, registry).rows((call.inputs['params'] ?? {}) as never, sourceFiles(call, registry, (call.inputs['params'] ?? {}) as object)));
+    return { ...nothing, in: rows, rows };
+  }
+  if (call.verb === 'map') {
+    const { over, with: cast } = call.inputs as { over: DatasetRef; with?: object };
+    const asked = Object.keys(cast ?? {}).length > 0 ? call.what.split('>').length : 0;
+    return { ...nothing, in: over.rows, rows: over.rows, requests: over.rows * asked };
+  }
+  if (call.verb === 'train') {
+    const { data } = call.inputs as { data: DatasetRef };
+    return { ...nothing, in: data.rows, trainingSteps: lengthOf(call.inputs as unknown as Settings, data.rows).steps };
+  }
+  if (call.verb === 'evaluate') {
+    const suite = registry.suite(call.what);
+    const items = suite.is === 'suite' ? suite.items((call.inputs['params'] ?? {}) as never).length : 0;
+    return { ...nothing, in: items || entering, requests: items };
+  }
+  const { take } = (call.inputs['params'] ?? {}) as { take?: unknown };
+  const cap = typeof take === 'number' ? take : isRef(take) && take.kind === 'dataset' ? take.rows : Infinity;
+  const { inputs } = call.inputs as { inputs?: unknown };
+  const own = refsIn(inputs).filter((ref) => ref.kind === 'dataset').reduce((rows, ref) => rows + ref.rows, 0);
+  return { ...nothing, in: own, rows: Math.min(own, cap) };
+}
+
+async function count(rows: AsyncIterable<unknown> | Iterable<unknown>): Promise<number> {
+  let n = 0;
+  for await (const _ of rows) n++;
+  return n;
+}
+
+/** A result that does not exist yet: a reference whose digest says how it would be made. */
+async function symbolOf(call: Call, registry: Registry, { rows }: Estimate): Promise<Result> {
+  const key = createHash('sha256').update(canonical([call.verb, call.what, call.inputs, call.verb === 'map' ? call.round : null])).digest('hex');
+  const dataset = (name: string): DatasetRef => ({ kind: 'dataset', digest: `${SYMBOL}${key}${name}`, rows: rows ?? 0 });
+  if (call.verb === 'map' || call.what.startsWith('source:')) return dataset('');
+  if (call.verb === 'train' || call.what.startsWith('model:')) return { kind: 'model', digest: `${SYMBOL}${key}` };
+  if (call.verb === 'evaluate') return { kind: 'report', digest: `${SYMBOL}${key}`, metrics: {}, oracle: registry.suite(call.what).oracle };
+  const { outputs } = registry.reducer(call.what) as AnyReducer;
+  if (outputs === 'report') return { kind: 'report', digest: `${SYMBOL}${key}`, metrics: {}, oracle: false };
+  return outputs === null ? dataset('') : Object.fromEntries(outputs.map((name) => [name, dataset(`.${name}`)]));
+}

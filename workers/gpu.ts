@@ -1,0 +1,23 @@
+/** Serves and trains on the device groups of one pool of this host. */
+import { Worker } from '@temporalio/worker';
+import { gpuActivities } from '../activities/gpu.ts';
+import { inflight } from '../devices/inflight.ts';
+import { Slots } from '../devices/slots.ts';
+import { queues } from '../schemas/names.ts';
+import { required, runWorker, worksite } from './worker.ts';
+
+const site = await worksite();
+const pool = required('BACKSPIN_POOL');
+const slots = new Slots({ home: site.services.home, pool, groups: Number(process.env['BACKSPIN_GROUPS'] ?? 1) });
+const worker = await Worker.create({
+  connection: site.connection,
+  namespace: site.namespace,
+  taskQueue: queues.pool(site.services.store.id, pool),
+  activities: gpuActivities({ services: site.services, slots, connection: site.connection, namespace: site.namespace, lifeline: required('BACKSPIN_LIFELINE') }),
+  interceptors: { activity: [inflight(site.services.home)] },
+  maxConcurrentActivityTaskExecutions: slots.groups,
+  // A lease that is given back must end at once, whatever its heartbeat timeout.
+  maxHeartbeatThrottleInterval: '1s',
+  shutdownGraceTime: 0,
+});
+await runWorker(worker, site);

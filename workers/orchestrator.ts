@@ -1,0 +1,17 @@
+/** Runs workflows, and nothing else. */
+import { Worker } from '@temporalio/worker';
+import { queues } from '../schemas/names.ts';
+import { workflowBundle } from './bundle.ts';
+import { runWorker, worksite } from './worker.ts';
+
+const site = await worksite();
+const worker = await Worker.create({
+  connection: site.connection,
+  namespace: site.namespace,
+  taskQueue: queues.orchestrator(site.services.store.id),
+  workflowBundle: await workflowBundle(site.services.home),
+  // A killed worker's runs wait on its sticky queue for this long.
+  stickyQueueScheduleToStartTimeout: '1s',
+  shutdownGraceTime: '5s',
+});
+await runWorker(worker, site);

@@ -1,0 +1,49 @@
+/** What the three kinds of worker share: where they connect, what they end at their start, how they stop. */
+import { writeSync } from 'node:fs';
+import { Client, Connection } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
+import { openServices, type Services } from '../activities/services.ts';
+import { failDeadAttempts } from '../devices/inflight.ts';
+
+export interface Worksite {
+  readonly services: Services;
+  readonly connection: NativeConnection;
+  readonly client: Client;
+  readonly namespace: string;
+}
+
+/** Connects, and fails what dead workers of this host left running, so that the server hands it out again at once. */
+export async function worksite(): Promise<Worksite> {
+  Runtime.install({
+    logger: new DefaultLogger('WARN', ({ level, message, meta }) => {
+      process.stderr.write(`${new Date().toISOString()} ${level} ${message} ${JSON.stringify(meta ?? {}).slice(0, 600)}\n`);
+    }),
+    shutdownSignals: ['SIGTERM', 'SIGINT'],
+  });
+  const services = await openServices(required('BACKSPIN_HOME'));
+  const address = required('TEMPORAL_ADDRESS');
+  const namespace = process.env['TEMPORAL_NAMESPACE'] ?? 'default';
+  const connection = await NativeConnection.connect({ address });
+  const client = new Client({ connection: await Connection.connect({ address }), namespace });
+  await failDeadAttempts(client, services.home);
+  return { services, connection, client, namespace };
+}
+
+export function required(name: string): string {
+  const value = process.env[name];
+  if (value) return value;
+  process.stderr.write(`${name} is not set: workers are started by \`backspin up\`.\n`);
+  process.exit(64);
+}
+
+/** Runs until a signal; tells the supervisor on stdout that it polls. */
+export async function runWorker(worker: Worker, site: Worksite): Promise<void> {
+  const running = worker.run();
+  writeSync(1, `${JSON.stringify({ ready: true })}\n`);
+  try {
+    await running;
+  } finally {
+    await site.connection.close();
+    await site.client.connection.close();
+  }
+}
