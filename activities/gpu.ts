@@ -93,7 +93,7 @@ export function gpuActivities(gpu: GpuWorker) {
 export type GpuActivities = ReturnType<typeof gpuActivities>;
 
 /** Runs the shards that wait on the lease's queue until `ended` settles: resolved, the lease was released; rejected, the server is lost. */
-async function shards(gpu: GpuWorker, taskQueue: string, models: Models, steps: ReturnType<typeof stepsOf>, ended: Promise<unknown>): Promise<void> {
+export async function shards(gpu: Pick<GpuWorker, 'services' | 'connection' | 'namespace'>, taskQueue: string, models: Models, steps: ReturnType<typeof stepsOf>, ended: Promise<unknown>): Promise<void> {
   const worker = await Worker.create({
     connection: gpu.connection,
     namespace: gpu.namespace,

@@ -3,7 +3,9 @@
  * rules decide on real reports; behind the first miss results are symbols, and `decide` goes by `assume`.
  */
 import { createHash } from 'node:crypto';
-import { canonical, isRef, refsIn, type AnyRef, type Call, type DatasetRef, type ReportRef, type Result } from '../recipe/call.ts';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { canonical, isRef, refsIn, type AnyRef, type Call, type DatasetRef, type ModelRef, type ReportRef, type Result } from '../recipe/call.ts';
 import { runRecipe } from '../recipe/materials.ts';
 import { Verbs } from '../recipe/run.ts';
 import type { Settings } from '../recipe/api.ts';
@@ -12,9 +14,11 @@ import type { Bound } from '../schemas/config.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
 import { lookUp } from './open.ts';
-import { resolve, sourceFiles, sourceOf, type AnyReducer } from './resolve.ts';
+import { resolve, servingOf, sourceFiles, sourceOf, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { lengthOf } from './train.ts';
+
+type Architecture = { readonly [K in 'hiddenSize' | 'layers' | 'heads' | 'headSize' | 'kvHeads' | 'mlp']: number };
 
 const SYMBOL = 'planned:';
 const isReal = (ref: AnyRef) => !ref.digest.startsWith(SYMBOL);
@@ -25,6 +29,9 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
   const steps = new Map<string, PlannedStep>();
   const questions: { path: string; answer: unknown; assumed: boolean }[] = [];
   const warnings: string[] = [];
+  const missing = await unservable(config);
+  const makers = new Map<string, string>(); // digest -> path of the first step that gives it
+  const sizes = new Map<string, number>();
 
   const verbs = new Verbs({
     async perform(call) {
@@ -34,6 +41,10 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const output = known && resolved ? await services.store.output(resolved.stepKey) : undefined;
       const estimate = await estimateOf(call, registry);
       const result = known ?? (await symbolOf(call, registry, estimate));
+      const needs = [...new Set(refsIn(call.inputs).flatMap((ref) => makers.get(ref.digest) ?? []))];
+      for (const ref of refsIn(result)) if (!makers.has(ref.digest)) makers.set(ref.digest, call.path);
+      const bytes = known ? 0 : await bytesOf(services, call, estimate, sizes);
+      for (const ref of refsIn(result)) if (ref.kind === 'model') sizes.set(ref.digest, await modelBytes(services, ref, bytes));
       steps.set(call.path, {
         path: call.path, arm: call.arm, round: call.round, name: call.label, kind: call.verb, what: call.what,
         stepKey: resolved?.stepKey ?? null,
@@ -46,8 +57,9 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
         trainingSteps: known ? 0 : estimate.trainingSteps,
         seconds: output?.seconds ?? null,
         output: isRef(result) && result.kind === 'dataset' && known ? { digest: result.digest, rows: result.rows } : known && isRef(result) ? { digest: result.digest, rows: null } : null,
-        needs: refsIn(call.inputs).map((ref) => ref.digest.replace(SYMBOL, '').slice(0, 16)),
-        gives: refsIn(result).map((ref) => ref.digest.replace(SYMBOL, '').slice(0, 16)),
+        needs,
+        pool: poolOf(call, context),
+        bytes,
       });
       return result;
     },
@@ -72,8 +84,50 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
     steps: all,
     questions,
     warnings,
-    totals: { steps: all.length, memoised: all.filter((step) => step.memoised).length, requests: sum((step) => step.requests), trainingSteps: sum((step) => step.trainingSteps) },
+    missing,
+    totals: { steps: all.length, memoised: all.filter((step) => step.memoised).length, requests: sum((step) => step.requests), trainingSteps: sum((step) => step.trainingSteps), bytes: sum((step) => step.bytes) },
   };
+}
+
+/** Bytes of a record in the store, compressed: a guess until there are some. */
+const RECORD = 300;
+
+async function bytesOf(services: Services, call: Call, { rows }: Estimate, sizes: ReadonlyMap<string, number>): Promise<number> {
+  if (call.verb === 'train') return sizes.get((call.inputs as { from: ModelRef }).from.digest) ?? 0;
+  if (call.what === 'model:path') return folderBytes((call.inputs as { path: string }).path);
+  if (call.what === 'model:init') return parameters((call.inputs as { architecture: Architecture }).architecture) * 4;
+  return call.verb === 'evaluate' ? 0 : (rows ?? 0) * RECORD;
+}
+async function modelBytes({ store }: Services, ref: ModelRef, planned: number): Promise<number> {
+  if (!isReal(ref)) return planned;
+  return (await store.model(ref)).files.reduce((bytes, file) => bytes + file.bytes, 0);
+}
+async function folderBytes(folder: string): Promise<number> {
+  const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
+  return sizes.reduce((a, b) => a + b, 0);
+}
+/** Of a Llama without its embedding, whose size is the tokenizer's. */
+const parameters = ({ hiddenSize, layers, heads, headSize, kvHeads, mlp }: Architecture): number =>
+  layers * hiddenSize * (2 * heads * headSize + 2 * kvHeads * headSize + 3 * mlp);
+
+function poolOf(call: Call, context: StepContext): string | null {
+  if (call.verb === 'train') return context.training.pool;
+  const { with: cast = {}, of } = call.inputs as { with?: object; of?: unknown };
+  const role = call.verb === 'evaluate' && isRef(of) && of.kind === 'model' ? 'model' : Object.keys(cast)[0];
+  return role === undefined ? null : servingOf(context, role).pool;
+}
+
+/** Models that the engine of their role cannot serve. */
+async function unservable(config: Bound): Promise<string[]> {
+  const sentences = [];
+  for (const [name, model] of Object.entries(config.models)) {
+    if (!('path' in model)) continue;
+    const { architectures = [] } = JSON.parse(await readFile(join(model.path, 'config.json'), 'utf8').catch(() => '{}')) as { architectures?: string[] };
+    if (!architectures.includes('LlamaForCausalLM')) {
+      sentences.push(`The model "${name}" is ${architectures[0] ?? 'of no stated architecture'}: the embedded engine serves LlamaForCausalLM.`);
+    }
+  }
+  return sentences;
 }
 
 interface Estimate {

@@ -1,26 +1,31 @@
-/** What `backspin plan` tells. Numbers of steps not made yet are upper bounds. */
+/** What `backspin plan` shows: the steps of an experiment before it runs. Types only. */
+import type { StepKind } from '../recipe/call.ts';
 
 export interface PlannedStep {
+  /** arm/round/name, unique. */
   readonly path: string;
   readonly arm: string | null;
   readonly round: number | null;
   readonly name: string;
-  readonly kind: 'map' | 'reduce' | 'train' | 'evaluate';
+  readonly kind: StepKind;
+  /** Operators, reducer, objective or suite. */
   readonly what: string;
-  /** Null behind the first step that was not made yet. */
+  /** null: it depends on results that do not exist yet. */
   readonly stepKey: string | null;
-  readonly state: 'planned' | 'completed';
+  readonly state: 'completed' | 'planned';
+  /** Its result is in the store already: it costs nothing. */
   readonly memoised: boolean;
+  /** Exact where `memoised`, else an upper bound; null: nothing is known. */
   readonly in: number | null;
   readonly kept: number | null;
-  readonly dropped: Readonly<Record<string, number>>;
-  /** To be sent; 0 where memoised. */
-  readonly requests: number;
-  /** To be taken; 0 where memoised. */
-  readonly trainingSteps: number;
+  readonly dropped: { readonly [reason: string]: number };
+  /** Model calls to come. */
+  readonly requests: number | null;
+  /** Optimizer steps to come. */
+  readonly trainingSteps: number | null;
   readonly seconds: number | null;
   readonly output: { readonly digest: string; readonly rows: number | null } | null;
-  /** Names of results, for the edges of the graph: 16 characters of a digest, or of a symbol's. */
+  /** Short ids of the results it takes and gives: the edges of the graph. */
   readonly needs: readonly string[];
   readonly gives: readonly string[];
 }
@@ -29,6 +34,7 @@ export interface Plan {
   readonly experiment: string;
   readonly recipe: string;
   readonly steps: readonly PlannedStep[];
+  /** Branches on data: the answer that the plan goes by, and whether it is assumed for want of real reports. */
   readonly questions: readonly { readonly path: string; readonly answer: unknown; readonly assumed: boolean }[];
   readonly warnings: readonly string[];
   readonly totals: { readonly steps: number; readonly memoised: number; readonly requests: number; readonly trainingSteps: number };

@@ -1,0 +1,78 @@
+/** A real Temporal server, and the workers of one store, for a test file. */
+import { mkdtemp, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkerOptions } from '@temporalio/worker';
+import { dataActivities } from '../../activities/data.ts';
+import { openServices, type Services } from '../../activities/services.ts';
+import { moduleDigest } from '../../operators/registry.ts';
+import { queues, searchAttributes, workflowId } from '../../schemas/names.ts';
+import type { Bound } from '../../schemas/config.ts';
+import type { ExperimentInput } from '../../workflows/messages.ts';
+import { defineSearchAttributeKey } from '@temporalio/common';
+
+Runtime.install({ logger: new DefaultLogger('ERROR') });
+
+export interface Site {
+  readonly env: TestWorkflowEnvironment;
+  readonly services: Services;
+  readonly bundle: { code: string };
+  /** Starts an experiment of a toy recipe. */
+  start(name: string, recipe: string, parameters: object, more?: Partial<ExperimentInput>): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
+  orchestrator(options?: Partial<WorkerOptions>): Promise<Worker>;
+  data(options?: Partial<WorkerOptions>): Promise<Worker>;
+  /** Runs `body` beside an orchestrator and a data worker. */
+  working<T>(body: () => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+const toyModule = resolve(import.meta.dirname, 'toy.ts');
+
+export async function site(): Promise<Site> {
+  const setup = JSON.parse(await readFile(resolve(import.meta.dirname, '../../node_modules/.backspin-setup.json'), 'utf8')) as { temporal: string };
+  const env = await TestWorkflowEnvironment.createLocal({
+    server: {
+      executable: { type: 'existing-path', path: setup.temporal },
+      searchAttributes: Object.entries(searchAttributes).map(([name, type]) => defineSearchAttributeKey(name, type)),
+    },
+  });
+  const services = await openServices(await mkdtemp(join(tmpdir(), 'backspin-')));
+  const bundle = await bundleWorkflowCode({ workflowsPath: resolve(import.meta.dirname, 'toy-workflows.ts'), logger: new DefaultLogger('ERROR') });
+  const common = { connection: env.nativeConnection, namespace: env.namespace ?? 'default' };
+  const modules = [{ path: toyModule, digest: await moduleDigest(toyModule) }];
+  const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1 } as const;
+  const self: Site = {
+    env, services, bundle,
+    async start(name, recipe, parameters, more = {}) {
+      const config: Bound = {
+        name, recipe, seed: 0, modules, serving, roles: {}, training: { pool: 'cpu', threads: 1 }, evaluation: {}, models: {},
+        data: { numbers: { source: 'toy.numbers', params: { count: (parameters as { count?: number }).count ?? 20 }, folder: '/' } },
+        parameters,
+        ...(more.config ?? {}),
+      };
+      const input: ExperimentInput = { store: services.store.id, configDigest: '0'.repeat(64), parent: null, pins: {}, ...more, config };
+      return env.client.workflow.start('experiment', { workflowId: workflowId.experiment(services.store.id, name), taskQueue: queues.orchestrator(services.store.id), args: [input] });
+    },
+    orchestrator: (options) => Worker.create({ ...common, taskQueue: queues.orchestrator(services.store.id), workflowBundle: bundle, stickyQueueScheduleToStartTimeout: '1s', ...options }),
+    data: (options) => Worker.create({ ...common, taskQueue: queues.data(services.store.id), activities: dataActivities(services), maxHeartbeatThrottleInterval: '1s', ...options }),
+    async working(body) {
+      const orchestrator = await self.orchestrator();
+      const data = await self.data();
+      return data.runUntil(orchestrator.runUntil(body));
+    },
+    close: () => env.teardown(),
+  };
+  return self;
+}
+
+/** Waits until `what` gives something; polls, since the server has no call that waits for it. */
+export async function until<T>(what: () => Promise<T | undefined | false>, milliseconds = 30_000): Promise<T> {
+  const end = Date.now() + milliseconds;
+  for (;;) {
+    const found = await what();
+    if (found) return found;
+    if (Date.now() > end) throw new Error('it did not happen in time');
+    await new Promise((next) => setTimeout(next, 50));
+  }
+}

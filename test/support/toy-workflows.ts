@@ -1,0 +1,40 @@
+/** The product's workflows with one more recipe, so that the engine is tested by itself. */
+import { operators, select, type Dataset, type Model, type Recipe } from '../../recipe/index.ts';
+import { recipes } from '../../workflows/recipes/index.ts';
+
+export { experiment } from '../../workflows/experiment.ts';
+export { stage } from '../../workflows/stage.ts';
+
+const { double, sieve, fragile, total, truth, ask } = operators<typeof import('./toy.ts')>('toy');
+interface Numbered {
+  readonly n: number;
+}
+interface ToyConfig {
+  readonly numbers: Dataset<Numbered>;
+  readonly speaker?: Model;
+  readonly rounds: number;
+  readonly minimum: number;
+  readonly by: number;
+  readonly until?: number;
+}
+
+/** Two arms a round, a gate, a decision, an evaluation that nobody awaits. */
+const toy: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, rounds, minimum, by, until }) => {
+  let data = await run.map(double, numbers);
+  for await (const round of run.rounds(rounds)) {
+    const sieved = round.map(sieve, data, { params: { by }, ...(until === undefined ? {} : { until: { kept: until } }) });
+    void round.evaluate(sieved, truth);
+    const other = round.arm('other').map(fragile, sieved);
+    data = await round.gate(round.reduce(select(sieved, { where: { n: { atLeast: 1 } } })), { rows: minimum });
+    const done = await round.decide('enough', { sum: round.reduce(total({ of: other })) }, ({ sum }) => sum.sum > 1e9, false);
+    if (done) break;
+  }
+  return { data };
+};
+
+/** What one model says of many numbers. */
+const chatter: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { numbers, speaker }) => ({
+  data: await run.map(ask, numbers, { with: { speaker: speaker! } }),
+});
+
+Object.assign(recipes, { toy, chatter });

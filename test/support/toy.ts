@@ -1,0 +1,73 @@
+/** A world of numbers: operators and reducers that take no model and no time, for tests of the engine. */
+import { z } from 'zod';
+import { drop, keep, operator, reducer, source, dataSuite, type Dataset, type Report, type Soon } from '../../recipe/index.ts';
+
+export const space = 'toy';
+
+const number = z.object({ n: z.number() });
+type Numbered = z.infer<typeof number>;
+
+export const numbers = source({
+  version: 1,
+  output: number,
+  params: z.object({ count: z.int() }),
+  *rows({ count }) {
+    for (let n = 0; n < count; n++) yield { n };
+  },
+});
+
+export const double = operator({ version: 1, input: number, output: number, run: ({ n }) => keep({ n: 2 * n }) });
+
+/** Keeps what is not a multiple of `by`; `draws` makes it fresh in each round. */
+export const sieve = operator({
+  version: 1,
+  input: number,
+  output: number,
+  params: z.object({ by: z.int() }),
+  draws: () => true,
+  run: ({ n }, { random }, { by }) => (n % by === 0 ? drop('multiple', `${n} = ${by} x ${n / by}`) : keep({ n: n + Math.floor(random('step') * 3) })),
+});
+
+/** Fails for good while the file in `BACKSPIN_TOY_BROKEN` is there. */
+export const fragile = operator({
+  version: 1,
+  input: number,
+  output: number,
+  async run({ n }) {
+    const { existsSync } = await import('node:fs');
+    const { BackspinError } = await import('../../schemas/errors.ts');
+    if (existsSync(process.env['BACKSPIN_TOY_BROKEN'] ?? '')) throw new BackspinError('ConfigError', 'the toy is broken');
+    return keep({ n });
+  },
+});
+
+/** Asks a model for a number and keeps what it says. */
+export const ask = operator({
+  version: 1,
+  input: number,
+  output: z.object({ n: z.number(), said: z.string() }),
+  roles: ['speaker'],
+  needs: ['chat'],
+  async run({ n }, { chat }) {
+    const { text } = await chat('speaker', [{ role: 'user', content: `say ${n}` }], { temperature: 1, maxTokens: 8 });
+    return text === '' ? drop('silent') : keep({ n, said: text });
+  },
+});
+
+export const total = reducer<{ of: Soon<Dataset<Numbered>> }, Report<{ sum: number }>>({
+  version: 1,
+  outputs: 'report',
+  async run({ of }) {
+    let sum = 0;
+    for await (const { value } of of) sum += value.n;
+    return { sum };
+  },
+});
+
+export const truth = dataSuite({
+  version: 1,
+  oracle: true,
+  async measure(rows: AsyncIterable<{ value: Numbered }> & { rows: number }) {
+    return { rows: rows.rows };
+  },
+});

@@ -1,0 +1,17 @@
+import test from 'ava';
+import { mkdtemp, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { workflowBundle } from '../../workers/bundle.ts';
+
+test('the workflow bundle holds neither axios nor zod, and is made once for each state of the sources', async (t) => {
+  const home = await mkdtemp(join(tmpdir(), 'backspin-'));
+  const { codePath } = await workflowBundle(home);
+  const code = await readFile(codePath, 'utf8');
+  t.false(code.includes('node_modules/axios/'));
+  t.false(code.includes('node_modules/zod/'));
+  t.true(code.includes('humpback'));
+  const started = performance.now();
+  t.is((await workflowBundle(home)).codePath, codePath);
+  t.true(performance.now() - started < 1000);
+});
