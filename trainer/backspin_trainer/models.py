@@ -56,8 +56,8 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None
         opened, closed = render([user], True), render([user, answer], False)
     except Exception as error:
         raise refuse(f"cannot render a user turn: {_first_line(error)}") from error
-    if not opened.startswith(render([user], False)) or not closed.startswith(opened):
-        raise refuse("cannot render a generation prompt that the assistant's turn begins with")
+    if not closed.startswith(opened) or not closed[len(opened) :].lstrip().startswith(answer["content"]):
+        raise refuse("cannot render a generation prompt: what add_generation_prompt gives must be all that stands before the answer")
     if tokenizer.eos_token not in closed[len(opened) :]:
         raise refuse(f"does not end the assistant's turn with the end token {tokenizer.eos_token}")
     try:

@@ -109,3 +109,13 @@ def events(run: Path) -> list[dict]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def wait_for(process: subprocess.Popen, happened) -> None:
+    """Returns when `happened()` is true; fails when the process ends before."""
+    while not happened():
+        try:
+            code = process.wait(0.01)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(f"the process ended with {code} before it happened")

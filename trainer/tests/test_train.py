@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+import world
+from backspin_trainer import checkpoints, data, events
+from backspin_trainer.exits import Exit, Refusal
+from backspin_trainer.models import check_chat_template, read_tokenizer
+from backspin_trainer.muon import orthogonal
+from backspin_trainer.schedule import learning_rate
+from backspin_trainer.spec import TrainSpec, read_spec
+from backspin_trainer.stop import Stop
+from backspin_trainer.train import train
+from transformers import AutoModelForCausalLM
+
+LONG = {"steps": 40, "checkpointEvery": 10}
+
+
+def parsed(spec: dict) -> TrainSpec:
+    path = Path(spec["run"]).with_suffix(".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(spec))
+    return read_spec(str(path), TrainSpec)
+
+
+def run(spec: dict) -> Exit:
+    return train(parsed(spec), Stop())
+
+
+def refused(spec: dict) -> Refusal:
+    with pytest.raises(Refusal) as error:
+        run(spec)
+    return error.value
+
+
+def steps(folder: Path) -> list[dict]:
+    return [event for event in world.events(folder) if event["event"] == "step"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, model, rows) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert run(world.train_spec(model, rows, folder, **LONG)) == Exit.DONE
+    return world.contents(folder / "model")
+
+
+def test_the_first_loss_is_the_mean_over_the_answers_tokens_computed_by_hand(tmp_path, model, rows):
+    spec = world.train_spec(model, rows, tmp_path / "run", steps=1)
+    assert run(spec) == Exit.DONE
+    examples = data.read_examples(parsed(spec), read_tokenizer(str(model)))
+    network, total, count = AutoModelForCausalLM.from_pretrained(model), 0.0, 0
+    for index in data.order([len(ids) for ids in examples["input_ids"]], parsed(spec)):
+        ids, labels = examples[index]["input_ids"], examples[index]["labels"]
+        with torch.no_grad():
+            weights = network(torch.tensor([ids])).logits[0].log_softmax(-1)
+        learnt = [place for place, label in enumerate(labels) if label != -100]
+        total -= sum(float(weights[place - 1, ids[place]]) for place in learnt)
+        count += len(learnt)
+    assert steps(tmp_path / "run")[0]["loss"] == pytest.approx(total / count, abs=1e-5)
+
+
+def test_a_linear_run_ends_at_exactly_its_last_learning_rate_and_never_rises(tmp_path, model, rows):
+    run(world.train_spec(model, rows, tmp_path / "run", learningRate={"from": 1e-5, "to": 9e-6}))
+    rates = [step["learningRate"] for step in steps(tmp_path / "run")]
+    assert rates[0] == 1e-5 and rates[-1] == 9e-6
+    assert all(later < earlier for earlier, later in zip(rates, rates[1:]))
+
+
+def test_a_cosine_rises_through_its_warm_up_and_falls_to_its_floor(tmp_path, model, rows):
+    spec = parsed(world.train_spec(model, rows, tmp_path / "run", schedule="cosine", warmup=0.1, steps=100))
+    rates = [learning_rate(spec, step) for step in range(1, 101)]
+    assert rates[0] == pytest.approx(1e-4) and rates[9] == 1e-3 and rates[-1] == 1e-4
+    assert rates[54] == pytest.approx(5.5e-4) and rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_killed_between_checkpoints_a_run_ends_with_the_very_weights_of_an_undisturbed_one(tmp_path, model, rows, undisturbed):
+    folder = tmp_path / "run"
+    spec = world.train_spec(model, rows, folder, **LONG)
+    process = world.start("train", spec, tmp_path / "spec.json")
+    world.wait_for(process, lambda: len(steps(folder)) >= 14)
+    process.kill()
+    process.wait()
+    assert run(spec) == Exit.DONE
+    resumed = [event["resumedFrom"] for event in world.events(folder) if event["event"] == "start"]
+    assert resumed[0] is None and resumed[1] in (10, 20, 30)
+    assert world.contents(folder / "model") == undisturbed
+
+
+def test_sigterm_ends_a_run_with_75_and_a_checkpoint_from_which_it_ends_the_same(tmp_path, model, rows, undisturbed):
+    folder = tmp_path / "run"
+    spec = world.train_spec(model, rows, folder, **LONG)
+    process = world.start("train", spec, tmp_path / "spec.json")
+    world.wait_for(process, lambda: steps(folder))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == Exit.INTERRUPTED
+    *_, checkpoint, stopped = world.events(folder)
+    assert (checkpoint["event"], stopped["event"]) == ("checkpoint", "stopped") and checkpoint["step"] == stopped["step"] < 40
+    assert run(spec) == Exit.DONE
+    assert world.contents(folder / "model") == undisturbed
+
+
+def test_a_stop_file_is_obeyed_at_the_end_of_the_step_in_which_it_appears_and_only_once(tmp_path, model, rows, monkeypatch):
+    folder = tmp_path / "run"
+    say = events.Events.say
+
+    def say_and_ask(self, event, **fields):
+        say(self, event, **fields)
+        if event == "step" and fields["step"] == 3:
+            (folder / "stop").touch()
+
+    monkeypatch.setattr(events.Events, "say", say_and_ask)
+    spec = world.train_spec(model, rows, folder)
+    assert run(spec) == Exit.INTERRUPTED
+    assert [event["step"] for event in world.events(folder)[-2:]] == [3, 3]
+    assert world.events(folder)[-1]["event"] == "stopped"
+    assert run(spec) == Exit.DONE
+    assert [step["step"] for step in steps(folder)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_equal_runs_in_different_places_give_byte_identical_folders_that_name_no_path(tmp_path, model, rows):
+    twin = shutil.copytree(model, tmp_path / "elsewhere")
+    for name, start in (("one", model), ("two", twin)):
+        run(world.train_spec(start, rows, tmp_path / name))
+    one = world.contents(tmp_path / "one" / "model")
+    assert one == world.contents(tmp_path / "two" / "model")
+    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} <= set(one)
+    assert not any(str(place).encode() in text for text in one.values() for place in (tmp_path, model.parent))
+
+
+def test_a_finished_run_is_done_at_once_and_leaves_no_checkpoints(tmp_path, model, rows):
+    spec = world.train_spec(model, rows, tmp_path / "run", steps=2, checkpointEvery=1)
+    assert run(spec) == Exit.DONE
+    before = world.events(tmp_path / "run")
+    assert before[-1]["event"] == "done" and not (tmp_path / "run" / "checkpoints").exists()
+    assert run(spec) == Exit.DONE
+    assert world.events(tmp_path / "run") == before
+
+
+def test_a_truncated_or_unsealed_checkpoint_is_removed_and_the_one_before_it_counts(tmp_path):
+    for step in (1, 2, 3):
+        checkpoints.save(tmp_path, step, 2, lambda folder: (folder / "weights").write_bytes(b"w" * 100))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-2", "step-3"]
+    (tmp_path / "step-3" / "weights").write_bytes(b"w" * 99)
+    (tmp_path / "step-9.partial").mkdir()
+    assert checkpoints.newest(tmp_path) == (2, tmp_path / "step-2")
+    assert [path.name for path in tmp_path.iterdir()] == ["step-2"]
+
+
+def test_a_diverged_run_ends_with_76_and_says_so_in_its_events(tmp_path, model, rows):
+    error = refused(world.train_spec(model, rows, tmp_path / "run", learningRate={"from": 1e30, "to": 1e30}, clip=None))
+    assert error.code == Exit.DIVERGED and "no longer finite at step" in str(error)
+    assert world.events(tmp_path / "run")[-1] == {"v": 1, "event": "error", "message": str(error)}
+    assert not (tmp_path / "run" / "model").exists()
+
+
+def test_a_run_folder_that_cannot_be_written_ends_with_73(tmp_path, model, rows):
+    (tmp_path / "file").touch()
+    spec = parsed(world.train_spec(model, rows, tmp_path / "file" / "run") | {"run": str(tmp_path / "run")})
+    object.__setattr__(spec, "run", str(tmp_path / "file" / "run"))
+    with pytest.raises(Refusal) as error:
+        train(spec, Stop())
+    assert error.value.code == Exit.WRITE
+
+
+def test_more_tokens_than_the_models_context_are_refused(tmp_path, model, rows):
+    error = refused(world.train_spec(model, rows, tmp_path / "run", maxTokens=97))
+    assert error.code == Exit.SPEC and "context is 96" in str(error)
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path, rows):
+    world.make_tokenizer(tmp_path / "half")
+    error = refused(world.train_spec(tmp_path / "half", rows, tmp_path / "run"))
+    assert error.code == Exit.MODEL and "config.json is missing" in str(error)
+
+
+TURN = "{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}"
+OPEN = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "part"),
+    [
+        (None, "is missing"),
+        ("{% for m in messages %}" + TURN + "{% endfor %}", "generation prompt"),
+        ("{% for m in messages %}{% if m.role != 'system' %}" + TURN + "{% endif %}{% endfor %}" + OPEN, "leaves a system turn out"),
+        ("{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}" + TURN + "{% endfor %}" + OPEN, "cannot render a system turn"),
+        ("{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}" + OPEN, "does not end the assistant's turn"),
+    ],
+)
+def test_a_chat_template_is_refused_by_the_part_that_it_cannot_render(tmp_path, template, part):
+    world.make_tokenizer(tmp_path / "t", template=template)
+    with pytest.raises(Refusal) as error:
+        check_chat_template(read_tokenizer(str(tmp_path / "t")), "t")
+    assert error.value.code == Exit.MODEL and part in str(error.value)
+
+
+def test_muon_pre_training_from_nothing_lowers_the_loss(tmp_path):
+    world.make_tokenizer(tmp_path / "tokenizer")
+    architecture = {"hiddenSize": 32, "layers": 2, "heads": 2, "headSize": 16, "kvHeads": 1, "mlp": 48, "context": 64, "tied": True, "std": 0.02}
+    init = {"architecture": architecture, "tokenizer": str(tmp_path / "tokenizer"), "seed": 0}
+    texts = world.write_rows(tmp_path / "texts.jsonl", [{"text": text} for text in world.TEXTS * 10])
+    muon = {"objective": "lm", "optimizer": "muon", "schedule": "cosine", "learningRate": {"from": 0.02, "to": 0.0}}
+    assert run(world.train_spec(None, texts, tmp_path / "run", init=init, steps=40, batch=8, checkpointEvery=40, **muon)) == Exit.DONE
+    first, *_, last = steps(tmp_path / "run")
+    assert first["loss"] == pytest.approx(5.7, abs=0.3) and last["loss"] < 2.5
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "model").config.head_dim == 16
+
+
+def test_muons_updates_have_singular_values_near_one():
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(orthogonal(torch.randn(3, 16, 40)))
+    assert values.min() > 0.6 and values.max() < 1.3
