@@ -25,9 +25,12 @@ export interface PlannedStep {
   readonly trainingSteps: number | null;
   readonly seconds: number | null;
   readonly output: { readonly digest: string; readonly rows: number | null } | null;
-  /** Short ids of the results it takes and gives: the edges of the graph. */
+  /** Paths of the steps whose results it takes. */
   readonly needs: readonly string[];
-  readonly gives: readonly string[];
+  /** Pool whose device it holds; null: the data workers. */
+  readonly pool: string | null;
+  /** Space that its result will take. */
+  readonly bytes: number | null;
 }
 
 export interface Plan {
@@ -37,5 +40,13 @@ export interface Plan {
   /** Branches on data: the answer that the plan goes by, and whether it is assumed for want of real reports. */
   readonly questions: readonly { readonly path: string; readonly answer: unknown; readonly assumed: boolean }[];
   readonly warnings: readonly string[];
-  readonly totals: { readonly steps: number; readonly memoised: number; readonly requests: number; readonly trainingSteps: number };
+  /** What the experiment needs and this installation lacks: a launch would stand at attention for it. */
+  readonly missing: readonly string[];
+  readonly totals: {
+    readonly steps: number;
+    readonly memoised: number;
+    readonly requests: number;
+    readonly trainingSteps: number;
+    readonly bytes: number;
+  };
 }
