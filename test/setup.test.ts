@@ -1,0 +1,191 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+
+// Each test runs the real setup.js in a checkout of its own that asks for little: one local package and an empty Python lock.
+// Its PATH has only what the test puts there.
+
+test('set-up makes everything once; a second run does nothing and takes under a second', async (t) => {
+  const checkout = newCheckout(t);
+  checkout.command('python3', forwardingTo(ready.python));
+  checkout.command('temporal', printing('temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)'));
+  const first = await checkout.setup();
+  t.is(first.code, 0, first.output);
+  const made = checkout.made();
+  t.true(Object.values(made).every(existsSync));
+  t.is(made.cache, checkout.cache);
+  t.is(made.temporal, join(checkout.bin, 'temporal'));
+
+  const before = checkout.times();
+  const second = await checkout.setup();
+  t.is(second.code, 0, second.output);
+  t.is(second.output.match(/cached/g)?.length, 3, second.output);
+  t.true(Number(/ready in ([\d.]+) s/.exec(second.output)?.[1]) < 1, second.output);
+  t.deepEqual(checkout.times(), before);
+});
+
+test('an older temporal on PATH is named and passed over', async (t) => {
+  const checkout = newCheckout(t);
+  const old = checkout.command('temporal', printing('temporal version 1.2.0 (Server 1.26.2, UI 2.34.0)'));
+  const cached = checkout.cacheTemporal();
+  const { code, output } = await checkout.setup();
+  t.is(code, 0, output);
+  t.true(output.includes(`passed over: ${old} has server 1.26.2, needed is 1.29 or newer`), output);
+  t.is(checkout.made().temporal, cached);
+});
+
+test('without temporal, network and Go, set-up names the three ways and leaves nothing half made', async (t) => {
+  const checkout = newCheckout(t);
+  checkout.command('go', printing('go version go1.22.4 linux/amd64'));
+  const { code, output } = await checkout.setup();
+  t.is(code, 1);
+  t.regex(output, /put `temporal`.* on PATH[^]*a network that reaches the download[^]*install Go 1\.25 or newer/);
+  t.true(output.includes('Go 1.22, needed is 1.25 or newer'), output);
+  t.notRegex(output, /^\s+at /m);
+  t.deepEqual(readdirSync(join(checkout.cache, 'temporal')), []);
+});
+
+test('without a Python that has venv, set-up says which to install', async (t) => {
+  const checkout = newCheckout(t);
+  checkout.cacheTemporal();
+  checkout.command('python3', 'exit 1'); // as Debian's without python3-venv
+  const { code, output } = await checkout.setup();
+  t.is(code, 1);
+  t.regex(output, /no Python 3\.11 or newer with its venv module[^]*apt install python3 python3-venv/);
+  t.notRegex(output, /^\s+at /m);
+});
+
+test('an environment whose completeness marker is missing is built again', async (t) => {
+  const checkout = newCheckout(t);
+  checkout.cacheTemporal();
+  t.is((await checkout.setup()).code, 0);
+  const environment = dirname(dirname(checkout.made().python));
+  const left = join(environment, 'left-by-the-interrupted-run');
+  writeFileSync(left, '');
+  rmSync(join(environment, 'complete.json'));
+
+  const { code, output } = await checkout.setup();
+  t.is(code, 0, output);
+  t.regex(output, /Python environment .*pip/);
+  t.false(existsSync(left));
+  t.true(existsSync(join(environment, 'complete.json')));
+});
+
+test('packages that do not match the lock are installed again', async (t) => {
+  const checkout = newCheckout(t);
+  checkout.cacheTemporal();
+  await checkout.setup();
+  t.regex((await checkout.setup()).output, /npm packages \.+ cached/);
+  const lock = join(checkout.root, 'package-lock.json');
+  writeFileSync(lock, readFileSync(lock, 'utf8') + '\n');
+  t.regex((await checkout.setup()).output, /npm packages \.+ npm ci/);
+});
+
+test('set-up waits for the npm that a killed set-up left at work', async (t) => {
+  const checkout = newCheckout(t);
+  const log = join(checkout.root, 'log');
+  const gate = join(checkout.root, 'gate');
+  execFileSync('mkfifo', [gate]);
+  checkout.command('npm', `echo start >> ${log}; cat ${gate}; echo end >> ${log}; exit 1`);
+
+  const killed = checkout.start();
+  const first = await open(gate, 'w'); // opens once that npm reads
+  killed.kill('SIGKILL');
+  await once(killed, 'exit');
+  const next = checkout.start();
+  await new Promise<void>((resolve) => {
+    next.stdout.on('data', (text) => String(text).includes('waiting for another set-up') && resolve());
+  });
+  t.is(readFileSync(log, 'utf8'), 'start\n');
+  const ended = once(next, 'exit');
+  await first.close();
+  await (await open(gate, 'w')).close();
+  await ended;
+  t.is(readFileSync(log, 'utf8'), 'start\nend\nstart\nend\n');
+});
+
+interface Made {
+  node: string;
+  temporal: string;
+  python: string;
+  cache: string;
+}
+
+const ready = JSON.parse(readFileSync('node_modules/.backspin-setup.json', 'utf8')) as Made;
+
+function newCheckout(t: ExecutionContext) {
+  const root = mkdtempSync(join(tmpdir(), 'backspin-setup-'));
+  t.teardown(() => rmSync(root, { recursive: true, force: true }));
+  const bin = join(root, 'bin');
+  const cache = join(root, 'cache');
+  const write = (file: string, text: string, mode = 0o644) => {
+    mkdirSync(dirname(join(root, file)), { recursive: true });
+    writeFileSync(join(root, file), text, { mode });
+    return join(root, file);
+  };
+  const command = (name: string, script: string) => write(`bin/${name}`, `#!/bin/sh\n${script}\n`, 0o755);
+
+  copyFileSync('setup.js', join(root, 'setup.js'));
+  const node = { name: 'node', version: '1.0.0', bin: { node: 'node' } };
+  write('local/package.json', JSON.stringify(node));
+  write('local/node', `#!/bin/sh\nexec ${process.execPath} "$@"\n`, 0o755);
+  const dependencies = { devDependencies: { node: 'file:local' } };
+  const packages = { '': dependencies, local: { ...node, dev: true }, 'node_modules/node': { resolved: 'local', link: true } };
+  write('package.json', JSON.stringify({ type: 'module', ...dependencies }));
+  write('package-lock.json', JSON.stringify({ lockfileVersion: 3, requires: true, packages }));
+  write('trainer/requirements.lock', '# nothing\n');
+
+  for (const name of ['sh', 'cat', 'cp', 'mkdir', 'npm']) command(name, forwardingTo(onPath(name)));
+  command('node', forwardingTo(process.execPath));
+  command('python3', fakePython);
+
+  const start = () => {
+    const env = { PATH: bin, HOME: root, BACKSPIN_CACHE: cache };
+    return spawn(process.execPath, ['setup.js'], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  };
+  return {
+    root,
+    bin,
+    cache,
+    command,
+    start,
+    cacheTemporal: () => write('cache/temporal/1.5.1/temporal', ''),
+    made: () => JSON.parse(readFileSync(join(root, 'node_modules/.backspin-setup.json'), 'utf8')) as Made,
+    times: () => ['node_modules', 'cache'].flatMap((folder) => timesOf(join(root, folder))),
+    async setup() {
+      const child = start();
+      let output = '';
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)));
+      const [code] = (await once(child, 'close')) as [number | null];
+      return { code, output };
+    },
+  };
+}
+
+/** Enough of Python that a virtual environment takes no seconds. */
+const fakePython = `
+case "$1 $2" in
+  '-m venv') mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+  '-c '*) echo "$0 3 12 1" ;;
+esac`;
+
+function printing(line: string): string {
+  return `echo '${line}'`;
+}
+
+function forwardingTo(executable: string): string {
+  return `exec ${executable} "$@"`;
+}
+
+function onPath(name: string): string {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  return folders.map((folder) => join(folder, name)).find((file) => existsSync(file)) ?? name;
+}
+
+function timesOf(folder: string): [string, number][] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => [file, lstatSync(join(folder, file)).mtimeMs]);
+}
