@@ -1,0 +1,119 @@
+/** Datasets: records as lines of JSON in zstd shards that are named by the digest of what is in them. */
+import { createHash, type Hash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
+import type { DatasetRef } from '../recipe/call.ts';
+import type { Rec } from '../recipe/define.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { DatasetManifest, Determinism } from '../schemas/store.ts';
+import { canonicalJson, sha256 } from './canonical.ts';
+import { ifThere, putIfAbsent, writeAtomic } from './files.ts';
+import type { Paths } from './paths.ts';
+import type { DatasetWriter } from './store.ts';
+
+const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
+/** One frame, with its own checksum: Node 24 reads the first frame of a file and drops the others. */
+const frame = { params: { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_checksumFlag]: 1 } };
+
+/** Of one shard, whichever comes first. They never show in a dataset's digest. */
+export interface ShardLimits {
+  readonly rows: number;
+  readonly bytes: number;
+}
+export const shardLimits: ShardLimits = { rows: 10_000, bytes: 32 * 2 ** 20 };
+
+const datasetHash = (schema: string): Hash => createHash('sha256').update(`${schema}\n`);
+const lineOf = ({ id, from, value }: Rec<unknown>) => `{"id":${canonicalJson(id)},"from":${canonicalJson(from)},"value":${canonicalJson(value)}}\n`;
+
+/** Holds one shard in memory. Shards are written as they fill, but nothing points to them before `commit`. */
+export class ShardWriter implements DatasetWriter {
+  readonly #paths: Paths;
+  readonly #schema: string;
+  readonly #limits: ShardLimits;
+  readonly #whole: Hash;
+  readonly #shards: DatasetManifest['shards'] = [];
+  #lines: string[] = [];
+  #bytes = 0;
+
+  constructor(paths: Paths, schema: string, limits: ShardLimits = shardLimits) {
+    this.#paths = paths;
+    this.#schema = schema;
+    this.#limits = limits;
+    this.#whole = datasetHash(schema);
+  }
+
+  async add(record: Rec<unknown>): Promise<void> {
+    const line = lineOf(record);
+    const bytes = Buffer.byteLength(line);
+    if (this.#lines.length === this.#limits.rows || (this.#lines.length > 0 && this.#bytes + bytes > this.#limits.bytes)) await this.#flush();
+    this.#lines.push(line);
+    this.#bytes += bytes;
+  }
+
+  async #flush(): Promise<void> {
+    const [lines, bytes] = [this.#lines, Buffer.from(this.#lines.join(''))];
+    [this.#lines, this.#bytes] = [[], 0];
+    this.#whole.update(bytes);
+    const shard = { digest: sha256(bytes), rows: lines.length, bytes: bytes.length };
+    await writeAtomic(this.#paths.blob(shard.digest), await compress(bytes, frame), this.#paths.temporary); // mends a damaged one
+    this.#shards.push(shard);
+  }
+
+  async commit(determinism: Determinism): Promise<DatasetRef> {
+    if (this.#lines.length > 0) await this.#flush();
+    const sum = (of: 'rows' | 'bytes') => this.#shards.reduce((total, shard) => total + shard[of], 0);
+    const digest = this.#whole.digest('hex');
+    const manifest: DatasetManifest = { kind: 'dataset', schema: this.#schema, digest, rows: sum('rows'), bytes: sum('bytes'), shards: this.#shards, determinism };
+    await putIfAbsent(this.#paths.dataset(digest), `${canonicalJson(manifest)}\n`, this.#paths.temporary);
+    return { kind: 'dataset', digest, rows: manifest.rows };
+  }
+
+  async abort(): Promise<void> {
+    this.#lines = []; // shards that nothing points to are shared by content, so they wait for gc
+  }
+}
+
+/** Records `from` (inclusive) to `to` (exclusive), one shard in memory at a time; other shards are not opened. Throws `ArtifactMissing`
+ *  or `ArtifactDamaged`, before any record of the shard in question is given out. */
+export async function* readRecords(paths: Paths, manifest: DatasetManifest, { from, to } = { from: 0, to: Infinity }): AsyncGenerator<Rec<unknown>> {
+  const whole = from === 0 && to >= manifest.rows ? datasetHash(manifest.schema) : undefined;
+  let first = 0;
+  for (const shard of manifest.shards) {
+    if (first + shard.rows > from && first < to) {
+      const bytes = await readShard(paths, shard);
+      whole?.update(bytes);
+      let row = first;
+      for (let start = 0; start < bytes.length && row < to; row++) {
+        const end = bytes.indexOf(0x0a, start);
+        if (row >= from) yield JSON.parse(bytes.toString('utf8', start, end)) as Rec<unknown>;
+        start = end + 1;
+      }
+    }
+    first += shard.rows;
+  }
+  if (whole && whole.digest('hex') !== manifest.digest) throw damaged(paths.dataset(manifest.digest), 'lists other shards than its digest says');
+}
+
+async function readShard(paths: Paths, shard: DatasetManifest['shards'][number]): Promise<Buffer> {
+  const path = paths.blob(shard.digest);
+  const packed = await ifThere(readFile(path));
+  if (!packed) throw new BackspinError('ArtifactMissing', `The shard ${path} is not there: launch the experiment that made it again, and its step runs again.`);
+  let bytes: Buffer;
+  try {
+    bytes = await decompress(packed, { maxOutputLength: Math.max(shard.bytes, 1) });
+  } catch (error) {
+    throw damaged(path, `cannot be unpacked (${(error as Error).message})`, error);
+  }
+  if (bytes.length !== shard.bytes) throw damaged(path, `has ${bytes.length} bytes and not ${shard.bytes} (is it more than one zstd frame?)`);
+  if (sha256(bytes) !== shard.digest) throw damaged(path, 'holds other bytes than its name says');
+  let rows = 0;
+  for (let at = bytes.indexOf(0x0a); at !== -1; at = bytes.indexOf(0x0a, at + 1)) rows++;
+  if (rows !== shard.rows || bytes.at(-1) !== 0x0a) throw damaged(path, `has ${rows} records and not ${shard.rows}`);
+  return bytes;
+}
+
+/** An `ArtifactDamaged` for a file of the store. */
+export const damaged = (path: string, how: string, cause?: unknown): BackspinError =>
+  new BackspinError('ArtifactDamaged', `${path} ${how}, so nothing was read from it: delete that file and launch the experiment that made it again, and its step runs again.`, { cause });

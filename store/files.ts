@@ -1,0 +1,78 @@
+/** Files that are whole or not there: written under a temporary name, fsynced, and only then given their own. */
+import { randomBytes } from 'node:crypto';
+import { link, mkdir, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { BackspinError } from '../schemas/errors.ts';
+
+export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | null)?.code;
+
+/** Gives `undefined` for what is not there. */
+export async function ifThere<T>(promise: Promise<T>): Promise<T | undefined> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Turns a full disk (or quota) into a `DiskFull`, which is tried again. */
+export function writing(path: string, error: unknown): unknown {
+  if (codeOf(error) !== 'ENOSPC' && codeOf(error) !== 'EDQUOT') return error;
+  return new BackspinError('DiskFull', `The disk is full and ${path} was not written: free some space (\`backspin gc\` shows what may go) and it goes on by itself.`, { cause: error });
+}
+
+/** A folder that survives a power failure. */
+export async function makeFolder(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true });
+  if (first !== undefined) await syncFolder(dirname(first));
+}
+
+/** Makes new names in a folder survive a power failure. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** A new name in `folder`, of this process alone. */
+export const temporary = (folder: string, name: string): string => join(folder, `.${name}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
+
+/** Writes a file, in place of what has its name. `folder` holds the temporary file and must be on the same disk. */
+export async function writeAtomic(path: string, data: string | Uint8Array, folder = dirname(path)): Promise<void> {
+  await named(path, data, folder, rename);
+}
+
+/** Writes a file unless its name is taken, by whatever process; says whether it did. */
+export async function putIfAbsent(path: string, data: string | Uint8Array, folder = dirname(path)): Promise<boolean> {
+  try {
+    await named(path, data, folder, link);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+async function named(path: string, data: string | Uint8Array, folder: string, name: (from: string, to: string) => Promise<void>): Promise<void> {
+  const unnamed = temporary(folder, basename(path));
+  try {
+    await makeFolder(dirname(path));
+    const file = await open(unnamed, 'wx');
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await name(unnamed, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    throw writing(path, error);
+  } finally {
+    await rm(unnamed, { force: true });
+  }
+}

@@ -1,0 +1,127 @@
+/** The store as a local directory. */
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readdir, readFile, rm, stat, statfs } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { z } from 'zod';
+import { isRef, type AnyRef, type DatasetRef, type ModelRef, type Result } from '../recipe/call.ts';
+import type { Rec } from '../recipe/define.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { experimentRecord, type ExperimentRecord } from '../schemas/experiment.ts';
+import { datasetManifest, output, type DatasetManifest, type ModelManifest, type Output } from '../schemas/store.ts';
+import { canonicalJson } from './canonical.ts';
+import { damaged, readRecords, ShardWriter } from './datasets.ts';
+import { ifThere, makeFolder, putIfAbsent, writeAtomic } from './files.ts';
+import { hasModel, ModelFolders, putModel, readModel, type AboutModel } from './models.ts';
+import { pathsOf, type Paths } from './paths.ts';
+import type { DatasetWriter, Store } from './store.ts';
+
+type Digest = { readonly digest: string };
+
+/** Opens the store in a folder, and makes it when there is none. */
+export async function openStore(root: string): Promise<Store> {
+  const paths = pathsOf(resolve(root));
+  for (const folder of [paths.temporary, ...Object.values(paths.folders)]) await makeFolder(folder);
+  if (!existsSync(paths.id)) await putIfAbsent(paths.id, randomBytes(4).toString('hex'), paths.temporary);
+  const id = await readFile(paths.id, 'utf8');
+  if (!/^[0-9a-f]{8}$/.test(id)) throw new BackspinError('ArtifactDamaged', `${paths.id} should hold the eight characters that name this store: put them back; they begin the id of each of its workflows.`);
+  return new LocalStore(paths, id);
+}
+
+class LocalStore implements Store {
+  readonly id: string;
+  readonly root: string;
+  readonly #paths: Paths;
+  readonly #folders: ModelFolders;
+
+  constructor(paths: Paths, id: string) {
+    this.id = id;
+    this.root = paths.root;
+    this.#paths = paths;
+    this.#folders = new ModelFolders(paths);
+  }
+
+  write(schema: string): DatasetWriter {
+    return new ShardWriter(this.#paths, schema);
+  }
+  async *read(ref: Digest, range?: { from: number; to: number }): AsyncGenerator<Rec<unknown>> {
+    yield* readRecords(this.#paths, await this.dataset(ref), range);
+  }
+  async dataset({ digest }: Digest): Promise<DatasetManifest> {
+    const manifest = await readJson(this.#paths.dataset(digest), datasetManifest);
+    if (manifest) return manifest;
+    throw new BackspinError('ArtifactMissing', `The dataset ${digest} is not in ${this.root}: launch the experiment that made it again, and its step runs again.`);
+  }
+
+  putModel(folder: string, about: AboutModel): Promise<ModelRef> {
+    return putModel(this.#paths, folder, about);
+  }
+  model({ digest }: Digest): Promise<ModelManifest> {
+    return readModel(this.#paths, digest);
+  }
+  modelFolder({ digest }: Digest): Promise<string> {
+    return this.#folders.of(digest);
+  }
+
+  async putOutput(made: Output): Promise<Output> {
+    const path = this.#paths.output(made.stepKey);
+    const text = `${canonicalJson(output.parse(made))}\n`;
+    for (;;) {
+      if (await putIfAbsent(path, text, this.#paths.temporary)) return made;
+      const first = await this.output(made.stepKey);
+      if (first && (await this.has(first.result))) return first;
+      await rm(path, { force: true }); // its result was lost: what was made now stands
+    }
+  }
+  output(stepKey: string): Promise<Output | undefined> {
+    return readJson(this.#paths.output(stepKey), output);
+  }
+
+  work(stepKey: string): string {
+    return this.#paths.work(stepKey);
+  }
+  clearWork(stepKey: string): Promise<void> {
+    return rm(this.work(stepKey), { recursive: true, force: true });
+  }
+
+  putExperiment(record: ExperimentRecord): Promise<void> {
+    return writeAtomic(this.#paths.experiment(record.name), `${canonicalJson(experimentRecord.parse(record))}\n`, this.#paths.temporary);
+  }
+  async experiment(name: string): Promise<ExperimentRecord | undefined> {
+    return /^[a-z0-9-]+$/.test(name) ? readJson(this.#paths.experiment(name), experimentRecord) : undefined;
+  }
+  async experiments(): Promise<readonly ExperimentRecord[]> {
+    const names = (await readdir(this.#paths.folders.experiments)).filter((file) => file.endsWith('.json')).sort();
+    const records = await Promise.all(names.map((file) => this.experiment(file.slice(0, -'.json'.length))));
+    return records.filter((record) => record !== undefined);
+  }
+
+  async has(result: Result | AnyRef): Promise<boolean> {
+    for (const ref of isRef(result) ? [result] : Object.values(result)) {
+      if (ref.kind === 'model' && !(await hasModel(this.#paths, ref.digest))) return false;
+      if (ref.kind === 'dataset' && !(await this.#hasDataset(ref))) return false;
+    }
+    return true;
+  }
+  async #hasDataset({ digest }: DatasetRef): Promise<boolean> {
+    const manifest = await readJson(this.#paths.dataset(digest), datasetManifest);
+    const sizes = await Promise.all(manifest?.shards.map((shard) => ifThere(stat(this.#paths.blob(shard.digest)))) ?? []);
+    return manifest !== undefined && sizes.every((stats) => stats !== undefined && stats.size > 0);
+  }
+
+  async free(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.root);
+    return bavail * bsize;
+  }
+}
+
+/** A file of the store, checked by its schema; undefined when there is none. */
+async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  const text = await ifThere(readFile(path, 'utf8'));
+  if (text === undefined) return undefined;
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (error) {
+    throw damaged(path, `does not read as what it should be (${(error as Error).message.split('\n')[0]})`, error);
+  }
+}

@@ -1,0 +1,172 @@
+/** Models: folders of files, named by the digest of the files' names and bytes. */
+import { createHash } from 'node:crypto';
+import { constants, createReadStream } from 'node:fs';
+import { copyFile, link, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, relative, sep } from 'node:path';
+import type { ModelRef } from '../recipe/call.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { modelManifest, type ModelManifest } from '../schemas/store.ts';
+import { canonicalJson, sha256 } from './canonical.ts';
+import { damaged } from './datasets.ts';
+import { codeOf, ifThere, makeFolder, syncFolder, temporary, writeAtomic, writing } from './files.ts';
+import type { Paths } from './paths.ts';
+
+export type AboutModel = Omit<ModelManifest, 'kind' | 'digest' | 'files'>;
+
+const filesOf = (paths: Paths, digest: string) => join(paths.model(digest), 'files');
+const manifestOf = (paths: Paths, digest: string) => join(paths.model(digest), 'manifest.json');
+
+/** Copies a folder in, and links what lies in the store already. Throws `ConfigError` for a folder that is no model. */
+export async function putModel(paths: Paths, folder: string, about: AboutModel): Promise<ModelRef> {
+  const sources = await filesIn(folder);
+  if (about.state === 'weights' && !sources.has('config.json')) {
+    throw new BackspinError('ConfigError', `${folder} has no config.json: give the folder of a whole Hugging Face model.`);
+  }
+  const made = temporary(paths.temporary, 'model');
+  try {
+    const files = [];
+    for (const [name, source] of [...sources].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const path = join(made, 'files', name);
+      await makeFolder(dirname(path));
+      await place(source, path, source.startsWith(paths.root + sep));
+      files.push({ name, sha256: await digestOf(path), bytes: (await stat(path)).size });
+      await syncFolder(dirname(path));
+    }
+    const digest = sha256(files.map((file) => `${file.name} ${file.sha256}\n`).join(''));
+    const manifest: ModelManifest = { kind: 'model', digest, files, ...about };
+    await writeAtomic(join(made, 'manifest.json'), `${canonicalJson(manifest)}\n`);
+    await moveIn(paths, made, digest);
+    return { kind: 'model', digest };
+  } catch (error) {
+    throw writing(paths.folders.models, error);
+  } finally {
+    await rm(made, { recursive: true, force: true });
+  }
+}
+
+/** First writer wins, unless what is there has lost files. */
+async function moveIn(paths: Paths, made: string, digest: string): Promise<void> {
+  const home = paths.model(digest);
+  for (;;) {
+    try {
+      await rename(made, home);
+      return await syncFolder(paths.folders.models);
+    } catch (error) {
+      if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'EEXIST') throw error;
+    }
+    if (await hasModel(paths, digest)) return;
+    const broken = temporary(paths.temporary, 'broken');
+    await ifThere(rename(home, broken));
+    await rm(broken, { recursive: true, force: true });
+  }
+}
+
+/** Every file under a folder: its name there, and where its bytes are. */
+async function filesIn(folder: string): Promise<Map<string, string>> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
+    throw new BackspinError('ConfigError', `The model folder ${folder} cannot be read (${codeOf(error)}): check its path.`, { cause: error });
+  });
+  const home = await realpath(folder);
+  const files = new Map<string, string>();
+  for (const entry of entries) {
+    if (entry.isDirectory()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const real = await ifThere(realpath(path));
+    if (real === undefined || !real.startsWith(home + sep)) {
+      throw new BackspinError('ConfigError', `${path} links to a file outside its folder: give a folder that holds the files themselves (\`cp -rL\` makes one).`);
+    }
+    if (!(await stat(real)).isFile()) throw new BackspinError('ConfigError', `${path} is no plain file: give a folder of plain files.`);
+    files.set(relative(folder, path).split(sep).join('/'), real);
+  }
+  return files;
+}
+
+/** A link costs nothing, but shares its bytes with whoever else may write them: only files of the store are linked. */
+async function place(source: string, path: string, linked: boolean): Promise<void> {
+  if (linked) await link(source, path);
+  else await copyFile(source, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+/** Throws `ArtifactMissing`, or `ArtifactDamaged` when the manifest cannot be read. */
+export async function readModel(paths: Paths, digest: string): Promise<ModelManifest> {
+  const path = manifestOf(paths, digest);
+  const file = await ifThere(open(path));
+  if (!file) throw new BackspinError('ArtifactMissing', `The model ${digest} is not in ${paths.folders.models}: launch the experiment that made it again, and it is made again.`);
+  try {
+    return modelManifest.parse(JSON.parse(await file.readFile('utf8')));
+  } catch (error) {
+    throw damaged(path, 'is no manifest of a model', error);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Whether the files are there with their sizes; their bytes are not looked at. */
+export async function hasModel(paths: Paths, digest: string): Promise<boolean> {
+  try {
+    await look(paths, await readModel(paths, digest));
+    return true;
+  } catch (error) {
+    if (error instanceof BackspinError) return false;
+    throw error;
+  }
+}
+
+/** Names, sizes and times of the files, as one text. Throws when one is missing, has another size, or is one too many. */
+async function look(paths: Paths, manifest: ModelManifest): Promise<string> {
+  const folder = filesOf(paths, manifest.digest);
+  const found = [];
+  for (const { name, bytes } of manifest.files) {
+    const path = join(folder, name);
+    const stats = await ifThere(stat(path));
+    if (!stats) throw new BackspinError('ArtifactMissing', `${path} is not there: launch the experiment that made this model again, and it is made again.`);
+    if (stats.size !== bytes) throw damaged(path, `has ${stats.size} bytes and not ${bytes}`);
+    found.push(`${name} ${stats.size} ${stats.mtimeMs}`);
+  }
+  for (const name of (await filesIn(folder)).keys()) {
+    if (!manifest.files.some((file) => file.name === name)) throw damaged(join(folder, name), 'does not belong to this model');
+  }
+  return found.join('\n');
+}
+
+/** Gives folders of models whose bytes it has compared with their digests, once for as long as they stay as they are. */
+export class ModelFolders {
+  readonly #paths: Paths;
+  readonly #verified = new Map<string, { readonly seen: string; readonly done: Promise<void> }>();
+
+  constructor(paths: Paths) {
+    this.#paths = paths;
+  }
+
+  async of(digest: string): Promise<string> {
+    const manifest = await readModel(this.#paths, digest);
+    const seen = await look(this.#paths, manifest);
+    let verified = this.#verified.get(digest);
+    if (verified?.seen !== seen) {
+      verified = { seen, done: this.#verify(manifest) };
+      this.#verified.set(digest, verified);
+      verified.done.catch(() => this.#verified.delete(digest));
+    }
+    await verified.done;
+    return filesOf(this.#paths, digest);
+  }
+
+  async #verify({ digest, files }: ModelManifest): Promise<void> {
+    for (const { name, sha256: wanted } of files) {
+      const path = join(filesOf(this.#paths, digest), name);
+      if ((await digestOf(path)) !== wanted) throw damaged(path, 'holds other bytes than its manifest says');
+    }
+  }
+}

@@ -1,0 +1,41 @@
+/** Where things lie in a store. */
+import { join } from 'node:path';
+
+export interface Paths {
+  readonly root: string;
+  readonly id: string;
+  /** Files that have no name yet, on the same disk. */
+  readonly temporary: string;
+  readonly folders: { readonly [folder in 'blobs' | 'datasets' | 'models' | 'outputs' | 'experiments' | 'work']: string };
+  blob(digest: string): string;
+  dataset(digest: string): string;
+  /** The folder that holds `manifest.json` and `files/`. */
+  model(digest: string): string;
+  output(stepKey: string): string;
+  experiment(name: string): string;
+  work(stepKey: string): string;
+}
+
+export function pathsOf(root: string): Paths {
+  const folder = (name: string) => join(root, name);
+  const folders = {
+    blobs: folder('blobs'),
+    datasets: folder('datasets'),
+    models: folder('models'),
+    outputs: folder('outputs'),
+    experiments: folder('experiments'),
+    work: folder('work'),
+  };
+  return {
+    root,
+    id: join(root, 'id'),
+    temporary: folder('tmp'),
+    folders,
+    blob: (digest) => join(folders.blobs, digest.slice(0, 2), `${digest}.jsonl.zst`),
+    dataset: (digest) => join(folders.datasets, `${digest}.json`),
+    model: (digest) => join(folders.models, digest),
+    output: (stepKey) => join(folders.outputs, stepKey.slice(0, 2), `${stepKey}.json`),
+    experiment: (name) => join(folders.experiments, `${name}.json`),
+    work: (stepKey) => join(folders.work, stepKey),
+  };
+}
