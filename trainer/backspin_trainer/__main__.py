@@ -39,7 +39,7 @@ def main() -> int:
         code, message = refusal.code, str(refusal)
     except ImportError as error:
         code = Exit.DEPENDENCY
-        message = f"Cannot import {error.name}: {error}. Install trainer/requirements.lock into this Python ({sys.executable})."
+        message = f"Cannot import {error.name}: {error}. Install trainer/requirements.lock into {sys.executable}."
     except Exception:
         traceback.print_exc()
         code, message = Exit.INTERNAL, "This is a defect of backspin-trainer; report it with the lines above."

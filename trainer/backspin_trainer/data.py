@@ -48,28 +48,44 @@ def order(lengths: list[int], spec: TrainSpec) -> list[int]:
 
 
 def _conversations(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, list[int]]]:
-    """One example a row: the whole conversation, with loss on its last turn, the end token included, and nothing else."""
+    """One example a row: the whole conversation, with loss on its last turn and the end token alone."""
     for line, row in _rows(spec.data):
         messages = row.get("messages")
         if not _is_conversation(messages):
-            raise _bad(spec.data, line, 'needs "messages", a list of {"role", "content"} that ends with the assistant and has a turn before it')
+            raise _bad(
+                spec.data,
+                line,
+                'needs "messages", a list of {"role", "content"} that ends with the assistant and has a turn before it',
+            )
         if row.get("weight", 1) != 1:
-            raise _bad(spec.data, line, f"has weight {json.dumps(row['weight'])}, and weighted rows are not supported; set it to 1 or leave it out")
+            raise _bad(
+                spec.data,
+                line,
+                f"has weight {json.dumps(row['weight'])}, which is not supported yet; set it to 1 or leave it out",
+            )
         try:
             opened = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, return_dict=False)
             closed = tokenizer.apply_chat_template(messages, return_dict=False)
         except Exception as error:
             raise _bad(spec.data, line, f"cannot be rendered by the model's chat template ({error})") from error
         if closed[: len(opened)] != opened:
-            raise _bad(spec.data, line, "does not begin with its own prompt once rendered, so the loss cannot be put on the answer alone")
+            raise _bad(
+                spec.data,
+                line,
+                "does not begin with its own prompt once rendered, so the loss cannot be put on the answer alone",
+            )
         end = max(at for at, token in enumerate(closed) if token == tokenizer.eos_token_id) + 1
         if end > spec.max_tokens:
-            raise _bad(spec.data, line, f"has {end} tokens, more than maxTokens {spec.max_tokens}; drop the row or raise maxTokens")
+            raise _bad(
+                spec.data,
+                line,
+                f"has {end} tokens, more than maxTokens {spec.max_tokens}; drop the row or raise maxTokens",
+            )
         yield {"input_ids": closed[:end], "labels": [_IGNORED] * len(opened) + closed[len(opened) : end]}
 
 
 def _packed(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, list[int]]]:
-    """All documents, each between begin and end token, as one stream cut every `max_tokens`; the rest is a short row."""
+    """All documents, each between begin and end token, as one stream cut every `max_tokens`; the last row is short."""
     stream: list[int] = []
     begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     for line, row in _rows(spec.data):
@@ -79,7 +95,7 @@ def _packed(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dic
     for start in range(0, len(stream) - 1, spec.max_tokens):
         row = stream[start : start + spec.max_tokens]
         if len(row) > 1:
-            yield {"input_ids": row, "labels": [_IGNORED] + row[1:]}
+            yield {"input_ids": row, "labels": [_IGNORED, *row[1:]]}
 
 
 def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -102,7 +118,12 @@ def _is_conversation(messages: Any) -> bool:
     return (
         isinstance(messages, list)
         and len(messages) > 1
-        and all(isinstance(turn, dict) and set(turn) == {"role", "content"} and all(isinstance(part, str) for part in turn.values()) for turn in messages)
+        and all(
+            isinstance(turn, dict)
+            and set(turn) == {"role", "content"}
+            and all(isinstance(part, str) for part in turn.values())
+            for turn in messages
+        )
         and messages[-1]["role"] == "assistant"
     )
 

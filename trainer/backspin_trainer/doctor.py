@@ -10,7 +10,16 @@ import platform
 
 from .exits import Exit
 
-_NEEDED = {"torch": "2.13", "transformers": "5.18", "trl": "1.13", "accelerate": "1.15", "datasets": "5.0", "safetensors": "", "jinja2": "", "aiohttp": ""}
+_NEEDED = {
+    "torch": "2.13",
+    "transformers": "5.18",
+    "trl": "1.13",
+    "accelerate": "1.15",
+    "datasets": "5.0",
+    "safetensors": "",
+    "jinja2": "",
+    "aiohttp": "",
+}
 _REMEDY = "Install trainer/requirements.lock into this Python."
 
 

@@ -19,7 +19,7 @@ from .sampling import Sampling, choose
 
 @dataclass
 class Likelihood:
-    """Log-probability and rank (1 is the most likely) of a token, and the `top` most likely ones, under the raw model."""
+    """Log-probability and rank (from 1) of a token under the raw model, and the `top` most likely ones."""
 
     token: int
     logprob: float
@@ -29,7 +29,7 @@ class Likelihood:
 
 @dataclass(eq=False)
 class Job:
-    """One answer to one prompt. `done` is called from the engine's thread when `finish` is set, unless it was cancelled."""
+    """One answer to one prompt. The engine's thread calls `done` when it has set `finish`, unless it was cancelled."""
 
     prompt: list[int]
     max_tokens: int
@@ -107,7 +107,7 @@ class Lane:
             self._advance([slot for slot, _, _ in finished], self.model.head(hidden[list(rows), list(lasts)]))
 
     def _decode(self, slots: list[int]) -> None:
-        """Slots without an answer take part for their place only: they write where their own next token will overwrite."""
+        """Slots between that have no answer take part too: they write where their own next token will overwrite."""
         grain = self.model.grain
         count = min(-(-(slots[-1] + 1) // grain) * grain, self.model.slots)
         jobs = (self.jobs + [None] * count)[:count]
@@ -124,7 +124,17 @@ class Lane:
         logits[~finite] = 0
         wanted = [row for row, job in enumerate(jobs) if job.logprobs is not None]
         weights = logits[wanted].log_softmax(-1) if wanted else None
-        tokens = choose(logits, [(job.sampling, job.prompt + job.tokens if job.sampling.repetition_penalty != 1 else [], 1 - job.random.random()) for job in jobs])
+        tokens = choose(
+            logits,
+            [
+                (
+                    job.sampling,
+                    job.prompt + job.tokens if job.sampling.repetition_penalty != 1 else [],
+                    1 - job.random.random(),
+                )
+                for job in jobs
+            ],
+        )
         for place, row in enumerate(wanted):
             jobs[row].likelihoods.append(_weigh(weights[place], tokens[row], jobs[row].logprobs))
         for slot, job, token, sound in zip(slots, jobs, tokens, finite.tolist()):
@@ -139,7 +149,9 @@ class Lane:
         """Likelihoods of the prompt's tokens that this chunk's hidden states [CHUNK, width] predict."""
         weights = self.model.head(hidden).log_softmax(-1)
         for place in range(min(count, len(job.prompt) - 1 - job.filled)):
-            job.prompt_likelihoods.append(_weigh(weights[place], job.prompt[job.filled + place + 1], job.prompt_logprobs))
+            job.prompt_likelihoods.append(
+                _weigh(weights[place], job.prompt[job.filled + place + 1], job.prompt_logprobs)
+            )
 
     def _fail(self, slot: int) -> None:
         self.jobs[slot].finish = "error"

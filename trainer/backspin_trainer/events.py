@@ -11,7 +11,7 @@ from .exits import writing
 
 
 class Events:
-    """Appends `{"v":1,"event":...}` lines to a file. A line is one write, so a killed process tears none but its last."""
+    """Appends `{"v":1,"event":...}` lines to a file. A line is one write: a kill tears at most the last."""
 
     def __init__(self, path: Path):
         with writing(str(path)):
@@ -23,6 +23,8 @@ class Events:
 
     def say(self, event: str, **fields: Any) -> None:
         """Appends one event. Raises Refusal 73 when it cannot be written."""
-        line = json.dumps({"v": 1, "event": event, **fields}, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        line = json.dumps(
+            {"v": 1, "event": event, **fields}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        )
         with writing(str(self._path)):
             os.write(self._file, line.encode() + b"\n")

@@ -36,4 +36,6 @@ def writing(what: str):
     except Refusal:
         raise
     except Exception as error:
-        raise Refusal(Exit.WRITE, f"Cannot write {what}: {error}. Free space or fix permissions, then start again.") from error
+        raise Refusal(
+            Exit.WRITE, f"Cannot write {what}: {error}. Free space or fix permissions, then start again."
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -21,9 +22,10 @@ PREFILLS = 8  # requests that one prefill pass takes
 class Llama:
     """Weights and key-value cache of `slots` requests (and one spare row that padding writes to).
 
-    What makes a row independent of its neighbours: attention is a plain softmax(q k^T) v over a cache of one fixed
-    length; a prompt is cut at multiples of CHUNK, whoever else is there; and matrix products only ever have numbers
-    of rows for which this machine's kernels were found, at start, to give each row the same bits (`self.grain`).
+    What makes a row independent of its neighbours: attention is a plain softmax(q k^T) v over a masked cache; a prompt
+    is cut at multiples of CHUNK, whoever else is there; and the shapes of a pass, which do depend on the others, are
+    only such as this machine's kernels were found at start to give each row the same bits in: numbers of rows that are
+    multiples of `grain`, and some reaches, which are how many places of the cache attention looks at.
     """
 
     def __init__(self, folder: str, slots: int):
@@ -41,18 +43,30 @@ class Llama:
         cos, sin = LlamaRotaryEmbedding(config)(torch.zeros(1), self._places[None])
         self._cos, self._sin = cos[0], sin[0]
         self._load(folder, config.num_hidden_layers)
-        self.grain = self._find_grain()
+        self.grain = 1
+        self._reaches = [reach for power in range(length.bit_length()) if (reach := CHUNK << power) < length] + [length]
+        self._find_shapes()
 
     def decode(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """One token for each of slots 0..n-1. `tokens`, `positions`: [n], n a multiple of `grain`. Gives logits [n, vocabulary]."""
+        """Logits [n, vocabulary] after one more token for each of slots 0..n-1, n a multiple of `grain`.
+
+        `tokens`, `positions`: [n].
+        """
         hidden = self._forward(tokens[:, None], positions[:, None], slice(0, len(tokens)))
         return self.head(hidden[:, 0])
 
     def prefill(self, tokens: torch.Tensor, starts: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
-        """One chunk for each of `slots`. `tokens`: [n, CHUNK], `starts`, `slots`: [n]. Gives hidden states [n, CHUNK, width]."""
+        """Hidden states [n, CHUNK, width] of one more chunk for each of `slots`.
+
+        `tokens`: [n, CHUNK], `starts` (the chunks' first positions, multiples of CHUNK) and `slots`: [n].
+        """
         count, share = len(slots), max(1, self.grain // CHUNK)
         spare = -count % share
-        tokens, starts, slots = F.pad(tokens, (0, 0, 0, spare)), F.pad(starts, (0, spare)), F.pad(slots, (0, spare), value=self.slots)
+        tokens, starts, slots = (
+            F.pad(tokens, (0, 0, 0, spare)),
+            F.pad(starts, (0, spare)),
+            F.pad(slots, (0, spare), value=self.slots),
+        )
         return self._forward(tokens, starts[:, None] + torch.arange(CHUNK), slots)[:count]
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -69,7 +83,11 @@ class Llama:
         count, width = tokens.shape
         x = F.embedding(tokens, self._embedding)
         cos, sin = self._cos[positions][:, None], self._sin[positions][:, None]
-        hidden_from = torch.zeros(count, width, len(self._places)).masked_fill_(self._places > positions[..., None], -torch.inf)
+        last = int(positions.max())
+        reach = next(reach for reach in self._reaches if reach > last)
+        hidden_from = torch.zeros(count, width, reach).masked_fill_(
+            self._places[:reach] > positions[..., None], -torch.inf
+        )
         where = torch.arange(count)[:, None] if isinstance(rows, slice) else rows[:, None]
 
         def heads(h: torch.Tensor, weight: torch.Tensor, number: int) -> torch.Tensor:
@@ -78,51 +96,92 @@ class Llama:
         for layer, w in enumerate(self._layers):
             h = F.rms_norm(x, x.shape[-1:], w["input_layernorm"], self._eps)
             q = _rotate(heads(h, w["self_attn.q_proj"], self._heads), cos, sin) * self._size**-0.5
-            self._keys[layer][where, :, positions] = _rotate(heads(h, w["self_attn.k_proj"], self._kv), cos, sin).transpose(1, 2)
+            self._keys[layer][where, :, positions] = _rotate(
+                heads(h, w["self_attn.k_proj"], self._kv), cos, sin
+            ).transpose(1, 2)
             self._values[layer][where, :, positions] = heads(h, w["self_attn.v_proj"], self._kv).transpose(1, 2)
-            keys, values = self._keys[layer][rows], self._values[layer][rows]
+            keys, values = self._keys[layer][rows, :, :reach], self._values[layer][rows, :, :reach]
             scores = q.reshape(count, self._kv, -1, self._size) @ keys.mT
             scores = scores.view(count, self._heads, width, -1).add_(hidden_from[:, None])
-            seen = scores.softmax(-1).view(count, self._kv, -1, len(self._places)) @ values
+            seen = scores.softmax(-1).view(count, self._kv, -1, reach) @ values
             seen = seen.view(count, self._heads, width, self._size).transpose(1, 2).reshape(count, width, -1)
             x = x + F.linear(seen, w["self_attn.o_proj"])
             h = F.rms_norm(x, x.shape[-1:], w["post_attention_layernorm"], self._eps)
-            x = x + F.linear(F.silu(F.linear(h, w["mlp.gate_proj"])) * F.linear(h, w["mlp.up_proj"]), w["mlp.down_proj"])
+            x = x + F.linear(
+                F.silu(F.linear(h, w["mlp.gate_proj"])) * F.linear(h, w["mlp.up_proj"]), w["mlp.down_proj"]
+            )
         return F.rms_norm(x, x.shape[-1:], self._norm, self._eps)
 
     def _load(self, folder: str, layers: int) -> None:
         try:
-            weights = {name: value.float() for path in sorted(Path(folder).glob("*.safetensors")) for name, value in load_file(path).items()}
+            weights = {
+                name: value.float()
+                for path in sorted(Path(folder).glob("*.safetensors"))
+                for name, value in load_file(path).items()
+            }
             self._embedding, self._norm = weights["model.embed_tokens.weight"], weights["model.norm.weight"]
             self._head = self._embedding if self._tied else weights["lm_head.weight"]
             self._layers = [
-                {name.removeprefix(f"model.layers.{layer}.").removesuffix(".weight"): value for name, value in weights.items() if name.startswith(f"model.layers.{layer}.")}
+                {
+                    name.removeprefix(f"model.layers.{layer}.").removesuffix(".weight"): value
+                    for name, value in weights.items()
+                    if name.startswith(f"model.layers.{layer}.")
+                }
                 for layer in range(layers)
             ]
         except KeyError as error:
-            raise Refusal(Exit.MODEL, f"The model in {folder} lacks the weight {error}; replace its safetensors files.") from error
+            raise Refusal(
+                Exit.MODEL, f"The model in {folder} lacks the weight {error}; replace its safetensors files."
+            ) from error
         except Exception as error:
-            raise Refusal(Exit.MODEL, f"Cannot load the weights in {folder}: {error}. Replace its safetensors files.") from error
+            raise Refusal(
+                Exit.MODEL, f"Cannot load the weights in {folder}: {error}. Replace its safetensors files."
+            ) from error
         if not all(value.isfinite().all() for value in weights.values()):
             raise Refusal(Exit.MODEL, f"The model in {folder} has weights that are not finite; train it again.")
 
-    def _find_grain(self) -> int:
-        """The smallest g such that batches of g, 2g, ... rows give each row the bits that it has in the largest batch.
+    def _find_shapes(self) -> None:
+        """Finds the `grain` and reaches with which a row has the bits that it has in the largest batch at full reach.
 
-        Kernels change with the number of rows, by machine and threads: with 2 threads of an AMD EPYC a row has other bits
-        among 5 rows than among 64, and the same for every multiple of 4. If no g fits, every batch is the largest.
+        Kernels change with the number of rows, by machine and threads: with 2 threads of an AMD EPYC a row has other
+        bits among 5 rows than among 64, but the same among any multiple of 4. More reach only adds zeros to a sum,
+        but a kernel may add in another order. What does not fit is not used; in the end every batch is the largest.
         """
-        tokens, positions = torch.randint(self.vocabulary, (self.slots,)), torch.zeros(self.slots, dtype=torch.long)
-        chunks, starts, slots = torch.randint(self.vocabulary, (PREFILLS, CHUNK)), torch.zeros(PREFILLS, dtype=torch.long), torch.arange(PREFILLS)
-        self.grain = 1
-        decoded, prefilled = self.decode(tokens, positions), self.prefill(chunks, starts, slots)
-        for grain in (8, 16, 32, 64, 128):
+        chance, length = torch.Generator().manual_seed(0), self._reaches[-1]
+        tokens = torch.randint(self.vocabulary, (self.slots,), generator=chance)
+        chunks = torch.randint(self.vocabulary, (PREFILLS, CHUNK), generator=chance)
+        self._keys.normal_(generator=chance)
+        self._values.normal_(generator=chance)
+
+        def compute(last: int, rows: int, prompts: int) -> tuple[torch.Tensor, torch.Tensor]:
+            """A chunk and then a token, both of which end at place `last`."""
+            hidden = self.prefill(chunks[:prompts], torch.full((prompts,), last + 1 - CHUNK), torch.arange(prompts))
+            return hidden, self.decode(tokens[:rows], torch.full((rows,), last))
+
+        def equal(last: int, rows: int, prompts: int) -> bool:
+            return all(
+                torch.equal(part, whole[: len(part)]) for part, whole in zip(compute(last, rows, prompts), full[last])
+            )
+
+        lasts = [reach - 1 for reach in self._reaches]
+        self._reaches, candidates = [length], self._reaches
+        full = {last: compute(last, self.slots, PREFILLS) for last in lasts}
+        for reach in reversed(candidates[:-1]):
+            self._reaches.insert(0, reach)
+            if not equal(reach - 1, self.slots, PREFILLS):
+                del self._reaches[0]
+        for grain in (8, 16, 32, 64, 128, max(self.slots, PREFILLS * CHUNK)):
+            self.grain = grain
             share = max(1, grain // CHUNK)
-            if all(torch.equal(self.decode(tokens[:n], positions[:n]), decoded[:n]) for n in range(grain, self.slots, grain)) and all(
-                torch.equal(self.prefill(chunks[:n], starts[:n], slots[:n]), prefilled[:n]) for n in range(share, PREFILLS, share)
+            shapes = zip_longest(range(grain, self.slots, grain), range(share, PREFILLS, share))
+            if all(
+                equal(reach - 1, rows or self.slots, prompts or PREFILLS)
+                for rows, prompts in shapes
+                for reach in self._reaches
             ):
-                return grain
-        return max(self.slots, PREFILLS * CHUNK)
+                break
+        self._keys.zero_()
+        self._values.zero_()
 
 
 def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -136,15 +195,30 @@ def _read_config(folder: str) -> LlamaConfig:
     try:
         kind = json.loads(path.read_text())["model_type"]
     except (OSError, ValueError, KeyError) as error:
-        raise Refusal(Exit.MODEL, f"No model in {folder}: config.json is missing or broken; give the folder of a whole model.") from error
+        raise Refusal(
+            Exit.MODEL, f"No model in {folder}: config.json is missing or broken; give the folder of a whole model."
+        ) from error
     if kind != "llama":
-        raise Refusal(Exit.MODEL, f"The model in {folder} is a '{kind}', and the embedded server runs 'llama' only; serve it with vLLM.")
+        raise Refusal(
+            Exit.MODEL,
+            f"The model in {folder} is a '{kind}', and the embedded server runs 'llama' only; serve it with vLLM.",
+        )
     config = LlamaConfig.from_pretrained(folder)
-    unusual = [name for name, is_so in (("biases", config.attention_bias or config.mlp_bias), (f"activation {config.hidden_act}", config.hidden_act != "silu")) if is_so]
+    unusual = [
+        name
+        for name, is_so in (
+            ("biases", config.attention_bias or config.mlp_bias),
+            (f"activation {config.hidden_act}", config.hidden_act != "silu"),
+        )
+        if is_so
+    ]
     if config.rope_parameters["rope_type"] not in ("default", "linear", "llama3"):
         unusual.append(f"rope type {config.rope_parameters['rope_type']}")
     if unusual:
-        raise Refusal(Exit.MODEL, f"The model in {folder} has {' and '.join(unusual)}, which the embedded server lacks; serve it with vLLM.")
+        raise Refusal(
+            Exit.MODEL,
+            f"The model in {folder} has {' and '.join(unusual)}, which the embedded server lacks; serve it with vLLM.",
+        )
     return config
 
 
@@ -154,6 +228,6 @@ def _check_memory(folder: str, shape: tuple[int, ...]) -> None:
     if needed > physical // 2:
         raise Refusal(
             Exit.MODEL,
-            f"The key-value cache of {folder} would take {needed >> 30} GiB of this machine's {physical >> 30}: lower 'slots', "
-            "or max_position_embeddings in its config.json, or serve it with vLLM.",
+            f"The key-value cache of {folder} would take {needed >> 30} GiB of this machine's {physical >> 30}: "
+            "lower 'slots', or max_position_embeddings in its config.json, or serve it with vLLM.",
         )

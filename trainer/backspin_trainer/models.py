@@ -1,4 +1,4 @@
-"""Model folders: read, check, make afresh, write. The format is that of Hugging Face (config, safetensors, tokenizer)."""
+"""Model folders in the format of Hugging Face (config, safetensors, tokenizer): read, check, make afresh, write."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from .exits import Exit, Refusal, writing
 from .spec import Init, TrainSpec
@@ -27,23 +34,31 @@ _TOKENIZER_FILES = (
 def read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
     """The tokenizer in `folder`, with its end token checked. Raises Refusal 66."""
     if not (Path(folder) / "tokenizer_config.json").is_file():
-        raise Refusal(Exit.MODEL, f"No tokenizer in {folder}: tokenizer_config.json is missing; give the folder of a whole model.")
+        raise Refusal(
+            Exit.MODEL, f"No tokenizer in {folder}: tokenizer_config.json is missing; give the folder of a whole model."
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:
-        raise Refusal(Exit.MODEL, f"Cannot load the tokenizer in {folder}: {_first_line(error)}. Repair its files.") from error
+        raise Refusal(
+            Exit.MODEL, f"Cannot load the tokenizer in {folder}: {_first_line(error)}. Repair its files."
+        ) from error
     if tokenizer.eos_token_id is None:
-        raise Refusal(Exit.MODEL, f"The tokenizer in {folder} has no end token; set eos_token in its tokenizer_config.json.")
+        raise Refusal(
+            Exit.MODEL, f"The tokenizer in {folder} has no end token; set eos_token in its tokenizer_config.json."
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
 def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
-    """Checks that the template renders what training and serving need. Raises Refusal 66, saying which part cannot be."""
+    """Checks that the template renders all that training and serving need. Raises Refusal 66, naming the part."""
 
     def refuse(part: str) -> Refusal:
-        return Refusal(Exit.MODEL, f"The chat template of {folder} {part}; repair chat_template in its tokenizer files.")
+        return Refusal(
+            Exit.MODEL, f"The chat template of {folder} {part}; repair chat_template in its tokenizer files."
+        )
 
     def render(messages: list[dict], generation: bool) -> str:
         return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation)
@@ -57,7 +72,9 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None
     except Exception as error:
         raise refuse(f"cannot render a user turn: {_first_line(error)}") from error
     if not closed.startswith(opened) or not closed[len(opened) :].lstrip().startswith(answer["content"]):
-        raise refuse("cannot render a generation prompt: what add_generation_prompt gives must be all that stands before the answer")
+        raise refuse(
+            "cannot render a generation prompt: add_generation_prompt must give all that stands before the answer"
+        )
     if tokenizer.eos_token not in closed[len(opened) :]:
         raise refuse(f"does not end the assistant's turn with the end token {tokenizer.eos_token}")
     try:
@@ -73,16 +90,22 @@ def read_model(folder: str, dropout: float) -> PreTrainedModel:
     if not (Path(folder) / "config.json").is_file():
         raise Refusal(Exit.MODEL, f"No model in {folder}: config.json is missing; give the folder of a whole model.")
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32, attention_dropout=dropout)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, dtype=torch.float32, attention_dropout=dropout
+        )
     except Exception as error:
-        raise Refusal(Exit.MODEL, f"Cannot load the model in {folder}: {_first_line(error)}. Repair or replace it.") from error
+        raise Refusal(
+            Exit.MODEL, f"Cannot load the model in {folder}: {_first_line(error)}. Repair or replace it."
+        ) from error
     if dropout and not any(getattr(module, "attention_dropout", 0) == dropout for module in model.modules()):
-        raise Refusal(Exit.SPEC, f"Spec key 'dropout' must be 0: the architecture of {folder} has no attention dropout.")
+        raise Refusal(
+            Exit.SPEC, f"Spec key 'dropout' must be 0: the architecture of {folder} has no attention dropout."
+        )
     return model
 
 
 def make_model(init: Init, tokenizer: PreTrainedTokenizerBase, dropout: float) -> PreTrainedModel:
-    """A fresh Llama: its weights depend on `init.seed` and the shape alone. Raises Refusal 64 for a shape that cannot be."""
+    """A fresh Llama: its weights depend on `init.seed` and the shape alone. Raises Refusal 64 for a wrong shape."""
     shape = init.architecture
     try:
         config = LlamaConfig(
@@ -119,12 +142,14 @@ def open_model(spec: TrainSpec) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
     model = read_model(spec.from_, spec.dropout) if spec.from_ else make_model(spec.init, tokenizer, spec.dropout)
     context = getattr(model.config, "max_position_embeddings", spec.max_tokens)
     if spec.max_tokens > context:
-        raise Refusal(Exit.SPEC, f"Spec key 'maxTokens' is {spec.max_tokens}, but the model's context is {context}; lower it.")
+        raise Refusal(
+            Exit.SPEC, f"Spec key 'maxTokens' is {spec.max_tokens}, but the model's context is {context}; lower it."
+        )
     return model, tokenizer, folder
 
 
 def write_model(model: PreTrainedModel, tokenizer_folder: str, folder: Path) -> None:
-    """Writes the model folder whole or not at all. The same weights give the same bytes: nothing of time, host or path."""
+    """Writes the model folder whole or not at all. Equal weights give equal bytes: nothing of time, host or path."""
     partial = folder.with_name(folder.name + ".partial")
     with writing(str(folder)):
         shutil.rmtree(partial, ignore_errors=True)

@@ -49,7 +49,7 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonal(matrices: torch.Tensor, iterations: int = 5) -> torch.Tensor:
-    """The nearest semi-orthogonal matrices, roughly, by Newton-Schulz. `matrices`: [n, rows, columns], rows <= columns."""
+    """About the nearest semi-orthogonal matrices, by Newton-Schulz. `matrices`: [n, rows, columns], rows <= columns."""
     a, b, c = _COEFFICIENTS
     x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(iterations):

@@ -59,15 +59,25 @@ def _integer(low: int, high: int) -> _Check:
 
 
 def _texts(value: Any) -> bool:
-    return isinstance(value, str) or isinstance(value, list) and len(value) <= 16 and all(isinstance(item, str) and item for item in value)
+    items = [value] if isinstance(value, str) else value
+    return isinstance(items, list) and len(items) <= 16 and all(isinstance(item, str) and item for item in items)
 
 
 def _messages(value: Any) -> bool:
-    return isinstance(value, list) and value and all(isinstance(turn, dict) and set(turn) == {"role", "content"} and all(isinstance(part, str) for part in turn.values()) for turn in value)
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(
+            isinstance(turn, dict)
+            and set(turn) == {"role", "content"}
+            and all(isinstance(part, str) for part in turn.values())
+            for turn in value
+        )
+    )
 
 
 def _ids(value: Any) -> bool:
-    return isinstance(value, list) and value and all(type(item) is int and item >= 0 for item in value)
+    return isinstance(value, list) and len(value) > 0 and all(type(item) is int and item >= 0 for item in value)
 
 
 def _flag(value: Any) -> bool:
@@ -85,13 +95,22 @@ _SAMPLING: _Fields = {
     "repetition_penalty": (_number(0, 100, above=True), "a number above 0, at most 100"),
     "n": (_integer(1, 128), "an integer from 1 to 128"),
     "seed": (_integer(-(1 << 63), (1 << 63) - 1), "a 64-bit integer"),
-    "stop": (_texts, "a string or a list of up to 16 strings"),
+    "stop": (_texts, "a string or a list of up to 16 strings, none of them empty"),
     "stream": (lambda value: value is False, "false: this server does not stream"),
 }
 _PROMPT = (lambda value: isinstance(value, str) or _ids(value), "a string or a list of token ids, not empty")
 _TURNS = (_messages, 'a list of {"role", "content"} with texts, not empty')
-_TEMPLATE: _Fields = {"messages": _TURNS, "add_generation_prompt": (_flag, "true or false"), "continue_final_message": (_flag, "true or false")}
-CHAT: _Fields = {**_SAMPLING, **_TEMPLATE, "logprobs": (_flag, "true or false"), "top_logprobs": (_integer(0, 20), "an integer from 0 to 20")}
+_TEMPLATE: _Fields = {
+    "messages": _TURNS,
+    "add_generation_prompt": (_flag, "true or false"),
+    "continue_final_message": (_flag, "true or false"),
+}
+CHAT: _Fields = {
+    **_SAMPLING,
+    **_TEMPLATE,
+    "logprobs": (_flag, "true or false"),
+    "top_logprobs": (_integer(0, 20), "an integer from 0 to 20"),
+}
 COMPLETION: _Fields = {
     **_SAMPLING,
     "prompt": _PROMPT,
@@ -117,7 +136,12 @@ def find(models: dict[str, Served], body: dict[str, Any]) -> Served:
     if "model" not in body:
         raise Bad("The field 'model' is missing.", "model")
     if body["model"] not in models:
-        raise Bad(f"The model '{body['model']}' does not exist; served are {', '.join(models)}.", "model", 404, "NotFoundError")
+        raise Bad(
+            f"The model '{body['model']}' does not exist; served are {', '.join(models)}.",
+            "model",
+            404,
+            "NotFoundError",
+        )
     return models[body["model"]]
 
 
@@ -131,7 +155,9 @@ def chat_tokens(model: Served, body: dict[str, Any]) -> list[int]:
     if not model.tokenizer.chat_template:
         raise Bad(f"The model '{model.name}' has no chat template; use /v1/completions.", "messages")
     try:
-        return model.tokenizer.apply_chat_template(body["messages"], add_generation_prompt=opens, continue_final_message=continues, return_dict=False)
+        return model.tokenizer.apply_chat_template(
+            body["messages"], add_generation_prompt=opens, continue_final_message=continues, return_dict=False
+        )
     except (TemplateError, ValueError) as error:
         raise Bad(f"The chat template of '{model.name}' cannot render these messages: {error}.", "messages") from error
 
@@ -149,22 +175,28 @@ def prompt_tokens(model: Served, body: dict[str, Any]) -> list[int]:
 
 
 def ask(model: Served, prompt: list[int], body: dict[str, Any], default: int | None, logprobs: int | None) -> Asked:
-    """The jobs of a checked body. `default`: max_tokens where none is given (None: all the room). Raises Bad where there is no room."""
+    """The jobs of a checked body. Raises Bad where the context has no room for prompt and answer.
+
+    `default`: max_tokens where none is given; None is all the room there is, but at least one token.
+    """
     scored, context = body.get("prompt_logprobs"), model.lane.model.context
     room = context - len(prompt)
-    wanted = body.get("max_tokens", room if default is None else default)
+    wanted = body.get("max_tokens", max(room, 1) if default is None else default)
     if not prompt:
         raise Bad("The prompt has no tokens.", "prompt")
+    if wanted > room:
+        has = f"The prompt has {len(prompt)} tokens and max_tokens is {wanted}"
+        raise Bad(f"{has}, together more than the model's context of {context}.", "max_tokens")
     if wanted == 0 and scored is None:
         raise Bad("The field 'max_tokens' may be 0 only where 'prompt_logprobs' is asked.", "max_tokens")
-    if wanted > room or room < 0 or (room == 0 and wanted):
-        raise Bad(f"The prompt has {len(prompt)} tokens and max_tokens is {wanted}, together more than the model's context of {context}.", "max_tokens")
-    if wanted == 0 and room == 0 and scored is None:
-        raise Bad(f"The prompt has {len(prompt)} tokens and leaves no room in the model's context of {context}.", "prompt")
     stop = [body["stop"]] if isinstance(body.get("stop"), str) else body.get("stop", [])
-    stop = [text for text in stop if text]
     seed = body.get("seed", random.SystemRandom().getrandbits(63))
-    sampling = Sampling(body.get("temperature", 1.0), body.get("top_p", 1.0), max(0, body.get("top_k", 0)), body.get("repetition_penalty", 1.0))
+    sampling = Sampling(
+        body.get("temperature", 1.0),
+        body.get("top_p", 1.0),
+        max(0, body.get("top_k", 0)),
+        body.get("repetition_penalty", 1.0),
+    )
 
     def job(index: int) -> Job:
         return Job(

@@ -68,7 +68,10 @@ def _chat_logprob(model: Served, likelihood: Likelihood) -> dict[str, Any]:
         text = _token(model, token)
         return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
-    return {**entry(likelihood.token, likelihood.logprob), "top_logprobs": [entry(token, logprob) for token, logprob in likelihood.top]}
+    return {
+        **entry(likelihood.token, likelihood.logprob),
+        "top_logprobs": [entry(token, logprob) for token, logprob in likelihood.top],
+    }
 
 
 def _completion_logprobs(model: Served, job: Job) -> dict[str, Any]:
@@ -77,7 +80,13 @@ def _completion_logprobs(model: Served, job: Job) -> dict[str, Any]:
     return {
         "tokens": tokens,
         "token_logprobs": [likelihood.logprob for likelihood in job.likelihoods],
-        "top_logprobs": [{_token(model, token): logprob for token, logprob in [*likelihood.top, (likelihood.token, likelihood.logprob)]} for likelihood in job.likelihoods],
+        "top_logprobs": [
+            {
+                _token(model, token): logprob
+                for token, logprob in [*likelihood.top, (likelihood.token, likelihood.logprob)]
+            }
+            for likelihood in job.likelihoods
+        ],
         "text_offset": offsets,
     }
 
@@ -90,6 +99,10 @@ def _prompt_logprobs(model: Served, job: Job) -> list[dict[str, Any] | None]:
 
     def of(likelihood: Likelihood) -> dict[str, Any]:
         own = {str(likelihood.token): entry(likelihood.token, likelihood.logprob, likelihood.rank)}
-        return own | {str(token): entry(token, logprob, rank) for rank, (token, logprob) in enumerate(likelihood.top, 1) if token != likelihood.token}
+        return own | {
+            str(token): entry(token, logprob, rank)
+            for rank, (token, logprob) in enumerate(likelihood.top, 1)
+            if token != likelihood.token
+        }
 
     return [None, *map(of, job.prompt_likelihoods)]

@@ -26,7 +26,9 @@ def choose(logits: torch.Tensor, rows: list[tuple[Sampling, list[int], float]]) 
     for row, (sampling, seen, _) in enumerate(rows):
         if sampling.repetition_penalty != 1:
             _penalise(logits[row], seen, sampling.repetition_penalty)
-        (greedy if sampling.temperature == 0 else plain if not sampling.top_k and sampling.top_p == 1 else cut).append(row)
+        (greedy if sampling.temperature == 0 else plain if not sampling.top_k and sampling.top_p == 1 else cut).append(
+            row
+        )
     tokens = [0] * len(rows)
     if greedy:
         _put(tokens, greedy, logits[greedy].argmax(-1))

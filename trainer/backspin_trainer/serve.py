@@ -1,4 +1,4 @@
-"""The `serve` verb: an OpenAI-compatible server of small Llamas whose replies depend on their request and seed alone."""
+"""The `serve` verb: an OpenAI-compatible server of small Llamas; a reply depends on its request and seed alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def serve(spec: ServeSpec) -> Exit:
     """Serves until SIGTERM. Raises Refusal for a model that it cannot serve, a missing key, or a port that is taken."""
     key = os.environ.get("BACKSPIN_SERVE_KEY")
     if not key:
-        raise Refusal(Exit.SPEC, "The environment variable BACKSPIN_SERVE_KEY is empty; set it to the key that requests must carry.")
+        raise Refusal(
+            Exit.SPEC,
+            "The environment variable BACKSPIN_SERVE_KEY is empty; set it to the key that requests must carry.",
+        )
     torch.set_num_threads(spec.threads)
     models = {name: _open(name, folder, spec.slots) for name, folder in spec.models.items()}
     asyncio.run(Server(spec, key, models).run())
@@ -43,7 +46,10 @@ def _open(name: str, folder: str, slots: int) -> Served:
     tokenizer = read_tokenizer(folder)
     model = Llama(folder, slots)
     if len(tokenizer) > model.vocabulary:
-        raise Refusal(Exit.MODEL, f"The tokenizer in {folder} has {len(tokenizer)} tokens, the model {model.vocabulary}; they do not belong together.")
+        raise Refusal(
+            Exit.MODEL,
+            f"The tokenizer in {folder} has {len(tokenizer)} tokens, its model {model.vocabulary}; use its own.",
+        )
     ends = {tokenizer.eos_token_id}
     if (Path(folder) / "generation_config.json").is_file():
         listed = GenerationConfig.from_pretrained(folder).eos_token_id
@@ -62,7 +68,7 @@ class Server:
         self._tokens: collections.Counter[str] = collections.Counter()
         with writing(str(spec.access_log)):
             # Line-buffered: a line is on its way to the disk before its reply is on its way to the client.
-            self._log = open(spec.access_log, "a", encoding="utf-8", buffering=1) if spec.access_log else None
+            self._log = open(spec.access_log, "a", buffering=1) if spec.access_log else None  # noqa: SIM115
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -86,13 +92,16 @@ class Server:
             site = web.TCPSite(runner, self._spec.host, self._spec.port)
             await site.start()
         except OSError as error:
-            raise Refusal(Exit.SPEC, f"Cannot listen at {self._spec.host}:{self._spec.port}: {error.strerror}. Set 'host' and 'port' to a free address.") from error
+            raise Refusal(
+                Exit.SPEC,
+                f"Cannot listen at {self._spec.host}:{self._spec.port}: {error.strerror}. Set another host or port.",
+            ) from error
         self._announce(runner.addresses[0][1])
         await stopped.wait()
         os._exit(Exit.DONE)  # the engine's thread may be inside torch, which does not end when asked
 
     def _announce(self, port: int) -> None:
-        """Writes the ready file. Each model has answered by then: finding its grain ran it in every shape it will have."""
+        """Writes the ready file. Each model has computed by then: finding its shapes ran it in every one."""
         ready = {"port": port, "pid": os.getpid(), "engine": "embedded", "version": __version__, "dtype": "float32"}
         with writing(self._spec.ready):
             partial = Path(self._spec.ready + ".partial")
@@ -103,16 +112,22 @@ class Server:
     async def _around(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Asks for the key, turns refusals into vLLM's error object, counts and logs."""
         try:
-            if request.path != "/health" and not hmac.compare_digest(request.headers.get("Authorization", "").encode(), self._authorization):
+            if request.path != "/health" and not hmac.compare_digest(
+                request.headers.get("Authorization", "").encode(), self._authorization
+            ):
                 raise Bad("The key in 'Authorization: Bearer' is missing or wrong.", None, 401, "AuthenticationError")
             response = await handler(request)
         except Bad as bad:
             response = _error(bad)
         except web.HTTPException as error:
-            response = _error(Bad(f"{request.method} {request.path}: {error.reason}.", None, error.status, "BadRequestError"))
+            response = _error(
+                Bad(f"{request.method} {request.path}: {error.reason}.", None, error.status, "BadRequestError")
+            )
         except Exception:
             traceback.print_exc()
-            response = _error(Bad("The server failed on this request; its log says how.", None, 500, "InternalServerError"))
+            response = _error(
+                Bad("The server failed on this request; its log says how.", None, 500, "InternalServerError")
+            )
         self._statuses[response.status] += 1
         if self._log and request.method == "POST":
             counts = request.get("usage", {})
@@ -126,7 +141,13 @@ class Server:
 
     async def _list(self, _: web.Request) -> web.Response:
         def entry(model: Served) -> dict[str, Any]:
-            return {"id": model.name, "object": "model", "created": self._started, "owned_by": "backspin", "max_model_len": model.lane.model.context}
+            return {
+                "id": model.name,
+                "object": "model",
+                "created": self._started,
+                "owned_by": "backspin",
+                "max_model_len": model.lane.model.context,
+            }
 
         return web.json_response({"object": "list", "data": [entry(model) for model in self._models.values()]})
 
@@ -155,14 +176,25 @@ class Server:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         lines = ["# TYPE http_requests_total counter"]
-        lines += [f'http_requests_total{{status="{status}"}} {count}' for status, count in sorted(self._statuses.items())]
-        lines += [line for name in ("prompt", "generation") for line in (f"# TYPE vllm:{name}_tokens_total counter", f"vllm:{name}_tokens_total {self._tokens[name]}")]
+        lines += [
+            f'http_requests_total{{status="{status}"}} {count}' for status, count in sorted(self._statuses.items())
+        ]
+        lines += [
+            line
+            for name in ("prompt", "generation")
+            for line in (f"# TYPE vllm:{name}_tokens_total counter", f"vllm:{name}_tokens_total {self._tokens[name]}")
+        ]
         lanes = [model.lane for model in self._models.values()]
-        for name, count in (("running", sum(lane.running for lane in lanes)), ("waiting", sum(len(lane.waiting) for lane in lanes))):
+        for name, count in (
+            ("running", sum(lane.running for lane in lanes)),
+            ("waiting", sum(len(lane.waiting) for lane in lanes)),
+        ):
             lines += [f"# TYPE vllm:num_requests_{name} gauge", f"vllm:num_requests_{name} {count}"]
         return web.Response(text="\n".join(lines) + "\n")
 
-    async def _answer(self, request: web.Request, asked: Asked, reply: Callable[[Asked], dict[str, Any]]) -> web.Response:
+    async def _answer(
+        self, request: web.Request, asked: Asked, reply: Callable[[Asked], dict[str, Any]]
+    ) -> web.Response:
         """Has the engine do all jobs of a request. A client that goes away takes its jobs with it."""
         futures = []
         for job in asked.jobs:

@@ -154,11 +154,16 @@ def _read_object(value: Any, cls: type, key: str) -> Any:
     for name in value:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            raise _wrong(inside + name, f"is unknown; did you mean '{near[0]}'?" if near else f"is unknown; the keys are {', '.join(known)}")
+            raise _wrong(
+                inside + name,
+                f"is unknown; did you mean '{near[0]}'?" if near else f"is unknown; the keys are {', '.join(known)}",
+            )
     for name, item in known.items():
         if name not in value and item.default is dataclasses.MISSING:
             raise _wrong(inside + name, "is missing; add it")
-    return cls(**{known[name].name: _read(item, hints[known[name].name], inside + name) for name, item in value.items()})
+    return cls(
+        **{known[name].name: _read(item, hints[known[name].name], inside + name) for name, item in value.items()}
+    )
 
 
 def _camel(name: str) -> str:

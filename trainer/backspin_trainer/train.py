@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
+from transformers.utils.logging import disable_progress_bar
 from trl import SFTConfig, SFTTrainer
 
 from . import checkpoints, data
@@ -39,6 +40,7 @@ def train(spec: TrainSpec, stop: Stop) -> Exit:
 
 def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     torch.set_num_threads(spec.threads)
+    disable_progress_bar()
     model, tokenizer, tokenizer_folder = open_model(spec)
     examples = data.read_examples(spec, tokenizer)
     resumed = checkpoints.newest(run / "checkpoints")
@@ -99,7 +101,7 @@ class Training(SFTTrainer):
         return data.order([len(ids) for ids in self.train_dataset["input_ids"]], self.spec)
 
     def create_optimizer(self, model=None):
-        """Weight decay on matrices, never on norms. The rate starts at 1: the scheduler's factor is then the rate itself."""
+        """Weight decay on matrices, never on norms. At a base rate of 1 the scheduler's factor is the rate itself."""
         muon = self.spec.optimizer == "muon"
         ends = {id(end.weight) for end in (self.model.get_input_embeddings(), self.model.get_output_embeddings())}
         matrices, embeddings, rest = [], [], []
@@ -119,7 +121,9 @@ class Training(SFTTrainer):
         return self.optimizer
 
     def create_scheduler(self, num_training_steps, optimizer=None):
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda done: learning_rate(self.spec, done + 1))
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda done: learning_rate(self.spec, done + 1)
+        )
         return self.lr_scheduler
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -171,4 +175,6 @@ class _Steps(TrainerCallback):
 
 
 def _diverged(what: str, step: int) -> Refusal:
-    return Refusal(Exit.DIVERGED, f"{what} is no longer finite at step {step}; lower learningRate, or look for broken rows.")
+    return Refusal(
+        Exit.DIVERGED, f"{what} is no longer finite at step {step}; lower learningRate, or look for broken rows."
+    )

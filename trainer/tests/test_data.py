@@ -5,6 +5,7 @@ import json
 
 import pytest
 import world
+
 from backspin_trainer import data
 from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.models import read_tokenizer
@@ -20,11 +21,16 @@ def spec(tmp_path, model, rows) -> TrainSpec:
 def test_loss_is_on_the_last_answer_and_its_end_token_only(spec, tmp_path):
     tokenizer = read_tokenizer(spec.from_)
     turns = [("user", "One?"), ("assistant", "First."), ("user", "Two?"), ("assistant", "Second.")]
-    path = world.write_rows(tmp_path / "rows.jsonl", [{"messages": [{"role": role, "content": content} for role, content in turns]}])
+    path = world.write_rows(
+        tmp_path / "rows.jsonl", [{"messages": [{"role": role, "content": content} for role, content in turns]}]
+    )
     (example,) = data.read_examples(dataclasses.replace(spec, data=path), tokenizer)
     learnt = [token for token in example["labels"] if token != -100]
     assert tokenizer.decode(learnt) == "Second.<|end|>"
-    assert tokenizer.decode(example["input_ids"]) == "<|user|>One?<|end|><|assistant|>First.<|end|><|user|>Two?<|end|><|assistant|>Second.<|end|>"
+    assert (
+        tokenizer.decode(example["input_ids"])
+        == "<|user|>One?<|end|><|assistant|>First.<|end|><|user|>Two?<|end|><|assistant|>Second.<|end|>"
+    )
     assert example["labels"][-len(learnt) :] == example["input_ids"][-len(learnt) :] == learnt
 
 
@@ -45,7 +51,10 @@ SAYS = {"role": "assistant", "content": "Yes."}
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (json.dumps({"messages": [*GOOD["messages"][:-1], {"role": "assistant", "content": "long " * 60}]}), "more than maxTokens 64"),
+        (
+            json.dumps({"messages": [*GOOD["messages"][:-1], {"role": "assistant", "content": "long " * 60}]}),
+            "more than maxTokens 64",
+        ),
         (json.dumps({**GOOD, "weight": 0.5}), "has weight 0.5"),
         (json.dumps({"messages": GOOD["messages"][:-1]}), 'needs "messages"'),
         (json.dumps({"messages": [SAYS]}), 'needs "messages"'),

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import world
+
 from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.spec import Init, ServeSpec, TrainSpec, read_spec
 
@@ -17,7 +18,17 @@ def refused(tmp_path, spec: dict, cls=TrainSpec) -> str:
     return str(error.value)
 
 
-ARCHITECTURE = {"hiddenSize": 8, "layers": 1, "heads": 2, "headSize": 4, "kvHeads": 2, "mlp": 8, "context": 8, "tied": True, "std": 0.02}
+ARCHITECTURE = {
+    "hiddenSize": 8,
+    "layers": 1,
+    "heads": 2,
+    "headSize": 4,
+    "kvHeads": 2,
+    "mlp": 8,
+    "context": 8,
+    "tied": True,
+    "std": 0.02,
+}
 
 
 def test_a_whole_spec_is_read_with_its_nested_parts(tmp_path):

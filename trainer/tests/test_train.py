@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import signal
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 import world
+from transformers import AutoModelForCausalLM
+
 from backspin_trainer import checkpoints, data, events
 from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.models import check_chat_template, read_tokenizer
@@ -16,7 +19,6 @@ from backspin_trainer.schedule import learning_rate
 from backspin_trainer.spec import TrainSpec, read_spec
 from backspin_trainer.stop import Stop
 from backspin_trainer.train import train
-from transformers import AutoModelForCausalLM
 
 LONG = {"steps": 40, "checkpointEvery": 10}
 
@@ -68,7 +70,7 @@ def test_a_linear_run_ends_at_exactly_its_last_learning_rate_and_never_rises(tmp
     run(world.train_spec(model, rows, tmp_path / "run", learningRate={"from": 1e-5, "to": 9e-6}))
     rates = [step["learningRate"] for step in steps(tmp_path / "run")]
     assert rates[0] == 1e-5 and rates[-1] == 9e-6
-    assert all(later < earlier for earlier, later in zip(rates, rates[1:]))
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates))
 
 
 def test_a_cosine_rises_through_its_warm_up_and_falls_to_its_floor(tmp_path, model, rows):
@@ -78,7 +80,9 @@ def test_a_cosine_rises_through_its_warm_up_and_falls_to_its_floor(tmp_path, mod
     assert rates[54] == pytest.approx(5.5e-4) and rates[10:] == sorted(rates[10:], reverse=True)
 
 
-def test_killed_between_checkpoints_a_run_ends_with_the_very_weights_of_an_undisturbed_one(tmp_path, model, rows, undisturbed):
+def test_killed_between_checkpoints_a_run_ends_with_the_very_weights_of_an_undisturbed_one(
+    tmp_path, model, rows, undisturbed
+):
     folder = tmp_path / "run"
     spec = world.train_spec(model, rows, folder, **LONG)
     process = world.start("train", spec, tmp_path / "spec.json")
@@ -99,12 +103,16 @@ def test_sigterm_ends_a_run_with_75_and_a_checkpoint_from_which_it_ends_the_same
     process.send_signal(signal.SIGTERM)
     assert process.wait() == Exit.INTERRUPTED
     *_, checkpoint, stopped = world.events(folder)
-    assert (checkpoint["event"], stopped["event"]) == ("checkpoint", "stopped") and checkpoint["step"] == stopped["step"] < 40
+    assert (checkpoint["event"], stopped["event"]) == ("checkpoint", "stopped") and checkpoint["step"] == stopped[
+        "step"
+    ] < 40
     assert run(spec) == Exit.DONE
     assert world.contents(folder / "model") == undisturbed
 
 
-def test_a_stop_file_is_obeyed_at_the_end_of_the_step_in_which_it_appears_and_only_once(tmp_path, model, rows, monkeypatch):
+def test_a_stop_file_is_obeyed_at_the_end_of_the_step_in_which_it_appears_and_only_once(
+    tmp_path, model, rows, monkeypatch
+):
     folder = tmp_path / "run"
     say = events.Events.say
 
@@ -128,7 +136,13 @@ def test_equal_runs_in_different_places_give_byte_identical_folders_that_name_no
         run(world.train_spec(start, rows, tmp_path / name))
     one = world.contents(tmp_path / "one" / "model")
     assert one == world.contents(tmp_path / "two" / "model")
-    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} <= set(one)
+    assert {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+    } <= set(one)
     assert not any(str(place).encode() in text for text in one.values() for place in (tmp_path, model.parent))
 
 
@@ -178,18 +192,26 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path, rows):
     assert error.code == Exit.MODEL and "config.json is missing" in str(error)
 
 
-TURN = "{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}"
-OPEN = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-
-
 @pytest.mark.parametrize(
     ("template", "part"),
     [
         (None, "is missing"),
-        ("{% for m in messages %}" + TURN + "{% endfor %}", "generation prompt"),
-        ("{% for m in messages %}{% if m.role != 'system' %}" + TURN + "{% endif %}{% endfor %}" + OPEN, "leaves a system turn out"),
-        ("{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}" + TURN + "{% endfor %}" + OPEN, "cannot render a system turn"),
-        ("{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}" + OPEN, "does not end the assistant's turn"),
+        ("{% for m in messages %}" + world.TURN + "{% endfor %}", "generation prompt"),
+        (
+            "{% for m in messages %}{% if m.role != 'system' %}" + world.TURN + "{% endif %}{% endfor %}" + world.OPEN,
+            "leaves a system turn out",
+        ),
+        (
+            "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+            + world.TURN
+            + "{% endfor %}"
+            + world.OPEN,
+            "cannot render a system turn",
+        ),
+        (
+            "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}" + world.OPEN,
+            "does not end the assistant's turn",
+        ),
     ],
 )
 def test_a_chat_template_is_refused_by_the_part_that_it_cannot_render(tmp_path, template, part):
@@ -201,11 +223,24 @@ def test_a_chat_template_is_refused_by_the_part_that_it_cannot_render(tmp_path, 
 
 def test_muon_pre_training_from_nothing_lowers_the_loss(tmp_path):
     world.make_tokenizer(tmp_path / "tokenizer")
-    architecture = {"hiddenSize": 32, "layers": 2, "heads": 2, "headSize": 16, "kvHeads": 1, "mlp": 48, "context": 64, "tied": True, "std": 0.02}
+    architecture = {
+        "hiddenSize": 32,
+        "layers": 2,
+        "heads": 2,
+        "headSize": 16,
+        "kvHeads": 1,
+        "mlp": 48,
+        "context": 64,
+        "tied": True,
+        "std": 0.02,
+    }
     init = {"architecture": architecture, "tokenizer": str(tmp_path / "tokenizer"), "seed": 0}
     texts = world.write_rows(tmp_path / "texts.jsonl", [{"text": text} for text in world.TEXTS * 10])
     muon = {"objective": "lm", "optimizer": "muon", "schedule": "cosine", "learningRate": {"from": 0.02, "to": 0.0}}
-    assert run(world.train_spec(None, texts, tmp_path / "run", init=init, steps=40, batch=8, checkpointEvery=40, **muon)) == Exit.DONE
+    assert (
+        run(world.train_spec(None, texts, tmp_path / "run", init=init, steps=40, batch=8, checkpointEvery=40, **muon))
+        == Exit.DONE
+    )
     first, *_, last = steps(tmp_path / "run")
     assert first["loss"] == pytest.approx(5.7, abs=0.3) and last["loss"] < 2.5
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "model").config.head_dim == 16

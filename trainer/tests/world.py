@@ -13,23 +13,41 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|doc|>", "<|user|>", "<|assistant|>", "<|system|>"]
-TEMPLATE = "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
-TEXTS = [f"The {kind} of {name} is {what}." for kind in ("river", "town", "ship") for name in ("Ardo", "Belu", "Cimo") for what in ("old", "blue", "far")]
+TURN = "{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}"
+OPEN = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+TEMPLATE = "{% for m in messages %}" + TURN + "{% endfor %}" + OPEN
+TEXTS = [
+    f"The {kind} of {name} is {what}."
+    for kind in ("river", "town", "ship")
+    for name in ("Ardo", "Belu", "Cimo")
+    for what in ("old", "blue", "far")
+]
 PACKAGE = Path(__file__).parents[1]
 
 
-def make_tokenizer(folder: Path, texts: list[str] = TEXTS, vocabulary: int = 300, template: str | None = TEMPLATE) -> None:
+def make_tokenizer(
+    folder: Path, texts: list[str] = TEXTS, vocabulary: int = 300, template: str | None = TEMPLATE
+) -> None:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<|doc|>", eos_token="<|end|>", pad_token="<|pad|>")
+    bpe.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, bos_token="<|doc|>", eos_token="<|end|>", pad_token="<|pad|>"
+    )
     tokenizer.chat_template = template
     tokenizer.save_pretrained(folder)
 
 
-def make_model(folder: Path, *, seed: int = 0, tied: bool = True, kv_heads: int = 2, std: float = 0.2, context: int = 96, **shape) -> Path:
+def make_model(
+    folder: Path, *, seed: int = 0, tied: bool = True, kv_heads: int = 2, std: float = 0.2, context: int = 96, **shape
+) -> Path:
     """A Llama of random weights, wide enough spread that its next token is far from uniform."""
     make_tokenizer(folder)
     torch.manual_seed(seed)
@@ -62,7 +80,13 @@ def write_rows(path: Path, rows: list[dict]) -> str:
 
 def chat_rows(count: int = 24) -> list[dict]:
     return [
-        {"messages": [{"role": "system", "content": "Answer."}, {"role": "user", "content": f"Which {index}?"}, {"role": "assistant", "content": TEXTS[index % len(TEXTS)]}]}
+        {
+            "messages": [
+                {"role": "system", "content": "Answer."},
+                {"role": "user", "content": f"Which {index}?"},
+                {"role": "assistant", "content": TEXTS[index % len(TEXTS)]},
+            ]
+        }
         for index in range(count)
     ]
 
@@ -99,7 +123,12 @@ def start(verb: str, spec: dict, path: Path, **environment: str) -> subprocess.P
     path.write_text(json.dumps(spec))
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE), **environment}
     with open(f"{path}.log", "wb") as log:
-        return subprocess.Popen([sys.executable, "-m", "backspin_trainer", verb, "--spec", str(path)], stderr=log, stdout=subprocess.PIPE, env=environment)
+        return subprocess.Popen(
+            [sys.executable, "-m", "backspin_trainer", verb, "--spec", str(path)],
+            stderr=log,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
 
 
 def events(run: Path) -> list[dict]:
