@@ -202,8 +202,9 @@ async function findPythons() {
     .map(({ executable, version }) => ({ executable, folder: path.join(cache, 'python', environmentKey(version)) }));
 }
 
-function environmentKey(version) {
-  return digest(read('trainer/requirements.lock'), version.join('.')).slice(0, 16);
+/** An environment serves every patch release of its Python. */
+function environmentKey([major, minor]) {
+  return digest(read('trainer/requirements.lock'), `${major}.${minor}`).slice(0, 16);
 }
 
 function findEnvironment(pythons) {
