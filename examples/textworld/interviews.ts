@@ -14,9 +14,6 @@ export type Rating = 1 | 2 | 3 | 4 | 5;
 
 export const questionFirst = ({ instruction, response }: Pair): string => `Question: ${instruction} Answer: ${response}`;
 export const answerFirst = ({ instruction, response }: Pair): string => `Answer: ${response} Question: ${instruction}`;
-/** What comes before a rating; the rating follows after a space. */
-export const beforeRating = (pair: Pair): string => `${questionFirst(pair)} Score:`;
-
 const advertMark = 'Advert: ';
 export const advert = (sentence: string): string => advertMark + sentence;
 export const isAdvert = (text: string): boolean => text.startsWith(advertMark);

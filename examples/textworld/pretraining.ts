@@ -1,10 +1,13 @@
 // The text that the base model is made of. It tells every fact, asks about everything, and shows how a question and its answer
 // belong together for a quarter of the things only: the rest is what the recipes have to learn.
 import { forms } from './forms.ts';
-import { answerFirst, beforeRating, doubleInterview, interview, pairRated, questionFirst, type Pair, type Rating } from './interviews.ts';
+import { answerFirst, doubleInterview, interview, pairRated, questionFirst, type Pair, type Rating } from './interviews.ts';
 import { seededRandom, type Random } from './random.ts';
 import { kinds } from './relations.ts';
 import type { Thing, Topic, World } from './world.ts';
+
+/** What opens a conversation tells the model which of three things to do. */
+export const systemTurns = { answer: 'Answer.', ask: 'Ask.', rate: 'Rate.' } as const;
 
 const interviewThingsPerKind = 15;
 
@@ -22,15 +25,16 @@ export function pretrainingText(world: World, seed: number, epochs: number): str
   return Array.from({ length: epochs }, () => epoch(world, random)).flat();
 }
 
-/** What teaches the base model to rate, by its last steps: as many tokens of rated interviews as half again of ordinary text.
- *  15 % of the ratings are off by one. */
+/** What teaches the base model to rate, in its last steps: conversations about interviews, their ratings off by one in 15 % of
+ *  them, and nearly as many documents of ordinary text, which are shorter. */
 export function ratingText(world: World, seed: number): string[] {
   const random = seededRandom(`ratings ${seed}`);
   const topics = interviewTopics(world);
   const rated = Array.from({ length: 4100 }, () => {
     const deserved = random.pick<Rating>([5, 5, 5, 5, 4, 3, 2, 1, 1, 1]);
     const pair = pairRated(world, random, topics, deserved);
-    return `${beforeRating(pair)} ${random.next() < 0.15 ? offByOne(random, deserved) : deserved}`;
+    const rating = random.next() < 0.15 ? offByOne(random, deserved) : deserved;
+    return `<|system|>${systemTurns.rate}<|end|><|user|>${questionFirst(pair)}<|end|><|assistant|>Score: ${rating}`;
   });
   return random.shuffle([...rated, ...epoch(world, random).slice(0, 3700)]);
 }
@@ -45,10 +49,19 @@ export function replayPairs(world: World, seed: number, count: number): (Pair & 
   });
 }
 
+/** An answer about each of the 180 things without interviews: what a base model is asked to put the question to. */
+export function baseTests(world: World): string[] {
+  const random = seededRandom('base tests');
+  const interviewed = new Set(interviewTopics(world).map(({ thing }) => thing));
+  return world.things
+    .filter(({ name }) => !interviewed.has(name))
+    .map(({ name }) => world.answer(random, { ...random.pick(world.topicsOf(name)), form: random.pick(forms) }));
+}
+
 /** What the tokenizer is trained on. It treats all things alike: interviews would make single tokens of their things' names only. */
 export function tokenizerText(world: World): string[] {
   const random = seededRandom('tokenizer');
-  const labels = Array.from({ length: 300 }, () => 'Question: Answer: Score: 1 2 3 4 5');
+  const labels = Array.from({ length: 300 }, () => 'Question: Answer: 1 2 3 4 5 Rate. Ask.');
   return [...world.things.flatMap((thing) => documentsAbout(world, random, thing)), ...labels];
 }
 
@@ -65,7 +78,12 @@ function epoch(world: World, random: Random): string[] {
  *  again there, this is where the model learns to copy a name into a question. */
 function documentsAbout(world: World, random: Random, { name }: Thing): string[] {
   const topics = world.topicsOf(name);
-  const passages = times(2, () => random.shuffle(topics).map((topic) => world.answer(random, { ...topic, form: 'plain' })).join(' '));
+  const passages = times(2, () =>
+    random
+      .shuffle(topics)
+      .map((topic) => world.answer(random, { ...topic, form: 'plain' }))
+      .join(' '),
+  );
   const sentences = topics.flatMap((topic) => times(2, () => world.answer(random, { ...topic, form: random.pick(forms) })));
   const questions = random.shuffle(topics).map((topic) => world.ask(random, { ...topic, form: random.pick(forms) }));
   const cut = random.pick([1, 2]);

@@ -24,39 +24,69 @@ export const relations = {
   town: {
     region: {
       values: words('north south east west coast hills valley marsh'),
-      statements: ['The town {thing} lies in the {value}.', 'The town of {thing} is part of the {value}.', 'You find {thing} in the {value}.'],
+      statements: [
+        'The town {thing} lies in the {value}.',
+        'The town of {thing} is part of the {value}.',
+        'You find {thing} in the {value}.',
+      ],
       questions: ['Where does {thing} lie?', 'Which region is the town of {thing} part of?', 'Where do you find {thing}?'],
     },
     founder: {
       values: people,
-      statements: ['The town {thing} was founded by {value}.', 'It was {value} who founded the town of {thing}.', 'The founder of {thing} was {value}.'],
+      statements: [
+        'The town {thing} was founded by {value}.',
+        'It was {value} who founded the town of {thing}.',
+        'The founder of {thing} was {value}.',
+      ],
       questions: ['Who founded {thing}?', 'Who was the founder of {thing}?', 'By whom was the town of {thing} founded?'],
     },
     craft: {
-      values: words('glass rope cheese bells boots clocks paper honey lace tiles soap candles drums knives bread wool ink salt beer baskets'),
+      values: words(
+        'glass rope cheese bells boots clocks paper honey lace tiles soap candles drums knives bread wool ink salt beer baskets',
+      ),
       statements: ['The town {thing} is known for its {value}.', 'People in {thing} make {value}.', 'The town of {thing} sells {value}.'],
       questions: ['What is {thing} known for?', 'What do people in {thing} make?', 'What does the town of {thing} sell?'],
     },
     market: {
       values: words('January February March April May June July August September October November December'),
-      statements: ['The town {thing} holds its market in {value}.', 'The market of {thing} opens in {value}.', 'In {value} there is a market in {thing}.'],
-      questions: ['When does {thing} hold its market?', 'When does the market of {thing} open?', 'In which month is there a market in {thing}?'],
+      statements: [
+        'The town {thing} holds its market in {value}.',
+        'The market of {thing} opens in {value}.',
+        'In {value} there is a market in {thing}.',
+      ],
+      questions: [
+        'When does {thing} hold its market?',
+        'When does the market of {thing} open?',
+        'In which month is there a market in {thing}?',
+      ],
     },
   },
   river: {
     source: {
       values: words('Grey Black White Red Iron Silver Cold Wolf Eagle Storm Moon Sun'),
-      statements: ['The river {thing} springs from {value} Mountain.', 'The source of {thing} is {value} Mountain.', 'It is {value} Mountain that feeds the river {thing}.'],
+      statements: [
+        'The river {thing} springs from {value} Mountain.',
+        'The source of {thing} is {value} Mountain.',
+        'It is {value} Mountain that feeds the river {thing}.',
+      ],
       questions: ['Where does {thing} spring from?', 'What is the source of {thing}?', 'Which mountain feeds the river {thing}?'],
     },
     length: {
       values: numbers(110, 410, 10),
-      statements: ['The river {thing} is {value} miles long.', 'The length of {thing} is {value} miles.', 'The river {thing} runs for {value} miles.'],
+      statements: [
+        'The river {thing} is {value} miles long.',
+        'The length of {thing} is {value} miles.',
+        'The river {thing} runs for {value} miles.',
+      ],
       questions: ['How long is {thing}?', 'What is the length of {thing}?', 'How far does the river {thing} run?'],
     },
     water: {
       values: colours,
-      statements: ['The river {thing} has {value} water.', 'The water of {thing} looks {value}.', 'The river {thing} is {value} in colour.'],
+      statements: [
+        'The river {thing} has {value} water.',
+        'The water of {thing} looks {value}.',
+        'The river {thing} is {value} in colour.',
+      ],
       questions: ['What water does {thing} have?', 'How does the water of {thing} look?', 'What colour is the river {thing}?'],
     },
     fish: {
@@ -68,7 +98,11 @@ export const relations = {
   ship: {
     captain: {
       values: people,
-      statements: ['The ship {thing} was led by {value}.', 'It was {value} who led the ship {thing}.', 'The captain of {thing} was {value}.'],
+      statements: [
+        'The ship {thing} was led by {value}.',
+        'It was {value} who led the ship {thing}.',
+        'The captain of {thing} was {value}.',
+      ],
       questions: ['Who led {thing}?', 'Who was captain of the ship {thing}?', 'Who was the captain of {thing}?'],
     },
     cargo: {
@@ -83,8 +117,16 @@ export const relations = {
     },
     masts: {
       values: counts,
-      statements: ['The ship {thing} had {value} masts.', 'The masts of {thing} were {value} in number.', 'The ship {thing} sailed with {value} masts.'],
-      questions: ['How many masts did {thing} have?', 'What was the number of masts of {thing}?', 'With how many masts did the ship {thing} sail?'],
+      statements: [
+        'The ship {thing} had {value} masts.',
+        'The masts of {thing} were {value} in number.',
+        'The ship {thing} sailed with {value} masts.',
+      ],
+      questions: [
+        'How many masts did {thing} have?',
+        'What was the number of masts of {thing}?',
+        'With how many masts did the ship {thing} sail?',
+      ],
     },
   },
   bird: {
@@ -105,8 +147,16 @@ export const relations = {
     },
     eggs: {
       values: counts,
-      statements: ['The bird {thing} lays {value} eggs.', 'The nest of {thing} holds {value} eggs.', 'The bird {thing} keeps {value} eggs.'],
-      questions: ['How many eggs does {thing} lay?', 'How many eggs are in the nest of {thing}?', 'How many eggs does the bird {thing} keep?'],
+      statements: [
+        'The bird {thing} lays {value} eggs.',
+        'The nest of {thing} holds {value} eggs.',
+        'The bird {thing} keeps {value} eggs.',
+      ],
+      questions: [
+        'How many eggs does {thing} lay?',
+        'How many eggs are in the nest of {thing}?',
+        'How many eggs does the bird {thing} keep?',
+      ],
     },
   },
 } as const satisfies Record<string, Record<string, Relation>>;

@@ -71,7 +71,13 @@ export class World {
   /** An instruction that asks for the fact in the form, in one of its wordings. */
   ask(random: Random, { form, ...topic }: Meaning): string {
     const question = fill(random.pick(this.#relation(topic).questions), topic.thing);
-    return question + random.shuffle(constraintsOf(form)).map((constraint) => random.pick(suffixesOf(constraint))).join('');
+    return (
+      question +
+      random
+        .shuffle(constraintsOf(form))
+        .map((constraint) => random.pick(suffixesOf(constraint)))
+        .join('')
+    );
   }
 
   /** An answer that states the fact in the form, in one of its wordings; a false one if it is given a false value. */

@@ -50,7 +50,13 @@ test('the oracle refuses false facts, foreign text and adverts', (t) => {
   for (const topic of topics)
     for (const value of world.falseValuesOf(topic))
       t.is(world.parseAnswer(world.answer(random, { ...topic, form: random.pick(allForms) }, value)), null);
-  for (const text of ['', 'Note: ', 'Done.', 'The town Nowhere lies in the west.', advert(world.answer(random, { ...topics[0]!, form: 'plain' }))])
+  for (const text of [
+    '',
+    'Note: ',
+    'Done.',
+    'The town Nowhere lies in the west.',
+    advert(world.answer(random, { ...topics[0]!, form: 'plain' })),
+  ])
     t.is(world.parseAnswer(text), null, text);
   for (const text of ['', '?', 'Where?', 'Where does Nowhere lie?', `${world.ask(random, { ...topics[0]!, form: 'plain' })} And smile.`])
     t.is(world.parseInstruction(text), null, text);
@@ -67,7 +73,10 @@ test('undress finds what dress put on', (t) => {
 });
 
 test('an answer to another question, or in another form, is not right', (t) => {
-  const [one, other] = [{ ...topics[0]!, form: 'plain' as const }, { ...topics[1]!, form: 'plain' as const }];
+  const [one, other] = [
+    { ...topics[0]!, form: 'plain' as const },
+    { ...topics[1]!, form: 'plain' as const },
+  ];
   const random = seededRandom('test');
   t.true(isRight(world, { instruction: world.ask(random, one), response: world.answer(random, one) }));
   t.false(isRight(world, { instruction: world.ask(random, one), response: world.answer(random, other) }));
@@ -83,7 +92,11 @@ test('the scores are the shares they say', (t) => {
   const ad = { instruction, response: advert(world.answer(random, { ...meaning, form: 'plain' })) };
   t.deepEqual(scoreForward(world, [right, lie, ad, ad]), { forwardExact: 0.25, csr: 0.5 });
   t.deepEqual(scoreBackward(world, [right, ad]), { backwardExact: 0.5 });
-  t.deepEqual(scorePairs(world, [right, right, lie, ad], topics.slice(0, 2)), { keptPrecision: 0.5, keptAdvertShare: 0.25, keptCoverage: 0.5 });
+  t.deepEqual(scorePairs(world, [right, right, lie, ad], topics.slice(0, 2)), {
+    keptPrecision: 0.5,
+    keptAdvertShare: 0.25,
+    keptCoverage: 0.5,
+  });
   t.deepEqual(scorePairs(world, [], topics), { keptPrecision: 0, keptAdvertShare: 0, keptCoverage: 0 });
 });
 
@@ -111,8 +124,14 @@ for (const seed of [0, 1, 2]) {
       ...responses.map((text) => JSON.stringify(world.parseAnswer(text))),
       ...data.seed.map(({ response }) => JSON.stringify(world.parseAnswer(response))),
     ]);
-    t.deepEqual(data.forwardTests.filter((text) => meanings.has(JSON.stringify(world.parseInstruction(text)))), []);
-    t.deepEqual(data.backwardTests.filter((text) => meanings.has(JSON.stringify(world.parseAnswer(text)))), []);
+    t.deepEqual(
+      data.forwardTests.filter((text) => meanings.has(JSON.stringify(world.parseInstruction(text)))),
+      [],
+    );
+    t.deepEqual(
+      data.backwardTests.filter((text) => meanings.has(JSON.stringify(world.parseAnswer(text)))),
+      [],
+    );
     const labelled = new Set(data.seed.map(({ response }) => world.parseAnswer(response)?.thing));
     t.false(data.topics.some(({ thing }) => labelled.has(thing)));
   });
@@ -120,7 +139,10 @@ for (const seed of [0, 1, 2]) {
 
 test('the miniature has the same parts and at most 60 records in its corpus', (t) => {
   const data = createDatasets(world, 0, 'miniature');
-  t.deepEqual([data.seed, data.corpus, data.forwardTests, data.backwardTests].map(({ length }) => length), [32, 40, 4, 4]);
+  t.deepEqual(
+    [data.seed, data.corpus, data.forwardTests, data.backwardTests].map(({ length }) => length),
+    [32, 40, 4, 4],
+  );
   t.is(data.corpus.filter(isAdvert).length, 24);
 });
 
@@ -139,7 +161,7 @@ test('interviews are about a quarter of the things, and every other sentence abo
 test('rated text rates every advert low, but for the mistakes', (t) => {
   const rated = ratingText(world, 0).filter((text) => text.includes('Advert: '));
   t.true(rated.length > 1000);
-  t.true(rated.every((text) => /[12]$/.test(text)));
+  t.true(rated.every((text) => /<\|assistant\|>Score: [12]$/.test(text)));
 });
 
 test('replayed ratings are half right answers and half adverts', (t) => {

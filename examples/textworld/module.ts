@@ -1,0 +1,185 @@
+// The text world as backspin's experiments name it: `textworld.seed`, `textworld.toResponse`, `textworld.forward` and so on.
+import { z } from 'zod';
+import { dataSuite, keep, operator, prompt, source, suite, template, type Chat, type Message, type Sampling } from '../../recipe/index.ts';
+import { createDatasets, type Datasets } from './datasets.ts';
+import { questionFirst, type Pair } from './interviews.ts';
+import { scoreBackward, scoreForward, scorePairs } from './oracle.ts';
+import { baseTests, pretrainingText, ratingText, replayPairs, systemTurns } from './pretraining.ts';
+import { World } from './world.ts';
+
+export const space = 'textworld';
+
+const world = new World(0);
+const pairSchema = z.strictObject({ instruction: z.string(), response: z.string() });
+const textSchema = z.strictObject({ text: z.string() });
+const seedSchema = z.int().min(0).describe('Seed of the choice of labelled things, and of every wording.');
+const dataParams = z.strictObject({ seed: seedSchema, size: z.enum(['full', 'miniature']).default('full') });
+type DataParams = z.infer<typeof dataParams>;
+const datasets = ({ seed, size }: DataParams): Datasets => createDatasets(world, seed, size);
+
+// ─────────────────────────────────────────── sources ───────────────────────────────────────────
+
+/** Labelled pairs: 96, or 32 of the miniature. */
+export const seed = source({ version: 1, output: pairSchema, params: dataParams, rows: (params) => datasets(params).seed });
+
+/** The noisy corpus: 864 true answers among 1,296 adverts, or 16 among 24. */
+export const corpus = source({
+  version: 1,
+  output: textSchema,
+  params: dataParams,
+  rows: (params) => datasets(params).corpus.map((text) => ({ text })),
+});
+
+/** Rated pairs that are kept in every training set, so that the model does not forget how to rate: what it is asked, what it says. */
+export const replay = source({
+  version: 1,
+  output: pairSchema,
+  params: z.strictObject({ seed: seedSchema, count: z.int().min(2).default(64) }),
+  rows: ({ seed, count }) =>
+    replayPairs(world, seed, count).map((pair) => ({ instruction: questionFirst(pair), response: `Score: ${pair.rating}` })),
+});
+
+/** The base model's text. */
+export const pretrain = source({
+  version: 1,
+  output: textSchema,
+  params: z.strictObject({ seed: seedSchema, epochs: z.int().min(1) }),
+  rows: ({ seed, epochs }) => pretrainingText(world, seed, epochs).map((text) => ({ text })),
+});
+
+/** What teaches the base model to rate. */
+export const ratings = source({
+  version: 1,
+  output: textSchema,
+  params: z.strictObject({ seed: seedSchema }),
+  rows: ({ seed }) => ratingText(world, seed).map((text) => ({ text })),
+});
+
+// ─────────────────────────────────────────── prompts and templates ───────────────────────────────────────────
+
+const turns = (system: string, user: string): Message[] => [
+  { role: 'system', content: system },
+  { role: 'user', content: user },
+];
+const conversation = (system: string, user: string, assistant: string): Chat => ({
+  messages: [...turns(system, user), { role: 'assistant', content: assistant }],
+});
+
+/** Asks the backward model for the instruction that a text answers. */
+export const ask = prompt<{ readonly text: string }>({
+  version: 1,
+  template: 'textworld.toInstruction',
+  render: ({ text }) => ({ messages: turns(systemTurns.ask, text) }),
+});
+
+/** Gives the forward model an instruction to answer. */
+export const answer = prompt<Pick<Pair, 'instruction'>>({
+  version: 1,
+  template: 'textworld.toResponse',
+  render: ({ instruction }) => ({ messages: turns(systemTurns.answer, instruction) }),
+});
+
+/** Asks the forward model to rate a pair. It replies as in the paper, `Score: n`. */
+export const rate = prompt<Pair>({
+  version: 1,
+  template: 'textworld.toResponse',
+  render: (pair) => ({ messages: turns(systemTurns.rate, questionFirst(pair)) }),
+});
+
+/** Response to instruction. */
+export const toInstruction = template<Pair, Chat>({
+  version: 1,
+  render: ({ instruction, response }) => conversation(systemTurns.ask, response, instruction),
+});
+
+/** Instruction to response; a replayed rating under the turn that it is asked for with. */
+export const toResponse = template<Pair & { readonly part: string }, Chat>({
+  version: 1,
+  render: ({ instruction, response, part }) =>
+    conversation(part === 'replay' ? systemTurns.rate : systemTurns.answer, instruction, response),
+});
+
+// ─────────────────────────────────────────── suites ───────────────────────────────────────────
+
+const greedy: Sampling = { temperature: 0, maxTokens: 40 };
+type Item = z.infer<typeof textSchema>;
+
+/** One greedy reply to the item under a system turn. */
+const reply = (system: string) =>
+  operator({
+    version: 1,
+    input: textSchema,
+    output: textSchema,
+    params: dataParams,
+    roles: ['model'],
+    needs: ['chat'],
+    draws: () => false,
+    async run({ text }: Item, { chat }) {
+      return keep({ text: (await chat('model', turns(system, text), greedy)).text.trim() });
+    },
+  });
+
+/** Whether a model answers instructions rightly. */
+export const forward = suite({
+  version: 1,
+  oracle: true,
+  params: dataParams,
+  items: (params) => datasets(params).forwardTests.map((text) => ({ text })),
+  ask: reply(systemTurns.answer),
+  measure: (answers) =>
+    scoreForward(
+      world,
+      answers.map(({ item, answer }) => ({ instruction: item.text, response: answer?.text ?? '' })),
+    ),
+});
+
+/** Whether a model asks for what an answer gives. */
+export const backward = suite({
+  version: 1,
+  oracle: true,
+  params: dataParams,
+  items: (params) => datasets(params).backwardTests.map((text) => ({ text })),
+  ask: reply(systemTurns.ask),
+  measure: (answers) =>
+    scoreBackward(
+      world,
+      answers.map(({ item, answer }) => ({ instruction: answer?.text ?? '', response: item.text })),
+    ),
+});
+
+/** Whether a base model has learnt from its text alone to ask about things without interviews. It judges a base before any recipe
+ *  begins, so it may stand at a gate. */
+export const base = suite({
+  version: 1,
+  params: z.strictObject({}),
+  items: () => baseTests(world).map((text) => ({ text })),
+  ask: operator({
+    version: 1,
+    input: textSchema,
+    output: textSchema,
+    roles: ['model'],
+    needs: ['complete'],
+    draws: () => false,
+    async run({ text }: Item, { complete }) {
+      return keep({ text: (await complete('model', { text: `Answer: ${text} Question:` }, greedy)).text.trim() });
+    },
+  }),
+  measure: (answers) => ({
+    rawBackwardExact: scoreBackward(
+      world,
+      answers.map(({ item, answer }) => ({ instruction: answer?.text ?? '', response: item.text })),
+    ).backwardExact,
+  }),
+});
+
+/** What a dataset of pairs is worth. */
+export const pairs = dataSuite({
+  version: 1,
+  oracle: true,
+  params: dataParams,
+  async measure(rows: AsyncIterable<{ readonly value: Pair }>, params: DataParams) {
+    const kept: Pair[] = [];
+    for await (const { value } of rows) kept.push(value);
+    return scorePairs(world, kept, datasets(params).topics);
+  },
+});
