@@ -58,6 +58,9 @@ export interface DataSuite<in T, out M extends Metrics, in P extends Params = {}
   readonly [of]?: (data: T, params: P) => M;
 }
 
+/** A suite as an experiment file names it, with its parameters. */
+export type Chosen<S> = S & { readonly params: object };
+
 /** Names the operators, reducers, templates and suites of a recipe by type alone:
  *  `const { judge } = operators<typeof import('../../operators/humpback.ts')>('humpback')`. */
 export function operators<M>(space: string): { readonly [K in keyof M]: Named<M[K]> } {

@@ -7,8 +7,24 @@ import { training, trainingChange } from '../training.ts';
 const of = training.shape;
 const sft = training.extend({
   learningRate: of.learningRate.default({ from: 1e-5, to: 9e-6 }),
-  length: of.length.default({ stepsByRows: [[100, 30], [800, 300], [1600, 600], [3200, 500], [6400, 600], [12_800, 600], [25_600, 1200], [51_200, 1600]] }),
-  batch: of.batch.default({ byRows: [[0, 8], [3000, 32]] }),
+  length: of.length.default({
+    stepsByRows: [
+      [100, 30],
+      [800, 300],
+      [1600, 600],
+      [3200, 500],
+      [6400, 600],
+      [12_800, 600],
+      [25_600, 1200],
+      [51_200, 1600],
+    ],
+  }),
+  batch: of.batch.default({
+    byRows: [
+      [0, 8],
+      [3000, 32],
+    ],
+  }),
   maxTokens: of.maxTokens.default(2048),
   weightDecay: of.weightDecay.unwrap().default(0.1),
   dropout: of.dropout.unwrap().default(0.1),
@@ -21,7 +37,9 @@ const parameters = z
     judge: z
       .enum(['rating', 'expected', 'likelihood'])
       .default('rating')
-      .describe("What a score is: the rating that the scorer writes; its mean under the scorer's probabilities; or nats per token of the response after the instruction."),
+      .describe(
+        "What a score is: the rating that the scorer writes; its mean under the scorer's probabilities; or nats per token of the response after the instruction.",
+      ),
     keep: z
       .union([
         z.strictObject({ threshold: z.number().describe('Lowest score that is kept.') }),
@@ -37,7 +55,10 @@ const parameters = z
       .default({ min: 10, max: 800 })
       .describe('Length of a curated instruction. The paper says nothing of it; the default is that of its reproductions.'),
     attempts: z.int().min(1).default(1).describe('Samples of a judgement until one holds a rating.'),
-    arms: z.array(z.enum(['random'])).default([]).describe('Controls, trained and evaluated beside each round: `random` draws as many pairs as were curated.'),
+    arms: z
+      .array(z.enum(['random']))
+      .default([])
+      .describe('Controls, trained and evaluated beside each round: `random` draws as many pairs as were curated.'),
     sampling: z.strictObject({ backtranslate: sampling.default(nucleus), judge: sampling.default(nucleus) }).prefault({}),
     sft: sft.prefault({}).describe('Of every model.'),
     seedSft: trainingChange.default({}).describe('What differs from `sft` where the seed alone is trained on: the backward model and M_0.'),

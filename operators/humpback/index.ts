@@ -1,0 +1,92 @@
+/** The per-record half of Humpback: self-alignment with instruction backtranslation (2308.06259). */
+import { z } from 'zod';
+import { dataSuite, drop, keep, operator, suite } from '../../recipe/index.ts';
+import { registered } from '../../schemas/config.ts';
+import { sampling } from '../../schemas/sampling.ts';
+import { judged, pair, segment, type Pair } from './records.ts';
+import { reply } from './reply.ts';
+
+export { expectedRating, likelihood, rating } from './judges.ts';
+export { backward, curation, response } from './prompts.ts';
+export { toInstruction, toResponse } from './templates.ts';
+
+/** One instruction for a segment, by M_yx (2.2). */
+export const backtranslate = operator({
+  version: 1,
+  input: segment,
+  output: pair,
+  params: z.object({ prompt: registered, sampling }),
+  roles: ['backward'],
+  needs: ['chat'],
+  async run(segment, context, { prompt, sampling }) {
+    const { text, finish } = await reply(context, 'backward', context.prompt(prompt, segment), sampling);
+    if (finish === 'length') return drop('truncated', text);
+    const instruction = text.trim();
+    return instruction === '' ? drop('empty') : keep({ instruction, response: segment.text });
+  },
+});
+
+/** An instruction that is neither a stump nor a text of its own. Lengths in characters. */
+export const withinLength = operator({
+  version: 1,
+  input: judged,
+  output: judged,
+  params: z.object({ instructionChars: z.object({ min: z.int(), max: z.int() }) }),
+  run(judged, _context, { instructionChars: { min, max } }) {
+    const chars = [...judged.instruction].length;
+    if (chars < min) return drop('short-instruction', judged.instruction);
+    return chars > max ? drop('long-instruction', judged.instruction) : keep(judged);
+  },
+});
+
+const answer = operator({
+  version: 1,
+  input: pair.pick({ instruction: true }),
+  output: pair.pick({ response: true }),
+  params: z.object({ prompt: registered, sampling }),
+  roles: ['model'],
+  needs: ['chat'],
+  async run(item, context, { prompt, sampling }) {
+    const { text, finish } = await reply(context, 'model', context.prompt(prompt, item), sampling);
+    if (finish === 'length') return drop('truncated', text);
+    const response = text.trim();
+    return response === '' ? drop('empty') : keep({ response });
+  },
+});
+
+/** Answers to a few instructions, to be read by people, with both tags in the prompt. The numbers tell when a model runs on or
+ *  falls silent: the share of instructions answered to the end, and the mean length of those answers in characters. */
+export const answers = suite({
+  version: 1,
+  params: z.strictObject({
+    instructions: z.array(z.string().min(1)).min(1),
+    prompt: registered.default('humpback.response'),
+    sampling: sampling.default({ temperature: 0.7, topP: 0.9, maxTokens: 1024 }),
+  }),
+  items: ({ instructions }) => instructions.map((instruction) => ({ instruction })),
+  ask: answer,
+  measure(answers) {
+    const given = answers.flatMap(({ answer }) => answer ?? []);
+    return { answered: given.length / answers.length, responseChars: mean(given.map(({ response }) => response.length)) };
+  },
+});
+
+/** What a set of pairs is like: how many, their mean lengths in characters, and the share whose instruction is copied from the response. */
+export const pairs = dataSuite({
+  version: 1,
+  async measure(rows: AsyncIterable<{ readonly value: Pair }>) {
+    const instructions: number[] = [],
+      responses: number[] = [],
+      copied: number[] = [];
+    for await (const {
+      value: { instruction, response },
+    } of rows) {
+      instructions.push(instruction.length);
+      responses.push(response.length);
+      copied.push(response.includes(instruction) ? 1 : 0);
+    }
+    return { rows: instructions.length, instructionChars: mean(instructions), responseChars: mean(responses), copied: mean(copied) };
+  },
+});
+
+const mean = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0) / Math.max(1, numbers.length);

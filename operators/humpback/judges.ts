@@ -1,0 +1,66 @@
+/** Three ways to score a pair with the model of the round before. */
+import { z } from 'zod';
+import { drop, keep, operator, probe, type Prompt } from '../../recipe/index.ts';
+import { registered } from '../../schemas/config.ts';
+import { sampling } from '../../schemas/sampling.ts';
+import { openingOf, parseRating } from './parse.ts';
+import { judged, pair } from './records.ts';
+import { reply } from './reply.ts';
+
+/** The paper's judge: the rating that it writes, a fresh sample while it writes none. */
+export const rating = operator({
+  version: 1,
+  input: pair,
+  output: judged,
+  params: z.object({ prompts: z.object({ judge: registered }), sampling, attempts: z.int().min(1) }),
+  roles: ['scorer'],
+  needs: ['chat'],
+  async run(pair, context, { prompts, sampling, attempts }) {
+    const prompt = context.prompt(prompts.judge, pair);
+    let judgement = '';
+    const score = await context.attempts(attempts, async () => {
+      judgement = openingOf(prompt) + (await reply(context, 'scorer', prompt, sampling)).text;
+      return parseRating(judgement);
+    });
+    return score === undefined ? drop('no-score', judgement) : keep({ ...pair, score, judgement });
+  },
+});
+
+const ratings = [1, 2, 3, 4, 5];
+
+/** The mean of the ratings by the probability that the judge says them, without reasons first. */
+export const expectedRating = probe({
+  version: 1,
+  input: pair,
+  output: judged,
+  params: z.object({ prompts: z.object({ judge: registered }) }),
+  role: 'scorer',
+  ask(pair, context, { prompts }) {
+    const prompt = beforeRating(context.prompt(prompts.judge, pair));
+    return ratings.map((rating) => ({ prompt, continuation: ` ${rating}` }));
+  },
+  take(pair, answers) {
+    const weights = answers.map((tokens) => Math.exp(tokens.reduce((sum, { logprob }) => sum + logprob, 0)));
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    const shares = weights.map((weight) => weight / total);
+    if (!(total > 0)) return drop('no-score', `the ratings have probability ${total}`);
+    const score = ratings.reduce((sum, rating, i) => sum + rating * shares[i]!, 0);
+    return keep({ ...pair, score, judgement: ratings.map((rating, i) => `${rating}: ${shares[i]!.toFixed(4)}`).join(', ') });
+  },
+});
+const beforeRating = (prompt: Prompt): Prompt => ('messages' in prompt ? { ...prompt, prefill: 'Score:' } : prompt);
+
+/** How likely the scorer finds the response after the instruction: nats per token, at most 0. */
+export const likelihood = probe({
+  version: 1,
+  input: pair,
+  output: judged,
+  params: z.object({ prompts: z.object({ respond: registered }) }),
+  role: 'scorer',
+  ask: (pair, context, { prompts }) => [{ prompt: context.prompt(prompts.respond, pair), continuation: pair.response }],
+  take(pair, [tokens = []]) {
+    if (tokens.length === 0) return drop('no-score', 'the response has no token');
+    const sum = tokens.reduce((sum, { logprob }) => sum + logprob, 0);
+    return keep({ ...pair, score: sum / tokens.length, judgement: `${sum.toFixed(4)} nats in ${tokens.length} tokens` });
+  },
+});

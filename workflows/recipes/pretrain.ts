@@ -1,0 +1,44 @@
+/** A base model from text: one training, and perhaps a second one on what ordinary text does not teach. */
+import type { Chosen, Dataset, Metrics, Model, Recipe, Suite } from '../../recipe/api.ts';
+import { RecipeError } from '../../recipe/run.ts';
+import type { PretrainParameters } from '../../schemas/recipes/pretrain.ts';
+
+interface Text {
+  readonly text: string;
+}
+
+export interface PretrainConfig extends PretrainParameters {
+  /** Where to begin: an architecture with a seed, or weights. */
+  readonly base: Model;
+  readonly text: Dataset<Text>;
+  readonly tail?: Dataset<Text>;
+  readonly evaluation: { readonly base?: Chosen<Suite<'lm', Metrics>> };
+}
+
+/** Gives the model, and what it was before the tail. */
+export const pretrain: Recipe<PretrainConfig, { model: Model; untailed: Model }> = async (
+  run,
+  { base, text, tail, minimum, evaluation, ...config },
+) => {
+  const lm = { ...config.lm, objective: 'lm' } as const;
+  const untailed = run.train('base', { ...lm, from: base, data: text });
+
+  const suite = evaluation.base;
+  if (suite) {
+    const report = run.evaluate(untailed, suite, { params: suite.params, as: 'evaluate-base' });
+    const short = await run.decide(
+      'what it has not learnt',
+      { report },
+      (has) =>
+        Object.keys(minimum)
+          .filter((name) => !(has.report[name]! >= minimum[name]!))
+          .join(', '),
+      '',
+    );
+    if (short !== '')
+      throw new RecipeError(`The base model does not reach the minimum of ${short}: train it for longer, or from another seed.`);
+  }
+  const model = tail ? run.train('tailed', { ...lm, ...config.tailLm, from: untailed, data: tail }) : untailed;
+  if (suite && tail) void run.evaluate(model, suite, { params: suite.params, as: 'evaluate-tailed' });
+  return { model: await model, untailed: await untailed };
+};
