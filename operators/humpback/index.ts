@@ -33,7 +33,7 @@ export const withinLength = operator({
   output: judged,
   params: z.object({ instructionChars: z.object({ min: z.int(), max: z.int() }) }),
   run(judged, _context, { instructionChars: { min, max } }) {
-    const chars = [...judged.instruction].length;
+    const chars = judged.instruction.length;
     if (chars < min) return drop('short-instruction', judged.instruction);
     return chars > max ? drop('long-instruction', judged.instruction) : keep(judged);
   },
