@@ -1,0 +1,136 @@
+#!/usr/bin/env node
+/** The `backspin` command. Nothing but the parser is loaded before a verb is known, so that `--help` is quick. */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+
+/** Of sysexits.h. */
+const USAGE = 64;
+
+type Verb<A extends unknown[]> = { run(...args: A): Promise<number | void> };
+/** Loads a verb's module when the verb runs; what it gives is the exit code. */
+const lazy =
+  <A extends unknown[]>(load: () => Promise<Verb<A>>) =>
+  async (...args: A) => {
+    process.exitCode = (await (await load()).run(...args)) ?? 0;
+  };
+
+const whole = (least: number) => (text: string) => {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < least) throw new InvalidArgumentError(`a whole number of at least ${least} is needed.`);
+  return number;
+};
+const collect = (text: string, before: readonly string[] | undefined) => [...(before ?? []), text];
+const set = () =>
+  new Option('--set <path=value>', 'change one value of the file, such as parameters.rounds=3 (repeatable)')
+    .argParser(collect)
+    .default([], 'none');
+const json = ['--json', 'one JSON document on stdout'] as const;
+
+const program = new Command('backspin')
+  .description('Durable self-alignment for language models: experiments of many rounds as Temporal workflows.')
+  .exitOverride()
+  .configureHelp({ showGlobalOptions: false })
+  .addHelpText('after', '\nState lives in .backspin/ of the working folder; BACKSPIN_HOME moves it.');
+
+program
+  .command('up')
+  .description('start the Temporal dev server (unless environment or profile names one) and the workers')
+  .option('--detach', 'return when everything is ready, and go on in the background')
+  .option('--pool <name=groups>', 'device groups of a pool, such as cpu=1 (repeatable; default: pools.yaml, else cpu=1)', collect)
+  .option('--port <port>', "port of the dev server (default: the last time's, else a free one)", whole(1))
+  .option('--ui-port <port>', 'port of the Temporal UI (default: likewise)', whole(1))
+  .action(lazy(() => import('./up.ts')));
+program
+  .command('down')
+  .description('stop what `up` started')
+  .action(lazy(() => import('./down.ts')));
+program
+  .command('doctor')
+  .description('check versions, server, queues, Python, devices and disk; name each remedy')
+  .option(...json)
+  .action(lazy(() => import('./doctor.ts')));
+
+program
+  .command('plan <file>')
+  .description('what an experiment would do, before anything runs')
+  .addOption(set())
+  .option(...json)
+  .option('--mermaid', 'the steps as a Mermaid graph')
+  .action(lazy(() => import('./plan.ts')));
+program
+  .command('launch <file>')
+  .description('start an experiment, or attach to it if it was launched before')
+  .option('--name <name>', "name of the experiment (default: the file's)")
+  .addOption(set())
+  .option('--watch', 'watch it to its end: exit code 0 completed, 1 failed, 2 attention')
+  .action(lazy(() => import('./launch.ts')));
+program
+  .command('list')
+  .description('all experiments')
+  .option(...json)
+  .action(lazy(() => import('./list.ts')));
+program
+  .command('status <name>')
+  .description('where an experiment stands')
+  .option(...json)
+  .action(lazy(() => import('./status.ts')));
+program
+  .command('watch <name>')
+  .description('follow an experiment to its end')
+  .action(lazy(() => import('./watch.ts')));
+program
+  .command('cancel <name>')
+  .description('stop an experiment for good; finished steps stay')
+  .action(lazy(() => import('./cancel.ts')));
+
+program
+  .command('show <name> <step>')
+  .description('records of a step (its path, the end of its path, or the beginning of its key)')
+  .option('--dropped <reason>', 'the records dropped for this reason, with evidence (`all`: for any)')
+  .option('--limit <count>', 'at most so many records', whole(1), 10)
+  .option(...json)
+  .action(lazy(() => import('./show.ts')));
+program
+  .command('fork <name>')
+  .description('a new experiment whose rounds up to K are the results of an old one')
+  .requiredOption('--from-round <K>', 'last round to take from the parent', whole(0))
+  .requiredOption('--name <name>', 'name of the new experiment')
+  .addOption(set())
+  .action(lazy(() => import('./fork.ts')));
+program
+  .command('export <name> [step]')
+  .description('a model as a folder that transformers loads, a dataset as JSONL (default: the result)')
+  .requiredOption('--to <folder>', 'a new or empty folder')
+  .action(lazy(() => import('./export.ts')));
+
+const control = (verb: string, args: string, about: string) => program.command(`${verb} ${args}`).description(about);
+control('approve', '<name> [step]', 'let a gate pass').action(lazy(async () => (await import('./control.ts')).approve));
+control('retry-step', '<name> [step]', 'run a step at attention again').action(lazy(async () => (await import('./control.ts')).retryStep));
+control('give-up', '<name> [step]', 'give a waiting step up: the experiment fails').action(
+  lazy(async () => (await import('./control.ts')).giveUp),
+);
+control('pause', '<name>', 'stop admitting work and release the devices').action(lazy(async () => (await import('./control.ts')).pause));
+control('resume', '<name>', 'go on after a pause').action(lazy(async () => (await import('./control.ts')).resume));
+control('stop', '<name>', 'end an experiment after a round')
+  .requiredOption('--after-round <K>', 'the last round', whole(0))
+  .action(lazy(async () => (await import('./control.ts')).stop));
+
+program
+  .command('gc')
+  .description('list what the store holds and no experiment needs')
+  .option('--apply <plan>', 'remove what this list names')
+  .action(lazy(() => import('./gc.ts')));
+program
+  .command('schema')
+  .description('the JSON Schema of experiment files, for editors')
+  .action(lazy(() => import('./schema.ts')));
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(); // the reader has seen enough
+});
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : USAGE; // commander has said it
+  else process.exitCode = (await import('./failure.ts')).report(error);
+}

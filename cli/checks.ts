@@ -1,0 +1,203 @@
+/** What `doctor` looks at. Each check gives findings; a finding with a problem says the remedy in the same sentences. */
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { alive } from '../devices/processes.ts';
+import { queues } from '../schemas/names.ts';
+import { tryConnect, type Temporal } from './connect.ts';
+import { currentUp, homeFolder, inHome } from './home.ts';
+import { openHome } from './home-store.ts';
+import { leftovers } from './leftovers.ts';
+import { attributeFaults, checkTemporal, RETENTION_DAYS, retentionDays } from './server.ts';
+import { readSetup } from './setup.ts';
+import { size } from './text.ts';
+
+export interface Finding {
+  readonly what: string;
+  readonly is: string;
+  /** What is wrong and what to do; absent: nothing. */
+  readonly problem?: string;
+}
+
+const run = promisify(execFile);
+const lastLine = (text: string) => text.trimEnd().split('\n').at(-1) ?? '';
+/** Bytes below which a round may not find the room to end. */
+const LOW = 2e9;
+
+async function node(): Promise<Finding[]> {
+  const { node: version } = process.versions;
+  return [
+    {
+      what: 'Node',
+      is: version,
+      ...(Number(version.split('.')[0]) < 24
+        ? { problem: 'Node 24 or newer is needed: run it as `npx backspin` in its folder, where set-up has put one.' }
+        : {}),
+    },
+  ];
+}
+
+async function temporalCli(): Promise<Finding[]> {
+  const { temporal } = readSetup();
+  return [{ what: 'Temporal CLI', is: `server ${await checkTemporal(temporal)} (${temporal})` }];
+}
+
+async function python(): Promise<Finding[]> {
+  const { python: executable } = readSetup();
+  const env = { ...process.env, PYTHONPATH: join(import.meta.dirname, '..', 'trainer') };
+  const answer = await run(executable, ['-m', 'backspin_trainer', 'doctor'], { env, timeout: 120_000 }).catch(
+    (error: unknown) => error as { stdout: string; stderr: string },
+  );
+  let report: {
+    python: string;
+    torch: string;
+    transformers: string;
+    trl: string;
+    cuda: unknown[];
+    problems: { what: string; remedy: string }[];
+  };
+  try {
+    report = JSON.parse(answer.stdout) as typeof report;
+  } catch {
+    return [
+      {
+        what: 'Python',
+        is: executable,
+        problem: `It does not run the trainer (${lastLine(answer.stderr)}): run \`npm run setup\` in the backspin folder.`,
+      },
+    ];
+  }
+  return [
+    { what: 'Python', is: `${report.python} (${executable})` },
+    {
+      what: 'trainer',
+      is: `torch ${report.torch}, transformers ${report.transformers}, trl ${report.trl}, ${report.cuda.length} CUDA devices`,
+    },
+    ...report.problems.map(({ what, remedy }) => ({ what: 'trainer', is: 'not whole', problem: `${what} ${remedy}` })),
+  ];
+}
+
+async function supervisor(): Promise<Finding[]> {
+  const up = currentUp();
+  if (up)
+    return [
+      {
+        what: 'up',
+        is: `process ${up.pid}, pools ${Object.entries(up.pools)
+          .map(([pool, groups]) => `${pool}=${groups}`)
+          .join(' ')}`,
+        ...(up.ready ? {} : { problem: `It is not ready yet: see the logs in ${inHome('logs')}.` }),
+      },
+    ];
+  const left = leftovers();
+  if (left.length > 0)
+    return [
+      {
+        what: 'up',
+        is: 'dead',
+        problem: `Processes of a dead \`up\` still run (${left.join(', ')}): \`backspin down\` or \`backspin up\` ends them.`,
+      },
+    ];
+  return [{ what: 'up', is: 'none', problem: 'No workers are up here: run `backspin up --detach`.' }];
+}
+
+async function server(): Promise<Finding[]> {
+  const temporal = await tryConnect();
+  if (!temporal)
+    return currentUp() || process.env['TEMPORAL_ADDRESS']
+      ? [
+          {
+            what: 'Temporal server',
+            is: 'silent',
+            problem: `It does not answer: see ${inHome('logs', 'temporal.log')}, or run \`backspin down\` and \`backspin up\`.`,
+          },
+        ]
+      : [];
+  try {
+    return [
+      { what: 'Temporal server', is: `${temporal.address}, namespace ${temporal.namespace}` },
+      ...(await retention(temporal)),
+      ...(await attributes(temporal)),
+      ...(await pollers(temporal)),
+    ];
+  } finally {
+    await temporal.close();
+  }
+}
+
+async function retention({ client, namespace }: Temporal): Promise<Finding[]> {
+  const days = await retentionDays(client.connection as never, namespace);
+  const remedy = `Closed experiments leave the Temporal UI after ${days} days: \`temporal operator namespace update --namespace ${namespace} --retention ${RETENTION_DAYS}d\` keeps them longer.`;
+  return [{ what: 'retention', is: `${days} days`, ...(days < RETENTION_DAYS ? { problem: remedy } : {}) }];
+}
+
+async function attributes({ client, namespace }: Temporal): Promise<Finding[]> {
+  const faults = await attributeFaults(client.connection as never, namespace);
+  const remedy = '`temporal operator search-attribute remove` takes a wrong one away, and `backspin up` adds what is missing.';
+  return [
+    {
+      what: 'search attributes',
+      is: faults.length === 0 ? 'all there' : 'not as needed',
+      ...(faults.length === 0 ? {} : { problem: `${faults.join(' ')} ${remedy}` }),
+    },
+  ];
+}
+
+async function pollers({ client, namespace }: Temporal): Promise<Finding[]> {
+  const { id } = await openHome();
+  const up = currentUp();
+  const kinds = [
+    ['orchestrator', queues.orchestrator(id), 1],
+    ['data', queues.data(id), 2],
+    ...Object.keys(up?.pools ?? {}).map((pool) => [`pool ${pool}`, queues.pool(id, pool), 2] as const),
+  ] as const;
+  return Promise.all(
+    kinds.map(async ([what, name, taskQueueType]): Promise<Finding> => {
+      const { pollers: found } = await client.workflowService.describeTaskQueue({ namespace, taskQueue: { name }, taskQueueType });
+      const count = found?.length ?? 0;
+      return {
+        what: `queue of ${what}`,
+        is: `${count} pollers (${name})`,
+        ...(count === 0 ? { problem: `No worker polls it: see the logs in ${inHome('logs')}, or run \`backspin up\`.` } : {}),
+      };
+    }),
+  );
+}
+
+/** Slot files: what holds a device group, and whether its owner lives. */
+async function devices(): Promise<Finding[]> {
+  let files: string[];
+  try {
+    files = readdirSync(inHome('devices'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.json'));
+  } catch {
+    return [];
+  }
+  return files.map((file) => {
+    const { owner, ownerStart, pgid } = JSON.parse(readFileSync(inHome('devices', file), 'utf8')) as {
+      owner: number;
+      ownerStart: string;
+      pgid: number;
+    };
+    const lives = alive(owner, ownerStart);
+    return {
+      what: `device ${file.replace(/\.json$/, '')}`,
+      is: `process group ${pgid} of worker ${owner}`,
+      ...(lives ? {} : { problem: `Its worker is dead; the next one takes its child over or ends it: \`backspin up\` starts one.` }),
+    };
+  });
+}
+
+async function disk(): Promise<Finding[]> {
+  const { bavail, bsize } = statfsSync(homeFolder(), { bigint: false });
+  const free = bavail * bsize;
+  return [
+    {
+      what: 'disk',
+      is: `${size(free)} free at ${homeFolder()}`,
+      ...(free < LOW ? { problem: `Less than ${size(LOW)} is free: make room, or \`backspin gc\` lists what no experiment needs.` } : {}),
+    },
+  ];
+}
+
+export const checks = [node, temporalCli, python, supervisor, server, devices, disk];

@@ -1,0 +1,192 @@
+/** From an experiment file to a bound configuration: everything that can be known to be wrong is said before anything runs. */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { basename, dirname, isAbsolute, resolve } from 'node:path';
+import { stringify } from 'yaml';
+import type { z } from 'zod';
+import { loadRegistry, moduleDigest, type Registry } from '../operators/registry.ts';
+import { experimentFile, type Bound, type RecipeSchema } from '../schemas/config.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { recipeSchemas } from '../schemas/recipes/index.ts';
+import { canonicalJson } from '../store/canonical.ts';
+import { modelFault, tokenizerFault } from './model-folder.ts';
+import { suggest } from './nearest.ts';
+import { Source } from './source.ts';
+
+type File = z.output<typeof experimentFile>;
+/** What a person wrote, before defaults; unchecked. */
+type Given = { readonly recipe?: unknown; readonly parameters?: unknown; readonly roles?: { readonly [role: string]: object } };
+
+export interface Experiment {
+  readonly bound: Bound;
+  /** sha256 of the canonical JSON of `bound`. */
+  readonly digest: string;
+}
+
+/** Loads and checks an experiment file. Throws one BackspinError with all that is wrong, each with file, line and column. */
+export async function loadExperiment(file: string, sets: readonly string[] = [], name?: string): Promise<Experiment> {
+  const path = resolve(file);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new BackspinError(
+      'ConfigError',
+      `The experiment file ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): check its path.`,
+    );
+  }
+  return bind(new Source(file, text, sets), dirname(path), name ?? basename(path).replace(/\.ya?ml$/, ''), name);
+}
+
+/** A configuration that was bound before, with changes and a new name. */
+export async function rebind(bound: Bound, sets: readonly string[], name: string): Promise<Experiment> {
+  const folder = Object.values(bound.data)[0]?.folder ?? process.cwd();
+  return bind(new Source(`configuration of ${bound.name}`, stringify(fileOf(bound)), sets), folder, name, name);
+}
+
+async function bind(source: Source, folder: string, fallbackName: string, forcedName?: string): Promise<Experiment> {
+  const given = source.value as Given;
+  const file = source.check<File>(experimentFile, given);
+  const recipe = recipeSchemas[String(given.recipe)];
+  const parameters = recipe && source.check(recipe.parameters, given.parameters ?? {}, ['parameters']);
+  if (recipe && file) checkNames(source, recipe, file);
+  const models = bindModels(source, file?.models ?? {}, folder);
+  const modules = await bindModules(source, file?.modules ?? [], folder);
+  source.throwIfAny(); // a registry without its modules would call everything unknown
+  const registry = await loadRegistry(modules);
+  const checked = checkRegistered(source, registry, file!, parameters as object);
+  const name = forcedName ?? file!.name ?? fallbackName;
+  if (!experimentFile.shape.name.safeParse(name).success)
+    source.problem(['name'], `"${name}" cannot name an experiment; use lower-case letters, digits and hyphens`);
+  source.throwIfAny();
+  const { serving, training, seed } = file!;
+  const roles = Object.fromEntries(Object.entries(given.roles ?? {}).map(([role, own]) => [role, { ...serving, ...own }]));
+  const data = Object.fromEntries(Object.entries(checked.data).map(([label, { id, params }]) => [label, { source: id, params, folder }]));
+  const bound: Bound = {
+    name,
+    recipe: file!.recipe,
+    seed,
+    modules,
+    data,
+    models,
+    serving,
+    roles,
+    training,
+    evaluation: checked.evaluation,
+    parameters: parameters as object,
+  };
+  return { bound, digest: configDigest(bound) };
+}
+
+export const configDigest = (bound: Bound): string => createHash('sha256').update(canonicalJson(bound)).digest('hex');
+
+function checkNames(source: Source, recipe: RecipeSchema, file: File): void {
+  for (const part of ['data', 'models'] as const) {
+    for (const [name, need] of Object.entries(recipe[part])) {
+      if (need === 'required' && !(name in file[part])) source.problem([part, name], `is missing; the recipe ${file.recipe} needs it`);
+    }
+    for (const name of Object.keys(file[part])) {
+      if (!(name in recipe[part]))
+        source.problem([part, name], `the recipe ${file.recipe} has no use for this${suggest(name, Object.keys(recipe[part]))}`, 'key');
+    }
+  }
+  for (const name of Object.keys(file.evaluation)) {
+    if (!recipe.evaluation.includes(name))
+      source.problem(['evaluation', name], `the recipe ${file.recipe} evaluates no such thing${suggest(name, recipe.evaluation)}`, 'key');
+  }
+}
+
+function bindModels(source: Source, models: File['models'], folder: string): Bound['models'] {
+  const bound = Object.entries(models).map(([name, model]) => {
+    if ('path' in model) {
+      const path = resolve(folder, model.path);
+      const fault = modelFault(path);
+      if (fault) source.problem(['models', name, 'path'], fault);
+      return [name, { path }] as const;
+    }
+    const tokenizer = resolve(folder, model.init.tokenizer);
+    const fault = tokenizerFault(tokenizer);
+    if (fault) source.problem(['models', name, 'init', 'tokenizer'], fault);
+    return [name, { init: { ...model.init, tokenizer } }] as const;
+  });
+  return Object.fromEntries(bound);
+}
+
+async function bindModules(source: Source, modules: readonly string[], folder: string): Promise<Bound['modules']> {
+  const bound = [];
+  for (const [index, module] of modules.entries()) {
+    const path = isAbsolute(module) ? module : resolve(folder, module);
+    try {
+      bound.push({ path, digest: await moduleDigest(path) });
+    } catch (error) {
+      source.problem(['modules', index], `cannot be loaded: ${(error as Error).message.split('\n')[0]}`);
+    }
+  }
+  return bound;
+}
+
+/** Checks ids and parameters of sources and suites, and the names of prompts and templates anywhere in `parameters`. */
+function checkRegistered(source: Source, registry: Registry, file: File, parameters: object) {
+  const checked = (part: 'data' | 'evaluation', label: string, kind: 'source' | 'suite', id: string, params: object) => {
+    const definition = found(
+      () => registry[kind](id),
+      (sentence) => source.problem([part, label, kind], sentence),
+    );
+    const own = definition?.params ? source.check(definition.params, params, [part, label, 'params']) : params;
+    return [label, { id, params: (own ?? {}) as object }] as const;
+  };
+  const data = Object.entries(file.data).map(([label, it]) => checked('data', label, 'source', it.source, it.params));
+  const evaluation = Object.entries(file.evaluation).map(([label, it]) => checked('evaluation', label, 'suite', it.suite, it.params));
+  for (const { path, kind, id } of namesIn(parameters, ['parameters']))
+    found(
+      () => registry[kind](id),
+      (sentence) => source.problem(path, sentence),
+    );
+  return { data: Object.fromEntries(data), evaluation: Object.fromEntries(evaluation) };
+}
+
+function found<T>(look: () => T, otherwise: (sentence: string) => void): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (!(error instanceof BackspinError)) throw error;
+    otherwise(error.message);
+    return undefined;
+  }
+}
+
+/** By convention `prompt`, `template` and the values of `prompts` and `templates` are registered names. */
+function* namesIn(
+  value: unknown,
+  path: readonly PropertyKey[],
+): Generator<{ path: readonly PropertyKey[]; kind: 'prompt' | 'template'; id: string }> {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, inner] of Object.entries(value)) {
+    const kind = key === 'prompt' || key === 'prompts' ? 'prompt' : key === 'template' || key === 'templates' ? 'template' : undefined;
+    if (!kind) yield* namesIn(inner, [...path, key]);
+    else if (typeof inner === 'string') yield { path: [...path, key], kind, id: inner };
+    else if (typeof inner === 'object' && inner !== null) {
+      for (const [name, id] of Object.entries(inner)) if (typeof id === 'string') yield { path: [...path, key, name], kind, id };
+    }
+  }
+}
+
+/** The file that `bound` could have come from; its paths are absolute. */
+function fileOf({ recipe, seed, modules, data, models, serving, roles, training, evaluation, parameters }: Bound): object {
+  const labelled = <T>(entries: { readonly [label: string]: T }, give: (entry: T) => object) =>
+    Object.fromEntries(Object.entries(entries).map(([label, entry]) => [label, give(entry)]));
+  return {
+    recipe,
+    seed,
+    modules: modules.map(({ path }) => path),
+    data: labelled(data, (it) => ({ source: it.source, params: it.params })),
+    models,
+    serving,
+    roles: labelled(roles, (own) =>
+      Object.fromEntries(Object.entries(own).filter(([key, value]) => serving[key as keyof typeof serving] !== value)),
+    ),
+    training,
+    evaluation: labelled(evaluation, (it) => ({ suite: it.id, params: it.params })),
+    parameters,
+  };
+}

@@ -1,0 +1,65 @@
+/** The way to Temporal: the server of this home's `up`, or the one that environment or profile names. */
+import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { BackspinError } from '../schemas/errors.ts';
+import { currentUp, homeFolder } from './home.ts';
+
+/** Milliseconds in which a server on its feet answers. */
+const DEADLINE = 5_000;
+
+export interface Temporal {
+  readonly client: Client;
+  readonly address: string;
+  readonly namespace: string;
+  /** Where its UI is; null: not known. */
+  readonly ui: string | null;
+  close(): Promise<void>;
+}
+
+/** The server that the standard environment or a profile names; undefined when neither gives an address. */
+export function namedServer(): { address: string; namespace: string; options: ConnectionOptions } | undefined {
+  const { connectionOptions, namespace } = loadClientConnectConfig();
+  if (!connectionOptions.address) return undefined;
+  return { address: connectionOptions.address, namespace: namespace ?? 'default', options: connectionOptions as ConnectionOptions };
+}
+
+/** Connects within five seconds. Throws a sentence when there is no server, or it does not answer. */
+export async function connect(): Promise<Temporal> {
+  const up = currentUp();
+  const named = namedServer();
+  const address = up?.address ?? named?.address;
+  if (address === undefined)
+    throw new BackspinError('NotUp', `Nothing is up in ${homeFolder()}, and no Temporal server is named: run \`backspin up\`.`);
+  const namespace = up?.namespace ?? named!.namespace;
+  const connection = await dial(address === named?.address ? named.options : { address });
+  return {
+    client: new Client({ connection, namespace }),
+    address,
+    namespace,
+    ui: up?.uiAddress ?? null,
+    close: () => connection.close(),
+  };
+}
+
+/** Likewise, but gives undefined where nothing is up or nothing answers: the store knows enough to go on with. */
+export async function tryConnect(): Promise<Temporal | undefined> {
+  if (!currentUp() && !process.env['TEMPORAL_ADDRESS'] && !namedServer()) return undefined;
+  try {
+    return await connect();
+  } catch (error) {
+    if (!(error instanceof BackspinError)) throw error;
+    return undefined;
+  }
+}
+
+async function dial(options: ConnectionOptions): Promise<Connection> {
+  try {
+    return await Connection.connect({ ...options, connectTimeout: DEADLINE });
+  } catch (error) {
+    const why = (error as Error).message.split('\n')[0];
+    throw new BackspinError(
+      'ServerDown',
+      `No Temporal server answers at ${options.address} (${why}): run \`backspin up\`, or see logs/temporal.log in ${homeFolder()}.`,
+    );
+  }
+}

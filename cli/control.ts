@@ -1,0 +1,58 @@
+/** The verbs that tell an open experiment something: each is one update, and a refused one says why. */
+import { WorkflowNotFoundError, WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
+import type { UpdateDefinition } from '@temporalio/common';
+import { BackspinError } from '../schemas/errors.ts';
+import * as messages from '../workflows/messages.ts';
+import { connect, type Temporal } from './connect.ts';
+import { experimentOf, openHome } from './home-store.ts';
+
+/** Milliseconds for an orchestrator to take an update. */
+const DEADLINE = 15_000;
+
+const onStep = (update: UpdateDefinition<void, [{ path?: string }]>, said: string) => ({
+  run: (name: string, step: string | undefined): Promise<void> =>
+    send(name, (handle) => handle.executeUpdate(update, { args: [step === undefined ? {} : { path: step }] }), said),
+});
+const onAll = (update: UpdateDefinition<void, []>, said: string) => ({
+  run: (name: string): Promise<void> => send(name, (handle) => handle.executeUpdate(update), said),
+});
+
+export const approve = onStep(messages.approve, 'goes on');
+export const retryStep = onStep(messages.retryStep, 'tries the step again');
+export const giveUp = onStep(messages.giveUp, 'has given the step up');
+export const pause = onAll(messages.pause, 'is paused; `backspin resume` goes on');
+export const resume = onAll(messages.resume, 'goes on');
+export const stop = {
+  run: (name: string, { afterRound: round }: { afterRound: number }): Promise<void> =>
+    send(name, (handle) => handle.executeUpdate(messages.stopAfterRound, { args: [{ round }] }), `stops after round ${round}`),
+};
+
+async function send(name: string, tell: (handle: WorkflowHandle) => Promise<void>, said: string): Promise<void> {
+  const { workflowId } = await experimentOf(await openHome(), name);
+  const temporal = await connect();
+  try {
+    await temporal.client.connection.withDeadline(Date.now() + DEADLINE, () => tell(temporal.client.workflow.getHandle(workflowId)));
+  } catch (error) {
+    throw sentence(error, name, temporal);
+  } finally {
+    await temporal.close();
+  }
+  console.log(`${name} ${said}.`);
+}
+
+/** What a person should know when an open experiment could not be told something. */
+export function sentence(error: unknown, name: string, { address }: Temporal): unknown {
+  if (error instanceof WorkflowUpdateFailedError) return new BackspinError('Refused', error.cause?.message ?? error.message);
+  if (error instanceof WorkflowNotFoundError)
+    return new BackspinError(
+      'NotOpen',
+      `The experiment ${name} is not running at ${address}: \`backspin status ${name}\` shows how it ended, \`backspin launch\` starts it again.`,
+    );
+  const { code } = error as { code?: number };
+  if (code === 4)
+    return new BackspinError(
+      'NoOrchestrator',
+      `No orchestrator took it within ${DEADLINE / 1000} s: \`backspin doctor\` shows what is missing.`,
+    ); // DEADLINE_EXCEEDED
+  return error;
+}

@@ -1,0 +1,30 @@
+/** `backspin up --detach`: starts `up` in the background and waits until it is ready, or says why it is not. */
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { BackspinError } from '../schemas/errors.ts';
+import { homeFolder, inHome } from './home.ts';
+import type { Options } from './up.ts';
+
+export async function detach({ pool = [], port, uiPort }: Options): Promise<void> {
+  mkdirSync(inHome('logs'), { recursive: true });
+  const log = inHome('logs', 'up.log');
+  const file = openSync(log, 'a');
+  const begin = readFileSync(log).length;
+  const options = [
+    ...pool.flatMap((one) => ['--pool', one]),
+    ...(port === undefined ? [] : ['--port', `${port}`]),
+    ...(uiPort === undefined ? [] : ['--ui-port', `${uiPort}`]),
+  ];
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'backspin.ts'), 'up', ...options], {
+    detached: true,
+    stdio: ['ignore', file, file, 'ipc'],
+    env: { ...process.env, BACKSPIN_HOME: homeFolder() },
+  });
+  closeSync(file);
+  const ready = await new Promise<boolean>((resolve) => child.once('message', () => resolve(true)).once('exit', () => resolve(false)));
+  const said = readFileSync(log).subarray(begin).toString().trimEnd();
+  if (!ready) throw new BackspinError('ServerDown', said.split('\n').slice(-12).join('\n'));
+  console.log(said.split('\n').at(-1));
+  child.unref();
+}

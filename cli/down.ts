@@ -1,0 +1,29 @@
+/** `backspin down`: stops what `up` started, and waits until all of it is gone. */
+import { setTimeout as wait } from 'node:timers/promises';
+import { alive } from '../devices/processes.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { currentUp, homeFolder } from './home.ts';
+import { sweepLeftovers } from './leftovers.ts';
+
+/** Milliseconds: workers finish or give back what they hold. */
+const PATIENCE = 60_000;
+
+export async function run(): Promise<void> {
+  const up = currentUp();
+  if (!up) {
+    await sweepLeftovers();
+    console.log(`Nothing is up in ${homeFolder()}.`);
+    return;
+  }
+  process.kill(up.pid, 'SIGTERM');
+  const until = performance.now() + PATIENCE;
+  while (alive(up.pid, up.start)) {
+    if (performance.now() > until)
+      throw new BackspinError(
+        'Refused',
+        `Process ${up.pid} has not ended within ${PATIENCE / 1000} s: \`kill -9 ${up.pid}\` ends it, and its children end with it.`,
+      );
+    await wait(50);
+  }
+  console.log(`backspin is down in ${homeFolder()}.`);
+}

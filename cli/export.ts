@@ -1,0 +1,71 @@
+/** `backspin export NAME [STEP] --to FOLDER`: results as others read them: a Hugging Face folder, JSONL, each with a card. Needs no server. */
+import { createWriteStream } from 'node:fs';
+import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { isRef, type AnyRef, type DatasetRef, type ModelRef } from '../recipe/call.ts';
+import type { ExperimentRecord } from '../schemas/experiment.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { Store } from '../store/store.ts';
+import { datasetCard, modelCard } from './cards.ts';
+import { currentRecord } from './current.ts';
+import { experimentOf, openHome } from './home-store.ts';
+import { findStep } from './steps.ts';
+import { number } from './text.ts';
+
+export async function run(name: string, wanted: string | undefined, { to }: { to: string }): Promise<void> {
+  const store = await openHome();
+  const record = await currentRecord(await experimentOf(store, name));
+  const step = wanted === undefined ? undefined : findStep(record, wanted);
+  const result = step ? step.result : record.result;
+  if (result === null) {
+    throw new BackspinError(
+      'NotFound',
+      step
+        ? `The step ${step.path} has no result yet (${step.state}).`
+        : `The experiment ${name} has no result (${record.state}): name a step, as \`backspin status ${name}\` lists them.`,
+    );
+  }
+  const folder = resolve(to);
+  await mkdir(folder, { recursive: true });
+  if ((await readdir(folder)).length > 0)
+    throw new BackspinError('ConfigError', `${folder} is not empty: give a new folder, so that nothing is mixed up.`);
+  const refs = isRef(result) ? { '': result } : result;
+  const several = Object.keys(refs).length > 1;
+  for (const [label, ref] of Object.entries(refs))
+    console.log(await put(store, record, ref, several ? join(folder, label) : folder, step?.path ?? label));
+}
+
+async function put(store: Store, record: ExperimentRecord, ref: AnyRef, folder: string, from: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  if (ref.kind === 'model') return putModel(store, record, ref, folder, from);
+  if (ref.kind === 'dataset') return putDataset(store, record, ref, folder, from);
+  await writeFile(join(folder, 'report.json'), `${JSON.stringify(ref, null, 2)}\n`);
+  return `${join(folder, 'report.json')}: ${Object.keys(ref.metrics).length} numbers`;
+}
+
+async function putModel(store: Store, record: ExperimentRecord, ref: ModelRef, folder: string, from: string): Promise<string> {
+  const [manifest, source] = [await store.model(ref), await store.modelFolder(ref)];
+  for (const { name } of manifest.files) {
+    await mkdir(dirname(join(folder, name)), { recursive: true });
+    await copyFile(join(source, name), join(folder, name));
+  }
+  await writeFile(join(folder, 'README.md'), modelCard(record, manifest, from));
+  return `${folder}: a model (AutoModelForCausalLM.from_pretrained loads it)`;
+}
+
+async function putDataset(store: Store, record: ExperimentRecord, ref: DatasetRef, folder: string, from: string): Promise<string> {
+  const features = new Map<string, Set<string>>();
+  async function* lines() {
+    for await (const { id, value } of store.read(ref)) {
+      const row = { id, ...(value as object) };
+      for (const [key, x] of Object.entries(row)) features.set(key, (features.get(key) ?? new Set()).add(typeOf(x)));
+      yield `${JSON.stringify(row)}\n`;
+    }
+  }
+  await pipeline(lines, createWriteStream(join(folder, 'data.jsonl')));
+  await writeFile(join(folder, 'README.md'), datasetCard(record, await store.dataset(ref), features, from));
+  return `${join(folder, 'data.jsonl')}: ${number(ref.rows)} records`;
+}
+const typeOf = (x: unknown): string =>
+  x === null ? 'null' : Array.isArray(x) ? 'list' : typeof x === 'number' ? 'float64' : typeof x === 'boolean' ? 'bool' : typeof x;

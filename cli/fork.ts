@@ -1,0 +1,37 @@
+/** `backspin fork NAME --from-round K --name N2`: a new experiment whose rounds up to K are the parent's results. */
+import type { Bound } from '../schemas/config.ts';
+import type { Step } from '../schemas/experiment.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { Store } from '../store/store.ts';
+import type { ExperimentInput } from '../workflows/messages.ts';
+import { rebind } from './config.ts';
+import { currentRecord } from './current.ts';
+import { experimentOf, openHome } from './home-store.ts';
+import { launch } from './launch.ts';
+
+export async function run(
+  parentName: string,
+  { fromRound, name, set }: { fromRound: number; name: string; set: string[] },
+): Promise<number> {
+  const store = await openHome();
+  const parent = await currentRecord(await experimentOf(store, parentName));
+  if (name === parentName) throw new BackspinError('NameInUse', `A fork needs a name of its own: ${name} is the parent.`);
+  const reached = Math.max(0, ...parent.steps.map(({ round }) => round ?? 0));
+  if (fromRound > reached)
+    throw new BackspinError('NotFound', `${parentName} has reached round ${reached}: fork from that round or an earlier one.`);
+  const experiment = await rebind(parent.config as Bound, set, name);
+  const pins = await pinsOf(
+    store,
+    parent.steps.filter(({ round }) => round === null || round <= fromRound),
+  );
+  return launch(store, experiment, { parent: { name: parentName, round: fromRound }, pins }, false);
+}
+
+async function pinsOf(store: Store, steps: readonly Step[]): Promise<ExperimentInput['pins']> {
+  const pins: Record<string, ExperimentInput['pins'][string]> = {};
+  for (const { path, result, stepKey } of steps) {
+    const output = stepKey === null ? undefined : await store.output(stepKey);
+    if (output && result !== null) pins[path] = { entry: { result, stepKey: output.stepKey, memoised: true }, inputs: output.inputs };
+  }
+  return pins;
+}

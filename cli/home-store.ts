@@ -1,0 +1,20 @@
+/** The store of this home, for the verbs that read it. */
+import type { ExperimentRecord } from '../schemas/experiment.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { openStore } from '../store/local.ts';
+import type { Store } from '../store/store.ts';
+import { inHome } from './home.ts';
+import { suggest } from './nearest.ts';
+
+export const openHome = (): Promise<Store> => openStore(inHome('store'));
+
+/** The experiment of this name; otherwise says which there are. */
+export async function experimentOf(store: Store, name: string): Promise<ExperimentRecord> {
+  const record = await store.experiment(name);
+  if (record) return record;
+  const names = (await store.experiments()).map((experiment) => experiment.name);
+  throw new BackspinError(
+    'NotFound',
+    `There is no experiment "${name}" in ${store.root}${names.length === 0 ? '; none was launched yet' : suggest(name, names)}.`,
+  );
+}

@@ -1,0 +1,59 @@
+/** One `up` for each home, and nothing left of one that died. */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
+import { GRACE } from '../devices/processes.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { currentUp, homeFolder, lifelinePath } from './home.ts';
+
+/** Makes this process the one `up` of its home until it ends, however it ends: the kernel holds the lock, as an abstract socket. */
+export async function holdHome(): Promise<void> {
+  const name = createHash('sha256').update(realpathSync(homeFolder())).digest('hex').slice(0, 32);
+  const server = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => void server.once('error', reject).listen(`\0backspin-up-${name}`, resolve));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    const up = currentUp();
+    throw new BackspinError(
+      'Refused',
+      `backspin is already up in ${homeFolder()}${up ? ` (process ${up.pid}, Temporal at ${up.address})` : ''}: \`backspin down\` stops it.`,
+    );
+  }
+  server.unref();
+}
+
+/** Living processes that this home's `up`, or one before it, has started: they carry the path of its lifeline. */
+export function leftovers(): number[] {
+  const mark = `\0BACKSPIN_LIFELINE=${lifelinePath()}\0`;
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => Number.isInteger(pid) && pid !== process.pid && environment(pid).includes(mark));
+}
+
+/** Ends them: their launchers see the death of an `up` and need a moment; after that they are killed. Resolves when all are gone. */
+export async function sweepLeftovers(): Promise<void> {
+  const until = performance.now() + GRACE + 1_000;
+  for (let left = leftovers(); left.length > 0; left = leftovers()) {
+    if (performance.now() > until) for (const pid of left) kill(pid);
+    await wait(50);
+  }
+}
+
+/** Empty for a zombie, and for the processes of others. */
+function environment(pid: number): string {
+  try {
+    return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`;
+  } catch {
+    return '';
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // it has ended meanwhile
+  }
+}

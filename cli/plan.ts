@@ -1,0 +1,51 @@
+/** `backspin plan`: the steps of an experiment before anything runs. Needs no server. */
+import { plan } from '../activities/planner.ts';
+import { openServices } from '../activities/services.ts';
+import type { Plan } from '../schemas/plan.ts';
+import { loadExperiment } from './config.ts';
+import { homeFolder } from './home.ts';
+import { dropped, number, printJson, size, table } from './text.ts';
+
+export async function run(file: string, { set, json, mermaid }: { set: string[]; json?: boolean; mermaid?: boolean }): Promise<void> {
+  const { bound } = await loadExperiment(file, set);
+  const planned = await plan(await openServices(homeFolder()), bound);
+  if (json) printJson(planned);
+  else console.log(mermaid ? mermaidOf(planned) : tableOf(planned));
+}
+
+export function tableOf({ experiment, recipe, steps, questions, warnings, missing, totals }: Plan): string {
+  const rows = steps.map((step) => [
+    step.path,
+    step.kind,
+    step.memoised ? 'memoised' : (step.pool ?? 'data'),
+    step.in,
+    step.kept,
+    dropped(step.dropped),
+    step.memoised ? null : step.requests,
+    step.memoised ? null : step.trainingSteps,
+    step.memoised || step.bytes === null ? null : size(step.bytes),
+  ]);
+  return [
+    `${experiment} (${recipe}): ${number(totals.steps)} steps, ${number(totals.memoised)} of them memoised; at most ${number(totals.requests)} model calls, ${number(totals.trainingSteps)} training steps and ${size(totals.bytes)} to come`,
+    '',
+    table(['step', 'kind', 'where', 'in', 'kept', 'dropped', 'calls', 'training steps', 'space'], rows),
+    ...section(
+      'Branches on data',
+      questions.map(({ path, answer, assumed }) => `${path}: ${JSON.stringify(answer)}${assumed ? ' (assumed)' : ''}`),
+    ),
+    ...section('Warnings', warnings),
+    ...section('Missing', missing),
+  ].join('\n');
+}
+const section = (title: string, lines: readonly string[]) =>
+  lines.length === 0 ? [] : ['', `${title}:`, ...lines.map((line) => `  ${line}`)];
+
+export function mermaidOf({ steps }: Plan): string {
+  const ids = new Map(steps.map(({ path }, i) => [path, `s${i}`]));
+  return [
+    'flowchart TD',
+    ...steps.map(({ path, kind, memoised }) => `  ${ids.get(path)}["${path}<br/>${kind}"]${memoised ? ':::memoised' : ''}`),
+    ...steps.flatMap(({ path, needs }) => needs.filter((need) => ids.has(need)).map((need) => `  ${ids.get(need)} --> ${ids.get(path)}`)),
+    '  classDef memoised stroke-dasharray: 4',
+  ].join('\n');
+}

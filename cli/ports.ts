@@ -1,0 +1,58 @@
+/** Ports of the dev server: those asked for, else the last time's, else free ones. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { BackspinError } from '../schemas/errors.ts';
+import { inHome } from './home.ts';
+
+export interface Ports {
+  readonly server: number;
+  readonly ui: number;
+  readonly http: number;
+  readonly metrics: number;
+}
+
+/** Throws when a port that was asked for is taken. */
+export async function choosePorts(asked: { server?: number | undefined; ui?: number | undefined }): Promise<Ports> {
+  const before = lastPorts();
+  const chosen: number[] = [];
+  const choose = async (name: keyof Ports, wanted?: number): Promise<number> => {
+    if (wanted !== undefined && (chosen.includes(wanted) || (await listen(wanted)) === undefined)) {
+      throw new BackspinError(
+        'ConfigError',
+        `Port ${wanted} on 127.0.0.1 is taken: choose another with ${name === 'ui' ? '--ui-port' : '--port'}, or leave it out for a free one.`,
+      );
+    }
+    const last = before[name];
+    const port = wanted ?? (last !== undefined && !chosen.includes(last) ? await listen(last) : undefined) ?? (await listen(0))!;
+    chosen.push(port);
+    return port;
+  };
+  const ports = {
+    server: await choose('server', asked.server),
+    ui: await choose('ui', asked.ui),
+    http: await choose('http'),
+    metrics: await choose('metrics'),
+  };
+  writeFileSync(inHome('ports.json'), JSON.stringify(ports));
+  return ports;
+}
+
+function lastPorts(): Partial<Ports> {
+  try {
+    return JSON.parse(readFileSync(inHome('ports.json'), 'utf8')) as Partial<Ports>;
+  } catch {
+    return {};
+  }
+}
+
+/** The port, if it can be listened on; 0 asks for any. */
+function listen(port: number): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(undefined));
+    server.listen(port, '127.0.0.1', () => {
+      const { port: given } = server.address() as AddressInfo;
+      server.close(() => resolve(given));
+    });
+  });
+}

@@ -1,0 +1,54 @@
+/** The state of an experiment: Temporal's while it is open and an orchestrator answers, the store's otherwise. */
+import { WorkflowNotFoundError } from '@temporalio/client';
+import type { ExperimentRecord } from '../schemas/experiment.ts';
+import type { Temporal } from './connect.ts';
+
+/** Milliseconds for an answer; a query without a worker would hang half a minute. */
+const DEADLINE = 2_000;
+
+export interface Progress {
+  readonly record: ExperimentRecord;
+  readonly open: boolean;
+  /** Why `record` may be behind; null: it is not. */
+  readonly stale: string | null;
+}
+
+export async function progressOf({ client }: Temporal, record: ExperimentRecord): Promise<Progress> {
+  const { connection } = client;
+  const handle = client.workflow.getHandle(record.workflowId);
+  let status: string;
+  let runId: string;
+  try {
+    ({
+      status: { name: status },
+      runId,
+    } = await connection.withDeadline(Date.now() + DEADLINE, () => handle.describe()));
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return { record, open: false, stale: null };
+    return { record, open: false, stale: `the Temporal server does not answer (${(error as Error).message})` };
+  }
+  if (status !== 'RUNNING') {
+    const ended = ends[status];
+    const closed = ['completed', 'failed', 'cancelled'].includes(record.state);
+    return { record: ended && !closed ? { ...record, runId, ...ended } : record, open: false, stale: null };
+  }
+  try {
+    const live = await connection.withDeadline(Date.now() + DEADLINE, () => handle.query<ExperimentRecord>('progress'));
+    return { record: live, open: true, stale: null };
+  } catch {
+    return {
+      record: { ...record, runId },
+      open: true,
+      stale: 'no orchestrator answers: these are the counts of the last round. See `backspin doctor`',
+    };
+  }
+}
+
+/** Of an experiment that ended without telling the store: terminated, or before its first record. */
+const ends: Record<string, Pick<ExperimentRecord, 'state' | 'failure'> | undefined> = {
+  COMPLETED: { state: 'completed', failure: null },
+  CANCELLED: { state: 'cancelled', failure: null },
+  FAILED: { state: 'failed', failure: 'the workflow failed; the Temporal UI shows why' },
+  TERMINATED: { state: 'failed', failure: 'the workflow was terminated' },
+  TIMED_OUT: { state: 'failed', failure: 'the workflow timed out' },
+};

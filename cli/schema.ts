@@ -1,0 +1,17 @@
+/** `backspin schema`: the JSON Schema of experiment files, with each recipe's own parameters. */
+import { z } from 'zod';
+import { experimentFile } from '../schemas/config.ts';
+import { recipeSchemas } from '../schemas/recipes/index.ts';
+import { printJson } from './text.ts';
+
+export async function run(): Promise<void> {
+  const recipes = Object.entries(recipeSchemas);
+  printJson({
+    ...jsonSchema(experimentFile),
+    allOf: recipes.map(([recipe, { parameters }]) => ({
+      if: { properties: { recipe: { const: recipe } }, required: ['recipe'] },
+      then: { properties: { parameters: { ...jsonSchema(parameters), $schema: undefined } } },
+    })),
+  });
+}
+const jsonSchema = (schema: z.ZodType) => z.toJSONSchema(schema, { io: 'input', target: 'draft-2020-12', unrepresentable: 'any' });

@@ -1,0 +1,125 @@
+/** The Temporal server of `up`: how the dev server is started, and what any server needs before experiments run on it. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { setTimeout as wait } from 'node:timers/promises';
+import { Connection, type ConnectionOptions } from '@temporalio/client';
+import { BackspinError } from '../schemas/errors.ts';
+import { searchAttributes } from '../schemas/names.ts';
+import { inHome } from './home.ts';
+import type { Ports } from './ports.ts';
+
+const OLDEST = [1, 29] as const;
+/** Days; the server's own default is one, after which a closed experiment is gone from its UI. */
+export const RETENTION_DAYS = 90;
+const DAY = 86_400;
+/** `IndexedValueType` of the wire. */
+export const attributeTypes = { KEYWORD: 2, INT: 3 } as const;
+const typeNames = ['unspecified', 'Text', 'Keyword', 'Int', 'Double', 'Bool', 'Datetime', 'KeywordList'];
+
+/** One partition a queue: with more, neither order nor fairness holds. */
+const dynamicConfig = [
+  'matching.useNewMatcher=true',
+  'matching.enableFairness=true',
+  'matching.numTaskqueueReadPartitions=1',
+  'matching.numTaskqueueWritePartitions=1',
+];
+
+export const serverCommand = (temporal: string, { server, ui, http, metrics }: Ports): [string, ...string[]] => [
+  temporal,
+  'server',
+  'start-dev',
+  '--ip',
+  '127.0.0.1',
+  '--port',
+  `${server}`,
+  '--ui-port',
+  `${ui}`,
+  '--http-port',
+  `${http}`,
+  '--metrics-port',
+  `${metrics}`,
+  '--db-filename',
+  inHome('temporal.db'),
+  '--log-level',
+  'warn',
+  ...dynamicConfig.flatMap((value) => ['--dynamic-config-value', value]),
+];
+
+/** Throws when the server inside this CLI is older than what priorities and fairness need. */
+export async function checkTemporal(temporal: string): Promise<string> {
+  let text: string;
+  try {
+    text = (await promisify(execFile)(temporal, ['--version'])).stdout;
+  } catch (error) {
+    throw new BackspinError(
+      'ConfigError',
+      `The Temporal CLI ${temporal} does not run (${(error as Error).message.split('\n')[0]}): run \`npm run setup\` in the backspin folder.`,
+    );
+  }
+  const [, version, major, minor] = /Server ((\d+)\.(\d+)[.\d]*)/.exec(text) ?? [];
+  if (version === undefined || Number(major) < OLDEST[0] || (Number(major) === OLDEST[0] && Number(minor) < OLDEST[1])) {
+    throw new BackspinError(
+      'ConfigError',
+      `${temporal} has server ${version ?? 'of unknown version'}, needed is ${OLDEST.join('.')} or newer: run \`npm run setup\` in the backspin folder, which finds or fetches one.`,
+    );
+  }
+  return version;
+}
+
+/** Resolves once a server answers at this address. */
+export async function answers(options: ConnectionOptions, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      await (await Connection.connect({ ...options, connectTimeout: 1_000 })).close();
+      return;
+    } catch {
+      await wait(50, undefined, { signal });
+    }
+  }
+}
+
+/** Raises the retention of our own server, and adds the search attributes to any. Throws when one has another type. */
+export async function prepare(options: ConnectionOptions, namespace: string, own: boolean): Promise<void> {
+  const connection = await Connection.connect(options);
+  try {
+    if (own && (await retentionDays(connection, namespace)) < RETENTION_DAYS) {
+      await connection.workflowService.updateNamespace({
+        namespace,
+        config: { workflowExecutionRetentionTtl: { seconds: (RETENTION_DAYS * DAY) as never } },
+      });
+    }
+    const wanted = Object.entries(searchAttributes).map(([name, type]) => [name, attributeTypes[type]]);
+    await connection.operatorService.addSearchAttributes({
+      namespace,
+      searchAttributes: Object.fromEntries(wanted) as Record<string, number>,
+    });
+    const faults = await attributeFaults(connection, namespace); // another type is ignored silently
+    if (faults.length > 0)
+      throw new BackspinError(
+        'SearchAttribute',
+        `${faults.join('\n')}\nRemove it (\`temporal operator search-attribute remove --name NAME\`) or use another namespace, then run this again.`,
+      );
+  } finally {
+    await connection.close();
+  }
+}
+
+export async function retentionDays(connection: Connection, namespace: string): Promise<number> {
+  const { config } = await connection.workflowService.describeNamespace({ namespace });
+  return Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) / DAY;
+}
+
+/** What is wrong with the search attributes of a namespace, a sentence each. */
+export async function attributeFaults(connection: Connection, namespace: string): Promise<string[]> {
+  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
+  return Object.entries(searchAttributes).flatMap(([name, type]) => {
+    const given = customAttributes?.[name];
+    if (given === undefined) return [`The namespace ${namespace} has no search attribute ${name}.`];
+    return Number(given) === attributeTypes[type]
+      ? []
+      : [
+          `The search attribute ${name} of the namespace ${namespace} is of type ${typeNames[Number(given)]}, needed is ${typeNames[attributeTypes[type]]}.`,
+        ];
+  });
+}

@@ -1,0 +1,19 @@
+/** What set-up found or made on this machine. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { BackspinError } from '../schemas/errors.ts';
+
+export interface Setup {
+  readonly node: string;
+  readonly temporal: string;
+  readonly python: string;
+  readonly cache: string;
+}
+
+export function readSetup(): Setup {
+  try {
+    return JSON.parse(readFileSync(join(import.meta.dirname, '..', 'node_modules', '.backspin-setup.json'), 'utf8')) as Setup;
+  } catch {
+    throw new BackspinError('ConfigError', 'backspin is not set up: run `npm run setup` in its folder.');
+  }
+}

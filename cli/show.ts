@@ -1,0 +1,103 @@
+/** `backspin show NAME STEP`: what a step gave, or what it dropped and why. Needs no server. */
+import { isRef, type AnyRef, type DatasetRef } from '../recipe/call.ts';
+import type { Rec } from '../recipe/define.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { Output } from '../schemas/store.ts';
+import type { Store } from '../store/store.ts';
+import { experimentOf, openHome } from './home-store.ts';
+import { currentRecord } from './current.ts';
+import { suggest } from './nearest.ts';
+import { findStep } from './steps.ts';
+import { dropped as droppedText, number, printJson } from './text.ts';
+
+interface Options {
+  readonly dropped?: string;
+  readonly limit: number;
+  readonly json?: boolean;
+}
+interface DroppedValue {
+  readonly id: string;
+  readonly reason: string;
+  readonly evidence: string | null;
+  readonly value: unknown;
+}
+
+export async function run(name: string, wanted: string, { dropped, limit, json }: Options): Promise<void> {
+  const store = await openHome();
+  const step = findStep(await currentRecord(await experimentOf(store, name)), wanted);
+  const output = step.stepKey === null ? undefined : await store.output(step.stepKey);
+  if (!output)
+    throw new BackspinError(
+      'NotFound',
+      `The step ${step.path} has given nothing yet (${step.state}): \`backspin status ${name}\` shows how far it is.`,
+    );
+  if (dropped !== undefined) return print(await droppedOf(store, output, step.path, dropped, limit), json);
+  const refs = isRef(step.result ?? output.result) ? { '': output.result as AnyRef } : (output.result as Record<string, AnyRef>);
+  const shown: unknown[] = [];
+  for (const [label, ref] of Object.entries(refs))
+    shown.push(...(await records(store, ref, limit)).map((record) => (label === '' ? record : { output: label, ...record })));
+  if (!json)
+    console.log(
+      `${step.path}: ${step.what}, ${number(output.kept)} of ${number(output.in)} kept${Object.keys(output.dropped).length > 0 ? `, dropped ${droppedText(output.dropped)}` : ''}\n`,
+    );
+  print(shown, json);
+}
+
+async function records(store: Store, ref: AnyRef, limit: number): Promise<object[]> {
+  if (ref.kind === 'report') return [{ digest: ref.digest, oracle: ref.oracle, ...ref.metrics }];
+  if (ref.kind === 'model') return [await store.model(ref)];
+  return head(
+    store,
+    ref,
+    limit,
+    () => true,
+    ({ id, value }) => ({ id, ...(value as object) }),
+  );
+}
+
+async function droppedOf(
+  store: Store,
+  { dropped, droppedRecords }: Output,
+  path: string,
+  reason: string,
+  limit: number,
+): Promise<object[]> {
+  const reasons = Object.keys(dropped);
+  if (reasons.length === 0 || !droppedRecords) throw new BackspinError('NotFound', `The step ${path} dropped nothing.`);
+  if (reason !== 'all' && !reasons.includes(reason))
+    throw new BackspinError('NotFound', `The step ${path} dropped nothing as "${reason}"${suggest(reason, reasons)}.`);
+  const fits = ({ value }: Rec<unknown>) => reason === 'all' || (value as DroppedValue).reason === reason;
+  return head(store, droppedRecords, limit, fits, ({ value }) => value as object);
+}
+
+async function head(
+  store: Store,
+  ref: DatasetRef,
+  limit: number,
+  fits: (record: Rec<unknown>) => boolean,
+  give: (record: Rec<unknown>) => object,
+): Promise<object[]> {
+  const found: object[] = [];
+  for await (const record of store.read(ref)) {
+    if (fits(record)) found.push(give(record));
+    if (found.length === limit) break;
+  }
+  return found;
+}
+
+/** Each record as its keys, one a line; texts of several lines stand below theirs. */
+function print(records: readonly unknown[], json: boolean | undefined): void {
+  if (json) return printJson(records);
+  const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
+  const field = ([key, value]: [string, unknown]) =>
+    typeof value === 'string' && value.includes('\n') ? `${key}:\n${value.replaceAll(/^/gm, '  ')}` : `${key}: ${text(value)}`;
+  console.log(
+    records
+      .map((record) =>
+        Object.entries(record as object)
+          .map(field)
+          .join('\n'),
+      )
+      .join('\n\n'),
+  );
+}

@@ -1,0 +1,58 @@
+/** Starts the root workflow of an experiment, once: a second start attaches to the first. */
+import { defineSearchAttributeKey } from '@temporalio/common';
+import { stringify } from 'yaml';
+import { BackspinError } from '../schemas/errors.ts';
+import { queues, searchAttributes } from '../schemas/names.ts';
+import type { ExperimentInput } from '../workflows/messages.ts';
+import type { Experiment } from './config.ts';
+import { connect } from './connect.ts';
+
+type Name = keyof typeof searchAttributes;
+const attribute = (name: Name, value: string) => ({ key: defineSearchAttributeKey(name, 'KEYWORD'), value });
+
+/** Gives the sentence that says what happened. */
+export async function startExperiment(
+  store: string,
+  workflowId: string,
+  { bound, digest }: Experiment,
+  origin: Pick<ExperimentInput, 'parent' | 'pins'>,
+): Promise<string> {
+  const temporal = await connect();
+  try {
+    const input: ExperimentInput = { store, config: bound, configDigest: digest, ...origin };
+    const open = await isOpen(temporal.client, workflowId);
+    await temporal.client.workflow.start('experiment', {
+      workflowId,
+      taskQueue: queues.orchestrator(store),
+      args: [input],
+      workflowIdConflictPolicy: 'USE_EXISTING',
+      staticSummary: `${bound.recipe}: ${bound.name}`.slice(0, 200),
+      staticDetails: `\`\`\`yaml\n${stringify({ recipe: bound.recipe, seed: bound.seed, parameters: bound.parameters, data: bound.data, models: bound.models }).slice(0, 18_000)}\`\`\``,
+      typedSearchAttributes: [
+        attribute('BackspinExperiment', bound.name),
+        attribute('BackspinRecipe', bound.recipe),
+        attribute('BackspinState', 'running'),
+      ],
+      priority: { fairnessKey: bound.name.slice(0, 64) },
+    });
+    return open ? `${bound.name} is running already; attached to it.` : `${bound.name} is launched.`;
+  } catch (error) {
+    if (/no mapping defined for search attribute/i.test((error as Error).message + String((error as { cause?: Error }).cause?.message))) {
+      throw new BackspinError(
+        'SearchAttribute',
+        `The Temporal server at ${temporal.address} lacks backspin's search attributes: \`backspin doctor\` names them and how to add them.`,
+      );
+    }
+    throw error;
+  } finally {
+    await temporal.close();
+  }
+}
+
+async function isOpen(client: import('@temporalio/client').Client, workflowId: string): Promise<boolean> {
+  try {
+    return (await client.workflow.getHandle(workflowId).describe()).status.name === 'RUNNING';
+  } catch {
+    return false; // it was never started, or is forgotten
+  }
+}

@@ -1,0 +1,121 @@
+/** Keeps one part of `up` alive: starts it, says when it is ready, starts it again with back-off when it ends, stops it. */
+import { randomUUID } from 'node:crypto';
+import { closeSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { setTimeout as wait } from 'node:timers/promises';
+import { Child } from '../devices/child.ts';
+import { BackspinError } from '../schemas/errors.ts';
+
+const FIRST_BACKOFF = 200;
+const LAST_BACKOFF = 10_000;
+/** Milliseconds of life after which a part counts as sound, and its back-off begins anew. */
+const SOUND = 30_000;
+/** Milliseconds in which a first start must succeed. */
+const PATIENCE = 60_000;
+
+export interface Part {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly log: string;
+  /** Its own, for the launcher. */
+  readonly folder: string;
+  /** Pipe at whose end (our death) the part ends. */
+  readonly lifeline: string;
+  /** Milliseconds between SIGTERM and SIGKILL. */
+  readonly grace: number;
+  /** Resolves once a part that was just started works. Default: when it says `{"ready":true}`. */
+  readonly answers?: (signal: AbortSignal) => Promise<void>;
+}
+
+export class Supervised {
+  readonly part: Part;
+  /** Resolves when it works for the first time. Rejects with a sentence when it ends before, or takes too long. */
+  readonly ready: Promise<void>;
+  readonly #stopping = new AbortController();
+  readonly #over: Promise<void>;
+  #child: Child | undefined;
+
+  constructor(part: Part) {
+    this.part = part;
+    mkdirSync(part.folder, { recursive: true });
+    const first = Promise.withResolvers<void>();
+    this.ready = first.promise;
+    this.ready.catch(() => {}); // its user may be waiting for another part just now
+    this.#over = this.#keep(first.resolve, first.reject);
+  }
+
+  /** Ends it for good: SIGTERM, and SIGKILL after its grace. Resolves when all of it is gone. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#child?.stop(this.part.grace);
+    await this.#over;
+  }
+
+  async #keep(ready: () => void, failed: (error: unknown) => void): Promise<void> {
+    const { name, log } = this.part;
+    const { signal } = this.#stopping;
+    for (let worked = false, backoff = FIRST_BACKOFF; ; backoff = Math.min(2 * backoff, LAST_BACKOFF)) {
+      const from = sizeOf(log);
+      const began = performance.now();
+      this.#child = await Child.launch(randomUUID(), this.part);
+      if (signal.aborted) await this.#child.stop(this.part.grace);
+      const ended = new AbortController();
+      const late = worked ? ended.signal : AbortSignal.any([ended.signal, AbortSignal.timeout(PATIENCE)]);
+      const works = this.#works(from, late).then(
+        () => {
+          worked = true;
+          ready();
+        },
+        (error: unknown) => {
+          if (!ended.signal.aborted) failed(late.aborted ? this.#sentence(`was not ready within ${PATIENCE / 1000} s`, from) : error);
+        },
+      );
+      const code = await this.#child.exited;
+      ended.abort();
+      await works;
+      if (signal.aborted) return;
+      if (!worked) return failed(this.#sentence(`ended ${how(code)} before it was ready`, from));
+      await this.#child.stop(0); // what it left behind would work beside its successor
+      if (performance.now() - began > SOUND) backoff = FIRST_BACKOFF;
+      console.error(`${new Date().toISOString()} the ${name} ended ${how(code)}; it is started again in ${backoff} ms`);
+      await wait(backoff, undefined, { signal }).catch(() => {});
+      if (signal.aborted) return;
+    }
+  }
+
+  async #works(from: number, signal: AbortSignal): Promise<void> {
+    if (this.part.answers) return this.part.answers(signal);
+    while (!textOf(this.part.log, from).includes('{"ready":true}')) await wait(50, undefined, { signal });
+  }
+
+  #sentence(what: string, from: number): BackspinError {
+    const { name, log } = this.part;
+    const lines = textOf(log, from).trimEnd().split('\n').slice(-8);
+    return new BackspinError('ServerDown', `The ${name} ${what}. The end of ${log}:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+  }
+}
+
+const how = (code: number | null) => (code === null ? 'by a signal' : `with exit code ${code}`);
+
+function sizeOf(file: string): number {
+  const handle = openSync(file, 'a');
+  try {
+    return fstatSync(handle).size;
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** The last 64 KB, at most, of what a file has from `from` on. */
+export function textOf(file: string, from: number): string {
+  const handle = openSync(file, 'r');
+  try {
+    const { size } = fstatSync(handle);
+    const begin = Math.max(from, size - 65_536);
+    const bytes = Buffer.alloc(Math.max(0, size - begin));
+    readSync(handle, bytes, 0, bytes.length, begin);
+    return bytes.toString();
+  } finally {
+    closeSync(handle);
+  }
+}

@@ -1,0 +1,74 @@
+/** An experiment as lines of text: rounds and steps, and at its end the numbers and where to look on. */
+import { dropped, duration, number, table } from './text.ts';
+import type { StepView, View } from './view.ts';
+
+/** Records or optimizer steps per second of a running step; undefined: not known yet. */
+export type Rate = (path: string) => number | undefined;
+
+const marks = { running: '…', attention: '!', completed: '✓', failed: '✗', cancelled: '–' } as const;
+
+export function tree(view: View, rate: Rate = () => undefined): string[] {
+  const { experiment, recipe, state, round, steps, attention, failure } = view;
+  const lines = [`${experiment} (${recipe}): ${state}${round === null ? '' : `, round ${round}`}`];
+  const groups = Map.groupBy(steps, (step) =>
+    [...(step.round === null ? [] : [`round ${step.round}`]), ...(step.arm === null ? [] : [`arm ${step.arm}`])].join(', '),
+  );
+  const width = Math.max(0, ...steps.map(({ name }) => name.length));
+  for (const [title, group] of groups) {
+    if (title) lines.push(`  ${title}`);
+    for (const step of group)
+      lines.push(`${title ? '    ' : '  '}${marks[step.state]} ${step.name.padEnd(width)}  ${about(step, rate(step.path))}`.trimEnd());
+  }
+  for (const { path, reason, remedy } of attention) lines.push('', `${path} waits: ${reason}.`, `  ${remedy}`);
+  if (failure) lines.push('', `It failed: ${failure}`);
+  return lines;
+}
+
+/** What there is to say of a step, in a line. */
+export function about(step: StepView, rate?: number): string {
+  const { state, memoised, kind, live } = step;
+  if (state === 'running') return live ? running(live, kind, rate) : 'waiting';
+  if (state !== 'completed') return state;
+  const counts =
+    kind === 'map' || kind === 'reduce' ? [kept(step)] : kind === 'train' && step.in !== null ? [`on ${number(step.in)} rows`] : [];
+  const reasons = dropped(step.dropped);
+  const cost = memoised
+    ? ['memoised']
+    : [...(step.requests ? [`${number(step.requests)} calls`] : []), ...(step.seconds === null ? [] : [duration(step.seconds)])];
+  return [...counts, ...(reasons ? [`dropped ${reasons}`] : []), ...cost].filter((part) => part !== '').join(', ');
+}
+const kept = ({ kept, in: entered }: StepView): string =>
+  kept === null ? '' : entered === null || entered === kept ? `${number(kept)} kept` : `${number(kept)} of ${number(entered)} kept`;
+
+function running({ done, of, loss }: NonNullable<StepView['live']>, kind: StepView['kind'], rate: number | undefined): string {
+  const parts = [`${number(done)}${of === null ? '' : ` of ${number(of)}`} ${kind === 'train' ? 'steps' : 'records'}`];
+  if (rate !== undefined && rate > 0) {
+    parts.push(`${rate.toFixed(1)}/s`);
+    if (of !== null && of > done) parts.push(`${duration((of - done) / rate)} left`);
+  }
+  if (loss !== undefined) parts.push(`loss ${loss.toFixed(3)}`);
+  return parts.join(', ');
+}
+
+/** Rounds by metrics, and the links. */
+export function summary(view: View, ui: string | null, namespace = 'default'): string[] {
+  const { experiment, workflowId, runId, metrics, steps, attention } = view;
+  const names = [...new Set(metrics.flatMap((row) => Object.keys(row)))].filter((key) => key !== 'round' && key !== 'arm');
+  const rows = metrics.map((row) => [`${row.round}`, row.arm, ...names.map((name) => row[name] ?? null)]);
+  const drops = steps.find((step) => step.stepKey !== null && Object.keys(step.dropped).length > 0);
+  return [
+    ...(rows.length === 0 ? [] : [table(['round', 'arm', ...names], rows), '']),
+    ...(ui === null
+      ? []
+      : [`Temporal UI   ${ui}/namespaces/${namespace}/workflows/${encodeURIComponent(workflowId)}${runId === null ? '' : `/${runId}`}`]),
+    `Details       backspin status ${experiment} --json`,
+    ...(steps[0]
+      ? [`Records       backspin show ${experiment} ${steps.findLast((step) => step.kind === 'map')?.path ?? steps[0].path}`]
+      : []),
+    ...(drops ? [`Dropped       backspin show ${experiment} ${drops.path} --dropped ${Object.keys(drops.dropped)[0]}`] : []),
+    ...(view.state === 'completed' ? [`Result        backspin export ${experiment} --to FOLDER`] : []),
+    ...(attention.length === 0
+      ? []
+      : ['', ...attention.flatMap(({ path, reason, remedy }) => [`${path} waits: ${reason}.`, `  ${remedy}`])]),
+  ];
+}

@@ -1,0 +1,177 @@
+/** `backspin up`: the Temporal dev server and the workers, kept alive until it is told to stop. */
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeLifeline, type Lifeline } from '../devices/lifeline.ts';
+import { self } from '../devices/processes.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { namedServer } from './connect.ts';
+import { homeFolder, inHome, lifelinePath, type Up } from './home.ts';
+import { holdHome, sweepLeftovers } from './leftovers.ts';
+import { readPools } from './pools.ts';
+import { choosePorts, type Ports } from './ports.ts';
+import { answers, checkTemporal, prepare, serverCommand } from './server.ts';
+import { readSetup } from './setup.ts';
+import { Supervised, type Part } from './supervisor.ts';
+
+export interface Options {
+  readonly detach?: boolean;
+  readonly pool?: readonly string[];
+  readonly port?: number;
+  readonly uiPort?: number;
+}
+
+const workers = join(import.meta.dirname, '..', 'workers');
+
+export async function run(options: Options): Promise<void> {
+  if (options.detach) return (await import('./detach.ts')).detach(options);
+  const told = Promise.withResolvers<void>();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => told.resolve());
+  mkdirSync(inHome('logs'), { recursive: true });
+  await holdHome();
+  await sweepLeftovers();
+  const pools = readPools(options.pool ?? []);
+  const site = await new Site(pools, options).prepared();
+  try {
+    await Promise.race([site.start(), told.promise]);
+    await told.promise;
+  } finally {
+    await site.stop();
+  }
+}
+
+/** Everything that runs under one `up`. */
+class Site {
+  readonly #pools: Readonly<Record<string, number>>;
+  readonly #options: Options;
+  readonly #parts: Supervised[] = [];
+  #lifeline: Lifeline | undefined;
+  #ports: Ports | undefined;
+
+  constructor(pools: Readonly<Record<string, number>>, options: Options) {
+    this.#pools = pools;
+    this.#options = options;
+  }
+
+  async prepared(): Promise<this> {
+    if (!namedServer()) this.#ports = await choosePorts({ server: this.#options.port, ui: this.#options.uiPort });
+    else if (this.#options.port ?? this.#options.uiPort)
+      throw new BackspinError(
+        'ConfigError',
+        'A Temporal server is named by the environment or a profile, so none is started: leave --port and --ui-port out, or unset TEMPORAL_ADDRESS.',
+      );
+    this.#lifeline = makeLifeline(lifelinePath());
+    return this;
+  }
+
+  async start(): Promise<void> {
+    const address = this.#address;
+    this.#tell(false);
+    if (this.#ports) await this.#startServer(this.#ports);
+    await reachable(address);
+    await prepare(namedServer()?.options ?? { address }, this.#namespace, this.#ports !== undefined);
+    const workers = [
+      this.#worker('orchestrator'),
+      this.#worker('data'),
+      ...Object.entries(this.#pools).map(([pool, groups]) => this.#worker('gpu', pool, groups)),
+    ];
+    await Promise.all(workers.map((worker) => worker.ready));
+    this.#tell(true);
+    const ui = this.#uiAddress;
+    console.log(
+      `backspin is up in ${homeFolder()}: Temporal at ${address}${ui === null ? '' : `, its UI at ${ui}`}. \`backspin down\` stops it.`,
+    );
+    if (process.connected) process.send!('ready', () => process.disconnect());
+  }
+
+  /** Workers first, so that they give back what they hold; then the server; then whatever is left. */
+  async stop(): Promise<void> {
+    const server = this.#parts.find(({ part }) => part.name === SERVER);
+    await Promise.all(this.#parts.filter((one) => one !== server).map((one) => one.stop()));
+    await server?.stop();
+    this.#lifeline?.close();
+    await sweepLeftovers();
+    rmSync(inHome('up.json'), { force: true });
+  }
+
+  async #startServer(ports: Ports): Promise<void> {
+    const { temporal } = readSetup();
+    await checkTemporal(temporal);
+    const server = this.#add({
+      name: SERVER,
+      command: serverCommand(temporal, ports),
+      answers: (signal) => answers({ address: this.#address }, signal),
+      log: 'temporal',
+      grace: 10_000,
+    });
+    try {
+      await server.ready;
+    } catch (error) {
+      const older =
+        'If it cannot read its database file, that was made by another version: move temporal.db and its -wal and -shm files away, and results stay in the store.';
+      throw error instanceof BackspinError
+        ? new BackspinError(error.type, `${error.message}\n${older.replace('temporal.db', inHome('temporal.db'))}`)
+        : error;
+    }
+  }
+
+  #worker(kind: string, pool?: string, groups?: number): Supervised {
+    const name = pool === undefined ? `${kind} worker` : `${kind} worker of pool ${pool}`;
+    const env = pool === undefined ? {} : { BACKSPIN_POOL: pool, BACKSPIN_GROUPS: `${groups}` };
+    return this.#add({
+      name,
+      command: [process.execPath, join(workers, `${kind}.ts`)],
+      env,
+      log: pool === undefined ? kind : `${kind}-${pool}`,
+      grace: 20_000,
+    });
+  }
+
+  #add({ env, log, ...part }: Pick<Part, 'name' | 'command' | 'grace' | 'log' | 'answers'> & { env?: Record<string, string> }): Supervised {
+    const lifeline = lifelinePath();
+    const common = {
+      BACKSPIN_HOME: homeFolder(),
+      BACKSPIN_LIFELINE: lifeline,
+      TEMPORAL_ADDRESS: this.#address,
+      TEMPORAL_NAMESPACE: this.#namespace,
+    };
+    const supervised = new Supervised({
+      ...part,
+      env: { ...common, ...env },
+      log: inHome('logs', `${log}.log`),
+      folder: inHome('parts', log),
+      lifeline,
+    });
+    this.#parts.push(supervised);
+    return supervised;
+  }
+
+  get #address(): string {
+    return this.#ports ? `127.0.0.1:${this.#ports.server}` : namedServer()!.address;
+  }
+  get #namespace(): string {
+    return namedServer()?.namespace ?? 'default';
+  }
+  get #uiAddress(): string | null {
+    return this.#ports ? `http://127.0.0.1:${this.#ports.ui}` : null;
+  }
+
+  #tell(ready: boolean): void {
+    const up: Up = { ...self, ready, address: this.#address, namespace: this.#namespace, uiAddress: this.#uiAddress, pools: this.#pools };
+    writeFileSync(inHome('up.json.part'), `${JSON.stringify(up, null, 2)}\n`);
+    renameSync(inHome('up.json.part'), inHome('up.json'));
+  }
+}
+
+const SERVER = 'Temporal server';
+
+/** A server that someone else runs must answer; ours does by now. */
+async function reachable(address: string): Promise<void> {
+  try {
+    await answers(namedServer()?.options ?? { address }, AbortSignal.timeout(10_000));
+  } catch {
+    throw new BackspinError(
+      'ServerDown',
+      `No Temporal server answers at ${address}, which the environment or a Temporal profile names: start it, or unset TEMPORAL_ADDRESS to use one of our own.`,
+    );
+  }
+}

@@ -1,0 +1,109 @@
+/** An experiment as `status`, `list` and `watch` show it: the root's record, what the store knows of its steps, and live counts. */
+import { isRef, type AnyRef, type Result } from '../recipe/call.ts';
+import type { Attention, ExperimentRecord, Step } from '../schemas/experiment.ts';
+import type { Store } from '../store/store.ts';
+import type { Live, LiveCounts } from './live.ts';
+
+export interface StepView {
+  readonly path: string;
+  readonly arm: string | null;
+  readonly stepKey: string | null;
+  readonly name: string;
+  readonly kind: Step['kind'];
+  readonly round: number | null;
+  readonly state: Step['state'];
+  readonly memoised: boolean;
+  readonly in: number | null;
+  readonly kept: number | null;
+  readonly dropped: Readonly<Record<string, number>>;
+  readonly requests: number | null;
+  readonly seconds: number | null;
+  readonly output: OutputView | null;
+  /** Where a reducer gives several results; `output` is null then. */
+  readonly outputs?: Readonly<Record<string, OutputView>>;
+  /** Of a running step. */
+  readonly live?: Live;
+}
+interface OutputView {
+  readonly digest: string;
+  readonly rows: number | null;
+}
+export interface Measured {
+  readonly round: number;
+  readonly arm: string | null;
+  readonly [metric: string]: number | string | null;
+}
+export interface View {
+  readonly experiment: string;
+  readonly workflowId: string;
+  readonly runId: string | null;
+  readonly recipe: string;
+  readonly state: ExperimentRecord['state'];
+  readonly round: number | null;
+  readonly metrics: readonly Measured[];
+  readonly result: Result | null;
+  readonly failure: string | null;
+  readonly parent: ExperimentRecord['parent'];
+  readonly attention: readonly Attention[];
+  readonly steps: readonly StepView[];
+}
+
+export async function viewOf(store: Store, record: ExperimentRecord, live?: LiveCounts): Promise<View> {
+  const { name, workflowId, runId, recipe, state, round, result, failure, parent, attention } = record;
+  const steps = await Promise.all(record.steps.map((step) => stepView(store, step, live)));
+  return {
+    experiment: name,
+    workflowId,
+    runId,
+    recipe,
+    state,
+    round,
+    metrics: measured(record.steps),
+    result,
+    failure,
+    parent,
+    attention,
+    steps,
+  };
+}
+
+async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<StepView> {
+  const { path, arm, stepKey, name, kind, round, state, memoised, result } = step;
+  const output = stepKey === null ? undefined : await store.output(stepKey);
+  const running = state === 'running' && !output && stepKey !== null ? await live?.of(store, kind, stepKey) : undefined;
+  return {
+    path,
+    arm,
+    stepKey,
+    name,
+    kind,
+    round,
+    state,
+    memoised,
+    in: output?.in ?? null,
+    kept: output?.kept ?? null,
+    dropped: output?.dropped ?? {},
+    requests: output?.requests ?? null,
+    seconds: output?.seconds ?? null,
+    output: result !== null && isRef(result) ? short(result) : null,
+    ...(result !== null && !isRef(result)
+      ? { outputs: Object.fromEntries(Object.entries(result).map(([key, ref]) => [key, short(ref)])) }
+      : {}),
+    ...(running ? { live: running } : {}),
+  };
+}
+const short = (ref: AnyRef): OutputView => ({ digest: ref.digest, rows: ref.kind === 'dataset' ? ref.rows : null });
+
+/** One object for each round and arm. What is measured outside the rounds stands at round 0; a number that two suites give keeps
+ *  its name for the first and is `step.number` of the second. */
+export function measured(steps: readonly Step[]): Measured[] {
+  const groups = new Map<string, Record<string, number | string | null>>();
+  for (const { kind, round, arm, name, result } of steps) {
+    if (kind !== 'evaluate' || result === null || !isRef(result) || result.kind !== 'report') continue;
+    const key = JSON.stringify([round ?? 0, arm]);
+    const group = groups.get(key) ?? { round: round ?? 0, arm };
+    for (const [metric, value] of Object.entries(result.metrics)) group[metric in group ? `${name}.${metric}` : metric] = value;
+    groups.set(key, group);
+  }
+  return ([...groups.values()] as Measured[]).toSorted((a, b) => a.round - b.round || (a.arm ?? '').localeCompare(b.arm ?? '', 'en'));
+}
