@@ -9,7 +9,7 @@ export function canonicalJson(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.toWellFormed());
   if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item ?? null)).join()}]`;
-  if (typeof value !== 'object') throw new BackspinError('SchemaError', `${String(value)} cannot be stored as JSON: give a finite number, a text, null, or leave it out.`);
+  if (typeof value !== 'object') throw new BackspinError('SchemaError', `A ${typeof value === 'number' ? value : typeof value} cannot be stored as JSON: give a finite number, a text, null, or leave it out.`);
   const properties: string[] = [];
   for (const key of Object.keys(value).sort()) {
     const inner = (value as Record<string, unknown>)[key];

@@ -1,0 +1,5 @@
+/** The spaces that come with backspin. */
+export const spaces: { readonly [space: string]: () => Promise<object> } = {
+  std: () => import('./std/index.ts'),
+  humpback: () => import('./humpback/index.ts'),
+};

@@ -1,0 +1,54 @@
+import { basename } from 'node:path';
+import { z } from 'zod';
+import { drop, source } from '../../recipe/index.ts';
+import { BackspinError } from '../../schemas/errors.ts';
+import { at, objectsOf, type Values } from './lines.ts';
+
+export const paths = z.union([z.string(), z.array(z.string()).min(1)]).transform((path) => (typeof path === 'string' ? [path] : path));
+export const onInvalid = z.enum(['fail', 'drop']).default('fail').describe('What becomes of a line that does not fit.');
+
+const types = ['string', 'number', 'boolean', 'any'] as const;
+const field = z.union([z.string().transform((path) => ({ path, type: 'string' as const })), z.strictObject({ path: z.string(), type: z.enum(types).default('string') })]);
+const params = z.strictObject({
+  path: paths.describe('A file, or files in order: .jsonl, .jsonl.gz, .jsonl.zst.'),
+  fields: z.record(z.string(), field).optional().describe('Name of a field in the dataset -> where it lies in a line, such as `prompt.text`. Default: lines as they are.'),
+  onInvalid,
+});
+type Fields = z.infer<typeof params>['fields'];
+
+/** Objects, one a line. A line is invalid when it is no JSON object, or lacks a field of `fields` or has it in another type: it ends the
+ *  import with a `SchemaError`, or is dropped as `invalid`; both name file and line. */
+export const jsonl = source<Values, z.infer<typeof params>>({
+  version: 1,
+  output: z.record(z.string(), z.unknown()),
+  params,
+  files: ({ path }) => path,
+  async *rows({ fields, onInvalid }, files) {
+    for (const file of files) {
+      for await (const line of objectsOf(file)) {
+        const row = 'fault' in line ? line.fault : mapped(line.value, fields);
+        if (typeof row !== 'string') yield row;
+        else yield invalid(file, line.number, row, onInvalid);
+      }
+    }
+  },
+});
+
+/** The row that a line gives, or what is wrong with it. */
+function mapped(value: Values, fields: Fields): Values | string {
+  if (!fields) return value;
+  const row: Record<string, unknown> = {};
+  for (const [name, { path, type }] of Object.entries(fields)) {
+    const found = at(value, path);
+    if (found === undefined || found === null) return `has no "${path}"`;
+    if (type !== 'any' && typeof found !== type) return `has a "${path}" that is no ${type}`;
+    row[name] = found;
+  }
+  return row;
+}
+
+/** Throws `SchemaError`, or drops. */
+export function invalid(file: string, line: number, fault: string, how: 'fail' | 'drop') {
+  if (how === 'drop') return drop('invalid', `${basename(file)}:${line} ${fault}`);
+  throw new BackspinError('SchemaError', `${file}:${line} ${fault}: mend the line, or set onInvalid to "drop".`);
+}

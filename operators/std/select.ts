@@ -1,0 +1,107 @@
+/** Choosing records of a dataset: by what they say, by rank, by lot. */
+import { z } from 'zod';
+import { reducer, type Dataset, type Reading, type Rec, type Soon } from '../../recipe/index.ts';
+import { canonicalJson, recordId, sha256 } from '../../store/canonical.ts';
+
+type Values = Readonly<Record<string, unknown>>;
+interface Of {
+  readonly of: Soon<Dataset<Values>>;
+}
+
+const test = z.union([
+  z.union([z.string(), z.number(), z.boolean(), z.null()]),
+  z.strictObject({ oneOf: z.array(z.string()) }),
+  z.strictObject({ atLeast: z.number().optional(), atMost: z.number().optional() }),
+]);
+const selection = z.strictObject({
+  where: z.record(z.string(), test).default({}),
+  best: z
+    .strictObject({ by: z.string(), order: z.enum(['highest', 'lowest']), share: z.number().min(0).max(1).optional(), count: z.int().min(0).optional() })
+    .refine(({ share, count }) => share !== undefined || count !== undefined, 'say how many: a share or a count')
+    .optional(),
+  take: z.union([z.int().min(0), z.strictObject({ as: z.custom<{ readonly rows: number }>((value) => typeof value === 'object' && value !== null && 'rows' in value, 'a dataset') })]).optional(),
+});
+type Selection = z.infer<typeof selection>;
+type Test = z.infer<typeof test>;
+
+/** Filter, then rank, then sample; what is left keeps its order. A record without the field that is asked for fails the test, or ranks
+ *  nowhere. `share` counts what passed `where`, rounded down; with `count` too the smaller holds. Ties go by record id. A sample depends
+ *  on the ids and the seed, never on the order. */
+export const select = reducer<Of, Dataset<Values>, Selection>({
+  version: 1,
+  params: selection,
+  draws: ({ take }) => take !== undefined,
+  async *run({ of }, { where, best, take }, reading) {
+    const tests = Object.entries(where);
+    const passing: Candidate[] = [];
+    if (best || take !== undefined) {
+      for await (const { id, value } of of) if (!failing(value, tests)) passing.push({ id, score: best ? value[best.by] : 0 });
+    }
+    const ranked = best && bestOf(passing, best);
+    const taken = take === undefined ? undefined : sample((ranked ?? passing.map(({ id }) => id)), typeof take === 'number' ? take : take.as.rows, reading);
+    const isBest = ranked && new Set(ranked);
+    for await (const record of of) {
+      const failed = failing(record.value, tests);
+      if (failed) yield { record, dropped: 'where', evidence: `${failed} is ${shown(record.value[failed])}` };
+      else if (isBest && !isBest.has(record.id)) yield { record, dropped: 'not-best', evidence: `${best.by} is ${shown(record.value[best.by])}` };
+      else if (taken && !taken.has(record.id)) yield { record, dropped: 'not-taken' };
+      else yield { record };
+    }
+  },
+});
+
+interface Candidate {
+  readonly id: string;
+  readonly score: unknown;
+}
+const shown = (value: unknown): string => (value === undefined ? 'missing' : canonicalJson(value).slice(0, 80));
+
+/** The first field that does not pass. */
+const failing = (value: Values, tests: readonly (readonly [string, Test])[]): string | undefined =>
+  tests.find(([field, wanted]) => !passes(value[field], wanted))?.[0];
+
+function passes(value: unknown, wanted: Test): boolean {
+  if (typeof wanted !== 'object' || wanted === null) return value === wanted;
+  if ('oneOf' in wanted) return typeof value === 'string' && wanted.oneOf.includes(value);
+  return typeof value === 'number' && value >= (wanted.atLeast ?? -Infinity) && value <= (wanted.atMost ?? Infinity);
+}
+
+function bestOf(candidates: readonly Candidate[], { order, share = 1, count = Infinity }: NonNullable<Selection['best']>): string[] {
+  const sign = order === 'highest' ? -1 : 1;
+  const scored = candidates.filter((one): one is { id: string; score: number } => typeof one.score === 'number');
+  const ranked = scored.toSorted((a, b) => sign * (a.score - b.score) || (a.id < b.id ? -1 : 1));
+  const most = Math.floor(share * candidates.length + 1e-9); // .29 x 100 is 28.999...
+  return ranked.slice(0, Math.min(most, count)).map(({ id }) => id);
+}
+
+/** The `count` ids with the smallest hashes under the seed. */
+function sample(ids: readonly string[], count: number, { random }: Pick<Reading, 'random'>): Set<string> {
+  const salt = random('take')();
+  const lots = ids.map((id) => ({ id, lot: sha256(`${salt}/${id}`) })).sort((a, b) => (a.lot < b.lot ? -1 : 1));
+  return new Set(lots.slice(0, count).map(({ id }) => id));
+}
+
+/** `count` tasks of `each` different records; a task's id follows from its records' ids. Fewer records than `each` give no task. */
+export const draw = reducer<Of, Dataset<{ readonly drawn: readonly Values[] }>, { readonly count: number; readonly each: number }>({
+  version: 1,
+  params: z.strictObject({ count: z.int().min(0), each: z.int().min(1) }),
+  draws: () => true,
+  creates: true,
+  async *run({ of }, { count, each }, reading) {
+    const records: Rec<Values>[] = [];
+    for await (const record of of) records.push(record);
+    if (records.length < each) return;
+    const random = reading.random('draw');
+    const times = new Map<string, number>();
+    for (let task = 0; task < count; task++) {
+      const chosen = new Set<number>();
+      while (chosen.size < each) chosen.add(Math.floor(random() * records.length));
+      const drawn = [...chosen].map((index) => records[index]!);
+      const from = drawn.map(({ id }) => id);
+      const before = times.get(from.join()) ?? 0;
+      times.set(from.join(), before + 1);
+      const value = { drawn: drawn.map((record) => record.value) };
+      yield { record: { id: recordId(value, from, before), from, value } };
+    }
+  },
+});

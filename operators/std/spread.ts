@@ -1,0 +1,19 @@
+import { reducer, type Metrics, type Report, type Soon } from '../../recipe/index.ts';
+
+/** Mean and sample standard deviation (n - 1; 0 for a single report) of each number, over the reports that have it. */
+export const spread = reducer<readonly Soon<Report<Metrics>>[], Report<Metrics>>({
+  version: 1,
+  outputs: 'report',
+  run(reports) {
+    const metrics: Record<string, number> = {};
+    const given = reports as unknown as readonly Metrics[]; // a reducer reads a report as its numbers
+    for (const name of new Set(given.flatMap((report) => Object.keys(report)))) {
+      const values = given.flatMap((report) => report[name] ?? []);
+      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+      metrics[`${name}Mean`] = mean;
+      metrics[`${name}Std`] = values.length < 2 ? 0 : Math.sqrt(squares / (values.length - 1));
+    }
+    return Promise.resolve(metrics);
+  },
+});
