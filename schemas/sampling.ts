@@ -7,5 +7,5 @@ export const sampling = z.strictObject({
   topK: z.int().min(1).exactOptional(),
   repetitionPenalty: z.number().positive().exactOptional(),
   maxTokens: z.int().min(1).describe('Tokens of a reply.'),
-  stop: z.array(z.string().min(1)).exactOptional().describe('Texts that end a reply.'),
+  stop: z.array(z.string().min(1)).readonly().exactOptional().describe('Texts that end a reply.'),
 });
