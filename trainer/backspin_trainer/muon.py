@@ -39,6 +39,7 @@ class Muon(torch.optim.AdamW):
         updates = []
         for weight in weights:
             state = self.state[weight]
+            state.setdefault("step", torch.zeros(()))  # Adam looks for it when a state is loaded
             momentum = state.setdefault("momentum", torch.zeros_like(weight))
             momentum.mul_(self.momentum).add_(weight.grad)
             update = weight.grad + self.momentum * momentum

@@ -131,22 +131,19 @@ class Training(SFTTrainer):
         return Trainer.compute_loss(self, model, {**inputs, "use_cache": False}, return_outputs, num_items_in_batch)
 
     def training_step(self, model, inputs, num_items_in_batch=None):
-        started = time.monotonic()
+        self.started, self.tokens = time.monotonic(), int(inputs["attention_mask"].sum())
+        self.rate = self.optimizer.param_groups[0]["lr"]
         loss = super().training_step(model, inputs, num_items_in_batch)
-        step, self.loss = self.state.global_step + 1, loss.item()
+        self.loss = loss.item()
         if not math.isfinite(self.loss):
-            raise _diverged("The loss", step)
-        self.said = {
-            "step": step,
-            "loss": self.loss,
-            "learningRate": self.optimizer.param_groups[0]["lr"],
-            "tokens": int(inputs["attention_mask"].sum()),
-            "seconds": started,
-        }
+            raise _diverged("The loss", self.state.global_step + 1)
         return loss
 
     def say_step(self) -> None:
-        self.events.say("step", **{**self.said, "seconds": round(time.monotonic() - self.said["seconds"], 4)})
+        """`tokens` counts the batch without its padding; `seconds` is from forward pass to updated weights."""
+        seconds = round(time.monotonic() - self.started, 4)
+        step, loss, rate, tokens = self.state.global_step, self.loss, self.rate, self.tokens
+        self.events.say("step", step=step, loss=loss, learningRate=rate, tokens=tokens, seconds=seconds)
 
     def _save_checkpoint(self, model, trial):
         def write(folder: Path) -> None:
