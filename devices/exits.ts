@@ -1,0 +1,51 @@
+/** What the ends of a child mean: the codes of `trainer/backspin_trainer/exits.py`, and how often it may just crash. */
+import { readFileSync } from 'node:fs';
+import { BackspinError, type ErrorType } from '../schemas/errors.ts';
+
+const meanings: { readonly [code: number]: ErrorType } = {
+  64: 'ConfigError',
+  65: 'SchemaError',
+  66: 'ConfigError',
+  69: 'ConfigError',
+  73: 'DiskFull',
+  75: 'Preempted',
+  76: 'TrainingDiverged',
+};
+
+/** The error of an exit code that says what was wrong: the child's last words are a sentence for whom it concerns. */
+export function meaningOf(code: number | null, log: string): BackspinError | undefined {
+  const type = code === null ? undefined : meanings[code];
+  return type && new BackspinError(type, lastLines(log, 1) || `The child process ended with exit code ${code}; its log is ${log}.`);
+}
+
+/** Crashes within this time, in milliseconds, and how many of them are one too many. */
+const WITHIN = 600_000;
+const LIMIT = 3;
+
+/** Counts ends without a meaning. */
+export class Crashes {
+  #times: number[] = [];
+
+  /** Throws CrashLoop at the third within ten minutes. */
+  add(what: string, how: string, log: string): void {
+    const now = performance.now();
+    this.#times = [...this.#times.filter((time) => now - time < WITHIN), now];
+    if (this.#times.length < LIMIT) return;
+    throw new BackspinError(
+      'CrashLoop',
+      `${what} ended ${LIMIT} times within ten minutes, the last time ${how}. Its log ${log} ends with:\n${lastLines(log, 12)}`,
+    );
+  }
+}
+
+/** How it ended, for a message. */
+export const described = (code: number | null): string =>
+  code === null ? 'killed' : code > 128 ? `by signal ${code - 128}` : `with exit code ${code}`;
+
+function lastLines(path: string, count: number): string {
+  try {
+    return readFileSync(path, 'utf8').trimEnd().split('\n').slice(-count).join('\n');
+  } catch {
+    return '';
+  }
+}

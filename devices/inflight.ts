@@ -1,0 +1,92 @@
+/**
+ * Every running activity leaves its task token in a file. Whoever starts next on this host fails the attempts of dead workers by
+ * them, and the server hands the work out again at once instead of after a heartbeat timeout.
+ */
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ActivityExecuteInput, ActivityInterceptorsFactory, Next, ActivityInboundCallsInterceptor } from '@temporalio/worker';
+import type { Context } from '@temporalio/activity';
+import { ActivityNotFoundError, type Client, type Connection } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { alive, self } from './processes.ts';
+
+const folderOf = (home: string) => join(home, 'inflight');
+
+/** Milliseconds that a token stays after its activity has ended, until the result has surely left this process. A token that
+ *  stays too long is harmless: it names one attempt, and the server knows what is over. */
+const DELIVERED_WITHIN = 2_000;
+const TRY_EVERY = 500;
+
+/** Activity interceptor: keeps the token file, and holds a result until the server can be reached, since the SDK drops one that
+ *  it cannot deliver within ten seconds. `home` is on a disk of this host. */
+export function inflight(home: string): ActivityInterceptorsFactory {
+  const folder = join(folderOf(home), `${self.pid}-${self.start}`);
+  mkdirSync(folder, { recursive: true });
+  return (context) => ({
+    inbound: {
+      async execute(input: ActivityExecuteInput, next: Next<ActivityInboundCallsInterceptor, 'execute'>) {
+        const { workflowExecution, activityId, attempt, base64TaskToken } = context.info;
+        const name = [workflowExecution?.workflowId ?? '', activityId, attempt].map(encodeURIComponent).join('~');
+        const file = join(folder, name.slice(-200));
+        writeFileSync(file, base64TaskToken);
+        try {
+          return await next(input);
+        } finally {
+          await reachable(context);
+          setTimeout(() => rmSync(file, { force: true }), DELIVERED_WITHIN).unref();
+        }
+      },
+    },
+  });
+}
+
+/** Waits until the server answers, beating meanwhile. A cancelled activity does not wait: nobody may want its result any more. */
+async function reachable(context: Context): Promise<void> {
+  const connection = context.client.connection as Connection;
+  const signal = context.cancellationSignal;
+  while (!signal.aborted) {
+    try {
+      return void (await connection.withDeadline(Date.now() + 2_000, () => connection.workflowService.getSystemInfo({})));
+    } catch {
+      context.heartbeat();
+      await delay(TRY_EVERY, undefined, { signal }).catch(() => {});
+    }
+  }
+}
+
+/** Tells the server of every attempt whose worker on this host has died. Gives their number; they are handed out again at once. */
+export async function failDeadAttempts(client: Client, home: string): Promise<number> {
+  mkdirSync(folderOf(home), { recursive: true });
+  let failed = 0;
+  for (const owner of readdirSync(folderOf(home))) {
+    const [pid, start] = owner.split('-');
+    if (alive(Number(pid), start!)) continue;
+    const folder = join(folderOf(home), owner);
+    for (const name of namesIn(folder)) {
+      try {
+        const token = Buffer.from(readFileSync(join(folder, name), 'utf8'), 'base64');
+        if (token.length === 0) continue; // killed while it wrote this
+        await client.activity.fail(
+          token,
+          ApplicationFailure.create({ type: 'WorkerDied', message: `The worker process ${pid} died.`, nextRetryDelay: 100 }),
+        );
+        failed++;
+      } catch (error) {
+        const over = error instanceof ActivityNotFoundError || (error as NodeJS.ErrnoException).code === 'ENOENT';
+        if (!over) throw error; // the file stays for the next who tries
+      }
+      rmSync(join(folder, name), { force: true });
+    }
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return failed;
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return []; // somebody else has seen to it
+  }
+}

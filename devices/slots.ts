@@ -1,0 +1,198 @@
+/**
+ * The device groups of one pool on this host, and what runs on them. A file for each group tells a successor of this process what
+ * was left there: a living child of the same key is adopted, anything else is stopped.
+ */
+import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { BackspinError } from '../schemas/errors.ts';
+import { slotRecord, type SlotRecord } from '../schemas/devices.ts';
+import { Child, type Launch } from './child.ts';
+import { alive, self, stopGroup } from './processes.ts';
+
+/** What a child is for. */
+export interface Task {
+  readonly kind: 'serve' | 'train';
+  /** The same for every attempt, and of nothing else that runs at the same time. */
+  readonly key: string;
+  /** Attempt of the activity: a later one may stop what an earlier one runs, even if its worker lives. */
+  readonly attempt: number;
+  readonly folder: string;
+}
+
+export interface SlotsOptions {
+  /** Holds the folder `devices`. On a disk of this host. */
+  readonly home: string;
+  readonly pool: string;
+  readonly groups: number;
+  /** Milliseconds after which a child of a dead worker that nobody has adopted is stopped. Default: 30,000. */
+  readonly reapAfter?: number;
+}
+
+export class Slots {
+  readonly groups: number;
+  readonly #folder: string;
+  readonly #free: Slot[];
+  readonly #waiting = new Set<(slot: Slot) => void>();
+
+  /** One per pool and host. */
+  constructor({ home, pool, groups, reapAfter = 30_000 }: SlotsOptions) {
+    this.groups = groups;
+    this.#folder = join(home, 'devices');
+    mkdirSync(this.#folder, { recursive: true });
+    this.#free = Array.from({ length: groups }, (_, n) => new Slot(`${pool}-${n}`, this.#folder, (slot) => this.#release(slot)));
+    setTimeout(() => void this.#reap(pool), reapAfter).unref();
+  }
+
+  /** Waits for a free group, in order of arrival. Prefers the one where a child of `key` runs, then one where nothing was left. */
+  async acquire(signal: AbortSignal, key?: string): Promise<Slot> {
+    signal.throwIfAborted();
+    const left = new Map(recordsIn(this.#folder).map((record) => [record.slot, record.key]));
+    const worth = (slot: Slot) => (key !== undefined && left.get(slot.name) === key ? 2 : left.has(slot.name) ? 0 : 1);
+    const best = this.#free.toSorted((a, b) => worth(b) - worth(a))[0];
+    if (best) return this.#take(best);
+    const { promise, resolve, reject } = Promise.withResolvers<Slot>();
+    const abort = () => {
+      this.#waiting.delete(resolve);
+      reject(signal.reason as Error);
+    };
+    this.#waiting.add(resolve);
+    signal.addEventListener('abort', abort, { once: true });
+    return promise.finally(() => signal.removeEventListener('abort', abort));
+  }
+
+  #take(slot: Slot): Slot {
+    this.#free.splice(this.#free.indexOf(slot), 1);
+    return slot;
+  }
+
+  #release(slot: Slot): void {
+    const [next] = this.#waiting;
+    if (!next) return void this.#free.push(slot);
+    this.#waiting.delete(next);
+    next(slot);
+  }
+
+  /** Stops what dead workers left in this pool and nobody came back for, also on groups that it no longer has. */
+  async #reap(pool: string): Promise<void> {
+    for (const record of recordsIn(this.#folder)) {
+      if (record.slot.replace(/-\d+$/, '') !== pool || ownerLives(record)) continue;
+      const slot = this.#free.find(({ name }) => name === record.slot);
+      if (!slot && Number(record.slot.slice(pool.length + 1)) < this.groups) continue; // in use: whoever holds it has seen to it
+      if (slot) this.#take(slot);
+      try {
+        await stopGroup(record);
+        remove(this.#folder, record);
+      } catch (error) {
+        process.stderr.write(`${record.slot}: ${(error as Error).message}\n`);
+      } finally {
+        if (slot) this.#release(slot);
+      }
+    }
+  }
+}
+
+/** One device group, held. */
+export class Slot implements AsyncDisposable {
+  readonly name: string;
+  readonly #folder: string;
+  readonly #release: (slot: Slot) => void;
+
+  constructor(name: string, folder: string, release: (slot: Slot) => void) {
+    this.name = name;
+    this.#folder = folder;
+    this.#release = release;
+  }
+
+  /**
+   * Makes the group ours: gives the living child of this key that a dead worker left, now owned by this process, or undefined once
+   * the group is empty and no other group runs the key. Throws DeviceLost when a living worker holds the group or the key.
+   */
+  async claim(task: Task): Promise<Child | undefined> {
+    let adopted: Child | undefined;
+    for (const record of recordsIn(this.#folder)) {
+      const here = record.slot === this.name;
+      const sameKey = record.key === task.key;
+      if (!here && !sameKey) continue;
+      const free = !ownerLives(record) || (here && isOurs(record));
+      if (!free && !(sameKey && record.attempt < task.attempt)) {
+        throw new BackspinError(
+          'DeviceLost',
+          `${record.slot} is held by process ${record.owner}, which lives and runs ${record.key} there: two workers of one pool on this host? Stop one of them.`,
+        );
+      }
+      const { pgid, pgStart } = record;
+      if (free && here && sameKey && record.kind === task.kind && pgid !== null && pgStart !== null && alive(pgid, pgStart)) {
+        await this.#write({ ...record, owner: self.pid, ownerStart: self.start, attempt: task.attempt });
+        adopted = Child.adopt({ pgid, pgStart, marker: record.marker }, record.folder);
+      } else {
+        await stopGroup(record);
+        remove(this.#folder, record);
+      }
+    }
+    return adopted;
+  }
+
+  /** Starts a child here. The file is there before the child is, so that no death of this process leaves one unknown. */
+  async launch(task: Task, how: Omit<Launch, 'folder'>): Promise<Child> {
+    const { kind, key, attempt, folder } = task;
+    const marker = `${this.name}.${randomUUID()}`;
+    const record = {
+      slot: this.name,
+      kind,
+      marker,
+      pgid: null,
+      pgStart: null,
+      owner: self.pid,
+      ownerStart: self.start,
+      key,
+      attempt,
+      folder,
+    };
+    await this.#write(record);
+    const child = await Child.launch(marker, { ...how, folder });
+    await this.#write({ ...record, ...child.group });
+    return child;
+  }
+
+  /** Stops a child that was claimed or launched here, and what it left. Harmless when somebody else has the group by now. */
+  async stop(child: Child, grace?: number): Promise<void> {
+    await child.stop(grace);
+    const record = recordsIn(this.#folder).find(({ slot }) => slot === this.name);
+    if (record?.marker === child.group.marker && isOurs(record)) remove(this.#folder, record);
+  }
+
+  /** Gives the group back to the pool. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#release(this);
+  }
+
+  async #write(record: SlotRecord): Promise<void> {
+    const path = join(this.#folder, `${this.name}.json`);
+    const partial = `${path}.${self.pid}`;
+    await writeFile(partial, JSON.stringify(record));
+    await rename(partial, path);
+  }
+}
+
+const ownerLives = ({ owner, ownerStart }: SlotRecord) => alive(owner, ownerStart);
+const isOurs = ({ owner, ownerStart }: SlotRecord) => owner === self.pid && ownerStart === self.start;
+
+function recordsIn(folder: string): SlotRecord[] {
+  const files = readdirSync(folder).filter((file) => file.endsWith('.json'));
+  return files.flatMap((file) => {
+    try {
+      return [slotRecord.parse(JSON.parse(readFileSync(join(folder, file), 'utf8')))];
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []; // released meanwhile
+      throw error;
+    }
+  });
+}
+
+/** Unless it is another record by now. */
+function remove(folder: string, { slot, marker }: SlotRecord): void {
+  if (recordsIn(folder).some((record) => record.slot === slot && record.marker === marker))
+    rmSync(join(folder, `${slot}.json`), { force: true });
+}

@@ -1,0 +1,197 @@
+/** A model behind an OpenAI-compatible server, as operators speak to it: chat, complete, score. */
+import { z } from 'zod';
+import type { Message } from '../recipe/api.ts';
+import type { Prompt, Reply, Sampling, TokenScore } from '../recipe/define.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { Limiter } from './limiter.ts';
+import { Rejected, Transport, type RequestOptions, type TransportOptions } from './transport.ts';
+
+export { Rejected, type Endpoint } from './transport.ts';
+
+/** The prompt and the room for the answer do not fit the model's context. Never sliced: the record is dropped. */
+export class TooLong extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'TooLong';
+  }
+}
+
+export interface ClientOptions extends Omit<TransportOptions, 'sockets'> {
+  /** Requests in flight. */
+  readonly limit: number;
+}
+export interface Ask extends RequestOptions {
+  readonly seed: number;
+}
+/** `tokens`: what the model read and wrote for it. */
+export interface Answer<T> {
+  readonly reply: T;
+  readonly tokens: number;
+}
+
+/** Tokens that a chat template adds: at most so many for itself, and for every message. Beyond the estimate the server counts. */
+const TEMPLATE_TOKENS = { itself: 64, message: 16 };
+
+const finish = z.enum(['stop', 'length']);
+const usage = z.object({ prompt_tokens: z.int(), completion_tokens: z.int() });
+const chatReply = z.object({ choices: z.tuple([z.object({ message: z.object({ content: z.string() }), finish_reason: finish })]), usage });
+const completion = z.object({ choices: z.tuple([z.object({ text: z.string(), finish_reason: finish })]), usage });
+const scored = z.object({
+  choices: z.tuple([z.object({ prompt_logprobs: z.array(z.record(z.string(), z.object({ logprob: z.number() })).nullable()) })]),
+});
+const tokenized = z.object({ tokens: z.array(z.int()), max_model_len: z.int() });
+const served = z.object({ data: z.array(z.object({ id: z.string(), max_model_len: z.int() })) });
+
+type Chat = { readonly messages: readonly Message[]; readonly add_generation_prompt: boolean; readonly continue_final_message: boolean };
+
+export class ModelClient {
+  readonly #transport: Transport;
+  readonly #limiter: Limiter;
+  /** What is known of a served model; a served name stands for the same weights for ever. */
+  readonly #contexts = new Map<string, number>();
+  readonly #beginnings = new Map<string, readonly number[]>();
+
+  constructor({ limit, ...transport }: ClientOptions) {
+    this.#limiter = new Limiter(limit);
+    this.#transport = new Transport({ ...transport, sockets: limit });
+  }
+
+  /** The next turn. Throws TooLong, Rejected, and what `Transport.request` throws. */
+  chat(model: string, messages: readonly Message[], sampling: Sampling, ask: Ask): Promise<Answer<Reply>> {
+    return this.complete(model, { messages }, sampling, ask);
+  }
+
+  /** What comes after the prompt; after messages with `prefill`, the rest of the turn that it opens. */
+  complete(model: string, prompt: Prompt, sampling: Sampling, ask: Ask): Promise<Answer<Reply>> {
+    return this.#limiter.run(ask.signal, async () => {
+      await this.#fits(model, prompt, sampling.maxTokens, ask);
+      const body = { model, ...(isChat(prompt) ? chatOf(prompt) : { prompt: contentOf(prompt) }), ...sampled(sampling, ask.seed) };
+      if (isChat(prompt)) {
+        const {
+          choices: [choice],
+          usage,
+        } = await this.#post('/v1/chat/completions', body, chatReply, ask);
+        return {
+          reply: { text: choice.message.content, finish: choice.finish_reason },
+          tokens: usage.prompt_tokens + usage.completion_tokens,
+        };
+      }
+      const {
+        choices: [choice],
+        usage,
+      } = await this.#post('/v1/completions', body, completion, ask);
+      return { reply: { text: choice.text, finish: choice.finish_reason }, tokens: usage.prompt_tokens + usage.completion_tokens };
+    });
+  }
+
+  /** Log-probabilities of the tokens of `continuation` after `prompt`. The two are tokenised apart, so no token spans both. */
+  score(model: string, prompt: Prompt, continuation: string, ask: RequestOptions): Promise<Answer<readonly TokenScore[]>> {
+    return this.#limiter.run(ask.signal, async () => {
+      const [before, after] = await Promise.all([this.#tokens(model, prompt, ask), this.#continuation(model, continuation, ask)]);
+      const context = await this.#context(model, ask);
+      const tokens = before.length + after.length;
+      if (tokens > context) throw new TooLong(`prompt and continuation have ${tokens} tokens, the context ${context}`);
+      if (before.length === 0) throw new Rejected(400, 'the prompt has no tokens, so nothing predicts the first of the continuation');
+      const body = { model, prompt: [...before, ...after], max_tokens: 0, prompt_logprobs: 0 };
+      const {
+        choices: [choice],
+      } = await this.#post('/v1/completions', body, scored, ask);
+      const reply = after.map((id, i) => {
+        const logprob = choice.prompt_logprobs[before.length + i]?.[id]?.logprob;
+        if (logprob === undefined) throw missing('/v1/completions', `choices[0].prompt_logprobs[${before.length + i}]["${id}"]`);
+        return { id, logprob, entropy: null };
+      });
+      return { reply, tokens };
+    });
+  }
+
+  /** Throws TooLong. A token is at least one byte, so short texts need no count. */
+  async #fits(model: string, prompt: Prompt, maxTokens: number, ask: RequestOptions): Promise<void> {
+    const context = await this.#context(model, ask);
+    if (atMost(prompt) + maxTokens <= context) return;
+    const tokens = (await this.#tokens(model, prompt, ask)).length;
+    if (tokens + maxTokens > context)
+      throw new TooLong(`the prompt has ${tokens} tokens and the answer may have ${maxTokens}, the context ${context}`);
+  }
+
+  async #context(model: string, ask: RequestOptions): Promise<number> {
+    const known = this.#contexts.get(model);
+    if (known !== undefined) return known;
+    const { data } = parsed(await this.#transport.request('get', '/v1/models', undefined, ask), served, '/v1/models');
+    for (const { id, max_model_len } of data) this.#contexts.set(id, max_model_len);
+    const context = this.#contexts.get(model);
+    if (context === undefined)
+      throw new BackspinError(
+        'CapabilityMissing',
+        `The model server does not serve ${model}; it serves ${data.map(({ id }) => id).join(', ')}.`,
+      );
+    return context;
+  }
+
+  async #tokens(model: string, prompt: Prompt, ask: RequestOptions): Promise<readonly number[]> {
+    if ('tokens' in prompt) return prompt.tokens;
+    return this.#tokenize(isChat(prompt) ? { model, ...chatOf(prompt) } : { model, prompt: prompt.text }, ask);
+  }
+
+  /** Tokens of a text that continues another: without those that the tokenizer puts before every text. */
+  async #continuation(model: string, text: string, ask: RequestOptions): Promise<readonly number[]> {
+    const beginning = this.#beginnings.get(model) ?? (await this.#tokenize({ model, prompt: '' }, ask));
+    this.#beginnings.set(model, beginning);
+    const tokens = await this.#tokenize({ model, prompt: text }, ask);
+    return beginning.every((id, i) => tokens[i] === id) ? tokens.slice(beginning.length) : tokens;
+  }
+
+  async #tokenize(body: object, ask: RequestOptions): Promise<readonly number[]> {
+    return (await this.#post('/tokenize', body, tokenized, ask)).tokens;
+  }
+
+  async #post<T>(path: string, body: object, reply: z.ZodType<T>, ask: RequestOptions): Promise<T> {
+    return parsed(await this.#transport.request('post', path, body, ask), reply, path);
+  }
+}
+
+function parsed<T>(value: unknown, schema: z.ZodType<T>, path: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw missing(
+    path,
+    `${issue!.path
+      .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
+      .join('')
+      .slice(1)}: ${issue!.message}`,
+  );
+}
+const missing = (path: string, field: string) =>
+  new BackspinError(
+    'CapabilityMissing',
+    `The model server's reply to ${path} has no proper ${field}. Serve the model with an engine that gives it.`,
+  );
+
+const isChat = (prompt: Prompt): prompt is Extract<Prompt, { messages: unknown }> => 'messages' in prompt;
+const contentOf = (prompt: Exclude<Prompt, { messages: unknown }>) => ('text' in prompt ? prompt.text : prompt.tokens);
+
+/** A turn that is opened is one to continue, not one to answer. */
+function chatOf({ messages, prefill }: Extract<Prompt, { messages: unknown }>): Chat {
+  const opened = prefill === undefined ? [] : [{ role: 'assistant', content: prefill } as const];
+  return { messages: [...messages, ...opened], add_generation_prompt: opened.length === 0, continue_final_message: opened.length > 0 };
+}
+
+function atMost(prompt: Prompt): number {
+  if ('tokens' in prompt) return prompt.tokens.length;
+  if ('text' in prompt) return Buffer.byteLength(prompt.text) + TEMPLATE_TOKENS.itself;
+  const { messages } = chatOf(prompt);
+  return messages.reduce((sum, { content }) => sum + Buffer.byteLength(content) + TEMPLATE_TOKENS.message, TEMPLATE_TOKENS.itself);
+}
+
+function sampled({ temperature, topP, topK, repetitionPenalty, maxTokens, stop }: Sampling, seed: number) {
+  return {
+    temperature,
+    max_tokens: maxTokens,
+    seed,
+    ...(topP !== undefined && { top_p: topP }),
+    ...(topK !== undefined && { top_k: topK }),
+    ...(repetitionPenalty !== undefined && { repetition_penalty: repetitionPenalty }),
+    ...(stop !== undefined && stop.length > 0 && { stop }),
+  };
+}

@@ -1,0 +1,38 @@
+/** What a worker leaves on disk for the next one: slot files, and the files that a model server is found by. */
+import { z } from 'zod';
+
+/** `devices/SLOT.json`: the child on a device group. */
+export const slotRecord = z.strictObject({
+  slot: z.string(),
+  kind: z.enum(['serve', 'train']),
+  marker: z.string(),
+  /** Null between the moment before the child is started and the moment after. */
+  pgid: z.int().nullable(),
+  pgStart: z.string().nullable(),
+  owner: z.int(),
+  ownerStart: z.string(),
+  /** What the child works for; the same for every attempt. */
+  key: z.string(),
+  attempt: z.int(),
+  folder: z.string(),
+});
+export type SlotRecord = z.infer<typeof slotRecord>;
+
+/** The spec of `backspin_trainer serve`. Unknown keys are refused there. */
+export interface ServeSpec {
+  readonly version: 1;
+  /** Served name -> folder. */
+  readonly models: { readonly [served: string]: string };
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  /** File that is written once it answers. */
+  readonly ready: string;
+  readonly slots: number;
+  readonly threads: number;
+  readonly accessLog: string | null;
+}
+
+/** The ready file. Engine, version and dtype are part of what a sampled reply depends on. */
+export const ready = z.object({ port: z.int(), pid: z.int(), engine: z.string(), version: z.string(), dtype: z.string() });
+export type Ready = z.infer<typeof ready>;
