@@ -133,7 +133,7 @@ function checkRegistered(source: Source, registry: Registry, file: File, paramet
       (sentence) => source.problem([part, label, kind], sentence),
     );
     const own = definition?.params ? source.check(definition.params, params, [part, label, 'params']) : params;
-    return [label, { id, params: (own ?? {}) as object }] as const;
+    return [label, { id, params: own ?? {} }] as const;
   };
   const data = Object.entries(file.data).map(([label, it]) => checked('data', label, 'source', it.source, it.params));
   const evaluation = Object.entries(file.evaluation).map(([label, it]) => checked('evaluation', label, 'suite', it.suite, it.params));

@@ -20,7 +20,7 @@ export interface Temporal {
 export function namedServer(): { address: string; namespace: string; options: ConnectionOptions } | undefined {
   const { connectionOptions, namespace } = loadClientConnectConfig();
   if (!connectionOptions.address) return undefined;
-  return { address: connectionOptions.address, namespace: namespace ?? 'default', options: connectionOptions as ConnectionOptions };
+  return { address: connectionOptions.address, namespace: namespace ?? 'default', options: connectionOptions };
 }
 
 /** Connects within five seconds. Throws a sentence when there is no server, or it does not answer. */

@@ -10,6 +10,7 @@ export async function run(): Promise<void> {
     ...jsonSchema(experimentFile),
     allOf: recipes.map(([recipe, { parameters }]) => ({
       if: { properties: { recipe: { const: recipe } }, required: ['recipe'] },
+      // oxlint-disable-next-line unicorn/no-thenable -- a keyword of JSON Schema
       then: { properties: { parameters: { ...jsonSchema(parameters), $schema: undefined } } },
     })),
   });

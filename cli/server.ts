@@ -1,5 +1,6 @@
 /** The Temporal server of `up`: how the dev server is started, and what any server needs before experiments run on it. */
 import { execFile } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Connection, type ConnectionOptions } from '@temporalio/client';
@@ -64,6 +65,23 @@ export async function checkTemporal(temporal: string): Promise<string> {
     );
   }
   return version;
+}
+
+/**
+ * Throws when the database file was made by another minor version: a dev server neither converts it nor refuses it, it comes up
+ * and hands no work out. Remembers the version of a new file.
+ */
+export function checkDatabase(version: string): void {
+  const [file, note] = [inHome('temporal.db'), inHome('temporal.version')];
+  const minor = (text: string) => text.split('.').slice(0, 2).join('.');
+  const made = existsSync(file) && existsSync(note) ? readFileSync(note, 'utf8') : version;
+  if (minor(made) !== minor(version)) {
+    throw new BackspinError(
+      'WrongVersion',
+      `${file} was made by Temporal server ${made}, and this is ${version}, which cannot read it: move it away together with ${note} (its -wal and -shm files too), then run this again. Results are in the store: launching an experiment again takes them from there.`,
+    );
+  }
+  writeFileSync(note, made);
 }
 
 /** Resolves once a server answers at this address. */

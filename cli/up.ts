@@ -9,7 +9,7 @@ import { homeFolder, inHome, lifelinePath, type Up } from './home.ts';
 import { holdHome, sweepLeftovers } from './leftovers.ts';
 import { readPools } from './pools.ts';
 import { choosePorts, type Ports } from './ports.ts';
-import { answers, checkTemporal, prepare, serverCommand } from './server.ts';
+import { answers, checkDatabase, checkTemporal, prepare, serverCommand } from './server.ts';
 import { readSetup } from './setup.ts';
 import { Supervised, type Part } from './supervisor.ts';
 
@@ -95,7 +95,7 @@ class Site {
 
   async #startServer(ports: Ports): Promise<void> {
     const { temporal } = readSetup();
-    await checkTemporal(temporal);
+    checkDatabase(await checkTemporal(temporal));
     const server = this.#add({
       name: SERVER,
       command: serverCommand(temporal, ports),
@@ -106,11 +106,13 @@ class Site {
     try {
       await server.ready;
     } catch (error) {
-      const older =
-        'If it cannot read its database file, that was made by another version: move temporal.db and its -wal and -shm files away, and results stay in the store.';
-      throw error instanceof BackspinError
-        ? new BackspinError(error.type, `${error.message}\n${older.replace('temporal.db', inHome('temporal.db'))}`)
-        : error;
+      if (!(error instanceof BackspinError) || !/database|sql/i.test(error.message)) throw error;
+      const file = inHome('temporal.db');
+      throw new BackspinError(
+        error.type,
+        `${error.message}\nIf ${file} is damaged or of another version, move it away (and -wal and -shm beside it): results are in the store.`,
+        { cause: error },
+      );
     }
   }
 

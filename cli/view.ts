@@ -70,7 +70,7 @@ export async function viewOf(store: Store, record: ExperimentRecord, live?: Live
 async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<StepView> {
   const { path, arm, stepKey, name, kind, round, state, memoised, result } = step;
   const output = stepKey === null ? undefined : await store.output(stepKey);
-  const running = state === 'running' && !output && stepKey !== null ? await live?.of(store, kind, stepKey) : undefined;
+  const running = state === 'running' && !output && stepKey !== null ? live?.of(store, kind, stepKey) : undefined;
   return {
     path,
     arm,

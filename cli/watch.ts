@@ -47,7 +47,7 @@ class Screen implements Display {
   readonly #looks = new Map<string, { at: number; done: number }[]>();
 
   show(view: View, stale: string | null): void {
-    const { rows = 24, columns = 80 } = process.stdout;
+    const { rows, columns } = process.stdout;
     for (const { path, live } of view.steps)
       if (live) this.#looks.set(path, [...(this.#looks.get(path) ?? []), { at: performance.now(), done: live.done }].slice(-15));
     const all = [...tree(view, (path) => this.#rate(path)), ...(stale ? ['', `Note: ${stale}.`] : [])];

@@ -1,0 +1,42 @@
+/** `backspin gc`: what no experiment needs, as a plan in a file; `--apply PLAN` removes it, as far as that still holds. Needs no server. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { BackspinError } from '../schemas/errors.ts';
+import { applyGc, planGc, type GcPlan, type Swept } from '../store/gc.ts';
+import { currentUp, inHome } from './home.ts';
+import { openHome } from './home-store.ts';
+import { number, size, table } from './text.ts';
+
+export async function run({ apply }: { apply?: string }): Promise<void> {
+  const store = await openHome();
+  if (apply !== undefined) {
+    const removed = await applyGc(store, read(apply));
+    return console.log(`Removed ${number(removed.length)} files and folders, ${size(bytesOf(removed))}.`);
+  }
+  const plan = await planGc(store);
+  if (plan.open.length > 0)
+    console.log(
+      `${plan.open.join(', ')} ${plan.open.length === 1 ? 'has' : 'have'} not ended: until then only scratch is listed${currentUp() ? '' : ' (`backspin up` goes on with them)'}.`,
+    );
+  if (plan.sweep.length === 0) return console.log(`Nothing in ${store.root} can go.`);
+  mkdirSync(inHome('gc'), { recursive: true });
+  const file = inHome('gc', `${plan.digest.slice(0, 16)}.json`);
+  writeFileSync(file, `${JSON.stringify(plan, null, 2)}\n`);
+  const groups = [...Map.groupBy(plan.sweep, ({ why }) => why)].map(([why, swept]) => [why, swept.length, size(bytesOf(swept))]);
+  console.log(
+    [table(['why', 'files', 'space'], groups), '', `Each is named in ${file}. To remove them:`, `  backspin gc --apply ${file}`].join('\n'),
+  );
+}
+
+const bytesOf = (swept: readonly Swept[]) => swept.reduce((sum, { bytes }) => sum + bytes, 0);
+
+function read(file: string): GcPlan {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as GcPlan;
+  } catch (error) {
+    throw new BackspinError(
+      'ConfigError',
+      `The plan ${file} cannot be read (${(error as Error).message}): \`backspin gc\` makes one and names its file.`,
+      { cause: error },
+    );
+  }
+}
