@@ -89,7 +89,7 @@ export class Transport {
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof AxiosError || error instanceof SyntaxError)) throw error;
-        const response = error instanceof AxiosError ? (error.response as AxiosResponse<string> | undefined) : undefined;
+        const response = error instanceof AxiosError ? refusal(error) : undefined;
         const status = response?.status;
         const said = response ? sentence(response) : isCancel(error) ? `no reply within ${this.#timeout} ms` : error.message;
         if (status !== undefined && REJECTIONS.includes(status)) throw new Rejected(status, said);
@@ -111,6 +111,10 @@ function failure(status: number | undefined, path: string, said: string, cause: 
     cause,
   });
 }
+
+/** The reply that is the error. One that broke off has good headers, and is none. */
+const refusal = ({ response }: AxiosError): AxiosResponse<string> | undefined =>
+  response && response.status >= 300 ? (response as AxiosResponse<string>) : undefined;
 
 /** What an error reply says, as OpenAI and vLLM write it. */
 function sentence({ data, statusText }: AxiosResponse<string>): string {

@@ -1,0 +1,177 @@
+import test from 'ava';
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { alive, self, startTime, sweep } from '../../devices/processes.ts';
+import { ModelServer, type ServerOptions } from '../../devices/server.ts';
+import { Slots } from '../../devices/slots.ts';
+import { owner, place, serving, until, type Place } from '../support/devices.ts';
+
+const never = new AbortController().signal;
+async function start(p: Place, more: Partial<ServerOptions> = {}) {
+  const slot = await new Slots({ home: p.home, pool: 'cpu', groups: 1 }).acquire(never);
+  return ModelServer.start({ ...serving(p), slot, signal: never, ...more });
+}
+const answers = (url: string) =>
+  fetch(`${url}/health`).then(
+    (reply) => reply.ok,
+    () => false,
+  );
+
+test('a started server answers, and its key is readable by its owner alone', async (t) => {
+  const p = place(t);
+  const server = await start(p);
+  const { url, key } = await server.endpoint(never);
+  t.is(await (await fetch(`${url}/x`, { headers: { authorization: `Bearer ${key}` } })).text(), 'with key');
+  t.is(statSync(join(p.folder, 'key')).mode & 0o777, 0o600);
+  t.like(server.identity, { engine: 'fake', version: '1', dtype: 'float32' });
+  await server.stop();
+});
+
+test('stopping leaves no process, no answer and no slot file', async (t) => {
+  const p = place(t);
+  const server = await start(p);
+  const { url } = await server.endpoint(never);
+  const { marker } = p.record()!;
+  t.true(sweep(marker).length >= 3); // launcher, server, and its grandchild
+  await server.stop();
+  t.deepEqual(sweep(marker), []);
+  t.false(await answers(url));
+  t.is(p.record(), undefined);
+});
+
+test('a killed server comes back by itself, elsewhere, without its old grandchild', async (t) => {
+  const p = place(t);
+  const server = await start(p);
+  const before = await server.endpoint(never);
+  const { marker } = p.record()!;
+  process.kill(p.starts()[0]!, 'SIGKILL');
+  const after = await until(async () => {
+    const endpoint = await server.endpoint(never);
+    return endpoint !== before && endpoint;
+  });
+  t.true(await answers(after.url));
+  t.not(after.key, before.key);
+  t.deepEqual(sweep(marker), []);
+  t.is(p.starts().length, 2);
+  await server.stop();
+});
+
+test('a server that hangs is stopped and started again', async (t) => {
+  const p = place(t);
+  const server = await start(p);
+  const before = await server.endpoint(never);
+  const { marker } = p.record()!;
+  writeFileSync(join(p.folder, 'hang'), '');
+  await until(() => p.record()?.marker !== marker);
+  rmSync(join(p.folder, 'hang'));
+  await until(async () => (await server.endpoint(never)) !== before);
+  t.deepEqual(sweep(marker), []);
+  await server.stop();
+});
+
+test('while it is down its endpoint waits, and whoever waits can give up', async (t) => {
+  const p = place(t);
+  writeFileSync(join(p.folder, 'hang'), '');
+  const starting = start(p, { health: { every: 20, timeout: 5_000, misses: 3 } });
+  await until(() => p.starts().length === 1);
+  rmSync(join(p.folder, 'hang'));
+  const server = await starting;
+  const before = await server.endpoint(never);
+  writeFileSync(join(p.folder, 'hang'), '');
+  process.kill(p.starts()[0]!, 'SIGKILL');
+  await until(() => p.starts().length === 2);
+  const giveUp = new AbortController();
+  const waiting = server.endpoint(giveUp.signal);
+  giveUp.abort(new Error('enough'));
+  await t.throwsAsync(waiting, { message: 'enough' });
+  const patient = server.endpoint(never);
+  rmSync(join(p.folder, 'hang'));
+  t.not(await patient, before);
+  await server.stop();
+});
+
+test('the third crash is a crash loop, with the last words of the log', async (t) => {
+  const p = place(t);
+  writeFileSync(join(p.folder, 'fail'), '1 out of luck');
+  await t.throwsAsync(start(p), { name: 'CrashLoop', message: /with exit code 1[^]*out of luck/ });
+  t.is(p.starts().length, 3);
+  t.is(p.record(), undefined);
+});
+
+test('an exit code that says what is wrong is not tried again', async (t) => {
+  for (const [code, name] of [
+    ['64', 'ConfigError'],
+    ['66', 'ConfigError'],
+    ['73', 'DiskFull'],
+  ] as const) {
+    const p = place(t);
+    writeFileSync(join(p.folder, 'fail'), `${code} The model folder is empty.`);
+    await t.throwsAsync(start(p), { name, message: 'The model folder is empty.' });
+    t.is(p.starts().length, 1);
+    t.is(p.record(), undefined);
+  }
+});
+
+test('a server given up rejects `failed` and every endpoint', async (t) => {
+  const p = place(t);
+  const server = await start(p);
+  writeFileSync(join(p.folder, 'fail'), '66 The model is gone.');
+  process.kill(p.starts()[0]!, 'SIGKILL');
+  await t.throwsAsync(server.failed, { name: 'ConfigError' });
+  await t.throwsAsync(server.endpoint(never), { name: 'ConfigError' });
+  await server.stop();
+  t.is(p.record(), undefined);
+});
+
+test('an abort while it starts leaves nothing', async (t) => {
+  const p = place(t);
+  writeFileSync(join(p.folder, 'hang'), '');
+  const abort = new AbortController();
+  const starting = start(p, { signal: abort.signal, health: { every: 60_000, timeout: 60_000, misses: 3 } });
+  const { marker } = await until(p.started);
+  abort.abort(new Error('cancelled'));
+  await t.throwsAsync(starting, { message: 'cancelled' });
+  t.deepEqual(sweep(marker), []);
+  t.is(p.record(), undefined);
+});
+
+test('a server outlives its killed worker and the next one adopts it: same process, same key, still watched', async (t) => {
+  const p = place(t);
+  const dying = owner(t, p, 'serve', serving(p));
+  const before = await until(p.started);
+  await until(() => existsSync(join(p.folder, 'ready.json')));
+  const died = new Promise((done) => dying.once('exit', done));
+  dying.kill('SIGKILL');
+  await died;
+  t.true(alive(before.pgid!, before.pgStart!));
+
+  const server = await start(p, { attempt: 2 });
+  t.is(p.starts().length, 1);
+  t.deepEqual(p.record(), { ...before, owner: self.pid, ownerStart: self.start, attempt: 2 });
+  const adopted = await server.endpoint(never);
+  t.is(await (await fetch(`${adopted.url}/x`, { headers: { authorization: `Bearer ${adopted.key}` } })).text(), 'with key');
+  process.kill(p.starts()[0]!, 'SIGKILL');
+  await until(async () => (await server.endpoint(never)) !== adopted);
+  t.is(p.starts().length, 2);
+  await server.stop();
+  t.deepEqual(sweep(before.marker), []);
+});
+test('a server that was left is adopted with its process', async (t) => {
+  const p = place(t);
+  const first = await start(p);
+  await first.leave();
+  const second = await start(p, { attempt: 2 });
+  t.is(p.starts().length, 1);
+  t.is(startTime(p.record()!.pgid!), p.record()!.pgStart!);
+  await second.stop();
+});
+
+test('a server ends with its worker where the worker holds the lifeline', async (t) => {
+  const p = place(t);
+  const dying = owner(t, p, 'serve', serving(p));
+  const { marker } = await until(p.started);
+  dying.kill('SIGKILL');
+  p.lifeline.close();
+  await until(() => sweep(marker).length === 0);
+  t.pass();
+});

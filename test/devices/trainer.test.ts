@@ -1,0 +1,126 @@
+import test from 'ava';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { sweep } from '../../devices/processes.ts';
+import { Slots } from '../../devices/slots.ts';
+import { train, type TrainOptions } from '../../devices/trainer.ts';
+import type { TrainEvent } from '../../schemas/trainer.ts';
+import { owner, place, training, until, type Place } from '../support/devices.ts';
+
+const never = new AbortController().signal;
+async function run(p: Place, more: Partial<TrainOptions> = {}) {
+  await using slot = await new Slots({ home: p.home, pool: 'cpu', groups: 1 }).acquire(never);
+  return await train({ ...training(p), slot, signal: never, ...more });
+}
+const tell = (p: Place, name: string, text = '') => writeFileSync(join(p.folder, name), text);
+const stepsOf = (events: readonly TrainEvent[]) => events.flatMap((event) => (event.event === 'step' ? [event.step] : []));
+
+test('a training gives its model and its sums, and every event is told', async (t) => {
+  const p = place(t);
+  const events: TrainEvent[] = [];
+  const trained = await run(p, { onEvent: (event) => events.push(event) });
+  t.deepEqual(trained, { model: join(p.folder, 'model'), loss: 1, lastLearningRate: 1 / 6, tokens: 60, seconds: 3 });
+  t.deepEqual(stepsOf(events), [1, 2, 3, 4, 5, 6]);
+  t.deepEqual([events[0]!.event, events.at(-1)!.event], ['start', 'done']);
+  t.is(p.record(), undefined);
+});
+
+test('a killed trainer goes on from its checkpoint, and a step counts once', async (t) => {
+  const p = place(t);
+  tell(p, 'die-4');
+  const events: TrainEvent[] = [];
+  const trained = await run(p, { onEvent: (event) => events.push(event) });
+  t.deepEqual(stepsOf(events), [1, 2, 3, 3, 4, 5, 6]);
+  t.like(trained, { tokens: 60, seconds: 3 });
+});
+
+test('a training that is done is not run again', async (t) => {
+  const p = place(t);
+  const first = await run(p);
+  t.deepEqual(await run(p, { attempt: 2 }), first);
+  t.is(p.starts().length, 1);
+});
+
+test('an abort stops it within a step, with a checkpoint; the next attempt goes on there', async (t) => {
+  const p = place(t);
+  const events: TrainEvent[] = [];
+  const abort = new AbortController();
+  tell(p, 'hold-4');
+  const running = run(p, { signal: abort.signal, onEvent: (event) => events.push(event) });
+  await until(() => stepsOf(events).includes(3));
+  abort.abort(new Error('cancelled'));
+  await t.throwsAsync(running, { message: 'cancelled' });
+  t.is(p.record(), undefined);
+  rmSync(join(p.folder, 'hold-4'));
+  const after: TrainEvent[] = [];
+  await run(p, { attempt: 2, onEvent: (event) => after.push(event) });
+  t.deepEqual(stepsOf(after), [1, 2, 3, 4, 5, 6]); // step 3 was in the checkpoint that the stop wrote
+});
+
+test('a trainer that does not stop when asked is killed after the grace', async (t) => {
+  const p = place(t);
+  tell(p, 'deaf');
+  writeFileSync(join(p.folder, 'hold-1'), '');
+  const abort = new AbortController();
+  const running = run(p, { signal: abort.signal, grace: 0 });
+  const { marker } = await until(p.started);
+  abort.abort(new Error('cancelled'));
+  await t.throwsAsync(running, { message: 'cancelled' });
+  t.deepEqual(sweep(marker), []);
+});
+
+test('exit codes come out as errors with the last words of the log, and are not tried again', async (t) => {
+  const named = {
+    64: 'ConfigError',
+    65: 'SchemaError',
+    66: 'ConfigError',
+    69: 'ConfigError',
+    73: 'DiskFull',
+    75: 'Preempted',
+    76: 'TrainingDiverged',
+  };
+  for (const [code, name] of Object.entries(named)) {
+    const p = place(t);
+    tell(p, 'fail', `${code} It cannot be done.`);
+    await t.throwsAsync(run(p), { name, message: 'It cannot be done.' });
+    t.is(p.starts().length, 1);
+  }
+});
+
+test('the third crash is a crash loop', async (t) => {
+  const p = place(t);
+  tell(p, 'fail', '70 a traceback');
+  await t.throwsAsync(run(p), { name: 'CrashLoop', message: /with exit code 70[^]*a traceback/ });
+  t.is(p.starts().length, 3);
+});
+
+test('a trainer outlives its killed worker; the next one follows it from its first event to the end', async (t) => {
+  const p = place(t);
+  tell(p, 'hold-4');
+  const dying = owner(t, p, 'train', training(p));
+  await until(p.started);
+  const died = new Promise((done) => dying.once('exit', done));
+  dying.kill('SIGKILL');
+  await died;
+  const events: TrainEvent[] = [];
+  const running = run(p, { attempt: 2, onEvent: (event) => events.push(event) });
+  await until(() => stepsOf(events).includes(3));
+  rmSync(join(p.folder, 'hold-4'));
+  t.like(await running, { tokens: 60 });
+  t.deepEqual(stepsOf(events), [1, 2, 3, 4, 5, 6]);
+  t.is(p.starts().length, 1);
+});
+
+test('a trainer that ended while nobody watched is not run again', async (t) => {
+  const p = place(t);
+  tell(p, 'hold-6');
+  const dying = owner(t, p, 'train', training(p));
+  const { marker } = await until(p.started);
+  const died = new Promise((done) => dying.once('exit', done));
+  dying.kill('SIGKILL');
+  await died;
+  rmSync(join(p.folder, 'hold-6'));
+  await until(() => sweep(marker).length === 0);
+  t.like(await run(p, { attempt: 2 }), { tokens: 60 });
+  t.is(p.starts().length, 1);
+});

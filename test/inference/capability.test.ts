@@ -1,0 +1,47 @@
+import test from 'ava';
+import { probe } from '../../inference/capability.ts';
+import { ModelClient } from '../../inference/client.ts';
+import type { Need } from '../../recipe/define.ts';
+import { fakeOpenAI, troubles, type FakeOpenAI } from '../support/openai.ts';
+
+const all: readonly Need[] = ['chat', 'complete', 'prefill', 'score'];
+const probed = (server: FakeOpenAI, needs = all) =>
+  probe(
+    new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limit: 2, pause: 1 }),
+    'm',
+    needs,
+    new AbortController().signal,
+  );
+type Choice = { message: object; prompt_logprobs: unknown[] };
+const withChoice = (reply: Record<string, unknown>, change: (choice: Choice) => object) => ({
+  ...reply,
+  choices: (reply['choices'] as Choice[]).map((choice) => ({ ...choice, ...change(choice) })),
+});
+
+test('a server that gives everything passes, and nothing is asked that no step needs', async (t) => {
+  const server = await fakeOpenAI(t);
+  await probed(server);
+  server.seen.length = 0;
+  await probed(server, ['score']);
+  t.false(server.seen.some(({ path }) => path === '/v1/chat/completions'));
+});
+
+test('a field that is refused is named', async (t) => {
+  const server = await fakeOpenAI(t);
+  server.trouble.push(troubles.status(400, {}, "The field 'top_k' is not supported; leave it out."));
+  await t.throwsAsync(probed(server), { name: 'CapabilityMissing', message: /chat.*'top_k'/ });
+});
+
+test('a stop string that is ignored is noticed', async (t) => {
+  const server = await fakeOpenAI(t);
+  server.change = (path, reply) => (path === '/v1/chat/completions' ? withChoice(reply, () => ({ message: { content: 'ok' } })) : reply);
+  await t.throwsAsync(probed(server), { name: 'CapabilityMissing', message: /stop/ });
+});
+
+test('prompt log-probabilities that are left out, or too few, are noticed', async (t) => {
+  for (const change of [() => ({ prompt_logprobs: null }), (choice: Choice) => ({ prompt_logprobs: choice.prompt_logprobs?.slice(1) })]) {
+    const server = await fakeOpenAI(t);
+    server.change = (path, reply, body) => (path === '/v1/completions' && 'prompt_logprobs' in body ? withChoice(reply, change) : reply);
+    await t.throwsAsync(probed(server, ['score']), { name: 'CapabilityMissing', message: /prompt_logprobs/ });
+  }
+});

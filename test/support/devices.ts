@@ -1,0 +1,126 @@
+/** Folders, lifelines and stand-ins for tests of children; a process of its own to be killed as their owner. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ExecutionContext } from 'ava';
+import { makeLifeline } from '../../devices/lifeline.ts';
+import { stopGroup } from '../../devices/processes.ts';
+import type { ServerOptions } from '../../devices/server.ts';
+import type { TrainOptions } from '../../devices/trainer.ts';
+import type { SlotRecord } from '../../schemas/devices.ts';
+import type { TrainSpec } from '../../schemas/trainer.ts';
+
+export const fakePython = join(import.meta.dirname, 'fake-python.mjs');
+export const trainerPath = join(import.meta.dirname, '../../trainer');
+/** The Python that set-up made. */
+export const realPython = (): string =>
+  (JSON.parse(readFileSync(join(import.meta.dirname, '../../node_modules/.backspin-setup.json'), 'utf8')) as { python: string }).python;
+
+/** Polls, since nobody tells of another process's deeds. */
+export async function until<T>(what: () => T | undefined | false | Promise<T | undefined | false>, milliseconds = 60_000): Promise<T> {
+  for (const end = Date.now() + milliseconds; Date.now() < end; await delay(10)) {
+    const found = await what();
+    if (found) return found;
+  }
+  throw new Error('it did not happen in time');
+}
+
+export interface Place {
+  readonly home: string;
+  /** Of the child: specs, logs, and the files by which a test tells the stand-in what to do. */
+  readonly folder: string;
+  readonly lifeline: ReturnType<typeof makeLifeline>;
+  record(slot?: string): SlotRecord | undefined;
+  /** Pids of all starts of the stand-in. */
+  starts(): number[];
+  /** The record of the first child, once the stand-in runs and its owner has written so. */
+  started(): SlotRecord | false;
+}
+
+/** A home of its own; whatever a test leaves running there is stopped at its end. */
+export function place(t: ExecutionContext): Place {
+  const home = mkdtempSync(join(tmpdir(), 'backspin-devices-'));
+  const folder = join(home, 'run');
+  mkdirSync(folder);
+  const lifeline = makeLifeline(join(home, 'lifeline'));
+  const read = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : undefined);
+  const record = (slot = 'cpu-0') => {
+    const text = read(join(home, 'devices', `${slot}.json`));
+    return text === undefined ? undefined : (JSON.parse(text) as SlotRecord);
+  };
+  t.teardown(async () => {
+    const devices = join(home, 'devices');
+    for (const file of existsSync(devices) ? readdirSync(devices) : [])
+      await stopGroup(JSON.parse(read(join(devices, file))!) as SlotRecord, 0);
+    rmSync(home, { recursive: true, force: true });
+  });
+  const starts = () => (read(join(folder, 'starts')) ?? '').trim().split('\n').filter(Boolean).map(Number);
+  const started = () => {
+    const found = record();
+    return starts().length === 1 && found !== undefined && found.pgid !== null && found;
+  };
+  return { home, folder, lifeline, record, starts, started };
+}
+
+type Free = 'slot' | 'signal';
+export const serving = ({ folder, lifeline }: Place): Omit<ServerOptions, Free> => ({
+  key: 'serve.k',
+  attempt: 1,
+  models: { m: '/nowhere' },
+  slots: 2,
+  threads: 1,
+  folder,
+  python: fakePython,
+  trainerPath,
+  lifeline: lifeline.path,
+  health: { every: 100, timeout: 100, misses: 3 },
+});
+
+export const spec = (run: string, changes: Partial<TrainSpec> = {}): TrainSpec => ({
+  version: 1,
+  objective: 'sft',
+  from: '/nowhere',
+  init: null,
+  data: join(run, 'rows.jsonl'),
+  run,
+  seed: 1,
+  steps: 6,
+  batch: 4,
+  maxTokens: 64,
+  learningRate: { from: 1e-3, to: 1e-4 },
+  schedule: 'linear',
+  warmup: 0,
+  weightDecay: 0.01,
+  betas: [0.9, 0.98],
+  clip: 1,
+  dropout: 0,
+  optimizer: 'adamw',
+  checkpointEvery: 2,
+  keepCheckpoints: 2,
+  threads: 1,
+  ...changes,
+});
+export const training = ({ folder, lifeline }: Place): Omit<TrainOptions, Free> => ({
+  key: 'train.k',
+  attempt: 1,
+  spec: spec(folder),
+  python: fakePython,
+  trainerPath,
+  lifeline: lifeline.path,
+});
+
+/** A worker process that serves or trains on `cpu-0` and can be killed. */
+export function owner(
+  t: ExecutionContext,
+  { home }: Place,
+  verb: 'serve' | 'train',
+  options: Omit<ServerOptions | TrainOptions, Free>,
+): ChildProcess {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'owner.ts'), verb, home, JSON.stringify(options)], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  return child;
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env node
+// Stands in for `python -m backspin_trainer serve|train --spec FILE`: starts at once, has one grandchild like a real engine, and
+// does what files in its folder say, so that a test names the moment instead of waiting for it.
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import http from 'node:http';
+import path from 'node:path';
+
+const [, , , , verb, , file] = process.argv;
+const spec = JSON.parse(fs.readFileSync(file, 'utf8'));
+const folder = path.dirname(file);
+const told = (name) => fs.existsSync(path.join(folder, name));
+spawn('sleep', ['1000'], { stdio: 'ignore' });
+fs.appendFileSync(path.join(folder, 'starts'), `${process.pid}\n`);
+
+// `fail` holds an exit code, and perhaps a sentence for the log.
+if (told('fail')) {
+  const [code, ...words] = fs.readFileSync(path.join(folder, 'fail'), 'utf8').split(' ');
+  console.error(words.join(' '));
+  process.exit(Number(code));
+}
+if (told('deaf')) process.on('SIGTERM', () => {});
+if (verb === 'serve') serve();
+else train();
+
+function serve() {
+  const server = http.createServer((request, response) => {
+    if (told('hang')) return;
+    response.end(request.headers.authorization === `Bearer ${process.env.BACKSPIN_SERVE_KEY}` ? 'with key' : 'ok');
+  });
+  server.listen(spec.port, spec.host, () => {
+    const ready = { port: server.address().port, pid: process.pid, engine: 'fake', version: '1', dtype: 'float32' };
+    fs.writeFileSync(`${spec.ready}.partial`, JSON.stringify(ready));
+    fs.renameSync(`${spec.ready}.partial`, spec.ready);
+  });
+}
+
+/** A checkpoint every second step. Waits before a step for which a file `hold-STEP` is there; kills itself, and with it its group, before one with `die-STEP`. */
+function train() {
+  const say = (event, fields) => fs.appendFileSync(path.join(spec.run, 'events.jsonl'), `${JSON.stringify({ v: 1, event, ...fields })}\n`);
+  const checkpoint = path.join(spec.run, 'checkpoint');
+  let step = fs.existsSync(checkpoint) ? Number(fs.readFileSync(checkpoint, 'utf8')) : 0;
+  say('start', { pid: process.pid, resumedFrom: step || null, steps: spec.steps });
+  const next = () => {
+    if (told('stop')) {
+      fs.rmSync(path.join(spec.run, 'stop'));
+      fs.writeFileSync(checkpoint, String(step));
+      say('stopped', { step });
+      process.exit(75);
+    }
+    if (step === spec.steps) {
+      fs.mkdirSync(path.join(spec.run, 'model'));
+      say('done', { step, loss: 1 });
+      process.exit(0);
+    }
+    if (told(`die-${step + 1}`)) {
+      fs.rmSync(path.join(folder, `die-${step + 1}`));
+      fs.appendFileSync(path.join(spec.run, 'events.jsonl'), '{"v":1,"event":"st\n'); // torn, and closed by the next
+      process.kill(process.pid, 'SIGKILL');
+    }
+    if (!told(`hold-${step + 1}`)) {
+      step++;
+      say('step', { step, loss: 1, learningRate: 1 / step, tokens: 10, seconds: 0.5 });
+      if (step % 2 === 0) fs.writeFileSync(checkpoint, String(step));
+    }
+    setTimeout(next, 5);
+  };
+  next();
+}

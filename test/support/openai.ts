@@ -1,0 +1,108 @@
+/** An OpenAI-compatible server of no model: replies at once, records every request, and misbehaves when told to. */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { ExecutionContext } from 'ava';
+import type { Endpoint } from '../../inference/transport.ts';
+
+export interface Seen {
+  readonly path: string;
+  readonly id: string | undefined;
+  readonly authorization: string | undefined;
+  readonly body: Record<string, unknown>;
+}
+/** Takes the request instead of the server, which answers nothing then. */
+export type Trouble = (request: IncomingMessage, response: ServerResponse) => void;
+
+export const troubles = {
+  status:
+    (status: number, headers: Record<string, string> = {}, message = `status ${status}`): Trouble =>
+    (_, response) =>
+      response.writeHead(status, headers).end(JSON.stringify({ error: { message, type: 'x', param: null, code: status } })),
+  page:
+    (status: number): Trouble =>
+    (_, response) =>
+      response.writeHead(status, { 'content-type': 'text/html' }).end('<h1>Bad gateway</h1>'),
+  reset: ((request) => request.socket.destroy()) as Trouble,
+  malformed: ((_, response) => response.end('{"choices": [')) as Trouble,
+  truncated: ((_, response) => {
+    response.writeHead(200, { 'content-length': '1000' });
+    response.write('{"choices": [');
+    response.socket!.destroySoon();
+  }) as Trouble,
+  silent: (() => {}) as Trouble,
+  dripping: ((_, response) => {
+    const timer = setInterval(() => response.write(' '), 5);
+    response.on('close', () => clearInterval(timer));
+  }) as Trouble,
+};
+
+export interface FakeOpenAI {
+  readonly endpoint: Endpoint;
+  readonly seen: Seen[];
+  /** The next requests that are not GET get these, one each. */
+  readonly trouble: Trouble[];
+  /** Changes a reply before it is sent. */
+  change: (path: string, reply: Record<string, unknown>, body: Record<string, unknown>) => unknown;
+}
+
+/** A token is a byte; every text begins with token 999 if `beginning`. Log-probability of token t: -t / 1000. */
+export async function fakeOpenAI(t: ExecutionContext, { context = 4096, beginning = false } = {}): Promise<FakeOpenAI> {
+  const seen: Seen[] = [];
+  const trouble: Trouble[] = [];
+  const tokens = (text: string) => [...(beginning ? [999] : []), ...Buffer.from(text)];
+  const usage = (body: Record<string, unknown>) => ({
+    prompt_tokens: tokens(JSON.stringify(body['messages'] ?? body['prompt'])).length,
+    completion_tokens: 2,
+  });
+  const text = (body: Record<string, unknown>) => ([body['stop'] ?? []].flat().includes('o') ? '' : 'ok');
+  const replies: Record<string, (body: Record<string, unknown>) => Record<string, unknown>> = {
+    '/v1/models': () => ({ data: [{ id: 'm', max_model_len: context }] }),
+    '/tokenize': ({ prompt, messages }) => {
+      const ids = tokens((prompt as string | undefined) ?? (messages as { content: string }[]).map(({ content }) => content).join(''));
+      return { tokens: ids, count: ids.length, max_model_len: context };
+    },
+    '/v1/chat/completions': (body) => ({
+      choices: [{ index: 0, message: { role: 'assistant', content: text(body) }, finish_reason: 'stop' }],
+      usage: usage(body),
+    }),
+    '/v1/completions': (body) => ({
+      choices: [
+        {
+          index: 0,
+          text: text(body),
+          finish_reason: 'length',
+          prompt_logprobs:
+            body['prompt_logprobs'] === undefined
+              ? null
+              : (body['prompt'] as number[]).map((id, i) => (i === 0 ? null : { [id]: { logprob: -id / 1000, rank: 1 } })),
+        },
+      ],
+      usage: usage(body),
+    }),
+  };
+  const server = createServer((request, response) => {
+    const parts: Buffer[] = [];
+    request.on('data', (part: Buffer) => parts.push(part));
+    request.on('end', () => {
+      const path = request.url!;
+      const body = request.method === 'GET' ? {} : (JSON.parse(Buffer.concat(parts).toString()) as Record<string, unknown>);
+      seen.push({ path, id: request.headers['x-request-id'] as string | undefined, authorization: request.headers.authorization, body });
+      const instead = request.method === 'GET' ? undefined : trouble.shift();
+      if (instead) return instead(request, response);
+      response.end(JSON.stringify(self.change(path, replies[path]!(body), body)));
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const self: FakeOpenAI = {
+    endpoint: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, key: 'secret' },
+    seen,
+    trouble,
+    change: (_, reply) => reply,
+  };
+  return self;
+}

@@ -1,0 +1,11 @@
+/** A worker reduced to one child: `owner.ts serve|train HOME OPTIONS`. Lives until it is killed. */
+import { ModelServer, type ServerOptions } from '../../devices/server.ts';
+import { Slots } from '../../devices/slots.ts';
+import { train, type TrainOptions } from '../../devices/trainer.ts';
+
+const [, , verb, home, options] = process.argv;
+setInterval(() => {}, 60_000);
+const { signal } = new AbortController();
+const slot = await new Slots({ home: home!, pool: 'cpu', groups: 1 }).acquire(signal);
+if (verb === 'serve') await ModelServer.start({ ...(JSON.parse(options!) as ServerOptions), slot, signal });
+else await train({ ...(JSON.parse(options!) as TrainOptions), slot, signal });
