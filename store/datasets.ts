@@ -34,7 +34,7 @@ export class ShardWriter implements DatasetWriter {
   readonly #limits: ShardLimits;
   readonly #whole: Hash;
   readonly #shards: DatasetManifest['shards'] = [];
-  #lines: string[] = [];
+  #lines: Buffer[] = [];
   #bytes = 0;
 
   constructor(paths: Paths, schema: string, limits: ShardLimits = shardLimits) {
@@ -45,18 +45,17 @@ export class ShardWriter implements DatasetWriter {
   }
 
   async add(record: Rec<unknown>): Promise<void> {
-    const line = lineOf(record);
-    const bytes = Buffer.byteLength(line);
-    if (this.#lines.length === this.#limits.rows || (this.#lines.length > 0 && this.#bytes + bytes > this.#limits.bytes)) await this.#flush();
+    const line = Buffer.from(lineOf(record));
+    if (this.#lines.length === this.#limits.rows || (this.#lines.length > 0 && this.#bytes + line.length > this.#limits.bytes)) await this.#flush();
     this.#lines.push(line);
-    this.#bytes += bytes;
+    this.#bytes += line.length;
   }
 
   async #flush(): Promise<void> {
-    const [lines, bytes] = [this.#lines, Buffer.from(this.#lines.join(''))];
+    const bytes = Buffer.concat(this.#lines);
+    const shard = { digest: sha256(bytes), rows: this.#lines.length, bytes: bytes.length };
     [this.#lines, this.#bytes] = [[], 0];
     this.#whole.update(bytes);
-    const shard = { digest: sha256(bytes), rows: lines.length, bytes: bytes.length };
     await writeAtomic(this.#paths.blob(shard.digest), await compress(bytes, frame), this.#paths.temporary); // mends a damaged one
     this.#shards.push(shard);
   }

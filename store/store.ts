@@ -11,7 +11,7 @@ import type { ExperimentRecord } from '../schemas/experiment.ts';
 export interface DatasetWriter {
   add(record: Rec<unknown>): Promise<void>;
   commit(determinism: Determinism): Promise<DatasetRef>;
-  /** Removes what was written; harmless after `commit`. */
+  /** Forgets what was added; harmless after `commit`. Shards that nothing points to go with the next gc. */
   abort(): Promise<void>;
 }
 
@@ -22,7 +22,8 @@ export interface Store {
   readonly root: string;
 
   write(schema: string): DatasetWriter;
-  /** Records in order; throws `ArtifactDamaged` naming the shard when digest or count differ. */
+  /** Records in order, `from` (from 0, inclusive) to `to` (exclusive), one shard in memory at a time. Throws `ArtifactMissing`, or
+   *  `ArtifactDamaged` naming the shard when digest or count differ, before any record of that shard is given. */
   read(ref: Pick<DatasetRef, 'digest'>, range?: { readonly from: number; readonly to: number }): AsyncIterable<Rec<unknown>>;
   dataset(ref: Pick<DatasetRef, 'digest'>): Promise<DatasetManifest>;
 
@@ -32,7 +33,7 @@ export interface Store {
   /** The verified folder of a model, for a child to read. Verified once per process. */
   modelFolder(ref: Pick<ModelRef, 'digest'>): Promise<string>;
 
-  /** Put if absent; gives what is there afterwards. */
+  /** Put if absent; gives what is there afterwards. One whose result is no longer there counts as absent. */
   putOutput(output: Output): Promise<Output>;
   output(stepKey: string): Promise<Output | undefined>;
 

@@ -1,0 +1,139 @@
+/** What no experiment needs: first a plan that a person can read, then its removal, as far as the plan still holds. */
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, join, relative } from 'node:path';
+import { BackspinError } from '../schemas/errors.ts';
+import type { ExperimentRecord } from '../schemas/experiment.ts';
+import type { Output } from '../schemas/store.ts';
+import { canonicalJson, sha256 } from './canonical.ts';
+import { ifThere, temporary } from './files.ts';
+import { pathsOf, type Paths } from './paths.ts';
+import type { Store } from './store.ts';
+
+export interface GcPlan {
+  readonly made: string;
+  /** Experiments that have not ended. What they made since their record was last written cannot be told from what nobody needs, so
+   *  while there are any, only leftovers of steps and processes that ended go. */
+  readonly open: readonly string[];
+  readonly sweep: readonly Swept[];
+  readonly bytes: number;
+  /** sha256 of all of the above. */
+  readonly digest: string;
+}
+export interface Swept {
+  /** A file or folder, within the store. In an order that can stop anywhere: whoever names goes before what is named. */
+  readonly path: string;
+  readonly bytes: number;
+  readonly why: string;
+}
+
+/** Milliseconds. What is younger may be in the hands of somebody who has not written it down yet. */
+const YOUNG = 3_600_000;
+
+/** Writes nothing. Throws `ArtifactDamaged` when the record of an experiment cannot be read. */
+export async function planGc(store: Store, now = Date.now()): Promise<GcPlan> {
+  const paths = pathsOf(store.root);
+  const experiments = await store.experiments();
+  const open = experiments.filter(isOpen).map(({ name }) => name);
+  const found = await find(paths);
+  const needed = await reachable(store, experiments, found.outputs);
+  const unneeded = (files: readonly string[]) => files.filter((path) => !needed.has(digestIn(path)));
+  const committed = new Set(found.outputs.map(digestIn));
+  const ended = found.work.filter((path) => open.length === 0 || committed.has(digestIn(path)));
+
+  const sweep: Swept[] = [];
+  const add = async (files: readonly string[], why: string) => {
+    for (const path of files) {
+      const { bytes, newest } = await measure(path);
+      if (newest < now - YOUNG) sweep.push({ path: relative(store.root, path), bytes, why });
+    }
+  };
+  if (open.length === 0) {
+    await add(unneeded(found.outputs), 'no experiment has this step');
+    await add(unneeded(found.datasets), 'no experiment names this dataset');
+    await add(unneeded(found.models), 'no experiment names this model');
+    await add(unneeded(found.blobs), 'no dataset that is needed has this shard');
+  }
+  await add(ended, 'scratch of a step that ended');
+  await add(found.temporary, 'left by a process that ended');
+  const plan = { made: new Date(now).toISOString(), open, sweep, bytes: sweep.reduce((sum, { bytes }) => sum + bytes, 0) };
+  return { ...plan, digest: sha256(canonicalJson(plan)) };
+}
+
+/** Removes what is in the plan and would be in one made now; gives what it removed. Throws `ConfigError` for an altered plan. */
+export async function applyGc(store: Store, plan: GcPlan, now = Date.now()): Promise<readonly Swept[]> {
+  const { digest, ...rest } = plan;
+  if (sha256(canonicalJson(rest)) !== digest) throw new BackspinError('ConfigError', `The plan ${digest.slice(0, 16)} was changed after it was made: make a new one with \`backspin gc\`.`);
+  const planned = new Set(plan.sweep.map(({ path }) => path));
+  const sweep = (await planGc(store, now)).sweep.filter(({ path }) => planned.has(path));
+  for (const { path } of sweep) {
+    const gone = temporary(pathsOf(store.root).temporary, basename(path));
+    await ifThere(rename(join(store.root, path), gone)); // a folder goes as a whole
+    await rm(gone, { recursive: true, force: true });
+  }
+  return sweep;
+}
+
+const isOpen = ({ state }: ExperimentRecord) => state === 'running' || state === 'paused' || state === 'attention';
+const digestIn = (path: string) => basename(path).slice(0, 64);
+
+/** Whatever digest an experiment names is needed, and whatever is named by what is needed; and the outputs of the operators that a needed
+ *  chain begins with, since the next chain may begin with them too. */
+async function reachable(store: Store, experiments: readonly ExperimentRecord[], outputs: readonly string[]): Promise<Set<string>> {
+  const paths = pathsOf(store.root);
+  const needed = new Set<string>();
+  const mark = async (text: string) => {
+    const queue = [text];
+    for (const named of queue) {
+      for (const [digest] of named.matchAll(/[0-9a-f]{64}/g)) {
+        if (needed.has(digest)) continue;
+        needed.add(digest);
+        for (const path of [paths.output(digest), paths.dataset(digest), join(paths.model(digest), 'manifest.json')]) queue.push((await ifThere(readFile(path, 'utf8'))) ?? '');
+      }
+    }
+  };
+  for (const experiment of experiments) await mark(canonicalJson(experiment));
+
+  const chains = new Map<string, Set<string>>();
+  const rest: Output[] = [];
+  for (const path of outputs) {
+    const made = await readOutput(store, digestIn(path));
+    if (!made) continue;
+    const of = made.inputs.join();
+    if (!needed.has(made.stepKey)) rest.push(made);
+    else for (const chain of beginnings(made.what)) chains.set(of, (chains.get(of) ?? new Set()).add(chain));
+  }
+  for (const made of rest) if (chains.get(made.inputs.join())?.has(made.what)) await mark(made.stepKey);
+  return needed;
+}
+
+/** undefined: it cannot be read, and is treated by its name alone. */
+async function readOutput(store: Store, stepKey: string): Promise<Output | undefined> {
+  try {
+    return await store.output(stepKey);
+  } catch (error) {
+    if (error instanceof BackspinError) return undefined;
+    throw error;
+  }
+}
+
+/** `a` and `a>b` of `a>b>c`. */
+const beginnings = (chain: string): string[] => chain.split('>').flatMap((_, i, ids) => (i === 0 ? [] : [ids.slice(0, i).join('>')]));
+
+async function find(paths: Paths) {
+  const { blobs, datasets, models, outputs, work } = paths.folders;
+  const inside = async (folder: string) => (await readdir(folder)).sort().map((name) => join(folder, name));
+  const twoDeep = async (folder: string) => (await Promise.all((await inside(folder)).map(inside))).flat();
+  return {
+    outputs: await twoDeep(outputs), datasets: await inside(datasets), models: await inside(models), blobs: await twoDeep(blobs),
+    work: await inside(work), temporary: await inside(paths.temporary),
+  };
+}
+
+/** Bytes of a file or of all in a folder, and the newest change of any of it (ms since 1970). Infinity: gone in the meantime. */
+async function measure(path: string): Promise<{ bytes: number; newest: number }> {
+  const stats = await ifThere(stat(path));
+  if (!stats) return { bytes: 0, newest: Infinity };
+  if (!stats.isDirectory()) return { bytes: stats.size, newest: stats.mtimeMs };
+  const inner = await Promise.all((await readdir(path)).map((name) => measure(join(path, name))));
+  return inner.reduce((sum, one) => ({ bytes: sum.bytes + one.bytes, newest: Math.max(sum.newest, one.newest) }), { bytes: 0, newest: stats.mtimeMs });
+}

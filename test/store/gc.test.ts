@@ -1,0 +1,95 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import type { DatasetRef, ModelRef } from '../../recipe/call.ts';
+import { applyGc, planGc } from '../../store/gc.ts';
+import { sha256 } from '../../store/canonical.ts';
+import { pathsOf } from '../../store/paths.ts';
+import type { Store } from '../../store/store.ts';
+import { experiment, folder, newStore, output, put, read, record, records } from '../support/store.ts';
+
+const later = () => Date.now() + 2 * 3_600_000;
+const entry = (name: string, result: DatasetRef | ModelRef) => ({ result, stepKey: sha256(name), memoised: false });
+
+async function model(store: Store, weights: string, from: ModelRef | null): Promise<ModelRef> {
+  const source = folder();
+  await writeFile(join(source, 'config.json'), '{}');
+  await writeFile(join(source, 'model.safetensors'), weights);
+  const about = { dataset: null, template: null, settings: null, steps: null, lastLearningRate: null, determinism: 'exact' } as const;
+  return store.putModel(source, { ...about, state: 'weights', from: from?.digest ?? null });
+}
+
+test('what an experiment names is kept with all behind it, and the rest goes', async (t) => {
+  const store = await newStore();
+  const shared = Array.from({ length: 10_000 }, (_, n) => record({ shared: n }));
+  const [input, kept, dropped, stray] = [await put(store, records(3)), await put(store, [...shared, record(1)]), await put(store, records(1)), await put(store, [...shared, record(2)])];
+  const base = await model(store, 'base', null);
+  const tuned = await model(store, 'tuned', base);
+  const other = await model(store, 'other', base);
+  await store.putOutput(output('map', kept, { droppedRecords: dropped, inputs: [input.digest] }));
+  await store.putOutput(output('train', tuned));
+  await store.putOutput(output('stray', stray));
+  await store.putExperiment(experiment('a', { ledger: { x: entry('map', kept), y: entry('train', tuned) } }));
+
+  const plan = await planGc(store, later());
+  t.is(plan.sweep.length, 4, 'the output, dataset, last shard and model of nobody');
+  t.is(plan.bytes, plan.sweep.reduce((sum, { bytes }) => sum + bytes, 0));
+  t.deepEqual(await applyGc(store, plan, later()), plan.sweep);
+  t.deepEqual([await store.has(stray), await store.has(other), await store.output(sha256('stray'))], [false, false, undefined]);
+  for (const ref of [input, kept, dropped]) t.is((await read(store, ref)).length, ref.rows);
+  for (const ref of [base, tuned]) t.truthy(await store.modelFolder(ref));
+  t.deepEqual((await store.output(sha256('map')))?.result, kept);
+  t.deepEqual((await planGc(store, later())).sweep, [], 'nothing is left to do');
+});
+
+test('the beginning of a chain that an experiment has is kept, and another chain on the same input is not', async (t) => {
+  const store = await newStore();
+  const [input, first, whole, other] = await Promise.all([4, 3, 2, 1].map((n) => put(store, records(n))));
+  const inputs = [input!.digest];
+  await store.putOutput(output('whole', whole!, { what: 'x.a>x.b', inputs }));
+  await store.putOutput(output('first', first!, { what: 'x.a', inputs }));
+  await store.putOutput(output('other', other!, { what: 'x.b', inputs }));
+  await store.putExperiment(experiment('a', { ledger: { x: entry('whole', whole!) } }));
+  await applyGc(store, await planGc(store, later()), later());
+  t.deepEqual(await Promise.all([input!, first!, whole!, other!].map((ref) => store.has(ref))), [true, true, true, false]);
+});
+
+test('nothing younger than an hour goes', async (t) => {
+  const store = await newStore();
+  await put(store, records(1));
+  t.deepEqual((await planGc(store)).sweep, []);
+  t.true((await planGc(store, later())).sweep.length > 0);
+});
+
+test('while an experiment is open only leftovers of what ended go', async (t) => {
+  const store = await newStore();
+  const made = await put(store, records(1));
+  await store.putOutput(output('done', made));
+  for (const step of ['done', 'under way']) await mkdir(join(store.work(sha256(step)), 'slices'), { recursive: true });
+  await writeFile(join(pathsOf(store.root).temporary, '.left.tmp'), 'half');
+  for (const state of ['running', 'paused', 'attention'] as const) {
+    await store.putExperiment(experiment('a', { state }));
+    const { open, sweep } = await planGc(store, later());
+    t.deepEqual(open, ['a']);
+    t.deepEqual(sweep.map(({ path }) => path), [`work/${sha256('done')}`, 'tmp/.left.tmp']);
+  }
+  await store.putExperiment(experiment('a', { state: 'cancelled' }));
+  await applyGc(store, await planGc(store, later()), later());
+  t.false(await store.has(made));
+});
+
+test('what an experiment came to need after the plan was made stays', async (t) => {
+  const store = await newStore();
+  const [needed, stray] = [await put(store, records(1)), await put(store, records(2))];
+  const plan = await planGc(store, later());
+  await store.putExperiment(experiment('late', { result: { data: needed } }));
+  await applyGc(store, plan, later());
+  t.deepEqual(await Promise.all([needed, stray].map((ref) => store.has(ref))), [true, false]);
+});
+
+test('a plan that was altered is refused', async (t) => {
+  const store = await newStore();
+  await put(store, records(1));
+  const plan = await planGc(store, later());
+  await t.throwsAsync(applyGc(store, { ...plan, sweep: [...plan.sweep, { path: 'id', bytes: 8, why: '' }] }, later()), { name: 'ConfigError' });
+});

@@ -1,0 +1,95 @@
+import { mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import test from 'ava';
+import { pathsOf } from '../../store/paths.ts';
+import { folder, newStore } from '../support/store.ts';
+
+const about = { state: 'weights', from: null, dataset: null, template: null, settings: null, steps: null, lastLearningRate: null, determinism: 'exact' } as const;
+
+async function modelFolder(files: Record<string, string> = {}, root = folder()): Promise<string> {
+  for (const [name, text] of Object.entries({ 'config.json': '{}', 'model.safetensors': 'weights', ...files })) {
+    await mkdir(dirname(join(root, name)), { recursive: true });
+    await writeFile(join(root, name), text);
+  }
+  return root;
+}
+
+test('a model is known by the names and bytes of its files', async (t) => {
+  const store = await newStore();
+  const ref = await store.putModel(await modelFolder({ 'tokenizer/merges.txt': 'a b' }), about);
+  t.deepEqual(await store.putModel(await modelFolder({ 'tokenizer/merges.txt': 'a b' }), about), ref);
+  t.notDeepEqual(await store.putModel(await modelFolder({ 'tokenizer/merges.txt': 'a c' }), about), ref);
+  t.notDeepEqual(await store.putModel(await modelFolder({ 'merges.txt': 'a b' }), about), ref);
+  const files = (await store.model(ref)).files.map(({ name }) => name);
+  t.deepEqual(files, ['config.json', 'model.safetensors', 'tokenizer/merges.txt']);
+  t.is(await readFile(join(await store.modelFolder(ref), 'tokenizer/merges.txt'), 'utf8'), 'a b');
+});
+
+test('what becomes of a folder that was brought in does not touch the model', async (t) => {
+  const store = await newStore();
+  const source = await modelFolder();
+  const ref = await store.putModel(source, about);
+  await writeFile(join(source, 'model.safetensors'), 'changed');
+  t.is(await readFile(join(await store.modelFolder(ref), 'model.safetensors'), 'utf8'), 'weights');
+});
+
+test('what a step made in the store is not copied', async (t) => {
+  const store = await newStore();
+  const made = await modelFolder({}, join(store.work('step'), 'model'));
+  const { ino } = await stat(join(made, 'model.safetensors'));
+  const ref = await store.putModel(made, about);
+  await store.clearWork('step');
+  t.is((await stat(join(await store.modelFolder(ref), 'model.safetensors'))).ino, ino);
+});
+
+test('two that bring the same model at once have one', async (t) => {
+  const store = await newStore();
+  const source = await modelFolder();
+  const refs = await Promise.all(Array.from({ length: 8 }, () => store.putModel(source, about)));
+  t.is(new Set(refs.map(({ digest }) => digest)).size, 1);
+  t.true(await store.has(refs[0]!));
+  t.deepEqual(await readdir(pathsOf(store.root).temporary), []);
+});
+
+test('a folder that is no whole model is refused with a sentence', async (t) => {
+  const store = await newStore();
+  const bare = folder();
+  await writeFile(join(bare, 'model.safetensors'), 'weights');
+  await t.throwsAsync(store.putModel(bare, about), { name: 'ConfigError', message: /has no config\.json/ });
+  await t.throwsAsync(store.putModel(join(bare, 'none'), about), { name: 'ConfigError', message: /cannot be read/ });
+  t.truthy(await store.putModel(bare, { ...about, state: 'init' }), 'one that a training is to make needs none');
+});
+
+test('a link within the folder is followed, one that leads out is refused', async (t) => {
+  const store = await newStore();
+  const source = await modelFolder({ 'blobs/1': 'weights' });
+  await rm(join(source, 'model.safetensors'));
+  await symlink('blobs/1', join(source, 'model.safetensors'));
+  const ref = await store.putModel(source, about);
+  t.is(await readFile(join(await store.modelFolder(ref), 'model.safetensors'), 'utf8'), 'weights');
+  await symlink(join(await modelFolder(), 'config.json'), join(source, 'other.json'));
+  await t.throwsAsync(store.putModel(source, about), { name: 'ConfigError', message: /other\.json links to a file outside/ });
+});
+
+test('a file that was changed, lost or added is named, before and after a first look', async (t) => {
+  const store = await newStore();
+  const other = pathsOf(store.root);
+  for (const looked of [false, true]) {
+    const ref = await store.putModel(await modelFolder({ 'salt.txt': String(looked) }), about);
+    if (looked) await store.modelFolder(ref);
+    const weights = join(other.model(ref.digest), 'files', 'model.safetensors');
+    await writeFile(weights, 'Weights');
+    await t.throwsAsync(store.modelFolder(ref), { name: 'ArtifactDamaged', message: /model\.safetensors/ });
+    await writeFile(weights, 'weights');
+    await store.modelFolder(ref);
+    const extra = join(dirname(weights), 'adapter_config.json');
+    await writeFile(extra, '{}');
+    await t.throwsAsync(store.modelFolder(ref), { name: 'ArtifactDamaged', message: /adapter_config\.json/ });
+    await rm(extra);
+    await rename(weights, `${weights}.gone`);
+    await t.throwsAsync(store.modelFolder(ref), { name: 'ArtifactMissing', message: /model\.safetensors/ });
+    t.false(await store.has(ref));
+    t.deepEqual(await store.putModel(await modelFolder({ 'salt.txt': String(looked) }), about), ref);
+    t.true(await store.has(ref), 'brought in again, it is whole');
+  }
+});
