@@ -15,9 +15,7 @@ const paper = await humpback();
 const ran = await paper.run({ arms: ['random'] });
 const { bench } = paper;
 const { asked } = ran;
-const M_0 = ran.step('forward').model;
-const [M_1, M_2] = ['r1/forward', 'r2/forward'].map((path) => ran.step(path).model) as [ModelRef, ModelRef];
-const M_yx = ran.step('backward').model;
+const modelOf = (path: string): string => ran.step(path).model.digest;
 const inputsOf = (run: Ran, path: string) =>
   run.step(path).call.inputs as { from: ModelRef; data: DatasetRef; template: string; over: DatasetRef; with: Record<string, ModelRef> };
 
@@ -32,12 +30,12 @@ const tagsIn = (chat: Chat) =>
 const pairOf = ({ instruction, response }: Pair) => JSON.stringify([instruction, response]);
 
 for (const [t_, scorer] of [
-  [1, M_0],
-  [2, M_1],
+  [1, 'forward'],
+  [2, 'r1/forward'],
 ] as const) {
   test(`H1 A^(${t_}) is just what M_${t_ - 1} rated 4.5 or better; no rating, or one off the scale, never enters`, async (t) => {
     const pool = (await paper.rows<Pair>(ran.step('backtranslate').data)).map(({ value }) => value);
-    const said = asked.filter(({ role, model }) => role === 'scorer' && model === scorer.digest);
+    const said = asked.filter(({ role, model }) => role === 'scorer' && model === modelOf(scorer));
     const rated = pool.map((pair) => ({
       pair,
       reply: said.find(({ content }) => content.includes(pair.instruction) && content.includes(pair.response))!.reply,
@@ -53,10 +51,11 @@ for (const [t_, scorer] of [
 }
 
 test('H2 every model descends from the base alone', async (t) => {
-  const base = ran.step('model-base').model.digest;
-  const parents = await Promise.all([M_yx, M_0, M_1, M_2].map(async (model) => (await bench.services.store.model(model)).from));
+  const base = modelOf('model-base');
+  const trained = ['backward', 'forward', 'r1/forward', 'r2/forward'].map(modelOf);
+  const parents = await Promise.all(trained.map(async (digest) => (await bench.services.store.model({ digest })).from));
   t.deepEqual(parents, [base, base, base, base]);
-  t.is(new Set([base, M_yx.digest, M_0.digest, M_1.digest, M_2.digest]).size, 5);
+  t.is(new Set([base, ...trained]).size, 5);
 });
 
 test('H3 M_yx learns to give the instruction of a response', async (t) => {
@@ -75,7 +74,7 @@ test('H3 M_yx learns to give the instruction of a response', async (t) => {
 test('H3 M_yx writes one instruction for each segment, once', async (t) => {
   const { over } = inputsOf(ran, 'backtranslate');
   t.is(asked.filter(({ role }) => role === 'backward').length, over.rows);
-  t.true(asked.every(({ role, model }) => (role === 'backward') === (model === M_yx.digest)));
+  t.true(asked.every(({ role, model }) => (role === 'backward') === (model === modelOf('backward'))));
   const pool = await paper.rows(ran.step('backtranslate').data);
   t.is(new Set(pool.flatMap(({ from }) => from)).size, pool.length);
   t.is(inputsOf(ran, 'r1/judge').over.digest, inputsOf(ran, 'r2/judge').over.digest);
@@ -83,10 +82,13 @@ test('H3 M_yx writes one instruction for each segment, once', async (t) => {
 });
 
 test('H4 each pool is judged by the model of the round before, and the last model is not asked to judge', (t) => {
-  t.is(inputsOf(ran, 'r1/judge').with['scorer']!.digest, M_0.digest);
-  t.is(inputsOf(ran, 'r2/judge').with['scorer']!.digest, M_1.digest);
-  t.deepEqual(new Set(asked.flatMap(({ role, model }) => (role === 'scorer' ? [model] : []))), new Set([M_0.digest, M_1.digest]));
-  t.deepEqual(ran.results, { model: M_2 });
+  t.is(inputsOf(ran, 'r1/judge').with['scorer']!.digest, modelOf('forward'));
+  t.is(inputsOf(ran, 'r2/judge').with['scorer']!.digest, modelOf('r1/forward'));
+  t.deepEqual(
+    new Set(asked.flatMap(({ role, model }) => (role === 'scorer' ? [model] : []))),
+    new Set([modelOf('forward'), modelOf('r1/forward')]),
+  );
+  t.is((ran.results as { model: ModelRef }).model.digest, modelOf('r2/forward'));
 });
 
 for (const t_ of [1, 2]) {
@@ -202,7 +204,6 @@ test('the random arm trains on as many pairs as were curated, drawn afresh from 
   );
   t.true(draws.flat().every((id) => pool.has(id)));
   t.notDeepEqual(new Set(draws[0]), new Set(draws[1]));
-  t.is(inputsOf(ran, 'r2/judge').with['scorer']!.digest, M_1.digest);
   const rows = await rowsOf(ran, 'r1/random/forward');
   t.is(rows.length, seedPairs.length + ran.step('r1/curated').data.rows);
 });
