@@ -34,6 +34,13 @@ const nucleus = { temperature: 0.7, topP: 0.9, maxTokens: 512 };
 const parameters = z
   .strictObject({
     rounds: z.int().min(1).default(2),
+    nearDuplicates: z
+      .number()
+      .positive()
+      .max(1)
+      .nullable()
+      .default(null)
+      .describe('Jaccard index of word 3-grams from which a segment repeats an earlier one and is left out; null leaves none out.'),
     judge: z
       .enum(['rating', 'expected', 'likelihood'])
       .default('rating')

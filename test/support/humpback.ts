@@ -1,4 +1,4 @@
-/** Humpback as in the paper, but on 20 seed pairs and some 60 segments, with models that answer by rule. */
+/** Humpback as in the paper, but on 20 seed pairs and 61 segments, with models that answer by rule. */
 import { mkdtemp, mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,10 +45,11 @@ const lot = (text: string, sides: number) => Number.parseInt(sha256(text).slice(
 const words = (name: string, count: number) => Array.from({ length: count }, (_, i) => `w${sha256(`${name} ${i}`).slice(0, 5)}`).join(' ');
 const sentences = (name: string, count: number) => Array.from({ length: count }, (_, i) => `${words(`${name}/${i}`, 9)}.`).join(' ');
 
-/** 60 good sections between bad ones of each kind. */
+/** 61 good sections, the last nearly the first, between bad ones of each kind. */
 const document = [
   sentences('no header at all', 15),
   ...Array.from({ length: 60 }, (_, n) => `# Section ${n}\n\n${sentences(`section ${n}`, 12 + (n % 30))}`),
+  `# Section 0 again\n\n${sentences('section 0', 12)} ${words('news', 3)}.`,
   `# Too short\n\n${sentences('short', 3)}`,
   `# Too long\n\n${sentences('long', 90)}`,
   `# ALL CAPITALS\n\n${sentences('capitals', 15)}`,

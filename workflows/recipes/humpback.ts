@@ -13,7 +13,7 @@ import {
   type Soon,
   type Suite,
 } from '../../recipe/api.ts';
-import { mix, select, type Selection } from '../../recipe/reducers.ts';
+import { dedup, mix, select, type Selection } from '../../recipe/reducers.ts';
 import type { Judged, Pair, Segment } from '../../operators/humpback/records.ts';
 import type { HumpbackParameters } from '../../schemas/recipes/humpback.ts';
 
@@ -43,7 +43,7 @@ export interface HumpbackConfig extends HumpbackParameters {
 }
 
 export const humpback: Recipe<HumpbackConfig> = async (run, config) => {
-  const { base, seed, corpus, replay, keep, minimum, prompts, sampling, attempts, instructionChars, evaluation } = config;
+  const { base, seed, corpus, replay, nearDuplicates, keep, minimum, prompts, sampling, attempts, instructionChars, evaluation } = config;
   const sft = { ...config.sft, objective: 'sft' } as const;
   const seedSft = { ...sft, ...config.seedSft };
   const toInstruction = { id: config.templates.toInstruction };
@@ -74,7 +74,9 @@ export const humpback: Recipe<HumpbackConfig> = async (run, config) => {
   examine(run, 'forward', forward);
 
   // Self-augmentation (2.2): one instruction for each segment, the same in all rounds.
-  const pool = await run.map(backtranslate, corpus, {
+  const segments =
+    nearDuplicates === null ? corpus : run.reduce(dedup(corpus, { on: 'text', jaccard: nearDuplicates }), { as: 'segments' });
+  const pool = await run.map(backtranslate, segments, {
     with: { backward },
     params: { prompt: prompts.backtranslate, sampling: sampling.backtranslate },
   });
