@@ -58,7 +58,7 @@ test('a killed server comes back by itself, elsewhere, without its old grandchil
 
 test('a server that hangs is stopped and started again', async (t) => {
   const p = place(t);
-  const server = await start(p);
+  const server = await start(p, { health: { every: 50, timeout: 500, misses: 4 } });
   const before = await server.endpoint(never);
   const { marker } = p.record()!;
   writeFileSync(join(p.folder, 'hang'), '');
@@ -71,11 +71,7 @@ test('a server that hangs is stopped and started again', async (t) => {
 
 test('while it is down its endpoint waits, and whoever waits can give up', async (t) => {
   const p = place(t);
-  writeFileSync(join(p.folder, 'hang'), '');
-  const starting = start(p, { health: { every: 20, timeout: 5_000, misses: 3 } });
-  await until(() => p.starts().length === 1);
-  rmSync(join(p.folder, 'hang'));
-  const server = await starting;
+  const server = await start(p);
   const before = await server.endpoint(never);
   writeFileSync(join(p.folder, 'hang'), '');
   process.kill(p.starts()[0]!, 'SIGKILL');
@@ -127,7 +123,7 @@ test('an abort while it starts leaves nothing', async (t) => {
   const p = place(t);
   writeFileSync(join(p.folder, 'hang'), '');
   const abort = new AbortController();
-  const starting = start(p, { signal: abort.signal, health: { every: 60_000, timeout: 60_000, misses: 3 } });
+  const starting = start(p, { signal: abort.signal });
   const { marker } = await until(p.started);
   abort.abort(new Error('cancelled'));
   await t.throwsAsync(starting, { message: 'cancelled' });

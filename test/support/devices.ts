@@ -75,7 +75,7 @@ export const serving = ({ folder, lifeline }: Place): Omit<ServerOptions, Free> 
   python: fakePython,
   trainerPath,
   lifeline: lifeline.path,
-  health: { every: 100, timeout: 100, misses: 3 },
+  health: { every: 100, timeout: 10_000, misses: 3 },
 });
 
 export const spec = (run: string, changes: Partial<TrainSpec> = {}): TrainSpec => ({

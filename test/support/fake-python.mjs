@@ -25,8 +25,11 @@ else train();
 
 function serve() {
   const server = http.createServer((request, response) => {
-    if (told('hang')) return;
-    response.end(request.headers.authorization === `Bearer ${process.env.BACKSPIN_SERVE_KEY}` ? 'with key' : 'ok');
+    const answer = () => {
+      if (told('hang')) setTimeout(answer, 5);
+      else response.end(request.headers.authorization === `Bearer ${process.env.BACKSPIN_SERVE_KEY}` ? 'with key' : 'ok');
+    };
+    answer();
   });
   server.listen(spec.port, spec.host, () => {
     const ready = { port: server.address().port, pid: process.pid, engine: 'fake', version: '1', dtype: 'float32' };

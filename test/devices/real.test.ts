@@ -1,0 +1,103 @@
+/** The real Python package under the real supervision. */
+import test from 'ava';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { alive, sweep } from '../../devices/processes.ts';
+import { ModelServer } from '../../devices/server.ts';
+import { Slots } from '../../devices/slots.ts';
+import { train } from '../../devices/trainer.ts';
+import { probe } from '../../inference/capability.ts';
+import { ModelClient, Rejected } from '../../inference/client.ts';
+import type { TrainEvent } from '../../schemas/trainer.ts';
+import { owner, place, realPython, serving, spec, training, trainerPath, until, type Place } from '../support/devices.ts';
+
+const never = new AbortController().signal;
+const model = mkdtempSync(join(tmpdir(), 'backspin-model-'));
+const slotOf = (p: Place) => new Slots({ home: p.home, pool: 'cpu', groups: 1 }).acquire(never);
+
+test.before('a tiny model of random weights', async () => {
+  const program = 'import pathlib, sys, world; world.make_model(pathlib.Path(sys.argv[1]))';
+  await promisify(execFile)(realPython(), ['-c', program, model], {
+    env: { ...process.env, PYTHONPATH: `${trainerPath}/tests:${trainerPath}` },
+  });
+});
+
+test.serial('a killed model server comes back, and its replies are what they were; its killed owner is survived', async (t) => {
+  const p = place(t);
+  const options = { ...serving(p), models: { m: model }, python: realPython(), health: { every: 200, timeout: 30_000, misses: 5 } };
+  const dying = owner(t, p, 'serve', options);
+  await until(() => existsSync(join(p.folder, 'ready.json')));
+  const before = p.record()!;
+  const died = new Promise((done) => dying.once('exit', done));
+  dying.kill('SIGKILL');
+  await died;
+
+  const server = await ModelServer.start({ ...options, slot: await slotOf(p), signal: never, attempt: 2 });
+  t.is(p.record()!.pgid, before.pgid);
+  t.like(server.identity, { engine: 'embedded', dtype: 'float32' });
+  const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limit: 4 });
+  await probe(client, 'm', ['chat', 'complete', 'prefill', 'score'], never);
+
+  const ask = (seed: number) => ({ seed, requestId: `r${seed}`, signal: never });
+  const replies = () =>
+    Promise.all([
+      ...[1, 2, 3].map((seed) =>
+        client.chat('m', [{ role: 'user', content: 'Where is Ardo?' }], { temperature: 1, maxTokens: 12 }, ask(seed)),
+      ),
+      client.score('m', { text: 'The river of' }, ' Ardo', ask(4)),
+    ]);
+  const first = await replies();
+  await t.throwsAsync(client.complete('m', { tokens: [100_000] }, { temperature: 0, maxTokens: 4 }, ask(5)), {
+    instanceOf: Rejected,
+    message: /vocabulary/,
+  });
+
+  process.kill(server.identity.pid, 'SIGKILL');
+  t.deepEqual(await replies(), first);
+  t.false(alive(before.pgid!, before.pgStart!));
+  const { marker } = p.record()!;
+  await server.stop();
+  t.deepEqual([...sweep(before.marker), ...sweep(marker)], []);
+});
+
+test.serial('a folder that is no model is a sentence, not a crash', async (t) => {
+  const p = place(t);
+  const slot = await slotOf(p);
+  await t.throwsAsync(ModelServer.start({ ...serving(p), slot, signal: never, models: { m: p.folder }, python: realPython() }), {
+    name: 'ConfigError',
+    message: new RegExp(p.folder),
+  });
+});
+
+test.serial('a trainer killed between checkpoints is followed to its end', async (t) => {
+  const p = place(t);
+  const rows = Array.from({ length: 16 }, (_, i) => ({
+    messages: [
+      { role: 'user', content: `Which ${i}?` },
+      { role: 'assistant', content: 'The ship.' },
+    ],
+  }));
+  writeFileSync(join(p.folder, 'rows.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  const starts: Extract<TrainEvent, { event: 'start' }>[] = [];
+  const onEvent = (event: TrainEvent) => {
+    if (event.event === 'start') starts.push(event);
+    if (event.event === 'step' && event.step >= 13 && starts.length === 1) process.kill(starts[0]!.pid, 'SIGKILL');
+  };
+  const slot = await slotOf(p);
+  const trained = await train({
+    ...training(p),
+    spec: spec(p.folder, { from: model, steps: 150, checkpointEvery: 10 }),
+    python: realPython(),
+    slot,
+    signal: never,
+    onEvent,
+  });
+  t.is(starts.length, 2);
+  t.true(starts[1]!.resumedFrom! >= 10);
+  t.true(existsSync(join(trained.model, 'model.safetensors')));
+  t.true(trained.loss! > 0);
+  t.is(new Set(readFileSync(join(p.folder, 'events.jsonl'), 'utf8').match(/"event":"step","step":\d+/g)).size, 150);
+});
