@@ -21,7 +21,11 @@ export async function moduleDigest(path: string): Promise<string> {
   for (const file of queue) {
     const text = await readFile(file, 'utf8').catch((error: unknown) => {
       if (file !== first) return undefined; // in a comment, or the import will say so
-      throw new BackspinError('ConfigError', `The module ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): check its path.`, { cause: error });
+      throw new BackspinError(
+        'ConfigError',
+        `The module ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): check its path.`,
+        { cause: error },
+      );
     });
     if (text === undefined) continue;
     digests[relative(dirname(first), file)] = sha256(text);
@@ -38,13 +42,18 @@ let hooked = false;
 /** Imports a module as it is now. Throws `ConfigError` when it is not as it was, or cannot be loaded. */
 export async function importModule({ path, digest }: { readonly path: string; readonly digest: string }): Promise<object> {
   if ((await moduleDigest(path)) !== digest) {
-    throw new BackspinError('ConfigError', `The module ${path}, or a file that it imports, has changed since the experiment was launched: launch it under a new name, or put the file back.`);
+    throw new BackspinError(
+      'ConfigError',
+      `The module ${path}, or a file that it imports, has changed since the experiment was launched: launch it under a new name, or put the file back.`,
+    );
   }
   if (!hooked) passVersionsOn();
   try {
     return (await import(`${pathToFileURL(path).href}?v=${digest}`)) as object;
   } catch (error) {
-    throw new BackspinError('ConfigError', `The module ${path} cannot be loaded (${(error as Error).message}): mend it and launch again.`, { cause: error });
+    throw new BackspinError('ConfigError', `The module ${path} cannot be loaded (${(error as Error).message}): mend it and launch again.`, {
+      cause: error,
+    });
   }
 }
 
@@ -55,7 +64,8 @@ function passVersionsOn(): void {
     resolve(specifier, context, next) {
       const resolved = next(specifier, context);
       const version = context.parentURL && /^file:.*(\?v=[0-9a-f]{64})$/.exec(context.parentURL)?.[1];
-      if (!version || !/^\.{1,2}\//.test(specifier) || !resolved.url.startsWith('file:') || isOurs(fileURLToPath(resolved.url))) return resolved;
+      if (!version || !/^\.{1,2}\//.test(specifier) || !resolved.url.startsWith('file:') || isOurs(fileURLToPath(resolved.url)))
+        return resolved;
       return { ...resolved, url: resolved.url + version };
     },
   });

@@ -45,9 +45,16 @@ export async function loadRegistry(modules: readonly { readonly path: string; re
     const exported = await importModule(module);
     const name = 'space' in exported ? exported.space : undefined;
     if (typeof name !== 'string' || !/^[a-z][a-z0-9-]*$/.test(name)) {
-      throw new BackspinError('ConfigError', `The module ${module.path} does not say its space: add \`export const space = 'name'\` with lower-case letters, digits and hyphens.`);
+      throw new BackspinError(
+        'ConfigError',
+        `The module ${module.path} does not say its space: add \`export const space = 'name'\` with lower-case letters, digits and hyphens.`,
+      );
     }
-    if (spaces.has(name)) throw new BackspinError('ConfigError', `The module ${module.path} calls its space "${name}", and so does ${name in builtIn ? 'backspin' : 'another module'}: give it another name.`);
+    if (spaces.has(name))
+      throw new BackspinError(
+        'ConfigError',
+        `The module ${module.path} calls its space "${name}", and so does ${name in builtIn ? 'backspin' : 'another module'}: give it another name.`,
+      );
     spaces.set(name, { definitions: definitionsIn(exported), module: true, digest: module.digest });
   }
 
@@ -55,15 +62,25 @@ export async function loadRegistry(modules: readonly { readonly path: string; re
     const [name = '', own = ''] = id.split('.');
     const definition = spaces.get(name)?.definitions.get(own);
     if (definition && (wanted as Kind[]).includes(definition.is)) return definition as Defined<K>;
-    throw new BackspinError('ConfigError', `${definition ? `${id} is of the kind ${definition.is}, and not ${wanted[0]!}` : `There is no ${wanted[0]!} "${id}"`}${choice(id, wanted)}.`);
+    throw new BackspinError(
+      'ConfigError',
+      `${definition ? `${id} is of the kind ${definition.is}, and not ${wanted[0]!}` : `There is no ${wanted[0]!} "${id}"`}${choice(id, wanted)}.`,
+    );
   }
   /** What there is instead. */
   function choice(id: string, wanted: readonly Kind[]): string {
-    const ids = [...spaces].flatMap(([space, { definitions }]) => [...definitions].filter(([, { is }]) => wanted.includes(is)).map(([name]) => `${space}.${name}`));
+    const ids = [...spaces].flatMap(([space, { definitions }]) =>
+      [...definitions].filter(([, { is }]) => wanted.includes(is)).map(([name]) => `${space}.${name}`),
+    );
     const space = id.split('.')[0]!;
     const own = ids.filter((other) => other.startsWith(`${space}.`));
     const near = nearest(id, ids);
-    const has = own.length > 0 ? `${space} has ${own.join(', ')}` : spaces.has(space) ? `${space} has none` : `there is no space "${space}", only ${[...spaces.keys()].join(', ')}`;
+    const has =
+      own.length > 0
+        ? `${space} has ${own.join(', ')}`
+        : spaces.has(space)
+          ? `${space} has none`
+          : `there is no space "${space}", only ${[...spaces.keys()].join(', ')}`;
     return `${near === undefined ? '' : `; the nearest is ${near}`}; ${has}`;
   }
   function spaceOf(name: string): Space {

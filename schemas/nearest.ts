@@ -16,5 +16,7 @@ export function distance(a: string, b: string): number {
 /** The valid word with the fewest edits, unless that is most of it; the first of equals. */
 export function nearest(word: string, valid: readonly string[]): string | undefined {
   const [best] = valid.toSorted((a, b) => distance(word, a) - distance(word, b));
-  return best !== undefined && distance(word.toLowerCase(), best.toLowerCase()) <= Math.max(2, Math.floor(best.length / 2)) ? best : undefined;
+  return best !== undefined && distance(word.toLowerCase(), best.toLowerCase()) <= Math.max(2, Math.floor(best.length / 2))
+    ? best
+    : undefined;
 }

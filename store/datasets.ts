@@ -25,7 +25,8 @@ export interface ShardLimits {
 export const shardLimits: ShardLimits = { rows: 10_000, bytes: 32 * 2 ** 20 };
 
 const datasetHash = (schema: string): Hash => createHash('sha256').update(`${schema}\n`);
-const lineOf = ({ id, from, value }: Rec<unknown>) => `{"id":${canonicalJson(id)},"from":${canonicalJson(from)},"value":${canonicalJson(value)}}\n`;
+const lineOf = ({ id, from, value }: Rec<unknown>) =>
+  `{"id":${canonicalJson(id)},"from":${canonicalJson(from)},"value":${canonicalJson(value)}}\n`;
 
 /** Holds one shard in memory. Shards are written as they fill, but nothing points to them before `commit`. */
 export class ShardWriter implements DatasetWriter {
@@ -46,7 +47,8 @@ export class ShardWriter implements DatasetWriter {
 
   async add(record: Rec<unknown>): Promise<void> {
     const line = Buffer.from(lineOf(record));
-    if (this.#lines.length === this.#limits.rows || (this.#lines.length > 0 && this.#bytes + line.length > this.#limits.bytes)) await this.#flush();
+    if (this.#lines.length === this.#limits.rows || (this.#lines.length > 0 && this.#bytes + line.length > this.#limits.bytes))
+      await this.#flush();
     this.#lines.push(line);
     this.#bytes += line.length;
   }
@@ -64,7 +66,15 @@ export class ShardWriter implements DatasetWriter {
     if (this.#lines.length > 0) await this.#flush();
     const sum = (of: 'rows' | 'bytes') => this.#shards.reduce((total, shard) => total + shard[of], 0);
     const digest = this.#whole.digest('hex');
-    const manifest: DatasetManifest = { kind: 'dataset', schema: this.#schema, digest, rows: sum('rows'), bytes: sum('bytes'), shards: this.#shards, determinism };
+    const manifest: DatasetManifest = {
+      kind: 'dataset',
+      schema: this.#schema,
+      digest,
+      rows: sum('rows'),
+      bytes: sum('bytes'),
+      shards: this.#shards,
+      determinism,
+    };
     await putIfAbsent(this.#paths.dataset(digest), `${canonicalJson(manifest)}\n`, this.#paths.temporary);
     return { kind: 'dataset', digest, rows: manifest.rows };
   }
@@ -76,7 +86,11 @@ export class ShardWriter implements DatasetWriter {
 
 /** Records `from` (inclusive) to `to` (exclusive), one shard in memory at a time; other shards are not opened. Throws `ArtifactMissing`
  *  or `ArtifactDamaged`, before any record of the shard in question is given out. */
-export async function* readRecords(paths: Paths, manifest: DatasetManifest, { from, to } = { from: 0, to: Infinity }): AsyncGenerator<Rec<unknown>> {
+export async function* readRecords(
+  paths: Paths,
+  manifest: DatasetManifest,
+  { from, to } = { from: 0, to: Infinity },
+): AsyncGenerator<Rec<unknown>> {
   const whole = from === 0 && to >= manifest.rows ? datasetHash(manifest.schema) : undefined;
   let first = 0;
   for (const shard of manifest.shards) {
@@ -92,20 +106,26 @@ export async function* readRecords(paths: Paths, manifest: DatasetManifest, { fr
     }
     first += shard.rows;
   }
-  if (whole && whole.digest('hex') !== manifest.digest) throw damaged(paths.dataset(manifest.digest), 'lists other shards than its digest says');
+  if (whole && whole.digest('hex') !== manifest.digest)
+    throw damaged(paths.dataset(manifest.digest), 'lists other shards than its digest says');
 }
 
 async function readShard(paths: Paths, shard: DatasetManifest['shards'][number]): Promise<Buffer> {
   const path = paths.blob(shard.digest);
   const packed = await ifThere(readFile(path));
-  if (!packed) throw new BackspinError('ArtifactMissing', `The shard ${path} is not there: launch the experiment that made it again, and its step runs again.`);
+  if (!packed)
+    throw new BackspinError(
+      'ArtifactMissing',
+      `The shard ${path} is not there: launch the experiment that made it again, and its step runs again.`,
+    );
   let bytes: Buffer;
   try {
     bytes = await decompress(packed, { maxOutputLength: Math.max(shard.bytes, 1) });
   } catch (error) {
     throw damaged(path, `cannot be unpacked (${(error as Error).message})`, error);
   }
-  if (bytes.length !== shard.bytes) throw damaged(path, `has ${bytes.length} bytes and not ${shard.bytes} (is it more than one zstd frame?)`);
+  if (bytes.length !== shard.bytes)
+    throw damaged(path, `has ${bytes.length} bytes and not ${shard.bytes} (is it more than one zstd frame?)`);
   if (sha256(bytes) !== shard.digest) throw damaged(path, 'holds other bytes than its name says');
   let rows = 0;
   for (let at = bytes.indexOf(0x0a); at !== -1; at = bytes.indexOf(0x0a, at + 1)) rows++;
@@ -115,4 +135,8 @@ async function readShard(paths: Paths, shard: DatasetManifest['shards'][number])
 
 /** An `ArtifactDamaged` for a file of the store. */
 export const damaged = (path: string, how: string, cause?: unknown): BackspinError =>
-  new BackspinError('ArtifactDamaged', `${path} ${how}, so nothing was read from it: delete that file and launch the experiment that made it again, and its step runs again.`, { cause });
+  new BackspinError(
+    'ArtifactDamaged',
+    `${path} ${how}, so nothing was read from it: delete that file and launch the experiment that made it again, and its step runs again.`,
+    { cause },
+  );

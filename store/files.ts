@@ -19,7 +19,11 @@ export async function ifThere<T>(promise: Promise<T>): Promise<T | undefined> {
 /** Turns a full disk (or quota) into a `DiskFull`, which is tried again. */
 export function writing(path: string, error: unknown): unknown {
   if (codeOf(error) !== 'ENOSPC' && codeOf(error) !== 'EDQUOT') return error;
-  return new BackspinError('DiskFull', `The disk is full and ${path} was not written: free some space (\`backspin gc\` shows what may go) and it goes on by itself.`, { cause: error });
+  return new BackspinError(
+    'DiskFull',
+    `The disk is full and ${path} was not written: free some space (\`backspin gc\` shows what may go) and it goes on by itself.`,
+    { cause: error },
+  );
 }
 
 /** A folder that survives a power failure. */
@@ -39,7 +43,8 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 /** A new name in `folder`, of this process alone. */
-export const temporary = (folder: string, name: string): string => join(folder, `.${name}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
+export const temporary = (folder: string, name: string): string =>
+  join(folder, `.${name}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
 
 /** Writes a file, in place of what has its name. `folder` holds the temporary file and must be on the same disk. */
 export async function writeAtomic(path: string, data: string | Uint8Array, folder = dirname(path)): Promise<void> {
@@ -57,7 +62,12 @@ export async function putIfAbsent(path: string, data: string | Uint8Array, folde
   }
 }
 
-async function named(path: string, data: string | Uint8Array, folder: string, name: (from: string, to: string) => Promise<void>): Promise<void> {
+async function named(
+  path: string,
+  data: string | Uint8Array,
+  folder: string,
+  name: (from: string, to: string) => Promise<void>,
+): Promise<void> {
   const unnamed = temporary(folder, basename(path));
   try {
     await makeFolder(dirname(path));

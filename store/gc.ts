@@ -62,7 +62,11 @@ export async function planGc(store: Store, now = Date.now()): Promise<GcPlan> {
 /** Removes what is in the plan and would be in one made now; gives what it removed. Throws `ConfigError` for an altered plan. */
 export async function applyGc(store: Store, plan: GcPlan, now = Date.now()): Promise<readonly Swept[]> {
   const { digest, ...rest } = plan;
-  if (sha256(canonicalJson(rest)) !== digest) throw new BackspinError('ConfigError', `The plan ${digest.slice(0, 16)} was changed after it was made: make a new one with \`backspin gc\`.`);
+  if (sha256(canonicalJson(rest)) !== digest)
+    throw new BackspinError(
+      'ConfigError',
+      `The plan ${digest.slice(0, 16)} was changed after it was made: make a new one with \`backspin gc\`.`,
+    );
   const planned = new Set(plan.sweep.map(({ path }) => path));
   const sweep = (await planGc(store, now)).sweep.filter(({ path }) => planned.has(path));
   for (const { path } of sweep) {
@@ -87,7 +91,8 @@ async function reachable(store: Store, experiments: readonly ExperimentRecord[],
       for (const [digest] of named.matchAll(/[0-9a-f]{64}/g)) {
         if (needed.has(digest)) continue;
         needed.add(digest);
-        for (const path of [paths.output(digest), paths.dataset(digest), join(paths.model(digest), 'manifest.json')]) queue.push((await ifThere(readFile(path, 'utf8'))) ?? '');
+        for (const path of [paths.output(digest), paths.dataset(digest), join(paths.model(digest), 'manifest.json')])
+          queue.push((await ifThere(readFile(path, 'utf8'))) ?? '');
       }
     }
   };
@@ -124,8 +129,12 @@ async function find(paths: Paths) {
   const inside = async (folder: string) => (await readdir(folder)).sort().map((name) => join(folder, name));
   const twoDeep = async (folder: string) => (await Promise.all((await inside(folder)).map(inside))).flat();
   return {
-    outputs: await twoDeep(outputs), datasets: await inside(datasets), models: await inside(models), blobs: await twoDeep(blobs),
-    work: await inside(work), temporary: await inside(paths.temporary),
+    outputs: await twoDeep(outputs),
+    datasets: await inside(datasets),
+    models: await inside(models),
+    blobs: await twoDeep(blobs),
+    work: await inside(work),
+    temporary: await inside(paths.temporary),
   };
 }
 
@@ -135,5 +144,8 @@ async function measure(path: string): Promise<{ bytes: number; newest: number }>
   if (!stats) return { bytes: 0, newest: Infinity };
   if (!stats.isDirectory()) return { bytes: stats.size, newest: stats.mtimeMs };
   const inner = await Promise.all((await readdir(path)).map((name) => measure(join(path, name))));
-  return inner.reduce((sum, one) => ({ bytes: sum.bytes + one.bytes, newest: Math.max(sum.newest, one.newest) }), { bytes: 0, newest: stats.mtimeMs });
+  return inner.reduce((sum, one) => ({ bytes: sum.bytes + one.bytes, newest: Math.max(sum.newest, one.newest) }), {
+    bytes: 0,
+    newest: stats.mtimeMs,
+  });
 }

@@ -24,7 +24,11 @@ export async function openStore(root: string): Promise<Store> {
   for (const folder of [paths.temporary, ...Object.values(paths.folders)]) await makeFolder(folder);
   if (!existsSync(paths.id)) await putIfAbsent(paths.id, randomBytes(4).toString('hex'), paths.temporary);
   const id = await readFile(paths.id, 'utf8');
-  if (!/^[0-9a-f]{8}$/.test(id)) throw new BackspinError('ArtifactDamaged', `${paths.id} should hold the eight characters that name this store: put them back; they begin the id of each of its workflows.`);
+  if (!/^[0-9a-f]{8}$/.test(id))
+    throw new BackspinError(
+      'ArtifactDamaged',
+      `${paths.id} should hold the eight characters that name this store: put them back; they begin the id of each of its workflows.`,
+    );
   return new LocalStore(paths, id);
 }
 
@@ -50,7 +54,10 @@ class LocalStore implements Store {
   async dataset({ digest }: Digest): Promise<DatasetManifest> {
     const manifest = await readJson(this.#paths.dataset(digest), datasetManifest);
     if (manifest) return manifest;
-    throw new BackspinError('ArtifactMissing', `The dataset ${digest} is not in ${this.root}: launch the experiment that made it again, and its step runs again.`);
+    throw new BackspinError(
+      'ArtifactMissing',
+      `The dataset ${digest} is not in ${this.root}: launch the experiment that made it again, and its step runs again.`,
+    );
   }
 
   putModel(folder: string, about: AboutModel): Promise<ModelRef> {

@@ -64,7 +64,9 @@ async function moveIn(paths: Paths, made: string, digest: string): Promise<void>
 /** Every file under a folder: its name there, and where its bytes are. */
 async function filesIn(folder: string): Promise<Map<string, string>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
-    throw new BackspinError('ConfigError', `The model folder ${folder} cannot be read (${codeOf(error)}): check its path.`, { cause: error });
+    throw new BackspinError('ConfigError', `The model folder ${folder} cannot be read (${codeOf(error)}): check its path.`, {
+      cause: error,
+    });
   });
   const home = await realpath(folder);
   const files = new Map<string, string>();
@@ -73,7 +75,10 @@ async function filesIn(folder: string): Promise<Map<string, string>> {
     const path = join(entry.parentPath, entry.name);
     const real = await ifThere(realpath(path));
     if (real === undefined || !real.startsWith(home + sep)) {
-      throw new BackspinError('ConfigError', `${path} links to a file outside its folder: give a folder that holds the files themselves (\`cp -rL\` makes one).`);
+      throw new BackspinError(
+        'ConfigError',
+        `${path} links to a file outside its folder: give a folder that holds the files themselves (\`cp -rL\` makes one).`,
+      );
     }
     if (!(await stat(real)).isFile()) throw new BackspinError('ConfigError', `${path} is no plain file: give a folder of plain files.`);
     files.set(relative(folder, path).split(sep).join('/'), real);
@@ -103,7 +108,11 @@ async function digestOf(path: string): Promise<string> {
 export async function readModel(paths: Paths, digest: string): Promise<ModelManifest> {
   const path = manifestOf(paths, digest);
   const file = await ifThere(open(path));
-  if (!file) throw new BackspinError('ArtifactMissing', `The model ${digest} is not in ${paths.folders.models}: launch the experiment that made it again, and it is made again.`);
+  if (!file)
+    throw new BackspinError(
+      'ArtifactMissing',
+      `The model ${digest} is not in ${paths.folders.models}: launch the experiment that made it again, and it is made again.`,
+    );
   try {
     return modelManifest.parse(JSON.parse(await file.readFile('utf8')));
   } catch (error) {
@@ -131,7 +140,11 @@ async function look(paths: Paths, manifest: ModelManifest): Promise<string> {
   for (const { name, bytes } of manifest.files) {
     const path = join(folder, name);
     const stats = await ifThere(stat(path));
-    if (!stats) throw new BackspinError('ArtifactMissing', `${path} is not there: launch the experiment that made this model again, and it is made again.`);
+    if (!stats)
+      throw new BackspinError(
+        'ArtifactMissing',
+        `${path} is not there: launch the experiment that made this model again, and it is made again.`,
+      );
     if (stats.size !== bytes) throw damaged(path, `has ${stats.size} bytes and not ${bytes}`);
     found.push(`${name} ${stats.size} ${stats.mtimeMs}`);
   }

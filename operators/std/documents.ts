@@ -7,9 +7,33 @@ import { at, objectsOf, textOf } from './lines.ts';
 import { candidatesOf, markdownOf, sectionsOf } from './segments.ts';
 
 const navigational = [
-  'advertisement', 'advertisements', 'forum', 'forums', 'quick links', 'newsletter', 'newsletters', 'subscribe', 'navigation', 'site map', 'sitemap',
-  'sign in', 'sign up', 'log in', 'login', 'contact us', 'about us', 'privacy policy', 'terms of use', 'related posts', 'related articles', 'recent posts',
-  'recent comments', 'leave a comment', 'leave a reply', 'share this', 'table of contents',
+  'advertisement',
+  'advertisements',
+  'forum',
+  'forums',
+  'quick links',
+  'newsletter',
+  'newsletters',
+  'subscribe',
+  'navigation',
+  'site map',
+  'sitemap',
+  'sign in',
+  'sign up',
+  'log in',
+  'login',
+  'contact us',
+  'about us',
+  'privacy policy',
+  'terms of use',
+  'related posts',
+  'related articles',
+  'recent posts',
+  'recent comments',
+  'leave a comment',
+  'leave a reply',
+  'share this',
+  'table of contents',
 ];
 const params = z.strictObject({
   path: paths.describe('A file, or files in order: Markdown, text, HTML, or JSONL with a document a line; each also as .gz or .zst.'),
@@ -57,7 +81,10 @@ export const documents = source<z.infer<typeof segment>, Params>({
 });
 
 /** Named by file (and line), without its folder: where a corpus lies does not change the dataset. */
-async function* documentsIn(file: string, { text, title, onInvalid }: Params): AsyncGenerator<{ readonly document: string; readonly text: string | Dropped }> {
+async function* documentsIn(
+  file: string,
+  { text, title, onInvalid }: Params,
+): AsyncGenerator<{ readonly document: string; readonly text: string | Dropped }> {
   const name = basename(file);
   const ending = /\.([a-z]+)(\.gz|\.zst)?$/i.exec(name)?.[1]?.toLowerCase();
   if (ending !== 'jsonl' && ending !== 'ndjson') {
@@ -74,4 +101,5 @@ async function* documentsIn(file: string, { text, title, onInvalid }: Params): A
   }
 }
 /** Under a title every other heading would have to be lower: it heads only what stands before them. */
-const headed = (text: string, title: unknown): string => (typeof title === 'string' && title.trim() !== '' ? `# ${title.trim().replace(/\s+/g, ' ')}\n\n${text}` : text);
+const headed = (text: string, title: unknown): string =>
+  typeof title === 'string' && title.trim() !== '' ? `# ${title.trim().replace(/\s+/g, ' ')}\n\n${text}` : text;

@@ -8,10 +8,16 @@ export const paths = z.union([z.string(), z.array(z.string()).min(1)]).transform
 export const onInvalid = z.enum(['fail', 'drop']).default('fail').describe('What becomes of a line that does not fit.');
 
 const types = ['string', 'number', 'boolean', 'any'] as const;
-const field = z.union([z.string().transform((path) => ({ path, type: 'string' as const })), z.strictObject({ path: z.string(), type: z.enum(types).default('string') })]);
+const field = z.union([
+  z.string().transform((path) => ({ path, type: 'string' as const })),
+  z.strictObject({ path: z.string(), type: z.enum(types).default('string') }),
+]);
 const params = z.strictObject({
   path: paths.describe('A file, or files in order: .jsonl, .jsonl.gz, .jsonl.zst.'),
-  fields: z.record(z.string(), field).optional().describe('Name of a field in the dataset -> where it lies in a line, such as `prompt.text`. Default: lines as they are.'),
+  fields: z
+    .record(z.string(), field)
+    .optional()
+    .describe('Name of a field in the dataset -> where it lies in a line, such as `prompt.text`. Default: lines as they are.'),
   onInvalid,
 });
 type Fields = z.infer<typeof params>['fields'];

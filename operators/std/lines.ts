@@ -16,7 +16,8 @@ async function* bytesOf(path: string): AsyncGenerator<Buffer> {
     throw new BackspinError('SchemaError', `${path} cannot be unpacked (${(error as Error).message}): ${remedy(path)}.`, { cause: error });
   }
   // Node 24 reads the first frame of a zstd file and leaves the others without a word
-  if (path.endsWith('.zst') && unpacking.bytesWritten < (await stat(path)).size) throw new BackspinError('SchemaError', `${path} has several zstd frames, and only the first can be read: ${remedy(path)}.`);
+  if (path.endsWith('.zst') && unpacking.bytesWritten < (await stat(path)).size)
+    throw new BackspinError('SchemaError', `${path} has several zstd frames, and only the first can be read: ${remedy(path)}.`);
 }
 const remedy = (path: string) => (path.endsWith('.gz') ? 'fetch it again' : `pack it anew with \`zstd -dc ${path} | zstd -o NEW.zst\``);
 
@@ -33,7 +34,10 @@ export async function* linesOf(path: string): AsyncGenerator<Line> {
   for await (const chunk of bytesOf(path)) {
     let start = 0;
     for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, start)) {
-      yield { number: number++, bytes: open.length === 0 ? chunk.subarray(start, end) : Buffer.concat([...open, chunk.subarray(start, end)]) };
+      yield {
+        number: number++,
+        bytes: open.length === 0 ? chunk.subarray(start, end) : Buffer.concat([...open, chunk.subarray(start, end)]),
+      };
       open = [];
       start = end + 1;
     }
@@ -63,7 +67,9 @@ function utf8(bytes: Buffer): string | undefined {
 export type Values = Readonly<Record<string, unknown>>;
 
 /** The objects of a JSONL file with the numbers of their lines, or what is wrong with a line. Blank lines are passed over. */
-export async function* objectsOf(path: string): AsyncGenerator<{ readonly number: number; readonly value: Values } | { readonly number: number; readonly fault: string }> {
+export async function* objectsOf(
+  path: string,
+): AsyncGenerator<{ readonly number: number; readonly value: Values } | { readonly number: number; readonly fault: string }> {
   for await (const { number, bytes } of linesOf(path)) {
     const text = utf8(bytes);
     if (text === undefined) yield { number, fault: 'is not UTF-8' };
@@ -73,7 +79,9 @@ export async function* objectsOf(path: string): AsyncGenerator<{ readonly number
 function parsed(text: string): { readonly value: Values } | { readonly fault: string } {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { value: value as Values } : { fault: 'is not a JSON object' };
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? { value: value as Values }
+      : { fault: 'is not a JSON object' };
   } catch (error) {
     return { fault: `is not JSON (${(error as Error).message})` };
   }
@@ -81,4 +89,9 @@ function parsed(text: string): { readonly value: Values } | { readonly fault: st
 
 /** What lies at `a.b.c` of a value. */
 export const at = (value: unknown, path: string): unknown =>
-  path.split('.').reduce<unknown>((inner, key) => (typeof inner === 'object' && inner !== null ? (inner as Record<string, unknown>)[key] : undefined), value);
+  path
+    .split('.')
+    .reduce<unknown>(
+      (inner, key) => (typeof inner === 'object' && inner !== null ? (inner as Record<string, unknown>)[key] : undefined),
+      value,
+    );

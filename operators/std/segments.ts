@@ -42,7 +42,7 @@ export function sectionsOf(text: string): Section[] {
 
 function nested(headings: readonly Heading[]): Section[] {
   const sections: Section[] = [];
-  for (let at = 0; at < headings.length; ) {
+  for (let at = 0; at < headings.length;) {
     const { level, header, lines } = headings[at]!;
     const found = headings.findIndex((other, i) => i > at && other.level <= level);
     const end = found === -1 ? headings.length : found;
@@ -61,7 +61,10 @@ export function markdownOf(html: string): string {
     .replace(/<!--[\s\S]*?-->/g, '')
     .replace(/<(script|style|nav|aside|footer|form|noscript|svg|head)\b[\s\S]*?<\/\1\s*>/gi, '')
     .replace(/\s+/g, ' ')
-    .replace(/<h([1-6])\b[^>]*>(.*?)<\/h\1\s*>/gi, (_, level: string, header: string) => `\n\n${'#'.repeat(Number(level))} ${header.replace(/<[^>]+>/g, '').trim()}\n\n`)
+    .replace(
+      /<h([1-6])\b[^>]*>(.*?)<\/h\1\s*>/gi,
+      (_, level: string, header: string) => `\n\n${'#'.repeat(Number(level))} ${header.replace(/<[^>]+>/g, '').trim()}\n\n`,
+    )
     .replace(/<li\b[^>]*>/gi, '\n- ')
     .replace(/<br\s*\/?>/gi, '\n')
     .replace(/<\/?(p|div|section|article|main|ul|ol|table|tr|blockquote|pre|header|body|html)\b[^>]*>/gi, '\n\n')
@@ -71,7 +74,21 @@ export function markdownOf(html: string): string {
     .replace(/\n{3,}/g, '\n\n')
     .trim();
 }
-const entities: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: ' ', ndash: '–', mdash: '—', hellip: '…', lsquo: '‘', rsquo: '’', ldquo: '“', rdquo: '”' };
+const entities: Readonly<Record<string, string>> = {
+  amp: '&',
+  lt: '<',
+  gt: '>',
+  quot: '"',
+  apos: "'",
+  nbsp: ' ',
+  ndash: '–',
+  mdash: '—',
+  hellip: '…',
+  lsquo: '‘',
+  rsquo: '’',
+  ldquo: '“',
+  rdquo: '”',
+};
 function entity(name: string): string | undefined {
   if (!name.startsWith('#')) return entities[name];
   const code = name.startsWith('#x') ? Number.parseInt(name.slice(2), 16) : Number(name.slice(1));

@@ -16,10 +16,22 @@ const test = z.union([
 const selection = z.strictObject({
   where: z.record(z.string(), test).default({}),
   best: z
-    .strictObject({ by: z.string(), order: z.enum(['highest', 'lowest']), share: z.number().min(0).max(1).optional(), count: z.int().min(0).optional() })
+    .strictObject({
+      by: z.string(),
+      order: z.enum(['highest', 'lowest']),
+      share: z.number().min(0).max(1).optional(),
+      count: z.int().min(0).optional(),
+    })
     .refine(({ share, count }) => share !== undefined || count !== undefined, 'say how many: a share or a count')
     .optional(),
-  take: z.union([z.int().min(0), z.strictObject({ as: z.custom<{ readonly rows: number }>((value) => typeof value === 'object' && value !== null && 'rows' in value, 'a dataset') })]).optional(),
+  take: z
+    .union([
+      z.int().min(0),
+      z.strictObject({
+        as: z.custom<{ readonly rows: number }>((value) => typeof value === 'object' && value !== null && 'rows' in value, 'a dataset'),
+      }),
+    ])
+    .optional(),
 });
 type Selection = z.infer<typeof selection>;
 type Test = z.infer<typeof test>;
@@ -38,12 +50,16 @@ export const select = reducer<Of, Dataset<Values>, Selection>({
       for await (const { id, value } of of) if (!failing(value, tests)) passing.push({ id, score: best ? value[best.by] : 0 });
     }
     const ranked = best && bestOf(passing, best);
-    const taken = take === undefined ? undefined : sample((ranked ?? passing.map(({ id }) => id)), typeof take === 'number' ? take : take.as.rows, reading);
+    const taken =
+      take === undefined
+        ? undefined
+        : sample(ranked ?? passing.map(({ id }) => id), typeof take === 'number' ? take : take.as.rows, reading);
     const isBest = ranked && new Set(ranked);
     for await (const record of of) {
       const failed = failing(record.value, tests);
       if (failed) yield { record, dropped: 'where', evidence: `${failed} is ${shown(record.value[failed])}` };
-      else if (isBest && !isBest.has(record.id)) yield { record, dropped: 'not-best', evidence: `${best.by} is ${shown(record.value[best.by])}` };
+      else if (isBest && !isBest.has(record.id))
+        yield { record, dropped: 'not-best', evidence: `${best.by} is ${shown(record.value[best.by])}` };
       else if (taken && !taken.has(record.id)) yield { record, dropped: 'not-taken' };
       else yield { record };
     }

@@ -1,7 +1,11 @@
 /** Texts as sets of hashed word 3-grams, how alike two sets are, and MinHash signatures of them. */
 
 /** Words of letters and digits, lower-case; a Han character is a word. */
-export const wordsOf = (text: string): string[] => text.normalize('NFKC').toLowerCase().match(/\p{Script=Han}|[[\p{L}\p{M}\p{N}]--\p{Script=Han}]+/gv) ?? [];
+export const wordsOf = (text: string): string[] =>
+  text
+    .normalize('NFKC')
+    .toLowerCase()
+    .match(/\p{Script=Han}|[[\p{L}\p{M}\p{N}]--\p{Script=Han}]+/gv) ?? [];
 
 /** The distinct 32-bit hashes of a text's word `n`-grams, sorted. A shorter text is one gram; one without words is a word. */
 export function shinglesOf(text: string, n = 3): Uint32Array {

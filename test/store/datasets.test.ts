@@ -10,7 +10,12 @@ import { child, fill, folder, kill, newStore, put, read, record, records } from 
 test('a dataset is known by schema and records, however they are sharded', async (t) => {
   const rows = records(100);
   const digests = new Set<string>();
-  for (const limits of [{ rows: 1, bytes: 1e9 }, { rows: 7, bytes: 1e9 }, { rows: 1e9, bytes: 100 }, { rows: 1e9, bytes: 1e9 }]) {
+  for (const limits of [
+    { rows: 1, bytes: 1e9 },
+    { rows: 7, bytes: 1e9 },
+    { rows: 1e9, bytes: 100 },
+    { rows: 1e9, bytes: 1e9 },
+  ]) {
     const store = await newStore();
     const ref = await fill(new ShardWriter(pathsOf(store.root), 'test@1', limits), rows);
     digests.add(ref.digest);
@@ -26,9 +31,15 @@ test('a dataset is known by schema and records, however they are sharded', async
 test('a shard has at most 10,000 records, or 32 MiB', async (t) => {
   const store = await newStore();
   const many = await store.dataset(await put(store, records(20_001)));
-  t.deepEqual(many.shards.map(({ rows }) => rows), [10_000, 10_000, 1]);
+  t.deepEqual(
+    many.shards.map(({ rows }) => rows),
+    [10_000, 10_000, 1],
+  );
   const large = await store.dataset(await put(store, records(3, 'x'.repeat(12 * 2 ** 20))));
-  t.deepEqual(large.shards.map(({ rows }) => rows), [2, 1]);
+  t.deepEqual(
+    large.shards.map(({ rows }) => rows),
+    [2, 1],
+  );
 });
 
 test('an empty dataset is one', async (t) => {
@@ -45,9 +56,15 @@ test('equal values give equal bytes, whatever the order of their keys', (t) => {
 test('line separators and lone surrogates survive a store', async (t) => {
   const store = await newStore();
   const texts = ['a\u2028b\u2029c\u0085d\r\n\u0000', 'cut \ud83d', '\ude00 cut', 'whole \ud83d\ude00'];
-  const ref = await put(store, texts.map((text) => record({ text })));
+  const ref = await put(
+    store,
+    texts.map((text) => record({ text })),
+  );
   const back = (await read(store, ref)).map(({ value }) => (value as { text: string }).text);
-  t.deepEqual(back, texts.map((text) => text.toWellFormed()));
+  t.deepEqual(
+    back,
+    texts.map((text) => text.toWellFormed()),
+  );
 });
 
 /** What may happen to the second of three shards; `third` is the path of another. */
@@ -64,7 +81,8 @@ const harms: Record<string, (path: string, third: string) => Promise<void>> = {
     const bytes = zstdDecompressSync(await readFile(path));
     await writeFile(path, Buffer.concat([zstdCompressSync(bytes.subarray(0, 50)), zstdCompressSync(bytes.subarray(50))]));
   },
-  'with a record more': async (path) => writeFile(path, zstdCompressSync(Buffer.concat([zstdDecompressSync(await readFile(path)), Buffer.from('{}\n')]))),
+  'with a record more': async (path) =>
+    writeFile(path, zstdCompressSync(Buffer.concat([zstdDecompressSync(await readFile(path)), Buffer.from('{}\n')]))),
 };
 for (const [how, harm] of Object.entries(harms)) {
   test(`a shard ${how} is named and never read`, async (t) => {
@@ -75,9 +93,12 @@ for (const [how, harm] of Object.entries(harms)) {
     const [, second, third] = (await store.dataset(ref)).shards.map(({ digest }) => paths.blob(digest));
     await harm(second!, third!);
     const given: unknown[] = [];
-    const error = await t.throwsAsync(async () => {
-      for await (const row of store.read(ref)) given.push(row);
-    }, { name: 'ArtifactDamaged' });
+    const error = await t.throwsAsync(
+      async () => {
+        for await (const row of store.read(ref)) given.push(row);
+      },
+      { name: 'ArtifactDamaged' },
+    );
     t.true(error.message.includes(second!));
     t.deepEqual(given, rows.slice(0, 10));
     t.deepEqual(await read(store, ref, { from: 0, to: 10 }), rows.slice(0, 10), 'other shards can be read');
@@ -106,7 +127,11 @@ test('a manifest cut short is named', async (t) => {
   await t.throwsAsync(read(store, ref), { name: 'ArtifactDamaged', message: new RegExp(ref.digest) });
 });
 
-const points = { 'as a shard gets its name': ['stop', 'rename', 'blobs'], 'as the manifest gets its name': ['stop', 'link', 'datasets'], 'with a commit to come': ['uncommitted'] } as const;
+const points = {
+  'as a shard gets its name': ['stop', 'rename', 'blobs'],
+  'as the manifest gets its name': ['stop', 'link', 'datasets'],
+  'with a commit to come': ['uncommitted'],
+} as const;
 for (const [when, [what, ...args]] of Object.entries(points)) {
   test(`a writer killed ${when} leaves nothing that can be seen, and the next one succeeds`, async (t) => {
     const root = folder();
@@ -123,7 +148,11 @@ for (const [when, [what, ...args]] of Object.entries(points)) {
 
 test('a full disk is a DiskFull, to be tried again, and leaves nothing behind', async (t) => {
   const root = folder();
-  const { type, retryable, message } = JSON.parse(await child('full', root).line()) as { type: string; retryable: boolean; message: string };
+  const { type, retryable, message } = JSON.parse(await child('full', root).line()) as {
+    type: string;
+    retryable: boolean;
+    message: string;
+  };
   t.deepEqual([type, retryable], ['DiskFull', true]);
   t.regex(message, /datasets/);
   t.deepEqual(await readdir(pathsOf(root).temporary), []);

@@ -22,7 +22,12 @@ async function model(store: Store, weights: string, from: ModelRef | null): Prom
 test('what an experiment names is kept with all behind it, and the rest goes', async (t) => {
   const store = await newStore();
   const shared = Array.from({ length: 10_000 }, (_, n) => record({ shared: n }));
-  const [input, kept, dropped, stray] = [await put(store, records(3)), await put(store, [...shared, record(1)]), await put(store, records(1)), await put(store, [...shared, record(2)])];
+  const [input, kept, dropped, stray] = [
+    await put(store, records(3)),
+    await put(store, [...shared, record(1)]),
+    await put(store, records(1)),
+    await put(store, [...shared, record(2)]),
+  ];
   const base = await model(store, 'base', null);
   const tuned = await model(store, 'tuned', base);
   const other = await model(store, 'other', base);
@@ -33,7 +38,10 @@ test('what an experiment names is kept with all behind it, and the rest goes', a
 
   const plan = await planGc(store, later());
   t.is(plan.sweep.length, 4, 'the output, dataset, last shard and model of nobody');
-  t.is(plan.bytes, plan.sweep.reduce((sum, { bytes }) => sum + bytes, 0));
+  t.is(
+    plan.bytes,
+    plan.sweep.reduce((sum, { bytes }) => sum + bytes, 0),
+  );
   t.deepEqual(await applyGc(store, plan, later()), plan.sweep);
   t.deepEqual([await store.has(stray), await store.has(other), await store.output(sha256('stray'))], [false, false, undefined]);
   for (const ref of [input, kept, dropped]) t.is((await read(store, ref)).length, ref.rows);
@@ -71,7 +79,10 @@ test('while an experiment is open only leftovers of what ended go', async (t) =>
     await store.putExperiment(experiment('a', { state }));
     const { open, sweep } = await planGc(store, later());
     t.deepEqual(open, ['a']);
-    t.deepEqual(sweep.map(({ path }) => path), [`work/${sha256('done')}`, 'tmp/.left.tmp']);
+    t.deepEqual(
+      sweep.map(({ path }) => path),
+      [`work/${sha256('done')}`, 'tmp/.left.tmp'],
+    );
   }
   await store.putExperiment(experiment('a', { state: 'cancelled' }));
   await applyGc(store, await planGc(store, later()), later());
@@ -91,5 +102,7 @@ test('a plan that was altered is refused', async (t) => {
   const store = await newStore();
   await put(store, records(1));
   const plan = await planGc(store, later());
-  await t.throwsAsync(applyGc(store, { ...plan, sweep: [...plan.sweep, { path: 'id', bytes: 8, why: '' }] }, later()), { name: 'ConfigError' });
+  await t.throwsAsync(applyGc(store, { ...plan, sweep: [...plan.sweep, { path: 'id', bytes: 8, why: '' }] }, later()), {
+    name: 'ConfigError',
+  });
 });

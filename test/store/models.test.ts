@@ -4,7 +4,16 @@ import test from 'ava';
 import { pathsOf } from '../../store/paths.ts';
 import { folder, newStore } from '../support/store.ts';
 
-const about = { state: 'weights', from: null, dataset: null, template: null, settings: null, steps: null, lastLearningRate: null, determinism: 'exact' } as const;
+const about = {
+  state: 'weights',
+  from: null,
+  dataset: null,
+  template: null,
+  settings: null,
+  steps: null,
+  lastLearningRate: null,
+  determinism: 'exact',
+} as const;
 
 async function modelFolder(files: Record<string, string> = {}, root = folder()): Promise<string> {
   for (const [name, text] of Object.entries({ 'config.json': '{}', 'model.safetensors': 'weights', ...files })) {

@@ -50,7 +50,10 @@ test('of an experiment the newest record counts', async (t) => {
   await store.putExperiment(experiment('b', { state: 'running' }));
   await store.putExperiment(experiment('a'));
   await store.putExperiment(experiment('b', { state: 'completed', round: 2 }));
-  t.deepEqual((await store.experiments()).map(({ name, state }) => `${name} ${state}`), ['a completed', 'b completed']);
+  t.deepEqual(
+    (await store.experiments()).map(({ name, state }) => `${name} ${state}`),
+    ['a completed', 'b completed'],
+  );
   t.is((await store.experiment('b'))?.round, 2);
   t.is(await store.experiment('c'), undefined);
   t.is(await store.experiment('../id'), undefined, 'no name leads out of its folder');

@@ -43,6 +43,7 @@ if (what === 'outputs') {
 } else {
   await put(store, records(100)).then(
     (ref) => say(ref.digest),
-    (error: { type?: string; message: string; retryable?: boolean }) => say(JSON.stringify({ type: error.type, message: error.message, retryable: error.retryable })),
+    (error: { type?: string; message: string; retryable?: boolean }) =>
+      say(JSON.stringify({ type: error.type, message: error.message, retryable: error.retryable })),
   );
 }

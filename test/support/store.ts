@@ -33,13 +33,44 @@ export async function read(store: Store, ref: Pick<DatasetRef, 'digest'>, range?
 }
 
 export const output = (name: string, result: Result, more: Partial<Output> = {}): Output => ({
-  stepKey: sha256(name), verb: 'map', what: 'test.op', result, in: 0, kept: 0, dropped: {}, droppedRecords: null, requests: 0, tokens: 0, seconds: 0,
-  inputs: [], params: {}, versions: {}, sources: {}, determinism: 'exact', made: '2026-11-21T00:00:00.000Z', ...more,
+  stepKey: sha256(name),
+  verb: 'map',
+  what: 'test.op',
+  result,
+  in: 0,
+  kept: 0,
+  dropped: {},
+  droppedRecords: null,
+  requests: 0,
+  tokens: 0,
+  seconds: 0,
+  inputs: [],
+  params: {},
+  versions: {},
+  sources: {},
+  determinism: 'exact',
+  made: '2026-11-21T00:00:00.000Z',
+  ...more,
 });
 
 export const experiment = (name: string, more: Partial<ExperimentRecord> = {}): ExperimentRecord => ({
-  name, recipe: 'toy', workflowId: `w.${name}`, runId: null, config: {}, configDigest: sha256(name), parent: null, state: 'completed', round: null, steps: [],
-  attention: [], ledger: {}, decisions: {}, result: null, failure: null, updated: '2026-11-21T00:00:00.000Z', ...more,
+  name,
+  recipe: 'toy',
+  workflowId: `w.${name}`,
+  runId: null,
+  config: {},
+  configDigest: sha256(name),
+  parent: null,
+  state: 'completed',
+  round: null,
+  steps: [],
+  attention: [],
+  ledger: {},
+  decisions: {},
+  result: null,
+  failure: null,
+  updated: '2026-11-21T00:00:00.000Z',
+  ...more,
 });
 
 /** A process that does one of the things in `store-child.ts` and says how far it is, a line at a time. */
@@ -50,8 +81,10 @@ export interface Child {
   say(line: string): void;
 }
 export function child(what: string, ...args: string[]): Child {
-  const started = spawn(process.execPath, [resolve(import.meta.dirname, 'store-child.ts'), what, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface(started.stdout!)[Symbol.asyncIterator]();
+  const started = spawn(process.execPath, [resolve(import.meta.dirname, 'store-child.ts'), what, ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface(started.stdout)[Symbol.asyncIterator]();
   return {
     process: started,
     async line() {
@@ -59,7 +92,7 @@ export function child(what: string, ...args: string[]): Child {
       if (done) throw new Error(`the child "${what}" ended early`);
       return value;
     },
-    say: (line) => void started.stdin!.write(`${line}\n`),
+    say: (line) => void started.stdin.write(`${line}\n`),
   };
 }
 export async function kill({ process }: Child): Promise<void> {

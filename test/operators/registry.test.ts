@@ -1,0 +1,104 @@
+import { mkdtemp, mkdir, writeFile, rename } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative, resolve } from 'node:path';
+import test from 'ava';
+import { loadRegistry, moduleDigest } from '../../operators/registry.ts';
+import { BackspinError } from '../../schemas/errors.ts';
+
+/** A user's module in a folder of its own, that takes its wording from a file beside it. */
+async function module(said: string, folder?: string): Promise<string> {
+  const home = folder ?? (await mkdtemp(join(tmpdir(), 'backspin-')));
+  await mkdir(join(home, 'texts'), { recursive: true });
+  await writeFile(join(home, 'texts', 'said.ts'), `export { said } from './deeper.ts';`);
+  await writeFile(join(home, 'texts', 'deeper.ts'), `export const said: string = ${JSON.stringify(said)};`);
+  await writeFile(
+    join(home, 'mine.ts'),
+    `import { said } from './texts/said.ts';
+     export const space = 'mine';
+     export const ask = { is: 'prompt', version: 3, render: () => ({ text: said }) };
+     export const helper = { not: 'a definition' };`,
+  );
+  return join(home, 'mine.ts');
+}
+const load = async (path: string) => loadRegistry([{ path, digest: await moduleDigest(path) }]);
+
+test('a definition is found by its name, with its version', async (t) => {
+  const registry = await load(await module('hello'));
+  t.deepEqual(registry.prompt('mine.ask').render({} as never), { text: 'hello' });
+  t.is(registry.version('mine.ask'), 3);
+  t.is(registry.reducer('std.select').is, 'reducer');
+  t.deepEqual([registry.isModule('mine'), registry.isModule('std')], [true, false]);
+});
+
+test('an unknown name is answered with the nearest, and with what there is', async (t) => {
+  const registry = await load(await module('hello'));
+  const message = (look: () => unknown) => t.throws(look, { instanceOf: BackspinError, name: 'ConfigError' }).message;
+  t.is(
+    message(() => registry.prompt('mine.aks')),
+    'There is no prompt "mine.aks"; the nearest is mine.ask; mine has mine.ask.',
+  );
+  t.regex(
+    message(() => registry.reducer('std.selct')),
+    /the nearest is std\.select; std has std\.dedup, /,
+  );
+  t.regex(
+    message(() => registry.source('stt.jsonl')),
+    /the nearest is std\.jsonl; there is no space "stt", only std, humpback, mine/,
+  );
+  t.regex(
+    message(() => registry.operator('std.jsonl')),
+    /std\.jsonl is of the kind source, and not operator/,
+  );
+  t.regex(
+    message(() => registry.prompt('mine.helper')),
+    /There is no prompt "mine\.helper"/,
+  );
+});
+
+test('a module that has changed, itself or what it imports, is refused until it is launched anew; then it is read anew', async (t) => {
+  const path = await module('first');
+  const digest = await moduleDigest(path);
+  const first = await loadRegistry([{ path, digest }]);
+  await module('second', join(path, '..'));
+  await t.throwsAsync(loadRegistry([{ path, digest }]), {
+    name: 'ConfigError',
+    message: /mine\.ts, or a file that it imports, has changed since/,
+  });
+  const second = await load(path);
+  t.deepEqual(
+    [first, second].map((registry) => registry.prompt('mine.ask').render({} as never)),
+    [{ text: 'first' }, { text: 'second' }],
+  );
+  t.not(first.sourceDigest('mine'), second.sourceDigest('mine'));
+});
+
+test('a digest does not depend on where a module lies', async (t) => {
+  const path = await module('same');
+  const digest = await moduleDigest(path);
+  await rename(join(path, '..'), `${join(path, '..')}-moved`);
+  t.is(await moduleDigest(join(`${join(path, '..')}-moved`, 'mine.ts')), digest);
+  t.not(await moduleDigest(await module('other')), digest);
+});
+
+test('a module shares backspin itself, so its errors are our errors', async (t) => {
+  const path = await module('x');
+  const errors = relative(dirname(path), resolve(import.meta.dirname, '../../schemas/errors.ts'));
+  await writeFile(
+    path,
+    `import { BackspinError } from ${JSON.stringify(errors)}; export const space = 'mine'; export const ask = { is: 'prompt', version: 1, render: () => { throw new BackspinError('TrainingDiverged', 'x'); } };`,
+  );
+  const registry = await load(path);
+  t.throws(() => registry.prompt('mine.ask').render({} as never), { instanceOf: BackspinError });
+});
+
+test('a module that cannot be loaded is a sentence', async (t) => {
+  const path = await module('x');
+  const broken = async (text: string, message: RegExp) => {
+    await writeFile(path, text);
+    await t.throwsAsync(load(path), { name: 'ConfigError', message });
+  };
+  await broken('export const = 1;', /mine\.ts cannot be loaded/);
+  await broken('export const ask = 1;', /does not say its space/);
+  await broken(`export const space = 'std';`, /calls its space "std", and so does backspin/);
+  await t.throwsAsync(moduleDigest(`${path}.none`), { name: 'ConfigError', message: /cannot be read/ });
+});
