@@ -42,7 +42,7 @@ export class Slots {
     this.#folder = join(home, 'devices');
     mkdirSync(this.#folder, { recursive: true });
     this.#free = Array.from({ length: groups }, (_, n) => new Slot(`${pool}-${n}`, this.#folder, (slot) => this.#release(slot)));
-    setTimeout(() => void this.#reap(pool), reapAfter).unref();
+    setTimeout(() => void this.#reap(pool).catch(report), reapAfter).unref();
   }
 
   /** Waits for a free group, in order of arrival. Prefers the one where a child of `key` runs, then one where nothing was left. */
@@ -85,7 +85,7 @@ export class Slots {
         await stopGroup(record);
         remove(this.#folder, record);
       } catch (error) {
-        process.stderr.write(`${record.slot}: ${(error as Error).message}\n`);
+        report(error);
       } finally {
         if (slot) this.#release(slot);
       }
@@ -176,6 +176,8 @@ export class Slot implements AsyncDisposable {
   }
 }
 
+/** Nobody waits for the reaper. */
+const report = (error: unknown) => void process.stderr.write(`${(error as Error).message}\n`);
 const ownerLives = ({ owner, ownerStart }: SlotRecord) => alive(owner, ownerStart);
 const isOurs = ({ owner, ownerStart }: SlotRecord) => owner === self.pid && ownerStart === self.start;
 

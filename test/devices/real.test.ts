@@ -16,7 +16,7 @@ import { owner, place, realPython, serving, spec, training, trainerPath, until, 
 
 const never = new AbortController().signal;
 const model = mkdtempSync(join(tmpdir(), 'backspin-model-'));
-const slotOf = (p: Place) => new Slots({ home: p.home, pool: 'cpu', groups: 1 }).acquire(never);
+const slotOf = (p: Place) => new Slots({ home: p.home, pool: 'cpu', groups: 1, reapAfter: 600_000 }).acquire(never);
 
 test.before('a tiny model of random weights', async () => {
   const program = 'import pathlib, sys, world; world.make_model(pathlib.Path(sys.argv[1]))';

@@ -8,7 +8,7 @@ import { owner, place, serving, until, type Place } from '../support/devices.ts'
 
 const never = new AbortController().signal;
 async function start(p: Place, more: Partial<ServerOptions> = {}) {
-  const slot = await new Slots({ home: p.home, pool: 'cpu', groups: 1 }).acquire(never);
+  const slot = await new Slots({ home: p.home, pool: 'cpu', groups: 1, reapAfter: 600_000 }).acquire(never);
   return ModelServer.start({ ...serving(p), slot, signal: never, ...more });
 }
 const answers = (url: string) =>
