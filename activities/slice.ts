@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import type { ModelClient } from '../inference/client.ts';
 import { Rejected, TooLong } from '../inference/client.ts';
 import { isRef, type DatasetRef } from '../recipe/call.ts';
-import type { Context, Prompt, Rec, Reply, Sampling, TokenScore } from '../recipe/define.ts';
+import type { Context, Prompt, Rec, Reply, Sampling, Schema, TokenScore } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
+import { BackspinError } from '../schemas/errors.ts';
 import { recordId } from '../store/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
@@ -96,7 +97,7 @@ async function throughChain(source: Rec<unknown>, work: SliceWork & { params: ob
   for (const [op, { id, operator, stepKey }] of work.resolved.chain.entries()) {
     const next: Rec<unknown>[] = [];
     for (const record of current) {
-      const input = operator.input.parse(record.value);
+      const input = fitting(operator.input, record.value, `${id} cannot read a record`);
       let outcome;
       try {
         outcome = await operator.run(input, contextOf(record, op, stepKey, work), work.params);
@@ -110,7 +111,7 @@ async function throughChain(source: Rec<unknown>, work: SliceWork & { params: ob
         continue;
       }
       outcome.kept.forEach((raw, ordinal) => {
-        const value = operator.output.parse(raw);
+        const value = fitting(operator.output, raw, `${id} gave a record that its own schema refuses`);
         next.push({ id: recordId(value, [record.id], ordinal), from: [record.id], value });
       });
       if (outcome.kept.length === 0) throw new Error(`${id} kept no record and dropped none: use drop(reason)`);
@@ -119,6 +120,14 @@ async function throughChain(source: Rec<unknown>, work: SliceWork & { params: ob
     current = next;
   }
   return { kept, dropped };
+}
+
+function fitting(schema: Schema<unknown>, value: unknown, what: string): unknown {
+  try {
+    return schema.parse(value);
+  } catch (error) {
+    throw new BackspinError('SchemaError', `${what}: ${(error as Error).message}`);
+  }
 }
 
 function contextOf(record: Rec<unknown>, op: number, stepKey: string, work: SliceWork & { journal: Journal }): Context<string> {

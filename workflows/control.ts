@@ -101,7 +101,7 @@ export class Control {
           throw error;
         }
         const { type, message } = causeOf(error);
-        if (heal(type)) await new Promise<never>(() => {});
+        if (heal(type)) throw new FromTheTop();
         this.#set(call, { state: 'attention' });
         const remedy = `mend the cause, then \`backspin retry-step ${this.#name} ${call.path}\`; or \`backspin give-up ${this.#name} ${call.path}\``;
         const answer = await this.#stand({ path: call.path, kind: 'step', reason: `${type}: ${message}`, remedy });
@@ -185,6 +185,9 @@ export class Control {
     upsertSearchAttributes([{ key: stateKey, value: view.state }, ...(view.round === null ? [] : [{ key: roundKey, value: view.round }])]);
   }
 }
+
+/** The step is asked for again by the next run. */
+export class FromTheTop extends Error {}
 
 const refusal = (message: string) => ApplicationFailure.nonRetryable(message, 'Refused');
 

@@ -8,12 +8,12 @@ import { runRecipe } from '../recipe/materials.ts';
 import { RecipeError, Verbs, type Engine } from '../recipe/run.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
-import { Control } from './control.ts';
+import { Control, FromTheTop } from './control.ts';
 import { progress, type ExperimentInput } from './messages.ts';
 import { data } from './options.ts';
 import { recipes } from './recipes/index.ts';
 import { Performer } from './run.ts';
-import { Gate } from './scopes.ts';
+import { Gate, parked } from './scopes.ts';
 
 /** Events after which the root continues as new at the first quiet moment; past five times as many it makes one. */
 const HISTORY = 4096;
@@ -33,9 +33,21 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     configDigest: input.configDigest, parent: input.parent, ...control.view(), ledger, decisions, updated: new Date().toISOString(),
   });
   setHandler(progress, snapshot);
-  const record = () =>
-    CancellationScope.nonCancellable(() =>
-      data({ id: 'record', summary: 'the state of the experiment', queue: queues.data(store), experiment: config.name }).record(snapshot()));
+  let recording: Promise<void> | undefined;
+  let stale = false;
+  /** Writes the record to the store; calls that come while it is written are one more writing. */
+  const record = (): Promise<void> => {
+    stale = true;
+    recording ??= CancellationScope.nonCancellable(async () => {
+      const name = { id: 'record', summary: 'the state of the experiment', queue: queues.data(store), experiment: config.name };
+      for (; stale; ) {
+        stale = false;
+        await data(name).record(snapshot());
+      }
+      recording = undefined;
+    });
+    return recording;
+  };
 
   const long = () => {
     const { historyLength, continueAsNewSuggested } = workflowInfo();
@@ -68,10 +80,14 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
         return before.result;
       }
       if (long()) gate.close();
-      const entry = await gate.through(() =>
-        control.through(call, () => performer.perform(call, (stepKey) => control.opened(call, stepKey)), (type) => type === 'ArtifactMissing' && heal(call, print)));
-      ledger[print] = entry;
-      return entry.result;
+      try {
+        const perform = () => performer.perform(call, (stepKey) => control.opened(call, stepKey));
+        const entry = await gate.through(() => control.through(call, perform, (type) => type === 'ArtifactMissing' && heal(call, print)));
+        ledger[print] = entry;
+        return entry.result;
+      } catch (error) {
+        return error instanceof FromTheTop ? parked : Promise.reject(error as Error);
+      }
     },
     async decide(path, _reports, rule) {
       if (!(path in decisions)) decisions[path] = rule();

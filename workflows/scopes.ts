@@ -32,6 +32,9 @@ export async function withLease<T>(serve: () => Promise<void>, body: () => Promi
   }
 }
 
+/** Never: what waits for it is asked for again by the next run, from the top. */
+export const parked = new Promise<never>(() => {});
+
 /** Opens nothing new once it closes, and tells when all that was open is over: the moment to continue as new. */
 export class Gate {
   #open = 0;
@@ -50,7 +53,7 @@ export class Gate {
     return this.#closing;
   }
   async through<T>(body: () => Promise<T>): Promise<T> {
-    if (this.#closing) await new Promise<never>(() => {}); // parked for good: the next run asks again from the top
+    if (this.#closing) await parked;
     this.#open++;
     try {
       return await body();

@@ -19,7 +19,7 @@ export interface Site {
   readonly services: Services;
   readonly bundle: { code: string };
   /** Starts an experiment of a toy recipe. */
-  start(name: string, recipe: string, parameters: object, more?: Partial<ExperimentInput>): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
+  start(name: string, recipe: string, parameters: object, more?: Partial<ExperimentInput> & Partial<Pick<Bound, 'models'>>): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
   orchestrator(options?: Partial<WorkerOptions>): Promise<Worker>;
   data(options?: Partial<WorkerOptions>): Promise<Worker>;
   /** Runs `body` beside an orchestrator and a data worker. */
@@ -44,12 +44,11 @@ export async function site(): Promise<Site> {
   const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1 } as const;
   const self: Site = {
     env, services, bundle,
-    async start(name, recipe, parameters, more = {}) {
+    async start(name, recipe, parameters, { models = {}, ...more } = {}) {
       const config: Bound = {
-        name, recipe, seed: 0, modules, serving, roles: {}, training: { pool: 'cpu', threads: 1 }, evaluation: {}, models: {},
+        name, recipe, seed: 0, modules, serving, roles: {}, training: { pool: 'cpu', threads: 1 }, evaluation: {}, models,
         data: { numbers: { source: 'toy.numbers', params: { count: (parameters as { count?: number }).count ?? 20 }, folder: '/' } },
         parameters,
-        ...(more.config ?? {}),
       };
       const input: ExperimentInput = { store: services.store.id, configDigest: '0'.repeat(64), parent: null, pins: {}, ...more, config };
       return env.client.workflow.start('experiment', { workflowId: workflowId.experiment(services.store.id, name), taskQueue: queues.orchestrator(services.store.id), args: [input] });
@@ -57,9 +56,14 @@ export async function site(): Promise<Site> {
     orchestrator: (options) => Worker.create({ ...common, taskQueue: queues.orchestrator(services.store.id), workflowBundle: bundle, stickyQueueScheduleToStartTimeout: '1s', ...options }),
     data: (options) => Worker.create({ ...common, taskQueue: queues.data(services.store.id), activities: dataActivities(services), maxHeartbeatThrottleInterval: '1s', ...options }),
     async working(body) {
-      const orchestrator = await self.orchestrator();
-      const data = await self.data();
-      return data.runUntil(orchestrator.runUntil(body));
+      const workers = await Promise.all([self.orchestrator(), self.data()]);
+      const running = workers.map((worker) => worker.run());
+      try {
+        return await body();
+      } finally {
+        for (const worker of workers) worker.shutdown();
+        await Promise.all(running);
+      }
     },
     close: () => env.teardown(),
   };

@@ -3,9 +3,9 @@ import { writeFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from '@temporalio/worker';
-import { historyToJSON, historyFromJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { DatasetRef } from '../../recipe/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
+import { workflowId } from '../../schemas/names.ts';
 import { site, until, type Site } from '../support/temporal.ts';
 
 let on: Site;
@@ -173,8 +173,8 @@ test.serial('`until` keeps the shortest prefix in record order that holds enough
 
 test.serial('stored histories replay: no change of the workflows forgets what an older run did', async (t) => {
   for (const name of ['whole', 'gated', 'split']) {
-    const handle = on.env.client.workflow.getHandle(`${on.services.store.id}.${name}`);
-    const history = historyFromJSON(JSON.parse(JSON.stringify(historyToJSON(await handle.fetchHistory()))));
+    const handle = on.env.client.workflow.getHandle(workflowId.experiment(on.services.store.id, name));
+    const history = await handle.fetchHistory();
     await t.notThrowsAsync(Worker.runReplayHistory({ workflowBundle: on.bundle }, history, handle.workflowId));
   }
 });
