@@ -119,6 +119,13 @@ const reply = (system: string) =>
     },
   });
 
+interface Measured {
+  readonly item: Item;
+  readonly answer: Item | undefined;
+}
+const answered = ({ item, answer }: Measured): Pair => ({ instruction: item.text, response: answer?.text ?? '' });
+const asked = ({ item, answer }: Measured): Pair => ({ instruction: answer?.text ?? '', response: item.text });
+
 /** Whether a model answers instructions rightly. */
 export const forward = suite({
   version: 1,
@@ -126,11 +133,7 @@ export const forward = suite({
   params: dataParams,
   items: (params) => datasets(params).forwardTests.map((text) => ({ text })),
   ask: reply(systemTurns.answer),
-  measure: (answers) =>
-    scoreForward(
-      world,
-      answers.map(({ item, answer }) => ({ instruction: item.text, response: answer?.text ?? '' })),
-    ),
+  measure: (answers) => scoreForward(world, answers.map(answered)),
 });
 
 /** Whether a model asks for what an answer gives. */
@@ -140,11 +143,7 @@ export const backward = suite({
   params: dataParams,
   items: (params) => datasets(params).backwardTests.map((text) => ({ text })),
   ask: reply(systemTurns.ask),
-  measure: (answers) =>
-    scoreBackward(
-      world,
-      answers.map(({ item, answer }) => ({ instruction: answer?.text ?? '', response: item.text })),
-    ),
+  measure: (answers) => scoreBackward(world, answers.map(asked)),
 });
 
 /** Whether a base model has learnt from its text alone to ask about things without interviews. It judges a base before any recipe
@@ -164,12 +163,7 @@ export const base = suite({
       return keep({ text: (await complete('model', { text: `Answer: ${text} Question:` }, greedy)).text.trim() });
     },
   }),
-  measure: (answers) => ({
-    rawBackwardExact: scoreBackward(
-      world,
-      answers.map(({ item, answer }) => ({ instruction: answer?.text ?? '', response: item.text })),
-    ).backwardExact,
-  }),
+  measure: (answers) => ({ rawBackwardExact: scoreBackward(world, answers.map(asked)).backwardExact }),
 });
 
 /** What a dataset of pairs is worth. */

@@ -12,7 +12,10 @@ export function isRight(world: World, { instruction, response }: Pair): boolean 
 export function scoreForward(world: World, answered: readonly Pair[]): { forwardExact: number; csr: number } {
   return {
     forwardExact: share(answered, (pair) => isRight(world, pair)),
-    csr: share(answered, ({ instruction, response }) => undress(response).form === world.parseInstruction(instruction)?.form),
+    csr: share(
+      answered,
+      ({ instruction, response }) => response !== '' && undress(response).form === world.parseInstruction(instruction)?.form,
+    ),
   };
 }
 
