@@ -4,8 +4,9 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { BackspinError } from '../schemas/errors.ts';
 import { currentUp, homeFolder } from './home.ts';
 
-/** Milliseconds in which a server on its feet answers. */
+/** Milliseconds in which a server on its feet answers; less where the answer is not needed. */
 const DEADLINE = 5_000;
+const SHORT = 1_500;
 
 export interface Temporal {
   readonly client: Client;
@@ -18,20 +19,31 @@ export interface Temporal {
 
 /** The server that the standard environment or a profile names; undefined when neither gives an address. */
 export function namedServer(): { address: string; namespace: string; options: ConnectionOptions } | undefined {
-  const { connectionOptions, namespace } = loadClientConnectConfig();
+  const { connectionOptions, namespace } = readProfile();
   if (!connectionOptions.address) return undefined;
   return { address: connectionOptions.address, namespace: namespace ?? 'default', options: connectionOptions };
 }
 
-/** Connects within five seconds. Throws a sentence when there is no server, or it does not answer. */
-export async function connect(): Promise<Temporal> {
+function readProfile(): ReturnType<typeof loadClientConnectConfig> {
+  try {
+    return loadClientConnectConfig();
+  } catch (error) {
+    const file = process.env['TEMPORAL_CONFIG_FILE'] ?? "Temporal's profile file";
+    throw new BackspinError('ConfigError', `${file} cannot be read (${(error as Error).message}): repair it, or remove it.`, {
+      cause: error,
+    });
+  }
+}
+
+/** Connects. Throws a sentence when there is no server, or it does not answer. */
+export async function connect(within: number = DEADLINE): Promise<Temporal> {
   const up = currentUp();
   const named = namedServer();
   const address = up?.address ?? named?.address;
   if (address === undefined)
     throw new BackspinError('NotUp', `Nothing is up in ${homeFolder()}, and no Temporal server is named: run \`backspin up\`.`);
   const namespace = up?.namespace ?? named!.namespace;
-  const connection = await dial(address === named?.address ? named.options : { address });
+  const connection = await dial(address === named?.address ? named.options : { address }, within);
   return {
     client: new Client({ connection, namespace }),
     address,
@@ -45,16 +57,16 @@ export async function connect(): Promise<Temporal> {
 export async function tryConnect(): Promise<Temporal | undefined> {
   if (!currentUp() && !process.env['TEMPORAL_ADDRESS'] && !namedServer()) return undefined;
   try {
-    return await connect();
+    return await connect(SHORT);
   } catch (error) {
     if (!(error instanceof BackspinError)) throw error;
     return undefined;
   }
 }
 
-async function dial(options: ConnectionOptions): Promise<Connection> {
+async function dial(options: ConnectionOptions, within: number): Promise<Connection> {
   try {
-    return await Connection.connect({ ...options, connectTimeout: DEADLINE });
+    return await Connection.connect({ ...options, connectTimeout: within });
   } catch (error) {
     const why = (error as Error).message.split('\n')[0];
     throw new BackspinError(

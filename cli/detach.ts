@@ -16,7 +16,7 @@ export async function detach({ pool = [], port, uiPort }: Options): Promise<void
     ...(port === undefined ? [] : ['--port', `${port}`]),
     ...(uiPort === undefined ? [] : ['--ui-port', `${uiPort}`]),
   ];
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'backspin.ts'), 'up', ...options], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'backspin.js'), 'up', ...options], {
     detached: true,
     stdio: ['ignore', file, file, 'ipc'],
     env: { ...process.env, BACKSPIN_HOME: homeFolder() },

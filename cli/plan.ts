@@ -21,9 +21,9 @@ export function tableOf({ experiment, recipe, steps, questions, warnings, missin
     step.in,
     step.kept,
     dropped(step.dropped),
-    step.memoised ? null : step.requests,
-    step.memoised ? null : step.trainingSteps,
-    step.memoised || step.bytes === null ? null : size(step.bytes),
+    step.requests || null,
+    step.trainingSteps || null,
+    step.bytes ? size(step.bytes) : null,
   ]);
   return [
     `${experiment} (${recipe}): ${number(totals.steps)} steps, ${number(totals.memoised)} of them memoised; at most ${number(totals.requests)} model calls, ${number(totals.trainingSteps)} training steps and ${size(totals.bytes)} to come`,

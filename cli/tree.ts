@@ -29,14 +29,16 @@ export function about(step: StepView, rate?: number): string {
   const { state, memoised, kind, live } = step;
   if (state === 'running') return live ? running(live, kind, rate) : 'waiting';
   if (state !== 'completed') return state;
-  const counts =
-    kind === 'map' || kind === 'reduce' ? [kept(step)] : kind === 'train' && step.in !== null ? [`on ${number(step.in)} rows`] : [];
+  const counts = isData(step) ? [kept(step)] : kind === 'train' && step.in !== null ? [`on ${number(step.in)} rows`] : [];
   const reasons = dropped(step.dropped);
   const cost = memoised
     ? ['memoised']
     : [...(step.requests ? [`${number(step.requests)} calls`] : []), ...(step.seconds === null ? [] : [duration(step.seconds)])];
   return [...counts, ...(reasons ? [`dropped ${reasons}`] : []), ...cost].filter((part) => part !== '').join(', ');
 }
+/** Whether records came out: a model that was read in is a step, and has none. */
+const isData = ({ output, outputs }: StepView): boolean =>
+  [output, ...Object.values(outputs ?? {})].some((one) => one !== null && one.rows !== null);
 const kept = ({ kept, in: entered }: StepView): string =>
   kept === null ? '' : entered === null || entered === kept ? `${number(kept)} kept` : `${number(kept)} of ${number(entered)} kept`;
 

@@ -169,7 +169,7 @@ const SERVER = 'Temporal server';
 /** A server that someone else runs must answer; ours does by now. */
 async function reachable(address: string): Promise<void> {
   try {
-    await answers(namedServer()?.options ?? { address }, AbortSignal.timeout(10_000));
+    await answers(namedServer()?.options ?? { address }, AbortSignal.timeout(5_000));
   } catch {
     throw new BackspinError(
       'ServerDown',

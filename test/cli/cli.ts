@@ -1,0 +1,46 @@
+/** The command as a person runs it: its own process, a home of its own, and nothing of the environment that names a server. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, realpathSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+
+export const root = resolve(import.meta.dirname, '../..');
+export const command = join(root, 'cli/backspin.js');
+
+export interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export const temporary = (): string => realpathSync(mkdtempSync(join(tmpdir(), 'backspin-cli-')));
+
+/** Runs `backspin ARGS` to its end. */
+export async function backspin(home: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
+  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_') && name !== 'BACKSPIN_HOME'));
+  const child = spawn(process.execPath, [command, ...args], {
+    cwd: home,
+    env: { ...own, BACKSPIN_HOME: home, TEMPORAL_CONFIG_FILE: join(home, 'no-profile.toml'), NO_COLOR: '1', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const code = new Promise<number | null>((done) => child.once('close', done));
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  return { code: await code, stdout, stderr };
+}
+
+/** Writes a file into a folder and gives its path. */
+export function file(folder: string, name: string, content: string): string {
+  writeFileSync(join(folder, name), content);
+  return join(folder, name);
+}
+
+/** Waits until `what` gives something true; gives the milliseconds that took. */
+export async function until(what: () => boolean, within: number, hope: string): Promise<number> {
+  const began = performance.now();
+  while (!what()) {
+    if (performance.now() - began > within) throw new Error(`not within ${within} ms: ${hope}`);
+    await new Promise((next) => setTimeout(next, 20));
+  }
+  return performance.now() - began;
+}

@@ -1,0 +1,167 @@
+/** `up` for real: a Temporal dev server, the workers, and what happens when any of them, or all, are killed. */
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import test from 'ava';
+import type { Up } from '../../cli/home.ts';
+import { readSetup } from '../../cli/setup.ts';
+import { backspin, temporary, until } from './cli.ts';
+
+const upOf = (home: string) => JSON.parse(readFileSync(join(home, 'up.json'), 'utf8')) as Up;
+/** Every process that this home has started. */
+const ours = (home: string) =>
+  readdirSync('/proc')
+    .filter((pid) => {
+      try {
+        return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`BACKSPIN_LIFELINE=${home}/lifeline\0`);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+const running = (home: string, what: string) =>
+  ours(home).filter(
+    (pid) =>
+      readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+        .split('\0')
+        .slice(0, 3)
+        .some((word) => word.includes(what)) && !readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('launch.sh'),
+  );
+const lives = (home: string, log: string) => readFileSync(join(home, 'logs', log), 'utf8').split('{"ready":true}').length - 1;
+
+const home = temporary();
+
+test.serial('up --detach returns when every queue has a poller, and doctor finds nothing wrong', async (t) => {
+  const up = await backspin(home, ['up', '--detach']);
+  t.is(up.code, 0, up.stderr);
+  t.regex(up.stdout, /backspin is up in .*: Temporal at 127\.0\.0\.1:\d+, its UI at http:/);
+  const doctor = await backspin(home, ['doctor', '--json']);
+  t.deepEqual(
+    (JSON.parse(doctor.stdout) as { findings: { problem?: string }[] }).findings.filter(({ problem }) => problem !== undefined),
+    [],
+  );
+  t.is(doctor.code, 0);
+});
+
+test.serial('a second up in the same home says that it is up; one in another home runs beside it', async (t) => {
+  const again = await backspin(home, ['up']);
+  t.is(again.code, 1);
+  t.regex(again.stderr, /^backspin is already up in .* \(process \d+, Temporal at .*\): `backspin down` stops it\.\n$/);
+  const other = temporary();
+  t.is((await backspin(other, ['up', '--detach'])).code, 0);
+  t.not(upOf(other).address, upOf(home).address);
+  t.is((await backspin(other, ['down'])).code, 0);
+  t.deepEqual(ours(other), []);
+  t.true(running(home, 'data.ts').length > 0);
+});
+
+for (const worker of ['orchestrator', 'data', 'gpu']) {
+  test.serial(`a killed ${worker} worker polls again within five seconds`, async (t) => {
+    const log = worker === 'gpu' ? 'gpu-cpu.log' : `${worker}.log`;
+    const before = lives(home, log);
+    for (const pid of running(home, `${worker}.ts`)) process.kill(pid, 'SIGKILL');
+    t.true((await until(() => lives(home, log) > before, 5_000, `the ${worker} worker polls`)) < 5_000);
+  });
+}
+
+test.serial('a killed Temporal server comes back where it was', async (t) => {
+  const { address } = upOf(home);
+  for (const pid of running(home, 'temporal')) process.kill(pid, 'SIGKILL');
+  await until(() => running(home, 'temporal').length > 0, 5_000, 'the server runs');
+  const port = address.split(':')[1]!;
+  await until(() => portAnswers(port), 10_000, 'the server answers');
+  t.is(upOf(home).address, address);
+});
+
+test.serial('when up is killed everything ends with it, and the next up works, at the same address', async (t) => {
+  const { pid, address } = upOf(home);
+  process.kill(pid, 'SIGKILL');
+  await until(() => ours(home).length === 0, 10_000, 'nothing is left');
+  t.regex((await backspin(home, ['doctor'])).stdout, /No workers are up here: run `backspin up --detach`/);
+  t.is((await backspin(home, ['up', '--detach'])).code, 0);
+  t.is(upOf(home).address, address);
+});
+
+test.serial('down leaves nothing behind', async (t) => {
+  t.is((await backspin(home, ['down'])).code, 0);
+  t.deepEqual(ours(home), []);
+  t.false(existsSync(join(home, 'up.json')));
+  t.regex((await backspin(home, ['down'])).stdout, /Nothing is up/);
+});
+
+test.serial('a taken port is named', async (t) => {
+  const server = createServer();
+  await new Promise<void>((done) => void server.listen(0, '127.0.0.1', done));
+  const { port } = server.address() as AddressInfo;
+  for (const args of [
+    ['up', '--port', `${port}`],
+    ['up', '--detach', '--ui-port', `${port}`],
+  ]) {
+    const { code, stderr } = await backspin(home, args);
+    t.is(code, 1);
+    t.regex(stderr, new RegExp(`Port ${port} on 127\\.0\\.0\\.1 is taken: choose another with --(ui-)?port`));
+  }
+  server.close();
+});
+
+test.serial('a database file of another Temporal version, or none at all, is not used', async (t) => {
+  const file = join(home, 'temporal.version');
+  const version = readFileSync(file, 'utf8');
+  writeFileSync(file, '1.27.4');
+  const older = await backspin(home, ['up']);
+  t.is(older.code, 1);
+  t.regex(older.stderr, /temporal\.db was made by Temporal server 1\.27\.4, and this is [\d.]+, which cannot read it: move it away/);
+  writeFileSync(file, version);
+  writeFileSync(join(home, 'temporal.db'), 'not a database, for sure. '.repeat(100));
+  const damaged = await backspin(home, ['up', '--detach']);
+  t.is(damaged.code, 1);
+  t.regex(damaged.stderr, /file is not a database[^]*move it away/);
+  t.deepEqual(ours(home), []);
+});
+
+test.serial('a search attribute of another type on a named server is a sentence', async (t) => {
+  const port = `${await freePort()}`;
+  const server = spawn(readSetup().temporal, [
+    'server',
+    'start-dev',
+    '--headless',
+    '--port',
+    port,
+    '--log-level',
+    'never',
+    '--search-attribute',
+    'BackspinRound=Keyword',
+  ]);
+  t.teardown(() => server.kill('SIGKILL'));
+  await until(() => portAnswers(port), 15_000, 'the server answers');
+  const { code, stderr } = await backspin(temporary(), ['up'], { TEMPORAL_ADDRESS: `127.0.0.1:${port}` });
+  t.is(code, 1);
+  t.regex(stderr, /The search attribute BackspinRound of the namespace default is of type Keyword, needed is Int\./);
+});
+
+test.serial('a named server that does not answer is a sentence', async (t) => {
+  const { code, stderr } = await backspin(temporary(), ['up'], { TEMPORAL_ADDRESS: '127.0.0.1:9' });
+  t.is(code, 1);
+  t.regex(stderr, /No Temporal server answers at 127\.0\.0\.1:9, which the environment or a Temporal profile names/);
+});
+
+test.after.always(() => backspin(home, ['down']));
+
+function portAnswers(port: string): boolean {
+  try {
+    execFileSync(readSetup().temporal, ['operator', 'cluster', 'health', '--address', `127.0.0.1:${port}`, '--command-timeout', '1s'], {
+      stdio: 'ignore',
+    });
+    return true;
+  } catch {
+    return false;
+  }
+}
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done) => void server.listen(0, '127.0.0.1', done));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((done) => void server.close(done));
+  return port;
+}

@@ -1,0 +1,273 @@
+/** The verbs that need no server, on a store that a completed experiment left. */
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import test from 'ava';
+import { configDigest } from '../../cli/config.ts';
+import type { DatasetRef } from '../../recipe/call.ts';
+import type { Bound } from '../../schemas/config.ts';
+import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
+import { recordId } from '../../store/canonical.ts';
+import { openStore } from '../../store/local.ts';
+import type { Store } from '../../store/store.ts';
+import { backspin, file, root, temporary } from './cli.ts';
+
+const key = (name: string) => createHash('sha256').update(name).digest('hex');
+
+async function dataset(store: Store, values: readonly object[]): Promise<DatasetRef> {
+  const writer = store.write('pair');
+  for (const value of values) await writer.add({ id: recordId(value, []), from: [], value });
+  return writer.commit('exact');
+}
+
+async function step(store: Store, path: string, kept: DatasetRef, droppedRecords: DatasetRef | null = null): Promise<Step> {
+  const reasons = droppedRecords === null ? {} : { 'no-score': droppedRecords.rows };
+  await store.putOutput({
+    stepKey: key(path),
+    verb: 'map',
+    what: 'toy.judge',
+    result: kept,
+    in: kept.rows + (droppedRecords?.rows ?? 0),
+    kept: kept.rows,
+    dropped: reasons,
+    droppedRecords,
+    requests: 7,
+    tokens: 1,
+    seconds: 2,
+    inputs: [key('input')],
+    params: {},
+    versions: {},
+    sources: {},
+    determinism: 'exact',
+    made: new Date(0).toISOString(),
+  });
+  const [name, round] = [path.split('/').at(-1)!, Number(/^r(\d+)/.exec(path)?.[1] ?? 0)];
+  return {
+    path,
+    arm: null,
+    round: round || null,
+    name,
+    kind: 'map',
+    what: 'toy.judge',
+    state: 'completed',
+    stepKey: key(path),
+    memoised: false,
+    result: kept,
+  };
+}
+
+const report = (path: string, round: number | null, metrics: Record<string, number>): Step => ({
+  path,
+  arm: null,
+  round,
+  name: path.split('/').at(-1)!,
+  kind: 'evaluate',
+  what: 'toy.suite',
+  state: 'completed',
+  stepKey: null,
+  memoised: false,
+  result: { kind: 'report', digest: key(path), metrics, oracle: true },
+});
+
+/** A home with one completed experiment `toy` of two rounds. */
+async function home(change: Partial<ExperimentRecord> = {}): Promise<string> {
+  const folder = temporary();
+  mkdirSync(folder, { recursive: true });
+  const store = await openStore(join(folder, 'store'));
+  const bad = await dataset(store, [{ id: 'a', reason: 'no-score', evidence: 'I like it', value: { text: 'x' } }]);
+  const kept = await dataset(store, [
+    { text: 'one', score: 5 },
+    { text: 'two', score: 4 },
+  ]);
+  const record: ExperimentRecord = {
+    name: 'toy',
+    recipe: 'humpback',
+    workflowId: `${store.id}.toy`,
+    runId: null,
+    config: bound,
+    configDigest: configDigest(bound),
+    parent: null,
+    state: 'completed',
+    round: 2,
+    attention: [],
+    ledger: {},
+    decisions: {},
+    result: kept,
+    failure: null,
+    updated: new Date(0).toISOString(),
+    steps: [
+      await step(store, 'r1/judge', kept, bad),
+      await step(store, 'r2/judge', kept),
+      report('first', null, { exact: 0.25 }),
+      report('r1/ours', 1, { exact: 0.5 }),
+      report('r1/theirs', 1, { exact: 0.75, other: 1 }),
+    ],
+    ...change,
+  };
+  await store.putExperiment(record);
+  return folder;
+}
+
+const world = join(root, 'examples/textworld');
+const bound: Bound = {
+  name: 'toy',
+  recipe: 'humpback',
+  seed: 0,
+  modules: [],
+  models: {},
+  data: {},
+  serving: { pool: 'cpu', engine: 'embedded', slots: 64, threads: null },
+  roles: {},
+  training: { pool: 'cpu', threads: null },
+  evaluation: {},
+  parameters: { rounds: 2, keep: { threshold: 5 } },
+};
+
+test('status --json has the fields that are promised, with counts from the outputs of the steps', async (t) => {
+  const { code, stdout } = await backspin(await home(), ['status', 'toy', '--json']);
+  t.is(code, 0);
+  const status = JSON.parse(stdout) as { steps: object[] };
+  t.like(status, {
+    experiment: 'toy',
+    recipe: 'humpback',
+    state: 'completed',
+    round: 2,
+    runId: null,
+    result: { kind: 'dataset', rows: 2 },
+  });
+  t.like(status.steps[0], {
+    path: 'r1/judge',
+    arm: null,
+    stepKey: key('r1/judge'),
+    name: 'judge',
+    kind: 'map',
+    round: 1,
+    state: 'completed',
+    memoised: false,
+    in: 3,
+    kept: 2,
+    dropped: { 'no-score': 1 },
+    requests: 7,
+    seconds: 2,
+    output: { rows: 2 },
+  });
+});
+
+test('metrics are one object for each round and arm; what was measured before the rounds stands at round 0', async (t) => {
+  const { stdout } = await backspin(await home(), ['status', 'toy', '--json']);
+  t.deepEqual((JSON.parse(stdout) as { metrics: unknown }).metrics, [
+    { round: 0, arm: null, exact: 0.25 },
+    { round: 1, arm: null, exact: 0.5, 'theirs.exact': 0.75, other: 1 },
+  ]);
+});
+
+test('show finds a step by its path, by its end where that is one step, and by its key', async (t) => {
+  const folder = await home();
+  const ids = async (step: string) =>
+    (JSON.parse((await backspin(folder, ['show', 'toy', step, '--json'])).stdout) as { text: string }[]).map(({ text }) => text);
+  t.deepEqual(await ids('r1/judge'), ['one', 'two']);
+  t.deepEqual(await ids(key('r2/judge').slice(0, 8)), ['one', 'two']);
+  t.regex(
+    (await backspin(folder, ['show', 'toy', 'judge'])).stderr,
+    /"judge" names several steps of toy; give one of r1\/judge, r2\/judge/,
+  );
+  t.regex((await backspin(folder, ['show', 'toy', 'r1/juge'])).stderr, /no step "r1\/juge"; the nearest is "r1\/judge"/);
+});
+
+test('show --dropped gives the dropped with reason and evidence, and names the reasons there are', async (t) => {
+  const folder = await home();
+  const { stdout } = await backspin(folder, ['show', 'toy', 'r1/judge', '--dropped', 'no-score', '--json']);
+  t.like((JSON.parse(stdout) as object[])[0], { reason: 'no-score', evidence: 'I like it', value: { text: 'x' } });
+  t.regex((await backspin(folder, ['show', 'toy', 'r1/judge', '--dropped', 'no-scor'])).stderr, /the nearest is "no-score"/);
+});
+
+test('show --limit shows no more records than asked for', async (t) => {
+  const { stdout } = await backspin(await home(), ['show', 'toy', 'r1/judge', '--limit', '1', '--json']);
+  t.is((JSON.parse(stdout) as unknown[]).length, 1);
+});
+
+test('a dataset is exported as JSONL with its ids and a card, and never over something else', async (t) => {
+  const folder = await home();
+  const to = join(folder, 'out');
+  t.is((await backspin(folder, ['export', 'toy', 'r1/judge', '--to', to])).code, 0);
+  const rows = readFileSync(join(to, 'data.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as object);
+  t.like(rows[0], { id: recordId({ text: 'one', score: 5 }, []), text: 'one', score: 5 });
+  t.regex(readFileSync(join(to, 'README.md'), 'utf8'), /name: score\n\s+dtype: float64/);
+  const again = await backspin(folder, ['export', 'toy', '--to', to]);
+  t.is(again.code, 1);
+  t.regex(again.stderr, /is not empty: give a new folder/);
+});
+
+test('another configuration under a used name is refused with the difference, key by key, before anything starts', async (t) => {
+  const folder = await home();
+  const path = file(
+    folder,
+    'toy.yaml',
+    `recipe: humpback
+modules: [${world}/module.ts]
+data:
+  seed: { source: textworld.seed, params: { seed: 0 } }
+  corpus: { source: textworld.corpus, params: { seed: 0 } }
+models: { base: { path: ${world}/base/rated } }
+parameters: { rounds: 3, keep: { threshold: 5 } }
+`,
+  );
+  const { code, stderr } = await backspin(folder, ['launch', path]);
+  t.is(code, 1);
+  t.regex(stderr, /toy was launched with another configuration/);
+  t.regex(stderr, /^ {2}parameters\.rounds: 2 -> 3$/m);
+  t.notRegex(stderr, /parameters\.keep|recipe/);
+  t.deepEqual(
+    readdirSync(folder).filter((name) => name === 'up.json' || name === 'temporal.db'),
+    [],
+  );
+});
+
+test('an experiment that is not there is named, with the nearest there is', async (t) => {
+  const folder = await home();
+  for (const args of [
+    ['status', 'toi'],
+    ['show', 'toi', 'x'],
+    ['export', 'toi', '--to', 'x'],
+    ['cancel', 'toi'],
+    ['approve', 'toi'],
+    ['watch', 'toi'],
+  ]) {
+    const { code, stderr } = await backspin(folder, args);
+    t.is(code, 1);
+    t.regex(stderr, /There is no experiment "toi" in .*; the nearest is "toy"/);
+  }
+});
+
+test('verbs that need a server say how to start one', async (t) => {
+  const folder = await home({ state: 'running' });
+  for (const args of [
+    ['watch', 'toy'],
+    ['cancel', 'toy'],
+    ['pause', 'toy'],
+  ]) {
+    const { code, stderr } = await backspin(folder, args);
+    t.is(code, 1);
+    t.regex(stderr, /Nothing is up in .*: run `backspin up`/);
+  }
+});
+
+test('a server that does not answer is a sentence for those that need it, and no hindrance for those that do not', async (t) => {
+  const folder = await home({ state: 'running' });
+  const dead = { TEMPORAL_ADDRESS: '127.0.0.1:9' };
+  t.is((await backspin(folder, ['status', 'toy'], dead)).code, 0);
+  t.is((await backspin(folder, ['list'], dead)).code, 0);
+  const { code, stderr } = await backspin(folder, ['cancel', 'toy'], dead);
+  t.is(code, 1);
+  t.regex(stderr, /No Temporal server answers at 127\.0\.0\.1:9/);
+  t.notRegex(stderr, /\n\s+at /);
+});
+
+test('a fork above the rounds that were reached is refused', async (t) => {
+  const { code, stderr } = await backspin(await home(), ['fork', 'toy', '--from-round', '3', '--name', 'other']);
+  t.is(code, 1);
+  t.regex(stderr, /toy has reached round 2/);
+});
