@@ -66,8 +66,9 @@ async function commitPrefix(store: Store, resolved: Resolved, op: number, over: 
     if (until === null && op === 0) conserved(resolved, counts.in === over.rows);
     const own = resolved.determinism;
     const determinism = await inherited(store, own, [over]);
-    const result = await kept.commit(determinism);
-    const step = { ...resolved, stepKey: resolved.chain[op]!.stepKey, call: { ...resolved.call, what: resolved.chain.slice(0, op + 1).map((link) => link.id).join('>') } };
+    const result = { ...(await kept.commit(determinism)), ...(counts.in > 0 ? { share: sources / counts.in } : {}) };
+    const { stepKey, what } = resolved.chain[op]!;
+    const step = { ...resolved, stepKey, call: { ...resolved.call, what } };
     return await store.putOutput(outputOf(step, result, { ...counts, kept: sources, dropped: drops.counts }, await drops.commit(determinism), determinism));
   } catch (error) {
     await kept.abort();

@@ -5,7 +5,7 @@ import { commitMap } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
 import { lookUp, openStep, type MapWork, type Opened } from './open.ts';
 import { reduceStep } from './reduce.ts';
-import { resolve } from './resolve.ts';
+import { resolve, type Resolved } from './resolve.ts';
 import { noModels, runSlice, slicePath, type Models, type SliceTotals } from './slice.ts';
 import type { Services, StepContext } from './services.ts';
 import type { Output } from '../schemas/store.ts';
@@ -19,6 +19,9 @@ export interface ShardInput {
   readonly work: MapWork;
   readonly slice: number;
 }
+
+/** What is left of a chain whose first operators were done before. */
+const rest = (resolved: Resolved, skip: number): Resolved => ({ ...resolved, chain: resolved.chain.slice(skip) });
 
 const entry = (output: Output): LedgerEntry => ({ result: output.result, stepKey: output.stepKey, memoised: false });
 
@@ -36,7 +39,7 @@ export function stepsOf(services: Services) {
       const { registry, step } = await resolved(call, context);
       const from = slice * work.sliceSize;
       const to = Math.min(from + work.sliceSize, work.over.rows);
-      return runSlice({ store, registry, resolved: asking(step, registry), seed: context.seed, over: work.over, slice, from, to, models, signal });
+      return runSlice({ store, registry, resolved: rest(asking(step, registry), work.skip), seed: context.seed, over: work.over, slice, from, to, models, signal });
     },
 
     /** Joins the slices; for an evaluation, measures the answers. */
@@ -44,7 +47,7 @@ export function stepsOf(services: Services) {
       const { registry, step } = await resolved(call, context);
       const known = await store.output(step.stepKey);
       if (known && (await store.has(known.result))) return entry(known);
-      if (call.verb === 'map') return entry(await commitMap(store, step, work.over, slices, work.until));
+      if (call.verb === 'map') return entry(await commitMap(store, rest(step, work.skip), work.over, slices, work.until));
       const answers = new Map<string, unknown>();
       const spent = { requests: 0, tokens: 0, seconds: 0 };
       for (let slice = 0; slice < slices; slice++) {

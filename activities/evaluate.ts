@@ -30,7 +30,7 @@ export async function itemsOf({ store, registry }: Services, resolved: Resolved,
 export function asking(resolved: Resolved, registry: Registry): Resolved {
   if (resolved.call.verb !== 'evaluate') return resolved;
   const { ask } = registry.suite(resolved.call.what) as AnySuite;
-  return { ...resolved, chain: [{ id: resolved.call.what, operator: ask as unknown as AnyOperator, stepKey: resolved.stepKey }] };
+  return { ...resolved, chain: [{ what: resolved.call.what, operator: ask as unknown as AnyOperator, stepKey: resolved.stepKey }] };
 }
 
 /** Numbers of answers that are there by item; `answers` maps the id of an item to what was answered. */

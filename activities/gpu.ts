@@ -45,19 +45,20 @@ export function gpuActivities(gpu: GpuWorker) {
       activity(async ({ signal, tell }) => {
         const { attempt } = Context.current().info;
         tell({ state: 'waiting for a device group' });
-        await using slot = await slots.acquire(signal);
+        const key = `serve.${stepKey}`;
+        await using slot = await slots.acquire(signal, key);
         tell({ state: 'starting', slot: slot.name });
         const folders: Record<string, string> = {};
         for (const [served, model] of Object.entries(lease.models)) folders[served] = await store.modelFolder(model);
         const folder = join(services.home, 'serve', stepKey.slice(0, 16));
         await mkdir(folder, { recursive: true });
         const server = await ModelServer.start({
-          slot, key: `serve.${stepKey}`, attempt, models: folders, slots: lease.slots, threads: lease.threads, folder,
+          slot, key, attempt, models: folders, slots: lease.slots, threads: lease.threads, folder, accessLog: join(folder, 'access.jsonl'),
           lifeline: gpu.lifeline, signal, ...pythonOf(),
         });
         try {
           const limit = Math.ceil(lease.slots * IN_FLIGHT);
-          const client = new ModelClient({ endpoint: () => server.endpoint(signal), limit });
+          const client = new ModelClient({ endpoint: (waiting) => server.endpoint(waiting), limit });
           const registry = await services.registry(context.modules);
           const resolved = await resolve(call, context, registry);
           const needs = [...new Set(asking(resolved, registry).chain.flatMap(({ operator }) => operator.needs))] as Need[];
@@ -79,10 +80,11 @@ export function gpuActivities(gpu: GpuWorker) {
         const known = await lookUp(services, resolved);
         if (known) return { result: known, stepKey: resolved.stepKey, memoised: true };
         tell({ state: 'waiting for a device group' });
-        await using slot = await slots.acquire(signal);
+        const key = `train.${resolved.stepKey}`;
+        await using slot = await slots.acquire(signal, key);
         const spec = await prepareTraining(store, registry, resolved, context);
         const done = await runTrainer({
-          slot, key: `train.${resolved.stepKey}`, attempt, spec, lifeline: gpu.lifeline, signal, ...pythonOf(),
+          slot, key, attempt, spec, lifeline: gpu.lifeline, signal, ...pythonOf(),
           onEvent: (event) => tell({ slot: slot.name, ...event }),
         });
         const { result, stepKey } = await commitTraining(store, resolved, spec, done);

@@ -2,7 +2,8 @@
 import { refsIn, type Call, type DatasetRef, type ModelRef, type Result } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { resolve, servingOf, type Resolved } from './resolve.ts';
+import type { Registry } from '../operators/registry.ts';
+import { promptIds, resolve, servingOf, type Resolved } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { itemsOf } from './evaluate.ts';
 
@@ -17,6 +18,8 @@ export interface MapWork {
   /** The models to serve and where; null: the shards go to the data workers. */
   readonly lease: Lease | null;
   readonly until: number | null;
+  /** Operators of the chain whose results are there already; `over` is what they gave. */
+  readonly skip: number;
 }
 export interface Lease {
   readonly pool: string;
@@ -37,6 +40,7 @@ export async function openStep(services: Services, call: Call, context: StepCont
   const known = await lookUp(services, resolved);
   if (known) return { hit: { result: known, stepKey: resolved.stepKey, memoised: true } };
   await checkInputs(services, resolved);
+  await checkTemplates(services, registry, resolved);
   return { hit: null, stepKey: resolved.stepKey, work: await workOf(services, resolved, context) };
 }
 
@@ -69,8 +73,32 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
   if (call.verb === 'reduce' || call.verb === 'train') return null;
   if (call.verb === 'evaluate' && !resolved.cast['model']) return null;
   const { until } = call.inputs as { until?: { kept: number } };
-  const over = call.verb === 'map' ? (call.inputs as { over: DatasetRef }).over : await itemsOf(services, resolved, context);
-  return { over, slices: Math.ceil(over.rows / SLICE), sliceSize: SLICE, lease: leaseOf(resolved, context), until: until?.kept ?? null };
+  const { over, skip } = call.verb === 'map' ? await begun(services, resolved) : { over: await itemsOf(services, resolved, context), skip: 0 };
+  return { over, skip, slices: Math.ceil(over.rows / SLICE), sliceSize: SLICE, lease: leaseOf(resolved, context), until: until?.kept ?? null };
+}
+
+/** The longest beginning of a chain that was done before, and what it gave. */
+async function begun(services: Services, resolved: Resolved): Promise<{ over: DatasetRef; skip: number }> {
+  for (let skip = resolved.chain.length - 1; skip > 0; skip--) {
+    const { stepKey, what } = resolved.chain[skip - 1]!;
+    const known = await lookUp(services, { ...resolved, stepKey, call: { ...resolved.call, what } });
+    if (known) return { over: known as DatasetRef, skip };
+  }
+  return { over: (resolved.call.inputs as { over: DatasetRef }).over, skip: 0 };
+}
+
+/** A model is asked in the form that it was trained in. */
+async function checkTemplates({ store }: Services, registry: Registry, { call, params, cast }: Resolved): Promise<void> {
+  const models = Object.entries(cast);
+  if (models.length !== 1) return; // which of several models a prompt is for, only the operator knows
+  const [[role, model]] = models as [[string, ModelRef]];
+  const { template } = await store.model(model);
+  for (const id of promptIds(params)) {
+    const wanted = registry.prompt(id).template;
+    if (template !== null && wanted !== undefined && wanted !== template) {
+      throw new BackspinError('TemplateMismatch', `Step ${call.path} asks the model in the role "${role}" by the prompt ${id}, which is for models trained with ${wanted}; this one was trained with ${template}. Name a prompt of the same form.`);
+    }
+  }
 }
 
 function leaseOf({ call, cast }: Resolved, context: StepContext): Lease | null {

@@ -69,8 +69,8 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       questions.push({ path, answer, assumed: !real });
       return answer;
     },
-    async gate(of, need) {
-      if (isReal(of) && of.rows < (need.rows ?? 0)) warnings.push(`the gate ${need.path} will wait for a person: it wants ${need.rows} records and has ${of.rows}`);
+    async gate(of, { path, short }) {
+      if (isReal(of) && short !== null) warnings.push(`the gate ${path} will wait for a person: it ${short}`);
     },
     round: async () => true,
   });
@@ -147,7 +147,7 @@ async function estimateOf(call: Call, registry: Registry): Promise<Estimate> {
   }
   if (call.verb === 'map') {
     const { over, with: cast } = call.inputs as { over: DatasetRef; with?: object };
-    const asked = Object.keys(cast ?? {}).length > 0 ? call.what.split('>').length : 0;
+    const asked = cast ? call.what.split('>').filter((id) => registry.operator(id).roles.length > 0).length : 0;
     return { ...nothing, in: over.rows, rows: over.rows, requests: over.rows * asked };
   }
   if (call.verb === 'train') {

@@ -19,6 +19,12 @@ export type AnySource = SourceDef<unknown, object>;
 /** The engine's identity is part of the key of every step that samples: another engine draws other samples. */
 export const engineIdentity = { embedded: 'embedded 1 float32' } as const;
 
+export interface Link {
+  readonly operator: AnyOperator;
+  /** The chain so far, and its key. */
+  readonly what: string;
+  readonly stepKey: string;
+}
 export interface Resolved {
   readonly call: Call;
   readonly stepKey: string;
@@ -28,7 +34,7 @@ export interface Resolved {
   readonly inputs: readonly string[];
   readonly determinism: Determinism;
   /** Operators of a map in order, each with the key of the chain that ends with it. */
-  readonly chain: readonly { readonly id: string; readonly operator: AnyOperator; readonly stepKey: string }[];
+  readonly chain: readonly Link[];
   /** Role -> model, for maps and evaluations of models. */
   readonly cast: Readonly<Record<string, ModelRef>>;
 }
@@ -38,15 +44,15 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 export async function resolve(call: Call, context: StepContext, registry: Registry): Promise<Resolved> {
   const ids = call.what.split('>');
   const cast = castOf(call);
-  const params = checkParams(call, registry);
-  const named = [...new Set([...definitionIds(call, registry), ...promptIds(params)])].sort();
-  const versions = Object.fromEntries(named.map((id) => [id, registry.version(id)]));
-  const sources = Object.fromEntries([...new Set(named.map((id) => id.split('.')[0]!))].sort().map((space) => [space, registry.sourceDigest(space)]));
-  const draws = drawsOf(call, registry, params);
-  const asks = Object.keys(cast).length > 0;
+  const { params, versions, sources } = definedBy(call, registry);
   const files = await fileDigests(call, registry, params);
-  const keyOf = (length: number) =>
-    sha256(
+  /** The key of the chain's first operators: a change of a later one is no part of it. */
+  const keyOf = (length: number) => {
+    const head: Call = length === ids.length ? call : { ...call, what: ids.slice(0, length).join('>') };
+    const { params, versions, sources } = definedBy(head, registry);
+    const draws = drawsOf(head, registry, params);
+    const asks = Object.keys(cast).length > 0;
+    return sha256(
       canonicalJson({
         verb: call.verb,
         what: ids.slice(0, length),
@@ -60,14 +66,28 @@ export async function resolve(call: Call, context: StepContext, registry: Regist
         ...(asks ? { engines: Object.fromEntries(Object.keys(cast).map((role) => [role, engineIdentity[servingOf(context, role).engine]])) } : {}),
       }),
     );
+  };
   const operators = call.verb === 'map' ? ids.map((id) => registry.operator(id) as AnyOperator) : [];
-  const chain = operators.map((operator, i) => ({ id: ids[i]!, operator, stepKey: keyOf(i + 1) }));
+  const chain = operators.map((operator, i) => ({ operator, what: ids.slice(0, i + 1).join('>'), stepKey: keyOf(i + 1) }));
+  const draws = drawsOf(call, registry, params);
   const inputs = [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort();
   return { call, stepKey: keyOf(ids.length), params, versions, sources, inputs, determinism: draws ? 'seeded' : 'exact', chain, cast };
 }
 
 /** A training's own seed, or the experiment's. */
 export const trainingSeed = (call: Call, context: StepContext): number => (call.inputs as { seed?: number }).seed ?? context.seed;
+
+/** Parameters, checked; and the versions and sources of every definition that the call names. */
+function definedBy(call: Call, registry: Registry): Pick<Resolved, 'params' | 'versions' | 'sources'> {
+  const params = checkParams(call, registry);
+  const named = [...new Set([...definitionIds(call, registry), ...promptIds(params)])].sort();
+  const spaces = [...new Set(named.map((id) => id.split('.')[0]!))].sort();
+  return {
+    params,
+    versions: Object.fromEntries(named.map((id) => [id, registry.version(id)])),
+    sources: Object.fromEntries(spaces.map((space) => [space, registry.sourceDigest(space)])),
+  };
+}
 
 export const servingOf = (context: StepContext, role: string): Serving => ({ ...context.serving, ...context.roles[role] });
 
@@ -104,7 +124,7 @@ function definitionIds(call: Call, registry: Registry): string[] {
 }
 
 /** By convention `prompt` and the values of `prompts` are names of registered prompts. */
-function promptIds(params: object): string[] {
+export function promptIds(params: object): string[] {
   const { prompt, prompts } = params as { prompt?: unknown; prompts?: unknown };
   return [prompt, ...(typeof prompts === 'object' && prompts !== null ? Object.values(prompts) : [])].filter((x) => typeof x === 'string');
 }

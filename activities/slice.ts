@@ -94,7 +94,7 @@ async function throughChain(source: Rec<unknown>, work: SliceWork & { params: ob
   const kept: Rec<unknown>[][] = [];
   const dropped: Done['dropped'][number][] = [];
   let current: readonly Rec<unknown>[] = [source];
-  for (const [op, { id, operator, stepKey }] of work.resolved.chain.entries()) {
+  for (const [op, { what: id, operator, stepKey }] of work.resolved.chain.entries()) {
     const next: Rec<unknown>[] = [];
     for (const record of current) {
       const input = fitting(operator.input, record.value, `${id} cannot read a record`);

@@ -135,6 +135,8 @@ export interface Run {
 
   /** Passes `of` through, once it has enough: fewer rows, or a smaller kept share, pauses the experiment for a person. */
   gate<T>(of: Soon<Dataset<T>>, need: { readonly rows?: number; readonly share?: number }): Promise<Dataset<T>>;
+  /** Passes a report through, once its numbers are high enough. A report of an oracle suite is refused. */
+  gate<M extends Metrics>(of: Soon<Report<M>>, need: { readonly atLeast: { readonly [K in keyof M]?: number } }): Promise<Report<M>>;
 
   /** At most `limit` rounds. Between two of them the experiment can pause, be approved, stop, fork or continue as new. */
   rounds(limit: number): AsyncIterable<Round>;

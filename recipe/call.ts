@@ -5,6 +5,8 @@ export interface DatasetRef {
   /** sha256 over schema id and uncompressed record bytes, in record order. */
   readonly digest: string;
   readonly rows: number;
+  /** Of the records that entered the step that gave it, the share that was kept. */
+  readonly share?: number | undefined;
 }
 export interface ModelRef {
   readonly kind: 'model';

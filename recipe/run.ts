@@ -2,14 +2,29 @@
  * The verbs, once for all three `Run`s: they settle their inputs, name their step and hand a call to an engine. Temporal, memory
  * and plan differ in the engine alone.
  */
-import type { Dataset, Label, Limits, Metrics, Reduction, Report, Round, Run, Soon } from './api.ts';
+import type { Label, Limits, Metrics, Reduction, Report, Round, Run, Soon } from './api.ts';
 import { canonical, fingerprint, hash, settle, type Call, type DatasetRef, type ReportRef, type Result, type StepKind } from './call.ts';
 
 export interface Gate {
   readonly path: string;
   readonly round: number | null;
+  /** What is missing, as the end of a sentence; null: nothing. */
+  readonly short: string | null;
+}
+interface Wanted {
   readonly rows?: number;
   readonly share?: number;
+  readonly atLeast?: { readonly [name: string]: number | undefined };
+}
+
+function shortOf(of: DatasetRef | ReportRef, { rows, share, atLeast = {} }: Wanted): string | null {
+  if (of.kind === 'dataset') {
+    if (rows !== undefined && of.rows < rows) return `wants at least ${rows} records and has ${of.rows}`;
+    if (share !== undefined && of.share !== undefined && of.share < share) return `wants a share of at least ${share} kept and has ${of.share.toPrecision(3)}`;
+    return null;
+  }
+  const low = Object.entries(atLeast).filter(([name, least]) => least !== undefined && !((of.metrics[name] ?? NaN) >= least));
+  return low.length === 0 ? null : low.map(([name, least]) => `wants ${name} of at least ${least} and has ${of.metrics[name] ?? 'none'}`).join(', ');
 }
 
 export interface Engine {
@@ -17,8 +32,8 @@ export interface Engine {
   perform(call: Call): Promise<Result>;
   /** The answer to a question: the one given before, or `rule` applied now. */
   decide(path: string, reports: Readonly<Record<string, ReportRef>>, rule: () => unknown, assume: unknown): Promise<unknown>;
-  /** Resolves when `of` has enough, or a person said go on. */
-  gate(of: DatasetRef, need: Gate): Promise<void>;
+  /** Resolves when nothing is short, or a person said go on. */
+  gate(of: DatasetRef | ReportRef, gate: Gate): Promise<void>;
   /** Called before each round and after its steps have ended; false ends the loop. */
   round(number: number, moment: 'begin' | 'end'): Promise<boolean>;
 }
@@ -96,7 +111,7 @@ export class Verbs {
         return verb('evaluate', suite.id, as ?? short(suite.id), { of, ...rest });
       },
       decide: (question, reports, rule, assume) => this.#own(scope, this.#decide(scope, question, reports, rule as never, assume)) as never,
-      gate: (of, need) => this.#own(scope, this.#gate(scope, of, need)),
+      gate: (of: unknown, need: Wanted) => this.#own(scope, this.#gate(scope, of, need)) as never,
       arm: (name) => this.#make({ ...scope, path: [...scope.path, name], arm: scope.arm === null ? name : `${scope.arm}/${name}` }),
       rounds: (limit) => this.#rounds(scope, limit),
     };
@@ -111,10 +126,12 @@ export class Verbs {
     return this.#engine.decide([...scope.path, question].join('/'), settled, () => rule(values), assume);
   }
 
-  async #gate<T>(scope: Scope, of: Soon<Dataset<T>>, need: { rows?: number; share?: number }): Promise<Dataset<T>> {
-    const data = (await of) as unknown as DatasetRef;
-    await this.#engine.gate(data, { path: [...scope.path, 'gate'].join('/'), round: scope.round, ...need });
-    return data as unknown as Dataset<T>;
+  async #gate(scope: Scope, of: unknown, need: Wanted): Promise<unknown> {
+    const ref = (await of) as DatasetRef | ReportRef;
+    const path = [...scope.path, 'gate'].join('/');
+    if (ref.kind === 'report' && ref.oracle) throw new RecipeError(`${path} reads a report of an oracle suite: the truth may be shown, never decided upon`);
+    await this.#engine.gate(ref, { path, round: scope.round, short: shortOf(ref, need) });
+    return ref;
   }
 
   async *#rounds(scope: Scope, limit: number): AsyncIterable<Round> {

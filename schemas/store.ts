@@ -4,7 +4,12 @@ import { z } from 'zod';
 export const digest = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 in hex');
 export const stepKey = digest;
 
-export const datasetRef = z.strictObject({ kind: z.literal('dataset'), digest, rows: z.int().min(0) });
+export const datasetRef = z.strictObject({
+  kind: z.literal('dataset'),
+  digest,
+  rows: z.int().min(0),
+  share: z.number().min(0).max(1).optional(),
+});
 export const modelRef = z.strictObject({ kind: z.literal('model'), digest });
 export const reportRef = z.strictObject({ kind: z.literal('report'), digest, metrics: z.record(z.string(), z.number()), oracle: z.boolean() });
 export const anyRef = z.discriminatedUnion('kind', [datasetRef, modelRef, reportRef]);

@@ -4,7 +4,7 @@ import {
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
-import type { Call, DatasetRef, Result } from '../recipe/call.ts';
+import type { Call, Result } from '../recipe/call.ts';
 import type { Gate } from '../recipe/run.ts';
 import type { Attention, ExperimentRecord, LedgerEntry, Step } from '../schemas/experiment.ts';
 import { details } from './details.ts';
@@ -115,11 +115,11 @@ export class Control {
     }
   }
 
-  async gate(of: DatasetRef, need: Gate, record: () => Promise<void>): Promise<void> {
-    if (of.rows >= (need.rows ?? 0) || this.#approved.has(need.path)) return;
-    const remedy = `look at what was dropped with \`backspin show ${this.#name} STEP --dropped REASON\`, then \`backspin approve ${this.#name}\` to go on with ${of.rows}, or \`backspin give-up ${this.#name}\``;
-    const answer = await this.#stand({ path: need.path, kind: 'gate', reason: `the gate wants at least ${need.rows} records and has ${of.rows}`, remedy });
-    if (answer === 'give-up') throw ApplicationFailure.nonRetryable(`The gate ${need.path} was given up with ${of.rows} records.`, 'GivenUp');
+  async gate({ path, short }: Gate, record: () => Promise<void>): Promise<void> {
+    if (short === null || this.#approved.has(path)) return;
+    const remedy = `look at what was dropped with \`backspin show ${this.#name} STEP --dropped REASON\`, then \`backspin approve ${this.#name}\` to go on with what there is, or \`backspin give-up ${this.#name}\``;
+    const answer = await this.#stand({ path, kind: 'gate', reason: `the gate ${short}`, remedy });
+    if (answer === 'give-up') throw ApplicationFailure.nonRetryable(`The gate ${path} was given up: it ${short}.`, 'GivenUp');
     await record();
   }
 

@@ -93,7 +93,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
       if (!(path in decisions)) decisions[path] = rule();
       return decisions[path];
     },
-    gate: (of, need) => control.gate(of, need, record),
+    gate: (_of, at) => control.gate(at, record),
     async round(number, moment) {
       if (moment === 'begin') return control.beginRound(number);
       await record();

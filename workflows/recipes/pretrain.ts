@@ -1,6 +1,5 @@
 /** A base model from text: one training, and perhaps a second one on what ordinary text does not teach. */
 import type { Chosen, Dataset, Metrics, Model, Recipe, Suite } from '../../recipe/api.ts';
-import { RecipeError } from '../../recipe/run.ts';
 import type { PretrainParameters } from '../../schemas/recipes/pretrain.ts';
 
 interface Text {
@@ -26,17 +25,7 @@ export const pretrain: Recipe<PretrainConfig, { model: Model; untailed: Model }>
   const suite = evaluation.base;
   if (suite) {
     const report = run.evaluate(untailed, suite, { params: suite.params, as: 'evaluate-base' });
-    const short = await run.decide(
-      'what it has not learnt',
-      { report },
-      (has) =>
-        Object.keys(minimum)
-          .filter((name) => !(has.report[name]! >= minimum[name]!))
-          .join(', '),
-      '',
-    );
-    if (short !== '')
-      throw new RecipeError(`The base model does not reach the minimum of ${short}: train it for longer, or from another seed.`);
+    await run.gate(report, { atLeast: minimum });
   }
   const model = tail ? run.train('tailed', { ...lm, ...config.tailLm, from: untailed, data: tail }) : untailed;
   if (suite && tail) void run.evaluate(model, suite, { params: suite.params, as: 'evaluate-tailed' });
