@@ -48,11 +48,19 @@ export function sentence(error: unknown, name: string, { address }: Temporal): u
       'NotOpen',
       `The experiment ${name} is not running at ${address}: \`backspin status ${name}\` shows how it ended, \`backspin launch\` starts it again.`,
     );
-  const { code } = error as { code?: number };
-  if (code === 4)
-    return new BackspinError(
-      'NoOrchestrator',
-      `No orchestrator took it within ${DEADLINE / 1000} s: \`backspin doctor\` shows what is missing.`,
-    ); // DEADLINE_EXCEEDED
-  return error;
+  const { code, details } = grpcOf(error);
+  if (code === DEADLINE_EXCEEDED) {
+    const seconds = DEADLINE / 1000;
+    return new BackspinError('NoOrchestrator', `No orchestrator took it within ${seconds} s: \`backspin doctor\` shows what is missing.`);
+  }
+  return code === undefined
+    ? error
+    : new BackspinError('Refused', `The Temporal server at ${address} refuses it: ${details}.`, { cause: error });
+}
+
+const DEADLINE_EXCEEDED = 4;
+/** The server's own words; the client may have wrapped them. */
+function grpcOf(error: unknown): { code?: number; details?: string } {
+  const { code, cause } = error as { code?: number; cause?: unknown };
+  return typeof code === 'number' ? (error as { code: number; details: string }) : cause === undefined ? {} : grpcOf(cause);
 }

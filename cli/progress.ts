@@ -35,11 +35,12 @@ export async function progressOf({ client }: Temporal, record: ExperimentRecord)
   try {
     const live = await connection.withDeadline(Date.now() + DEADLINE, () => handle.query<ExperimentRecord>('progress'));
     return { record: live, open: true, stale: null };
-  } catch {
+  } catch (error) {
+    const why = (error as Error).message.split('\n')[0];
     return {
       record: { ...record, runId },
       open: true,
-      stale: 'no orchestrator answers: these are the counts of the last round. See `backspin doctor`',
+      stale: `no orchestrator answers (${why}): these are the counts of the last round. See \`backspin doctor\``,
     };
   }
 }

@@ -8,7 +8,7 @@ export type Rate = (path: string) => number | undefined;
 const marks = { running: '…', attention: '!', completed: '✓', failed: '✗', cancelled: '–' } as const;
 
 export function tree(view: View, rate: Rate = () => undefined): string[] {
-  const { experiment, recipe, state, round, steps, attention, failure } = view;
+  const { experiment, recipe, state, round, steps, failure } = view;
   const lines = [`${experiment} (${recipe}): ${state}${round === null ? '' : `, round ${round}`}`];
   const groups = Map.groupBy(steps, (step) =>
     [...(step.round === null ? [] : [`round ${step.round}`]), ...(step.arm === null ? [] : [`arm ${step.arm}`])].join(', '),
@@ -19,7 +19,6 @@ export function tree(view: View, rate: Rate = () => undefined): string[] {
     for (const step of group)
       lines.push(`${title ? '    ' : '  '}${marks[step.state]} ${step.name.padEnd(width)}  ${about(step, rate(step.path))}`.trimEnd());
   }
-  for (const { path, reason, remedy } of attention) lines.push('', `${path} waits: ${reason}.`, `  ${remedy}`);
   if (failure) lines.push('', `It failed: ${failure}`);
   return lines;
 }
@@ -71,6 +70,6 @@ export function summary(view: View, ui: string | null, namespace = 'default'): s
     ...(view.state === 'completed' ? [`Result        backspin export ${experiment} --to FOLDER`] : []),
     ...(attention.length === 0
       ? []
-      : ['', ...attention.flatMap(({ path, reason, remedy }) => [`${path} waits: ${reason}.`, `  ${remedy}`])]),
+      : ['', ...attention.flatMap(({ path, reason, remedy }) => [`${path} waits: ${reason.replace(/\.$/, '')}.`, `  ${remedy}`])]),
   ];
 }

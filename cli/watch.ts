@@ -47,7 +47,8 @@ class Screen implements Display {
   readonly #looks = new Map<string, { at: number; done: number }[]>();
 
   show(view: View, stale: string | null): void {
-    const { rows, columns } = process.stdout;
+    const rows = process.stdout.rows || 24;
+    const columns = process.stdout.columns || 80; // some terminals say 0
     for (const { path, live } of view.steps)
       if (live) this.#looks.set(path, [...(this.#looks.get(path) ?? []), { at: performance.now(), done: live.done }].slice(-15));
     const all = [...tree(view, (path) => this.#rate(path)), ...(stale ? ['', `Note: ${stale}.`] : [])];

@@ -51,7 +51,9 @@ test('a part that dies is started again, whoever killed it', async (t) => {
   const pid = () => readFileSync(join(folder, 'pid'), 'utf8');
   const first = pid();
   process.kill(Number(first), 'SIGKILL');
-  t.true((await until(() => said().filter((line) => line.includes('ready')).length === 2 && pid() !== first, 5_000, 'a second life')) < 5_000);
+  t.true(
+    (await until(() => said().filter((line) => line.includes('ready')).length === 2 && pid() !== first, 5_000, 'a second life')) < 5_000,
+  );
   await part.stop();
 });
 

@@ -1,9 +1,9 @@
 /** The verbs that need no server, on a store that a completed experiment left. */
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import test from 'ava';
-import { configDigest } from '../../cli/config.ts';
+import { configDigest, loadExperiment } from '../../cli/config.ts';
 import type { DatasetRef } from '../../recipe/call.ts';
 import type { Bound } from '../../schemas/config.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
@@ -70,9 +70,7 @@ const report = (path: string, round: number | null, metrics: Record<string, numb
 });
 
 /** A home with one completed experiment `toy` of two rounds. */
-async function home(change: Partial<ExperimentRecord> = {}): Promise<string> {
-  const folder = temporary();
-  mkdirSync(folder, { recursive: true });
+async function home(change: Partial<ExperimentRecord> = {}, folder = temporary()): Promise<string> {
   const store = await openStore(join(folder, 'store'));
   const bad = await dataset(store, [{ id: 'a', reason: 'no-score', evidence: 'I like it', value: { text: 'x' } }]);
   const kept = await dataset(store, [
@@ -109,6 +107,14 @@ async function home(change: Partial<ExperimentRecord> = {}): Promise<string> {
 }
 
 const world = join(root, 'examples/textworld');
+const experiment = (rounds: number) => `recipe: humpback
+modules: [${world}/module.ts]
+data:
+  seed: { source: textworld.seed, params: { seed: 0 } }
+  corpus: { source: textworld.corpus, params: { seed: 0 } }
+models: { base: { path: ${world}/base/rated } }
+parameters: { rounds: ${rounds}, keep: { threshold: 5 } }
+`;
 const bound: Bound = {
   name: 'toy',
   recipe: 'humpback',
@@ -203,18 +209,7 @@ test('a dataset is exported as JSONL with its ids and a card, and never over som
 
 test('another configuration under a used name is refused with the difference, key by key, before anything starts', async (t) => {
   const folder = await home();
-  const path = file(
-    folder,
-    'toy.yaml',
-    `recipe: humpback
-modules: [${world}/module.ts]
-data:
-  seed: { source: textworld.seed, params: { seed: 0 } }
-  corpus: { source: textworld.corpus, params: { seed: 0 } }
-models: { base: { path: ${world}/base/rated } }
-parameters: { rounds: 3, keep: { threshold: 5 } }
-`,
-  );
+  const path = file(folder, 'toy.yaml', experiment(3));
   const { code, stderr } = await backspin(folder, ['launch', path]);
   t.is(code, 1);
   t.regex(stderr, /toy was launched with another configuration/);
@@ -224,6 +219,17 @@ parameters: { rounds: 3, keep: { threshold: 5 } }
     readdirSync(folder).filter((name) => name === 'up.json' || name === 'temporal.db'),
     [],
   );
+});
+
+test('launching what was completed under the same configuration starts nothing and shows the result', async (t) => {
+  const folder = temporary();
+  const path = file(folder, 'toy.yaml', experiment(2));
+  const same = await loadExperiment(path);
+  await home({ config: same.bound, configDigest: same.digest }, folder);
+  const { code, stdout } = await backspin(folder, ['launch', path]);
+  t.is(code, 0);
+  t.regex(stdout, /toy was completed with this configuration/);
+  t.false(existsSync(join(folder, 'temporal.db')));
 });
 
 test('an experiment that is not there is named, with the nearest there is', async (t) => {

@@ -1,0 +1,49 @@
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { LiveCounts } from '../../cli/live.ts';
+import { about } from '../../cli/tree.ts';
+import type { StepView } from '../../cli/view.ts';
+import type { Store } from '../../store/store.ts';
+import { temporary } from './cli.ts';
+
+function work() {
+  const folder = temporary();
+  const store = { work: () => folder } as unknown as Store;
+  return { folder, look: (counts: LiveCounts, kind: StepView['kind']) => counts.of(store, kind, 'key') };
+}
+const done = (id: string) => `${JSON.stringify({ r: id, done: { kept: [], dropped: [] } })}\n`;
+
+test('a running map counts finished records over all slices: calls and a torn last line are none, and what comes later is added', (t) => {
+  const { folder, look } = work();
+  const counts = new LiveCounts();
+  t.is(look(counts, 'map'), undefined);
+  mkdirSync(join(folder, 'slices'));
+  const slice = join(folder, 'slices', '00000.jsonl');
+  writeFileSync(slice, `${JSON.stringify({ r: 'a', n: 0, reply: 'done', tokens: 1 })}\n${done('a')}${done('b').slice(0, 9)}`);
+  writeFileSync(join(folder, 'slices', '00001.jsonl'), done('c'));
+  t.is(look(counts, 'map')?.done, 2);
+  appendFileSync(slice, done('b').slice(9));
+  t.is(look(counts, 'map')?.done, 3);
+  t.is(look(new LiveCounts(), 'map')?.done, 3);
+});
+
+test('a running training tells its step, its length and its loss; after a resume it goes on from the checkpoint', (t) => {
+  const { folder, look } = work();
+  const counts = new LiveCounts();
+  mkdirSync(join(folder, 'run'));
+  const events = join(folder, 'run', 'events.jsonl');
+  const say = (event: object) => appendFileSync(events, `${JSON.stringify({ v: 1, ...event })}\n`);
+  say({ event: 'start', resumedFrom: null, steps: 40 });
+  t.deepEqual(look(counts, 'train'), { done: 0, of: 40 });
+  say({ event: 'step', step: 7, loss: 1.5 });
+  t.deepEqual(look(counts, 'train'), { done: 7, of: 40, loss: 1.5 });
+  say({ event: 'start', resumedFrom: 5, steps: 40 });
+  t.deepEqual(look(counts, 'train'), { done: 5, of: 40 });
+});
+
+test('a running step shows count, rate, time left and loss, as far as they are known', (t) => {
+  const step = { state: 'running', kind: 'train', live: { done: 10, of: 40, loss: 1.25 } } as StepView;
+  t.is(about(step, 2), '10 of 40 steps, 2.0/s, 15 s left, loss 1.250');
+  t.is(about({ ...step, kind: 'map', live: { done: 1234, of: null } }), '1,234 records');
+});
