@@ -98,7 +98,7 @@ async function installPackages(lock) {
     remedy: 'npm needs the network or a warm cache: check both, then run this again.',
   });
   fs.rmSync(path.join(bin, 'backspin'), { force: true });
-  fs.symlinkSync('../../cli/backspin.ts', path.join(bin, 'backspin')); // npm links a dependency's commands, not our own
+  fs.symlinkSync('../../cli/backspin.js', path.join(bin, 'backspin')); // npm links a dependency's commands, not our own
   fs.writeFileSync(packagesMarker, packagesKey());
   return path.join(bin, 'node');
 }

@@ -27,51 +27,56 @@ export async function inherited(store: Store, own: Determinism, inputs: readonly
 }
 
 /** Commits every prefix of the chain, so that a change of its last operator asks the first nothing again. */
-export async function commitMap(store: Store, resolved: Resolved, over: DatasetRef, slices: number, until: number | null): Promise<Output> {
+export async function commitMap(store: Store, resolved: Resolved, over: DatasetRef, slices: number, until: number | null, before?: Output): Promise<Output> {
   let last: Output | undefined;
   for (let op = 0; op < resolved.chain.length; op++) {
     const whole = op === resolved.chain.length - 1;
     if (!whole && until !== null) continue; // cut short by what the last one kept: no result of its own
-    last = await commitPrefix(store, resolved, op, over, slices, whole ? until : null);
+    last = await commitPrefix(store, resolved, op, over, slices, whole ? until : null, before);
   }
   await store.clearWork(resolved.stepKey);
   return last!;
 }
 
-async function commitPrefix(store: Store, resolved: Resolved, op: number, over: DatasetRef, slices: number, until: number | null): Promise<Output> {
-  const kept = store.write(RECORDS);
+/** What the chain gave up to `op`: a source record is kept when something of it is, else dropped for the reason it went last. `before`
+ *  is what the operators gave that were done earlier: their dropped are counted here too. */
+async function commitPrefix(store: Store, resolved: Resolved, op: number, over: DatasetRef, slices: number, until: number | null, before?: Output): Promise<Output> {
+  const writer = store.write(RECORDS);
   const drops = new Drops(store);
   const counts = { in: 0, kept: 0, requests: 0, tokens: 0, seconds: 0 };
-  let sources = 0;
+  let rows = 0;
   try {
+    if (before?.droppedRecords) for await (const { value } of store.read(before.droppedRecords)) await drops.again(value as DroppedRecord);
+    counts.in = drops.count;
     reading: for (let slice = 0; slice < slices; slice++) {
       const { totals, done } = await readSlice(store, resolved.stepKey, slice);
       counts.requests += totals.requests;
       counts.tokens += totals.tokens;
       counts.seconds += totals.seconds;
       for (const one of done) {
-        if (until !== null && counts.kept >= until) break reading;
+        if (until !== null && rows >= until) break reading;
         counts.in++;
-        const before = op === 0 ? 1 : one.kept[op - 1]!.length;
-        const gone = one.dropped.filter((drop) => drop.op === op);
-        const keptSources = new Set(one.kept[op]!.map((record) => record.from[0])).size;
-        conserved(resolved, before === keptSources + gone.length);
-        if (op > 0) counts.in += before - 1;
-        sources += keptSources;
-        for (const record of one.kept[op]!) await kept.add(record);
-        counts.kept += one.kept[op]!.length;
-        for (const drop of gone) await drops.add(drop.id, drop.reason, drop.evidence, drop.value);
+        for (const record of one.kept[op]!) await writer.add(record);
+        rows += one.kept[op]!.length;
+        const gone = one.dropped.filter((drop) => drop.op <= op);
+        if (one.kept[op]!.length > 0) counts.kept++;
+        else {
+          conserved(resolved, gone.length > 0);
+          const { id, reason, evidence, value } = gone.at(-1)!;
+          await drops.add(id, reason, evidence, value);
+        }
       }
     }
-    if (until === null && op === 0) conserved(resolved, counts.in === over.rows);
+    if (until === null) conserved(resolved, counts.in === over.rows + (before?.droppedRecords?.rows ?? 0));
+    conserved(resolved, counts.in === counts.kept + drops.count);
     const own = resolved.determinism;
     const determinism = await inherited(store, own, [over]);
-    const result = { ...(await kept.commit(determinism)), ...(counts.in > 0 ? { share: sources / counts.in } : {}) };
+    const result = { ...(await writer.commit(determinism)), ...(counts.in > 0 ? { share: counts.kept / counts.in } : {}) };
     const { stepKey, what } = resolved.chain[op]!;
     const step = { ...resolved, stepKey, call: { ...resolved.call, what } };
-    return await store.putOutput(outputOf(step, result, { ...counts, kept: sources, dropped: drops.counts }, await drops.commit(determinism), determinism));
+    return await store.putOutput(outputOf(step, result, { ...counts, dropped: drops.counts }, await drops.commit(determinism), determinism));
   } catch (error) {
-    await kept.abort();
+    await writer.abort();
     await drops.abort();
     throw error;
   }
@@ -90,9 +95,17 @@ async function readSlice(store: Store, stepKey: string, slice: number): Promise<
   }
 }
 
+export interface DroppedRecord {
+  readonly id: string;
+  readonly reason: string;
+  readonly evidence: string | null;
+  readonly value: unknown;
+}
+
 /** The dropped of a step, counted and kept to be looked at. */
 export class Drops {
   readonly counts: Record<string, number> = {};
+  count = 0;
   readonly #store: Store;
   #writer: DatasetWriter | undefined;
 
@@ -100,10 +113,14 @@ export class Drops {
     this.#store = store;
   }
   async add(id: string, reason: string, evidence: string | null, value: unknown): Promise<void> {
+    await this.again({ id, reason, evidence, value });
+  }
+  /** One that was dropped in an earlier step. */
+  async again(about: DroppedRecord): Promise<void> {
     this.#writer ??= this.#store.write(RECORDS);
-    this.counts[reason] = (this.counts[reason] ?? 0) + 1;
-    const about = { reason, evidence, value };
-    await this.#writer.add({ id: recordId(about, [id]), from: [id], value: about });
+    this.counts[about.reason] = (this.counts[about.reason] ?? 0) + 1;
+    this.count++;
+    await this.#writer.add({ id: recordId(about, [about.id]), from: [about.id], value: about });
   }
   async commit(determinism: Determinism): Promise<DatasetRef | null> {
     return this.#writer ? this.#writer.commit(determinism) : null;

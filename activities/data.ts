@@ -47,7 +47,10 @@ export function stepsOf(services: Services) {
       const { registry, step } = await resolved(call, context);
       const known = await store.output(step.stepKey);
       if (known && (await store.has(known.result))) return entry(known);
-      if (call.verb === 'map') return entry(await commitMap(store, rest(step, work.skip), work.over, slices, work.until));
+      if (call.verb === 'map') {
+        const before = work.skip > 0 ? await store.output(step.chain[work.skip - 1]!.stepKey) : undefined;
+        return entry(await commitMap(store, rest(step, work.skip), work.over, slices, work.until, before));
+      }
       const answers = new Map<string, unknown>();
       const spent = { requests: 0, tokens: 0, seconds: 0 };
       for (let slice = 0; slice < slices; slice++) {

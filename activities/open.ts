@@ -1,7 +1,9 @@
 /** The first thing done for every step: what is its key, is it there already, and what would it take. */
+import { join } from 'node:path';
 import { refsIn, type Call, type DatasetRef, type ModelRef, type Result } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { writeAtomic } from '../store/files.ts';
 import type { Registry } from '../operators/registry.ts';
 import { promptIds, resolve, servingOf, type Resolved } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
@@ -41,7 +43,10 @@ export async function openStep(services: Services, call: Call, context: StepCont
   if (known) return { hit: { result: known, stepKey: resolved.stepKey, memoised: true } };
   await checkInputs(services, resolved);
   await checkTemplates(services, registry, resolved);
-  return { hit: null, stepKey: resolved.stepKey, work: await workOf(services, resolved, context) };
+  const work = await workOf(services, resolved, context);
+  // For who watches: how many records there are to do.
+  if (work) await writeAtomic(join(services.store.work(resolved.stepKey), 'work.json'), JSON.stringify({ in: work.over.rows }));
+  return { hit: null, stepKey: resolved.stepKey, work };
 }
 
 /** The result of a step that was done before, if all of it is still there. */

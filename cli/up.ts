@@ -121,7 +121,8 @@ class Site {
     const env = pool === undefined ? {} : { BACKSPIN_POOL: pool, BACKSPIN_GROUPS: `${groups}` };
     return this.#add({
       name,
-      command: [process.execPath, join(workers, `${kind}.ts`)],
+      // A request's garbage dies young: a small nursery keeps a busy worker small.
+      command: [process.execPath, '--max-semi-space-size=4', join(workers, `${kind}.ts`)],
       env,
       log: pool === undefined ? kind : `${kind}-${pool}`,
       grace: 20_000,

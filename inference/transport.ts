@@ -77,13 +77,18 @@ export class Transport {
       const endpoint = await this.#endpoint(signal);
       if (endpoint !== asked) tries = 1;
       asked = endpoint;
+      // By hand: what AbortSignal.timeout and AbortSignal.any make is kept long after its request is over.
+      const ended = new AbortController();
+      const end = () => ended.abort();
+      const timer = setTimeout(end, this.#timeout);
+      signal.addEventListener('abort', end);
       try {
         const response = await this.#http.request<string>({
           method,
           url: endpoint.url + path,
           data: body,
           headers: { Authorization: `Bearer ${endpoint.key}`, 'X-Request-Id': requestId },
-          signal: AbortSignal.any([signal, AbortSignal.timeout(this.#timeout)]),
+          signal: ended.signal,
         });
         return JSON.parse(response.data);
       } catch (error) {
@@ -97,6 +102,9 @@ export class Transport {
         if (tries === TRIES) throw failure(status, path, said, error);
         await delay(Math.max(Math.random() * this.#pause * 2 ** (tries - 1), retryAfter(response)), undefined, { signal }).catch(() => {});
         signal.throwIfAborted();
+      } finally {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', end);
       }
     }
   }

@@ -60,7 +60,7 @@ export const output = z.strictObject({
   in: z.int().min(0),
   kept: z.int().min(0),
   dropped: z.record(z.string(), z.int().min(0)),
-  /** The dropped records with reason and evidence: a dataset of `{ id, reason, evidence, value }`. */
+  /** The dropped records with reason and evidence: a dataset of `{ id, reason, evidence, value }`, `id` and `value` being the record's. */
   droppedRecords: datasetRef.nullable(),
   requests: z.int().min(0),
   tokens: z.int().min(0),
