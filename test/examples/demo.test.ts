@@ -1,0 +1,41 @@
+/** The demo in this checkout's own home, as `npm run demo` runs it: what it must show. What it did before is not done again. */
+import test from 'ava';
+import { spawn } from 'node:child_process';
+import { resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import type { Measured, View } from '../../cli/view.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+const FILE = 'examples/textworld/humpback.yaml';
+
+async function backspin(...args: string[]): Promise<string> {
+  const child = spawn(process.execPath, ['cli/backspin.js', ...args], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise<number | null>((done) => child.once('close', done));
+  const said = await text(child.stdout);
+  const code = await ended;
+  if (code !== 0) throw new Error(`backspin ${args.join(' ')}: exit code ${code}\n${said}`);
+  return said;
+}
+const status = async () => JSON.parse(await backspin('status', 'textworld-humpback', '--json')) as View;
+const at = ({ metrics }: View, round: number, arm: string | null = null): Measured => metrics.find((one) => one.round === round && one.arm === arm)!;
+
+test.serial('the demo learns: curated beats its own M_0 and random curation of the same size, and keeps no adverts', async (t) => {
+  t.timeout(12 * 60_000);
+  await backspin('launch', FILE, '--watch');
+  const view = await status();
+  const number = (of: Measured, name: string) => of[name] as number;
+  const [start, end, random] = [at(view, 0), at(view, 2), at(view, 2, 'random')];
+  t.true(number(end, 'forwardExact') >= number(start, 'forwardExact') + 0.12, JSON.stringify(view.metrics));
+  t.true(number(end, 'forwardExact') >= number(random, 'forwardExact') + 0.04, JSON.stringify(view.metrics));
+  t.true(number(end, 'keptAdvertShare') <= 0.05);
+  t.true(number(start, 'keptAdvertShare') > 0.5, 'the pool is full of them');
+  t.true(number(end, 'keptPrecision') >= number(start, 'keptPrecision') + 0.2);
+});
+
+test.serial('a second demo makes no model call and no training step, and ends within 15 seconds', async (t) => {
+  const before = await status();
+  const began = performance.now();
+  await backspin('launch', FILE, '--watch');
+  t.true(performance.now() - began < 15_000);
+  t.deepEqual((await status()).steps, before.steps);
+});
