@@ -14,9 +14,28 @@ export const RECORDS = 'backspin/records@1';
 
 export type Counts = Pick<Output, 'in' | 'kept' | 'dropped' | 'requests' | 'tokens' | 'seconds'>;
 
-export function outputOf(resolved: Resolved, result: Result, counts: Counts, droppedRecords: DatasetRef | null, determinism: Determinism): Output {
+export function outputOf(
+  resolved: Resolved,
+  result: Result,
+  counts: Counts,
+  droppedRecords: DatasetRef | null,
+  determinism: Determinism,
+): Output {
   const { call, stepKey, inputs, params, versions, sources } = resolved;
-  return { stepKey, verb: call.verb, what: call.what, result, ...counts, droppedRecords, inputs: [...inputs], params, versions, sources, determinism, made: new Date().toISOString() };
+  return {
+    stepKey,
+    verb: call.verb,
+    what: call.what,
+    result,
+    ...counts,
+    droppedRecords,
+    inputs: [...inputs],
+    params,
+    versions,
+    sources,
+    determinism,
+    made: new Date().toISOString(),
+  };
 }
 
 /** The weakest determinism of the inputs and of the step itself. */
@@ -27,7 +46,14 @@ export async function inherited(store: Store, own: Determinism, inputs: readonly
 }
 
 /** Commits every prefix of the chain, so that a change of its last operator asks the first nothing again. */
-export async function commitMap(store: Store, resolved: Resolved, over: DatasetRef, slices: number, until: number | null, before?: Output): Promise<Output> {
+export async function commitMap(
+  store: Store,
+  resolved: Resolved,
+  over: DatasetRef,
+  slices: number,
+  until: number | null,
+  before?: Output,
+): Promise<Output> {
   let last: Output | undefined;
   for (let op = 0; op < resolved.chain.length; op++) {
     const whole = op === resolved.chain.length - 1;
@@ -40,7 +66,15 @@ export async function commitMap(store: Store, resolved: Resolved, over: DatasetR
 
 /** What the chain gave up to `op`: a source record is kept when something of it is, else dropped for the reason it went last. `before`
  *  is what the operators gave that were done earlier: their dropped are counted here too. */
-async function commitPrefix(store: Store, resolved: Resolved, op: number, over: DatasetRef, slices: number, until: number | null, before?: Output): Promise<Output> {
+async function commitPrefix(
+  store: Store,
+  resolved: Resolved,
+  op: number,
+  over: DatasetRef,
+  slices: number,
+  until: number | null,
+  before?: Output,
+): Promise<Output> {
   const writer = store.write(RECORDS);
   const drops = new Drops(store);
   const counts = { in: 0, kept: 0, requests: 0, tokens: 0, seconds: 0 };
@@ -74,7 +108,9 @@ async function commitPrefix(store: Store, resolved: Resolved, op: number, over: 
     const result = { ...(await writer.commit(determinism)), ...(counts.in > 0 ? { share: counts.kept / counts.in } : {}) };
     const { stepKey, what } = resolved.chain[op]!;
     const step = { ...resolved, stepKey, call: { ...resolved.call, what } };
-    return await store.putOutput(outputOf(step, result, { ...counts, dropped: drops.counts }, await drops.commit(determinism), determinism));
+    return await store.putOutput(
+      outputOf(step, result, { ...counts, dropped: drops.counts }, await drops.commit(determinism), determinism),
+    );
   } catch (error) {
     await writer.abort();
     await drops.abort();
@@ -83,7 +119,11 @@ async function commitPrefix(store: Store, resolved: Resolved, op: number, over: 
 }
 
 function conserved(resolved: Resolved, holds: boolean): void {
-  if (!holds) throw new BackspinError('ConservationViolated', `Step ${resolved.call.path} lost or doubled a record: in is not kept + dropped. This is a bug in ${resolved.call.what} or in backspin; nothing was committed.`);
+  if (!holds)
+    throw new BackspinError(
+      'ConservationViolated',
+      `Step ${resolved.call.path} lost or doubled a record: in is not kept + dropped. This is a bug in ${resolved.call.what} or in backspin; nothing was committed.`,
+    );
 }
 
 async function readSlice(store: Store, stepKey: string, slice: number): Promise<{ totals: SliceTotals; done: (Done & { id: string })[] }> {

@@ -39,7 +39,18 @@ export function stepsOf(services: Services) {
       const { registry, step } = await resolved(call, context);
       const from = slice * work.sliceSize;
       const to = Math.min(from + work.sliceSize, work.over.rows);
-      return runSlice({ store, registry, resolved: rest(asking(step, registry), work.skip), seed: context.seed, over: work.over, slice, from, to, models, signal });
+      return runSlice({
+        store,
+        registry,
+        resolved: rest(asking(step, registry), work.skip),
+        seed: context.seed,
+        over: work.over,
+        slice,
+        from,
+        to,
+        models,
+        signal,
+      });
     },
 
     /** Joins the slices; for an evaluation, measures the answers. */
@@ -54,7 +65,10 @@ export function stepsOf(services: Services) {
       const answers = new Map<string, unknown>();
       const spent = { requests: 0, tokens: 0, seconds: 0 };
       for (let slice = 0; slice < slices; slice++) {
-        const { totals, done } = JSON.parse(await readFile(slicePath(store, step.stepKey, slice, 'result'), 'utf8')) as { totals: SliceTotals; done: (Done & { id: string })[] };
+        const { totals, done } = JSON.parse(await readFile(slicePath(store, step.stepKey, slice, 'result'), 'utf8')) as {
+          totals: SliceTotals;
+          done: (Done & { id: string })[];
+        };
         spent.requests += totals.requests;
         spent.tokens += totals.tokens;
         spent.seconds += totals.seconds;

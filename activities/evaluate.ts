@@ -17,7 +17,7 @@ export async function itemsOf({ store, registry }: Services, resolved: Resolved,
   const suite = (await registry(context.modules)).suite(resolved.call.what) as AnySuite;
   const writer = store.write(RECORDS);
   const seen = new Set<string>();
-  for (const value of suite.items(resolved.params as never)) {
+  for (const value of suite.items(resolved.params)) {
     const id = recordId(value, []);
     if (seen.has(id)) continue;
     seen.add(id);
@@ -35,13 +35,17 @@ export function asking(resolved: Resolved, registry: Registry): Resolved {
 
 /** Numbers of answers that are there by item; `answers` maps the id of an item to what was answered. */
 export async function measureModel(
-  store: Store, registry: Registry, resolved: Resolved, items: DatasetRef,
-  answers: ReadonlyMap<string, unknown>, spent: { requests: number; tokens: number; seconds: number },
+  store: Store,
+  registry: Registry,
+  resolved: Resolved,
+  items: DatasetRef,
+  answers: ReadonlyMap<string, unknown>,
+  spent: { requests: number; tokens: number; seconds: number },
 ): Promise<Output> {
   const suite = registry.suite(resolved.call.what) as AnySuite;
   const pairs = [];
   for await (const record of store.read(items)) pairs.push({ item: record.value, answer: answers.get(record.id) });
-  const result = reportRef(resolved, suite.measure(pairs, resolved.params as never), suite.oracle);
+  const result = reportRef(resolved, suite.measure(pairs, resolved.params), suite.oracle);
   const dropped = items.rows - answers.size;
   const counts = { in: items.rows, kept: answers.size, dropped: dropped > 0 ? { 'no-answer': dropped } : {}, ...spent };
   return store.putOutput(outputOf(resolved, result, counts, null, resolved.determinism));
@@ -54,5 +58,7 @@ export async function measureData(store: Store, registry: Registry, resolved: Re
   const of = resolved.call.inputs['of'] as DatasetRef;
   const metrics = await suite.measure(rowsOf(of, store) as never, resolved.params as never);
   const counts = { in: of.rows, kept: of.rows, dropped: {}, requests: 0, tokens: 0, seconds: (performance.now() - started) / 1000 };
-  return store.putOutput(outputOf(resolved, reportRef(resolved, metrics, suite.oracle), counts, null, await inherited(store, 'exact', [of])));
+  return store.putOutput(
+    outputOf(resolved, reportRef(resolved, metrics, suite.oracle), counts, null, await inherited(store, 'exact', [of])),
+  );
 }

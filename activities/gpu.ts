@@ -53,8 +53,17 @@ export function gpuActivities(gpu: GpuWorker) {
         const folder = join(services.home, 'serve', stepKey.slice(0, 16));
         await mkdir(folder, { recursive: true });
         const server = await ModelServer.start({
-          slot, key, attempt, models: folders, slots: lease.slots, threads: lease.threads, folder, accessLog: join(folder, 'access.jsonl'),
-          lifeline: gpu.lifeline, signal, ...pythonOf(),
+          slot,
+          key,
+          attempt,
+          models: folders,
+          slots: lease.slots,
+          threads: lease.threads,
+          folder,
+          accessLog: join(folder, 'access.jsonl'),
+          lifeline: gpu.lifeline,
+          signal,
+          ...pythonOf(),
         });
         try {
           const limit = Math.ceil(lease.slots * IN_FLIGHT);
@@ -84,7 +93,13 @@ export function gpuActivities(gpu: GpuWorker) {
         await using slot = await slots.acquire(signal, key);
         const spec = await prepareTraining(store, registry, resolved, context);
         const done = await runTrainer({
-          slot, key, attempt, spec, lifeline: gpu.lifeline, signal, ...pythonOf(),
+          slot,
+          key,
+          attempt,
+          spec,
+          lifeline: gpu.lifeline,
+          signal,
+          ...pythonOf(),
           onEvent: (event) => tell({ slot: slot.name, ...event }),
         });
         const { result, stepKey } = await commitTraining(store, resolved, spec, done);
@@ -95,7 +110,13 @@ export function gpuActivities(gpu: GpuWorker) {
 export type GpuActivities = ReturnType<typeof gpuActivities>;
 
 /** Runs the shards that wait on the lease's queue until `ended` settles: resolved, the lease was released; rejected, the server is lost. */
-export async function shards(gpu: Pick<GpuWorker, 'services' | 'connection' | 'namespace'>, taskQueue: string, models: Models, steps: ReturnType<typeof stepsOf>, ended: Promise<unknown>): Promise<void> {
+export async function shards(
+  gpu: Pick<GpuWorker, 'services' | 'connection' | 'namespace'>,
+  taskQueue: string,
+  models: Models,
+  steps: ReturnType<typeof stepsOf>,
+  ended: Promise<unknown>,
+): Promise<void> {
   const worker = await Worker.create({
     connection: gpu.connection,
     namespace: gpu.namespace,

@@ -10,7 +10,13 @@ import { dirname } from 'node:path';
 export interface Done {
   /** By operator of the chain: the records it kept, of this source. */
   readonly kept: readonly (readonly { readonly id: string; readonly from: readonly string[]; readonly value: unknown }[])[];
-  readonly dropped: readonly { readonly op: number; readonly id: string; readonly reason: string; readonly evidence: string | null; readonly value: unknown }[];
+  readonly dropped: readonly {
+    readonly op: number;
+    readonly id: string;
+    readonly reason: string;
+    readonly evidence: string | null;
+    readonly value: unknown;
+  }[];
 }
 
 type Line = { r: string; n: number; reply: unknown; tokens: number } | { r: string; done: Done };
@@ -35,7 +41,7 @@ export class Journal {
     const bytes = readFileSync(path);
     const end = bytes.lastIndexOf(0x0a) + 1;
     if (end < bytes.length) ftruncateSync(this.#fd, end);
-    for (let at = 0; at < end; ) {
+    for (let at = 0; at < end;) {
       const next = bytes.indexOf(0x0a, at);
       const line = JSON.parse(bytes.toString('utf8', at, next)) as Line;
       if ('done' in line) this.#done.set(line.r, line.done);

@@ -30,9 +30,7 @@ export interface Lease {
   readonly slots: number;
   readonly threads: number | null;
 }
-export type Opened =
-  | { readonly hit: LedgerEntry }
-  | { readonly hit: null; readonly stepKey: string; readonly work: MapWork | null };
+export type Opened = { readonly hit: LedgerEntry } | { readonly hit: null; readonly stepKey: string; readonly work: MapWork | null };
 
 export const servedName = (model: ModelRef) => model.digest.slice(0, 16);
 
@@ -68,7 +66,10 @@ export async function lookUp({ store }: Pick<Services, 'store'>, resolved: Resol
 async function checkInputs({ store }: Services, resolved: Resolved): Promise<void> {
   for (const ref of refsIn(resolved.call.inputs)) {
     if (!(await store.has(ref))) {
-      throw new BackspinError('ArtifactMissing', `The ${ref.kind} ${ref.digest.slice(0, 16)}, an input of step ${resolved.call.path}, is not in the store any more: retry the step, and what made it is made again.`);
+      throw new BackspinError(
+        'ArtifactMissing',
+        `The ${ref.kind} ${ref.digest.slice(0, 16)}, an input of step ${resolved.call.path}, is not in the store any more: retry the step, and what made it is made again.`,
+      );
     }
   }
 }
@@ -78,8 +79,16 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
   if (call.verb === 'reduce' || call.verb === 'train') return null;
   if (call.verb === 'evaluate' && !resolved.cast['model']) return null;
   const { until } = call.inputs as { until?: { kept: number } };
-  const { over, skip } = call.verb === 'map' ? await begun(services, resolved) : { over: await itemsOf(services, resolved, context), skip: 0 };
-  return { over, skip, slices: Math.ceil(over.rows / SLICE), sliceSize: SLICE, lease: leaseOf(resolved, context), until: until?.kept ?? null };
+  const { over, skip } =
+    call.verb === 'map' ? await begun(services, resolved) : { over: await itemsOf(services, resolved, context), skip: 0 };
+  return {
+    over,
+    skip,
+    slices: Math.ceil(over.rows / SLICE),
+    sliceSize: SLICE,
+    lease: leaseOf(resolved, context),
+    until: until?.kept ?? null,
+  };
 }
 
 /** The longest beginning of a chain that was done before, and what it gave. */
@@ -101,7 +110,10 @@ async function checkTemplates({ store }: Services, registry: Registry, { call, p
   for (const id of promptIds(params)) {
     const wanted = registry.prompt(id).template;
     if (template !== null && wanted !== undefined && wanted !== template) {
-      throw new BackspinError('TemplateMismatch', `Step ${call.path} asks the model in the role "${role}" by the prompt ${id}, which is for models trained with ${wanted}; this one was trained with ${template}. Name a prompt of the same form.`);
+      throw new BackspinError(
+        'TemplateMismatch',
+        `Step ${call.path} asks the model in the role "${role}" by the prompt ${id}, which is for models trained with ${wanted}; this one was trained with ${template}. Name a prompt of the same form.`,
+      );
     }
   }
 }
@@ -112,7 +124,10 @@ function leaseOf({ call, cast }: Resolved, context: StepContext): Lease | null {
   const servings = roles.map((role) => servingOf(context, role));
   const pools = [...new Set(servings.map((serving) => serving.pool))];
   if (pools.length > 1) {
-    throw new BackspinError('ConfigError', `Step ${call.path} casts models of the pools ${pools.join(' and ')}: a step holds one lease of one pool, so give its roles (${roles.join(', ')}) the same pool under \`roles\`.`);
+    throw new BackspinError(
+      'ConfigError',
+      `Step ${call.path} casts models of the pools ${pools.join(' and ')}: a step holds one lease of one pool, so give its roles (${roles.join(', ')}) the same pool under \`roles\`.`,
+    );
   }
   return {
     pool: pools[0]!,

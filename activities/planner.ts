@@ -5,7 +5,17 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { canonical, isRef, refsIn, type AnyRef, type Call, type DatasetRef, type ModelRef, type ReportRef, type Result } from '../recipe/call.ts';
+import {
+  canonical,
+  isRef,
+  refsIn,
+  type AnyRef,
+  type Call,
+  type DatasetRef,
+  type ModelRef,
+  type ReportRef,
+  type Result,
+} from '../recipe/call.ts';
 import { runRecipe } from '../recipe/materials.ts';
 import { Verbs } from '../recipe/run.ts';
 import type { Settings } from '../recipe/api.ts';
@@ -24,7 +34,14 @@ const SYMBOL = 'planned:';
 const isReal = (ref: AnyRef) => !ref.digest.startsWith(SYMBOL);
 
 export async function plan(services: Services, config: Bound): Promise<Plan> {
-  const context: StepContext = { experiment: config.name, seed: config.seed, modules: config.modules, serving: config.serving, roles: config.roles, training: config.training };
+  const context: StepContext = {
+    experiment: config.name,
+    seed: config.seed,
+    modules: config.modules,
+    serving: config.serving,
+    roles: config.roles,
+    training: config.training,
+  };
   const registry = await services.registry(config.modules);
   const steps = new Map<string, PlannedStep>();
   const questions: { path: string; answer: unknown; assumed: boolean }[] = [];
@@ -46,7 +63,12 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const bytes = known ? 0 : await bytesOf(services, call, estimate, sizes);
       for (const ref of refsIn(result)) if (ref.kind === 'model') sizes.set(ref.digest, await modelBytes(services, ref, bytes));
       steps.set(call.path, {
-        path: call.path, arm: call.arm, round: call.round, name: call.label, kind: call.verb, what: call.what,
+        path: call.path,
+        arm: call.arm,
+        round: call.round,
+        name: call.label,
+        kind: call.verb,
+        what: call.what,
         stepKey: resolved?.stepKey ?? null,
         state: known ? 'completed' : 'planned',
         memoised: known !== undefined,
@@ -56,7 +78,12 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
         requests: known ? 0 : estimate.requests,
         trainingSteps: known ? 0 : estimate.trainingSteps,
         seconds: output?.seconds ?? null,
-        output: isRef(result) && result.kind === 'dataset' && known ? { digest: result.digest, rows: result.rows } : known && isRef(result) ? { digest: result.digest, rows: null } : null,
+        output:
+          isRef(result) && result.kind === 'dataset' && known
+            ? { digest: result.digest, rows: result.rows }
+            : known && isRef(result)
+              ? { digest: result.digest, rows: null }
+              : null,
         needs,
         pool: poolOf(call, context),
         bytes,
@@ -85,7 +112,13 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
     questions,
     warnings,
     missing,
-    totals: { steps: all.length, memoised: all.filter((step) => step.memoised).length, requests: sum((step) => step.requests), trainingSteps: sum((step) => step.trainingSteps), bytes: sum((step) => step.bytes) },
+    totals: {
+      steps: all.length,
+      memoised: all.filter((step) => step.memoised).length,
+      requests: sum((step) => step.requests),
+      trainingSteps: sum((step) => step.trainingSteps),
+      bytes: sum((step) => step.bytes),
+    },
   };
 }
 
@@ -122,9 +155,13 @@ async function unservable(config: Bound): Promise<string[]> {
   const sentences = [];
   for (const [name, model] of Object.entries(config.models)) {
     if (!('path' in model)) continue;
-    const { architectures = [] } = JSON.parse(await readFile(join(model.path, 'config.json'), 'utf8').catch(() => '{}')) as { architectures?: string[] };
+    const { architectures = [] } = JSON.parse(await readFile(join(model.path, 'config.json'), 'utf8').catch(() => '{}')) as {
+      architectures?: string[];
+    };
     if (!architectures.includes('LlamaForCausalLM')) {
-      sentences.push(`The model "${name}" is ${architectures[0] ?? 'of no stated architecture'}: the embedded engine serves LlamaForCausalLM.`);
+      sentences.push(
+        `The model "${name}" is ${architectures[0] ?? 'of no stated architecture'}: the embedded engine serves LlamaForCausalLM.`,
+      );
     }
   }
   return sentences;
@@ -139,10 +176,14 @@ interface Estimate {
 }
 
 async function estimateOf(call: Call, registry: Registry): Promise<Estimate> {
-  const entering = refsIn(call.inputs).filter((ref) => ref.kind === 'dataset').reduce((rows, ref) => rows + ref.rows, 0);
+  const entering = refsIn(call.inputs)
+    .filter((ref) => ref.kind === 'dataset')
+    .reduce((rows, ref) => rows + ref.rows, 0);
   const nothing = { in: entering, rows: entering, requests: 0, trainingSteps: 0 };
   if (call.what.startsWith('source:')) {
-    const rows = await count(sourceOf(call, registry).rows((call.inputs['params'] ?? {}) as never, sourceFiles(call, registry, (call.inputs['params'] ?? {}) as object)));
+    const rows = await count(
+      sourceOf(call, registry).rows(call.inputs['params'] ?? {}, sourceFiles(call, registry, call.inputs['params'] ?? {})),
+    );
     return { ...nothing, in: rows, rows };
   }
   if (call.verb === 'map') {
@@ -162,7 +203,9 @@ async function estimateOf(call: Call, registry: Registry): Promise<Estimate> {
   const { take } = (call.inputs['params'] ?? {}) as { take?: unknown };
   const cap = typeof take === 'number' ? take : isRef(take) && take.kind === 'dataset' ? take.rows : Infinity;
   const { inputs } = call.inputs as { inputs?: unknown };
-  const own = refsIn(inputs).filter((ref) => ref.kind === 'dataset').reduce((rows, ref) => rows + ref.rows, 0);
+  const own = refsIn(inputs)
+    .filter((ref) => ref.kind === 'dataset')
+    .reduce((rows, ref) => rows + ref.rows, 0);
   return { ...nothing, in: own, rows: Math.min(own, cap) };
 }
 
@@ -174,7 +217,9 @@ async function count(rows: AsyncIterable<unknown> | Iterable<unknown>): Promise<
 
 /** A result that does not exist yet: a reference whose digest says how it would be made. */
 async function symbolOf(call: Call, registry: Registry, { rows }: Estimate): Promise<Result> {
-  const key = createHash('sha256').update(canonical([call.verb, call.what, call.inputs, call.verb === 'map' ? call.round : null])).digest('hex');
+  const key = createHash('sha256')
+    .update(canonical([call.verb, call.what, call.inputs, call.verb === 'map' ? call.round : null]))
+    .digest('hex');
   const dataset = (name: string): DatasetRef => ({ kind: 'dataset', digest: `${SYMBOL}${key}${name}`, rows: rows ?? 0 });
   if (call.verb === 'map' || call.what.startsWith('source:')) return dataset('');
   if (call.verb === 'train' || call.what.startsWith('model:')) return { kind: 'model', digest: `${SYMBOL}${key}` };

@@ -26,11 +26,15 @@ export async function reduceStep(work: Work): Promise<Output> {
   const { call } = work.resolved;
   const started = performance.now();
   const seconds = () => (performance.now() - started) / 1000;
-  const { result, counts, dropped } = call.what.startsWith('source:') ? await readSource(work)
-    : call.what.startsWith('model:') ? await importModel(work)
-    : await runReducer(work);
+  const { result, counts, dropped } = call.what.startsWith('source:')
+    ? await readSource(work)
+    : call.what.startsWith('model:')
+      ? await importModel(work)
+      : await runReducer(work);
   const determinism = await inherited(work.store, work.resolved.determinism, datasetsIn(call));
-  return work.store.putOutput(outputOf(work.resolved, result, { ...counts, requests: 0, tokens: 0, seconds: seconds() }, dropped, determinism));
+  return work.store.putOutput(
+    outputOf(work.resolved, result, { ...counts, requests: 0, tokens: 0, seconds: seconds() }, dropped, determinism),
+  );
 }
 
 interface Made {
@@ -46,9 +50,16 @@ async function runReducer(work: Work): Promise<Made> {
   const reducer = registry.reducer(resolved.call.what) as AnyReducer;
   const determinism = await inherited(store, resolved.determinism, datasetsIn(resolved.call));
   const params = await parameters(resolved.params, store);
-  const emitted = reducer.run(reading(resolved.call.inputs['inputs'], store) as never, params, {
+  const emitted = reducer.run(reading(resolved.call.inputs['inputs'], store), params, {
     random: (name) => stream(`${seed}/${resolved.stepKey}/${name}`),
-    derive: (value, from) => ({ id: recordId(value, from.map((record) => record.id)), from: from.map((record) => record.id), value }),
+    derive: (value, from) => ({
+      id: recordId(
+        value,
+        from.map((record) => record.id),
+      ),
+      from: from.map((record) => record.id),
+      value,
+    }),
     signal,
   });
   if (reducer.outputs === 'report') {
@@ -67,10 +78,16 @@ async function runReducer(work: Work): Promise<Made> {
         await writers.get(one.output ?? '')!.add(one.record);
       }
     }
-    const entering = datasetsIn({ ...resolved.call, inputs: { inputs: resolved.call.inputs['inputs'] } }).reduce((sum, ref) => sum + (ref as DatasetRef).rows, 0);
+    const entering = datasetsIn({ ...resolved.call, inputs: { inputs: resolved.call.inputs['inputs'] } }).reduce(
+      (sum, ref) => sum + ref.rows,
+      0,
+    );
     const leaving = kept + Object.values(drops.counts).reduce((sum, n) => sum + n, 0);
     if (!reducer.creates && entering !== leaving) {
-      throw new BackspinError('ConservationViolated', `Step ${resolved.call.path}: ${entering} records entered ${resolved.call.what} and ${leaving} left as kept or dropped; nothing was committed.`);
+      throw new BackspinError(
+        'ConservationViolated',
+        `Step ${resolved.call.path}: ${entering} records entered ${resolved.call.what} and ${leaving} left as kept or dropped; nothing was committed.`,
+      );
     }
     const refs = new Map<string, DatasetRef>();
     for (const [name, writer] of writers) refs.set(name, await writer.commit(determinism));
@@ -107,7 +124,7 @@ async function readSource(work: Work): Promise<Made> {
   let kept = 0;
   let read = 0;
   try {
-    for await (const row of source.rows(resolved.params as never, sourceFiles(resolved.call, registry, resolved.params)) as AsyncIterable<unknown>) {
+    for await (const row of source.rows(resolved.params, sourceFiles(resolved.call, registry, resolved.params)) as AsyncIterable<unknown>) {
       signal.throwIfAborted();
       read++;
       if (isDropped(row)) {
@@ -131,12 +148,21 @@ async function readSource(work: Work): Promise<Made> {
     throw error;
   }
 }
-const isDropped = (row: unknown): row is Dropped => typeof row === 'object' && row !== null && 'dropped' in row && typeof row.dropped === 'string';
+const isDropped = (row: unknown): row is Dropped =>
+  typeof row === 'object' && row !== null && 'dropped' in row && typeof row.dropped === 'string';
 
 /** Brings a model folder into the store; or, for `init`, its architecture and tokenizer, whose weights the first training makes. */
 async function importModel({ store, resolved }: Work): Promise<Made> {
   const folder = importedFolder(resolved.call);
-  const about = { from: null, dataset: null, template: null, settings: null, steps: null, lastLearningRate: null, determinism: 'exact' } as const;
+  const about = {
+    from: null,
+    dataset: null,
+    template: null,
+    settings: null,
+    steps: null,
+    lastLearningRate: null,
+    determinism: 'exact',
+  } as const;
   const counts = { in: 0, kept: 0, dropped: {} };
   const { architecture, seed } = resolved.call.inputs as { architecture?: object; seed?: number };
   if (!architecture) return { result: await store.putModel(folder, { ...about, state: 'weights' }), counts, dropped: null };
@@ -152,9 +178,12 @@ async function importModel({ store, resolved }: Work): Promise<Made> {
 
 export function reportRef(resolved: Resolved, metrics: Readonly<Record<string, number>>, oracle: boolean): ReportRef {
   for (const [name, value] of Object.entries(metrics)) {
-    if (!Number.isFinite(value)) throw new BackspinError('SchemaError', `${resolved.call.what} gave ${name} = ${value}: a report holds finite numbers.`);
+    if (!Number.isFinite(value))
+      throw new BackspinError('SchemaError', `${resolved.call.what} gave ${name} = ${value}: a report holds finite numbers.`);
   }
-  const digest = createHash('sha256').update(canonicalJson({ what: resolved.call.what, metrics })).digest('hex');
+  const digest = createHash('sha256')
+    .update(canonicalJson({ what: resolved.call.what, metrics }))
+    .digest('hex');
   return { kind: 'report', digest, metrics, oracle };
 }
 export type { AnyRef };

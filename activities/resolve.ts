@@ -63,7 +63,9 @@ export async function resolve(call: Call, context: StepContext, registry: Regist
         ...(files.length > 0 ? { files } : {}),
         ...(call.verb === 'train' ? { seed: trainingSeed(call, context) } : {}),
         ...(draws ? { seed: context.seed, round: call.verb === 'map' || call.verb === 'reduce' ? call.round : null } : {}),
-        ...(asks ? { engines: Object.fromEntries(Object.keys(cast).map((role) => [role, engineIdentity[servingOf(context, role).engine]])) } : {}),
+        ...(asks
+          ? { engines: Object.fromEntries(Object.keys(cast).map((role) => [role, engineIdentity[servingOf(context, role).engine]])) }
+          : {}),
       }),
     );
   };
@@ -105,10 +107,13 @@ function identity(call: Call): object {
 }
 
 const digested = (value: unknown): unknown =>
-  isRef(value) ? `${value.kind}:${value.digest}`
-  : Array.isArray(value) ? value.map(digested)
-  : typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, digested(inner)]))
-  : value;
+  isRef(value)
+    ? `${value.kind}:${value.digest}`
+    : Array.isArray(value)
+      ? value.map(digested)
+      : typeof value === 'object' && value !== null
+        ? Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, digested(inner)]))
+        : value;
 
 const isSource = (call: Call) => call.what.startsWith('source:');
 const isImport = (call: Call) => call.what.startsWith('model:');
@@ -133,10 +138,13 @@ export function promptIds(params: object): string[] {
 function checkParams(call: Call, registry: Registry): object {
   const given = ((call.inputs as { params?: object }).params ?? {}) as Record<string, unknown>;
   if (isImport(call) || call.verb === 'train') return given;
-  const schemas = isSource(call) ? [sourceOf(call, registry).params]
-    : call.verb === 'reduce' ? [registry.reducer(call.what).params]
-    : call.verb === 'evaluate' ? [registry.suite(call.what).params]
-    : call.what.split('>').map((id) => registry.operator(id).params);
+  const schemas = isSource(call)
+    ? [sourceOf(call, registry).params]
+    : call.verb === 'reduce'
+      ? [registry.reducer(call.what).params]
+      : call.verb === 'evaluate'
+        ? [registry.suite(call.what).params]
+        : call.what.split('>').map((id) => registry.operator(id).params);
   const refs = Object.fromEntries(Object.entries(given).filter(([, value]) => isRef(value)));
   const plain = Object.fromEntries(Object.entries(given).filter(([, value]) => !isRef(value)));
   let checked: object = schemas.some((schema) => schema !== undefined) ? {} : plain;
@@ -168,7 +176,9 @@ async function fileDigests(call: Call, registry: Registry, params: object): Prom
 }
 export function sourceFiles(call: Call, registry: Registry, params: object): string[] {
   const { folder } = call.inputs as { folder: string };
-  return sourceOf(call, registry).files(params as never).map((file) => resolvePath(folder, file));
+  return sourceOf(call, registry)
+    .files(params as never)
+    .map((file) => resolvePath(folder, file));
 }
 /** A model's folder, or the folder of the tokenizer of a model that is to be made. */
 export function importedFolder(call: Call): string {
@@ -178,7 +188,10 @@ export function importedFolder(call: Call): string {
 async function filesUnder(folder: string): Promise<string[]> {
   try {
     const entries = await readdir(folder, { withFileTypes: true });
-    return entries.filter((entry) => entry.isFile()).map((entry) => join(folder, entry.name)).sort();
+    return entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(folder, entry.name))
+      .sort();
   } catch {
     throw new BackspinError('ConfigError', `The model folder ${folder} cannot be read: check its path in the experiment file.`);
   }

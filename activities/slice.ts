@@ -134,7 +134,15 @@ function contextOf(record: Rec<unknown>, op: number, stepKey: string, work: Slic
   const { models, journal, signal, registry } = work;
   const owner = `${op}/${record.id}`;
   let calls = 0;
-  const ask = <T>(role: string, what: (client: Pick<ModelClient, 'chat' | 'complete' | 'score'>, served: string, seed: number, requestId: string) => Promise<{ reply: T; tokens: number }>) => {
+  const ask = <T>(
+    role: string,
+    what: (
+      client: Pick<ModelClient, 'chat' | 'complete' | 'score'>,
+      served: string,
+      seed: number,
+      requestId: string,
+    ) => Promise<{ reply: T; tokens: number }>,
+  ) => {
     const n = calls++;
     return journal.call(owner, n, () => {
       signal.throwIfAborted();
@@ -148,7 +156,9 @@ function contextOf(record: Rec<unknown>, op: number, stepKey: string, work: Slic
     complete: (role, prompt: Prompt, sampling: Sampling) =>
       ask<Reply>(role, (client, served, seed, requestId) => client.complete(served, prompt, sampling, { seed, requestId, signal })),
     score: (role, prompt: Prompt, continuation: string) =>
-      ask<readonly TokenScore[]>(role, (client, served, _seed, requestId) => client.score(served, prompt, continuation, { requestId, signal })),
+      ask<readonly TokenScore[]>(role, (client, served, _seed, requestId) =>
+        client.score(served, prompt, continuation, { requestId, signal }),
+      ),
     async attempts(limit, body) {
       for (let attempt = 0; attempt < limit; attempt++) {
         const answer = await body(attempt);
@@ -175,7 +185,9 @@ export function stream(name: string): () => number {
 /** Datasets given as parameters are loaded beside the operator. */
 async function loaded(params: object, store: Store): Promise<object> {
   const entries = await Promise.all(
-    Object.entries(params).map(async ([name, value]) => [name, isRef(value) && value.kind === 'dataset' ? await values(value, store) : value] as const),
+    Object.entries(params).map(
+      async ([name, value]) => [name, isRef(value) && value.kind === 'dataset' ? await values(value, store) : value] as const,
+    ),
   );
   return Object.fromEntries(entries);
 }

@@ -35,9 +35,12 @@ export const fromRows = (rows: number, table: readonly (readonly [from: number, 
 export function lengthOf(settings: Pick<Settings, 'length' | 'batch'>, rows: number): { batch: number; steps: number } {
   const batch = typeof settings.batch === 'number' ? settings.batch : fromRows(rows, settings.batch.byRows);
   const { length } = settings;
-  const steps = 'steps' in length ? length.steps
-    : 'epochs' in length ? Math.ceil(length.epochs * Math.ceil(rows / batch))
-    : byRows(rows, length.stepsByRows);
+  const steps =
+    'steps' in length
+      ? length.steps
+      : 'epochs' in length
+        ? Math.ceil(length.epochs * Math.ceil(rows / batch))
+        : byRows(rows, length.stepsByRows);
   return { batch, steps: Math.max(1, steps) };
 }
 
@@ -55,7 +58,13 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
     version: 1,
     objective: settings.objective as TrainSpec['objective'],
     from: from.state === 'weights' ? parent : null,
-    init: from.state === 'init' ? { ...(JSON.parse(await readFile(join(parent, 'init.json'), 'utf8')) as { architecture: object; seed: number }), tokenizer: parent } as never : null,
+    init:
+      from.state === 'init'
+        ? ({
+            ...(JSON.parse(await readFile(join(parent, 'init.json'), 'utf8')) as { architecture: object; seed: number }),
+            tokenizer: parent,
+          } as never)
+        : null,
     data: join(folder, 'rows.jsonl'),
     run: folder,
     seed: trainingSeed(resolved.call, context) + 1_000_003 * (settings.repeat ?? 0),
@@ -77,7 +86,8 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
 }
 
 async function writeRows(store: Store, registry: Registry, { data, template }: Inputs, path: string): Promise<number> {
-  const render = template === undefined ? (value: unknown) => value : (registry.template(template) as { render(value: unknown): unknown }).render;
+  const render =
+    template === undefined ? (value: unknown) => value : (registry.template(template) as { render(value: unknown): unknown }).render;
   const out = createWriteStream(`${path}.partial`);
   let rows = 0;
   for await (const record of store.read(data)) {
@@ -87,18 +97,30 @@ async function writeRows(store: Store, registry: Registry, { data, template }: I
   out.end();
   await once(out, 'close');
   await rename(`${path}.partial`, path);
-  if (rows === 0) throw new BackspinError('ConfigError', `The training data ${data.digest.slice(0, 16)} has no rows: what selected it kept nothing.`);
+  if (rows === 0)
+    throw new BackspinError('ConfigError', `The training data ${data.digest.slice(0, 16)} has no rows: what selected it kept nothing.`);
   return rows;
 }
 
 /** Puts the trained model in the store. Equal trainings give equal bytes, and so one model. */
-export async function commitTraining(store: Store, resolved: Resolved, spec: TrainSpec, done: { seconds: number; tokens: number; lastLearningRate: number }): Promise<Output> {
+export async function commitTraining(
+  store: Store,
+  resolved: Resolved,
+  spec: TrainSpec,
+  done: { seconds: number; tokens: number; lastLearningRate: number },
+): Promise<Output> {
   const settings = inputsOf(resolved);
   const determinism = await inherited(store, 'seeded', [settings.data]);
   const { from, init, data, run, threads, ...recorded } = spec;
   const model = await store.putModel(join(spec.run, 'model'), {
-    state: 'weights', from: settings.from.digest, dataset: settings.data.digest, template: settings.template ?? null,
-    settings: recorded, steps: spec.steps, lastLearningRate: done.lastLearningRate, determinism,
+    state: 'weights',
+    from: settings.from.digest,
+    dataset: settings.data.digest,
+    template: settings.template ?? null,
+    settings: recorded,
+    steps: spec.steps,
+    lastLearningRate: done.lastLearningRate,
+    determinism,
   });
   const rows = settings.data.rows;
   const counts = { in: rows, kept: rows, dropped: {}, requests: 0, tokens: done.tokens, seconds: done.seconds };

@@ -37,7 +37,11 @@ export function failure(error: unknown): Error {
     return ApplicationFailure.create({ type: error.type, message: error.message.slice(0, 2000), nonRetryable: !error.retryable });
   }
   if ((error as NodeJS.ErrnoException).code === 'ENOSPC') {
-    return ApplicationFailure.create({ type: 'DiskFull', message: 'The disk is full: free some space and the step goes on by itself.', nonRetryable: false });
+    return ApplicationFailure.create({
+      type: 'DiskFull',
+      message: 'The disk is full: free some space and the step goes on by itself.',
+      nonRetryable: false,
+    });
   }
   // Unknown: perhaps a bug, perhaps the moment. It is tried again a few times, and then a person looks at it.
   return ApplicationFailure.create({

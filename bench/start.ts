@@ -4,7 +4,24 @@ import { promisify } from 'node:util';
 import { command } from './support.ts';
 
 const run = promisify(execFile);
-const VERBS = ['up', 'down', 'doctor', 'plan', 'launch', 'list', 'status', 'watch', 'cancel', 'show', 'fork', 'export', 'approve', 'retry-step', 'give-up', 'gc'];
+const VERBS = [
+  'up',
+  'down',
+  'doctor',
+  'plan',
+  'launch',
+  'list',
+  'status',
+  'watch',
+  'cancel',
+  'show',
+  'fork',
+  'export',
+  'approve',
+  'retry-step',
+  'give-up',
+  'gc',
+];
 const TIMES = 7;
 
 async function median(args: string[]): Promise<number> {
@@ -22,7 +39,11 @@ export async function start(): Promise<object[]> {
   const table: object[] = [{ command: 'an empty script', milliseconds: Math.round(empty), ratio: 1 }];
   for (const verb of VERBS) {
     const milliseconds = await median([command, verb, '--help']);
-    table.push({ command: `backspin ${verb} --help`, milliseconds: Math.round(milliseconds), ratio: Number((milliseconds / empty).toFixed(2)) });
+    table.push({
+      command: `backspin ${verb} --help`,
+      milliseconds: Math.round(milliseconds),
+      ratio: Number((milliseconds / empty).toFixed(2)),
+    });
   }
   return table;
 }

@@ -23,7 +23,10 @@ export interface Home {
 export async function homeFor(name: string): Promise<Home> {
   const folder = await mkdtemp(join(tmpdir(), `backspin-bench-${name}-`));
   const start = async (args: string[]) => {
-    const child = spawn(process.execPath, [command, ...args], { env: { ...process.env, BACKSPIN_HOME: folder }, stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [command, ...args], {
+      env: { ...process.env, BACKSPIN_HOME: folder },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const ended = new Promise<number | null>((done) => child.once('close', done));
     const said = await text(child.stdout);
     return { said, code: await ended };
@@ -43,4 +46,9 @@ export async function homeFor(name: string): Promise<Home> {
   return home;
 }
 
-export const machine = () => ({ cpu: cpus()[0]?.model, cores: cpus().length, gigabytes: Math.round(totalmem() / 2 ** 30), node: process.version });
+export const machine = () => ({
+  cpu: cpus()[0]?.model,
+  cores: cpus().length,
+  gigabytes: Math.round(totalmem() / 2 ** 30),
+  node: process.version,
+});

@@ -6,7 +6,9 @@ const FILE = resolve(import.meta.dirname, '../examples/textworld/humpback.yaml')
 const SEEDS = [0, 1, 2];
 /** Another choice of the 24 labelled things, of the corpus and its tests, and other samples and trainings. */
 function seeded(seed: number, replay = true): string[] {
-  const data = ['seed', 'corpus', ...(replay ? ['replay'] : [])].map((name) => `${name}: { source: textworld.${name}, params: { seed: ${seed} } }`);
+  const data = ['seed', 'corpus', ...(replay ? ['replay'] : [])].map(
+    (name) => `${name}: { source: textworld.${name}, params: { seed: ${seed} } }`,
+  );
   const suites = { forward: 'forward', backward: 'backward', curated: 'pairs' };
   const evaluation = Object.entries(suites).map(([name, suite]) => `${name}: { suite: textworld.${suite}, params: { seed: ${seed} } }`);
   return ['--set', `seed=${seed}`, '--set', `data={ ${data.join(', ')} }`, '--set', `evaluation={ ${evaluation.join(', ')} }`];
@@ -24,10 +26,10 @@ export async function textworld(): Promise<object[]> {
     const at = (round: number, arm: string | null = null) => metrics.find((one) => one.round === round && one.arm === arm);
     table.push({
       seed,
-      'M_0': number(at(0), 'forwardExact'),
+      M_0: number(at(0), 'forwardExact'),
       backward: number(at(0), 'backwardExact'),
-      'M_1': number(at(1), 'forwardExact'),
-      'M_2': number(at(2), 'forwardExact'),
+      M_1: number(at(1), 'forwardExact'),
+      M_2: number(at(2), 'forwardExact'),
       'random, round 2': number(at(2, 'random'), 'forwardExact'),
       'pool precision': number(at(0), 'keptPrecision'),
       'kept precision': number(at(2), 'keptPrecision'),
@@ -37,7 +39,12 @@ export async function textworld(): Promise<object[]> {
     // Without the rated lines the judge is forgotten in one training: the experiment must stand at its gate.
     const control = await home.try('launch', FILE, '--name', `${name}-no-replay`, ...seeded(seed, false), '--watch');
     const waiting = (await home.status(`${name}-no-replay`)).attention[0];
-    table.push({ seed, control: 'no rated lines', exit: control, waits: waiting === undefined ? 'no' : `${waiting.path}: ${waiting.reason}` });
+    table.push({
+      seed,
+      control: 'no rated lines',
+      exit: control,
+      waits: waiting === undefined ? 'no' : `${waiting.path}: ${waiting.reason}`,
+    });
   }
   await home.down();
   return table;

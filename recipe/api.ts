@@ -9,16 +9,25 @@ import type { DataSuiteDef, Operator, ReducerDef, SuiteDef, TemplateDef } from '
 declare const of: unique symbol;
 
 /** Immutable records of type T. The recipe sees no rows and no counts: what it may not see it cannot branch on. */
-export interface Dataset<out T> { readonly kind: 'dataset'; readonly [of]?: T }
+export interface Dataset<out T> {
+  readonly kind: 'dataset';
+  readonly [of]?: T;
+}
 
 /** `lm` speaks chat, completion and log-probabilities; `encoder` embeds; `tagger` classifies and tags. */
 export type ModelKind = 'lm' | 'encoder' | 'tagger';
 
 /** Immutable weights or adapter, with tokenizer and chat template. */
-export interface Model<out K extends ModelKind = 'lm'> { readonly kind: 'model'; readonly [of]?: K }
+export interface Model<out K extends ModelKind = 'lm'> {
+  readonly kind: 'model';
+  readonly [of]?: K;
+}
 
 /** A few named numbers measured from data or a model. They are read in `decide` and nowhere else. */
-export interface Report<out M extends Metrics> { readonly kind: 'report'; readonly [of]?: M }
+export interface Report<out M extends Metrics> {
+  readonly kind: 'report';
+  readonly [of]?: M;
+}
 export type Metrics = Readonly<Record<string, number>>;
 
 export type Ref = Dataset<unknown> | Model<ModelKind> | Report<Metrics>;
@@ -41,10 +50,18 @@ export interface Op<in In, out Out, out Roles extends string = never, in P exten
 /** Whole-dataset work: pure, seeded, on CPU; one that is given a `Model` runs as a child on a pool. */
 export type Reducer<I, T extends Outputs, P extends Params = {}> = (inputs: I, ...params: Last<P>) => Reduction<T>;
 export type Outputs = Dataset<unknown> | Report<Metrics> | { readonly [name: string]: Dataset<unknown> | Report<Metrics> };
-export interface Reduction<out T extends Outputs> { readonly id: string; readonly inputs: unknown; readonly params: unknown; readonly [of]?: T }
+export interface Reduction<out T extends Outputs> {
+  readonly id: string;
+  readonly inputs: unknown;
+  readonly params: unknown;
+  readonly [of]?: T;
+}
 
 /** Renders a record as one training row. Its id is in the manifest of every model trained with it. */
-export interface Template<in T, out Row> { readonly id: string; readonly [of]?: (record: T) => Row }
+export interface Template<in T, out Row> {
+  readonly id: string;
+  readonly [of]?: (record: T) => Row;
+}
 
 /** A benchmark: what to ask a model of kind K, and the numbers that come out. */
 export interface Suite<in K extends ModelKind, out M extends Metrics, out Roles extends string = never, in P extends Params = {}> {
@@ -64,30 +81,62 @@ export type Chosen<S> = S & { readonly params: object };
 /** Names the operators, reducers, templates and suites of a recipe by type alone:
  *  `const { judge } = operators<typeof import('../../operators/humpback.ts')>('humpback')`. */
 export function operators<M>(space: string): { readonly [K in keyof M]: Named<M[K]> } {
-  return new Proxy({}, {
-    get: (_, name) => {
-      const id = `${space}.${String(name)}`;
-      return Object.assign((inputs: unknown, params?: unknown) => ({ id, inputs, params }), { id });
+  return new Proxy(
+    {},
+    {
+      get: (_, name) => {
+        const id = `${space}.${String(name)}`;
+        return Object.assign((inputs: unknown, params?: unknown) => ({ id, inputs, params }), { id });
+      },
     },
-  }) as never;
+  ) as never;
 }
 type Named<X> =
-  X extends Operator<infer In, infer Out, infer R, infer P> ? Op<In, Out, R, P>
-  : X extends TemplateDef<infer T, infer Row> ? Template<T, Row>
-  : X extends ReducerDef<infer I, infer T, infer P> ? Reducer<I, T, P>
-  : X extends SuiteDef<infer K, infer M, infer R, infer P> ? Suite<K, M, R, P>
-  : X extends DataSuiteDef<infer T, infer M, infer P> ? DataSuite<T, M, P>
-  : X;
+  X extends Operator<infer In, infer Out, infer R, infer P>
+    ? Op<In, Out, R, P>
+    : X extends TemplateDef<infer T, infer Row>
+      ? Template<T, Row>
+      : X extends ReducerDef<infer I, infer T, infer P>
+        ? Reducer<I, T, P>
+        : X extends SuiteDef<infer K, infer M, infer R, infer P>
+          ? Suite<K, M, R, P>
+          : X extends DataSuiteDef<infer T, infer M, infer P>
+            ? DataSuite<T, M, P>
+            : X;
 
 /** One step through which each record streams, operator after operator. Every prefix is committed, so a change of the last
  *  operator asks the first nothing again. */
 export function chain<A, B, C, R1 extends string, R2 extends string, P1 extends Params, P2 extends Params>(
-  a: Op<A, B, R1, P1>, b: Op<B, C, R2, P2>): Op<A, C, R1 | R2, P1 & P2>;
-export function chain<A, B, C, D, R1 extends string, R2 extends string, R3 extends string, P1 extends Params, P2 extends Params, P3 extends Params>(
-  a: Op<A, B, R1, P1>, b: Op<B, C, R2, P2>, c: Op<C, D, R3, P3>): Op<A, D, R1 | R2 | R3, P1 & P2 & P3>;
-export function chain<A, B, C, D, E, R1 extends string, R2 extends string, R3 extends string, R4 extends string,
-  P1 extends Params, P2 extends Params, P3 extends Params, P4 extends Params>(
-  a: Op<A, B, R1, P1>, b: Op<B, C, R2, P2>, c: Op<C, D, R3, P3>, d: Op<D, E, R4, P4>): Op<A, E, R1 | R2 | R3 | R4, P1 & P2 & P3 & P4>;
+  a: Op<A, B, R1, P1>,
+  b: Op<B, C, R2, P2>,
+): Op<A, C, R1 | R2, P1 & P2>;
+export function chain<
+  A,
+  B,
+  C,
+  D,
+  R1 extends string,
+  R2 extends string,
+  R3 extends string,
+  P1 extends Params,
+  P2 extends Params,
+  P3 extends Params,
+>(a: Op<A, B, R1, P1>, b: Op<B, C, R2, P2>, c: Op<C, D, R3, P3>): Op<A, D, R1 | R2 | R3, P1 & P2 & P3>;
+export function chain<
+  A,
+  B,
+  C,
+  D,
+  E,
+  R1 extends string,
+  R2 extends string,
+  R3 extends string,
+  R4 extends string,
+  P1 extends Params,
+  P2 extends Params,
+  P3 extends Params,
+  P4 extends Params,
+>(a: Op<A, B, R1, P1>, b: Op<B, C, R2, P2>, c: Op<C, D, R3, P3>, d: Op<D, E, R4, P4>): Op<A, E, R1 | R2 | R3 | R4, P1 & P2 & P3 & P4>;
 export function chain(...ops: Op<never, unknown, string, never>[]): unknown {
   return { id: ops.map((op) => op.id).join('>') };
 }
@@ -108,12 +157,17 @@ export interface Limits {
   /** Close when this share of the records is settled; the rest is dropped as `straggler`. Default 1: wait for all. */
   readonly quorum?: number;
 }
-export interface Label { /** Name in the UI; never part of a step's identity. Default: the operator's. */ readonly as?: string }
+export interface Label {
+  /** Name in the UI; never part of a step's identity. Default: the operator's. */ readonly as?: string;
+}
 
 export interface Run {
   /** Applies an operator, or a chain, to every record; `with` casts models in its roles. Kept records make the new dataset. */
   map<In, Out, R extends string, P extends Params>(
-    op: Op<In, Out, R, P>, over: Soon<Dataset<NoInfer<In>>>, ...options: LastOf<Cast<R> & Take<P> & Limits & Label>): Promise<Dataset<Out>>;
+    op: Op<In, Out, R, P>,
+    over: Soon<Dataset<NoInfer<In>>>,
+    ...options: LastOf<Cast<R> & Take<P> & Limits & Label>
+  ): Promise<Dataset<Out>>;
 
   /** Computes over whole datasets: select, mix, join, cluster, measure. */
   reduce<T extends Outputs>(reduction: Reduction<T>, label?: Label): Promise<T>;
@@ -123,15 +177,24 @@ export interface Run {
 
   /** Runs a suite on a model (on a dataset: see the design). It is off the critical path: a round ends without it, the experiment does not. */
   evaluate<K extends ModelKind, M extends Metrics, R extends string, P extends Params>(
-    model: Soon<Model<K>>, suite: Suite<NoInfer<K>, M, R, P>, ...options: LastOf<Cast<R> & Take<P> & Label>): Promise<Report<M>>;
+    model: Soon<Model<K>>,
+    suite: Suite<NoInfer<K>, M, R, P>,
+    ...options: LastOf<Cast<R> & Take<P> & Label>
+  ): Promise<Report<M>>;
   /** Measures a dataset. */
   evaluate<T, M extends Metrics, P extends Params>(
-    data: Soon<Dataset<T>>, suite: DataSuite<NoInfer<T>, M, P>, ...options: LastOf<Take<P> & Label>): Promise<Report<M>>;
+    data: Soon<Dataset<T>>,
+    suite: DataSuite<NoInfer<T>, M, P>,
+    ...options: LastOf<Take<P> & Label>
+  ): Promise<Report<M>>;
 
   /** The only branch on data: a pure rule over reports. `assume` is the answer a plan goes by while the reports do not exist. */
   decide<S extends { readonly [name: string]: Soon<Report<Metrics>> }, A extends string | number | boolean>(
-    question: string, reports: S, rule: (values: { readonly [K in keyof S]: S[K] extends Soon<Report<infer M>> ? M : never }) => A,
-    assume: NoInfer<A>): Promise<A>;
+    question: string,
+    reports: S,
+    rule: (values: { readonly [K in keyof S]: S[K] extends Soon<Report<infer M>> ? M : never }) => A,
+    assume: NoInfer<A>,
+  ): Promise<A>;
 
   /** Passes `of` through, once it has enough: fewer rows, or a smaller kept share, pauses the experiment for a person. */
   gate<T>(of: Soon<Dataset<T>>, need: { readonly rows?: number; readonly share?: number }): Promise<Dataset<T>>;
@@ -146,7 +209,10 @@ export interface Run {
 }
 
 /** A round is a Run: what it draws at random is drawn afresh each round; what `run` draws is drawn once. */
-export interface Round extends Run { readonly number: number; readonly last: boolean }
+export interface Round extends Run {
+  readonly number: number;
+  readonly last: boolean;
+}
 
 type LastOf<O> = {} extends O ? [options?: O] : [options: O];
 
@@ -155,14 +221,36 @@ export type Recipe<C, P extends { readonly [name: string]: Ref } = { model: Mode
 
 // ───────────────────────────────────────────── training ─────────────────────────────────────────────
 
-export interface Message { readonly role: 'system' | 'user' | 'assistant'; readonly content: string }
+export interface Message {
+  readonly role: 'system' | 'user' | 'assistant';
+  readonly content: string;
+}
 /** Loss on the last assistant turn only; `weight` scales the row. */
-export interface Chat { readonly messages: readonly Message[]; readonly weight?: number; /** Rows of one group share a batch. */ readonly group?: string }
-export interface Preference { readonly prompt: readonly Message[]; readonly chosen: string; readonly rejected: string }
+export interface Chat {
+  readonly messages: readonly Message[];
+  readonly weight?: number;
+  /** Rows of one group share a batch. */ readonly group?: string;
+}
+export interface Preference {
+  readonly prompt: readonly Message[];
+  readonly chosen: string;
+  readonly rejected: string;
+}
 /** Token ids of the response and one weight per id, at the token's own position. */
-export interface Weighted { readonly ids: readonly number[]; readonly weights: readonly number[] }
-export interface WeightedPreference { readonly prompt: readonly Message[]; readonly chosen: Weighted; readonly rejected: Weighted }
-export interface Tagged { readonly tokens: readonly string[]; readonly tags: readonly string[]; readonly intent: string }
+export interface Weighted {
+  readonly ids: readonly number[];
+  readonly weights: readonly number[];
+}
+export interface WeightedPreference {
+  readonly prompt: readonly Message[];
+  readonly chosen: Weighted;
+  readonly rejected: Weighted;
+}
+export interface Tagged {
+  readonly tokens: readonly string[];
+  readonly tags: readonly string[];
+  readonly intent: string;
+}
 
 export interface Objectives {
   sft: { from: 'lm'; to: 'lm'; row: Chat };
@@ -179,7 +267,10 @@ export interface Settings<O extends Objective = 'sft'> {
   readonly objective: O;
   /** A number decays to 0. */
   readonly learningRate: number | { readonly from: number; readonly to: number };
-  readonly length: { readonly epochs: number } | { readonly steps: number } | { readonly stepsByRows: readonly (readonly [rows: number, steps: number])[] };
+  readonly length:
+    | { readonly epochs: number }
+    | { readonly steps: number }
+    | { readonly stepsByRows: readonly (readonly [rows: number, steps: number])[] };
   readonly batch: number | { readonly byRows: readonly (readonly [rows: number, batch: number])[] };
   readonly maxTokens: number;
   /** null trains all weights. */
@@ -189,7 +280,11 @@ export interface Settings<O extends Objective = 'sft'> {
   readonly beta?: number;
   /** Default: linear from `from` to `to`. */
   readonly schedule?: 'linear' | 'cosine';
-  readonly warmup?: number; readonly weightDecay?: number; readonly betas?: readonly [number, number]; readonly clip?: number; readonly dropout?: number;
+  readonly warmup?: number;
+  readonly weightDecay?: number;
+  readonly betas?: readonly [number, number];
+  readonly clip?: number;
+  readonly dropout?: number;
   /** Default: the experiment's. */
   readonly seed?: number;
   /** `muon` is for `lm`. */
@@ -203,5 +298,6 @@ export type Training<O extends Objective, T> = Settings<O> & {
   readonly reference?: Soon<Model>;
   /** One more independent run of the same training. */
   readonly repeat?: number;
-} & ([T] extends [Objectives[O]['row']] ? { readonly template?: Template<T, Objectives[O]['row']> }
-                                        : { readonly template: Template<NoInfer<T>, Objectives[O]['row']> });
+} & ([T] extends [Objectives[O]['row']]
+    ? { readonly template?: Template<T, Objectives[O]['row']> }
+    : { readonly template: Template<NoInfer<T>, Objectives[O]['row']> });

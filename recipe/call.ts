@@ -75,7 +75,8 @@ export function hash(text: string): string {
   return mix(text, 0).toString(36) + mix(text, 0x9e3779b9).toString(36);
 }
 function mix(text: string, seed: number): number {
-  let a = 0xdeadbeef ^ seed, b = 0x41c6ce57 ^ seed;
+  let a = 0xdeadbeef ^ seed,
+    b = 0x41c6ce57 ^ seed;
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i);
     a = Math.imul(a ^ c, 2654435761);

@@ -141,11 +141,15 @@ export type Emitted =
   | { readonly record: Rec<unknown>; readonly dropped: string; readonly evidence?: string };
 /** Whatever holds datasets as references is read as rows. */
 export type Read<I> =
-  I extends Promise<infer X> ? Read<X>
-  : I extends Dataset<infer T> ? Rows<T>
-  : I extends readonly (infer X)[] ? readonly Read<X>[]
-  : I extends object ? { readonly [K in keyof I]: Read<I[K]> }
-  : I;
+  I extends Promise<infer X>
+    ? Read<X>
+    : I extends Dataset<infer T>
+      ? Rows<T>
+      : I extends readonly (infer X)[]
+        ? readonly Read<X>[]
+        : I extends object
+          ? { readonly [K in keyof I]: Read<I[K]> }
+          : I;
 export interface Reading {
   random(name: string): () => number;
   /** A new record made of others: its id follows from its value and theirs. */
@@ -174,7 +178,14 @@ export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
   readonly outputs?: readonly string[] | 'report';
   run(inputs: Read<I>, params: P, reading: Reading): AsyncIterable<Emitted> | Promise<Metrics>;
 }): ReducerDef<I, T, P> {
-  return { is: 'reducer', draws: () => false, creates: spec.outputs === 'report', ...spec, params: spec.params, outputs: spec.outputs ?? null };
+  return {
+    is: 'reducer',
+    draws: () => false,
+    creates: spec.outputs === 'report',
+    ...spec,
+    params: spec.params,
+    outputs: spec.outputs ?? null,
+  };
 }
 
 // ───────────────────────────────────────── templates and prompts ─────────────────────────────────────────

@@ -7,18 +7,28 @@ const root = { path: [], arm: null, round: null };
 /** What a recipe is called with: its parameters, its data, its models, and the suites to evaluate with. */
 export async function materials(verbs: Verbs, config: Pick<Bound, 'data' | 'models' | 'parameters' | 'evaluation'>): Promise<object> {
   const data = Object.entries(config.data).map(
-    ([name, { source, params, folder }]) => [name, verbs.step(root, 'reduce', `source:${source}`, `data-${name}`, { params, folder })] as const,
+    ([name, { source, params, folder }]) =>
+      [name, verbs.step(root, 'reduce', `source:${source}`, `data-${name}`, { params, folder })] as const,
   );
   const models = Object.entries(config.models).map(
     ([name, model]) =>
-      [name, 'path' in model ? verbs.step(root, 'reduce', 'model:path', `model-${name}`, { path: model.path }) : verbs.step(root, 'reduce', 'model:init', `model-${name}`, model.init)] as const,
+      [
+        name,
+        'path' in model
+          ? verbs.step(root, 'reduce', 'model:path', `model-${name}`, { path: model.path })
+          : verbs.step(root, 'reduce', 'model:init', `model-${name}`, model.init),
+      ] as const,
   );
   const all = await Promise.all([...data, ...models].map(async ([name, result]) => [name, await result] as const));
   return { ...config.parameters, ...Object.fromEntries(all), evaluation: config.evaluation };
 }
 
 /** A recipe from its file's materials to its results, every step that it asked for joined. */
-export async function runRecipe(verbs: Verbs, recipe: (run: never, config: never) => Promise<object>, config: Parameters<typeof materials>[1]): Promise<object> {
+export async function runRecipe(
+  verbs: Verbs,
+  recipe: (run: never, config: never) => Promise<object>,
+  config: Parameters<typeof materials>[1],
+): Promise<object> {
   const inputs = await materials(verbs, config);
   const results = await recipe(verbs.run as never, inputs as never);
   await verbs.joined();

@@ -3,7 +3,9 @@ import { operators, type Dataset, type Metrics, type Model, type RecordOf, type 
 
 const std = operators<Record<string, (inputs: unknown, params?: unknown) => never>>('std');
 
-type Test<V> = V | (V extends number ? { readonly atLeast?: number; readonly atMost?: number } : never)
+type Test<V> =
+  | V
+  | (V extends number ? { readonly atLeast?: number; readonly atMost?: number } : never)
   | (V extends string ? { readonly oneOf: readonly V[] } : never);
 export type Where<T> = { readonly [K in keyof T]?: Test<T[K]> };
 type Numeric<T> = { [K in keyof T]-?: T[K] extends number ? K : never }[keyof T];
@@ -18,20 +20,32 @@ export const select = <T>(from: Soon<Dataset<T>>, rule: Selection<T>): Reduction
 
 type Part<S> = { [K in keyof S]: RecordOf<S[K]> & { readonly part: K } }[keyof S];
 /** Union with the source's name in `part`, which a template can turn into a tag. */
-export const mix = <S extends { readonly [part: string]: Soon<Dataset<unknown>> }>(parts: S): Reduction<Dataset<Part<S>>> => std['mix']!(parts);
+export const mix = <S extends { readonly [part: string]: Soon<Dataset<unknown>> }>(parts: S): Reduction<Dataset<Part<S>>> =>
+  std['mix']!(parts);
 /** Union of like datasets; equal ids once. */
 export const union = <T>(parts: readonly Soon<Dataset<T>>[]): Reduction<Dataset<T>> => std['union']!(parts);
 /** The records of `left` whose `on` does not occur in `right`. */
-export const without = <T, K extends keyof T>(left: Soon<Dataset<T>>, right: Soon<Dataset<{ readonly [P in K]: T[P] }>>, on: K): Reduction<Dataset<T>> =>
-  std['without']!({ left, right }, { on: on as never });
+export const without = <T, K extends keyof T>(
+  left: Soon<Dataset<T>>,
+  right: Soon<Dataset<{ readonly [P in K]: T[P] }>>,
+  on: K,
+): Reduction<Dataset<T>> => std['without']!({ left, right }, { on: on as never });
 /** Near-duplicates of `on` go: MinHash and a Jaccard check. */
-export const dedup = <T>(from: Soon<Dataset<T>>, rule: { readonly on: keyof T & string; readonly jaccard: number }): Reduction<Dataset<T>> => std['dedup']!({ of: from }, rule);
+export const dedup = <T>(
+  from: Soon<Dataset<T>>,
+  rule: { readonly on: keyof T & string; readonly jaccard: number },
+): Reduction<Dataset<T>> => std['dedup']!({ of: from }, rule);
 /** `count` tasks, each holding `each` records drawn without replacement: the way into a step that starts from no record. */
-export const draw = <T>(from: Soon<Dataset<T>>, rule: { readonly count: number; readonly each: number }): Reduction<Dataset<{ readonly drawn: readonly T[] }>> =>
-  std['draw']!({ of: from }, rule);
+export const draw = <T>(
+  from: Soon<Dataset<T>>,
+  rule: { readonly count: number; readonly each: number },
+): Reduction<Dataset<{ readonly drawn: readonly T[] }>> => std['draw']!({ of: from }, rule);
 /** `count` records by farthest-first traversal in the encoder's space, or all but a share of the worst in each of k clusters. */
-export const diverse = <T>(from: Soon<Dataset<T>>, rule: { readonly encoder: Soon<Model<'encoder' | 'lm'>>; readonly on: keyof T & string; readonly count: number }): Reduction<Dataset<T>> =>
-  std['diverse']!({ of: from, encoder: rule.encoder }, { on: rule.on, count: rule.count });
+export const diverse = <T>(
+  from: Soon<Dataset<T>>,
+  rule: { readonly encoder: Soon<Model<'encoder' | 'lm'>>; readonly on: keyof T & string; readonly count: number },
+): Reduction<Dataset<T>> => std['diverse']!({ of: from, encoder: rule.encoder }, { on: rule.on, count: rule.count });
 /** Mean and standard deviation over reports. */
-export const spread = <M extends Metrics>(reports: readonly Soon<Report<M>>[]): Reduction<Report<{ readonly [K in keyof M as `${K & string}Mean` | `${K & string}Std`]: number }>> =>
-  std['spread']!(reports);
+export const spread = <M extends Metrics>(
+  reports: readonly Soon<Report<M>>[],
+): Reduction<Report<{ readonly [K in keyof M as `${K & string}Mean` | `${K & string}Std`]: number }>> => std['spread']!(reports);

@@ -20,11 +20,14 @@ interface Wanted {
 function shortOf(of: DatasetRef | ReportRef, { rows, share, atLeast = {} }: Wanted): string | null {
   if (of.kind === 'dataset') {
     if (rows !== undefined && of.rows < rows) return `wants at least ${rows} records and has ${of.rows}`;
-    if (share !== undefined && of.share !== undefined && of.share < share) return `wants a share of at least ${share} kept and has ${of.share.toPrecision(3)}`;
+    if (share !== undefined && of.share !== undefined && of.share < share)
+      return `wants a share of at least ${share} kept and has ${of.share.toPrecision(3)}`;
     return null;
   }
   const low = Object.entries(atLeast).filter(([name, least]) => least !== undefined && !((of.metrics[name] ?? NaN) >= least));
-  return low.length === 0 ? null : low.map(([name, least]) => `wants ${name} of at least ${least} and has ${of.metrics[name] ?? 'none'}`).join(', ');
+  return low.length === 0
+    ? null
+    : low.map(([name, least]) => `wants ${name} of at least ${least} and has ${of.metrics[name] ?? 'none'}`).join(', ');
 }
 
 export interface Engine {
@@ -117,10 +120,17 @@ export class Verbs {
     };
   }
 
-  async #decide(scope: Scope, question: string, reports: Record<string, Soon<Report<Metrics>>>, rule: (values: object) => unknown, assume: unknown) {
+  async #decide(
+    scope: Scope,
+    question: string,
+    reports: Record<string, Soon<Report<Metrics>>>,
+    rule: (values: object) => unknown,
+    assume: unknown,
+  ) {
     const settled = (await settle(reports)) as Record<string, ReportRef>;
     for (const [name, report] of Object.entries(settled)) {
-      if (report.oracle) throw new RecipeError(`"${question}" reads the report "${name}" of an oracle suite: the truth may be shown, never decided upon`);
+      if (report.oracle)
+        throw new RecipeError(`"${question}" reads the report "${name}" of an oracle suite: the truth may be shown, never decided upon`);
     }
     const values = Object.fromEntries(Object.entries(settled).map(([name, report]) => [name, report.metrics]));
     return this.#engine.decide([...scope.path, question].join('/'), settled, () => rule(values), assume);
@@ -129,7 +139,8 @@ export class Verbs {
   async #gate(scope: Scope, of: unknown, need: Wanted): Promise<unknown> {
     const ref = (await of) as DatasetRef | ReportRef;
     const path = [...scope.path, 'gate'].join('/');
-    if (ref.kind === 'report' && ref.oracle) throw new RecipeError(`${path} reads a report of an oracle suite: the truth may be shown, never decided upon`);
+    if (ref.kind === 'report' && ref.oracle)
+      throw new RecipeError(`${path} reads a report of an oracle suite: the truth may be shown, never decided upon`);
     await this.#engine.gate(ref, { path, round: scope.round, short: shortOf(ref, need) });
     return ref;
   }
@@ -150,4 +161,8 @@ export class Verbs {
   }
 }
 
-const short = (id: string) => id.split('>').map((part) => part.slice(part.indexOf('.') + 1)).join('>');
+const short = (id: string) =>
+  id
+    .split('>')
+    .map((part) => part.slice(part.indexOf('.') + 1))
+    .join('>');

@@ -11,7 +11,12 @@ export const datasetRef = z.strictObject({
   share: z.number().min(0).max(1).optional(),
 });
 export const modelRef = z.strictObject({ kind: z.literal('model'), digest });
-export const reportRef = z.strictObject({ kind: z.literal('report'), digest, metrics: z.record(z.string(), z.number()), oracle: z.boolean() });
+export const reportRef = z.strictObject({
+  kind: z.literal('report'),
+  digest,
+  metrics: z.record(z.string(), z.number()),
+  oracle: z.boolean(),
+});
 export const anyRef = z.discriminatedUnion('kind', [datasetRef, modelRef, reportRef]);
 export const result = z.union([anyRef, z.record(z.string(), anyRef)]);
 

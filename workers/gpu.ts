@@ -13,7 +13,13 @@ const worker = await Worker.create({
   connection: site.connection,
   namespace: site.namespace,
   taskQueue: queues.pool(site.services.store.id, pool),
-  activities: gpuActivities({ services: site.services, slots, connection: site.connection, namespace: site.namespace, lifeline: required('BACKSPIN_LIFELINE') }),
+  activities: gpuActivities({
+    services: site.services,
+    slots,
+    connection: site.connection,
+    namespace: site.namespace,
+    lifeline: required('BACKSPIN_LIFELINE'),
+  }),
   interceptors: { activity: [inflight(site.services.home)] },
   maxConcurrentActivityTaskExecutions: slots.groups,
   // A lease that is given back must end at once, whatever its heartbeat timeout.

@@ -1,6 +1,13 @@
 /** What a person sees of an experiment and says to it: steps, rounds, pause, attention, and the table in the Temporal UI. */
 import {
-  ActivityFailure, ApplicationFailure, CancellationScope, ChildWorkflowFailure, condition, isCancellation, setCurrentDetails, setHandler,
+  ActivityFailure,
+  ApplicationFailure,
+  CancellationScope,
+  ChildWorkflowFailure,
+  condition,
+  isCancellation,
+  setCurrentDetails,
+  setHandler,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
@@ -49,11 +56,18 @@ export class Control {
     answers(messages.approve, 'approve', ['gate', 'budget']);
     answers(messages.retryStep, 'retry', ['step']);
     answers(messages.giveUp, 'give-up', ['gate', 'budget', 'step']);
-    setHandler(messages.stopAfterRound, ({ round }) => { this.#stopAfter = round; }, {
-      validator: ({ round }) => {
-        if (!(Number.isInteger(round) && round >= (this.#round ?? 0))) throw refusal(`The experiment is in round ${this.#round ?? 0}: name that round or a later one.`);
+    setHandler(
+      messages.stopAfterRound,
+      ({ round }) => {
+        this.#stopAfter = round;
       },
-    });
+      {
+        validator: ({ round }) => {
+          if (!(Number.isInteger(round) && round >= (this.#round ?? 0)))
+            throw refusal(`The experiment is in round ${this.#round ?? 0}: name that round or a later one.`);
+        },
+      },
+    );
     setHandler(messages.pause, () => {
       this.#paused = true;
       for (const [scope, work] of this.#working) {
@@ -62,10 +76,18 @@ export class Control {
       }
       this.publish();
     });
-    setHandler(messages.resume, () => {
-      this.#paused = false;
-      this.publish();
-    }, { validator: () => { if (!this.#paused) throw refusal('The experiment is not paused.'); } });
+    setHandler(
+      messages.resume,
+      () => {
+        this.#paused = false;
+        this.publish();
+      },
+      {
+        validator: () => {
+          if (!this.#paused) throw refusal('The experiment is not paused.');
+        },
+      },
+    );
   }
 
   #find(path: string | undefined, kinds: readonly Attention['kind'][], refuse?: Answer): (Attention & { answer?: Answer }) | undefined {
@@ -74,9 +96,11 @@ export class Control {
     if (refuse && found.length !== 1) {
       const list = all.map((one) => one.path).join(', ');
       throw refusal(
-        all.length === 0 ? `Nothing waits that one could ${refuse}.`
-        : found.length === 0 ? `No step "${path}" waits. These do: ${list}.`
-        : `Several steps wait; name one: ${list}.`,
+        all.length === 0
+          ? `Nothing waits that one could ${refuse}.`
+          : found.length === 0
+            ? `No step "${path}" waits. These do: ${list}.`
+            : `Several steps wait; name one: ${list}.`,
       );
     }
     return found[0];
@@ -153,7 +177,18 @@ export class Control {
   }
   #set(call: Call, now: Partial<Step>): void {
     const { path, arm, round, label, verb, what } = call;
-    const before = this.#steps.get(path) ?? { path, arm, round, name: label, kind: verb, what, state: 'running', stepKey: null, memoised: false, result: null };
+    const before = this.#steps.get(path) ?? {
+      path,
+      arm,
+      round,
+      name: label,
+      kind: verb,
+      what,
+      state: 'running',
+      stepKey: null,
+      memoised: false,
+      result: null,
+    };
     this.#steps.set(path, { ...before, ...now });
     this.publish();
   }
@@ -166,7 +201,14 @@ export class Control {
   view(): Pick<ExperimentRecord, 'state' | 'round' | 'steps' | 'attention' | 'result' | 'failure'> {
     const state = this.#ended?.state ?? (this.#paused ? 'paused' : this.#waiting.size > 0 ? 'attention' : 'running');
     const attention = [...this.#waiting.values()].map(({ path, kind, reason, remedy }) => ({ path, kind, reason, remedy }));
-    return { state, round: this.#round, steps: [...this.#steps.values()], attention, result: this.#ended?.result ?? null, failure: this.#ended?.failure ?? null };
+    return {
+      state,
+      round: this.#round,
+      steps: [...this.#steps.values()],
+      attention,
+      result: this.#ended?.result ?? null,
+      failure: this.#ended?.failure ?? null,
+    };
   }
   carried(): { approved: string[]; paused: boolean; stopAfter: number | null } {
     return { approved: [...this.#approved], paused: this.#paused, stopAfter: this.#stopAfter };

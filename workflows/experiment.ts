@@ -2,7 +2,16 @@
  * The root of an experiment. It runs the recipe from the top in every run; finished steps return from the ledger that
  * continue-as-new carries. It decides nothing itself: recipes say what, `run.ts` how.
  */
-import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, continueAsNew, isCancellation, setHandler, workflowInfo } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  allHandlersFinished,
+  condition,
+  continueAsNew,
+  isCancellation,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { fingerprint, refsIn, type Call, type Result } from '../recipe/call.ts';
 import { runRecipe } from '../recipe/materials.ts';
 import { RecipeError, Verbs, type Engine } from '../recipe/run.ts';
@@ -23,14 +32,30 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
   const ledger: Record<string, LedgerEntry> = { ...input.carried?.ledger };
   const decisions: Record<string, unknown> = { ...input.carried?.decisions };
   const healed = new Set(input.carried?.healed);
-  const context = { experiment: config.name, seed: config.seed, modules: config.modules, serving: config.serving, roles: config.roles, training: config.training };
+  const context = {
+    experiment: config.name,
+    seed: config.seed,
+    modules: config.modules,
+    serving: config.serving,
+    roles: config.roles,
+    training: config.training,
+  };
   const performer = new Performer(store, context);
   const gate = new Gate();
   const control = new Control(input);
 
   const snapshot = (): ExperimentRecord => ({
-    name: config.name, recipe: config.recipe, workflowId: workflowInfo().workflowId, runId: workflowInfo().runId, config,
-    configDigest: input.configDigest, parent: input.parent, ...control.view(), ledger, decisions, updated: new Date().toISOString(),
+    name: config.name,
+    recipe: config.recipe,
+    workflowId: workflowInfo().workflowId,
+    runId: workflowInfo().runId,
+    config,
+    configDigest: input.configDigest,
+    parent: input.parent,
+    ...control.view(),
+    ledger,
+    decisions,
+    updated: new Date().toISOString(),
   });
   setHandler(progress, snapshot);
   let recording: Promise<void> | undefined;
@@ -40,7 +65,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     stale = true;
     recording ??= CancellationScope.nonCancellable(async () => {
       const name = { id: 'record', summary: 'the state of the experiment', queue: queues.data(store), experiment: config.name };
-      for (; stale; ) {
+      for (; stale;) {
         stale = false;
         await data(name).record(snapshot());
       }
@@ -57,7 +82,8 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
   /** What the parent of a fork gave for this step, or what this experiment did. */
   const known = (call: Call, print: string): LedgerEntry | undefined => {
     const pin = input.pins[call.path];
-    if (pin && pin.inputs.join() === [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort().join()) return { ...pin.entry, memoised: true };
+    if (pin && pin.inputs.join() === [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort().join())
+      return { ...pin.entry, memoised: true };
     return ledger[print];
   };
   /** An input is gone from the store: what gave it is asked for again, from the top. */
@@ -86,7 +112,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
         ledger[print] = entry;
         return entry.result;
       } catch (error) {
-        return error instanceof FromTheTop ? parked : Promise.reject(error as Error);
+        return error instanceof FromTheTop ? parked : Promise.reject(error);
       }
     },
     async decide(path, _reports, rule) {

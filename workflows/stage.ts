@@ -30,7 +30,12 @@ export async function stage(input: StageInput): Promise<number> {
 
   const run = async (slice: number) => {
     const name = `shard-${String(slice).padStart(4, '0')}`;
-    const { shard } = shards({ id: name, summary: `${call.path}, slice ${slice + 1} of ${work.slices}`, queue: input.queue, experiment: context.experiment });
+    const { shard } = shards({
+      id: name,
+      summary: `${call.path}, slice ${slice + 1} of ${work.slices}`,
+      queue: input.queue,
+      experiment: context.experiment,
+    });
     const { kept } = await shard({ call, context, work, slice });
     settled.set(slice, kept);
   };
@@ -45,7 +50,11 @@ export async function stage(input: StageInput): Promise<number> {
   let next = begin;
   try {
     while (next < work.slices && !failed && !prefix().enough && !long()) {
-      const flight: Promise<void> = run(next++).catch((error: unknown) => { failed ??= { error }; }).finally(() => flying.delete(flight));
+      const flight: Promise<void> = run(next++)
+        .catch((error: unknown) => {
+          failed ??= { error };
+        })
+        .finally(() => flying.delete(flight));
       flying.add(flight);
       await condition(() => flying.size < WINDOW || failed !== undefined);
     }

@@ -17,7 +17,8 @@ async function backspin(...args: string[]): Promise<string> {
   return said;
 }
 const status = async () => JSON.parse(await backspin('status', 'textworld-humpback', '--json')) as View;
-const at = ({ metrics }: View, round: number, arm: string | null = null): Measured => metrics.find((one) => one.round === round && one.arm === arm)!;
+const at = ({ metrics }: View, round: number, arm: string | null = null): Measured =>
+  metrics.find((one) => one.round === round && one.arm === arm)!;
 
 test.serial('the demo learns: curated beats its own M_0 and random curation of the same size, and keeps no adverts', async (t) => {
   t.timeout(12 * 60_000);

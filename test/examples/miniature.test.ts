@@ -29,10 +29,14 @@ const output = async (path: string) => (await store.output(step(path).stepKey!))
 const model = async (path: string) => store.model((await output(path)).result as ModelRef);
 async function records(path: string): Promise<Rec<{ score: number }>[]> {
   const all = [];
-  for await (const record of store.read({ digest: step(path).output!.digest })) all.push(record as Rec<{ score: number }>);
+  for await (const record of store.read({ digest: step(path).output!.digest })) all.push(record);
   return all;
 }
-const performed = (of: View, round: number) => of.steps.filter((one) => !one.memoised && (one.round ?? 0) <= round).map((one) => one.path).sort();
+const performed = (of: View, round: number) =>
+  of.steps
+    .filter((one) => !one.memoised && (one.round ?? 0) <= round)
+    .map((one) => one.path)
+    .sort();
 
 test.before(async () => {
   await run('up', '--detach', '--pool', 'cpu=2');
@@ -71,7 +75,10 @@ test.serial('H3 the backward model is trained to ask, and each segment gets one 
 });
 
 test.serial('H4 the model of the round before is the judge', async (t) => {
-  for (const [round, scorer] of [[1, 'forward'], [2, 'r1/forward']] as const) {
+  for (const [round, scorer] of [
+    [1, 'forward'],
+    [2, 'r1/forward'],
+  ] as const) {
     t.true((await output(`r${round}/judge`)).inputs.includes(((await output(scorer)).result as ModelRef).digest));
   }
 });
@@ -82,10 +89,17 @@ test.serial('H7 a threshold that keeps others asks nothing in its first round, a
   const lower = await status('lower');
   t.true(step('r1/curated', lower).output!.rows! > step('r1/curated').output!.rows!);
   const done = performed(lower, 1);
-  t.deepEqual(done.filter((path) => !path.includes('random')), ['r1/curated', 'r1/evaluate-curated', 'r1/evaluate-forward', 'r1/forward', 'r1/mixed']);
+  t.deepEqual(
+    done.filter((path) => !path.includes('random')),
+    ['r1/curated', 'r1/evaluate-curated', 'r1/evaluate-forward', 'r1/forward', 'r1/mixed'],
+  );
   t.true(done.every((path) => step(path, lower).kind !== 'map'));
   const planned = plan.steps.filter((one) => !one.memoised && (one.round ?? 0) <= 1);
-  t.deepEqual(done.filter((path) => !planned.some((one) => one.path === path)), [], 'nothing was done that was not planned');
+  t.deepEqual(
+    done.filter((path) => !planned.some((one) => one.path === path)),
+    [],
+    'nothing was done that was not planned',
+  );
   t.true(planned.every((one) => one.kind !== 'map'));
 });
 
@@ -98,7 +112,11 @@ test.serial('a fork from round 1 has the rounds of its parent up to there, and i
   await run('fork', 'miniature', '--from-round', '1', ...keeping(1), '--name', 'forked');
   await run('watch', 'forked');
   const forked = await status('forked');
-  const keys = (of: View, round: number) => of.steps.filter((one) => one.round === round).map(({ path, stepKey }) => [path, stepKey]).sort();
+  const keys = (of: View, round: number) =>
+    of.steps
+      .filter((one) => one.round === round)
+      .map(({ path, stepKey }) => `${path} ${stepKey}`)
+      .sort();
   t.deepEqual(keys(forked, 1), keys(view, 1));
   t.true(step('r2/judge', forked).memoised, 'the judge of round 2 is the parent’s model');
   t.not(step('r2/curated', forked).stepKey, step('r2/curated').stepKey);

@@ -240,7 +240,11 @@ test.serial('a round with too few curated pairs stands at its gate', async (t) =
   const { short } = await paper.run({ minimum: 40 });
   t.deepEqual(
     short,
-    [1, 2].map((round) => ({ path: `r${round}/gate`, round, short: `wants at least 40 records and has ${ran.step(`r${round}/curated`).data.rows}` })),
+    [1, 2].map((round) => ({
+      path: `r${round}/gate`,
+      round,
+      short: `wants at least 40 records and has ${ran.step(`r${round}/curated`).data.rows}`,
+    })),
   );
 });
 

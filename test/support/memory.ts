@@ -31,7 +31,15 @@ export interface Bench {
 export async function bench(played: Played, given: Partial<StepContext> = {}): Promise<Bench> {
   const services = await openServices(await mkdtemp(join(tmpdir(), 'backspin-')));
   const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1 } as const;
-  const context: StepContext = { experiment: 'test', seed: 0, modules: [], serving, roles: {}, training: { pool: 'cpu', threads: 1 }, ...given };
+  const context: StepContext = {
+    experiment: 'test',
+    seed: 0,
+    modules: [],
+    serving,
+    roles: {},
+    training: { pool: 'cpu', threads: 1 },
+    ...given,
+  };
   const steps = stepsOf(services);
   const signal = new AbortController().signal;
   const self: Bench = {
@@ -41,7 +49,8 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
     requests: 0,
     async perform(call) {
       const of = call.inputs['of'];
-      if (call.verb === 'reduce' || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset')) return (await steps.compute(call, context, signal)).result;
+      if (call.verb === 'reduce' || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset'))
+        return (await steps.compute(call, context, signal)).result;
       const opened = await steps.open(call, context);
       if (opened.hit) return opened.hit.result;
       const registry = await services.registry(context.modules);
@@ -51,12 +60,17 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
         await mkdir(join(spec.run, 'model'), { recursive: true });
         await writeFile(join(spec.run, 'model', 'config.json'), JSON.stringify({ made: resolved.stepKey }));
         await writeFile(join(spec.run, 'model', 'model.safetensors'), resolved.stepKey);
-        const { result } = await commitTraining(services.store, resolved, spec, { seconds: 0, tokens: 0, lastLearningRate: spec.learningRate.to });
+        const { result } = await commitTraining(services.store, resolved, spec, {
+          seconds: 0,
+          tokens: 0,
+          lastLearningRate: spec.learningRate.to,
+        });
         self.trainings.push({ call, spec, model: result as ModelRef });
         return result;
       }
       const work = opened.work!;
-      for (let slice = 0; slice < work.slices; slice++) await steps.shard({ call, context, work, slice }, playing(self, played, resolved.cast), signal);
+      for (let slice = 0; slice < work.slices; slice++)
+        await steps.shard({ call, context, work, slice }, playing(self, played, resolved.cast), signal);
       return (await steps.commit(call, context, work, work.slices)).result;
     },
   };

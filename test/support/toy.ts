@@ -25,7 +25,8 @@ export const sieve = operator({
   output: number,
   params: z.object({ by: z.int() }),
   draws: () => true,
-  run: ({ n }, { random }, { by }) => (n % by === 0 ? drop('multiple', `${n} = ${by} x ${n / by}`) : keep({ n: n + Math.floor(random('step')() * 3) })),
+  run: ({ n }, { random }, { by }) =>
+    n % by === 0 ? drop('multiple', `${n} = ${by} x ${n / by}`) : keep({ n: n + Math.floor(random('step')() * 3) }),
 });
 
 /** Fails for good while the file in `BACKSPIN_TOY_BROKEN` is there. */

@@ -29,9 +29,11 @@ const pool = {
 
 const common = { connection, maxHeartbeatThrottleInterval: '1s' } as const;
 const worker =
-  kind === 'orchestrator' ? await Worker.create({ ...common, taskQueue: queues.orchestrator(store), workflowBundle: { codePath: BUNDLE! } })
-  : kind === 'data' ? await Worker.create({ ...common, taskQueue: queues.data(store), activities: dataActivities(services) })
-  : await Worker.create({ ...common, taskQueue: queues.pool(store, 'cpu'), activities: pool, maxConcurrentActivityTaskExecutions: 1 });
+  kind === 'orchestrator'
+    ? await Worker.create({ ...common, taskQueue: queues.orchestrator(store), workflowBundle: { codePath: BUNDLE! } })
+    : kind === 'data'
+      ? await Worker.create({ ...common, taskQueue: queues.data(store), activities: dataActivities(services) })
+      : await Worker.create({ ...common, taskQueue: queues.pool(store, 'cpu'), activities: pool, maxConcurrentActivityTaskExecutions: 1 });
 process.stdout.write('ready\n');
 await worker.run();
 await connection.close();

@@ -30,8 +30,14 @@ test.serial('continuing as new in mid-round gives the same results and repeats n
     t.deepEqual(await split.result(), expected);
     const first = await until(() => on.services.store.experiment('whole').then((record) => record?.state === 'completed' && record));
     const second = await until(() => on.services.store.experiment('split').then((record) => record?.state === 'completed' && record));
-    t.deepEqual(second.steps.map(({ path, stepKey }) => [path, stepKey]), first.steps.map(({ path, stepKey }) => [path, stepKey]));
-    t.true(second.steps.every((step) => step.memoised), 'what another experiment did is not done again');
+    t.deepEqual(
+      second.steps.map(({ path, stepKey }) => [path, stepKey]),
+      first.steps.map(({ path, stepKey }) => [path, stepKey]),
+    );
+    t.true(
+      second.steps.every((step) => step.memoised),
+      'what another experiment did is not done again',
+    );
     t.true((await runsOf(split.workflowId)).length > 1, 'it really continued as new');
     t.true(first.steps.some((step) => !step.memoised));
   });
@@ -43,14 +49,22 @@ test.serial('a run of its own that continues as new performs each step once', as
     await handle.result();
     const record = await until(() => on.services.store.experiment('own').then((found) => found?.state === 'completed' && found));
     const fresh = record.steps.filter((step) => step.path !== 'data-numbers' && step.path !== 'double');
-    t.true(fresh.every((step) => !step.memoised), 'a step that came from the ledger still counts as performed here');
+    t.true(
+      fresh.every((step) => !step.memoised),
+      'a step that came from the ledger still counts as performed here',
+    );
     t.true((await runsOf(handle.workflowId)).length > 1);
   });
 });
 
 test.serial('a gate that is short waits at attention, survives a restart of every worker, and goes on when approved', async (t) => {
   const handle = await on.start('gated', 'toy', { ...parameters, rounds: 1, minimum: 1000 });
-  const waiting = await on.working(() => until(async () => { const now = await view(handle); return now.state === 'attention' && now; }));
+  const waiting = await on.working(() =>
+    until(async () => {
+      const now = await view(handle);
+      return now.state === 'attention' && now;
+    }),
+  );
   t.like(waiting.attention[0], { path: 'r1/gate', kind: 'gate' });
   t.regex(waiting.attention[0]!.reason, /at least 1000 records and has \d+/);
   await on.working(async () => {
@@ -67,7 +81,10 @@ test.serial('a step that fails for good stands at attention while other arms go 
   await writeFile(broken, '');
   await on.working(async () => {
     const handle = await on.start('failing', 'toy', { ...parameters, rounds: 1, by: 5 });
-    const standing = await until(async () => { const now = await view(handle); return now.state === 'attention' && now.steps.some((step) => step.path === 'r1/select' && step.state === 'completed') && now; });
+    const standing = await until(async () => {
+      const now = await view(handle);
+      return now.state === 'attention' && now.steps.some((step) => step.path === 'r1/select' && step.state === 'completed') && now;
+    });
     t.is(standing.attention[0]!.path, 'r1/other/fragile');
     t.regex(standing.attention[0]!.reason, /ConfigError: the toy is broken/);
     await rm(broken);
@@ -128,7 +145,10 @@ test.serial('a cancelled experiment ends as cancelled, its stages before it', as
 test.serial('a missing artifact is made again from the top', async (t) => {
   await on.working(async () => {
     const handle = await on.start('healed', 'toy', { ...parameters, rounds: 2, minimum: 1000, by: 17, count: 30 });
-    const standing = await until(async () => { const now = await view(handle); return now.state === 'attention' && now; });
+    const standing = await until(async () => {
+      const now = await view(handle);
+      return now.state === 'attention' && now;
+    });
     const lost = standing.steps.find((step) => step.path === 'r1/select')!.result as DatasetRef;
     await rm(join(on.services.store.root, 'datasets', `${lost.digest}.json`));
     await handle.executeUpdate('approve', { args: [{}] });
@@ -153,7 +173,8 @@ test.serial('a fork takes the results of the parent up to its round, whatever it
     const fork = await on.start('fork', 'toy', { ...parameters, rounds: 2, by: 2 }, { pins, parent: { name: 'parent', round: 1 } });
     await fork.result();
     const forked = await until(() => on.services.store.experiment('fork').then((found) => found?.state === 'completed' && found));
-    const keys = (steps: ExperimentRecord['steps'], round: number) => steps.filter((step) => (step.round ?? 0) === round).map(({ path, stepKey }) => [path, stepKey]);
+    const keys = (steps: ExperimentRecord['steps'], round: number) =>
+      steps.filter((step) => (step.round ?? 0) === round).map(({ path, stepKey }) => [path, stepKey]);
     t.deepEqual(keys(forked.steps, 1), keys(record.steps, 1));
     t.notDeepEqual(keys(forked.steps, 2), keys(record.steps, 2));
   });

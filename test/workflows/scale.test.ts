@@ -11,8 +11,11 @@ const RECORDS = 100_000;
 const support = (file: string) => resolve(import.meta.dirname, '../support', file);
 
 async function start(file: string, args: string[], env: object): Promise<{ child: ChildProcess; said: string }> {
-  const child = spawn(process.execPath, ['--max-semi-space-size=4', support(file), ...args], { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
-  const [chunk] = (await once(child.stdout!, 'data')) as [Buffer];
+  const child = spawn(process.execPath, ['--max-semi-space-size=4', support(file), ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
   return { child, said: chunk.toString().trim() };
 }
 /** Peak resident memory of a process so far, MB. */
