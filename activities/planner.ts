@@ -211,7 +211,7 @@ async function estimateOf(call: Call, registry: Registry): Promise<Estimate> {
 
 async function count(rows: AsyncIterable<unknown> | Iterable<unknown>): Promise<number> {
   let n = 0;
-  for await (const _ of rows) n++;
+  for await (const row of rows) n += Number(row !== undefined);
   return n;
 }
 

@@ -28,8 +28,8 @@ const step = (path: string, of = view): StepView => of.steps.find((one) => one.p
 const output = async (path: string) => (await store.output(step(path).stepKey!))!;
 const model = async (path: string) => store.model((await output(path)).result as ModelRef);
 async function records(path: string): Promise<Rec<{ score: number }>[]> {
-  const all = [];
-  for await (const record of store.read({ digest: step(path).output!.digest })) all.push(record);
+  const all: Rec<{ score: number }>[] = [];
+  for await (const record of store.read({ digest: step(path).output!.digest })) all.push(record as Rec<{ score: number }>);
   return all;
 }
 const performed = (of: View, round: number) =>
