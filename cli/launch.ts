@@ -33,9 +33,8 @@ export async function launch(
   if (before) refuseOther(before, bound, digest);
   if (before?.state !== 'completed' || watch) await ensureUp();
   if (before?.state !== 'completed') {
-    const id = workflowId.experiment(store.id, bound.name);
-    if (!before) await store.putExperiment(newRecord(id, { bound, digest }, origin));
-    console.log(await startExperiment(store.id, id, { bound, digest }, origin));
+    if (!before) await store.putExperiment(newRecord(workflowId.experiment(store.id, bound.name), { bound, digest }, origin));
+    console.log(await startExperiment(store.id, { bound, digest }, origin));
   } else {
     console.log(`${bound.name} was completed with this configuration; nothing is left to do.`);
   }

@@ -2,7 +2,7 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { stringify } from 'yaml';
 import { BackspinError } from '../schemas/errors.ts';
-import { queues, searchAttributes } from '../schemas/names.ts';
+import { queues, searchAttributes, workflowId } from '../schemas/names.ts';
 import type { ExperimentInput } from '../workflows/messages.ts';
 import type { Experiment } from './config.ts';
 import { connect } from './connect.ts';
@@ -10,31 +10,37 @@ import { connect } from './connect.ts';
 type Name = keyof typeof searchAttributes;
 const attribute = (name: Name, value: string) => ({ key: defineSearchAttributeKey(name, 'KEYWORD'), value });
 
+/** How the root of an experiment is started: found by search attributes, and readable in the Temporal UI. */
+export function startOptions(input: ExperimentInput) {
+  const { store, config } = input;
+  const { name, recipe, seed, parameters, data, models } = config;
+  return {
+    workflowId: workflowId.experiment(store, name),
+    taskQueue: queues.orchestrator(store),
+    args: [input] as [ExperimentInput],
+    workflowIdConflictPolicy: 'USE_EXISTING' as const,
+    staticSummary: `${recipe}: ${name}`.slice(0, 200),
+    staticDetails: `\`\`\`yaml\n${stringify({ recipe, seed, parameters, data, models }).slice(0, 18_000)}\`\`\``,
+    typedSearchAttributes: [
+      attribute('BackspinExperiment', name),
+      attribute('BackspinRecipe', recipe),
+      attribute('BackspinState', 'running'),
+    ],
+    priority: { fairnessKey: name.slice(0, 64) },
+  };
+}
+
 /** Gives the sentence that says what happened. */
 export async function startExperiment(
   store: string,
-  workflowId: string,
   { bound, digest }: Experiment,
   origin: Pick<ExperimentInput, 'parent' | 'pins'>,
 ): Promise<string> {
   const temporal = await connect();
   try {
-    const input: ExperimentInput = { store, config: bound, configDigest: digest, ...origin };
-    const open = await isOpen(temporal.client, workflowId);
-    await temporal.client.workflow.start('experiment', {
-      workflowId,
-      taskQueue: queues.orchestrator(store),
-      args: [input],
-      workflowIdConflictPolicy: 'USE_EXISTING',
-      staticSummary: `${bound.recipe}: ${bound.name}`.slice(0, 200),
-      staticDetails: `\`\`\`yaml\n${stringify({ recipe: bound.recipe, seed: bound.seed, parameters: bound.parameters, data: bound.data, models: bound.models }).slice(0, 18_000)}\`\`\``,
-      typedSearchAttributes: [
-        attribute('BackspinExperiment', bound.name),
-        attribute('BackspinRecipe', bound.recipe),
-        attribute('BackspinState', 'running'),
-      ],
-      priority: { fairnessKey: bound.name.slice(0, 64) },
-    });
+    const options = startOptions({ store, config: bound, configDigest: digest, ...origin });
+    const open = await isOpen(temporal.client, options.workflowId);
+    await temporal.client.workflow.start('experiment', options);
     return open ? `${bound.name} is running already; attached to it.` : `${bound.name} is launched.`;
   } catch (error) {
     if (/no mapping defined for search attribute/i.test((error as Error).message + String((error as { cause?: Error }).cause?.message))) {
@@ -49,9 +55,9 @@ export async function startExperiment(
   }
 }
 
-async function isOpen(client: import('@temporalio/client').Client, workflowId: string): Promise<boolean> {
+async function isOpen(client: import('@temporalio/client').Client, id: string): Promise<boolean> {
   try {
-    return (await client.workflow.getHandle(workflowId).describe()).status.name === 'RUNNING';
+    return (await client.workflow.getHandle(id).describe()).status.name === 'RUNNING';
   } catch {
     return false; // it was never started, or is forgotten
   }

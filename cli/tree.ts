@@ -1,4 +1,5 @@
 /** An experiment as lines of text: rounds and steps, and at its end the numbers and where to look on. */
+import { metricNames } from '../workflows/measured.ts';
 import { dropped, duration, number, table } from './text.ts';
 import type { StepView, View } from './view.ts';
 
@@ -54,7 +55,7 @@ function running({ done, of, loss }: NonNullable<StepView['live']>, kind: StepVi
 /** Rounds by metrics, and the links. */
 export function summary(view: View, ui: string | null, namespace = 'default'): string[] {
   const { experiment, workflowId, runId, metrics, steps, attention } = view;
-  const names = [...new Set(metrics.flatMap((row) => Object.keys(row)))].filter((key) => key !== 'round' && key !== 'arm');
+  const names = metricNames(metrics);
   const rows = metrics.map((row) => [`${row.round}`, row.arm, ...names.map((name) => row[name] ?? null)]);
   const drops = steps.find((step) => step.stepKey !== null && Object.keys(step.dropped).length > 0);
   return [

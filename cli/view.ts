@@ -2,6 +2,7 @@
 import { isRef, type AnyRef, type Result } from '../recipe/call.ts';
 import type { Attention, ExperimentRecord, Step } from '../schemas/experiment.ts';
 import type { Store } from '../store/store.ts';
+import { measured, type Measured } from '../workflows/measured.ts';
 import type { Live, LiveCounts } from './live.ts';
 
 export interface StepView {
@@ -28,11 +29,7 @@ interface OutputView {
   readonly digest: string;
   readonly rows: number | null;
 }
-export interface Measured {
-  readonly round: number;
-  readonly arm: string | null;
-  readonly [metric: string]: number | string | null;
-}
+export type { Measured };
 export interface View {
   readonly experiment: string;
   readonly workflowId: string;
@@ -93,17 +90,3 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
   };
 }
 const short = (ref: AnyRef): OutputView => ({ digest: ref.digest, rows: ref.kind === 'dataset' ? ref.rows : null });
-
-/** One object for each round and arm. What is measured outside the rounds stands at round 0; a number that two suites give keeps
- *  its name for the first and is `step.number` of the second. */
-export function measured(steps: readonly Step[]): Measured[] {
-  const groups = new Map<string, Record<string, number | string | null>>();
-  for (const { kind, round, arm, name, result } of steps) {
-    if (kind !== 'evaluate' || result === null || !isRef(result) || result.kind !== 'report') continue;
-    const key = JSON.stringify([round ?? 0, arm]);
-    const group = groups.get(key) ?? { round: round ?? 0, arm };
-    for (const [metric, value] of Object.entries(result.metrics)) group[metric in group ? `${name}.${metric}` : metric] = value;
-    groups.set(key, group);
-  }
-  return ([...groups.values()] as Measured[]).toSorted((a, b) => a.round - b.round || (a.arm ?? '').localeCompare(b.arm ?? '', 'en'));
-}

@@ -1,30 +1,53 @@
 /** The state of an experiment as Markdown, for the Temporal UI. */
-import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
+import { isRef } from '../recipe/call.ts';
 import type { Bound } from '../schemas/config.ts';
-import { isRef, type ReportRef } from '../recipe/call.ts';
+import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
+import { measured, metricNames } from './measured.ts';
 
 type View = Pick<ExperimentRecord, 'state' | 'round' | 'steps' | 'attention'>;
 
-/** A table of rounds (steps done, rows, numbers measured), and what waits for a person. Under 20 KB. */
-export function details(config: Bound, view: View): string {
-  const lines = [`**${config.recipe}** · ${view.state}${view.round === null ? '' : ` · round ${view.round}`}`, ''];
-  for (const { path, reason, remedy } of view.attention) lines.push(`> **${path}** waits: ${reason}. ${remedy}`, '');
-  lines.push('| round | arm | steps | rows | measured |', '|---|---|---|---|---|');
-  for (const group of groups(view.steps)) {
-    const done = group.filter((step) => step.state === 'completed').length;
-    const running = group.filter((step) => step.state === 'running').map((step) => step.name);
-    const rows = group.flatMap((step) => (step.result && isRef(step.result) && step.result.kind === 'dataset' ? [`${step.name} ${step.result.rows}`] : []));
-    const measured = group.flatMap((step) => (step.kind === 'evaluate' && step.result ? [numbers(step)] : []));
-    const [{ round, arm }] = group as [Step, ...Step[]];
-    lines.push(`| ${round ?? '–'} | ${arm ?? '–'} | ${done}/${group.length}${running.length > 0 ? ` (${running.join(', ')})` : ''} | ${rows.join(', ')} | ${measured.join('; ')} |`);
-  }
-  return lines.join('\n').slice(0, 19_000);
+/** What waits for a person, a table of what was measured in each round, and one of what was done. Under 20 KB. */
+export function details(config: Bound, { state, round, steps, attention }: View): string {
+  const blocks = [
+    [`**${config.recipe}** · ${state}${round === null ? '' : ` · round ${round}`}`],
+    ...attention.map(({ path, reason, remedy }) => [`> **${path}** waits: ${sentence(reason)} ${sentence(capital(remedy))}`]),
+    metricTable(steps),
+    stepTable(steps),
+  ].filter((lines) => lines.length > 0);
+  const text = blocks.map((lines) => lines.join('\n')).join('\n\n');
+  return `${text.slice(0, 19_000)}\n\n\u00a0`; // the UI's frame is a line too short
 }
 
-function groups(steps: readonly Step[]): Step[][] {
+function metricTable(steps: readonly Step[]): string[] {
+  const rows = measured(steps);
+  const names = metricNames(rows);
+  if (names.length === 0) return [];
+  return table(
+    ['round', ...names],
+    rows.map((row) => [place(row), ...names.map((name) => number(row[name]))]),
+  );
+}
+
+function stepTable(steps: readonly Step[]): string[] {
   const byPlace = Map.groupBy(steps, ({ round, arm }) => `${round ?? 0}/${arm ?? ''}`);
-  return [...byPlace].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true })).map(([, group]) => group);
+  const groups = [...byPlace].toSorted(([a], [b]) => a.localeCompare(b, 'en', { numeric: true })).map(([, group]) => group);
+  const rows = groups.map((group) => {
+    const done = group.filter(({ state }) => state === 'completed').length;
+    const running = group.filter(({ state }) => state === 'running').map(({ name }) => `${name} runs`);
+    const data = group.flatMap(({ name, result }) =>
+      result && isRef(result) && result.kind === 'dataset' ? [`${name} ${result.rows}`] : [],
+    );
+    return [place(group[0]!), [`${done} of ${group.length}`, ...running].join(', '), data.join(', ')];
+  });
+  return table(['round', 'steps done', 'rows'], rows);
 }
 
-const numbers = (step: Step): string =>
-  Object.entries((step.result as ReportRef).metrics).map(([name, value]) => `${name} ${Number(value.toPrecision(3))}`).join(', ');
+/** Round and arm: the UI's frame is narrow. */
+const place = ({ round, arm }: { round: number | null; arm: string | null }): string => `${round ?? 0}${arm === null ? '' : ` ${arm}`}`;
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] =>
+  [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
+
+const number = (value: number | string | null | undefined): string =>
+  typeof value !== 'number' || Number.isInteger(value) ? `${value ?? ''}` : value.toFixed(3);
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+const sentence = (text: string) => text.replace(/\.?$/, '.');

@@ -1,13 +1,15 @@
 /** A real Temporal server, and the workers of one store, for a test file. */
 import { mkdtemp, readFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkerOptions } from '@temporalio/worker';
 import { dataActivities } from '../../activities/data.ts';
+import { startOptions } from '../../cli/start.ts';
 import { openServices, type Services } from '../../activities/services.ts';
 import { moduleDigest } from '../../operators/registry.ts';
-import { queues, searchAttributes, workflowId } from '../../schemas/names.ts';
+import { queues, searchAttributes } from '../../schemas/names.ts';
 import type { Bound } from '../../schemas/config.ts';
 import type { ExperimentInput } from '../../workflows/messages.ts';
 import { defineSearchAttributeKey } from '@temporalio/common';
@@ -18,6 +20,8 @@ export interface Site {
   readonly env: TestWorkflowEnvironment;
   readonly services: Services;
   readonly bundle: { code: string };
+  /** The address of the Temporal UI, where one was asked for. */
+  readonly ui: string | undefined;
   /** Starts an experiment of a toy recipe. */
   start(name: string, recipe: string, parameters: object, more?: Partial<ExperimentInput> & Partial<Pick<Bound, 'models'>>): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
   orchestrator(options?: Partial<WorkerOptions>): Promise<Worker>;
@@ -29,11 +33,13 @@ export interface Site {
 
 const toyModule = resolve(import.meta.dirname, 'toy.ts');
 
-export async function site(): Promise<Site> {
+export async function site({ ui = false } = {}): Promise<Site> {
   const setup = JSON.parse(await readFile(resolve(import.meta.dirname, '../../node_modules/.backspin-setup.json'), 'utf8')) as { temporal: string };
+  const uiPort = ui ? await freePort() : undefined;
   const env = await TestWorkflowEnvironment.createLocal({
     server: {
       executable: { type: 'existing-path', path: setup.temporal },
+      ...(uiPort === undefined ? {} : { uiPort }),
       searchAttributes: Object.entries(searchAttributes).map(([name, type]) => defineSearchAttributeKey(name, type)),
     },
   });
@@ -43,7 +49,7 @@ export async function site(): Promise<Site> {
   const modules = [{ path: toyModule, digest: await moduleDigest(toyModule) }];
   const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1 } as const;
   const self: Site = {
-    env, services, bundle,
+    env, services, bundle, ui: uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}`,
     async start(name, recipe, parameters, { models = {}, ...more } = {}) {
       const config: Bound = {
         name, recipe, seed: 0, modules, serving, roles: {}, training: { pool: 'cpu', threads: 1 }, evaluation: {}, models,
@@ -51,7 +57,7 @@ export async function site(): Promise<Site> {
         parameters,
       };
       const input: ExperimentInput = { store: services.store.id, configDigest: '0'.repeat(64), parent: null, pins: {}, ...more, config };
-      return env.client.workflow.start('experiment', { workflowId: workflowId.experiment(services.store.id, name), taskQueue: queues.orchestrator(services.store.id), args: [input] });
+      return env.client.workflow.start('experiment', startOptions(input));
     },
     orchestrator: (options) => Worker.create({ ...common, taskQueue: queues.orchestrator(services.store.id), workflowBundle: bundle, stickyQueueScheduleToStartTimeout: '1s', ...options }),
     data: (options) => Worker.create({ ...common, taskQueue: queues.data(services.store.id), activities: dataActivities(services), maxHeartbeatThrottleInterval: '1s', ...options }),
@@ -79,4 +85,12 @@ export async function until<T>(what: () => Promise<T | undefined | false>, milli
     if (Date.now() > end) throw new Error('it did not happen in time');
     await new Promise((next) => setTimeout(next, 50));
   }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done) => void server.listen(0, '127.0.0.1', done));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((done) => void server.close(done));
+  return port;
 }
