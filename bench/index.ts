@@ -6,6 +6,7 @@ import { machine } from './support.ts';
 const benches: Record<string, () => Promise<() => Promise<object[]>>> = {
   textworld: async () => (await import('./textworld.ts')).textworld,
   start: async () => (await import('./start.ts')).start,
+  recovery: async () => (await import('./recovery.ts')).recovery,
 };
 
 const name = process.argv[2] ?? '';
