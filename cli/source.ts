@@ -75,7 +75,12 @@ export class Source {
     }
     if (issue.code === 'unrecognized_keys') {
       const valid = keysAt(json, issue.path);
-      for (const key of issue.keys) this.problem([...path, key], `unknown key${suggest(key, valid)}`, 'key');
+      for (const key of issue.keys) {
+        const sentence = valid.includes(key)
+          ? 'it does not go with the other keys that stand beside it'
+          : `unknown key${suggest(key, valid)}`;
+        this.problem([...path, key], sentence, 'key');
+      }
       return;
     }
     if (issue.code === 'invalid_key')

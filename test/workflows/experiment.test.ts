@@ -182,7 +182,7 @@ test.serial('a fork takes the results of the parent up to its round, whatever it
 
 test.serial('`until` keeps the shortest prefix in record order that holds enough', async (t) => {
   await on.working(async () => {
-    const handle = await on.start('until', 'toy', { ...parameters, rounds: 1, by: 2, count: 2000, until: 300 });
+    const handle = await on.start('until', 'toy', { ...parameters, rounds: 1, by: 3, count: 2000, until: 300 });
     await handle.result();
     const record = await until(() => on.services.store.experiment('until').then((found) => found?.state === 'completed' && found));
     const output = await on.services.store.output(record.steps.find((step) => step.path === 'r1/sieve')!.stepKey!);
