@@ -47,7 +47,7 @@ export async function importModule({ path, digest }: { readonly path: string; re
       `The module ${path}, or a file that it imports, has changed since the experiment was launched: launch it under a new name, or put the file back.`,
     );
   }
-  if (!hooked) passVersionsOn();
+  if (!hooked) hookImports();
   try {
     return (await import(`${pathToFileURL(path).href}?v=${digest}`)) as object;
   } catch (error) {
@@ -57,15 +57,20 @@ export async function importModule({ path, digest }: { readonly path: string; re
   }
 }
 
-/** Node keeps a module by its URL for ever. What a versioned module imports by relative paths gets its version. */
-function passVersionsOn(): void {
+/**
+ * A module's `backspin` is the one that loads it, and so is its `zod`, wherever it lies. What it imports by relative paths gets its
+ * version, since Node keeps a module by its URL for ever.
+ */
+function hookImports(): void {
   hooked = true;
+  const ourselves = pathToFileURL(join(root, 'package.json')).href;
   registerHooks({
     resolve(specifier, context, next) {
-      const resolved = next(specifier, context);
       const version = context.parentURL && /^file:.*(\?v=[0-9a-f]{64})$/.exec(context.parentURL)?.[1];
-      if (!version || !/^\.{1,2}\//.test(specifier) || !resolved.url.startsWith('file:') || isOurs(fileURLToPath(resolved.url)))
-        return resolved;
+      if (!version) return next(specifier, context);
+      if (specifier === 'backspin' || specifier === 'zod') return next(specifier, { ...context, parentURL: ourselves });
+      const resolved = next(specifier, context);
+      if (!/^\.{1,2}\//.test(specifier) || !resolved.url.startsWith('file:') || isOurs(fileURLToPath(resolved.url))) return resolved;
       return { ...resolved, url: resolved.url + version };
     },
   });

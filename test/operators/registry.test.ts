@@ -2,6 +2,8 @@ import { mkdtemp, mkdir, writeFile, rename } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import test from 'ava';
+import { z } from 'zod';
+import { source } from '../../recipe/index.ts';
 import { loadRegistry, moduleDigest } from '../../operators/registry.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 
@@ -89,6 +91,19 @@ test('a module shares backspin itself, so its errors are our errors', async (t) 
   );
   const registry = await load(path);
   t.throws(() => registry.prompt('mine.ask').render({} as never), { instanceOf: BackspinError });
+});
+
+test('a module that lies anywhere, and what it imports, has the backspin and the zod that load it', async (t) => {
+  const path = await module('x');
+  await writeFile(path, `export * from './taken.ts'; export const space = 'mine';`);
+  await writeFile(
+    join(dirname(path), 'taken.ts'),
+    `import { source } from 'backspin'; import { z } from 'zod';
+     export const rows = { ...source({ version: 1, output: z.object({}), rows: () => [] }), source, z };`,
+  );
+  const taken = (await load(path)).source('mine.rows') as unknown as { source: unknown; z: unknown };
+  t.is(taken.source, source);
+  t.is(taken.z, z);
 });
 
 test('a module that cannot be loaded is a sentence', async (t) => {

@@ -1,0 +1,164 @@
+/** What the documents tell a person to type is typed here, with stand-ins for what they leave open. */
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import test from 'ava';
+import { backspin, root, temporary, type Ran } from '../cli/cli.ts';
+
+const documents = ['README.md', 'CONTRIBUTING.md', ...readdirSync(join(root, 'docs')).map((file) => join('docs', file))];
+const verbs =
+  'up down doctor plan launch list status watch cancel show fork export approve retry-step give-up pause resume stop gc schema'.split(' ');
+
+interface Said {
+  /** Document and line. */
+  readonly at: string;
+  readonly text: string;
+  readonly inline: boolean;
+}
+const said: readonly Said[] = documents.flatMap((document) => [...codeOf(document, readFileSync(join(root, document), 'utf8'))]);
+
+/** Lines of the blocks that name no language, and what stands between back-ticks. */
+function* codeOf(document: string, markdown: string): Generator<Said> {
+  let block: string | undefined;
+  for (const [i, line] of markdown.split('\n').entries()) {
+    const at = `${document}:${i + 1}`;
+    const fence = /^```(\w*)/.exec(line);
+    if (fence) block = block === undefined ? fence[1] : undefined;
+    else if (block === '') yield { at, text: line.split(/\s{2,}|\s#|\s─/)[0]!, inline: false };
+    else if (block === undefined) for (const [, text] of line.matchAll(/`([^`]+)`/g)) yield { at, text: text!, inline: true };
+  }
+}
+
+/** `up [--detach] / down` is three commands, `approve | give-up NAME` two. */
+function variants(text: string): string[] {
+  const shared = / (NAME.*)$/.exec(text)?.[1] ?? '';
+  return text.split(/ [/|] /).flatMap((one) => {
+    const whole = text.includes(' | ') && !one.includes(' ') ? `${one} ${shared}` : one;
+    const bare = whole.replaceAll(/\[[^\]]*\]| \.\.\.$/g, '');
+    return [bare, whole.replaceAll(/[[\]]| \.\.\.$/g, '')];
+  });
+}
+const standIns: Readonly<Record<string, string>> = {
+  COMMAND: 'plan',
+  FILE: 'examples/textworld/humpback.yaml',
+  NAME: 'some-name',
+  N2: 'other-name',
+  STEP: 'some-step',
+  K: '1',
+  REASON: 'no-score',
+  PLAN: 'no-plan.json',
+  DIR: 'out',
+  FOLDER: 'out',
+};
+const filled = (text: string): string[] =>
+  text
+    .replaceAll(/\b[A-Z][A-Z0-9]*\b/g, (word) => standIns[word] ?? word)
+    .replace('path=value', 'seed=1')
+    .split(' ')
+    .filter((word) => word !== '')
+    .map((word) => (word.includes('/') ? join(root, word) : word));
+
+/** Every command, once, with the first place that says it. */
+const commands = new Map<string, { readonly at: string; readonly words: readonly string[] }>();
+for (const { at, text, inline } of said) {
+  const prefixed = /^(?:npx )?backspin (.*)/.exec(text)?.[1];
+  if (prefixed === undefined && !(inline && verbs.includes(text.split(' ')[0]!))) continue;
+  // A verb alone is spoken of, not told to be typed.
+  const spoken = prefixed ?? (text.includes(' ') ? text : `${text} --help`);
+  for (const one of variants(spoken)) {
+    const words = filled(one);
+    if (!commands.has(words.join(' '))) commands.set(words.join(' '), { at, words });
+  }
+}
+
+/** What a command says in a home where nothing is yet, once its line has been understood. */
+function answer([verb, ...words]: readonly string[]): readonly [code: number, says: RegExp] {
+  if (words.includes('--help')) return [0, /^Usage: backspin/];
+  if (verb === 'up' || verb === 'launch') return [1, /No Temporal server answers at 127\.0\.0\.1:9/];
+  if (verb === 'plan') return [0, /textworld-/];
+  if (verb === 'down') return [0, /Nothing is up/];
+  if (verb === 'doctor') return [1, /No workers are up here/];
+  if (verb === 'list') return [0, /No experiment in|\[\]/];
+  if (verb === 'schema') return [0, /json-schema\.org/];
+  if (verb === 'gc') return words.includes('--apply') ? [1, /The plan \S+ cannot be read/] : [0, /Nothing in .* can go/];
+  return [1, /There is no experiment "some-name"/];
+}
+const inNewHome = (words: readonly string[]): Promise<Ran> =>
+  backspin(temporary(), words, ['up', 'launch'].includes(words[0]!) ? { TEMPORAL_ADDRESS: '127.0.0.1:9' } : {});
+
+test('the documents name every verb', (t) => {
+  const named = new Set([...commands.values()].map(({ words }) => words[0]));
+  t.deepEqual(
+    verbs.filter((verb) => !named.has(verb)),
+    [],
+  );
+});
+
+for (const document of documents) {
+  const own = [...commands].filter(([, { at }]) => at.startsWith(`${document}:`));
+  if (own.length === 0) continue;
+  test(`every backspin command in ${document} is understood, and does what it can where nothing is up`, async (t) => {
+    t.timeout(120_000);
+    const check = async ([line, { at, words }]: (typeof own)[number]) => {
+      const { code, stdout, stderr } = await inNewHome(words);
+      const [expected, says] = answer(words);
+      t.is(code, expected, `${at}: backspin ${line}\n${stderr}`);
+      t.regex(stdout + stderr, says, `${at}: backspin ${line}`);
+    };
+    const queue = own.values();
+    const lane = async () => {
+      for (const one of queue) await check(one);
+    };
+    await Promise.all([lane(), lane(), lane(), lane()]); // many only wait for the server that is not there
+  });
+}
+
+test('every option that is spoken of alone belongs to a verb', async (t) => {
+  const helps = await Promise.all(verbs.map(async (verb) => (await backspin(temporary(), [verb, '--help'])).stdout));
+  const options = said.flatMap(({ at, text }) => (/^--[a-z]/.test(text) ? [{ at, option: text.split(' ')[0]! }] : []));
+  t.true(options.length > 0);
+  for (const { at, option } of options)
+    t.true(
+      helps.some((help) => help.includes(`${option} `)),
+      `${at}: ${option}`,
+    );
+});
+
+test('every npm command is a script, and the files it names are there', (t) => {
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+  const called = said.flatMap(({ at, text }) => {
+    const [, run, rest] = /^npm (?:run )?([\w:]+)(?: -- (.*))?$/.exec(text) ?? [];
+    return run === undefined || run === 'ci' ? [] : [{ at, run, files: (rest ?? '').split(' ').filter((word) => word.includes('/')) }];
+  });
+  t.true(called.length > 5);
+  for (const { at, run, files } of called) {
+    t.true(run in scripts, `${at}: npm run ${run}`);
+    for (const file of files) t.true(existsSync(join(root, file)), `${at}: ${file}`);
+  }
+});
+
+test('every link and every path of the checkout leads to a file', (t) => {
+  const top = new Set(readdirSync(root));
+  for (const document of documents) {
+    const markdown = readFileSync(join(root, document), 'utf8');
+    for (const [, link] of markdown.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g))
+      t.true(existsSync(join(root, dirname(document), link!)), `${document}: ${link}`);
+  }
+  for (const { at, text } of said) {
+    const path = text.replaceAll('NAME', 'humpback');
+    if (/^[\w./-]+$/.test(path) && path.includes('/') && top.has(path.split('/')[0]!))
+      t.true(existsSync(join(root, path)), `${at}: ${text}`);
+  }
+});
+
+test('every folder of the checkout is a room in CONTRIBUTING.md, and every room a folder', (t) => {
+  const rooms = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8').matchAll(/^\| `([\w-]+)\/` \|/gm);
+  const folders = readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory() && /^[a-z]/.test(entry.name));
+  const apart = ['docs', 'node_modules', 'coverage'];
+  t.deepEqual(
+    [...rooms].map(([, room]) => room).toSorted(),
+    folders
+      .map(({ name }) => name)
+      .filter((name) => !apart.includes(name))
+      .toSorted(),
+  );
+});
