@@ -4,7 +4,10 @@ import { dirname, join } from 'node:path';
 import test from 'ava';
 import { backspin, root, temporary, type Ran } from '../cli/cli.ts';
 
-const documents = ['README.md', 'CONTRIBUTING.md', ...readdirSync(join(root, 'docs')).map((file) => join('docs', file))];
+const within = (folder: string, end: string): string[] =>
+  readdirSync(join(root, folder)).flatMap((file) => (file.endsWith(end) ? [join(folder, file)] : []));
+const documents = ['README.md', 'CONTRIBUTING.md', ...within('docs', '.md')];
+const experiments = ['examples', 'examples/textworld'].flatMap((folder) => within(folder, '.yaml'));
 const verbs =
   'up down doctor plan launch list status watch cancel show fork export approve retry-step give-up pause resume stop gc schema'.split(' ');
 
@@ -14,7 +17,13 @@ interface Said {
   readonly text: string;
   readonly inline: boolean;
 }
-const said: readonly Said[] = documents.flatMap((document) => [...codeOf(document, readFileSync(join(root, document), 'utf8'))]);
+const said: readonly Said[] = [
+  ...documents.flatMap((document) => [...codeOf(document, read(document))]),
+  ...experiments.flatMap((file) => [...commentsOf(file, read(file))]),
+];
+function read(file: string): string {
+  return readFileSync(join(root, file), 'utf8');
+}
 
 /** Lines of the blocks that name no language, and what stands between back-ticks. */
 function* codeOf(document: string, markdown: string): Generator<Said> {
@@ -25,6 +34,14 @@ function* codeOf(document: string, markdown: string): Generator<Said> {
     if (fence) block = block === undefined ? fence[1] : undefined;
     else if (block === '') yield { at, text: line.split(/\s{2,}|\s#|\s─/)[0]!, inline: false };
     else if (block === undefined) for (const [, text] of line.matchAll(/`([^`]+)`/g)) yield { at, text: text!, inline: true };
+  }
+}
+
+/** The commands that an experiment file tells at its head. */
+function* commentsOf(file: string, yaml: string): Generator<Said> {
+  for (const [i, line] of yaml.split('\n').entries()) {
+    const text = /^#\s+(np[mx] .*)/.exec(line)?.[1];
+    if (text !== undefined) yield { at: `${file}:${i + 1}`, text: text.split(/\s{2,}/)[0]!, inline: false };
   }
 }
 
@@ -73,6 +90,7 @@ for (const { at, text, inline } of said) {
 /** What a command says in a home where nothing is yet, once its line has been understood. */
 function answer([verb, ...words]: readonly string[]): readonly [code: number, says: RegExp] {
   if (words.includes('--help')) return [0, /^Usage: backspin/];
+  if (words[0] === join(root, 'examples/humpback.yaml')) return [1, /humpback\/base is not a folder/]; // it says what to put there
   if (verb === 'up' || verb === 'launch') return [1, /No Temporal server answers at 127\.0\.0\.1:9/];
   if (verb === 'plan') return [0, /textworld-/];
   if (verb === 'down') return [0, /Nothing is up/];
@@ -93,7 +111,7 @@ test('the documents name every verb', (t) => {
   );
 });
 
-for (const document of documents) {
+for (const document of [...documents, ...experiments]) {
   const own = [...commands].filter(([, { at }]) => at.startsWith(`${document}:`));
   if (own.length === 0) continue;
   test(`every backspin command in ${document} is understood, and does what it can where nothing is up`, async (t) => {
@@ -112,6 +130,16 @@ for (const document of documents) {
   });
 }
 
+test('every experiment of the text world can be planned where nothing is up', async (t) => {
+  for (const file of within('examples/textworld', '.yaml')) {
+    const { code, stdout, stderr } = await backspin(temporary(), ['plan', join(root, file), '--json']);
+    t.is(code, 0, stderr);
+    const { steps, missing } = JSON.parse(stdout) as { steps: object[]; missing: string[] };
+    t.true(steps.length > 0, file);
+    t.deepEqual(missing, [], file);
+  }
+});
+
 test('every option that is spoken of alone belongs to a verb', async (t) => {
   const helps = await Promise.all(verbs.map(async (verb) => (await backspin(temporary(), [verb, '--help'])).stdout));
   const options = said.flatMap(({ at, text }) => (/^--[a-z]/.test(text) ? [{ at, option: text.split(' ')[0]! }] : []));
@@ -124,7 +152,7 @@ test('every option that is spoken of alone belongs to a verb', async (t) => {
 });
 
 test('every npm command is a script, and the files it names are there', (t) => {
-  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   const called = said.flatMap(({ at, text }) => {
     const [, run, rest] = /^npm (?:run )?([\w:]+)(?: -- (.*))?$/.exec(text) ?? [];
     return run === undefined || run === 'ci' ? [] : [{ at, run, files: (rest ?? '').split(' ').filter((word) => word.includes('/')) }];
@@ -139,7 +167,7 @@ test('every npm command is a script, and the files it names are there', (t) => {
 test('every link and every path of the checkout leads to a file', (t) => {
   const top = new Set(readdirSync(root));
   for (const document of documents) {
-    const markdown = readFileSync(join(root, document), 'utf8');
+    const markdown = read(document);
     for (const [, link] of markdown.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g))
       t.true(existsSync(join(root, dirname(document), link!)), `${document}: ${link}`);
   }
@@ -151,7 +179,7 @@ test('every link and every path of the checkout leads to a file', (t) => {
 });
 
 test('every folder of the checkout is a room in CONTRIBUTING.md, and every room a folder', (t) => {
-  const rooms = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8').matchAll(/^\| `([\w-]+)\/` \|/gm);
+  const rooms = read('CONTRIBUTING.md').matchAll(/^\| `([\w-]+)\/` \|/gm);
   const folders = readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory() && /^[a-z]/.test(entry.name));
   const apart = ['docs', 'node_modules', 'coverage'];
   t.deepEqual(
