@@ -69,9 +69,19 @@ export class Performer {
   }
 
   #data(verb: string, call: Call) {
-    return data({ id: `${verb} ${call.path}`, summary: `${call.path}: ${call.what}`, queue: queues.data(this.#store), experiment: this.#context.experiment });
+    return data({
+      id: `${verb} ${call.path}`,
+      summary: `${call.path}: ${call.what}`,
+      queue: queues.data(this.#store),
+      experiment: this.#context.experiment,
+    });
   }
   #pool(verb: string, call: Call, name: string) {
-    return pool({ id: `${verb} ${call.path}`, summary: `${call.path}: ${call.what}`, queue: queues.pool(this.#store, name), experiment: this.#context.experiment });
+    return pool({
+      id: `${verb} ${call.path}`,
+      summary: `${call.path}: ${call.what}`,
+      queue: queues.pool(this.#store, name),
+      experiment: this.#context.experiment,
+    });
   }
 }

@@ -183,7 +183,7 @@ test('every folder of the checkout is a room in CONTRIBUTING.md, and every room 
   const folders = readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory() && /^[a-z]/.test(entry.name));
   const apart = ['docs', 'node_modules', 'coverage'];
   t.deepEqual(
-    [...rooms].map(([, room]) => room).toSorted(),
+    [...rooms].map(([, room]) => room!).toSorted(),
     folders
       .map(({ name }) => name)
       .filter((name) => !apart.includes(name))

@@ -23,7 +23,12 @@ export interface Site {
   /** The address of the Temporal UI, where one was asked for. */
   readonly ui: string | undefined;
   /** Starts an experiment of a toy recipe. */
-  start(name: string, recipe: string, parameters: object, more?: Partial<ExperimentInput> & Partial<Pick<Bound, 'models'>>): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
+  start(
+    name: string,
+    recipe: string,
+    parameters: object,
+    more?: Partial<ExperimentInput> & Partial<Pick<Bound, 'models'>>,
+  ): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
   orchestrator(options?: Partial<WorkerOptions>): Promise<Worker>;
   data(options?: Partial<WorkerOptions>): Promise<Worker>;
   /** Runs `body` beside an orchestrator and a data worker. */
@@ -34,7 +39,9 @@ export interface Site {
 const toyModule = resolve(import.meta.dirname, 'toy.ts');
 
 export async function site({ ui = false } = {}): Promise<Site> {
-  const setup = JSON.parse(await readFile(resolve(import.meta.dirname, '../../node_modules/.backspin-setup.json'), 'utf8')) as { temporal: string };
+  const setup = JSON.parse(await readFile(resolve(import.meta.dirname, '../../node_modules/.backspin-setup.json'), 'utf8')) as {
+    temporal: string;
+  };
   const uiPort = ui ? await freePort() : undefined;
   const env = await TestWorkflowEnvironment.createLocal({
     server: {
@@ -44,23 +51,51 @@ export async function site({ ui = false } = {}): Promise<Site> {
     },
   });
   const services = await openServices(await mkdtemp(join(tmpdir(), 'backspin-')));
-  const bundle = await bundleWorkflowCode({ workflowsPath: resolve(import.meta.dirname, 'toy-workflows.ts'), logger: new DefaultLogger('ERROR') });
+  const bundle = await bundleWorkflowCode({
+    workflowsPath: resolve(import.meta.dirname, 'toy-workflows.ts'),
+    logger: new DefaultLogger('ERROR'),
+  });
   const common = { connection: env.nativeConnection, namespace: env.namespace ?? 'default' };
   const modules = [{ path: toyModule, digest: await moduleDigest(toyModule) }];
   const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1 } as const;
   const self: Site = {
-    env, services, bundle, ui: uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}`,
+    env,
+    services,
+    bundle,
+    ui: uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}`,
     async start(name, recipe, parameters, { models = {}, ...more } = {}) {
       const config: Bound = {
-        name, recipe, seed: 0, modules, serving, roles: {}, training: { pool: 'cpu', threads: 1 }, evaluation: {}, models,
+        name,
+        recipe,
+        seed: 0,
+        modules,
+        serving,
+        roles: {},
+        training: { pool: 'cpu', threads: 1 },
+        evaluation: {},
+        models,
         data: { numbers: { source: 'toy.numbers', params: { count: (parameters as { count?: number }).count ?? 20 }, folder: '/' } },
         parameters,
       };
       const input: ExperimentInput = { store: services.store.id, configDigest: '0'.repeat(64), parent: null, pins: {}, ...more, config };
       return env.client.workflow.start('experiment', startOptions(input));
     },
-    orchestrator: (options) => Worker.create({ ...common, taskQueue: queues.orchestrator(services.store.id), workflowBundle: bundle, stickyQueueScheduleToStartTimeout: '1s', ...options }),
-    data: (options) => Worker.create({ ...common, taskQueue: queues.data(services.store.id), activities: dataActivities(services), maxHeartbeatThrottleInterval: '1s', ...options }),
+    orchestrator: (options) =>
+      Worker.create({
+        ...common,
+        taskQueue: queues.orchestrator(services.store.id),
+        workflowBundle: bundle,
+        stickyQueueScheduleToStartTimeout: '1s',
+        ...options,
+      }),
+    data: (options) =>
+      Worker.create({
+        ...common,
+        taskQueue: queues.data(services.store.id),
+        activities: dataActivities(services),
+        maxHeartbeatThrottleInterval: '1s',
+        ...options,
+      }),
     async working(body) {
       const workers = await Promise.all([self.orchestrator(), self.data()]);
       const running = workers.map((worker) => worker.run());

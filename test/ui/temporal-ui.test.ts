@@ -27,7 +27,8 @@ let done: Shown;
 let waiting: Shown;
 
 test.before(async () => {
-  if (!existsSync(CHROMIUM)) throw new Error(`The UI is tested in Chromium, and there is no ${CHROMIUM}: apt-get install chromium`);
+  if (!existsSync(CHROMIUM))
+    throw new Error(`The UI is tested in Chromium, and there is no ${CHROMIUM}: apt-get update && apt-get install -y chromium`);
   on = await site({ ui: true });
   const workers = await Promise.all([on.orchestrator(), on.data()]);
   const running = Promise.all(workers.map((worker) => worker.run()));
