@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { alive } from '../devices/processes.ts';
 import { queues } from '../schemas/names.ts';
-import { tryConnect, type Temporal } from './connect.ts';
+import { namedServer, tryConnect, type Temporal } from './connect.ts';
 import { currentUp, homeFolder, inHome } from './home.ts';
 import { openHome } from './home-store.ts';
 import { leftovers } from './leftovers.ts';
@@ -102,18 +102,19 @@ async function supervisor(): Promise<Finding[]> {
   return [{ what: 'up', is: 'none', problem: 'No workers are up here: run `backspin up --detach`.' }];
 }
 
+/** No server answers: that is right only where there should be none. */
+function silent(): Finding[] {
+  const named = currentUp()?.uiAddress ? undefined : namedServer();
+  if (!currentUp() && !named) return [];
+  const problem = named
+    ? `The one at ${named.address}, which the environment or a Temporal profile names, does not answer: start it, or unset TEMPORAL_ADDRESS to use one of our own.`
+    : `It does not answer: see ${inHome('logs', 'temporal.log')}, or run \`backspin down\` and \`backspin up\`.`;
+  return [{ what: 'Temporal server', is: 'silent', problem }];
+}
+
 async function server(): Promise<Finding[]> {
   const temporal = await tryConnect();
-  if (!temporal)
-    return currentUp() || process.env['TEMPORAL_ADDRESS']
-      ? [
-          {
-            what: 'Temporal server',
-            is: 'silent',
-            problem: `It does not answer: see ${inHome('logs', 'temporal.log')}, or run \`backspin down\` and \`backspin up\`.`,
-          },
-        ]
-      : [];
+  if (!temporal) return silent();
   try {
     return [
       { what: 'Temporal server', is: `${temporal.address}, namespace ${temporal.namespace}` },

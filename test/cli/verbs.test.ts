@@ -266,6 +266,7 @@ test('a server that does not answer is a sentence for those that need it, and no
   const dead = { TEMPORAL_ADDRESS: '127.0.0.1:9' };
   t.is((await backspin(folder, ['status', 'toy'], dead)).code, 0);
   t.is((await backspin(folder, ['list'], dead)).code, 0);
+  t.regex((await backspin(folder, ['doctor'], dead)).stdout, /The one at 127\.0\.0\.1:9, which the environment or a .* start it, or unset/);
   const { code, stderr } = await backspin(folder, ['cancel', 'toy'], dead);
   t.is(code, 1);
   t.regex(stderr, /No Temporal server answers at 127\.0\.0\.1:9/);
