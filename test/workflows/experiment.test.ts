@@ -2,6 +2,7 @@ import test from 'ava';
 import { writeFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { Worker } from '@temporalio/worker';
 import type { DatasetRef } from '../../recipe/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
@@ -192,10 +193,12 @@ test.serial('`until` keeps the shortest prefix in record order that holds enough
   });
 });
 
-test.serial('stored histories replay: no change of the workflows forgets what an older run did', async (t) => {
-  for (const name of ['whole', 'gated', 'split']) {
+test.serial('what has run replays, continued, waiting, failing and cancelled', async (t) => {
+  for (const name of ['split', 'gated', 'cancelled', 'failing']) {
     const handle = on.env.client.workflow.getHandle(workflowId.experiment(on.services.store.id, name));
     const history = await handle.fetchHistory();
-    await t.notThrowsAsync(Worker.runReplayHistory({ workflowBundle: on.bundle }, history, handle.workflowId));
+    await t.notThrowsAsync(Worker.runReplayHistory({ workflowBundle: on.bundle }, history, handle.workflowId), name);
+    const kept = join(import.meta.dirname, 'histories', `${name}.json`);
+    if (process.env['BACKSPIN_RECORD']) await writeFile(kept, historyToJSON(history));
   }
 });
