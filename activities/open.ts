@@ -56,7 +56,7 @@ export async function lookUp({ store }: Pick<Services, 'store'>, resolved: Resol
     if (then !== undefined && then !== digest && process.env['BACKSPIN_SAME'] !== space) {
       throw new BackspinError(
         'OperatorChanged',
-        `The sources of "${space}" have changed since step ${resolved.call.path} was made, under unchanged versions: raise the \`version\` of what gives other results, or say that nothing does with BACKSPIN_SAME=${space}.`,
+        `The sources of "${space}" have changed since step ${resolved.call.path} was made, under unchanged versions: raise the \`version\` of what gives other results, or say that nothing does: start with BACKSPIN_SAME=${space} in the environment.`,
       );
     }
   }
