@@ -7,6 +7,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   canonical,
+  fingerprint,
   isRef,
   refsIn,
   type AnyRef,
@@ -48,6 +49,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
   const warnings: string[] = [];
   const missing = await unservable(config);
   const makers = new Map<string, string>(); // digest -> path of the first step that gives it
+  const paths = new Map<string, string>(); // fingerprint -> path of the step that an equal call shares
   const sizes = new Map<string, number>();
 
   const verbs = new Verbs({
@@ -62,6 +64,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       for (const ref of refsIn(result)) if (!makers.has(ref.digest)) makers.set(ref.digest, call.path);
       const bytes = known ? 0 : await bytesOf(services, call, estimate, sizes);
       for (const ref of refsIn(result)) if (ref.kind === 'model') sizes.set(ref.digest, await modelBytes(services, ref, bytes));
+      paths.set(fingerprint(call), call.path);
       steps.set(call.path, {
         path: call.path,
         arm: call.arm,
@@ -89,6 +92,13 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
         bytes,
       });
       return result;
+    },
+    shared(call, result) {
+      void result.then(() => {
+        const first = steps.get(paths.get(fingerprint(call))!)!;
+        const name = { path: call.path, arm: call.arm, round: call.round, name: call.label };
+        steps.set(call.path, { ...first, ...name, memoised: true, requests: 0, trainingSteps: 0, bytes: 0 });
+      });
     },
     async decide(path, reports, rule, assume) {
       const real = Object.values<ReportRef>(reports).every(isReal);

@@ -34,6 +34,9 @@ export async function runInMemory(
       performed.push({ call, result });
       return result;
     },
+    shared(call, result) {
+      void result.then((given) => performed.push({ call, result: given }));
+    },
     decide: async (_path, _reports, rule) => rule(),
     async gate(_of, gate) {
       if (gate.short !== null) short.push(gate);

@@ -33,6 +33,8 @@ function shortOf(of: DatasetRef | ReportRef, { rows, share, atLeast = {} }: Want
 export interface Engine {
   /** Performs a step, or returns what it gave before. */
   perform(call: Call): Promise<Result>;
+  /** The same step under one more name: an equal call was performed, or is in flight. */
+  shared(call: Call, result: Promise<Result>): void;
   /** The answer to a question: the one given before, or `rule` applied now. */
   decide(path: string, reports: Readonly<Record<string, ReportRef>>, rule: () => unknown, assume: unknown): Promise<unknown>;
   /** Resolves when nothing is short, or a person said go on. */
@@ -85,7 +87,10 @@ export class Verbs {
     }
     this.#names.set(call.path, key);
     const flight = this.#flights.get(key);
-    if (flight) return flight;
+    if (flight) {
+      if (owner === undefined) this.#engine.shared(call, flight);
+      return flight;
+    }
     const result = this.#engine.perform(call);
     this.#flights.set(key, result);
     return result;

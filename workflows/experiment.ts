@@ -115,6 +115,12 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
         return error instanceof FromTheTop ? parked : Promise.reject(error);
       }
     },
+    shared(call, result) {
+      result.then(
+        () => control.done(call, { ...ledger[fingerprint(call)]!, memoised: true }),
+        () => {}, // told under the name that it is performed by
+      );
+    },
     async decide(path, _reports, rule) {
       if (!(path in decisions)) decisions[path] = rule();
       return decisions[path];

@@ -1,0 +1,95 @@
+import test from 'ava';
+import type { Op, Run } from '../../recipe/index.ts';
+import type { Call, DatasetRef } from '../../recipe/call.ts';
+import { RecipeError, Verbs, type Engine } from '../../recipe/run.ts';
+
+const copy = { id: 'test.copy' } as Op<unknown, unknown>;
+const dataset = (digest: string, rows = 3): DatasetRef => ({ kind: 'dataset', digest, rows });
+
+function engine(more: Partial<Engine> = {}) {
+  const performed: Call[] = [];
+  const shared: Call[] = [];
+  const verbs = new Verbs({
+    perform: async (call) => (performed.push(call), dataset(`of ${call.what}`)),
+    shared: (call) => void shared.push(call),
+    decide: async (_path, _reports, rule) => rule(),
+    gate: async () => {},
+    round: async () => true,
+    ...more,
+  });
+  const paths = (calls: readonly Call[]) => calls.map(({ path }) => path);
+  return { verbs, run: verbs.run, performed: () => paths(performed), shared: () => paths(shared) };
+}
+const over = dataset('a') as never;
+
+test('an equal step of two arms is done once, and told under both names', async (t) => {
+  const on = engine();
+  const [a, b] = await Promise.all([on.run.arm('left').map(copy, over), on.run.arm('right').map(copy, over)]);
+  t.is(a, b);
+  t.deepEqual(on.performed(), ['left/copy']);
+  t.deepEqual(on.shared(), ['right/copy']);
+});
+
+test('a map of a round is fresh in each round; asked of the run, it is done once', async (t) => {
+  const on = engine();
+  for await (const round of on.run.rounds(2)) {
+    await round.map(copy, over);
+    await on.run.map(copy, over, { as: 'once' });
+  }
+  t.deepEqual(on.performed(), ['r1/copy', 'once', 'r2/copy']);
+});
+
+test('two different steps never have one name', async (t) => {
+  const on = engine();
+  await on.run.map(copy, over);
+  await on.run.map(copy, dataset('b'));
+  const [first, second] = on.performed();
+  t.is(first, 'copy');
+  t.regex(second!, /^copy~\w{4}$/);
+});
+
+test('a round ends when its steps have, on break too, and a step that nobody awaits still fails the recipe', async (t) => {
+  const ended: string[] = [];
+  const failing = engine({
+    async perform(call) {
+      await new Promise((next) => setImmediate(next));
+      ended.push(call.path);
+      throw new Error(`${call.path} failed`);
+    },
+  });
+  const recipe = async (run: Run) => {
+    for await (const round of run.rounds(5)) {
+      void round.map(copy, over);
+      break;
+    }
+    ended.push('the loop');
+  };
+  await recipe(failing.run);
+  t.deepEqual(ended, ['r1/copy', 'the loop']);
+  await t.throwsAsync(failing.verbs.joined(), { message: 'r1/copy failed' });
+});
+
+test('the report of an oracle enters neither a decision nor a gate', async (t) => {
+  const { run } = engine();
+  const report = { kind: 'report', digest: 'r', metrics: { right: 1 }, oracle: true } as never;
+  await t.throwsAsync(
+    run.decide('good', { report }, () => true, true),
+    { instanceOf: RecipeError, message: /never decided upon/ },
+  );
+  await t.throwsAsync(run.gate(report, { atLeast: { right: 0.5 } } as never), { instanceOf: RecipeError });
+});
+
+test('a gate says what it wants and what there is: rows, a kept share, a number', async (t) => {
+  const short: (string | null)[] = [];
+  const { run } = engine({ gate: async (_of, gate) => void short.push(gate.short) });
+  await run.gate(dataset('a', 3) as never, { rows: 4 });
+  await run.gate({ ...dataset('a', 3), share: 0.25 } as never, { share: 0.5 });
+  await run.gate({ kind: 'report', digest: 'r', metrics: { right: 0.2 }, oracle: false } as never, { atLeast: { right: 0.3 } } as never);
+  await run.gate(dataset('a', 4) as never, { rows: 4, share: 0.5 });
+  t.deepEqual(short, [
+    'wants at least 4 records and has 3',
+    'wants a share of at least 0.5 kept and has 0.250',
+    'wants right of at least 0.3 and has 0.2',
+    null,
+  ]);
+});
