@@ -34,7 +34,7 @@ export function inflight(home: string): ActivityInterceptorsFactory {
           return await next(input);
         } finally {
           await reachable(context);
-          setTimeout(() => rmSync(file, { force: true }), DELIVERED_WITHIN).unref();
+          setTimeout(() => void forget(context, file), DELIVERED_WITHIN).unref();
         }
       },
     },
@@ -43,16 +43,31 @@ export function inflight(home: string): ActivityInterceptorsFactory {
 
 /** Waits until the server answers, beating meanwhile. A cancelled activity does not wait: nobody may want its result any more. */
 async function reachable(context: Context): Promise<void> {
-  const connection = context.client.connection as Connection;
   const signal = context.cancellationSignal;
   while (!signal.aborted) {
     try {
-      return void (await connection.withDeadline(Date.now() + 2_000, () => connection.workflowService.getSystemInfo({})));
+      return await ping(context);
     } catch {
       context.heartbeat();
       await delay(TRY_EVERY, undefined, { signal }).catch(() => {});
     }
   }
+}
+
+/** Removes a token, unless the server has gone meanwhile and may not have got the result: a worker that is told to stop together
+ *  with its server ends cancelled activities that nobody hears of. */
+async function forget(context: Context, file: string): Promise<void> {
+  try {
+    await ping(context);
+    rmSync(file, { force: true });
+  } catch {
+    // it stays for whoever starts next on this host
+  }
+}
+
+async function ping(context: Context): Promise<void> {
+  const connection = context.client.connection as Connection;
+  await connection.withDeadline(Date.now() + 2_000, () => connection.workflowService.getSystemInfo({}));
 }
 
 /** Tells the server of every attempt whose worker on this host has died. Gives their number; they are handed out again at once. */

@@ -104,6 +104,15 @@ test('a cancelled activity is not held', async (t) => {
   t.is(await running, 'done');
 });
 
+test('the token of a cancelled activity stays where the server has gone: nobody may have heard of its end', async (t) => {
+  const home = homeOf();
+  const { run, seen, cancel } = activity(Infinity);
+  cancel.abort();
+  await run(home, () => 'done');
+  await until(() => seen.asked > 0);
+  t.is(filesIn(home).length, 1);
+});
+
 test('an attempt that is over is passed over, a torn token too; another error leaves the file for the next who tries', async (t) => {
   const home = homeOf();
   const folder = join(home, 'inflight', '1073741824-1');
