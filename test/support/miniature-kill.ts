@@ -44,7 +44,7 @@ export type Part = keyof typeof parts;
 /** Seconds. */
 export interface Recovery {
   readonly phase: Phase;
-  /** From the kill until the part was back: polls, answers, has said that it starts. */
+  /** From the kill until the part was back: polls, answers, has said that it starts. After `up`: the step's model server or trainer. */
   readonly back: number;
   /** From there to the first journaled record, training step or output; 0 where the others had gone on meanwhile. */
   readonly progress: number;
@@ -95,25 +95,24 @@ async function kill(site: Miniature, part: Part, stepKey: string, victims: reado
   const starts = log === null ? 0 : site.starts(log);
   const killed = performance.now();
   for (const victim of up ? [pid, ...victims] : victims) process.kill(victim, 'SIGKILL');
-  const before = site.progress();
   const since = (time: number) => (time - killed) / 1000;
 
-  let gone = killed;
-  if (up) {
-    await site.until(() => site.processes().length === 0, 20_000, 'nothing of what `up` had started is left');
-    gone = performance.now();
-    await site.up();
-  }
+  if (up) await site.until(() => site.processes().length === 0, 20_000, 'nothing of what `up` had started is left');
+  const gone = up ? performance.now() : killed;
+  const before = site.progress();
+  if (up) await site.up();
+  const serves = () => ![undefined, server].includes(site.server(stepKey));
+  const trains = () => site.trainerStarts() > trainers;
   const isBack = async () =>
     log !== null
       ? site.starts(log) > starts
       : part === 'model server'
-        ? ![undefined, server].includes(site.server(stepKey))
+        ? serves()
         : part === 'trainer'
-          ? site.trainerStarts() > trainers
+          ? trains()
           : part === 'Temporal server'
             ? answersAt(address)
-            : true;
+            : serves() || trains() || site.committed(stepKey);
   let [noticed, back, grown] = [0, 0, 0];
   const turn = async () => {
     if (!noticed && site.marker(stepKey) !== marker) noticed = performance.now();
