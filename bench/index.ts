@@ -7,6 +7,7 @@ const benches: Record<string, () => Promise<() => Promise<object[]>>> = {
   textworld: async () => (await import('./textworld.ts')).textworld,
   start: async () => (await import('./start.ts')).start,
   recovery: async () => (await import('./recovery.ts')).recovery,
+  crashes: async () => (await import('./crashes.ts')).crashes,
 };
 
 const name = process.argv[2] ?? '';

@@ -27,12 +27,21 @@ export class Miniature {
   /** The last text seen of every journal; they go when their step is committed. */
   readonly #journals = new Map<string, string>();
 
+  readonly #file: string;
+  readonly #name: string;
+
+  /** Another experiment can take its place: the demo itself, say. */
+  constructor(file = FILE, name = NAME) {
+    this.#file = file;
+    this.#name = name;
+  }
+
   /** Two device groups, so that what is independent starts at once. */
   up = (): Promise<void> => this.#run('up', '--detach', '--pool', 'cpu=2').then(() => {});
   down = (): Promise<void> => this.#run('down').then(() => {});
-  launch = (): Promise<void> => this.#run('launch', FILE).then(() => {});
+  launch = (): Promise<void> => this.#run('launch', this.#file).then(() => {});
   remove = (): void => rmSync(this.home, { recursive: true });
-  status = async (): Promise<View> => JSON.parse(await this.#run('status', NAME, '--json')) as View;
+  status = async (): Promise<View> => JSON.parse(await this.#run('status', this.#name, '--json')) as View;
 
   async #run(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await backspin(this.home, args);
@@ -55,7 +64,7 @@ export class Miniature {
 
   /** As the store has it: a state of the past while the experiment runs, the truth at its end. */
   get record() {
-    return experimentRecord.parse(JSON.parse(readFileSync(this.#store.experiment(NAME), 'utf8')));
+    return experimentRecord.parse(JSON.parse(readFileSync(this.#store.experiment(this.#name), 'utf8')));
   }
   get current(): Up {
     return JSON.parse(readFileSync(join(this.home, 'up.json'), 'utf8')) as Up;
