@@ -78,7 +78,14 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
   const { call } = resolved;
   if (call.verb === 'reduce' || call.verb === 'train') return null;
   if (call.verb === 'evaluate' && !resolved.cast['model']) return null;
-  const { until } = call.inputs as { until?: { kept: number } };
+  const { until, ...limits } = call.inputs as { until?: { kept: number }; budget?: object; quorum?: number };
+  for (const limit of ['budget', 'quorum'] as const) {
+    if (limits[limit] === undefined) continue;
+    throw new BackspinError(
+      'ConfigError',
+      `Step ${call.path} asks for a ${limit}, which this release does not carry out: leave it away, or use \`until\`.`,
+    );
+  }
   const { over, skip } =
     call.verb === 'map' ? await begun(services, resolved) : { over: await itemsOf(services, resolved, context), skip: 0 };
   return {

@@ -1,7 +1,8 @@
 /** Steps that one data worker does by itself: reducers, sources, models brought in, numbers of a dataset. */
-import { mkdir, rm, writeFile, cp } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isRef, type AnyRef, type Call, type DatasetRef, type ReportRef, type Result } from '../recipe/call.ts';
+import { isRef, refsIn, type Call, type DatasetRef, type ReportRef, type Result } from '../recipe/call.ts';
 import type { Dropped, Emitted, Rec, Rows } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -10,8 +11,6 @@ import { canonicalJson, recordId } from '../store/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { Drops, inherited, outputOf, RECORDS, type Counts } from './commit.ts';
 import { importedFolder, sourceFiles, sourceOf, type AnyReducer, type Resolved } from './resolve.ts';
-import { refsIn } from '../recipe/call.ts';
-import { createHash } from 'node:crypto';
 import { stream } from './slice.ts';
 
 interface Work {
@@ -186,4 +185,3 @@ export function reportRef(resolved: Resolved, metrics: Readonly<Record<string, n
     .digest('hex');
   return { kind: 'report', digest, metrics, oracle };
 }
-export type { AnyRef };
