@@ -5,6 +5,7 @@ import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { until } from './support/devices.ts';
 
 // Each test runs the real setup.js in a checkout of its own that asks for little: one local package and an empty Python lock.
 // Its PATH has only what the test puts there.
@@ -90,10 +91,11 @@ test('set-up waits for the npm that a killed set-up left at work', async (t) => 
   const log = join(checkout.root, 'log');
   const gate = join(checkout.root, 'gate');
   execFileSync('mkfifo', [gate]);
-  checkout.command('npm', `echo start >> ${log}; cat ${gate}; echo end >> ${log}; exit 1`);
+  checkout.command('npm', `echo start >> ${log}; read line < ${gate}; echo end >> ${log}; exit 1`);
+  await using held = await open(gate, 'r+'); // with a reader and a writer of ours, nobody waits for the other end
 
   const killed = checkout.start();
-  const first = await open(gate, 'w'); // opens once that npm reads
+  await until(() => existsSync(log));
   killed.kill('SIGKILL');
   await once(killed, 'exit');
   const next = checkout.start();
@@ -102,8 +104,7 @@ test('set-up waits for the npm that a killed set-up left at work', async (t) => 
   });
   t.is(readFileSync(log, 'utf8'), 'start\n');
   const ended = once(next, 'exit');
-  await first.close();
-  await (await open(gate, 'w')).close();
+  await held.write('\n\n'); // a line for each
   await ended;
   t.is(readFileSync(log, 'utf8'), 'start\nend\nstart\nend\n');
 });
