@@ -4,7 +4,7 @@ import { Context } from '@temporalio/activity';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { mkdir } from 'node:fs/promises';
 import type { Slots } from '../devices/slots.ts';
-import { ModelServer } from '../devices/server.ts';
+import { ModelServer, warmth } from '../devices/server.ts';
 import { train as runTrainer } from '../devices/trainer.ts';
 import { inflight } from '../devices/inflight.ts';
 import { probe } from '../inference/capability.ts';
@@ -46,19 +46,20 @@ export function gpuActivities(gpu: GpuWorker) {
         const { attempt } = Context.current().info;
         tell({ state: 'waiting for a device group' });
         const key = `serve.${stepKey}`;
-        await using slot = await slots.acquire(signal, key);
+        const { threads, slots: sequences } = lease;
+        await using slot = await slots.acquire(signal, { key, warm: warmth({ slots: sequences, threads, ...pythonOf() }) });
         tell({ state: 'starting', slot: slot.name });
         const folders: Record<string, string> = {};
         for (const [served, model] of Object.entries(lease.models)) folders[served] = await store.modelFolder(model);
-        const folder = join(services.home, 'serve', stepKey.slice(0, 16));
+        const folder = join(services.home, 'serve', slot.name);
         await mkdir(folder, { recursive: true });
         const server = await ModelServer.start({
           slot,
           key,
           attempt,
           models: folders,
-          slots: lease.slots,
-          threads: lease.threads,
+          slots: sequences,
+          threads,
           folder,
           accessLog: join(folder, 'access.jsonl'),
           lifeline: gpu.lifeline,
@@ -66,7 +67,7 @@ export function gpuActivities(gpu: GpuWorker) {
           ...pythonOf(),
         });
         try {
-          const limit = Math.ceil(lease.slots * IN_FLIGHT);
+          const limit = Math.ceil(sequences * IN_FLIGHT);
           const client = new ModelClient({ endpoint: (waiting) => server.endpoint(waiting), limit });
           const registry = await services.registry(context.modules);
           const resolved = await resolve(call, context, registry);
@@ -76,7 +77,7 @@ export function gpuActivities(gpu: GpuWorker) {
           tell({ state: 'serving', slot: slot.name, models: Object.keys(lease.models) });
           await shards(gpu, queues.lease(store.id, stepKey), models, steps, Promise.race([aborted(signal), server.failed]));
         } finally {
-          await server.stop();
+          await (signal.aborted ? server.park() : server.stop());
         }
       }),
 
@@ -90,7 +91,7 @@ export function gpuActivities(gpu: GpuWorker) {
         if (known) return { result: known, stepKey: resolved.stepKey, memoised: true };
         tell({ state: 'waiting for a device group' });
         const key = `train.${resolved.stepKey}`;
-        await using slot = await slots.acquire(signal, key);
+        await using slot = await slots.acquire(signal, { key });
         const spec = await prepareTraining(store, registry, resolved, context);
         const done = await runTrainer({
           slot,

@@ -1,4 +1,4 @@
-/** A supervised model server: adopted or started, watched, restarted in place, stopped with all its processes. */
+/** A supervised model server: adopted or started, watched, restarted in place, parked for another use or stopped with all its processes. */
 import { randomBytes } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -27,7 +27,7 @@ export interface ServerOptions {
   readonly slots: number;
   /** Null: all of the machine. */
   readonly threads: number | null;
-  /** For spec, key, log and ready file. Exists. The same for every attempt. */
+  /** For spec, key, log and ready file. Exists. Of the slot alone, whatever is served there. */
   readonly folder: string;
   readonly python: string;
   /** Folder of the Python package. */
@@ -55,12 +55,14 @@ export class ModelServer {
   readonly #failed = fresh<never>();
   readonly #running: Promise<void>;
   #up = fresh<Endpoint>();
+  #answering = false;
   #child: Child | undefined;
   #identity: Ready | undefined;
 
   private constructor(options: ServerOptions) {
     this.#options = options;
-    this.#task = { kind: 'serve', key: options.key, attempt: options.attempt, folder: options.folder };
+    const { key, attempt, folder } = options;
+    this.#task = { kind: 'serve', key, attempt, folder, warm: warmth(options) };
     this.#log = join(options.folder, 'server.log');
     this.#running = this.#supervise().catch((error: unknown) => {
       this.#up.reject(error);
@@ -101,6 +103,14 @@ export class ModelServer {
     if (this.#child) await this.#options.slot.stop(this.#child, this.#options.grace);
   }
 
+  /** Leaves it on its slot for another task, if it answers; ends it otherwise. */
+  async park(): Promise<void> {
+    const sound = this.#answering;
+    await this.#end();
+    if (!this.#child) return;
+    await (sound ? this.#options.slot.park(this.#child) : this.#options.slot.stop(this.#child, this.#options.grace));
+  }
+
   /** Lets go of it without stopping it: a successor that claims the same key adopts it. */
   async leave(): Promise<void> {
     await this.#end();
@@ -116,9 +126,10 @@ export class ModelServer {
     const { slot, grace } = this.#options;
     const crashes = new Crashes();
     for (;;) {
-      const child = (await slot.claim(this.#task)) ?? (await this.#launch());
+      const adopted = await slot.claim(this.#task);
+      const child = adopted ?? (await this.#launch());
       this.#child = child;
-      const how = await this.#attend(child);
+      const how = await this.#attend(child, adopted !== undefined);
       await slot.stop(child, grace);
       this.#child = undefined;
       crashes.add('The model server', how, this.#log);
@@ -151,15 +162,18 @@ export class ModelServer {
   }
 
   /** Offers the child's endpoint while it answers; says how it was lost. Throws where its exit code says what is wrong. */
-  async #attend(child: Child): Promise<string> {
+  async #attend(child: Child, adopted: boolean): Promise<string> {
     const gone = new AbortController();
     void child.exited.then(() => gone.abort());
     const signal = AbortSignal.any([this.#ended.signal, gone.signal]);
-    let up = false;
     try {
       const endpoint = await this.#announced(signal);
       let answers = await this.#answers(endpoint, signal);
-      up = answers;
+      if (adopted && answers) {
+        const refusal = await this.#load(endpoint, signal);
+        if (refusal) return `because it did not take other models: ${refusal}`;
+      }
+      this.#answering = answers;
       if (answers) this.#up.resolve(endpoint);
       while (answers) {
         await delay((this.#options.health ?? HEALTH).every, undefined, { signal });
@@ -174,7 +188,8 @@ export class ModelServer {
       if (meaning) throw meaning;
       return described(code);
     } finally {
-      if (up) this.#up = fresh();
+      if (this.#answering) this.#up = fresh();
+      this.#answering = false;
     }
   }
 
@@ -189,6 +204,17 @@ export class ModelServer {
       }
     }
     throw new BackspinError('Down', `The model server did not start within ${START_WITHIN / 60_000} minutes; its log is ${this.#log}.`);
+  }
+
+  /** Has an adopted server serve our models, which it may do already. Gives what it says when it refuses. */
+  async #load({ url, key }: Endpoint, signal: AbortSignal): Promise<string | undefined> {
+    const response = await fetch(`${url}/models`, {
+      method: 'PUT',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify(this.#options.models),
+      signal,
+    });
+    return response.ok ? undefined : `${response.status} ${await response.text()}`;
   }
 
   /** Asks for its health until it answers, or has not so many times in a row. */
@@ -207,6 +233,10 @@ export class ModelServer {
     return false;
   }
 }
+
+/** What no running server can change. */
+export const warmth = ({ slots, threads, python }: Pick<ServerOptions, 'slots' | 'threads' | 'python'>): string =>
+  JSON.stringify(['embedded', slots, threads, python]);
 
 /** A promise and its ends; perhaps nobody asks for it. */
 function fresh<T>(): PromiseWithResolvers<T> {

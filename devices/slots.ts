@@ -1,6 +1,7 @@
 /**
  * The device groups of one pool on this host, and what runs on them. A file for each group tells a successor of this process what
- * was left there: a living child of the same key is adopted, anything else is stopped.
+ * was left there: a living child of the same key is adopted, anything else is stopped. A server whose task is over can stay parked
+ * on its group for a while: the next task that wants the like adopts it too.
  */
 import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
@@ -19,6 +20,8 @@ export interface Task {
   /** Attempt of the activity: a later one may stop what an earlier one runs, even if its worker lives. */
   readonly attempt: number;
   readonly folder: string;
+  /** Of a server: what it has in common with every task that could take it over. Default: nothing can. */
+  readonly warm?: string;
 }
 
 export interface SlotsOptions {
@@ -28,6 +31,8 @@ export interface SlotsOptions {
   readonly groups: number;
   /** Milliseconds after which a child of a dead worker that nobody has adopted is stopped. Default: 30,000. */
   readonly reapAfter?: number;
+  /** Milliseconds that a parked server waits for another task. Default: 60,000. */
+  readonly parkFor?: number;
 }
 
 export class Slots {
@@ -35,21 +40,29 @@ export class Slots {
   readonly #folder: string;
   readonly #free: Slot[];
   readonly #waiting = new Set<(slot: Slot) => void>();
+  readonly #parkFor: number;
+  /** Of free groups, to end what is parked there. */
+  readonly #timers = new Map<Slot, NodeJS.Timeout>();
 
   /** One per pool and host. */
-  constructor({ home, pool, groups, reapAfter = 30_000 }: SlotsOptions) {
+  constructor({ home, pool, groups, reapAfter = 30_000, parkFor = 60_000 }: SlotsOptions) {
     this.groups = groups;
+    this.#parkFor = parkFor;
     this.#folder = join(home, 'devices');
     mkdirSync(this.#folder, { recursive: true });
     this.#free = Array.from({ length: groups }, (_, n) => new Slot(`${pool}-${n}`, this.#folder, (slot) => this.#release(slot)));
     setTimeout(() => void this.#reap(pool).catch(report), reapAfter).unref();
   }
 
-  /** Waits for a free group, in order of arrival. Prefers the one where a child of `key` runs, then one where nothing was left. */
-  async acquire(signal: AbortSignal, key?: string): Promise<Slot> {
+  /** Waits for a free group, in order of arrival. Prefers the one where the task's own child runs, a warm one, then an empty one. */
+  async acquire(signal: AbortSignal, task?: Pick<Task, 'key' | 'warm'>): Promise<Slot> {
     signal.throwIfAborted();
-    const left = new Map(recordsIn(this.#folder).map((record) => [record.slot, record.key]));
-    const worth = (slot: Slot) => (key !== undefined && left.get(slot.name) === key ? 2 : left.has(slot.name) ? 0 : 1);
+    const left = new Map(recordsIn(this.#folder).map((record) => [record.slot, record]));
+    const worth = ({ name }: Slot) => {
+      const record = left.get(name);
+      if (!record) return 1;
+      return record.key === task?.key ? 3 : isWarm(record, task) ? 2 : 0;
+    };
     const best = this.#free.toSorted((a, b) => worth(b) - worth(a))[0];
     if (best) return this.#take(best);
     const { promise, resolve, reject } = Promise.withResolvers<Slot>();
@@ -62,16 +75,44 @@ export class Slots {
     return promise.finally(() => signal.removeEventListener('abort', abort));
   }
 
+  /** Stops what is parked. For a worker that ends: nothing may be under way on any group. */
+  async close(): Promise<void> {
+    await Promise.all(this.#free.map((slot) => this.#unpark(slot)));
+  }
+
   #take(slot: Slot): Slot {
     this.#free.splice(this.#free.indexOf(slot), 1);
+    clearTimeout(this.#timers.get(slot));
+    this.#timers.delete(slot);
     return slot;
   }
 
   #release(slot: Slot): void {
     const [next] = this.#waiting;
-    if (!next) return void this.#free.push(slot);
-    this.#waiting.delete(next);
-    next(slot);
+    if (next) {
+      this.#waiting.delete(next);
+      return next(slot);
+    }
+    this.#free.push(slot);
+    if (this.#parked(slot)) this.#timers.set(slot, setTimeout(() => void this.#unpark(slot).catch(report), this.#parkFor).unref());
+  }
+
+  #parked = ({ name }: Slot) => recordsIn(this.#folder).find((record) => record.slot === name && isOurs(record));
+
+  async #unpark(slot: Slot): Promise<void> {
+    const record = this.#parked(slot);
+    if (record) await this.#clear(record, slot);
+  }
+
+  /** Stops what a record tells of. Its group, if it is one of ours, is free before and after, and nobody's meanwhile. */
+  async #clear(record: SlotRecord, slot: Slot | undefined): Promise<void> {
+    if (slot) this.#take(slot);
+    try {
+      await stopGroup(record);
+      remove(this.#folder, record);
+    } finally {
+      if (slot) this.#release(slot);
+    }
   }
 
   /** Stops what dead workers left in this pool and nobody came back for, also on groups that it no longer has. */
@@ -80,15 +121,7 @@ export class Slots {
       if (record.slot.replace(/-\d+$/, '') !== pool || ownerLives(record)) continue;
       const slot = this.#free.find(({ name }) => name === record.slot);
       if (!slot && Number(record.slot.slice(pool.length + 1)) < this.groups) continue; // in use: whoever holds it has seen to it
-      if (slot) this.#take(slot);
-      try {
-        await stopGroup(record);
-        remove(this.#folder, record);
-      } catch (error) {
-        report(error);
-      } finally {
-        if (slot) this.#release(slot);
-      }
+      await this.#clear(record, slot).catch(report);
     }
   }
 }
@@ -106,8 +139,9 @@ export class Slot implements AsyncDisposable {
   }
 
   /**
-   * Makes the group ours: gives the living child of this key that a dead worker left, now owned by this process, or undefined once
-   * the group is empty and no other group runs the key. Throws DeviceLost when a living worker holds the group or the key.
+   * Makes the group ours: gives the living child of this key that a dead worker left, or a warm server, now owned by this process;
+   * or undefined once the group is empty and no other group runs the key. Throws DeviceLost when a living worker holds the group or
+   * the key.
    */
   async claim(task: Task): Promise<Child | undefined> {
     let adopted: Child | undefined;
@@ -123,8 +157,9 @@ export class Slot implements AsyncDisposable {
         );
       }
       const { pgid, pgStart } = record;
-      if (free && here && sameKey && record.kind === task.kind && pgid !== null && pgStart !== null && alive(pgid, pgStart)) {
-        await this.#write({ ...record, owner: self.pid, ownerStart: self.start, attempt: task.attempt });
+      const fits = record.kind === task.kind && (sameKey || isWarm(record, task));
+      if (free && here && fits && pgid !== null && pgStart !== null && alive(pgid, pgStart)) {
+        await this.#write({ ...record, owner: self.pid, ownerStart: self.start, key: task.key, attempt: task.attempt });
         adopted = Child.adopt({ pgid, pgStart, marker: record.marker }, record.folder);
       } else {
         await stopGroup(record);
@@ -136,7 +171,7 @@ export class Slot implements AsyncDisposable {
 
   /** Starts a child here. The file is there before the child is, so that no death of this process leaves one unknown. */
   async launch(task: Task, how: Omit<Launch, 'folder'>): Promise<Child> {
-    const { kind, key, attempt, folder } = task;
+    const { kind, key, attempt, folder, warm = null } = task;
     const marker = `${this.name}.${randomUUID()}`;
     const record = {
       slot: this.name,
@@ -149,6 +184,7 @@ export class Slot implements AsyncDisposable {
       key,
       attempt,
       folder,
+      warm,
     };
     await this.#write(record);
     const child = await Child.launch(marker, { ...how, folder });
@@ -161,6 +197,13 @@ export class Slot implements AsyncDisposable {
     await child.stop(grace);
     const record = recordsIn(this.#folder).find(({ slot }) => slot === this.name);
     if (record?.marker === child.group.marker && isOurs(record)) remove(this.#folder, record);
+  }
+
+  /** Leaves a server that was claimed or launched here to whoever wants the like, once the group is given back. */
+  async park(child: Child): Promise<void> {
+    child.leave();
+    const record = recordsIn(this.#folder).find(({ slot }) => slot === this.name);
+    if (record?.marker === child.group.marker && isOurs(record)) await this.#write({ ...record, key: 'parked', attempt: 0 });
   }
 
   /** Gives the group back to the pool. */
@@ -179,6 +222,7 @@ export class Slot implements AsyncDisposable {
 /** Nobody waits for the reaper. */
 const report = (error: unknown) => void process.stderr.write(`${(error as Error).message}\n`);
 const ownerLives = ({ owner, ownerStart }: SlotRecord) => alive(owner, ownerStart);
+const isWarm = (record: SlotRecord, task?: Pick<Task, 'warm'>) => record.warm !== null && record.warm === task?.warm;
 const isOurs = ({ owner, ownerStart }: SlotRecord) => owner === self.pid && ownerStart === self.start;
 
 function recordsIn(folder: string): SlotRecord[] {

@@ -15,6 +15,8 @@ export const slotRecord = z.strictObject({
   key: z.string(),
   attempt: z.int(),
   folder: z.string(),
+  /** Of a server: tasks that ask for the same can use it, whatever it serves now. */
+  warm: z.string().nullable(),
 });
 export type SlotRecord = z.infer<typeof slotRecord>;
 

@@ -27,3 +27,4 @@ const worker = await Worker.create({
   shutdownGraceTime: 0,
 });
 await runWorker(worker, site);
+await slots.close();

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { alive, self, startTime, sweep } from '../../devices/processes.ts';
 import { ModelServer, type ServerOptions } from '../../devices/server.ts';
@@ -160,6 +160,37 @@ test('a server that was left is adopted with its process', async (t) => {
   t.is(p.starts().length, 1);
   t.is(startTime(p.record()!.pgid!), p.record()!.pgStart!);
   await second.stop();
+});
+
+test('a parked server serves the next models without a start, and one that does not take them is replaced', async (t) => {
+  const p = place(t);
+  const pool = new Slots({ home: p.home, pool: 'cpu', groups: 1 });
+  const lease = async (key: string, models: Record<string, string>) => {
+    await using slot = await pool.acquire(never);
+    const server = await ModelServer.start({ ...serving(p), key, models, slot, signal: never });
+    const { url } = await server.endpoint(never);
+    await server.park();
+    return url;
+  };
+  const url = await lease('serve.first', { m: '/nowhere' });
+  t.is(await lease('serve.second', { n: '/elsewhere' }), url);
+  t.deepEqual(JSON.parse(readFileSync(join(p.folder, 'loaded'), 'utf8')), { n: '/elsewhere' });
+  t.is(p.starts().length, 1);
+  writeFileSync(join(p.folder, 'stubborn'), '');
+  t.not(await lease('serve.third', { o: '/there' }), url);
+  t.is(p.starts().length, 2);
+  await pool.close();
+  t.is(p.record(), undefined);
+});
+
+test('a server that does not answer is not parked', async (t) => {
+  const p = place(t);
+  const server = await start(p, { health: { every: 20, timeout: 500, misses: 1 } });
+  process.kill(p.starts()[0]!, 'SIGKILL');
+  writeFileSync(join(p.folder, 'hang'), '');
+  await until(() => p.starts().length === 2);
+  await server.park();
+  t.is(p.record(), undefined);
 });
 
 test('a server ends with its worker where the worker holds the lifeline', async (t) => {

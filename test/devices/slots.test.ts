@@ -22,7 +22,7 @@ test.after.always(() => Promise.all(leftovers.map((child) => child.stop(0))));
 async function left(p: Place, more: Partial<SlotRecord>): Promise<{ child: Child; record: SlotRecord }> {
   const slot = more.slot ?? 'cpu-0';
   const child = await Child.launch(`left.${process.pid}.${Math.random()}`, { ...how(p), folder: p.folder });
-  const record: SlotRecord = { slot, kind: 'serve', ...child.group, ...dead, key: 'k', attempt: 1, folder: p.folder, ...more };
+  const record: SlotRecord = { slot, kind: 'serve', ...child.group, ...dead, key: 'k', attempt: 1, folder: p.folder, warm: null, ...more };
   mkdirSync(join(p.home, 'devices'), { recursive: true });
   writeFileSync(join(p.home, 'devices', `${slot}.json`), JSON.stringify(record));
   leftovers.push(child);
@@ -52,13 +52,57 @@ test('who gives up waiting for a group takes none', async (t) => {
   t.is((await pool.acquire(never)).name, 'cpu-0');
 });
 
-test('the group where a child of the key runs is preferred, then an empty one', async (t) => {
+test('the group where a child of the key runs is preferred, then a warm one, then an empty one', async (t) => {
   const p = place(t);
   await left(p, { slot: 'cpu-0', key: 'other' });
   await left(p, { slot: 'cpu-2', key: 'k' });
-  const pool = slots(p, 3);
-  t.is((await pool.acquire(never, 'k')).name, 'cpu-2');
-  t.is((await pool.acquire(never, 'new')).name, 'cpu-1');
+  await left(p, { slot: 'cpu-3', key: 'parked', warm: 'base' });
+  const pool = slots(p, 5);
+  t.is((await pool.acquire(never, { key: 'k', warm: 'base' })).name, 'cpu-2');
+  t.is((await pool.acquire(never, { key: 'new', warm: 'base' })).name, 'cpu-3');
+  t.is((await pool.acquire(never, { key: 'new', warm: 'base' })).name, 'cpu-1');
+  t.is((await pool.acquire(never)).name, 'cpu-4');
+});
+
+test('a parked server is taken over by a task that wants the like, and stopped for any other', async (t) => {
+  const p = place(t);
+  const pool = slots(p);
+  const park = async () => {
+    await using slot = await pool.acquire(never);
+    const child = await slot.launch(task(p, { warm: 'base' }), how(p));
+    await slot.park(child);
+    return child;
+  };
+  const first = await park();
+  t.like(p.record(), { key: 'parked', owner: self.pid });
+  {
+    await using slot = await pool.acquire(never);
+    const adopted = await slot.claim(task(p, { key: 'next', warm: 'base' }));
+    t.deepEqual(adopted?.group, first.group);
+    t.like(p.record(), { key: 'next' });
+    await slot.stop(adopted!, 0);
+  }
+  for (const more of [{ warm: 'another base' }, {}, { kind: 'train' as const }]) {
+    const parked = await park();
+    await using slot = await pool.acquire(never);
+    t.is(await slot.claim(task(p, { key: 'next', ...more })), undefined);
+    t.deepEqual(sweep(parked.group.marker), []);
+  }
+});
+
+test('a parked server is stopped when nobody came for it, and when its worker ends', async (t) => {
+  const p = place(t);
+  for (const parkFor of [1, 600_000]) {
+    const pool = new Slots({ home: p.home, pool: 'cpu', groups: 1, parkFor });
+    const slot = await pool.acquire(never);
+    const child = await slot.launch(task(p, { warm: 'base' }), how(p));
+    await slot.park(child);
+    await slot[Symbol.asyncDispose]();
+    if (parkFor > 1) await pool.close();
+    await until(() => p.record() === undefined);
+    t.deepEqual(sweep(child.group.marker), []);
+    t.is((await pool.acquire(never)).name, 'cpu-0');
+  }
 });
 
 test('the living child of a dead worker is adopted by the same key, and then ours', async (t) => {

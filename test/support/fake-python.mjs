@@ -27,6 +27,7 @@ function serve() {
   const server = http.createServer((request, response) => {
     const answer = () => {
       if (told('hang')) setTimeout(answer, 5);
+      else if (request.method === 'PUT') load(request, response);
       else response.end(request.headers.authorization === `Bearer ${process.env.BACKSPIN_SERVE_KEY}` ? 'with key' : 'ok');
     };
     answer();
@@ -35,6 +36,17 @@ function serve() {
     const ready = { port: server.address().port, pid: process.pid, engine: 'fake', version: '1', dtype: 'float32' };
     fs.writeFileSync(`${spec.ready}.partial`, JSON.stringify(ready));
     fs.renameSync(`${spec.ready}.partial`, spec.ready);
+  });
+}
+
+/** Other models from now on: kept in a file; refused while there is a file `stubborn`. */
+function load(request, response) {
+  let text = '';
+  request.on('data', (chunk) => (text += chunk));
+  request.on('end', () => {
+    if (told('stubborn')) response.statusCode = 400;
+    else fs.writeFileSync(path.join(folder, 'loaded'), text);
+    response.end();
   });
 }
 

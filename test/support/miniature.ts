@@ -85,14 +85,18 @@ export class Miniature {
   trainerStarts = (): number => this.#files('run/events.jsonl').reduce((sum, path) => sum + matches(textOf(path), /"event": ?"start"/g), 0);
   #files = (pattern: string) => globSync(join(this.#store.folders.work, '*', pattern));
 
-  /** Marker of the child that serves a step; undefined when none is on a device. */
-  marker(stepKey: string): string | undefined {
-    const records = globSync(join(this.home, 'devices', '*.json')).map((path) => slotRecord.parse(JSON.parse(textOf(path))));
-    return records.find(({ key }) => key === `serve.${stepKey}`)?.marker;
+  #slot(stepKey: string) {
+    const texts = globSync(join(this.home, 'devices', '*.json'))
+      .map(textOf)
+      .filter(Boolean);
+    return texts.map((text) => slotRecord.parse(JSON.parse(text))).find(({ key }) => key === `serve.${stepKey}`);
   }
+  /** Marker of the child that serves a step; undefined when none is on a device. */
+  marker = (stepKey: string): string | undefined => this.#slot(stepKey)?.marker;
   /** The process that serves a step, once it answers. */
   server(stepKey: string): number | undefined {
-    const text = textOf(join(this.home, 'serve', stepKey.slice(0, 16), 'ready.json'));
+    const slot = this.#slot(stepKey);
+    const text = slot ? textOf(join(slot.folder, 'ready.json')) : '';
     return text === '' ? undefined : ready.parse(JSON.parse(text)).pid;
   }
   /** Starts of a worker so far. */
@@ -111,20 +115,11 @@ export class Miniature {
   }
   /** How often each request was answered, by step (the first 16 characters of its key) and request. */
   answered(): Map<string, Map<string, number>> {
-    const steps = globSync(join(this.home, 'serve', '*')).map((folder) => {
-      const lines = textOf(join(folder, 'access.jsonl')).split('\n').filter(Boolean);
-      const asked = lines.map((line) => JSON.parse(line) as { id: string; path: string });
-      const ids = asked.filter(({ id, path }) => !id.startsWith('probe/') && path !== '/tokenize').map(({ id }) => id);
-      return [
-        folder.split('/').at(-1)!,
-        new Map(
-          Map.groupBy(ids, String)
-            .entries()
-            .map(([id, all]) => [id, all.length]),
-        ),
-      ] as const;
-    });
-    return new Map(steps);
+    const lines = globSync(join(this.home, 'serve/*/access.jsonl')).flatMap((path) => textOf(path).split('\n').filter(Boolean));
+    const asked = lines.map((line) => JSON.parse(line) as { id: string; path: string });
+    const ids = asked.filter(({ id, path }) => !id.startsWith('probe/') && path !== '/tokenize').map(({ id }) => id);
+    const counts = (all: readonly string[]) => new Map([...Map.groupBy(all, String)].map(([id, same]) => [id, same.length]));
+    return new Map([...Map.groupBy(ids, (id) => id.split('/')[0]!)].map(([step, all]) => [step, counts(all)]));
   }
 
   /** Every process that this home has started, but for `up` itself. */

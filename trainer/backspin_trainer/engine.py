@@ -167,13 +167,19 @@ class Engine:
     """Runs the lanes in one thread. A failure there ends the process: a server that cannot compute must not answer."""
 
     def __init__(self, lanes: list[Lane], threads: int):
-        self._lanes, self._threads = lanes, threads
+        self._lanes, self._threads = lanes, threads  # the list is never changed, but replaced
         self._wake = threading.Condition()
         threading.Thread(target=self._run, name="engine", daemon=True).start()
 
     def submit(self, lane: Lane, job: Job) -> None:
         with self._wake:
             lane.waiting.append(job)
+            self._wake.notify()
+
+    def replace(self, lanes: list[Lane]) -> None:
+        """Runs these lanes from the next turn on. What is left in a lane that is not among them is never answered."""
+        with self._wake:
+            self._lanes = lanes
             self._wake.notify()
 
     @torch.inference_mode()
@@ -183,7 +189,8 @@ class Engine:
             while True:
                 with self._wake:
                     self._wake.wait_for(lambda: any(lane.waiting or lane.running for lane in self._lanes))
-                for lane in self._lanes:
+                    lanes = self._lanes
+                for lane in lanes:
                     lane.turn()
         except BaseException:
             traceback.print_exc()

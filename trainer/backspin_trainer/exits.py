@@ -39,3 +39,8 @@ def writing(what: str):
         raise Refusal(
             Exit.WRITE, f"Cannot write {what}: {error}. Free space or fix permissions, then start again."
         ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, as a part of a sentence."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -10,13 +10,39 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from transformers import LlamaConfig
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+from transformers import PreTrainedConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from .exits import Exit, Refusal
+from .exits import Exit, Refusal, first_line
 
 CHUNK = 32  # prompt tokens that one prefill pass takes of a request
 PREFILLS = 8  # requests that one prefill pass takes
+
+
+class Shape(PreTrainedConfig):
+    """A Llama's config.json. Transformers' own class reads the same, but imports two seconds of code that is not used."""
+
+    model_type = "llama"
+    vocab_size: int = 32000
+    hidden_size: int = 4096
+    num_hidden_layers: int = 32
+    num_attention_heads: int = 32
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+    hidden_act: str = "silu"
+    max_position_embeddings: int = 2048
+    rms_norm_eps: float = 1e-6
+    tie_word_embeddings: bool = False
+    rope_parameters: dict | None = None
+    attention_bias: bool = False
+    mlp_bias: bool = False
+
+    def __post_init__(self, **rest):
+        if self.head_dim is None:
+            self.head_dim = self.hidden_size // self.num_attention_heads
+        if self.num_key_value_heads is None:
+            self.num_key_value_heads = self.num_attention_heads
+        super().__post_init__(**rest)
 
 
 class Llama:
@@ -29,7 +55,7 @@ class Llama:
     """
 
     def __init__(self, folder: str, slots: int):
-        config = _read_config(folder)
+        config = read_config(folder)
         self.context: int = config.max_position_embeddings
         self.vocabulary: int = config.vocab_size
         self._eps, self._tied = config.rms_norm_eps, config.tie_word_embeddings
@@ -40,8 +66,7 @@ class Llama:
         _check_memory(folder, shape)
         self._keys, self._values = torch.zeros(shape), torch.zeros(shape)
         self._places = torch.arange(length)
-        cos, sin = LlamaRotaryEmbedding(config)(torch.zeros(1), self._places[None])
-        self._cos, self._sin = cos[0], sin[0]
+        self._cos, self._sin = rotations(config, self._places)
         self._load(folder, config.num_hidden_layers)
         self.grain = 1
         self._reaches = [reach for power in range(length.bit_length()) if (reach := CHUNK << power) < length] + [length]
@@ -190,7 +215,19 @@ def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tens
     return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
 
 
-def _read_config(folder: str) -> LlamaConfig:
+def rotations(config: Shape, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and sines [length, head size] of every place, bit for bit those of Hugging Face's Llama."""
+    rope = config.rope_parameters
+    if rope["rope_type"] == "default":
+        powers = torch.arange(0, config.head_dim, 2, dtype=torch.int64).float() / config.head_dim
+        frequencies, scale = 1.0 / rope["rope_theta"] ** powers, 1.0
+    else:
+        frequencies, scale = ROPE_INIT_FUNCTIONS[rope["rope_type"]](config, "cpu")
+    angles = (places[:, None].float() * frequencies).repeat(1, 2)
+    return angles.cos() * scale, angles.sin() * scale
+
+
+def read_config(folder: str) -> Shape:
     path = Path(folder) / "config.json"
     try:
         kind = json.loads(path.read_text())["model_type"]
@@ -203,7 +240,12 @@ def _read_config(folder: str) -> LlamaConfig:
             Exit.MODEL,
             f"The model in {folder} is a '{kind}', and the embedded server runs 'llama' only; serve it with vLLM.",
         )
-    config = LlamaConfig.from_pretrained(folder)
+    try:
+        config = Shape.from_pretrained(folder)
+    except Exception as error:
+        raise Refusal(
+            Exit.MODEL, f"Cannot use the config.json in {folder}: {first_line(error)}. Repair or replace it."
+        ) from error
     unusual = [
         name
         for name, is_so in (

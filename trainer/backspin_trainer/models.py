@@ -7,17 +7,11 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from .exits import Exit, Refusal, writing
+from .exits import Exit, Refusal, first_line, writing
 from .spec import Init, TrainSpec
+from .tokens import check_chat_template, read_tokenizer
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -31,60 +25,6 @@ _TOKENIZER_FILES = (
 )
 
 
-def read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
-    """The tokenizer in `folder`, with its end token checked. Raises Refusal 66."""
-    if not (Path(folder) / "tokenizer_config.json").is_file():
-        raise Refusal(
-            Exit.MODEL, f"No tokenizer in {folder}: tokenizer_config.json is missing; give the folder of a whole model."
-        )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:
-        raise Refusal(
-            Exit.MODEL, f"Cannot load the tokenizer in {folder}: {_first_line(error)}. Repair its files."
-        ) from error
-    if tokenizer.eos_token_id is None:
-        raise Refusal(
-            Exit.MODEL, f"The tokenizer in {folder} has no end token; set eos_token in its tokenizer_config.json."
-        )
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
-    """Checks that the template renders all that training and serving need. Raises Refusal 66, naming the part."""
-
-    def refuse(part: str) -> Refusal:
-        return Refusal(
-            Exit.MODEL, f"The chat template of {folder} {part}; repair chat_template in its tokenizer files."
-        )
-
-    def render(messages: list[dict], generation: bool) -> str:
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation)
-
-    if not tokenizer.chat_template:
-        raise refuse("is missing")
-    user = {"role": "user", "content": "backspin-question"}
-    answer = {"role": "assistant", "content": "backspin-answer"}
-    try:
-        opened, closed = render([user], True), render([user, answer], False)
-    except Exception as error:
-        raise refuse(f"cannot render a user turn: {_first_line(error)}") from error
-    if not closed.startswith(opened) or not closed[len(opened) :].lstrip().startswith(answer["content"]):
-        raise refuse(
-            "cannot render a generation prompt: add_generation_prompt must give all that stands before the answer"
-        )
-    if tokenizer.eos_token not in closed[len(opened) :]:
-        raise refuse(f"does not end the assistant's turn with the end token {tokenizer.eos_token}")
-    try:
-        system = render([{"role": "system", "content": "backspin-system"}, user], True)
-    except Exception as error:
-        raise refuse(f"cannot render a system turn: {_first_line(error)}") from error
-    if "backspin-system" not in system:
-        raise refuse("leaves a system turn out")
-
-
 def read_model(folder: str, dropout: float) -> PreTrainedModel:
     """The causal model in `folder`, in fp32, with `dropout` on its attention. Raises Refusal 66."""
     if not (Path(folder) / "config.json").is_file():
@@ -95,7 +35,7 @@ def read_model(folder: str, dropout: float) -> PreTrainedModel:
         )
     except Exception as error:
         raise Refusal(
-            Exit.MODEL, f"Cannot load the model in {folder}: {_first_line(error)}. Repair or replace it."
+            Exit.MODEL, f"Cannot load the model in {folder}: {first_line(error)}. Repair or replace it."
         ) from error
     if dropout and not any(getattr(module, "attention_dropout", 0) == dropout for module in model.modules()):
         raise Refusal(
@@ -130,7 +70,7 @@ def make_model(init: Init, tokenizer: PreTrainedTokenizerBase, dropout: float) -
         torch.manual_seed(init.seed)
         return LlamaForCausalLM(config)
     except Exception as error:
-        raise Refusal(Exit.SPEC, f"Spec key 'init.architecture' describes no Llama: {_first_line(error)}.") from error
+        raise Refusal(Exit.SPEC, f"Spec key 'init.architecture' describes no Llama: {first_line(error)}.") from error
 
 
 def open_model(spec: TrainSpec) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
@@ -179,7 +119,3 @@ def sync_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -23,7 +23,7 @@ from . import __version__, protocol, replies
 from .engine import Engine, Lane
 from .exits import Exit, Refusal, writing
 from .llama import Llama
-from .models import read_tokenizer
+from .tokens import read_tokenizer
 from .protocol import Asked, Bad, Served
 from .spec import ServeSpec
 
@@ -36,10 +36,15 @@ def serve(spec: ServeSpec) -> Exit:
             Exit.SPEC,
             "The environment variable BACKSPIN_SERVE_KEY is empty; set it to the key that requests must carry.",
         )
-    torch.set_num_threads(spec.threads)
-    models = {name: _open(name, folder, spec.slots) for name, folder in spec.models.items()}
-    asyncio.run(Server(spec, key, models).run())
+    asyncio.run(Server(spec, key, _open_all(spec.models, spec, {})).run())
     return Exit.DONE
+
+
+def _open_all(folders: dict[str, str], spec: ServeSpec, opened: dict[str, Served]) -> dict[str, Served]:
+    """The models of `folders` under their names; those that are `opened` as they are. Raises Refusal 66."""
+    torch.set_num_threads(spec.threads)  # of this thread: a model's shapes are found under those that it will run under
+    with torch.inference_mode():
+        return {name: opened.get(name) or _open(name, folder, spec.slots) for name, folder in folders.items()}
 
 
 def _open(name: str, folder: str, slots: int) -> Served:
@@ -64,6 +69,7 @@ class Server:
         self._spec, self._models = spec, models
         self._authorization = f"Bearer {key}".encode()
         self._started = int(time.time())
+        self._replacing = asyncio.Lock()
         self._statuses: collections.Counter[int] = collections.Counter()
         self._tokens: collections.Counter[str] = collections.Counter()
         with writing(str(spec.access_log)):
@@ -84,6 +90,7 @@ class Server:
                 web.post("/v1/chat/completions", self._chat),
                 web.post("/v1/completions", self._complete),
                 web.post("/tokenize", self._tokenize),
+                web.put("/models", self._replace),
             ]
         )
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
@@ -173,6 +180,27 @@ class Server:
             raise Bad("Exactly one of 'prompt' and 'messages' must be given.", "prompt")
         tokens = (protocol.chat_tokens if "messages" in body else protocol.prompt_tokens)(model, body)
         return web.json_response({"tokens": tokens, "count": len(tokens), "max_model_len": model.lane.model.context})
+
+    async def _replace(self, request: web.Request) -> web.Response:
+        """Serves other models from now on, as {name: folder}. A name stands for the same weights for ever.
+
+        For a supervisor that has another use for a server that nobody uses: requests to models that go are not waited
+        for.
+        """
+        folders = await _json(request)
+        if not isinstance(folders, dict) or not folders or not all(isinstance(at, str) for at in folders.values()):
+            raise Bad("The request body must be an object of served names and folders.")
+        async with self._replacing:
+            self._serve({name: model for name, model in self._models.items() if name in folders})  # frees the others
+            try:
+                self._serve(await asyncio.to_thread(_open_all, folders, self._spec, self._models))
+            except Refusal as refusal:
+                raise Bad(str(refusal)) from refusal
+        return await self._list(request)
+
+    def _serve(self, models: dict[str, Served]) -> None:
+        self._models = models
+        self._engine.replace([model.lane for model in models.values()])
 
     async def _metrics(self, _: web.Request) -> web.Response:
         lines = ["# TYPE http_requests_total counter"]

@@ -20,13 +20,15 @@ class Client:
     def __init__(self, ready: dict[str, Any], log: Path):
         self.base, self.log = f"http://127.0.0.1:{ready['port']}", log
 
-    def send(self, path: str, body: Any = None, key: str | None = KEY, **headers: str) -> tuple[int, Any]:
+    def send(
+        self, path: str, body: Any = None, key: str | None = KEY, method: str | None = None, **headers: str
+    ) -> tuple[int, Any]:
         if key:
             headers["Authorization"] = f"Bearer {key}"
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         try:
             with urllib.request.urlopen(
-                urllib.request.Request(self.base + path, data, headers), timeout=60
+                urllib.request.Request(self.base + path, data, headers, method=method), timeout=60
             ) as response:
                 text = response.read()
                 return response.status, json.loads(

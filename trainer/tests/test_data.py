@@ -8,7 +8,7 @@ import world
 
 from backspin_trainer import data
 from backspin_trainer.exits import Exit, Refusal
-from backspin_trainer.models import read_tokenizer
+from backspin_trainer.tokens import read_tokenizer
 from backspin_trainer.spec import TrainSpec, read_spec
 
 

@@ -4,7 +4,7 @@ import pytest
 import world
 
 from backspin_trainer.exits import Exit, Refusal
-from backspin_trainer.models import check_chat_template, read_tokenizer
+from backspin_trainer.tokens import check_chat_template, read_tokenizer
 
 
 @pytest.mark.parametrize(

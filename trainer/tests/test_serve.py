@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import concurrent.futures
+import json
 from typing import Any
 
+import client
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from backspin_trainer.llama import CHUNK, Llama
+from backspin_trainer.llama import CHUNK, Llama, read_config, rotations
 
 LONG = "Vexing quick wizards jump by zephyrs; my fox, glad, barks on."  # few of its letters merge into longer tokens
 
@@ -46,6 +49,54 @@ def test_its_own_forward_pass_equals_transformers_to_1e_4(request, which):
             tokens[3], positions[3] = ids[0, place], place
             ours.append(llama.decode(tokens, positions)[3:4])
     torch.testing.assert_close(torch.cat(ours), theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {},
+        {"rope_theta": 500.0},
+        {"rope_scaling": {"type": "linear", "factor": 2.0}},
+        {
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 500000.0,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 32,
+            }
+        },
+    ],
+)
+def test_places_are_rotated_as_in_transformers_bit_for_bit_whatever_the_age_of_the_config(tmp_path, model, rope):
+    config = json.loads((model / "config.json").read_text())
+    del config["rope_parameters"], config["head_dim"], config["num_key_value_heads"]
+    config = {**config, "num_attention_heads": 2, **rope}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shape = read_config(str(tmp_path))
+    ours = rotations(shape, torch.arange(96))
+    theirs = LlamaRotaryEmbedding(LlamaConfig.from_pretrained(tmp_path))(torch.zeros(1), torch.arange(96)[None])
+    assert all(torch.equal(a, b[0]) for a, b in zip(ours, theirs))
+
+
+def test_a_server_takes_other_models_and_answers_as_one_that_started_with_them(tmp_path, server, model, untied):
+    process, talk = client.start(tmp_path, {"first": model}, threads=2)
+    try:
+        before = talk.complete(model="first", prompt=LONG, seed=3, max_tokens=12)
+        status, listed = talk.send("/models", {"tied": str(model), "untied": str(untied)}, method="PUT")
+        assert (status, [entry["id"] for entry in listed["data"]]) == (200, ["tied", "untied"])
+        for name in ("tied", "untied"):
+            asked = {"model": name, "prompt": LONG, "seed": 3, "max_tokens": 12}
+            assert talk.complete(**asked)["choices"] == server.complete(**asked)["choices"]
+        assert before["choices"] == talk.complete(prompt=LONG, seed=3, max_tokens=12)["choices"]
+        assert talk.refusal("/v1/completions", {"model": "first", "prompt": "x"})[0] == 404
+        status, _, message = talk.refusal("/models", {"other": str(tmp_path / "nothing")}, method="PUT")
+        assert status == 400 and "nothing" in message
+        assert talk.send("/models", {"tied": str(model)}, key=None, method="PUT")[0] == 401
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_greedy_chat_equals_transformers_in_tokens_and_log_probabilities(server, network, tokenizer):

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from backspin_trainer import checkpoints, data, events
 from backspin_trainer.exits import Exit, Refusal
-from backspin_trainer.models import read_tokenizer
+from backspin_trainer.tokens import read_tokenizer
 from backspin_trainer.muon import orthogonal
 from backspin_trainer.schedule import learning_rate
 from backspin_trainer.spec import TrainSpec, read_spec
