@@ -14,6 +14,7 @@ _NEEDED = {
     "torch": "2.13",
     "transformers": "5.18",
     "trl": "1.13",
+    "peft": "0.21",
     "accelerate": "1.15",
     "datasets": "5.0",
     "safetensors": "",
