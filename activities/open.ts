@@ -40,7 +40,8 @@ export async function openStep(services: Services, call: Call, context: StepCont
   const known = await lookUp(services, resolved);
   if (known) return { hit: { result: known, stepKey: resolved.stepKey, memoised: true } };
   await checkInputs(services, resolved);
-  await checkTemplates(services, registry, resolved);
+  const mismatch = await templateMismatch(registry, call, resolved, async (model) => (await services.store.model(model)).template);
+  if (mismatch) throw new BackspinError('TemplateMismatch', mismatch);
   const work = await workOf(services, resolved, context);
   // For who watches: how many records there are to do.
   if (work) await writeAtomic(join(services.store.work(resolved.stepKey), 'work.json'), JSON.stringify({ in: work.over.rows }));
@@ -108,21 +109,23 @@ async function begun(services: Services, resolved: Resolved): Promise<{ over: Da
   return { over: (resolved.call.inputs as { over: DatasetRef }).over, skip: 0 };
 }
 
-/** A model is asked in the form that it was trained in. */
-async function checkTemplates({ store }: Services, registry: Registry, { call, params, cast }: Resolved): Promise<void> {
+/** A model is asked in the form that it was trained in; the sentence where it is not. */
+export async function templateMismatch(
+  registry: Registry,
+  call: Call,
+  { params, cast }: Pick<Resolved, 'params' | 'cast'>,
+  templateOf: (model: ModelRef) => Promise<string | null>,
+): Promise<string | undefined> {
   const models = Object.entries(cast);
-  if (models.length !== 1) return; // which of several models a prompt is for, only the operator knows
+  if (models.length !== 1) return undefined; // which of several models a prompt is for, only the operator knows
   const [[role, model]] = models as [[string, ModelRef]];
-  const { template } = await store.model(model);
+  const template = await templateOf(model);
   for (const id of promptIds(params)) {
     const wanted = registry.prompt(id).template;
-    if (template !== null && wanted !== undefined && wanted !== template) {
-      throw new BackspinError(
-        'TemplateMismatch',
-        `Step ${call.path} asks the model in the role "${role}" by the prompt ${id}, which is for models trained with ${wanted}; this one was trained with ${template}. Name a prompt of the same form.`,
-      );
-    }
+    if (template !== null && wanted !== undefined && wanted !== template)
+      return `Step ${call.path} asks the model in the role "${role}" by the prompt ${id}, which is for models trained with ${wanted}; this one was trained with ${template}. Name a prompt of the same form.`;
   }
+  return undefined;
 }
 
 function leaseOf({ call, cast }: Resolved, context: StepContext): Lease | null {

@@ -24,8 +24,8 @@ import type { Registry } from '../operators/registry.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
-import { lookUp } from './open.ts';
-import { resolve, servingOf, sourceFiles, sourceOf, type AnyReducer } from './resolve.ts';
+import { lookUp, templateMismatch } from './open.ts';
+import { castOf, resolve, servingOf, sourceFiles, sourceOf, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { lengthOf } from './train.ts';
 
@@ -51,6 +51,9 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
   const makers = new Map<string, string>(); // digest -> path of the first step that gives it
   const paths = new Map<string, string>(); // fingerprint -> path of the step that an equal call shares
   const sizes = new Map<string, number>();
+  const templates = new Map<string, string | null>(); // digest -> what a model that is to be trained will be asked in
+  const templateOf = async (model: ModelRef) =>
+    isReal(model) ? (await services.store.model(model)).template : (templates.get(model.digest) ?? null);
 
   const verbs = new Verbs({
     async perform(call) {
@@ -60,6 +63,10 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const output = known && resolved ? await services.store.output(resolved.stepKey) : undefined;
       const estimate = await estimateOf(call, registry);
       const result = known ?? (await symbolOf(call, registry, estimate));
+      if (call.verb === 'train' && isRef(result)) templates.set(result.digest, (call.inputs as { template?: string }).template ?? null);
+      const asked = { params: (call.inputs as { params?: object }).params ?? {}, cast: castOf(call) };
+      const mismatch = known ? undefined : await templateMismatch(registry, call, asked, templateOf);
+      if (mismatch) missing.push(mismatch);
       const needs = [...new Set(refsIn(call.inputs).flatMap((ref) => makers.get(ref.digest) ?? []))];
       for (const ref of refsIn(result)) if (!makers.has(ref.digest)) makers.set(ref.digest, call.path);
       const bytes = known ? 0 : await bytesOf(services, call, estimate, sizes);

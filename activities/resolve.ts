@@ -94,7 +94,7 @@ function definedBy(call: Call, registry: Registry): Pick<Resolved, 'params' | 'v
 export const servingOf = (context: StepContext, role: string): Serving => ({ ...context.serving, ...context.roles[role] });
 
 /** Role -> model. The model that a suite measures is in the role `model`. */
-function castOf(call: Call): Record<string, ModelRef> {
+export function castOf(call: Call): Record<string, ModelRef> {
   const { with: cast = {}, of } = call.inputs as { with?: Record<string, ModelRef>; of?: unknown };
   if (call.verb !== 'map' && call.verb !== 'evaluate') return {};
   return call.verb === 'evaluate' && isRef(of) && of.kind === 'model' ? { ...cast, model: of } : { ...cast };

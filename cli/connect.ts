@@ -1,7 +1,7 @@
 /** The way to Temporal: the server of this home's `up`, or the one that environment or profile names. */
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { BackspinError } from '../schemas/errors.ts';
+import { namedServer } from '../workers/profile.ts';
 import { currentUp, homeFolder } from './home.ts';
 
 /** Milliseconds in which a server on its feet answers; less where the answer is not needed. */
@@ -15,24 +15,6 @@ export interface Temporal {
   /** Where its UI is; null: not known. */
   readonly ui: string | null;
   close(): Promise<void>;
-}
-
-/** The server that the standard environment or a profile names; undefined when neither gives an address. */
-export function namedServer(): { address: string; namespace: string; options: ConnectionOptions } | undefined {
-  const { connectionOptions, namespace } = readProfile();
-  if (!connectionOptions.address) return undefined;
-  return { address: connectionOptions.address, namespace: namespace ?? 'default', options: connectionOptions };
-}
-
-function readProfile(): ReturnType<typeof loadClientConnectConfig> {
-  try {
-    return loadClientConnectConfig();
-  } catch (error) {
-    const file = process.env['TEMPORAL_CONFIG_FILE'] ?? "Temporal's profile file";
-    throw new BackspinError('ConfigError', `${file} cannot be read (${(error as Error).message}): repair it, or remove it.`, {
-      cause: error,
-    });
-  }
 }
 
 /** Connects. Throws a sentence when there is no server, or it does not answer. */

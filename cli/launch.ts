@@ -5,7 +5,7 @@ import { workflowId } from '../schemas/names.ts';
 import type { Store } from '../store/store.ts';
 import type { ExperimentInput } from '../workflows/messages.ts';
 import { loadExperiment, type Experiment } from './config.ts';
-import { namedServer } from './connect.ts';
+import { namedServer } from '../workers/profile.ts';
 import { differences } from './difference.ts';
 import { currentUp } from './home.ts';
 import { openHome } from './home-store.ts';

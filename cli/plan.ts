@@ -1,4 +1,4 @@
-/** `backspin plan`: the steps of an experiment before anything runs. Needs no server. */
+/** `backspin plan`: the steps of an experiment before anything runs. Needs no server. Exit code 1 when something is missing. */
 import { plan } from '../activities/planner.ts';
 import { openServices } from '../activities/services.ts';
 import type { Plan } from '../schemas/plan.ts';
@@ -11,6 +11,7 @@ export async function run(file: string, { set, json, mermaid }: { set: string[];
   const planned = await plan(await openServices(homeFolder()), bound);
   if (json) printJson(planned);
   else console.log(mermaid ? mermaidOf(planned) : tableOf(planned));
+  if (planned.missing.length > 0) process.exitCode = 1;
 }
 
 export function tableOf({ experiment, recipe, steps, questions, warnings, missing, totals }: Plan): string {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { makeLifeline, type Lifeline } from '../devices/lifeline.ts';
 import { self } from '../devices/processes.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { namedServer } from './connect.ts';
+import { namedServer } from '../workers/profile.ts';
 import { homeFolder, inHome, lifelinePath, type Up } from './home.ts';
 import { holdHome, sweepLeftovers } from './leftovers.ts';
 import { readPools } from './pools.ts';
@@ -136,6 +136,7 @@ class Site {
       BACKSPIN_LIFELINE: lifeline,
       TEMPORAL_ADDRESS: this.#address,
       TEMPORAL_NAMESPACE: this.#namespace,
+      BACKSPIN_OWN_SERVER: this.#ports ? 'yes' : '',
     };
     const supervised = new Supervised({
       ...part,

@@ -4,6 +4,7 @@ import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
 import { openServices, type Services } from '../activities/services.ts';
 import { failDeadAttempts } from '../devices/inflight.ts';
+import { namedServer } from './profile.ts';
 
 export interface Worksite {
   readonly services: Services;
@@ -21,10 +22,12 @@ export async function worksite(): Promise<Worksite> {
     shutdownSignals: ['SIGTERM', 'SIGINT'],
   });
   const services = await openServices(required('BACKSPIN_HOME'));
-  const address = required('TEMPORAL_ADDRESS');
   const namespace = process.env['TEMPORAL_NAMESPACE'] ?? 'default';
-  const connection = await NativeConnection.connect({ address });
-  const client = new Client({ connection: await Connection.connect({ address }), namespace });
+  // Keys and certificates of a profile are for the server that it names, not for one of our own.
+  const named = process.env['BACKSPIN_OWN_SERVER'] ? undefined : namedServer();
+  const options = named?.options ?? { address: required('TEMPORAL_ADDRESS') };
+  const connection = await NativeConnection.connect(options);
+  const client = new Client({ connection: await Connection.connect(options), namespace });
   await failDeadAttempts(client, services.home);
   return { services, connection, client, namespace };
 }

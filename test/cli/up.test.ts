@@ -1,8 +1,10 @@
 /** `up` for real: a Temporal dev server, the workers, and what happens when any of them, or all, are killed. */
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { createServer as createSecureServer } from 'node:tls';
 import test from 'ava';
 import type { Up } from '../../cli/home.ts';
 import { readSetup } from '../../cli/setup.ts';
@@ -138,6 +140,36 @@ test.serial('a search attribute of another type on a named server is a sentence'
   const { code, stderr } = await backspin(temporary(), ['up'], { TEMPORAL_ADDRESS: `127.0.0.1:${port}` });
   t.is(code, 1);
   t.regex(stderr, /The search attribute BackspinRound of the namespace default is of type Keyword, needed is Int\./);
+});
+
+test.serial('workers are let in by the certificate that a profile names', async (t) => {
+  const port = await freePort();
+  const server = spawn(readSetup().temporal, ['server', 'start-dev', '--headless', '--port', `${port}`, '--log-level', 'never']);
+  t.teardown(() => server.kill('SIGKILL'));
+  await until(() => portAnswers(`${port}`), 15_000, 'the server answers');
+  const pem = (name: string) => join(import.meta.dirname, '../support/tls', name);
+  const front = createSecureServer(
+    { key: readFileSync(pem('key.pem')), cert: readFileSync(pem('certificate.pem')), ALPNProtocols: ['h2'] },
+    (socket) => {
+      const behind = connect(port, '127.0.0.1');
+      for (const one of [socket, behind]) one.on('error', () => {});
+      socket.pipe(behind).pipe(socket);
+    },
+  );
+  t.teardown(() => front.close());
+  await once(front.listen(0, '127.0.0.1'), 'listening');
+  const profiled = temporary();
+  const profile = join(profiled, 'temporal.toml');
+  const address = `localhost:${(front.address() as AddressInfo).port}`;
+  writeFileSync(
+    profile,
+    `[profile.default]\naddress = "${address}"\n[profile.default.tls]\nserver_ca_cert_path = "${pem('authority.pem')}"\n`,
+  );
+  const up = await backspin(profiled, ['up', '--detach'], { TEMPORAL_CONFIG_FILE: profile });
+  t.is(up.code, 0, up.stderr);
+  t.is(upOf(profiled).address, address);
+  t.is((await backspin(profiled, ['down'])).code, 0);
+  t.deepEqual(ours(profiled), []);
 });
 
 test.serial('a named server that does not answer is a sentence', async (t) => {
