@@ -4,7 +4,9 @@ import { Context } from '@temporalio/activity';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { mkdir } from 'node:fs/promises';
 import type { Slots } from '../devices/slots.ts';
-import { ModelServer, warmth } from '../devices/server.ts';
+import type { ServedModels } from '../devices/engines/engine.ts';
+import { engineOf } from '../devices/engines/index.ts';
+import { ModelServer } from '../devices/server.ts';
 import { train as runTrainer } from '../devices/trainer.ts';
 import { inflight } from '../devices/inflight.ts';
 import { probe } from '../inference/capability.ts';
@@ -13,6 +15,7 @@ import type { Call } from '../recipe/call.ts';
 import type { Need } from '../recipe/define.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
+import type { Store } from '../store/store.ts';
 import { stepsOf, type ShardInput } from './data.ts';
 import { asking } from './evaluate.ts';
 import { lookUp, servedName, type Lease } from './open.ts';
@@ -46,36 +49,32 @@ export function gpuActivities(gpu: GpuWorker) {
         const { attempt } = Context.current().info;
         tell({ state: 'waiting for a device group' });
         const key = `serve.${stepKey}`;
-        const { threads, slots: sequences } = lease;
-        await using slot = await slots.acquire(signal, { key, warm: warmth({ slots: sequences, threads, ...pythonOf() }) });
+        const engine = engineOf(lease.serving, pythonOf());
+        const models = await foldersOf(store, lease);
+        await using slot = await slots.acquire(signal, { key, warm: engine.warmth(models) });
         tell({ state: 'starting', slot: slot.name });
-        const folders: Record<string, string> = {};
-        for (const [served, model] of Object.entries(lease.models)) folders[served] = await store.modelFolder(model);
         const folder = join(services.home, 'serve', slot.name);
         await mkdir(folder, { recursive: true });
         const server = await ModelServer.start({
           slot,
           key,
           attempt,
-          models: folders,
-          slots: sequences,
-          threads,
+          engine,
+          models,
           folder,
-          accessLog: join(folder, 'access.jsonl'),
           lifeline: gpu.lifeline,
           signal,
-          ...pythonOf(),
         });
         try {
-          const limit = Math.ceil(sequences * IN_FLIGHT);
+          const limit = Math.ceil(lease.serving.slots * IN_FLIGHT);
           const client = new ModelClient({ endpoint: (waiting) => server.endpoint(waiting), limit });
           const registry = await services.registry(context.modules);
           const resolved = await resolve(call, context, registry);
           const needs = [...new Set(asking(resolved, registry).chain.flatMap(({ operator }) => operator.needs))] as Need[];
           for (const served of Object.keys(lease.models)) await probe(client, served, needs, signal);
-          const models: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
+          const asked: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
           tell({ state: 'serving', slot: slot.name, models: Object.keys(lease.models) });
-          await shards(gpu, queues.lease(store.id, stepKey), models, steps, Promise.race([aborted(signal), server.failed]));
+          await shards(gpu, queues.lease(store.id, stepKey), asked, steps, Promise.race([aborted(signal), server.failed]));
         } finally {
           await (signal.aborted ? server.park() : server.stop());
         }
@@ -129,6 +128,14 @@ export async function shards(
     shutdownGraceTime: 0,
   });
   await worker.runUntil(ended.then(() => undefined));
+}
+
+async function foldersOf(store: Store, { models }: Lease): Promise<ServedModels> {
+  const folders = Object.entries(models).map(
+    async ([served, { model, base }]) =>
+      [served, { folder: await store.modelFolder(model), base: base && (await store.modelFolder(base)) }] as const,
+  );
+  return Object.fromEntries(await Promise.all(folders));
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { refsIn, type Call, type DatasetRef, type ModelRef, type Result } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
+import type { Serving } from '../schemas/config.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Registry } from '../operators/registry.ts';
@@ -24,11 +25,10 @@ export interface MapWork {
   readonly skip: number;
 }
 export interface Lease {
-  readonly pool: string;
-  /** Served name -> model. A served name carries the digest, so a reply can never come from other weights. */
-  readonly models: { readonly [served: string]: ModelRef };
-  readonly slots: number;
-  readonly threads: number | null;
+  /** Served name -> model, and for an adapter its base. A served name carries the digest, so a reply can never come from other weights. */
+  readonly models: { readonly [served: string]: { readonly model: ModelRef; readonly base: ModelRef | null } };
+  /** Pool, engine and the engine's options. */
+  readonly serving: Serving;
 }
 export type Opened = { readonly hit: LedgerEntry } | { readonly hit: null; readonly stepKey: string; readonly work: MapWork | null };
 
@@ -140,9 +140,7 @@ function leaseOf({ call, cast }: Resolved, context: StepContext): Lease | null {
     );
   }
   return {
-    pool: pools[0]!,
-    models: Object.fromEntries(Object.values(cast).map((model) => [servedName(model), model])),
-    slots: Math.max(...servings.map((serving) => serving.slots)),
-    threads: servings[0]!.threads,
+    models: Object.fromEntries(Object.values(cast).map((model) => [servedName(model), { model, base: null }])),
+    serving: { ...servings[0]!, slots: Math.max(...servings.map((serving) => serving.slots)) },
   };
 }

@@ -5,6 +5,7 @@ import { readdir } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
 import { isRef, refsIn, type Call, type ModelRef } from '../recipe/call.ts';
 import type { Operator, ReducerDef, SourceDef } from '../recipe/define.ts';
+import { engineIdentity } from '../devices/engines/index.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Serving } from '../schemas/config.ts';
@@ -15,9 +16,6 @@ import type { StepContext } from './services.ts';
 export type AnyOperator = Operator<unknown, unknown, string, object>;
 export type AnyReducer = ReducerDef<unknown, never, object>;
 export type AnySource = SourceDef<unknown, object>;
-
-/** The engine's identity is part of the key of every step that samples: another engine draws other samples. */
-export const engineIdentity = { embedded: 'embedded 1 float32' } as const;
 
 export interface Link {
   readonly operator: AnyOperator;
@@ -63,9 +61,7 @@ export async function resolve(call: Call, context: StepContext, registry: Regist
         ...(files.length > 0 ? { files } : {}),
         ...(call.verb === 'train' ? { seed: trainingSeed(call, context) } : {}),
         ...(draws ? { seed: context.seed, round: call.verb === 'map' || call.verb === 'reduce' ? call.round : null } : {}),
-        ...(asks
-          ? { engines: Object.fromEntries(Object.keys(cast).map((role) => [role, engineIdentity[servingOf(context, role).engine]])) }
-          : {}),
+        ...(asks ? { engines: Object.fromEntries(Object.keys(cast).map((role) => [role, engineIdentity(servingOf(context, role))])) } : {}),
       }),
     );
   };

@@ -1,41 +1,25 @@
 /** A supervised model server: adopted or started, watched, restarted in place, parked for another use or stopped with all its processes. */
 import { randomBytes } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BackspinError } from '../schemas/errors.ts';
-import { ready, type Ready, type ServeSpec } from '../schemas/devices.ts';
 import { abortable } from './abortable.ts';
 import type { Child } from './child.ts';
+import type { Endpoint, Engine, Identity, ServedModels } from './engines/engine.ts';
 import { Crashes, described, meaningOf } from './exits.ts';
 import type { Slot, Task } from './slots.ts';
-
-/** Where a server answers. A new object for every start, so that a client can tell a restart from a bad moment. */
-export interface Endpoint {
-  readonly url: string;
-  readonly key: string;
-}
 
 export interface ServerOptions {
   readonly slot: Slot;
   readonly key: string;
   readonly attempt: number;
-  /** Served name -> folder of a model. */
-  readonly models: Readonly<Record<string, string>>;
-  /** Requests decoded at once. */
-  readonly slots: number;
-  /** Null: all of the machine. */
-  readonly threads: number | null;
-  /** For spec, key, log and ready file. Exists. Of the slot alone, whatever is served there. */
+  readonly engine: Engine;
+  readonly models: ServedModels;
+  /** For the key, the log and the engine's own files. Exists. Of the slot alone, whatever is served there. */
   readonly folder: string;
-  readonly python: string;
-  /** Folder of the Python package. */
-  readonly trainerPath: string;
   readonly lifeline: string;
   readonly signal: AbortSignal;
-  /** Gets a line for each request. Default: none. */
-  readonly accessLog?: string;
   /** Milliseconds between two looks and for an answer; so many misses in a row are a hung server. */
   readonly health?: { readonly every: number; readonly timeout: number; readonly misses: number };
   /** Milliseconds from SIGTERM to SIGKILL. Default: 5,000. */
@@ -57,12 +41,12 @@ export class ModelServer {
   #up = fresh<Endpoint>();
   #answering = false;
   #child: Child | undefined;
-  #identity: Ready | undefined;
+  #identity: Identity | undefined;
 
   private constructor(options: ServerOptions) {
     this.#options = options;
-    const { key, attempt, folder } = options;
-    this.#task = { kind: 'serve', key, attempt, folder, warm: warmth(options) };
+    const { key, attempt, folder, engine, models } = options;
+    this.#task = { kind: 'serve', key, attempt, folder, warm: engine.warmth(models) };
     this.#log = join(options.folder, 'server.log');
     this.#running = this.#supervise().catch((error: unknown) => {
       this.#up.reject(error);
@@ -92,8 +76,8 @@ export class ModelServer {
     return this.#failed.promise;
   }
 
-  /** What answers: engine, version, number format. */
-  get identity(): Ready {
+  /** What answers. */
+  get identity(): Identity {
     return this.#identity!;
   }
 
@@ -137,28 +121,12 @@ export class ModelServer {
   }
 
   async #launch(): Promise<Child> {
-    const { slot, models, slots, threads, folder, python, trainerPath, lifeline, accessLog } = this.#options;
-    const file = (name: string) => join(folder, name);
+    const { slot, engine, models, folder, lifeline } = this.#options;
+    const file = join(folder, 'key');
     const key = randomBytes(32).toString('base64url');
-    const spec: ServeSpec = {
-      version: 1,
-      models,
-      host: '127.0.0.1',
-      port: 0,
-      ready: file('ready.json'),
-      slots,
-      threads: threads ?? availableParallelism(),
-      accessLog: accessLog ?? null,
-    };
-    await Promise.all([rm(spec.ready, { force: true }), rm(file('key'), { force: true })]);
-    await writeFile(file('key'), key, { mode: 0o600 });
-    await writeFile(file('serve.json'), JSON.stringify(spec));
-    return slot.launch(this.#task, {
-      command: [python, '-m', 'backspin_trainer', 'serve', '--spec', file('serve.json')],
-      env: { PYTHONPATH: trainerPath, BACKSPIN_SERVE_KEY: key },
-      lifeline,
-      log: this.#log,
-    });
+    await rm(file, { force: true });
+    await writeFile(file, key, { mode: 0o600 });
+    return slot.launch(this.#task, { ...(await engine.prepare(folder, key, models)), lifeline, log: this.#log });
   }
 
   /** Offers the child's endpoint while it answers; says how it was lost. Throws where its exit code says what is wrong. */
@@ -167,12 +135,9 @@ export class ModelServer {
     void child.exited.then(() => gone.abort());
     const signal = AbortSignal.any([this.#ended.signal, gone.signal]);
     try {
-      const endpoint = await this.#announced(signal);
+      const endpoint = await this.#found(signal);
       let answers = await this.#answers(endpoint, signal);
-      if (adopted && answers) {
-        const refusal = await this.#load(endpoint, signal);
-        if (refusal) return `because it did not take other models: ${refusal}`;
-      }
+      if (answers && adopted) await this.#load(endpoint, signal);
       this.#answering = answers;
       if (answers) this.#up.resolve(endpoint);
       while (answers) {
@@ -182,6 +147,7 @@ export class ModelServer {
       return 'because it did not answer any more';
     } catch (error) {
       this.#ended.signal.throwIfAborted();
+      if (error instanceof Unloadable) return `because it did not take other models: ${error.message}`;
       if (!gone.signal.aborted) throw error;
       const code = await child.exited;
       const meaning = meaningOf(code, this.#log);
@@ -193,39 +159,37 @@ export class ModelServer {
     }
   }
 
-  /** Waits for the ready file. */
-  async #announced(signal: AbortSignal): Promise<Endpoint> {
-    const { folder } = this.#options;
+  /** Waits until the server of our folder answers for the first time. */
+  async #found(signal: AbortSignal): Promise<Endpoint> {
+    const { engine, folder } = this.#options;
+    const key = await readFile(join(folder, 'key'), 'utf8');
     for (const end = performance.now() + START_WITHIN; performance.now() < end; await delay(LOOK_EVERY, undefined, { signal })) {
-      const text = await readFile(join(folder, 'ready.json'), 'utf8').catch(() => undefined);
-      if (text !== undefined) {
-        this.#identity = ready.parse(JSON.parse(text));
-        return { url: `http://127.0.0.1:${this.#identity.port}`, key: await readFile(join(folder, 'key'), 'utf8') };
-      }
+      const found = await engine.find(folder, key, signal);
+      if (!found) continue;
+      this.#identity = found.identity;
+      return { url: found.url, key };
     }
     throw new BackspinError('Down', `The model server did not start within ${START_WITHIN / 60_000} minutes; its log is ${this.#log}.`);
   }
 
-  /** Has an adopted server serve our models, which it may do already. Gives what it says when it refuses. */
-  async #load({ url, key }: Endpoint, signal: AbortSignal): Promise<string | undefined> {
-    const response = await fetch(`${url}/models`, {
-      method: 'PUT',
-      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-      body: JSON.stringify(this.#options.models),
-      signal,
-    });
-    return response.ok ? undefined : `${response.status} ${await response.text()}`;
+  /** Throws Unloadable. */
+  async #load(endpoint: Endpoint, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#options.engine.load(endpoint, this.#options.models, AbortSignal.any([signal, AbortSignal.timeout(START_WITHIN)]));
+    } catch (error) {
+      signal.throwIfAborted();
+      throw new Unloadable((error as Error).message, { cause: error });
+    }
   }
 
-  /** Asks for its health until it answers, or has not so many times in a row. */
-  async #answers({ url }: Endpoint, signal: AbortSignal): Promise<boolean> {
+  /** Looks until it does its work, or has not so many times in a row. */
+  async #answers(endpoint: Endpoint, signal: AbortSignal): Promise<boolean> {
     const { every, timeout, misses } = this.#options.health ?? HEALTH;
     for (let miss = 0; miss < misses; miss++) {
       if (miss > 0) await delay(every, undefined, { signal });
       try {
-        const response = await fetch(`${url}/health`, { signal: AbortSignal.any([signal, AbortSignal.timeout(timeout)]) });
-        await response.body?.cancel();
-        if (response.ok) return true;
+        await this.#options.engine.check(endpoint, AbortSignal.any([signal, AbortSignal.timeout(timeout)]));
+        return true;
       } catch {
         signal.throwIfAborted();
       }
@@ -234,9 +198,8 @@ export class ModelServer {
   }
 }
 
-/** What no running server can change. */
-export const warmth = ({ slots, threads, python }: Pick<ServerOptions, 'slots' | 'threads' | 'python'>): string =>
-  JSON.stringify(['embedded', slots, threads, python]);
+/** A server that was taken over does not serve what it should. */
+class Unloadable extends Error {}
 
 /** A promise and its ends; perhaps nobody asks for it. */
 function fresh<T>(): PromiseWithResolvers<T> {

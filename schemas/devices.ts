@@ -32,9 +32,9 @@ export interface ServeSpec {
   readonly ready: string;
   readonly slots: number;
   readonly threads: number;
-  readonly accessLog: string | null;
+  /** Gets a line for each request. */
+  readonly accessLog: string;
 }
 
 /** The ready file. Engine, version and dtype are part of what a sampled reply depends on. */
 export const ready = z.object({ port: z.int(), pid: z.int(), engine: z.string(), version: z.string(), dtype: z.string() });
-export type Ready = z.infer<typeof ready>;

@@ -57,7 +57,7 @@ export class Performer {
     }
     if (!lease || work.slices === 0) return child.result();
     return withLease(
-      () => this.#pool('serve', call, lease.pool).serve(call, this.#context, stepKey, lease),
+      () => this.#pool('serve', call, lease.serving.pool).serve(call, this.#context, stepKey, lease),
       () => child.result(),
     );
   }

@@ -12,23 +12,28 @@ import { train } from '../../devices/trainer.ts';
 import { probe } from '../../inference/capability.ts';
 import { ModelClient, Rejected } from '../../inference/client.ts';
 import type { TrainEvent } from '../../schemas/trainer.ts';
-import { owner, place, realPython, serving, spec, training, trainerPath, until, type Place } from '../support/devices.ts';
+import { engine, model, owner, place, realPython, serving, spec, training, trainerPath, until, type Place } from '../support/devices.ts';
 
 const never = new AbortController().signal;
-const model = mkdtempSync(join(tmpdir(), 'backspin-model-'));
+const folder = mkdtempSync(join(tmpdir(), 'backspin-model-'));
 const slotOf = (p: Place) => new Slots({ home: p.home, pool: 'cpu', groups: 1, reapAfter: 600_000 }).acquire(never);
 
 test.before('a tiny model of random weights', async () => {
   const program = 'import pathlib, sys, world; world.make_model(pathlib.Path(sys.argv[1]))';
-  await promisify(execFile)(realPython(), ['-c', program, model], {
+  await promisify(execFile)(realPython(), ['-c', program, folder], {
     env: { ...process.env, PYTHONPATH: `${trainerPath}/tests:${trainerPath}` },
   });
 });
 
 test.serial('a killed model server comes back, and its replies are what they were; its killed owner is survived', async (t) => {
   const p = place(t);
-  const options = { ...serving(p), models: { m: model }, python: realPython(), health: { every: 200, timeout: 30_000, misses: 5 } };
-  const dying = owner(t, p, 'serve', options);
+  const options = {
+    ...serving(p),
+    engine: engine(realPython()),
+    models: { m: model(folder) },
+    health: { every: 200, timeout: 30_000, misses: 5 },
+  };
+  const dying = owner(t, p, 'serve', options, realPython());
   await until(() => existsSync(join(p.folder, 'ready.json')));
   const before = p.record()!;
   const died = new Promise((done) => dying.once('exit', done));
@@ -50,12 +55,13 @@ test.serial('a killed model server comes back, and its replies are what they wer
       client.score('m', { text: 'The river of' }, ' Ardo', ask(4)),
     ]);
   const first = await replies();
+  const { pid } = JSON.parse(readFileSync(join(p.folder, 'ready.json'), 'utf8')) as { pid: number };
   await t.throwsAsync(client.complete('m', { tokens: [100_000] }, { temperature: 0, maxTokens: 4 }, ask(5)), {
     instanceOf: Rejected,
     message: /vocabulary/,
   });
 
-  process.kill(server.identity.pid, 'SIGKILL');
+  process.kill(pid, 'SIGKILL');
   t.deepEqual(await replies(), first);
   t.false(alive(before.pgid!, before.pgStart!));
   const { marker } = p.record()!;
@@ -66,10 +72,13 @@ test.serial('a killed model server comes back, and its replies are what they wer
 test.serial('a folder that is no model is a sentence, not a crash', async (t) => {
   const p = place(t);
   const slot = await slotOf(p);
-  await t.throwsAsync(ModelServer.start({ ...serving(p), slot, signal: never, models: { m: p.folder }, python: realPython() }), {
-    name: 'ConfigError',
-    message: new RegExp(p.folder),
-  });
+  await t.throwsAsync(
+    ModelServer.start({ ...serving(p), slot, signal: never, models: { m: model(p.folder) }, engine: engine(realPython()) }),
+    {
+      name: 'ConfigError',
+      message: new RegExp(p.folder),
+    },
+  );
 });
 
 test.serial('a trainer killed between checkpoints is followed to its end', async (t) => {
@@ -89,7 +98,7 @@ test.serial('a trainer killed between checkpoints is followed to its end', async
   const slot = await slotOf(p);
   const trained = await train({
     ...training(p),
-    spec: spec(p.folder, { from: model, steps: 150, checkpointEvery: 10 }),
+    spec: spec(p.folder, { from: folder, steps: 150, checkpointEvery: 10 }),
     python: realPython(),
     slot,
     signal: never,

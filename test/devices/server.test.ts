@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { alive, self, startTime, sweep } from '../../devices/processes.ts';
 import { ModelServer, type ServerOptions } from '../../devices/server.ts';
 import { Slots } from '../../devices/slots.ts';
-import { owner, place, serving, until, type Place } from '../support/devices.ts';
+import { model, owner, place, serving, until, type Place } from '../support/devices.ts';
 
 const never = new AbortController().signal;
 async function start(p: Place, more: Partial<ServerOptions> = {}) {
@@ -165,19 +165,19 @@ test('a server that was left is adopted with its process', async (t) => {
 test('a parked server serves the next models without a start, and one that does not take them is replaced', async (t) => {
   const p = place(t);
   const pool = new Slots({ home: p.home, pool: 'cpu', groups: 1 });
-  const lease = async (key: string, models: Record<string, string>) => {
+  const lease = async (key: string, served: string) => {
     await using slot = await pool.acquire(never);
-    const server = await ModelServer.start({ ...serving(p), key, models, slot, signal: never });
+    const server = await ModelServer.start({ ...serving(p), key, models: { [served]: model(`/${served}`) }, slot, signal: never });
     const { url } = await server.endpoint(never);
     await server.park();
     return url;
   };
-  const url = await lease('serve.first', { m: '/nowhere' });
-  t.is(await lease('serve.second', { n: '/elsewhere' }), url);
-  t.deepEqual(JSON.parse(readFileSync(join(p.folder, 'loaded'), 'utf8')), { n: '/elsewhere' });
+  const url = await lease('serve.first', 'm');
+  t.is(await lease('serve.second', 'n'), url);
+  t.deepEqual(JSON.parse(readFileSync(join(p.folder, 'loaded'), 'utf8')), { n: '/n' });
   t.is(p.starts().length, 1);
   writeFileSync(join(p.folder, 'stubborn'), '');
-  t.not(await lease('serve.third', { o: '/there' }), url);
+  t.not(await lease('serve.third', 'o'), url);
   t.is(p.starts().length, 2);
   await pool.close();
   t.is(p.record(), undefined);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { makeLifeline } from '../../devices/lifeline.ts';
+import { embedded } from '../../devices/engines/embedded.ts';
 import { stopGroup } from '../../devices/processes.ts';
 import type { ServerOptions } from '../../devices/server.ts';
 import type { TrainOptions } from '../../devices/trainer.ts';
@@ -65,15 +66,15 @@ export function place(t: ExecutionContext): Place {
 }
 
 type Free = 'slot' | 'signal';
+/** Two slots and a thread of the embedded engine. */
+export const engine = (python = fakePython) => embedded({ slots: 2, threads: 1, python, trainerPath });
+export const model = (folder: string) => ({ folder, base: null });
 export const serving = ({ folder, lifeline }: Place): Omit<ServerOptions, Free> => ({
   key: 'serve.k',
   attempt: 1,
-  models: { m: '/nowhere' },
-  slots: 2,
-  threads: 1,
+  engine: engine(),
+  models: { m: model('/nowhere') },
   folder,
-  python: fakePython,
-  trainerPath,
   lifeline: lifeline.path,
   health: { every: 100, timeout: 10_000, misses: 3 },
 });
@@ -111,14 +112,15 @@ export const training = ({ folder, lifeline }: Place): Omit<TrainOptions, Free> 
   lifeline: lifeline.path,
 });
 
-/** A worker process that serves or trains on `cpu-0` and can be killed. */
+/** A worker process that serves (by the embedded engine) or trains on `cpu-0` and can be killed. */
 export function owner(
   t: ExecutionContext,
   { home }: Place,
   verb: 'serve' | 'train',
   options: Omit<ServerOptions | TrainOptions, Free>,
+  python = fakePython,
 ): ChildProcess {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'owner.ts'), verb, home, JSON.stringify(options)], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'owner.ts'), verb, home, JSON.stringify(options), python], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   t.teardown(() => child.kill('SIGKILL'));

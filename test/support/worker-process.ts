@@ -19,7 +19,7 @@ const store = services.store.id;
 const pool = {
   serve: (_call: Call, _context: StepContext, stepKey: string, lease: Lease): Promise<void> =>
     activity(async ({ signal }) => {
-      const limit = Math.ceil(lease.slots * 1.25);
+      const limit = Math.ceil(lease.serving.slots * 1.25);
       const client = new ModelClient({ endpoint: async () => ({ url: MODEL_URL!, key: 'key' }), limit });
       const ended = new Promise<void>((done) => signal.addEventListener('abort', () => done(), { once: true }));
       const models = { of: () => ({ client, served: 'mock' }), concurrency: limit };

@@ -1,0 +1,55 @@
+/** The trainer's own server of small Llamas: one process, any models side by side, others at any time. */
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { ready, type ServeSpec } from '../../schemas/devices.ts';
+import { ask, type Engine, type ServedModels } from './engine.ts';
+
+export interface EmbeddedOptions {
+  /** Requests decoded at once. */
+  readonly slots: number;
+  /** Null: all of the machine. */
+  readonly threads: number | null;
+  readonly python: string;
+  /** Folder of the Python package. */
+  readonly trainerPath: string;
+}
+
+export function embedded({ slots, threads, python, trainerPath }: EmbeddedOptions): Engine {
+  return {
+    warmth: () => JSON.stringify(['embedded', slots, threads, python]),
+
+    async prepare(folder, key, models) {
+      const file = (name: string) => join(folder, name);
+      const spec: ServeSpec = {
+        version: 1,
+        models: specOf(models),
+        host: '127.0.0.1',
+        port: 0,
+        ready: file('ready.json'),
+        slots,
+        threads: threads ?? availableParallelism(),
+        accessLog: file('access.jsonl'),
+      };
+      await rm(spec.ready, { force: true });
+      await writeFile(file('serve.json'), JSON.stringify(spec));
+      return {
+        command: [python, '-m', 'backspin_trainer', 'serve', '--spec', file('serve.json')],
+        env: { PYTHONPATH: trainerPath, BACKSPIN_SERVE_KEY: key },
+      };
+    },
+
+    async find(folder) {
+      const text = await readFile(join(folder, 'ready.json'), 'utf8').catch(() => undefined);
+      if (text === undefined) return undefined;
+      const { port, engine, version, dtype } = ready.parse(JSON.parse(text));
+      return { url: `http://127.0.0.1:${port}`, identity: { engine, version, dtype } };
+    },
+
+    check: async (endpoint, signal) => void (await ask(endpoint, 'GET', '/health', signal)),
+
+    load: async (endpoint, models, signal) => void (await ask(endpoint, 'PUT', '/models', signal, specOf(models))),
+  };
+}
+
+const specOf = (models: ServedModels) => Object.fromEntries(Object.entries(models).map(([served, { folder }]) => [served, folder]));
