@@ -25,7 +25,7 @@ import type { Bound } from '../schemas/config.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
 import { lookUp, templateMismatch } from './open.ts';
-import { castOf, resolve, servingOf, sourceFiles, sourceOf, type AnyReducer } from './resolve.ts';
+import { castOf, checkParams, resolve, servingOf, sourceFiles, sourceOf, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { lengthOf } from './train.ts';
 
@@ -64,7 +64,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const estimate = await estimateOf(call, registry);
       const result = known ?? (await symbolOf(call, registry, estimate));
       if (call.verb === 'train' && isRef(result)) templates.set(result.digest, (call.inputs as { template?: string }).template ?? null);
-      const asked = { params: (call.inputs as { params?: object }).params ?? {}, cast: castOf(call) };
+      const asked = { params: checkParams(call, registry), cast: castOf(call) };
       const mismatch = known ? undefined : await templateMismatch(registry, call, asked, templateOf);
       if (mismatch) missing.push(mismatch);
       const needs = [...new Set(refsIn(call.inputs).flatMap((ref) => makers.get(ref.digest) ?? []))];

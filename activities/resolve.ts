@@ -131,7 +131,7 @@ export function promptIds(params: object): string[] {
 }
 
 /** Checks parameters by the definition's schema. Datasets among them are references here and rows in the operator. */
-function checkParams(call: Call, registry: Registry): object {
+export function checkParams(call: Call, registry: Registry): object {
   const given = ((call.inputs as { params?: object }).params ?? {}) as Record<string, unknown>;
   if (isImport(call) || call.verb === 'train') return given;
   const schemas = isSource(call)

@@ -6,12 +6,12 @@ import { loadExperiment } from './config.ts';
 import { homeFolder } from './home.ts';
 import { dropped, number, printJson, size, table } from './text.ts';
 
-export async function run(file: string, { set, json, mermaid }: { set: string[]; json?: boolean; mermaid?: boolean }): Promise<void> {
+export async function run(file: string, { set, json, mermaid }: { set: string[]; json?: boolean; mermaid?: boolean }): Promise<number> {
   const { bound } = await loadExperiment(file, set);
   const planned = await plan(await openServices(homeFolder()), bound);
   if (json) printJson(planned);
   else console.log(mermaid ? mermaidOf(planned) : tableOf(planned));
-  if (planned.missing.length > 0) process.exitCode = 1;
+  return planned.missing.length > 0 ? 1 : 0;
 }
 
 export function tableOf({ experiment, recipe, steps, questions, warnings, missing, totals }: Plan): string {
