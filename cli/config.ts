@@ -1,4 +1,5 @@
 /** From an experiment file to a bound configuration: everything that can be known to be wrong is said before anything runs. */
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename, dirname, isAbsolute, resolve } from 'node:path';
@@ -26,16 +27,17 @@ export interface Experiment {
 /** Loads and checks an experiment file. Throws one BackspinError with all that is wrong, each with file, line and column. */
 export async function loadExperiment(file: string, sets: readonly string[] = [], name?: string): Promise<Experiment> {
   const path = resolve(file);
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(path, 'utf8');
+    bytes = readFileSync(path);
   } catch (error) {
     throw new BackspinError(
       'ConfigError',
       `The experiment file ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): check its path.`,
     );
   }
-  return bind(new Source(file, text, sets), dirname(path), name ?? basename(path).replace(/\.ya?ml$/, ''), name);
+  if (!isUtf8(bytes) || bytes.includes(0)) throw new BackspinError('ConfigError', `${file} is not a text in UTF-8: save it as one.`);
+  return bind(new Source(file, bytes.toString(), sets), dirname(path), name ?? basename(path).replace(/\.ya?ml$/, ''), name);
 }
 
 /** A configuration that was bound before, with changes and a new name. */
@@ -89,6 +91,10 @@ function checkNames(source: Source, recipe: RecipeSchema, file: File): void {
       if (!(name in recipe[part]))
         source.problem([part, name], `the recipe ${file.recipe} has no use for this${suggest(name, Object.keys(recipe[part]))}`, 'key');
     }
+  }
+  for (const role of Object.keys(file.roles)) {
+    if (!recipe.roles.includes(role))
+      source.problem(['roles', role], `the recipe ${file.recipe} has no such role${suggest(role, recipe.roles)}`, 'key');
   }
   for (const name of Object.keys(file.evaluation)) {
     if (!recipe.evaluation.includes(name))

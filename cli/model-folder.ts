@@ -1,14 +1,15 @@
 /** What a model folder must have before anything starts. The trainer renders the chat template; here its text is looked at. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, realpathSync } from 'node:fs';
+import { join, sep } from 'node:path';
 
 /** What is wrong with a folder that should hold a Hugging Face model; undefined: nothing that can be seen. */
 export function modelFault(folder: string): string | undefined {
   const files = list(folder);
   if (!files) return `${folder} is not a folder that can be read; give the folder of a model`;
   if (!files.includes('config.json')) return `${folder} has no config.json; give the folder of a whole Hugging Face model`;
-  if (!files.some((file) => file.endsWith('.safetensors'))) return `${folder} has no weights; a .safetensors file is needed`;
-  return tokenizerFault(folder, true);
+  const config = objectIn(join(folder, 'config.json'));
+  if (typeof config === 'string') return config;
+  return linkFault(folder, files) ?? weightsFault(folder, files) ?? tokenizerFault(folder, true);
 }
 
 /** Likewise for a folder that should hold a tokenizer; a model's needs a chat template. */
@@ -18,17 +19,60 @@ export function tokenizerFault(folder: string, chat = false): string | undefined
   if (!files.includes('tokenizer_config.json')) return `${folder} has no tokenizer_config.json; give the folder of a whole tokenizer`;
   if (!files.includes('tokenizer.json') && !files.includes('tokenizer.model'))
     return `${folder} has no tokenizer.json; give the folder of a whole tokenizer`;
-  let config: { chat_template?: unknown; eos_token?: string | { content?: string } | null };
-  try {
-    config = JSON.parse(readFileSync(join(folder, 'tokenizer_config.json'), 'utf8')) as typeof config;
-  } catch (error) {
-    return `${join(folder, 'tokenizer_config.json')} is not JSON (${(error as Error).message}); repair it`;
-  }
+  const vocabulary = files.includes('tokenizer.json') ? objectIn(join(folder, 'tokenizer.json')) : {};
+  if (typeof vocabulary === 'string') return vocabulary;
+  const read = objectIn(join(folder, 'tokenizer_config.json'));
+  if (typeof read === 'string') return read;
+  const config = read as { chat_template?: unknown; eos_token?: string | { content?: string } | null };
   const end = typeof config.eos_token === 'string' ? config.eos_token : config.eos_token?.content;
   if (end === undefined) return `the tokenizer in ${folder} has no end token; set eos_token in its tokenizer_config.json`;
   if (!chat) return undefined;
   const template = files.includes('chat_template.jinja') ? readFileSync(join(folder, 'chat_template.jinja'), 'utf8') : config.chat_template;
   return templateFault(template, end, folder);
+}
+
+/** A model is brought into the store with its files; what they link to elsewhere may change or go. */
+function linkFault(folder: string, files: readonly string[]): string | undefined {
+  const home = realpathSync(folder) + sep;
+  const stray = files.find((file) => !realPath(join(folder, file))?.startsWith(home));
+  return stray && `${join(folder, stray)} links to what is not in its folder; give a folder of plain files (\`cp -rL\` makes one)`;
+}
+
+function weightsFault(folder: string, files: readonly string[]): string | undefined {
+  const weights = files.filter((file) => file.endsWith('.safetensors'));
+  if (weights.length === 0) return `${folder} has no weights; a .safetensors file is needed`;
+  const path = join(folder, 'model.safetensors.index.json');
+  const index = files.includes('model.safetensors.index.json') ? objectIn(path) : {};
+  if (typeof index === 'string') return index;
+  const named = Object.values((index['weight_map'] ?? {}) as Record<string, string>);
+  const missing = named.find((file) => !files.includes(file));
+  if (missing !== undefined) return `${folder} has no ${missing}, which ${path} names; fetch it`;
+  for (const file of weights) {
+    const fault = safetensorsFault(join(folder, file));
+    if (fault) return `${join(folder, file)} is no whole safetensors file: ${fault}; fetch it again`;
+  }
+  return undefined;
+}
+
+/** The format: eight bytes with the length of a JSON header, the header, and the tensors that it gives the places of. */
+function safetensorsFault(path: string): string | undefined {
+  const file = openSync(path, 'r');
+  try {
+    const { size } = fstatSync(file);
+    const length = Buffer.alloc(8);
+    readSync(file, length, 0, 8, 0);
+    const header = Number(length.readBigUInt64LE());
+    if (header === 0 || 8 + header > size) return `it has ${size} bytes, fewer than its header takes`;
+    const text = Buffer.alloc(header);
+    readSync(file, text, 0, header, 8);
+    const tensors = Object.values(JSON.parse(text.toString()) as Record<string, { data_offsets?: [number, number] }>);
+    const whole = 8 + header + Math.max(0, ...tensors.map(({ data_offsets }) => data_offsets?.[1] ?? 0));
+    return size === whole ? undefined : `it has ${size} bytes and should have ${whole}`;
+  } catch {
+    return 'its header cannot be read';
+  } finally {
+    closeSync(file);
+  }
 }
 
 function templateFault(template: unknown, end: string, folder: string): string | undefined {
@@ -43,6 +87,25 @@ function templateFault(template: unknown, end: string, folder: string): string |
     if (!generic && !template.includes(role)) return fault(`leaves out the turns of the ${role}`);
   }
   return undefined;
+}
+
+/** The JSON object in a file, or what is wrong with it. */
+function objectIn(path: string): Record<string, unknown> | string {
+  try {
+    const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+    return `${path} holds no JSON object; repair it`;
+  } catch (error) {
+    return `${path} is not JSON (${(error as Error).message}); repair it`;
+  }
+}
+
+function realPath(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 function list(folder: string): string[] | undefined {

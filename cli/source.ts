@@ -1,15 +1,29 @@
 /** An experiment file as text: parsed, changed by `--set`, and able to say where in it a problem is. */
-import { isMap, isNode, isPair, isScalar, LineCounter, parse, parseDocument, type Document, type Node } from 'yaml';
+import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parse, parseDocument, visit, type Document, type Node } from 'yaml';
 import { z } from 'zod';
 import { BackspinError } from '../schemas/errors.ts';
+import { nearest } from '../schemas/nearest.ts';
 import { keysAt, suggest } from './nearest.ts';
 
 type Path = readonly PropertyKey[];
+
+/** What to do about an error of the YAML parser, by its code. */
+const remedies: Readonly<Record<string, string>> = {
+  TAB_AS_INDENT: 'indent with blanks',
+  BAD_INDENT: 'put what belongs together at one column',
+  BLOCK_AS_IMPLICIT_KEY: 'put what belongs together at one column, and a text with ": " in it in quotes',
+  MULTILINE_IMPLICIT_KEY: 'put a colon and a blank behind the key',
+  DUPLICATE_KEY: 'keep one of the two',
+  MULTIPLE_DOCS: 'keep one of them, without `---`',
+  BAD_SCALAR_START: 'put the text in quotes',
+  TAG_RESOLVE_FAILED: 'leave the tag out',
+};
 
 export class Source {
   readonly #label: string;
   readonly #document: Document;
   readonly #lines = new LineCounter();
+  /** What a `--set` has written or made, and that `--set`. */
   readonly #sets = new Map<string, string>();
   readonly #problems: { readonly offset: number; readonly text: string }[] = [];
 
@@ -17,14 +31,24 @@ export class Source {
   constructor(label: string, text: string, sets: readonly string[] = []) {
     this.#label = label;
     this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false });
-    const [error] = this.#document.errors; // the others mostly follow from it
-    if (error) this.#report(error.pos[0], '', lower(error.message));
+    const [error] = [...this.#document.errors, ...this.#document.warnings]; // the others mostly follow from it
+    if (error) this.#report(error.pos[0], '', `${lower(error.message.split(';')[0]!)}: ${remedies[error.code] ?? 'mend it'}`);
+    visit(this.#document, {
+      Alias: (_, alias) => {
+        if (!alias.resolve(this.#document)) this.#report(alias.range![0], '', `there is no &${alias.source} before *${alias.source}`);
+      },
+    });
     this.throwIfAny();
     for (const set of sets) this.#set(set);
   }
 
+  /** Throws when aliases name each other without end. */
   get value(): unknown {
-    return this.#document.toJS() ?? {};
+    try {
+      return this.#document.toJS() ?? {};
+    } catch (error) {
+      throw new BackspinError('ConfigError', `${this.#label} cannot be read: ${lower((error as Error).message)}`, { cause: error });
+    }
   }
 
   /** Notes a problem at a path: at its key (`on: 'key'`), or at its value, or at what would hold it. */
@@ -55,21 +79,32 @@ export class Source {
 
   #set(set: string): void {
     const [, key, text] = /^([^=]+)=(.*)$/s.exec(set) ?? [];
-    if (key === undefined || text === undefined)
-      throw new BackspinError('ConfigError', `--set ${set}: a path and a value are needed, such as --set parameters.rounds=3`);
-    const path = key.split('.').map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+    const path = (key ?? '').split('.').map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+    const refuse = (sentence: string) => new BackspinError('ConfigError', `--set ${set}: ${sentence}`);
+    if (text === undefined || path.includes('')) throw refuse('a path and a value are needed, such as --set parameters.rounds=3');
+
+    const made = path.findIndex((_, i) => !this.#document.hasIn(path.slice(0, i + 1)));
+    const holder = path.slice(0, Math.max(made, 0));
+    const held = holder.length === 0 ? undefined : this.#document.getIn(holder, true);
+    if (isScalar(held) && held.value === null) this.#document.setIn(holder, this.#document.createNode({}));
+    else if (isScalar(held)) throw refuse(`${holder.join('.')} is ${kindOf(held.value)} and has no keys`);
+    if (isSeq(held) && path[made] !== held.items.length)
+      throw refuse(`${holder.join('.')} is a list of ${held.items.length}: ${[...holder, held.items.length].join('.')} would be its next`);
+    let value: unknown;
     try {
-      this.#document.setIn(path, this.#document.createNode(parse(text) as unknown));
+      value = parse(text, { prettyErrors: false });
     } catch (error) {
-      throw new BackspinError('ConfigError', `--set ${set}: ${key} cannot be set (${lower((error as Error).message)})`);
+      throw refuse(`its value is not YAML (${lower((error as Error).message)}): put it in quotes, or mend it`);
     }
-    this.#sets.set(key, set);
+    this.#document.setIn(path, this.#document.createNode(value));
+    this.#sets.set(path.slice(0, made < 0 ? path.length : made + 1).join('.'), set);
   }
 
   #issue(issue: z.core.$ZodIssue, json: object, value: unknown, at: Path): void {
     const path = [...at, ...issue.path];
     if (issue.code === 'invalid_union' && issue.errors.length > 0) {
-      const best = issue.errors.toSorted((a, b) => a.length - b.length)[0]!;
+      const of = within(value, issue.path);
+      const best = issue.errors.toSorted((a, b) => Number(misses(a, of)) - Number(misses(b, of)) || a.length - b.length)[0]!;
       for (const inner of best) this.#issue({ ...inner, path: [...issue.path, ...inner.path] }, json, value, at);
       return;
     }
@@ -85,19 +120,14 @@ export class Source {
     }
     if (issue.code === 'invalid_key')
       return this.problem(path, `the key does not fit: ${issue.issues.map(({ message }) => lower(message)).join(', ')}`, 'key');
-    this.problem(
-      path,
-      wrong(
-        issue,
-        issue.path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key], value),
-      ),
-    );
+    this.problem(path, wrong(issue, within(value, issue.path)));
   }
 
   #report(offset: number, path: string, sentence: string): void {
-    const set = [...this.#sets].find(([key]) => path === key || path.startsWith(`${key}.`))?.[1];
+    const sets = [...this.#sets].filter(([key]) => path === key || path.startsWith(`${key}.`));
+    const [nearest] = sets.toSorted(([a], [b]) => b.length - a.length);
     const { line, col } = this.#lines.linePos(offset);
-    const place = set === undefined ? `${this.#label}:${line}:${col}` : `--set ${set}`;
+    const place = nearest ? `--set ${nearest[1]}` : `${this.#label}:${line}:${col}`;
     this.#problems.push({ offset, text: `${place}${path && ` ${path}`}: ${sentence}` });
   }
 
@@ -114,8 +144,13 @@ export class Source {
 }
 
 const lower = (text: string) => text.charAt(0).toLowerCase() + text.slice(1);
-const kindOf = (value: unknown) =>
-  value === null ? 'nothing' : Array.isArray(value) ? 'a list' : typeof value === 'object' ? 'a map' : JSON.stringify(value);
+const clipped = (text: string) => (text.length > 80 ? `${text.slice(0, 77)}...` : text);
+function kindOf(value: unknown): string {
+  if (value === null) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'a map';
+  return typeof value === 'number' ? String(value) : clipped(JSON.stringify(value));
+}
 const kinds: Record<string, string> = {
   record: 'a map',
   object: 'a map',
@@ -126,6 +161,17 @@ const kinds: Record<string, string> = {
   boolean: 'true or false',
 };
 
+const within = (value: unknown, path: Path) =>
+  path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key], value);
+
+/** Whether an alternative is for values of another type altogether. */
+const misses = (issues: readonly z.core.$ZodIssue[], value: unknown): boolean =>
+  issues.some(
+    (issue) =>
+      issue.path.length === 0 &&
+      (issue.code === 'invalid_type' || (issue.code === 'invalid_value' && issue.values.every((valid) => typeof valid !== typeof value))),
+  );
+
 function wrong(issue: z.core.$ZodIssue, value: unknown): string {
   if (issue.code === 'invalid_type') {
     const wanted = kinds[issue.expected] ?? issue.expected;
@@ -133,9 +179,15 @@ function wrong(issue: z.core.$ZodIssue, value: unknown): string {
   }
   if (issue.code === 'invalid_value') {
     const valid = issue.values.map(String);
-    return value === undefined
-      ? `is missing; one of ${valid.join(', ')} is needed`
-      : `is ${kindOf(value)}, which is none of ${valid.join(', ')}${typeof value === 'string' ? suggest(value, valid) : ''}`;
+    if (value === undefined) return `is missing; one of ${valid.join(', ')} is needed`;
+    const near = typeof value === 'string' ? nearest(value, valid) : undefined;
+    return `is ${kindOf(value)}, which is none of ${valid.join(', ')}${near === undefined ? '' : `; the nearest is "${near}"`}`;
   }
+  if (issue.code === 'too_small')
+    return `is ${kindOf(value)}; ${issue.inclusive ? 'at least' : 'more than'} ${count(issue.minimum, issue.origin)} needed`;
+  if (issue.code === 'too_big')
+    return `is ${kindOf(value)}; ${issue.inclusive ? 'at most' : 'less than'} ${count(issue.maximum, issue.origin)} needed`;
   return `is ${kindOf(value)}, which does not fit: ${lower(issue.message)}`;
 }
+const count = (limit: number | bigint, of: string) =>
+  of === 'array' ? `${limit} entries are` : of === 'string' ? `${limit} characters are` : `${limit} is`;

@@ -1,13 +1,19 @@
 /** The experiment file, as a person writes it, and bound: names resolved, defaults filled in, ready for a workflow. */
 import { z } from 'zod';
 
-const name = z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens');
+/** Of an experiment, and so of its files. */
+const name = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens')
+  .max(100);
+/** Within what every generator of random numbers takes, with room for repeated trainings. */
+export const seed = z.int32().min(0);
 /** `space.name` in the registry of operators, prompts, templates, suites and sources. */
 export const registered = z.string().regex(/^[a-z][a-z0-9-]*\.[A-Za-z][A-Za-z0-9]*$/, 'a registered name such as std.jsonl');
 const params = z.record(z.string(), z.unknown());
 
 export const serving = z.strictObject({
-  pool: z.string().default('cpu').describe('Pool whose device groups serve this role.'),
+  pool: name.default('cpu').describe('Pool whose device groups serve this role.'),
   engine: z.literal('embedded').default('embedded'),
   slots: z.int().min(1).default(64).describe('Sequences decoded at once.'),
   threads: z.int().min(1).nullable().default(null).describe('CPU threads; null: all of the machine.'),
@@ -29,7 +35,7 @@ export const architecture = z.strictObject({
 export const experimentFile = z.strictObject({
   name: name.optional().describe('Name of the experiment; default: the name of the file.'),
   recipe: z.enum(['humpback', 'pretrain']),
-  seed: z.int().min(0).default(0).describe('Seed of every random choice but those of data sources and trainings that name their own.'),
+  seed: seed.default(0).describe('Seed of every random choice but those of data sources and trainings that name their own.'),
   modules: z.array(z.string()).default([]).describe('TypeScript files with operators, prompts, templates, suites and sources.'),
   data: z.record(name, z.strictObject({ source: registered, params: params.default({}) })).default({}),
   models: z
@@ -37,13 +43,13 @@ export const experimentFile = z.strictObject({
       name,
       z.union([
         z.strictObject({ path: z.string().describe('A Hugging Face model folder.') }),
-        z.strictObject({ init: z.strictObject({ architecture, tokenizer: z.string(), seed: z.int().min(0) }) }),
+        z.strictObject({ init: z.strictObject({ architecture, tokenizer: z.string(), seed }) }),
       ]),
     )
     .default({}),
   serving: serving.prefault({}),
   roles: z.record(z.string(), serving.partial()).default({}).describe('What differs from `serving`, by role.'),
-  training: z.strictObject({ pool: z.string().default('cpu'), threads: z.int().min(1).nullable().default(null) }).prefault({}),
+  training: z.strictObject({ pool: name.default('cpu'), threads: z.int().min(1).nullable().default(null) }).prefault({}),
   evaluation: z.record(z.string(), z.strictObject({ suite: registered, params: params.default({}) })).default({}),
   parameters: params.default({}).describe("The recipe's own; see its schema."),
 });
@@ -55,6 +61,8 @@ export interface RecipeSchema {
   readonly data: { readonly [name: string]: 'required' | 'optional' };
   readonly models: { readonly [name: string]: 'required' | 'optional' };
   readonly evaluation: readonly string[];
+  /** Names under which its operators and suites address models. */
+  readonly roles: readonly string[];
 }
 
 /** The workflow's input. Plain JSON; paths absolute. */

@@ -1,5 +1,6 @@
 /** Trainings in an experiment file: `Settings` of `recipe/api.ts` but for the objective, which the recipe gives. */
 import { z } from 'zod';
+import { seed } from './config.ts';
 
 const table = z.array(z.tuple([z.int().min(0), z.int().min(1)])).min(1);
 
@@ -28,7 +29,7 @@ const options = {
     .describe('Default: 0.9 and 0.999.'),
   clip: z.number().positive().exactOptional().describe('Norm that gradients are clipped to. Default: none.'),
   dropout: z.number().min(0).lt(1).exactOptional().describe('Default: 0.'),
-  seed: z.int().min(0).exactOptional().describe("Default: the experiment's."),
+  seed: seed.exactOptional().describe("Default: the experiment's."),
   optimizer: z.enum(['adamw', 'muon']).exactOptional().describe('Default: adamw. muon is for language modelling.'),
 };
 

@@ -33,7 +33,7 @@ const nucleus = { temperature: 0.7, topP: 0.9, maxTokens: 512 };
 
 const parameters = z
   .strictObject({
-    rounds: z.int().min(1).default(2),
+    rounds: z.int().min(1).max(1000).default(2),
     nearDuplicates: z
       .number()
       .positive()
@@ -59,6 +59,7 @@ const parameters = z
     minimum: z.int().min(1).default(100).describe('Curated pairs; with fewer a round waits for a person.'),
     instructionChars: z
       .strictObject({ min: z.int().min(1), max: z.int().min(1) })
+      .refine(({ min, max }) => min <= max, 'min is above max, so nothing would be kept')
       .default({ min: 10, max: 800 })
       .describe('Length of a curated instruction. The paper says nothing of it; the default is that of its reproductions.'),
     attempts: z.int().min(1).default(1).describe('Samples of a judgement until one holds a rating.'),
@@ -92,4 +93,5 @@ export const humpback = {
   data: { seed: 'required', corpus: 'required', replay: 'optional' },
   models: { base: 'required' },
   evaluation: ['forward', 'backward', 'curated'],
+  roles: ['backward', 'scorer', 'model'],
 } satisfies RecipeSchema;

@@ -19,4 +19,5 @@ export const pretrain = {
   data: { text: 'required', tail: 'optional' },
   models: { base: 'required' },
   evaluation: ['base'],
+  roles: ['model'],
 } satisfies RecipeSchema;
