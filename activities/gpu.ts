@@ -52,7 +52,7 @@ export function gpuActivities(gpu: GpuWorker) {
         const engine = engineOf(lease.serving, pythonOf());
         const models = await foldersOf(store, lease);
         await using slot = await slots.acquire(signal, { key, warm: engine.warmth(models) });
-        tell({ state: 'starting', slot: slot.name });
+        tell({ state: 'starting', slot: slot.name, others: await slot.others() });
         const folder = join(services.home, 'serve', slot.name);
         await mkdir(folder, { recursive: true });
         const server = await ModelServer.start({
@@ -91,6 +91,7 @@ export function gpuActivities(gpu: GpuWorker) {
         tell({ state: 'waiting for a device group' });
         const key = `train.${resolved.stepKey}`;
         await using slot = await slots.acquire(signal, { key });
+        tell({ state: 'starting', slot: slot.name, others: await slot.others() });
         const spec = await prepareTraining(store, registry, resolved, context);
         const done = await runTrainer({
           slot,

@@ -1,9 +1,11 @@
 /** What `doctor` looks at. Each check gives findings; a finding with a problem says the remedy in the same sentences. */
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync, statfsSync } from 'node:fs';
+import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { described, occupied } from '../devices/memory.ts';
 import { alive } from '../devices/processes.ts';
+import { recordsIn } from '../devices/slots.ts';
 import { queues } from '../schemas/names.ts';
 import { namedServer } from '../workers/profile.ts';
 import { tryConnect, type Temporal } from './connect.ts';
@@ -167,26 +169,23 @@ async function pollers({ client, namespace }: Temporal): Promise<Finding[]> {
   );
 }
 
-/** Slot files: what holds a device group, and whether its owner lives. */
-async function devices(): Promise<Finding[]> {
-  let files: string[];
-  try {
-    files = readdirSync(inHome('devices'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.json'));
-  } catch {
-    return [];
-  }
-  return files.map((file) => {
-    const { owner, ownerStart, pgid } = JSON.parse(readFileSync(inHome('devices', file), 'utf8')) as {
-      owner: number;
-      ownerStart: string;
-      pgid: number;
-    };
-    const lives = alive(owner, ownerStart);
-    return {
-      what: `device ${file.replace(/\.json$/, '')}`,
-      is: `process group ${pgid} of worker ${owner}`,
-      ...(lives ? {} : { problem: `Its worker is dead; the next one takes its child over or ends it: \`backspin up\` starts one.` }),
-    };
+/** What holds a device group, and whether its owner lives. */
+async function groups(): Promise<Finding[]> {
+  return recordsIn(inHome('devices')).map(({ slot, owner, ownerStart, pgid }) => ({
+    what: `device group ${slot}`,
+    is: `process group ${pgid} of worker ${owner}`,
+    ...(alive(owner, ownerStart)
+      ? {}
+      : { problem: `Its worker is dead; the next one takes its child over or ends it: \`backspin up\` starts one.` }),
+  }));
+}
+
+/** Memory of the CUDA devices of the pools, and who else is on them. */
+async function cuda(): Promise<Finding[]> {
+  const found = await occupied(currentUp()?.devices ?? [], recordsIn(inHome('devices')));
+  return found.map(({ index, uuid, used, total, others }) => {
+    const problem = `Backspin did not start ${others.map(described).join(', ')}: stop it, or take the device out of its pool.`;
+    return { what: `CUDA device ${index}`, is: `${used} of ${total} MiB in use (${uuid})`, ...(others.length > 0 ? { problem } : {}) };
   });
 }
 
@@ -202,4 +201,4 @@ async function disk(): Promise<Finding[]> {
   ];
 }
 
-export const checks = [node, temporalCli, python, supervisor, server, devices, disk];
+export const checks = [node, temporalCli, python, supervisor, server, groups, cuda, disk];

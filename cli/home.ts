@@ -13,7 +13,10 @@ export interface Up {
   readonly namespace: string;
   /** null: the server is not ours, and we do not know its UI. */
   readonly uiAddress: string | null;
+  /** Device groups of each. */
   readonly pools: { readonly [pool: string]: number };
+  /** UUIDs of the CUDA devices in them. */
+  readonly devices: readonly string[];
 }
 
 export const homeFolder = (): string => resolve(process.env['BACKSPIN_HOME'] || '.backspin');

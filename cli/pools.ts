@@ -1,31 +1,96 @@
-/** Device groups of each pool of this host: `--pool`, else `pools.yaml` in the home, else one CPU group. */
+/** The device groups of each pool of this host: `--pool`, else `pools.yaml` in the home, else one CPU group. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { cudaDevices, type Device } from '../devices/nvidia.ts';
+import type { Pool } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { inHome } from './home.ts';
 import { Source } from './source.ts';
 
-const pools = z.record(z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens'), z.int().min(1));
+export interface Pools {
+  readonly [name: string]: Pool;
+}
 
-export function readPools(options: readonly string[]): Readonly<Record<string, number>> {
+const units = { s: 1_000, m: 60_000, h: 3_600_000 } as const;
+const duration = z
+  .string()
+  .regex(/^\d+[smh]$/, 'a time such as 60s, 10m or 2h is needed')
+  .transform((text) => Number(text.slice(0, -1)) * units[text.at(-1) as keyof typeof units]);
+
+const DEVICE = '(\\d+|GPU-[0-9a-f-]+)';
+const groups = z.preprocess(
+  (value) => (value === undefined || typeof value === 'string' ? value : JSON.stringify(value)),
+  z
+    .string()
+    .regex(
+      new RegExp(`^([1-9]\\d*|cuda:${DEVICE}([,+]${DEVICE})*)$`),
+      'a number of groups without devices, such as 2, or devices by index or UUID are needed: cuda:0,1 are two groups, cuda:0+1 is one of two devices',
+    )
+    .transform((text) =>
+      text.startsWith('cuda:')
+        ? text
+            .slice('cuda:'.length)
+            .split(',')
+            .map((group) => group.split('+'))
+        : Array<string[]>(Number(text)).fill([]),
+    ),
+);
+const pool = z.strictObject({ groups, park: duration.default(60_000) });
+const names = z.record(z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens'), z.unknown());
+
+/** As declared: devices by index or UUID. Throws ConfigError with all that is wrong. */
+export function readPools(options: readonly string[]): Pools {
   if (options.length > 0) return Object.fromEntries(options.map(parse));
   const path = inHome('pools.yaml');
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch {
-    return { cpu: 1 };
+    return { cpu: pool.parse({ groups: 1 }) };
   }
   const source = new Source(path, text);
-  const read = source.check(pools, source.value);
+  const declared = Object.entries(source.check(names, source.value) ?? {}).map(([name, own]) => {
+    if (typeof own === 'object' && own !== null && !Array.isArray(own)) return [name, source.check(pool, own, [name])];
+    const alone = source.check(groups, own, [name]);
+    return [name, alone && { ...pool.parse({ groups: 1 }), groups: alone }];
+  });
   source.throwIfAny();
-  return read!;
+  return Object.fromEntries(declared) as Pools;
 }
 
-function parse(option: string): readonly [string, number] {
-  const [pool, groups] = option.split('=');
-  const read = pools.safeParse({ [pool ?? '']: Number(groups) });
-  if (!read.success)
-    throw new BackspinError('ConfigError', `--pool ${option}: a pool and its number of device groups are needed, such as --pool cpu=1`);
-  return [pool!, Number(groups)];
+function parse(option: string): readonly [string, Pool] {
+  const [, name, text] = /^([^=]*)=(.*)$/.exec(option) ?? [];
+  const read = pool.safeParse({ groups: text });
+  if (read.success && names.safeParse({ [name!]: null }).success) return [name!, read.data];
+  throw new BackspinError(
+    'ConfigError',
+    `--pool ${option}: a pool and its device groups are needed, such as --pool cpu=1, --pool gpu=cuda:0,1 (two groups) or --pool gpu=cuda:0+1 (one of two devices).`,
+  );
 }
+
+/** The same pools with UUIDs for indices. Throws ConfigError for a device that is not there or in two groups. */
+export async function placed(pools: Pools): Promise<Pools> {
+  if (Object.values(pools).every(({ groups: own }) => own.flat().length === 0)) return pools;
+  const devices = await cudaDevices();
+  const taken = new Set<string>();
+  const uuidOf = (name: string, device: string): string => {
+    const found = devices.find(({ index, uuid }) => uuid === device || `${index}` === device);
+    if (!found)
+      throw new BackspinError('ConfigError', `The pool ${name} names the CUDA device ${device}, and this host has ${listed(devices)}.`);
+    if (taken.has(found.uuid))
+      throw new BackspinError(
+        'ConfigError',
+        `The pool ${name} names the CUDA device ${device}, which is in another group already: a device is in one group of one pool.`,
+      );
+    taken.add(found.uuid);
+    return found.uuid;
+  };
+  const placing = Object.entries(pools).map(([name, own]) => {
+    const uuids = own.groups.map((group) => group.map((device) => uuidOf(name, device)));
+    return [name, { ...own, groups: uuids }] as const;
+  });
+  return Object.fromEntries(placing);
+}
+
+const listed = (devices: readonly Device[]): string =>
+  devices.length === 0 ? 'none' : devices.map(({ index, uuid }) => `${index} (${uuid})`).join(', ');

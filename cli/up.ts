@@ -3,11 +3,12 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeLifeline, type Lifeline } from '../devices/lifeline.ts';
 import { self } from '../devices/processes.ts';
+import type { Pool } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { namedServer } from '../workers/profile.ts';
 import { homeFolder, inHome, lifelinePath, type Up } from './home.ts';
 import { holdHome, sweepLeftovers } from './leftovers.ts';
-import { readPools } from './pools.ts';
+import { placed, readPools, type Pools } from './pools.ts';
 import { choosePorts, type Ports } from './ports.ts';
 import { answers, checkDatabase, checkTemporal, prepare, serverCommand } from './server.ts';
 import { readSetup } from './setup.ts';
@@ -29,7 +30,7 @@ export async function run(options: Options): Promise<void> {
   mkdirSync(inHome('logs'), { recursive: true });
   await holdHome();
   await sweepLeftovers();
-  const pools = readPools(options.pool ?? []);
+  const pools = await placed(readPools(options.pool ?? []));
   const site = await new Site(pools, options).prepared();
   try {
     await Promise.race([site.start(), told.promise]);
@@ -41,13 +42,13 @@ export async function run(options: Options): Promise<void> {
 
 /** Everything that runs under one `up`. */
 class Site {
-  readonly #pools: Readonly<Record<string, number>>;
+  readonly #pools: Pools;
   readonly #options: Options;
   readonly #parts: Supervised[] = [];
   #lifeline: Lifeline | undefined;
   #ports: Ports | undefined;
 
-  constructor(pools: Readonly<Record<string, number>>, options: Options) {
+  constructor(pools: Pools, options: Options) {
     this.#pools = pools;
     this.#options = options;
   }
@@ -72,7 +73,7 @@ class Site {
     const workers = [
       this.#worker('orchestrator'),
       this.#worker('data'),
-      ...Object.entries(this.#pools).map(([pool, groups]) => this.#worker('gpu', pool, groups)),
+      ...Object.entries(this.#pools).map(([name, pool]) => this.#worker('gpu', name, pool)),
     ];
     await Promise.all(workers.map((worker) => worker.ready));
     this.#tell(true);
@@ -116,15 +117,13 @@ class Site {
     }
   }
 
-  #worker(kind: string, pool?: string, groups?: number): Supervised {
-    const name = pool === undefined ? `${kind} worker` : `${kind} worker of pool ${pool}`;
-    const env = pool === undefined ? {} : { BACKSPIN_POOL: pool, BACKSPIN_GROUPS: `${groups}` };
+  #worker(kind: string, name?: string, pool?: Pool): Supervised {
     return this.#add({
-      name,
+      name: name === undefined ? `${kind} worker` : `${kind} worker of pool ${name}`,
       // A request's garbage dies young: a small nursery keeps a busy worker small.
       command: [process.execPath, '--max-semi-space-size=4', join(workers, `${kind}.ts`)],
-      env,
-      log: pool === undefined ? kind : `${kind}-${pool}`,
+      env: name === undefined ? {} : { BACKSPIN_POOL: name, BACKSPIN_POOL_SETTINGS: JSON.stringify(pool) },
+      log: name === undefined ? kind : `${kind}-${name}`,
       grace: 20_000,
     });
   }
@@ -160,7 +159,16 @@ class Site {
   }
 
   #tell(ready: boolean): void {
-    const up: Up = { ...self, ready, address: this.#address, namespace: this.#namespace, uiAddress: this.#uiAddress, pools: this.#pools };
+    const pools = Object.fromEntries(Object.entries(this.#pools).map(([name, { groups }]) => [name, groups.length]));
+    const up: Up = {
+      ...self,
+      ready,
+      address: this.#address,
+      namespace: this.#namespace,
+      uiAddress: this.#uiAddress,
+      pools,
+      devices: Object.values(this.#pools).flatMap(({ groups }) => groups.flat()),
+    };
     writeFileSync(inHome('up.json.part'), `${JSON.stringify(up, null, 2)}\n`);
     renameSync(inHome('up.json.part'), inHome('up.json'));
   }

@@ -40,6 +40,12 @@ export function alive(pid: number, start: string): boolean {
   return found !== undefined && found.start === start && !dead(found.state);
 }
 
+/** Whether a process of this number runs, whichever it is. */
+export function runs(pid: number): boolean {
+  const found = stat(pid);
+  return found !== undefined && !dead(found.state);
+}
+
 /** This process, as others can look for it. */
 export const self = { pid: process.pid, start: startTime(process.pid)! } as const;
 
@@ -47,7 +53,7 @@ export const self = { pid: process.pid, start: startTime(process.pid)! } as cons
 export const sweep = (marker: string): number[] => processes((pid) => marked(pid, marker));
 
 /** Living processes of a group. The group's number counts beside the marker, since some engines write over their environment. */
-function members({ pgid, pgStart, marker }: Group): number[] {
+export function members({ pgid, pgStart, marker }: Group): number[] {
   const leader = pgid === null ? undefined : stat(pgid);
   // While the leader is gone but members live, the kernel gives its number to nobody else.
   const ours = pgid !== null && (leader === undefined || leader.start === pgStart);

@@ -126,7 +126,12 @@ export class ModelServer {
     const key = randomBytes(32).toString('base64url');
     await rm(file, { force: true });
     await writeFile(file, key, { mode: 0o600 });
-    return slot.launch(this.#task, { ...(await engine.prepare(folder, key, models)), lifeline, log: this.#log });
+    return slot.launch(this.#task, {
+      ...(await engine.prepare(folder, key, models)),
+      lifeline,
+      log: this.#log,
+      signal: this.#ended.signal,
+    });
   }
 
   /** Offers the child's endpoint while it answers; says how it was lost. Throws where its exit code says what is wrong. */

@@ -3,13 +3,14 @@
  * was left there: a living child of the same key is adopted, anything else is stopped. A server whose task is over can stay parked
  * on its group for a while: the next task that wants the like adopts it too.
  */
-import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { globSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { BackspinError } from '../schemas/errors.ts';
 import { slotRecord, type SlotRecord } from '../schemas/devices.ts';
 import { Child, type Launch } from './child.ts';
+import { described, memoryBack, memoryFree, occupied } from './memory.ts';
 import { alive, self, stopGroup } from './processes.ts';
 
 /** What a child is for. */
@@ -28,7 +29,8 @@ export interface SlotsOptions {
   /** Holds the folder `devices`. On a disk of this host. */
   readonly home: string;
   readonly pool: string;
-  readonly groups: number;
+  /** UUIDs of the CUDA devices of each group; none for one that computes on the CPU. */
+  readonly groups: readonly (readonly string[])[];
   /** Milliseconds after which a child of a dead worker that nobody has adopted is stopped. Default: 30,000. */
   readonly reapAfter?: number;
   /** Milliseconds that a parked server waits for another task. Default: 60,000. */
@@ -46,11 +48,11 @@ export class Slots {
 
   /** One per pool and host. */
   constructor({ home, pool, groups, reapAfter = 30_000, parkFor = 60_000 }: SlotsOptions) {
-    this.groups = groups;
+    this.groups = groups.length;
     this.#parkFor = parkFor;
     this.#folder = join(home, 'devices');
     mkdirSync(this.#folder, { recursive: true });
-    this.#free = Array.from({ length: groups }, (_, n) => new Slot(`${pool}-${n}`, this.#folder, (slot) => this.#release(slot)));
+    this.#free = groups.map((devices, n) => new Slot(`${pool}-${n}`, devices, this.#folder, (slot) => this.#release(slot)));
     setTimeout(() => void this.#reap(pool).catch(report), reapAfter).unref();
   }
 
@@ -109,6 +111,7 @@ export class Slots {
     if (slot) this.#take(slot);
     try {
       await stopGroup(record);
+      await memoryBack(record.devices).catch(report);
       remove(this.#folder, record);
     } finally {
       if (slot) this.#release(slot);
@@ -129,11 +132,14 @@ export class Slots {
 /** One device group, held. */
 export class Slot implements AsyncDisposable {
   readonly name: string;
+  /** UUIDs; its children see these CUDA devices and no other. */
+  readonly devices: readonly string[];
   readonly #folder: string;
   readonly #release: (slot: Slot) => void;
 
-  constructor(name: string, folder: string, release: (slot: Slot) => void) {
+  constructor(name: string, devices: readonly string[], folder: string, release: (slot: Slot) => void) {
     this.name = name;
+    this.devices = devices;
     this.#folder = folder;
     this.#release = release;
   }
@@ -157,7 +163,8 @@ export class Slot implements AsyncDisposable {
         );
       }
       const { pgid, pgStart } = record;
-      const fits = record.kind === task.kind && (sameKey || isWarm(record, task));
+      const sameDevices = record.devices.join() === this.devices.join();
+      const fits = record.kind === task.kind && sameDevices && (sameKey || isWarm(record, task));
       if (free && here && fits && pgid !== null && pgStart !== null && alive(pgid, pgStart)) {
         await this.#write({ ...record, owner: self.pid, ownerStart: self.start, key: task.key, attempt: task.attempt });
         adopted = Child.adopt({ pgid, pgStart, marker: record.marker }, record.folder);
@@ -169,12 +176,17 @@ export class Slot implements AsyncDisposable {
     return adopted;
   }
 
-  /** Starts a child here. The file is there before the child is, so that no death of this process leaves one unknown. */
-  async launch(task: Task, how: Omit<Launch, 'folder'>): Promise<Child> {
+  /**
+   * Starts a child here, once the memory of the devices is free. The file is there before the child is, so that no death of this
+   * process leaves one unknown. Throws DeviceLost where it is not free.
+   */
+  async launch(task: Task, { signal, ...how }: Omit<Launch, 'folder'> & { readonly signal: AbortSignal }): Promise<Child> {
+    await memoryFree(this.devices, signal);
     const { kind, key, attempt, folder, warm = null } = task;
     const marker = `${this.name}.${randomUUID()}`;
     const record = {
       slot: this.name,
+      devices: [...this.devices],
       kind,
       marker,
       pgid: null,
@@ -187,7 +199,7 @@ export class Slot implements AsyncDisposable {
       warm,
     };
     await this.#write(record);
-    const child = await Child.launch(marker, { ...how, folder });
+    const child = await Child.launch(marker, { ...how, env: { ...how.env, CUDA_VISIBLE_DEVICES: this.devices.join() }, folder });
     await this.#write({ ...record, ...child.group });
     return child;
   }
@@ -195,6 +207,7 @@ export class Slot implements AsyncDisposable {
   /** Stops a child that was claimed or launched here, and what it left. Harmless when somebody else has the group by now. */
   async stop(child: Child, grace?: number): Promise<void> {
     await child.stop(grace);
+    await memoryBack(this.devices).catch(report);
     const record = recordsIn(this.#folder).find(({ slot }) => slot === this.name);
     if (record?.marker === child.group.marker && isOurs(record)) remove(this.#folder, record);
   }
@@ -204,6 +217,13 @@ export class Slot implements AsyncDisposable {
     child.leave();
     const record = recordsIn(this.#folder).find(({ slot }) => slot === this.name);
     if (record?.marker === child.group.marker && isOurs(record)) await this.#write({ ...record, key: 'parked', attempt: 0 });
+  }
+
+  /** Who else is on the devices, in words; undefined: nobody. */
+  async others(): Promise<readonly string[] | undefined> {
+    const found = await occupied(this.devices, recordsIn(this.#folder));
+    const others = found.flatMap((device) => device.others.map(described));
+    return others.length > 0 ? others : undefined;
   }
 
   /** Gives the group back to the pool. */
@@ -225,11 +245,11 @@ const ownerLives = ({ owner, ownerStart }: SlotRecord) => alive(owner, ownerStar
 const isWarm = (record: SlotRecord, task?: Pick<Task, 'warm'>) => record.warm !== null && record.warm === task?.warm;
 const isOurs = ({ owner, ownerStart }: SlotRecord) => owner === self.pid && ownerStart === self.start;
 
-function recordsIn(folder: string): SlotRecord[] {
-  const files = readdirSync(folder).filter((file) => file.endsWith('.json'));
-  return files.flatMap((file) => {
+/** What runs, or was left, on the device groups of this host. */
+export function recordsIn(folder: string): SlotRecord[] {
+  return globSync(join(folder, '*.json')).flatMap((file) => {
     try {
-      return [slotRecord.parse(JSON.parse(readFileSync(join(folder, file), 'utf8')))];
+      return [slotRecord.parse(JSON.parse(readFileSync(file, 'utf8')))];
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []; // released meanwhile
       throw error;

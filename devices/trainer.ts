@@ -66,7 +66,7 @@ export async function train(options: TrainOptions): Promise<Trained> {
   return { model, ...events.summary() };
 }
 
-async function launch({ slot, spec, python, trainerPath, lifeline }: TrainOptions, task: Task, log: string): Promise<Child> {
+async function launch({ slot, spec, python, trainerPath, lifeline, signal }: TrainOptions, task: Task, log: string): Promise<Child> {
   const file = join(spec.run, 'train.json');
   await rm(join(spec.run, 'stop'), { force: true }); // asked of an earlier one that did not live to hear it
   await writeFile(file, JSON.stringify(spec));
@@ -75,6 +75,7 @@ async function launch({ slot, spec, python, trainerPath, lifeline }: TrainOption
     env: { PYTHONPATH: trainerPath },
     lifeline,
     log,
+    signal,
   });
 }
 

@@ -1,9 +1,19 @@
 /** What a worker leaves on disk for the next one: slot files, and the files that a model server is found by. */
 import { z } from 'zod';
 
+/** What a host gives to a pool; sent to its gpu worker. */
+export interface Pool {
+  /** CUDA devices of each group; none for one that computes on the CPU. */
+  readonly groups: readonly (readonly string[])[];
+  /** Milliseconds that a model server stays ready for another lease. */
+  readonly park: number;
+}
+
 /** `devices/SLOT.json`: the child on a device group. */
 export const slotRecord = z.strictObject({
   slot: z.string(),
+  /** UUIDs of the group's CUDA devices. */
+  devices: z.array(z.string()),
   kind: z.enum(['serve', 'train']),
   marker: z.string(),
   /** Null between the moment before the child is started and the moment after. */

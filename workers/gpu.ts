@@ -3,12 +3,14 @@ import { Worker } from '@temporalio/worker';
 import { gpuActivities } from '../activities/gpu.ts';
 import { inflight } from '../devices/inflight.ts';
 import { Slots } from '../devices/slots.ts';
+import type { Pool } from '../schemas/devices.ts';
 import { queues } from '../schemas/names.ts';
 import { required, runWorker, worksite } from './worker.ts';
 
 const site = await worksite();
 const pool = required('BACKSPIN_POOL');
-const slots = new Slots({ home: site.services.home, pool, groups: Number(process.env['BACKSPIN_GROUPS'] ?? 1) });
+const { groups, park } = JSON.parse(required('BACKSPIN_POOL_SETTINGS')) as Pool;
+const slots = new Slots({ home: site.services.home, pool, groups, parkFor: park });
 const worker = await Worker.create({
   connection: site.connection,
   namespace: site.namespace,

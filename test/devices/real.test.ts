@@ -16,7 +16,7 @@ import { engine, model, owner, place, realPython, serving, spec, training, train
 
 const never = new AbortController().signal;
 const folder = mkdtempSync(join(tmpdir(), 'backspin-model-'));
-const slotOf = (p: Place) => new Slots({ home: p.home, pool: 'cpu', groups: 1, reapAfter: 600_000 }).acquire(never);
+const slotOf = (p: Place) => new Slots({ home: p.home, pool: 'cpu', groups: [[]], reapAfter: 600_000 }).acquire(never);
 
 test.before('a tiny model of random weights', async () => {
   const program = 'import pathlib, sys, world; world.make_model(pathlib.Path(sys.argv[1]))';

@@ -8,7 +8,7 @@ import { model, owner, place, serving, until, type Place } from '../support/devi
 
 const never = new AbortController().signal;
 async function start(p: Place, more: Partial<ServerOptions> = {}) {
-  const slot = await new Slots({ home: p.home, pool: 'cpu', groups: 1, reapAfter: 600_000 }).acquire(never);
+  const slot = await new Slots({ home: p.home, pool: 'cpu', groups: [[]], reapAfter: 600_000 }).acquire(never);
   return ModelServer.start({ ...serving(p), slot, signal: never, ...more });
 }
 const answers = (url: string) =>
@@ -164,7 +164,7 @@ test('a server that was left is adopted with its process', async (t) => {
 
 test('a parked server serves the next models without a start, and one that does not take them is replaced', async (t) => {
   const p = place(t);
-  const pool = new Slots({ home: p.home, pool: 'cpu', groups: 1 });
+  const pool = new Slots({ home: p.home, pool: 'cpu', groups: [[]] });
   const lease = async (key: string, served: string) => {
     await using slot = await pool.acquire(never);
     const server = await ModelServer.start({ ...serving(p), key, models: { [served]: model(`/${served}`) }, slot, signal: never });
@@ -185,7 +185,7 @@ test('a parked server serves the next models without a start, and one that does 
 
 test('a server that does not answer is not parked', async (t) => {
   const p = place(t);
-  const server = await start(p, { health: { every: 20, timeout: 500, misses: 1 } });
+  const server = await start(p);
   process.kill(p.starts()[0]!, 'SIGKILL');
   writeFileSync(join(p.folder, 'hang'), '');
   await until(() => p.starts().length === 2);

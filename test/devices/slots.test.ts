@@ -8,9 +8,10 @@ import type { SlotRecord } from '../../schemas/devices.ts';
 import { place, until, type Place } from '../support/devices.ts';
 
 const never = new AbortController().signal;
-const slots = (p: Place, groups = 1, reapAfter = 600_000) => new Slots({ home: p.home, pool: 'cpu', groups, reapAfter });
+const slots = (p: Place, groups = 1, reapAfter = 600_000) =>
+  new Slots({ home: p.home, pool: 'cpu', groups: Array<string[]>(groups).fill([]), reapAfter });
 const task = (p: Place, more: object = {}) => ({ kind: 'serve' as const, key: 'k', attempt: 1, folder: p.folder, ...more });
-const how = (p: Place) => ({ command: ['sleep', '1000'], env: {}, lifeline: p.lifeline.path, log: join(p.folder, 'log') });
+const how = (p: Place) => ({ command: ['sleep', '1000'], env: {}, lifeline: p.lifeline.path, log: join(p.folder, 'log'), signal: never });
 const dead = { owner: 2 ** 30, ownerStart: '1' };
 /** Init: it lives, and it is not us. */
 const foreign = { owner: 1, ownerStart: startTime(1)! };
@@ -22,7 +23,18 @@ test.after.always(() => Promise.all(leftovers.map((child) => child.stop(0))));
 async function left(p: Place, more: Partial<SlotRecord>): Promise<{ child: Child; record: SlotRecord }> {
   const slot = more.slot ?? 'cpu-0';
   const child = await Child.launch(`left.${process.pid}.${Math.random()}`, { ...how(p), folder: p.folder });
-  const record: SlotRecord = { slot, kind: 'serve', ...child.group, ...dead, key: 'k', attempt: 1, folder: p.folder, warm: null, ...more };
+  const record: SlotRecord = {
+    slot,
+    devices: [],
+    kind: 'serve',
+    ...child.group,
+    ...dead,
+    key: 'k',
+    attempt: 1,
+    folder: p.folder,
+    warm: null,
+    ...more,
+  };
   mkdirSync(join(p.home, 'devices'), { recursive: true });
   writeFileSync(join(p.home, 'devices', `${slot}.json`), JSON.stringify(record));
   leftovers.push(child);
@@ -93,7 +105,7 @@ test('a parked server is taken over by a task that wants the like, and stopped f
 test('a parked server is stopped when nobody came for it, and when its worker ends', async (t) => {
   const p = place(t);
   for (const parkFor of [1, 600_000]) {
-    const pool = new Slots({ home: p.home, pool: 'cpu', groups: 1, parkFor });
+    const pool = new Slots({ home: p.home, pool: 'cpu', groups: [[]], parkFor });
     const slot = await pool.acquire(never);
     const child = await slot.launch(task(p, { warm: 'base' }), how(p));
     await slot.park(child);

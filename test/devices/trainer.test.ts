@@ -9,7 +9,7 @@ import { owner, place, training, until, type Place } from '../support/devices.ts
 
 const never = new AbortController().signal;
 async function run(p: Place, more: Partial<TrainOptions> = {}) {
-  await using slot = await new Slots({ home: p.home, pool: 'cpu', groups: 1, reapAfter: 600_000 }).acquire(never);
+  await using slot = await new Slots({ home: p.home, pool: 'cpu', groups: [[]], reapAfter: 600_000 }).acquire(never);
   return await train({ ...training(p), slot, signal: never, ...more });
 }
 const tell = (p: Place, name: string, text = '') => writeFileSync(join(p.folder, name), text);

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
+import { nvidia } from '../support/nvidia.ts';
 import { backspin, root, temporary, type Ran } from '../cli/cli.ts';
 
 const within = (folder: string, end: string): string[] =>
@@ -100,8 +101,9 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   if (verb === 'gc') return words.includes('--apply') ? [1, /The plan \S+ cannot be read/] : [0, /Nothing in .* can go/];
   return [1, /There is no experiment "some-name"/];
 }
+const noServer = { TEMPORAL_ADDRESS: '127.0.0.1:9', PATH: `${nvidia(0, 0, 0, 0).folder}:${process.env['PATH']}` };
 const inNewHome = (words: readonly string[]): Promise<Ran> =>
-  backspin(temporary(), words, ['up', 'launch'].includes(words[0]!) ? { TEMPORAL_ADDRESS: '127.0.0.1:9' } : {});
+  backspin(temporary(), words, ['up', 'launch'].includes(words[0]!) ? noServer : {});
 
 test('the documents name every verb', (t) => {
   const named = new Set([...commands.values()].map(({ words }) => words[0]));

@@ -7,6 +7,6 @@ import { train, type TrainOptions } from '../../devices/trainer.ts';
 const [, , verb, home, options, python] = process.argv;
 setInterval(() => {}, 60_000);
 const { signal } = new AbortController();
-const slot = await new Slots({ home: home!, pool: 'cpu', groups: 1, reapAfter: 600_000 }).acquire(signal);
+const slot = await new Slots({ home: home!, pool: 'cpu', groups: [[]], reapAfter: 600_000 }).acquire(signal);
 if (verb === 'serve') await ModelServer.start({ ...(JSON.parse(options!) as ServerOptions), engine: engine(python), slot, signal });
 else await train({ ...(JSON.parse(options!) as TrainOptions), slot, signal });

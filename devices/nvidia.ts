@@ -1,0 +1,65 @@
+/** CUDA devices as `nvidia-smi` tells of them. Memory is in MiB. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { BackspinError } from '../schemas/errors.ts';
+
+export interface Device {
+  readonly index: number;
+  /** Names the device whatever else the host has or loses. */
+  readonly uuid: string;
+  readonly total: number;
+  readonly used: number;
+}
+
+export interface Occupant {
+  /** UUID of the device. */
+  readonly device: string;
+  readonly pid: number;
+  readonly name: string;
+  /** Infinite where the driver does not tell. */
+  readonly used: number;
+}
+
+/** Milliseconds: a driver that takes longer hangs. */
+const ANSWERS_WITHIN = 30_000;
+
+/** All devices of this host. Throws DeviceLost where there is no `nvidia-smi`, or its driver does not work. */
+export async function cudaDevices(): Promise<Device[]> {
+  const rows = await query('--query-gpu=index,uuid,memory.total,memory.used', 4);
+  return rows.map(([index, uuid, total, used]) => ({ index: Number(index), uuid: uuid!, total: Number(total), used: Number(used) }));
+}
+
+/** All processes that compute on some device. In a container these are only the processes of the container, or none. */
+export async function cudaProcesses(): Promise<Occupant[]> {
+  const rows = await query('--query-compute-apps=gpu_uuid,pid,used_memory,process_name', 4);
+  return rows.map(([device, pid, used, name]) => ({
+    device: device!,
+    pid: Number(pid),
+    name: name!,
+    used: /^\d+$/.test(used!) ? Number(used) : Infinity,
+  }));
+}
+
+/** Rows of so many cells; the last may hold commas. */
+async function query(what: string, cells: number): Promise<string[][]> {
+  const options = { timeout: ANSWERS_WITHIN, killSignal: 'SIGKILL' } as const;
+  let text: string;
+  try {
+    text = (await promisify(execFile)('nvidia-smi', [what, '--format=csv,noheader,nounits'], options)).stdout;
+  } catch (error) {
+    const { code, killed, stdout, message } = error as { code?: unknown; killed?: boolean; stdout?: string; message: string };
+    const why =
+      code === 'ENOENT' ? 'it is not on the PATH' : killed ? `no answer in ${ANSWERS_WITHIN / 1000} s` : stdout?.trim() || message.trim();
+    throw new BackspinError(
+      'DeviceLost',
+      `nvidia-smi cannot tell of CUDA devices (${why}): install or repair the NVIDIA driver, or use pools without devices, such as --pool cpu=1.`,
+    );
+  }
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => {
+      const parts = line.split(',').map((part) => part.trim());
+      return [...parts.slice(0, cells - 1), parts.slice(cells - 1).join(', ')];
+    });
+}

@@ -1,0 +1,116 @@
+/** Device groups as a person declares them, and what is said where they cannot be. */
+import test from 'ava';
+import { placed, readPools } from '../../cli/pools.ts';
+import { nvidia, uuid } from '../support/nvidia.ts';
+import { backspin, file, temporary } from './cli.ts';
+
+const settings = { park: 60_000 };
+
+/** What `readPools` makes of this pools.yaml. */
+function written(yaml: string) {
+  process.env['BACKSPIN_HOME'] = temporary();
+  file(process.env['BACKSPIN_HOME'], 'pools.yaml', yaml);
+  return readPools([]);
+}
+
+test.serial('groups are declared by number, by device, and by several devices each; a time stands beside them', (t) => {
+  t.deepEqual(written('cpu: 2\ngpu: cuda:0,1\n'), {
+    cpu: { groups: [[], []], ...settings },
+    gpu: { groups: [['0'], ['1']], ...settings },
+  });
+  t.deepEqual(written(`big:\n  groups: cuda:0+1,${uuid(2)}+3\n  park: 2h\n`), {
+    big: {
+      groups: [
+        ['0', '1'],
+        [uuid(2), '3'],
+      ],
+      park: 7_200_000,
+    },
+  });
+});
+
+test.serial('options stand for the whole file, and without either there is one group on the CPU', (t) => {
+  process.env['BACKSPIN_HOME'] = temporary();
+  t.deepEqual(readPools([]), { cpu: { groups: [[]], ...settings } });
+  t.deepEqual(readPools(['gpu=cuda:0+1,2+3', 'cpu=1']), {
+    gpu: {
+      groups: [
+        ['0', '1'],
+        ['2', '3'],
+      ],
+      ...settings,
+    },
+    cpu: { groups: [[]], ...settings },
+  });
+});
+
+const wrong: readonly (readonly [yaml: string, says: RegExp])[] = [
+  ['cpu: 0', /pools\.yaml:1:6 cpu: is 0, which does not fit: a number of groups without devices, such as 2, or devices/],
+  ['gpu: "cuda:"', /:1:6 gpu: is "cuda:", which does not fit/],
+  ['gpu: cuda:0;1', /:1:6 gpu: is "cuda:0;1", which does not fit: .*cuda:0,1 are two groups, cuda:0\+1 is one of two devices/],
+  ['gpu: [0, 1]', /:1:1 gpu: is a list, which does not fit/],
+  ['gpu:', /gpu: is nothing, which does not fit/],
+  ['gpu:\n  park: 1m', /gpu\.groups: is missing/],
+  ['gpu:\n  groups: 1\n  park: 60', /:3:9 gpu\.park: is 60; a text is needed/],
+  ['gpu:\n  groups: 1\n  park: a while', /:3:9 gpu\.park: is "a while", which does not fit: a time such as 60s, 10m or 2h is needed/],
+  ['gpu:\n  groups: 1\n  parc: 1m', /:3:3 gpu\.parc: unknown key; the nearest is "park"/],
+  ['GPU: 1', /:1:1 GPU: the key does not fit: lower-case letters/],
+  ['- gpu', /is a list; a map is needed/],
+];
+for (const [yaml, says] of wrong) {
+  test.serial(`pools.yaml with ${JSON.stringify(yaml)} is a sentence`, (t) => {
+    t.regex(t.throws(() => written(yaml), { name: 'ConfigError' }).message, says);
+  });
+}
+
+test.serial('an option that is no pool is a sentence', (t) => {
+  for (const option of ['gpu', 'gpu=', '=1', 'gpu=0', 'gpu=cuda:', 'gpu=cuda:0,', 'gpu=cuda:x', 'G=1']) {
+    const { message } = t.throws(() => readPools([option]), { name: 'ConfigError' });
+    t.true(message.startsWith(`--pool ${option}: a pool and its device groups are needed, such as --pool cpu=1`));
+  }
+});
+
+test.serial('devices are placed by UUID, each in one group; one that is not there is named with those that are', async (t) => {
+  process.env['PATH'] = `${nvidia(0, 0).folder}:${process.env['PATH']}`;
+  const { gpu } = await placed(readPools([`gpu=cuda:1,${uuid(0)}`]));
+  t.deepEqual(gpu!.groups, [[uuid(1)], [uuid(0)]]);
+  await t.throwsAsync(placed(readPools(['gpu=cuda:0,2'])), {
+    name: 'ConfigError',
+    message: `The pool gpu names the CUDA device 2, and this host has 0 (${uuid(0)}), 1 (${uuid(1)}).`,
+  });
+  await t.throwsAsync(placed(readPools(['gpu=cuda:0', `big=cuda:1+${uuid(0)}`])), {
+    name: 'ConfigError',
+    message: /The pool big names the CUDA device GPU-00000000-.*, which is in another group already/,
+  });
+});
+
+test.serial('up says that a host without nvidia-smi has no CUDA devices', async (t) => {
+  const { code, stderr } = await backspin(temporary(), ['up', '--pool', 'gpu=cuda:0'], { PATH: '/nowhere' });
+  t.is(code, 1);
+  t.regex(stderr, /^nvidia-smi cannot tell of CUDA devices \(it is not on the PATH\): install or repair the NVIDIA driver/);
+});
+
+test.serial('up places the devices of pools.yaml, and doctor tells of their memory and of who else is on them', async (t) => {
+  t.timeout(120_000);
+  const home = temporary();
+  file(home, 'pools.yaml', 'gpu: cuda:0+1\n');
+  const stand = nvidia(400, 700);
+  const env = { PATH: `${stand.folder}:${process.env['PATH']}` };
+  t.teardown(() => backspin(home, ['down']));
+  const up = await backspin(home, ['up', '--detach'], env);
+  t.is(up.code, 0, up.stderr);
+  stand.processes({ index: 1, pid: process.pid, used: 300, name: 'node' });
+  const doctor = await backspin(home, ['doctor', '--json'], env);
+  const { findings } = JSON.parse(doctor.stdout) as { findings: { what: string; is: string; problem?: string }[] };
+  t.deepEqual(
+    findings.filter(({ what }) => what.startsWith('CUDA')),
+    [
+      { what: 'CUDA device 0', is: `400 of 80000 MiB in use (${uuid(0)})` },
+      {
+        what: 'CUDA device 1',
+        is: `700 of 80000 MiB in use (${uuid(1)})`,
+        problem: `Backspin did not start process ${process.pid} (node) with 300 MiB: stop it, or take the device out of its pool.`,
+      },
+    ],
+  );
+});
