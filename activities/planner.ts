@@ -20,13 +20,16 @@ import {
 import { runRecipe } from '../recipe/materials.ts';
 import { Verbs } from '../recipe/run.ts';
 import type { Settings } from '../recipe/api.ts';
+import type { Rec } from '../recipe/define.ts';
+import { faultOf } from '../schemas/faults.ts';
 import type { Registry } from '../operators/registry.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
 import { lookUp, templateMismatch } from './open.ts';
-import { castOf, checkParams, resolve, servingOf, sourceFiles, sourceOf, type AnyReducer } from './resolve.ts';
+import { castOf, checkParams, resolve, servingOf, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
+import { recordsOf } from './source.ts';
 import { lengthOf } from './train.ts';
 
 type Architecture = { readonly [K in 'hiddenSize' | 'layers' | 'heads' | 'headSize' | 'kvHeads' | 'mlp']: number };
@@ -51,6 +54,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
   const makers = new Map<string, string>(); // digest -> path of the first step that gives it
   const paths = new Map<string, string>(); // fingerprint -> path of the step that an equal call shares
   const sizes = new Map<string, number>();
+  const firsts = new Map<string, Rec<unknown>>(); // digest -> first record of a source that is to be read
   const templates = new Map<string, string | null>(); // digest -> what a model that is to be trained will be asked in
   const templateOf = async (model: ModelRef) =>
     isReal(model) ? (await services.store.model(model)).template : (templates.get(model.digest) ?? null);
@@ -61,8 +65,11 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const resolved = real ? await resolve(call, context, registry) : undefined;
       const known = resolved && (await lookUp(services, resolved));
       const output = known && resolved ? await services.store.output(resolved.stepKey) : undefined;
-      const estimate = await estimateOf(call, registry);
+      const estimate = await estimateOf(call, registry, known !== undefined);
       const result = known ?? (await symbolOf(call, registry, estimate));
+      if (estimate.first && isRef(result)) firsts.set(result.digest, estimate.first);
+      const misfit = misfitOf(call, registry, firsts);
+      if (misfit) missing.push(misfit);
       if (call.verb === 'train' && isRef(result)) templates.set(result.digest, (call.inputs as { template?: string }).template ?? null);
       const asked = { params: checkParams(call, registry), cast: castOf(call) };
       const mismatch = known ? undefined : await templateMismatch(registry, call, asked, templateOf);
@@ -83,8 +90,8 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
         state: known ? 'completed' : 'planned',
         memoised: known !== undefined,
         in: output?.in ?? estimate.in,
-        kept: output?.kept ?? null,
-        dropped: output?.dropped ?? {},
+        kept: output?.kept ?? estimate.kept ?? null,
+        dropped: output?.dropped ?? estimate.dropped ?? {},
         requests: known ? 0 : estimate.requests,
         trainingSteps: known ? 0 : estimate.trainingSteps,
         seconds: output?.seconds ?? null,
@@ -190,19 +197,18 @@ interface Estimate {
   readonly rows: number | null;
   readonly requests: number;
   readonly trainingSteps: number;
+  /** Of a source, which is read. */
+  readonly kept?: number;
+  readonly dropped?: Readonly<Record<string, number>>;
+  readonly first?: Rec<unknown>;
 }
 
-async function estimateOf(call: Call, registry: Registry): Promise<Estimate> {
+async function estimateOf(call: Call, registry: Registry, known: boolean): Promise<Estimate> {
   const entering = refsIn(call.inputs)
     .filter((ref) => ref.kind === 'dataset')
     .reduce((rows, ref) => rows + ref.rows, 0);
   const nothing = { in: entering, rows: entering, requests: 0, trainingSteps: 0 };
-  if (call.what.startsWith('source:')) {
-    const rows = await count(
-      sourceOf(call, registry).rows(call.inputs['params'] ?? {}, sourceFiles(call, registry, call.inputs['params'] ?? {})),
-    );
-    return { ...nothing, in: rows, rows };
-  }
+  if (call.what.startsWith('source:')) return known ? nothing : { ...nothing, ...(await countOf(call, registry)) };
   if (call.verb === 'map') {
     const { over, with: cast } = call.inputs as { over: DatasetRef; with?: object };
     const asked = cast ? call.what.split('>').filter((id) => registry.operator(id).roles.length > 0).length : 0;
@@ -226,10 +232,33 @@ async function estimateOf(call: Call, registry: Registry): Promise<Estimate> {
   return { ...nothing, in: own, rows: Math.min(own, cap) };
 }
 
-async function count(rows: AsyncIterable<unknown> | Iterable<unknown>): Promise<number> {
-  let n = 0;
-  for await (const row of rows) n += Number(row !== undefined);
-  return n;
+/** Reads a source, and so finds what is wrong with its files. */
+async function countOf(call: Call, registry: Registry): Promise<Pick<Estimate, 'in' | 'rows' | 'kept' | 'dropped' | 'first'>> {
+  const dropped: Record<string, number> = {};
+  let [read, kept] = [0, 0];
+  let first: Rec<unknown> | undefined;
+  for await (const one of recordsOf(call, registry, checkParams(call, registry))) {
+    read++;
+    if ('dropped' in one) dropped[one.dropped] = (dropped[one.dropped] ?? 0) + 1;
+    else kept++;
+    if (!('dropped' in one)) first ??= one.record;
+  }
+  return { in: read, rows: kept, kept, dropped, first: first! };
+}
+
+/** What stands first in a source that the step reads, where the step cannot read it. */
+function misfitOf({ verb, what, path, inputs }: Call, registry: Registry, firsts: ReadonlyMap<string, Rec<unknown>>): string | undefined {
+  const { over, data, template } = inputs as { over?: DatasetRef; data?: DatasetRef; template?: string };
+  const reader = verb === 'map' ? what.split('>')[0]! : verb === 'train' ? template : undefined;
+  const first = firsts.get((over ?? data)?.digest ?? '');
+  if (reader === undefined || first === undefined) return undefined;
+  const { input } = verb === 'map' ? registry.operator(reader) : registry.template(reader);
+  try {
+    input?.parse(first.value);
+    return undefined;
+  } catch (error) {
+    return `Step ${path} reads records by ${reader}, and the first of them does not fit: ${faultOf(error, first.value)}.`;
+  }
 }
 
 /** A result that does not exist yet: a reference whose digest says how it would be made. */

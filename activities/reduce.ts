@@ -3,15 +3,16 @@ import { createHash } from 'node:crypto';
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRef, refsIn, type Call, type DatasetRef, type ReportRef, type Result } from '../recipe/call.ts';
-import type { Dropped, Emitted, Rec, Rows } from '../recipe/define.ts';
+import type { Emitted, Rows } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import { canonicalJson, recordId } from '../store/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { Drops, inherited, outputOf, RECORDS, type Counts } from './commit.ts';
-import { importedFolder, sourceFiles, sourceOf, type AnyReducer, type Resolved } from './resolve.ts';
+import { importedFolder, type AnyReducer, type Resolved } from './resolve.ts';
 import { stream } from './slice.ts';
+import { recordsOf } from './source.ts';
 
 interface Work {
   readonly store: Store;
@@ -116,39 +117,26 @@ async function parameters(params: object, store: Store): Promise<object> {
 
 async function readSource(work: Work): Promise<Made> {
   const { store, registry, resolved, signal } = work;
-  const source = sourceOf(resolved.call, registry);
   const writer = store.write(RECORDS);
   const drops = new Drops(store);
-  const seen = new Set<string>();
   let kept = 0;
-  let read = 0;
   try {
-    for await (const row of source.rows(resolved.params, sourceFiles(resolved.call, registry, resolved.params)) as AsyncIterable<unknown>) {
+    for await (const one of recordsOf(resolved.call, registry, resolved.params)) {
       signal.throwIfAborted();
-      read++;
-      if (isDropped(row)) {
-        await drops.add(recordId(row.evidence ?? null, [String(read)]), row.dropped, row.evidence ?? null, null);
-        continue;
-      }
-      const value = source.output.parse(row);
-      const record: Rec<unknown> = { id: recordId(value, []), from: [], value };
-      if (seen.has(record.id)) await drops.add(record.id, 'duplicate', null, value);
+      if ('dropped' in one) await drops.add(one.record.id, one.dropped, one.evidence ?? null, one.record.value);
       else {
-        seen.add(record.id);
         kept++;
-        await writer.add(record);
+        await writer.add(one.record);
       }
     }
     const result = await writer.commit('exact');
-    return { result, counts: { in: read, kept, dropped: drops.counts }, dropped: await drops.commit('exact') };
+    return { result, counts: { in: kept + drops.count, kept, dropped: drops.counts }, dropped: await drops.commit('exact') };
   } catch (error) {
     await writer.abort();
     await drops.abort();
     throw error;
   }
 }
-const isDropped = (row: unknown): row is Dropped =>
-  typeof row === 'object' && row !== null && 'dropped' in row && typeof row.dropped === 'string';
 
 /** Brings a model folder into the store; or, for `init`, its architecture and tokenizer, whose weights the first training makes. */
 async function importModel({ store, resolved }: Work): Promise<Made> {

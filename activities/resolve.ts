@@ -4,10 +4,11 @@ import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
 import { isRef, refsIn, type Call, type ModelRef } from '../recipe/call.ts';
-import type { Operator, ReducerDef, SourceDef } from '../recipe/define.ts';
+import type { Operator, ReducerDef, SourceDef, TemplateDef } from '../recipe/define.ts';
 import { engineIdentity } from '../devices/engines/index.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { faultOf } from '../schemas/faults.ts';
 import type { Serving } from '../schemas/config.ts';
 import type { Determinism } from '../schemas/store.ts';
 import { canonicalJson } from '../store/canonical.ts';
@@ -16,6 +17,7 @@ import type { StepContext } from './services.ts';
 export type AnyOperator = Operator<unknown, unknown, string, object>;
 export type AnyReducer = ReducerDef<unknown, never, object>;
 export type AnySource = SourceDef<unknown, object>;
+export type AnyTemplate = TemplateDef<unknown, unknown>;
 
 export interface Link {
   readonly operator: AnyOperator;
@@ -149,7 +151,7 @@ export function checkParams(call: Call, registry: Registry): object {
     try {
       checked = { ...checked, ...(schema.parse(plain) as object) };
     } catch (error) {
-      throw new BackspinError('ConfigError', `The parameters of ${call.what} (step ${call.path}) do not fit: ${(error as Error).message}`);
+      throw new BackspinError('ConfigError', `The parameters of ${call.what} (step ${call.path}) do not fit: ${faultOf(error, plain)}.`);
     }
   }
   return { ...checked, ...refs };
@@ -196,8 +198,9 @@ async function fileDigest(file: string): Promise<string> {
   const hash = createHash('sha256');
   try {
     for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
-  } catch {
-    throw new BackspinError('ConfigError', `The file ${file} cannot be read: check its path in the experiment file.`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new BackspinError('ConfigError', `The file ${file} cannot be read (${code}): check its path in the experiment file.`);
   }
   return hash.digest('hex');
 }

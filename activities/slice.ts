@@ -8,6 +8,7 @@ import { isRef, type DatasetRef } from '../recipe/call.ts';
 import type { Context, Prompt, Rec, Reply, Sampling, Schema, TokenScore } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { faultOf } from '../schemas/faults.ts';
 import { recordId } from '../store/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
@@ -97,7 +98,7 @@ async function throughChain(source: Rec<unknown>, work: SliceWork & { params: ob
   for (const [op, { what: id, operator, stepKey }] of work.resolved.chain.entries()) {
     const next: Rec<unknown>[] = [];
     for (const record of current) {
-      const input = fitting(operator.input, record.value, `${id} cannot read a record`);
+      const input = fitting(operator.input, record.value, `${id} cannot read record ${record.id}`);
       let outcome;
       try {
         outcome = await operator.run(input, contextOf(record, op, stepKey, work), work.params);
@@ -122,11 +123,12 @@ async function throughChain(source: Rec<unknown>, work: SliceWork & { params: ob
   return { kept, dropped };
 }
 
-function fitting(schema: Schema<unknown>, value: unknown, what: string): unknown {
+/** The value as the schema makes it. Throws `SchemaError`: what was to happen, and what of the value hinders it. */
+export function fitting(schema: Schema<unknown>, value: unknown, what: string): unknown {
   try {
     return schema.parse(value);
   } catch (error) {
-    throw new BackspinError('SchemaError', `${what}: ${(error as Error).message}`);
+    throw new BackspinError('SchemaError', `${what}: ${faultOf(error, value)}.`, { cause: error });
   }
 }
 

@@ -13,7 +13,8 @@ import type { Output } from '../schemas/store.ts';
 import { cpus } from 'node:os';
 import type { Store } from '../store/store.ts';
 import { inherited, outputOf } from './commit.ts';
-import { trainingSeed, type Resolved } from './resolve.ts';
+import { trainingSeed, type AnyTemplate, type Resolved } from './resolve.ts';
+import { fitting } from './slice.ts';
 import type { StepContext } from './services.ts';
 
 type Inputs = Settings & { readonly from: ModelRef; readonly data: DatasetRef; readonly template?: string; readonly repeat?: number };
@@ -86,13 +87,14 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
 }
 
 async function writeRows(store: Store, registry: Registry, { data, template }: Inputs, path: string): Promise<number> {
-  const render =
-    template === undefined ? (value: unknown) => value : (registry.template(template) as { render(value: unknown): unknown }).render;
+  const { input, render } =
+    template === undefined ? { input: undefined, render: (value: unknown) => value } : (registry.template(template) as AnyTemplate);
   const out = createWriteStream(`${path}.partial`);
   let rows = 0;
   for await (const record of store.read(data)) {
     rows++;
-    if (!out.write(`${JSON.stringify(render(record.value))}\n`)) await once(out, 'drain');
+    const value = input ? fitting(input, record.value, `Record ${record.id} cannot be rendered by ${template}`) : record.value;
+    if (!out.write(`${JSON.stringify(render(value))}\n`)) await once(out, 'drain');
   }
   out.end();
   await once(out, 'close');

@@ -2,7 +2,7 @@
 import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parse, parseDocument, visit, type Document, type Node } from 'yaml';
 import { z } from 'zod';
 import { BackspinError } from '../schemas/errors.ts';
-import { nearest } from '../schemas/nearest.ts';
+import { kindOf, lower, meant, within, wrong } from '../schemas/faults.ts';
 import { keysAt, suggest } from './nearest.ts';
 
 type Path = readonly PropertyKey[];
@@ -103,9 +103,7 @@ export class Source {
   #issue(issue: z.core.$ZodIssue, json: object, value: unknown, at: Path): void {
     const path = [...at, ...issue.path];
     if (issue.code === 'invalid_union' && issue.errors.length > 0) {
-      const of = within(value, issue.path);
-      const best = issue.errors.toSorted((a, b) => Number(misses(a, of)) - Number(misses(b, of)) || a.length - b.length)[0]!;
-      for (const inner of best) this.#issue({ ...inner, path: [...issue.path, ...inner.path] }, json, value, at);
+      for (const inner of meant(issue, value)) this.#issue({ ...inner, path: [...issue.path, ...inner.path] }, json, value, at);
       return;
     }
     if (issue.code === 'unrecognized_keys') {
@@ -142,52 +140,3 @@ export class Source {
     return 0;
   }
 }
-
-const lower = (text: string) => text.charAt(0).toLowerCase() + text.slice(1);
-const clipped = (text: string) => (text.length > 80 ? `${text.slice(0, 77)}...` : text);
-function kindOf(value: unknown): string {
-  if (value === null) return 'nothing';
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'a map';
-  return typeof value === 'number' ? String(value) : clipped(JSON.stringify(value));
-}
-const kinds: Record<string, string> = {
-  record: 'a map',
-  object: 'a map',
-  array: 'a list',
-  string: 'a text',
-  number: 'a number',
-  int: 'a whole number',
-  boolean: 'true or false',
-};
-
-const within = (value: unknown, path: Path) =>
-  path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key], value);
-
-/** Whether an alternative is for values of another type altogether. */
-const misses = (issues: readonly z.core.$ZodIssue[], value: unknown): boolean =>
-  issues.some(
-    (issue) =>
-      issue.path.length === 0 &&
-      (issue.code === 'invalid_type' || (issue.code === 'invalid_value' && issue.values.every((valid) => typeof valid !== typeof value))),
-  );
-
-function wrong(issue: z.core.$ZodIssue, value: unknown): string {
-  if (issue.code === 'invalid_type') {
-    const wanted = kinds[issue.expected] ?? issue.expected;
-    return value === undefined ? `is missing; ${wanted} is needed` : `is ${kindOf(value)}; ${wanted} is needed`;
-  }
-  if (issue.code === 'invalid_value') {
-    const valid = issue.values.map(String);
-    if (value === undefined) return `is missing; one of ${valid.join(', ')} is needed`;
-    const near = typeof value === 'string' ? nearest(value, valid) : undefined;
-    return `is ${kindOf(value)}, which is none of ${valid.join(', ')}${near === undefined ? '' : `; the nearest is "${near}"`}`;
-  }
-  if (issue.code === 'too_small')
-    return `is ${kindOf(value)}; ${issue.inclusive ? 'at least' : 'more than'} ${count(issue.minimum, issue.origin)} needed`;
-  if (issue.code === 'too_big')
-    return `is ${kindOf(value)}; ${issue.inclusive ? 'at most' : 'less than'} ${count(issue.maximum, issue.origin)} needed`;
-  return `is ${kindOf(value)}, which does not fit: ${lower(issue.message)}`;
-}
-const count = (limit: number | bigint, of: string) =>
-  of === 'array' ? `${limit} entries are` : of === 'string' ? `${limit} characters are` : `${limit} is`;

@@ -51,10 +51,17 @@ export async function importModule({ path, digest }: { readonly path: string; re
   try {
     return (await import(`${pathToFileURL(path).href}?v=${digest}`)) as object;
   } catch (error) {
-    throw new BackspinError('ConfigError', `The module ${path} cannot be loaded (${(error as Error).message}): mend it and launch again.`, {
-      cause: error,
-    });
+    const why = reason(error).replaceAll(`?v=${digest}`, '');
+    throw new BackspinError('ConfigError', `The module ${path} cannot be loaded (${why}): mend it and launch again.`, { cause: error });
   }
+}
+
+/** What an error says, and the first line of somebody else's code that it names. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const places = [...(error.stack ?? '').matchAll(/(?:^|[\s(]|file:\/\/)(\/[^\s()?:]+)(?:\?v=[0-9a-f]{64})?:(\d+)/g)];
+  const place = places.find(([, file]) => !isOurs(file!));
+  return `${error.message}${place ? `, at ${place[1]}:${place[2]}` : ''}`;
 }
 
 /**

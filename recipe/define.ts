@@ -193,11 +193,17 @@ export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
 export interface TemplateDef<in T, out Row> {
   readonly is: 'template';
   readonly version: number;
+  /** What a record must be to be rendered; undefined: whatever comes. */
+  readonly input: Schema<unknown> | undefined;
   render(record: T): Row;
 }
 /** Renders a record as one training row. */
-export function template<T, Row>(spec: { readonly version: number; render(record: T): Row }): TemplateDef<T, Row> {
-  return { is: 'template', ...spec };
+export function template<T, Row>(spec: {
+  readonly version: number;
+  readonly input?: Schema<T>;
+  render(record: T): Row;
+}): TemplateDef<T, Row> {
+  return { is: 'template', ...spec, input: spec.input };
 }
 
 export interface PromptDef<in T> {

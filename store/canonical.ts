@@ -12,7 +12,7 @@ export function canonicalJson(value: unknown): string {
   if (typeof value !== 'object')
     throw new BackspinError(
       'SchemaError',
-      `A ${typeof value === 'number' ? value : typeof value} cannot be stored as JSON: give a finite number, a text, null, or leave it out.`,
+      `${typeof value === 'number' ? value : `A ${typeof value}`} cannot be stored as JSON: give a finite number, a text, null, or leave it out.`,
     );
   const properties: string[] = [];
   for (const key of Object.keys(value).sort()) {

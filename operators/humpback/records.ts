@@ -12,4 +12,5 @@ export const judged = pair.extend({ score: z.number(), judgement: z.string() });
 export type Judged = Readonly<z.infer<typeof judged>>;
 
 /** A row of a training set, with the part that it came from. */
-export type Labelled = Pair & { readonly part: 'seed' | 'augmented' | 'replay' };
+export const labelled = pair.extend({ part: z.enum(['seed', 'augmented', 'replay']) });
+export type Labelled = Readonly<z.infer<typeof labelled>>;

@@ -35,19 +35,24 @@ const navigational = [
   'share this',
   'table of contents',
 ];
-const params = z.strictObject({
-  path: paths.describe('A file, or files in order: Markdown, text, HTML, or JSONL with a document a line; each also as .gz or .zst.'),
-  text: z.string().default('text').describe('JSONL: where the text lies, such as `page.body`.'),
-  title: z.string().optional().describe('JSONL: where a title lies that heads the text.'),
-  minChars: z.int().min(1).default(600),
-  maxChars: z.int().min(1).default(3000),
-  navigation: z.array(z.string()).default(navigational).describe('Phrases that make a header navigational.'),
-  repetition: z
-    .strictObject({ ngram: z.int().min(1).default(3), jaccard: z.number().gt(0).max(1).default(0.6) })
-    .prefault({})
-    .describe('Two sentences whose word n-grams are so alike make a segment repetitive. The paper names neither number.'),
-  onInvalid,
-});
+const params = z
+  .strictObject({
+    path: paths.describe('A file, or files in order: Markdown, text, HTML, or JSONL with a document a line; each also as .gz or .zst.'),
+    text: z.string().default('text').describe('JSONL: where the text lies, such as `page.body`.'),
+    title: z.string().optional().describe('JSONL: where a title lies that heads the text.'),
+    minChars: z.int().min(1).default(600),
+    maxChars: z.int().min(1).default(3000),
+    navigation: z.array(z.string()).default(navigational).describe('Phrases that make a header navigational.'),
+    repetition: z
+      .strictObject({ ngram: z.int().min(1).default(3), jaccard: z.number().gt(0).max(1).default(0.6) })
+      .prefault({})
+      .describe('Two sentences whose word n-grams are so alike make a segment repetitive. The paper names neither number.'),
+    onInvalid,
+  })
+  .refine(({ minChars, maxChars }) => minChars <= maxChars, {
+    path: ['minChars'],
+    error: 'it is above maxChars, so nothing would be kept',
+  });
 type Params = z.infer<typeof params>;
 
 const segment = z.strictObject({ text: z.string(), header: z.string(), document: z.string() });

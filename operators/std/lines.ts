@@ -13,13 +13,15 @@ async function* bytesOf(path: string): AsyncGenerator<Buffer> {
   try {
     yield* pipeline(packed, unpacking, () => {}) as AsyncIterable<Buffer>; // a failure comes out of the loop
   } catch (error) {
-    throw new BackspinError('SchemaError', `${path} cannot be unpacked (${(error as Error).message}): ${remedy(path)}.`, { cause: error });
+    throw new BackspinError('SchemaError', `${path} cannot be unpacked (${(error as Error).message}): fetch it again.`, { cause: error });
   }
   // Node 24 reads the first frame of a zstd file and leaves the others without a word
   if (path.endsWith('.zst') && unpacking.bytesWritten < (await stat(path)).size)
-    throw new BackspinError('SchemaError', `${path} has several zstd frames, and only the first can be read: ${remedy(path)}.`);
+    throw new BackspinError(
+      'SchemaError',
+      `${path} has several zstd frames, and only the first can be read: pack it anew with \`zstd -dc ${path} | zstd -o NEW.zst\`.`,
+    );
 }
-const remedy = (path: string) => (path.endsWith('.gz') ? 'fetch it again' : `pack it anew with \`zstd -dc ${path} | zstd -o NEW.zst\``);
 
 export interface Line {
   /** From 1. */
@@ -72,18 +74,18 @@ export async function* objectsOf(
 ): AsyncGenerator<{ readonly number: number; readonly value: Values } | { readonly number: number; readonly fault: string }> {
   for await (const { number, bytes } of linesOf(path)) {
     const text = utf8(bytes);
-    if (text === undefined) yield { number, fault: 'is not UTF-8' };
+    if (text === undefined)
+      yield { number, fault: number === 1 ? 'is not UTF-8 (what is packed must end in .gz or .zst)' : 'is not UTF-8' };
     else if (text.trim() !== '') yield { number, ...parsed(text) };
   }
 }
 function parsed(text: string): { readonly value: Values } | { readonly fault: string } {
+  if (text.trimStart().startsWith('[')) return { fault: 'is not a JSON object but a list (`jq -c .[]` writes its entries one a line)' };
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? { value: value as Values }
-      : { fault: 'is not a JSON object' };
+    return typeof value === 'object' && value !== null ? { value: value as Values } : { fault: 'is not a JSON object' };
   } catch (error) {
-    return { fault: `is not JSON (${(error as Error).message})` };
+    return { fault: `is not JSON (${(error as Error).message.replaceAll(/\p{Cc}/gu, '\ufffd')})` };
   }
 }
 

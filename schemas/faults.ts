@@ -1,0 +1,75 @@
+/** What a schema finds wrong with a value, in words for who wrote it. */
+import { z } from 'zod';
+import { nearest } from './nearest.ts';
+
+type Issue = z.core.$ZodIssue;
+
+export const lower = (text: string) => text.charAt(0).toLowerCase() + text.slice(1);
+
+/** The first of it, with where in the value, such as `score is "high"; a number is needed`; what another error says, as it is. */
+export function faultOf(error: unknown, value: unknown): string {
+  if (!(error instanceof z.core.$ZodError)) return error instanceof Error ? error.message : String(error);
+  let [issue] = error.issues as [Issue];
+  while (issue.code === 'invalid_union' && issue.errors.length > 0) {
+    const [inner] = meant(issue, value) as [Issue];
+    issue = { ...inner, path: [...issue.path, ...inner.path] };
+  }
+  return `${issue.path.map(String).join('.') || 'it'} ${wrong(issue, within(value, issue.path))}`;
+}
+
+/** The issues of the alternative that the value comes nearest to. */
+export function meant({ errors, path }: z.core.$ZodIssueInvalidUnion, value: unknown): readonly Issue[] {
+  const own = within(value, path);
+  const [best] = errors.toSorted((a, b) => Number(ofAnotherType(a, own)) - Number(ofAnotherType(b, own)) || a.length - b.length);
+  return best!;
+}
+const ofAnotherType = (issues: readonly Issue[], value: unknown): boolean =>
+  issues.some(
+    (issue) =>
+      issue.path.length === 0 &&
+      (issue.code === 'invalid_type' || (issue.code === 'invalid_value' && issue.values.every((valid) => typeof valid !== typeof value))),
+  );
+
+/** What lies at a path of a value. */
+export const within = (value: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | null | undefined)?.[key], value);
+
+/** What is wrong with a value: the rest of a sentence that begins with its name. */
+export function wrong(issue: Issue, value: unknown): string {
+  if (issue.code === 'invalid_type') {
+    const wanted = kinds[issue.expected] ?? issue.expected;
+    return value === undefined ? `is missing; ${wanted} is needed` : `is ${kindOf(value)}; ${wanted} is needed`;
+  }
+  if (issue.code === 'invalid_value') {
+    const valid = issue.values.map(String);
+    if (value === undefined) return `is missing; one of ${valid.join(', ')} is needed`;
+    const near = typeof value === 'string' ? nearest(value, valid) : undefined;
+    return `is ${kindOf(value)}, which is none of ${valid.join(', ')}${near === undefined ? '' : `; the nearest is "${near}"`}`;
+  }
+  if (issue.code === 'too_small')
+    return `is ${kindOf(value)}; ${issue.inclusive ? 'at least' : 'more than'} ${count(issue.minimum, issue.origin)} needed`;
+  if (issue.code === 'too_big')
+    return `is ${kindOf(value)}; ${issue.inclusive ? 'at most' : 'less than'} ${count(issue.maximum, issue.origin)} needed`;
+  return `is ${kindOf(value)}, which does not fit: ${lower(issue.message)}`;
+}
+const count = (limit: number | bigint, of: string) =>
+  of === 'array' ? `${limit} entries are` : of === 'string' ? `${limit} characters are` : `${limit} is`;
+
+const kinds: Readonly<Record<string, string>> = {
+  record: 'a map',
+  object: 'a map',
+  array: 'a list',
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+};
+
+/** A value, or what kind of thing it is. */
+export function kindOf(value: unknown): string {
+  if (value === null) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'a map';
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
+  return typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? typeof value);
+}
