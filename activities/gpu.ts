@@ -65,6 +65,7 @@ export function gpuActivities(gpu: GpuWorker) {
           lifeline: gpu.lifeline,
           signal,
         });
+        let ended = false;
         try {
           const limit = Math.ceil(lease.serving.slots * IN_FLIGHT);
           const client = new ModelClient({ endpoint: (waiting) => server.endpoint(waiting), limit });
@@ -74,9 +75,9 @@ export function gpuActivities(gpu: GpuWorker) {
           for (const served of Object.keys(lease.models)) await probe(client, served, needs, signal);
           const asked: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
           tell({ state: 'serving', slot: slot.name, models: Object.keys(lease.models) });
-          await shards(gpu, queues.lease(store.id, stepKey), asked, steps, Promise.race([aborted(signal), server.failed]));
+          ended = await shards(gpu, queues.lease(store.id, stepKey), asked, steps, Promise.race([aborted(signal), server.failed]));
         } finally {
-          await (signal.aborted ? server.park() : server.stop());
+          await (ended ? server.park() : server.stop());
         }
       }),
 
@@ -110,25 +111,34 @@ export function gpuActivities(gpu: GpuWorker) {
 }
 export type GpuActivities = ReturnType<typeof gpuActivities>;
 
-/** Runs the shards that wait on the lease's queue until `ended` settles: resolved, the lease was released; rejected, the server is lost. */
+/** Runs the shards that wait on the lease's queue until `ended` settles: resolved, the lease was released; rejected, the server is
+ *  lost. Says whether the step had ended by then: one that was paused or cancelled leaves a shard in its midst. */
 export async function shards(
   gpu: Pick<GpuWorker, 'services' | 'connection' | 'namespace'>,
   taskQueue: string,
   models: Models,
   steps: ReturnType<typeof stepsOf>,
   ended: Promise<unknown>,
-): Promise<void> {
+): Promise<boolean> {
+  let cut = false;
   const worker = await Worker.create({
     connection: gpu.connection,
     namespace: gpu.namespace,
     taskQueue,
-    activities: { shard: (input: ShardInput): Promise<SliceTotals> => activity(({ signal }) => steps.shard(input, models, signal)) },
+    activities: {
+      shard: (input: ShardInput): Promise<SliceTotals> =>
+        activity(async ({ signal }) => {
+          signal.addEventListener('abort', () => (cut = true), { once: true });
+          return steps.shard(input, models, signal);
+        }),
+    },
     interceptors: { activity: [inflight(gpu.services.home)] },
     maxConcurrentActivityTaskExecutions: 2,
     maxHeartbeatThrottleInterval: '1s',
     shutdownGraceTime: 0,
   });
   await worker.runUntil(ended.then(() => undefined));
+  return !cut;
 }
 
 async function foldersOf(store: Store, { models }: Lease): Promise<ServedModels> {

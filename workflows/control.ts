@@ -119,8 +119,8 @@ export class Control {
         this.done(call, entry);
         return entry;
       } catch (error) {
+        if (work.interrupted && !CancellationScope.current().consideredCancelled) continue;
         if (isCancellation(error)) {
-          if (work.interrupted && !CancellationScope.current().consideredCancelled) continue;
           this.#set(call, { state: 'cancelled' });
           throw error;
         }

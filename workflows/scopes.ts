@@ -2,32 +2,28 @@
 import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
 
 /**
- * Runs `body` while `serve` holds a device. Whatever ends it - the body, a cancellation, a lost lease - the body goes first and the
- * lease last; how the lease ends never decides how the step ended, unless it was lost.
+ * Runs `body` while `serve` holds a device, and gives it back once the body is over. A lost lease ends the body, and is how the step
+ * ended; how a lease ends that is given back is not. A cancellation reaches both at once, since whoever serves ends the body's work
+ * before its server.
  */
 export async function withLease<T>(serve: () => Promise<void>, body: () => Promise<T>): Promise<T> {
+  const held = new CancellationScope();
   const inner = new CancellationScope();
-  let held: CancellationScope | undefined;
+  let over = false;
   let lost: { error: unknown } | undefined;
-  let releasing = false;
-  const lease = CancellationScope.nonCancellable(async () => {
-    held = new CancellationScope(); // not reached by the experiment's cancellation, but by `held.cancel()`
-    try {
-      await held.run(serve);
-    } catch (error) {
-      if (!releasing) {
-        lost = { error };
-        inner.cancel();
-      } else if (!isCancellation(error)) log.warn('a lease ended badly', { error: String(error) });
-    }
+  const lease = held.run(serve).catch((error: unknown) => {
+    if (!over) {
+      lost = { error };
+      inner.cancel();
+    } else if (!isCancellation(error)) log.warn('a lease ended badly', { error: String(error) });
   });
   try {
     return await inner.run(body);
   } catch (error) {
     throw lost ? lost.error : error;
   } finally {
-    releasing = true;
-    held?.cancel();
+    over = true;
+    held.cancel();
     await lease;
   }
 }

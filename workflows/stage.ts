@@ -1,5 +1,5 @@
 /** Maps an operator chain over a dataset, slice by slice: a sliding window of shards, continued as new when its history is long. */
-import { allHandlersFinished, CancellationScope, condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
+import { allHandlersFinished, CancelledFailure, CancellationScope, condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
 import type { MapWork } from '../activities/open.ts';
 import type { StepContext } from '../activities/services.ts';
 import type { Call } from '../recipe/call.ts';
@@ -61,7 +61,8 @@ export async function stage(input: StageInput): Promise<number> {
   } finally {
     await CancellationScope.nonCancellable(() => Promise.all(flying));
   }
-  if (failed) throw failed.error;
+  // A lease that is cancelled with its stage may end shards before the server has told them why.
+  if (failed) throw CancellationScope.current().consideredCancelled ? new CancelledFailure('the stage was cancelled') : failed.error;
   const { slice, kept, enough } = prefix();
   if (slice >= work.slices || enough) return slice;
   await condition(allHandlersFinished);

@@ -2,10 +2,12 @@
  * Every part of a running experiment, killed with SIGKILL once in every phase (generate, judge, train, evaluate), on a miniature
  * of the demo: nobody helps, and the end is the same. One undisturbed run, and one for each part; every run has a home of its own.
  * `npm test` kills the gpu worker, the model server, the trainer, and everything at once; `npm run test:faults` the others too.
+ * Beside that, everything is killed while the experiment is paused.
  */
 import test from 'ava';
 import type { View } from '../../cli/view.ts';
 import { IN_FLIGHT, Miniature } from '../support/miniature.ts';
+import { pause } from '../support/miniature-pause.ts';
 import { disturbed, parts, undisturbed, type Part, type Recovery } from '../support/miniature-kill.ts';
 
 const usual: readonly Part[] = ['gpu worker', 'model server', 'trainer', 'everything at once'];
@@ -95,3 +97,36 @@ for (const part of killed) {
     },
   );
 }
+
+test.serial(
+  'paused in mid-shard, it stops and frees the device within 2 s, stays paused when everything is killed, and ends as undisturbed',
+  async (t) => {
+    t.timeout(600_000);
+    const site = new Miniature();
+    const judge = reference.steps.find(({ path }) => path === 'r1/judge')!;
+    try {
+      await site.up();
+      await site.launch();
+      const { stage, lease } = await pause(site, judge, 5);
+      t.log({ stage, lease });
+      t.true(stage <= 2);
+      t.true(lease <= 2);
+
+      const journaled = site.done(judge.stepKey!);
+      for (const pid of [site.current.pid, ...site.processes().map((one) => one.pid)]) process.kill(pid, 'SIGKILL');
+      await site.until(() => site.processes().length === 0, 20_000, 'nothing is left');
+      await site.up();
+      t.is((await site.status()).state, 'paused');
+      t.is(site.done(judge.stepKey!), journaled);
+
+      await site.say('resume');
+      await site.finished(400_000);
+      t.deepEqual(essence(await site.status()), essence(reference));
+      t.deepEqual(site.doubles(), []);
+    } finally {
+      await site.down();
+    }
+    t.deepEqual(site.processes(), []);
+    site.remove();
+  },
+);

@@ -41,6 +41,8 @@ export class Miniature {
   down = (): Promise<void> => this.#run('down').then(() => {});
   launch = (): Promise<void> => this.#run('launch', this.#file).then(() => {});
   remove = (): void => rmSync(this.home, { recursive: true });
+  /** Another verb on it, such as resume. */
+  say = (verb: string): Promise<void> => this.#run(verb, this.#name).then(() => {});
   status = async (): Promise<View> => JSON.parse(await this.#run('status', this.#name, '--json')) as View;
 
   async #run(...args: string[]): Promise<string> {

@@ -1,0 +1,56 @@
+/** A pause of the miniature in mid-shard, and how soon it took effect, by the times of Temporal's events. */
+import { Client, Connection } from '@temporalio/client';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import type { StepView } from '../../cli/view.ts';
+import type { Miniature } from './miniature.ts';
+
+/** Seconds from the word. */
+export interface Pause {
+  /** To the end of the stage, and of its shards before it: nothing is asked any more. */
+  readonly stage: number;
+  /** To the end of the lease, and of its server before it: the device is free. */
+  readonly lease: number;
+}
+interface Event {
+  readonly eventId: string;
+  readonly eventTime: string;
+  readonly workflowExecutionUpdateAcceptedEventAttributes?: object;
+  readonly activityTaskScheduledEventAttributes?: { readonly activityId: string };
+  readonly activityTaskCompletedEventAttributes?: { readonly scheduledEventId: string };
+  readonly activityTaskCanceledEventAttributes?: { readonly scheduledEventId: string };
+  readonly childWorkflowExecutionCanceledEventAttributes?: { readonly workflowExecution: { readonly workflowId: string } };
+}
+
+/** Pauses once the step has journaled so many records. */
+export async function pause(site: Miniature, { path, stepKey }: StepView, records: number): Promise<Pause> {
+  const connection = await Connection.connect({ address: site.current.address });
+  try {
+    const root = new Client({ connection }).workflow.getHandle(site.record.workflowId);
+    await site.until(() => site.done(stepKey!) >= records, 200_000, `${path} has come so far that it can be paused`);
+    await root.executeUpdate('pause');
+
+    let events: Event[] = [];
+    const time = (what: (event: Event) => boolean) => Date.parse(events.find(what)?.eventTime ?? '');
+    const said = () => time((event) => event.workflowExecutionUpdateAcceptedEventAttributes !== undefined);
+    const stage = () =>
+      time(({ childWorkflowExecutionCanceledEventAttributes: child }) =>
+        Boolean(child?.workflowExecution.workflowId.endsWith(stepKey!.slice(0, 16))),
+      );
+    const lease = () => {
+      const id = events.find((event) => event.activityTaskScheduledEventAttributes?.activityId === `serve ${path}`)?.eventId;
+      return time(
+        (event) => (event.activityTaskCompletedEventAttributes ?? event.activityTaskCanceledEventAttributes)?.scheduledEventId === id,
+      );
+    };
+    const over = async () => {
+      ({ events } = JSON.parse(historyToJSON(await root.fetchHistory())) as { events: Event[] });
+      return stage() > 0 && lease() > 0;
+    };
+    await site.until(over, 60_000, `${path} has stopped`);
+    if (site.committed(stepKey!)) throw new Error(`${path} was over before it could be paused`);
+    if (site.marker(stepKey!) !== undefined) throw new Error(`the server of ${path} lives although its lease has ended`);
+    return { stage: (stage() - said()) / 1000, lease: (lease() - said()) / 1000 };
+  } finally {
+    await connection.close();
+  }
+}
