@@ -1,12 +1,10 @@
 /** Joins the slices of a map into its dataset, in record order, whatever order they ended in. */
-import { readFile } from 'node:fs/promises';
 import type { DatasetRef, Result } from '../recipe/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Determinism, Output } from '../schemas/store.ts';
 import { recordId } from '../store/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
-import type { Done } from './journal.ts';
-import { slicePath, type SliceTotals } from './slice.ts';
+import { slicePath, sliceResult, type SliceResult } from './slice.ts';
 import type { Resolved } from './resolve.ts';
 
 /** Of the envelope of a record: `{ id, from, value }`. */
@@ -83,7 +81,7 @@ async function commitPrefix(
     if (before?.droppedRecords) for await (const { value } of store.read(before.droppedRecords)) await drops.again(value as DroppedRecord);
     counts.in = drops.count;
     reading: for (let slice = 0; slice < slices; slice++) {
-      const { totals, done } = await readSlice(store, resolved.stepKey, slice);
+      const { totals, done } = await readSlice(store, resolved, slice);
       counts.requests += totals.requests;
       counts.tokens += totals.tokens;
       counts.seconds += totals.seconds;
@@ -126,13 +124,15 @@ function conserved(resolved: Resolved, holds: boolean): void {
     );
 }
 
-async function readSlice(store: Store, stepKey: string, slice: number): Promise<{ totals: SliceTotals; done: (Done & { id: string })[] }> {
+/** Throws `ArtifactMissing`, for which an experiment goes from the top: then what is lost runs again. */
+export async function readSlice(store: Store, { stepKey, call }: Resolved, slice: number): Promise<SliceResult> {
+  const result = await sliceResult(store, stepKey, slice);
+  if (result) return result;
   const path = slicePath(store, stepKey, slice, 'result');
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as { totals: SliceTotals; done: (Done & { id: string })[] };
-  } catch {
-    throw new BackspinError('WrongVersion', `The slice ${path} is not there: its shard runs again.`);
-  }
+  throw new BackspinError(
+    'ArtifactMissing',
+    `${path}, a slice of step ${call.path}, is gone or not whole: retry the step, and it runs again.`,
+  );
 }
 
 export interface DroppedRecord {

@@ -1,16 +1,14 @@
 /** The activities of a data worker. */
 import type { Call } from '../recipe/call.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
-import { commitMap } from './commit.ts';
+import { commitMap, readSlice } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
 import { lookUp, openStep, type MapWork, type Opened } from './open.ts';
 import { reduceStep } from './reduce.ts';
 import { resolve, type Resolved } from './resolve.ts';
-import { noModels, runSlice, slicePath, type Models, type SliceTotals } from './slice.ts';
+import { noModels, runSlice, type Models, type SliceTotals } from './slice.ts';
 import type { Services, StepContext } from './services.ts';
 import type { Output } from '../schemas/store.ts';
-import { readFile } from 'node:fs/promises';
-import type { Done } from './journal.ts';
 import { activity } from './wrap.ts';
 
 export interface ShardInput {
@@ -65,10 +63,7 @@ export function stepsOf(services: Services) {
       const answers = new Map<string, unknown>();
       const spent = { requests: 0, tokens: 0, seconds: 0 };
       for (let slice = 0; slice < slices; slice++) {
-        const { totals, done } = JSON.parse(await readFile(slicePath(store, step.stepKey, slice, 'result'), 'utf8')) as {
-          totals: SliceTotals;
-          done: (Done & { id: string })[];
-        };
+        const { totals, done } = await readSlice(store, step, slice);
         spent.requests += totals.requests;
         spent.tokens += totals.tokens;
         spent.seconds += totals.seconds;

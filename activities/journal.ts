@@ -5,6 +5,7 @@
 import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { BackspinError } from '../schemas/errors.ts';
 
 /** A finished record: what each operator of the chain kept of it, and why it was dropped where it was. */
 export interface Done {
@@ -31,6 +32,7 @@ export class Journal {
   readonly #timer: NodeJS.Timeout;
   #dirty = false;
 
+  /** Throws `ArtifactDamaged` where a line within is not whole. */
   static async open(path: string): Promise<Journal> {
     await mkdir(dirname(path), { recursive: true });
     return new Journal(path);
@@ -43,7 +45,14 @@ export class Journal {
     if (end < bytes.length) ftruncateSync(this.#fd, end);
     for (let at = 0; at < end;) {
       const next = bytes.indexOf(0x0a, at);
-      const line = JSON.parse(bytes.toString('utf8', at, next)) as Line;
+      const line = parsed(bytes.toString('utf8', at, next));
+      if (!line) {
+        closeSync(this.#fd);
+        throw new BackspinError(
+          'ArtifactDamaged',
+          `${path} has a line that is no entry of a journal: delete the file and retry the step; what it held is asked again.`,
+        );
+      }
       if ('done' in line) this.#done.set(line.r, line.done);
       else this.#calls.set(`${line.r}#${line.n}`, { reply: line.reply, tokens: line.tokens });
       at = next + 1;
@@ -89,5 +98,14 @@ export class Journal {
     clearInterval(this.#timer);
     this.#sync();
     closeSync(this.#fd);
+  }
+}
+
+function parsed(text: string): Line | undefined {
+  try {
+    const line = JSON.parse(text) as Partial<Line> | null;
+    return line && 'r' in line && ('done' in line || 'reply' in line) ? (line as Line) : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -41,6 +41,21 @@ export const noModels: Models = {
 export const slicePath = (store: Store, stepKey: string, slice: number, kind: 'journal' | 'result') =>
   join(store.work(stepKey), 'slices', `${String(slice).padStart(5, '0')}.${kind === 'journal' ? 'jsonl' : 'json'}`);
 
+export interface SliceResult {
+  readonly totals: SliceTotals;
+  readonly done: readonly (Done & { readonly id: string })[];
+}
+
+/** What a slice gave; undefined where it has not ended, or its file is not whole: then it is run again, from its journal. */
+export async function sliceResult(store: Store, stepKey: string, slice: number): Promise<SliceResult | undefined> {
+  try {
+    const result = JSON.parse(await readFile(slicePath(store, stepKey, slice, 'result'), 'utf8')) as Partial<SliceResult>;
+    return result.totals && result.done ? (result as SliceResult) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export interface SliceWork {
   readonly store: Store;
   readonly registry: Registry;
@@ -59,8 +74,8 @@ export interface SliceWork {
 export async function runSlice(work: SliceWork): Promise<SliceTotals> {
   const { store, resolved, slice, signal } = work;
   const resultPath = slicePath(store, resolved.stepKey, slice, 'result');
-  const finished = await readFile(resultPath, 'utf8').catch(() => undefined);
-  if (finished !== undefined) return (JSON.parse(finished) as { totals: SliceTotals }).totals;
+  const finished = await sliceResult(store, resolved.stepKey, slice);
+  if (finished) return finished.totals;
 
   const started = performance.now();
   const journal = await Journal.open(slicePath(store, resolved.stepKey, slice, 'journal'));

@@ -1,7 +1,9 @@
 /** `backspin gc`: what no experiment needs, as a plan in a file; `--apply PLAN` removes it, as far as that still holds. Needs no server. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { BackspinError } from '../schemas/errors.ts';
-import { applyGc, planGc, type GcPlan, type Swept } from '../store/gc.ts';
+import { faultOf } from '../schemas/faults.ts';
+import { gcPlan, type GcPlan } from '../schemas/store.ts';
+import { applyGc, planGc, type Swept } from '../store/gc.ts';
 import { currentUp, inHome } from './home.ts';
 import { openHome } from './home-store.ts';
 import { number, size, table } from './text.ts';
@@ -30,12 +32,14 @@ export async function run({ apply }: { apply?: string }): Promise<void> {
 const bytesOf = (swept: readonly Swept[]) => swept.reduce((sum, { bytes }) => sum + bytes, 0);
 
 function read(file: string): GcPlan {
+  let plan: unknown;
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as GcPlan;
+    plan = JSON.parse(readFileSync(file, 'utf8'));
+    return gcPlan.parse(plan);
   } catch (error) {
     throw new BackspinError(
       'ConfigError',
-      `The plan ${file} cannot be read (${(error as Error).message}): \`backspin gc\` makes one and names its file.`,
+      `${file} is no plan of what may go (${faultOf(error, plan)}): \`backspin gc\` makes one and names its file.`,
       { cause: error },
     );
   }

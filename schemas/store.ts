@@ -25,17 +25,23 @@ export const determinism = z.enum(['exact', 'seeded', 'sampled', 'timing']);
 export type Determinism = z.infer<typeof determinism>;
 
 /** `datasets/DIGEST.json` */
-export const datasetManifest = z.strictObject({
-  kind: z.literal('dataset'),
-  schema: z.string(),
-  digest,
-  rows: z.int().min(0),
-  /** Uncompressed. */
-  bytes: z.int().min(0),
-  /** In record order; one zstd frame each, at most 10,000 records or 32 MiB. `digest` is of the uncompressed bytes and names the blob. */
-  shards: z.array(z.strictObject({ digest, rows: z.int().min(0), bytes: z.int().min(0) })),
-  determinism,
-});
+export const datasetManifest = z
+  .strictObject({
+    kind: z.literal('dataset'),
+    schema: z.string(),
+    digest,
+    rows: z.int().min(0),
+    /** Uncompressed. */
+    bytes: z.int().min(0),
+    /** In record order; one zstd frame each, at most 10,000 records or 32 MiB. `digest` is of the uncompressed bytes and names the blob. */
+    shards: z.array(z.strictObject({ digest, rows: z.int().min(0), bytes: z.int().min(0) })),
+    determinism,
+  })
+  .refine(
+    ({ rows, bytes, shards }) =>
+      rows === shards.reduce((sum, shard) => sum + shard.rows, 0) && bytes === shards.reduce((sum, shard) => sum + shard.bytes, 0),
+    'its shards do not add up to its rows and bytes',
+  );
 export type DatasetManifest = z.infer<typeof datasetManifest>;
 
 /** `models/DIGEST/manifest.json`, beside the files. The digest is sha256 over the sorted `name sha256` lines of `files`. */
@@ -80,3 +86,25 @@ export const output = z.strictObject({
   made: z.iso.datetime(),
 });
 export type Output = z.infer<typeof output>;
+
+/** A file that `backspin gc` writes for a person to read, and reads back to remove what it names. */
+export const gcPlan = z.strictObject({
+  /** Id of the store. */
+  store: z.string(),
+  made: z.iso.datetime(),
+  /** Experiments that have not ended. What they made since their record was last written cannot be told from what nobody needs, so
+   *  while there are any, only leftovers of steps and processes that ended go. */
+  open: z.array(z.string()),
+  sweep: z.array(
+    z.strictObject({
+      /** A file or folder, within the store. In an order that can stop anywhere: whoever names goes before what is named. */
+      path: z.string(),
+      bytes: z.int().min(0),
+      why: z.string(),
+    }),
+  ),
+  bytes: z.int().min(0),
+  /** sha256 of all of the above. */
+  digest,
+});
+export type GcPlan = z.infer<typeof gcPlan>;

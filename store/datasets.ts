@@ -122,7 +122,7 @@ async function readShard(paths: Paths, shard: DatasetManifest['shards'][number])
   try {
     bytes = await decompress(packed, { maxOutputLength: Math.max(shard.bytes, 1) });
   } catch (error) {
-    throw damaged(path, `cannot be unpacked (${(error as Error).message})`, error);
+    throw damaged(path, `cannot be unpacked (${(error as Error).message})`, { cause: error });
   }
   if (bytes.length !== shard.bytes)
     throw damaged(path, `has ${bytes.length} bytes and not ${shard.bytes} (is it more than one zstd frame?)`);
@@ -133,10 +133,8 @@ async function readShard(paths: Paths, shard: DatasetManifest['shards'][number])
   return bytes;
 }
 
+const REMAKE = 'delete that file and launch the experiment that made it again, and its step runs again';
+
 /** An `ArtifactDamaged` for a file of the store. */
-export const damaged = (path: string, how: string, cause?: unknown): BackspinError =>
-  new BackspinError(
-    'ArtifactDamaged',
-    `${path} ${how}, so nothing was read from it: delete that file and launch the experiment that made it again, and its step runs again.`,
-    { cause },
-  );
+export const damaged = (path: string, how: string, { cause, remedy = REMAKE }: { cause?: unknown; remedy?: string | undefined } = {}) =>
+  new BackspinError('ArtifactDamaged', `${path} ${how}, so nothing was read from it: ${remedy}.`, { cause });

@@ -3,28 +3,13 @@ import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import { BackspinError } from '../schemas/errors.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
-import type { Output } from '../schemas/store.ts';
+import type { GcPlan, Output } from '../schemas/store.ts';
 import { canonicalJson, sha256 } from './canonical.ts';
 import { ifThere, temporary } from './files.ts';
 import { pathsOf, type Paths } from './paths.ts';
 import type { Store } from './store.ts';
 
-export interface GcPlan {
-  readonly made: string;
-  /** Experiments that have not ended. What they made since their record was last written cannot be told from what nobody needs, so
-   *  while there are any, only leftovers of steps and processes that ended go. */
-  readonly open: readonly string[];
-  readonly sweep: readonly Swept[];
-  readonly bytes: number;
-  /** sha256 of all of the above. */
-  readonly digest: string;
-}
-export interface Swept {
-  /** A file or folder, within the store. In an order that can stop anywhere: whoever names goes before what is named. */
-  readonly path: string;
-  readonly bytes: number;
-  readonly why: string;
-}
+export type Swept = GcPlan['sweep'][number];
 
 /** Milliseconds. What is younger may be in the hands of somebody who has not written it down yet. */
 const YOUNG = 3_600_000;
@@ -55,17 +40,23 @@ export async function planGc(store: Store, now = Date.now()): Promise<GcPlan> {
   }
   await add(ended, 'scratch of a step that ended');
   await add(found.temporary, 'left by a process that ended');
-  const plan = { made: new Date(now).toISOString(), open, sweep, bytes: sweep.reduce((sum, { bytes }) => sum + bytes, 0) };
+  const plan = { store: store.id, made: new Date(now).toISOString(), open, sweep, bytes: sweep.reduce((sum, { bytes }) => sum + bytes, 0) };
   return { ...plan, digest: sha256(canonicalJson(plan)) };
 }
 
-/** Removes what is in the plan and would be in one made now; gives what it removed. Throws `ConfigError` for an altered plan. */
+/** Removes what is in the plan and would be in one made now; gives what it removed. Throws `ConfigError` for a plan that was altered or
+ *  is another store's. */
 export async function applyGc(store: Store, plan: GcPlan, now = Date.now()): Promise<readonly Swept[]> {
   const { digest, ...rest } = plan;
   if (sha256(canonicalJson(rest)) !== digest)
     throw new BackspinError(
       'ConfigError',
       `The plan ${digest.slice(0, 16)} was changed after it was made: make a new one with \`backspin gc\`.`,
+    );
+  if (plan.store !== store.id)
+    throw new BackspinError(
+      'ConfigError',
+      `The plan ${digest.slice(0, 16)} is of the store ${plan.store}, and this one, ${store.root}, is ${store.id}: run it in its own home.`,
     );
   const planned = new Set(plan.sweep.map(({ path }) => path));
   const sweep = (await planGc(store, now)).sweep.filter(({ path }) => planned.has(path));

@@ -7,6 +7,7 @@ import type { z } from 'zod';
 import { isRef, type AnyRef, type DatasetRef, type ModelRef, type Result } from '../recipe/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { faultOf } from '../schemas/faults.ts';
 import { experimentRecord, type ExperimentRecord } from '../schemas/experiment.ts';
 import { datasetManifest, output, type DatasetManifest, type ModelManifest, type Output } from '../schemas/store.ts';
 import { canonicalJson } from './canonical.ts';
@@ -52,7 +53,7 @@ class LocalStore implements Store {
     yield* readRecords(this.#paths, await this.dataset(ref), range);
   }
   async dataset({ digest }: Digest): Promise<DatasetManifest> {
-    const manifest = await readJson(this.#paths.dataset(digest), datasetManifest);
+    const manifest = await this.#dataset(digest);
     if (manifest) return manifest;
     throw new BackspinError(
       'ArtifactMissing',
@@ -81,7 +82,7 @@ class LocalStore implements Store {
     }
   }
   output(stepKey: string): Promise<Output | undefined> {
-    return readJson(this.#paths.output(stepKey), output);
+    return readJson(this.#paths.output(stepKey), output, (made) => made.stepKey === stepKey);
   }
 
   work(stepKey: string): string {
@@ -95,7 +96,9 @@ class LocalStore implements Store {
     return writeAtomic(this.#paths.experiment(record.name), `${canonicalJson(experimentRecord.parse(record))}\n`, this.#paths.temporary);
   }
   async experiment(name: string): Promise<ExperimentRecord | undefined> {
-    return /^[a-z0-9-]+$/.test(name) ? readJson(this.#paths.experiment(name), experimentRecord) : undefined;
+    if (!/^[a-z0-9-]+$/.test(name)) return undefined;
+    const remedy = 'move that file away and launch the experiment again; what it has finished is taken from the store';
+    return readJson(this.#paths.experiment(name), experimentRecord, (record) => record.name === name, remedy);
   }
   async experiments(): Promise<readonly ExperimentRecord[]> {
     const names = (await readdir(this.#paths.folders.experiments)).filter((file) => file.endsWith('.json')).sort();
@@ -110,8 +113,11 @@ class LocalStore implements Store {
     }
     return true;
   }
+  #dataset(digest: string): Promise<DatasetManifest | undefined> {
+    return readJson(this.#paths.dataset(digest), datasetManifest, (manifest) => manifest.digest === digest);
+  }
   async #hasDataset({ digest }: DatasetRef): Promise<boolean> {
-    const manifest = await readJson(this.#paths.dataset(digest), datasetManifest);
+    const manifest = await this.#dataset(digest);
     const sizes = await Promise.all(manifest?.shards.map((shard) => ifThere(stat(this.#paths.blob(shard.digest)))) ?? []);
     return manifest !== undefined && sizes.every((stats) => stats !== undefined && stats.size > 0);
   }
@@ -122,13 +128,18 @@ class LocalStore implements Store {
   }
 }
 
-/** A file of the store, checked by its schema; undefined when there is none. */
-async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
+/** A file of the store, checked by its schema and against its name; undefined when there is none. */
+async function readJson<T>(path: string, schema: z.ZodType<T>, isNamedSo: (value: T) => boolean, remedy?: string): Promise<T | undefined> {
   const text = await ifThere(readFile(path, 'utf8'));
   if (text === undefined) return undefined;
+  let json: unknown;
+  let value: T;
   try {
-    return schema.parse(JSON.parse(text));
+    json = JSON.parse(text);
+    value = schema.parse(json);
   } catch (error) {
-    throw damaged(path, `does not read as what it should be (${(error as Error).message.split('\n')[0]})`, error);
+    throw damaged(path, `does not read as what it should be (${faultOf(error, json)})`, { cause: error, remedy });
   }
+  if (!isNamedSo(value)) throw damaged(path, 'holds what belongs under another name', { remedy });
+  return value;
 }

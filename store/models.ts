@@ -114,12 +114,14 @@ export async function readModel(paths: Paths, digest: string): Promise<ModelMani
       `The model ${digest} is not in ${paths.folders.models}: launch the experiment that made it again, and it is made again.`,
     );
   try {
-    return modelManifest.parse(JSON.parse(await file.readFile('utf8')));
+    const manifest = modelManifest.parse(JSON.parse(await file.readFile('utf8')));
+    if (manifest.digest === digest) return manifest;
   } catch (error) {
-    throw damaged(path, 'is no manifest of a model', error);
+    throw damaged(path, 'is no manifest of a model', { cause: error });
   } finally {
     await file.close();
   }
+  throw damaged(path, 'is the manifest of another model');
 }
 
 /** Whether the files are there with their sizes; their bytes are not looked at. */
