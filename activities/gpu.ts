@@ -49,9 +49,8 @@ export function gpuActivities(gpu: GpuWorker) {
         const { attempt } = Context.current().info;
         tell({ state: 'waiting for a device group' });
         const key = `serve.${stepKey}`;
-        const engine = engineOf(lease.serving, pythonOf());
-        const models = await foldersOf(store, lease);
-        await using slot = await slots.acquire(signal, { key, warm: engine.warmth(models) });
+        const engine = engineOf(lease.serving, await foldersOf(store, lease), pythonOf());
+        await using slot = await slots.acquire(signal, { key, warm: engine.warmth });
         tell({ state: 'starting', slot: slot.name, others: await slot.others() });
         const folder = join(services.home, 'serve', slot.name);
         await mkdir(folder, { recursive: true });
@@ -60,7 +59,6 @@ export function gpuActivities(gpu: GpuWorker) {
           key,
           attempt,
           engine,
-          models,
           folder,
           lifeline: gpu.lifeline,
           signal,
@@ -73,9 +71,9 @@ export function gpuActivities(gpu: GpuWorker) {
           const resolved = await resolve(call, context, registry);
           const needs = [...new Set(asking(resolved, registry).chain.flatMap(({ operator }) => operator.needs))] as Need[];
           for (const served of Object.keys(lease.models)) await probe(client, served, needs, signal);
-          const asked: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
+          const models: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
           tell({ state: 'serving', slot: slot.name, models: Object.keys(lease.models) });
-          ended = await shards(gpu, queues.lease(store.id, stepKey), asked, steps, Promise.race([aborted(signal), server.failed]));
+          ended = await shards(gpu, queues.lease(store.id, stepKey), models, steps, Promise.race([aborted(signal), server.failed]));
         } finally {
           await (ended ? server.park() : server.stop());
         }

@@ -2,8 +2,9 @@
 import { join } from 'node:path';
 import { refsIn, type Call, type DatasetRef, type ModelRef, type Result } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
-import type { Serving } from '../schemas/config.ts';
+import type { Serving } from '../schemas/serving.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { canonicalJson } from '../store/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Registry } from '../operators/registry.ts';
 import { promptIds, resolve, servingOf, type Resolved } from './resolve.ts';
@@ -128,17 +129,26 @@ export async function templateMismatch(
   return undefined;
 }
 
-function leaseOf({ call, cast }: Resolved, context: StepContext): Lease | null {
+/** The models of a step are asked of one server; the sentence where they cannot be. */
+export function leaseFault(call: Call, context: StepContext, cast: Readonly<Record<string, ModelRef>>): string | undefined {
   const roles = Object.keys(cast);
-  if (roles.length === 0) return null;
   const servings = roles.map((role) => servingOf(context, role));
   const pools = [...new Set(servings.map((serving) => serving.pool))];
-  if (pools.length > 1) {
-    throw new BackspinError(
-      'ConfigError',
-      `Step ${call.path} casts models of the pools ${pools.join(' and ')}: a step holds one lease of one pool, so give its roles (${roles.join(', ')}) the same pool under \`roles\`.`,
-    );
-  }
+  if (pools.length > 1)
+    return `Step ${call.path} casts models of the pools ${pools.join(' and ')}: a step holds one lease of one pool, so give its roles (${roles.join(', ')}) the same pool under \`roles\`.`;
+  if (new Set(servings.map((serving) => canonicalJson({ ...serving, slots: 0 }))).size > 1)
+    return `Step ${call.path} has one model server for its roles (${roles.join(', ')}), which \`roles\` gives different engines or options: only \`slots\` may differ.`;
+  const bases = new Set(Object.values(cast).map((model) => model.digest));
+  if (servings[0]?.engine === 'vllm' && bases.size > 1)
+    return `Step ${call.path} casts ${bases.size} base models (${roles.join(', ')}) of the engine vllm, whose server has one: train adapters of one base, or use the engine embedded.`;
+  return undefined;
+}
+
+function leaseOf({ call, cast }: Resolved, context: StepContext): Lease | null {
+  const servings = Object.keys(cast).map((role) => servingOf(context, role));
+  if (servings.length === 0) return null;
+  const fault = leaseFault(call, context, cast);
+  if (fault) throw new BackspinError('ConfigError', fault);
   return {
     models: Object.fromEntries(Object.values(cast).map((model) => [servedName(model), { model, base: null }])),
     serving: { ...servings[0]!, slots: Math.max(...servings.map((serving) => serving.slots)) },

@@ -26,7 +26,7 @@ import type { Registry } from '../operators/registry.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
-import { lookUp, templateMismatch } from './open.ts';
+import { leaseFault, lookUp, templateMismatch } from './open.ts';
 import { castOf, checkParams, resolve, servingOf, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { recordsOf } from './source.ts';
@@ -73,7 +73,8 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       if (call.verb === 'train' && isRef(result)) templates.set(result.digest, (call.inputs as { template?: string }).template ?? null);
       const asked = { params: checkParams(call, registry), cast: castOf(call) };
       const mismatch = known ? undefined : await templateMismatch(registry, call, asked, templateOf);
-      if (mismatch) missing.push(mismatch);
+      const fault = known ? undefined : leaseFault(call, context, castOf(call));
+      missing.push(...[mismatch, fault].filter((sentence) => sentence !== undefined));
       const needs = [...new Set(refsIn(call.inputs).flatMap((ref) => makers.get(ref.digest) ?? []))];
       for (const ref of refsIn(result)) if (!makers.has(ref.digest)) makers.set(ref.digest, call.path);
       const bytes = known ? 0 : await bytesOf(services, call, estimate, sizes);
@@ -174,9 +175,10 @@ function poolOf(call: Call, context: StepContext): string | null {
   return role === undefined ? null : servingOf(context, role).pool;
 }
 
-/** Models that the engine of their role cannot serve. */
+/** Models that the embedded engine cannot serve. */
 async function unservable(config: Bound): Promise<string[]> {
   const sentences = [];
+  if ([config.serving, ...Object.values(config.roles)].every(({ engine }) => engine !== 'embedded')) return [];
   for (const [name, model] of Object.entries(config.models)) {
     if (!('path' in model)) continue;
     const { architectures = [] } = JSON.parse(await readFile(join(model.path, 'config.json'), 'utf8').catch(() => '{}')) as {

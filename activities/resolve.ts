@@ -5,11 +5,11 @@ import { readdir } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
 import { isRef, refsIn, type Call, type ModelRef } from '../recipe/call.ts';
 import type { Operator, ReducerDef, SourceDef, TemplateDef } from '../recipe/define.ts';
-import { engineIdentity } from '../devices/engines/index.ts';
+import { engineIdentity, repeats } from '../devices/engines/index.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
-import type { Serving } from '../schemas/config.ts';
+import type { Serving } from '../schemas/serving.ts';
 import type { Determinism } from '../schemas/store.ts';
 import { canonicalJson } from '../store/canonical.ts';
 import type { StepContext } from './services.ts';
@@ -69,9 +69,13 @@ export async function resolve(call: Call, context: StepContext, registry: Regist
   };
   const operators = call.verb === 'map' ? ids.map((id) => registry.operator(id) as AnyOperator) : [];
   const chain = operators.map((operator, i) => ({ operator, what: ids.slice(0, i + 1).join('>'), stepKey: keyOf(i + 1) }));
-  const draws = drawsOf(call, registry, params);
+  const determinism = !Object.keys(cast).every((role) => repeats(servingOf(context, role)))
+    ? 'sampled'
+    : drawsOf(call, registry, params)
+      ? 'seeded'
+      : 'exact';
   const inputs = [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort();
-  return { call, stepKey: keyOf(ids.length), params, versions, sources, inputs, determinism: draws ? 'seeded' : 'exact', chain, cast };
+  return { call, stepKey: keyOf(ids.length), params, versions, sources, inputs, determinism, chain, cast };
 }
 
 /** A training's own seed, or the experiment's. */
@@ -89,7 +93,7 @@ function definedBy(call: Call, registry: Registry): Pick<Resolved, 'params' | 'v
   };
 }
 
-export const servingOf = (context: StepContext, role: string): Serving => ({ ...context.serving, ...context.roles[role] });
+export const servingOf = (context: StepContext, role: string): Serving => context.roles[role] ?? context.serving;
 
 /** Role -> model. The model that a suite measures is in the role `model`. */
 export function castOf(call: Call): Record<string, ModelRef> {

@@ -4,6 +4,7 @@ import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { described, occupied } from '../devices/memory.ts';
+import { vllmVersion } from '../devices/engines/vllm.ts';
 import { alive } from '../devices/processes.ts';
 import { recordsIn } from '../devices/slots.ts';
 import { queues } from '../schemas/names.ts';
@@ -78,6 +79,16 @@ async function python(): Promise<Finding[]> {
       is: `torch ${report.torch}, transformers ${report.transformers}, trl ${report.trl}, ${report.cuda.length} CUDA devices`,
     },
     ...report.problems.map(({ what, remedy }) => ({ what: 'trainer', is: 'not whole', problem: `${what} ${remedy}` })),
+  ];
+}
+
+async function vllm(): Promise<Finding[]> {
+  const executable = process.env['BACKSPIN_VLLM_PYTHON'];
+  return [
+    {
+      what: 'vLLM',
+      is: executable ? `${await vllmVersion(executable)} (${executable})` : 'none; BACKSPIN_VLLM_PYTHON can name a Python that has it',
+    },
   ];
 }
 
@@ -201,4 +212,4 @@ async function disk(): Promise<Finding[]> {
   ];
 }
 
-export const checks = [node, temporalCli, python, supervisor, server, groups, cuda, disk];
+export const checks = [node, temporalCli, python, vllm, supervisor, server, groups, cuda, disk];

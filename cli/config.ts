@@ -6,9 +6,11 @@ import { basename, dirname, isAbsolute, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { loadRegistry, moduleDigest, type Registry } from '../operators/registry.ts';
+import { vllmPython, vllmVersion } from '../devices/engines/vllm.ts';
 import { experimentFile, type Bound, type RecipeSchema } from '../schemas/config.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { recipeSchemas } from '../schemas/recipes/index.ts';
+import { inherited, serving as servingSchema, type Serving } from '../schemas/serving.ts';
 import { canonicalJson } from '../store/canonical.ts';
 import { modelFault, tokenizerFault } from './model-folder.ts';
 import { suggest } from './nearest.ts';
@@ -16,7 +18,12 @@ import { Source } from './source.ts';
 
 type File = z.output<typeof experimentFile>;
 /** What a person wrote, before defaults; unchecked. */
-type Given = { readonly recipe?: unknown; readonly parameters?: unknown; readonly roles?: { readonly [role: string]: object } };
+type Given = {
+  readonly recipe?: unknown;
+  readonly parameters?: unknown;
+  readonly serving?: object;
+  readonly roles?: { readonly [role: string]: object };
+};
 
 export interface Experiment {
   readonly bound: Bound;
@@ -61,8 +68,14 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
   if (!experimentFile.shape.name.safeParse(name).success)
     source.problem(['name'], `"${name}" cannot name an experiment; use lower-case letters, digits and hyphens`);
   source.throwIfAny();
-  const { serving, training, seed } = file!;
-  const roles = Object.fromEntries(Object.entries(given.roles ?? {}).map(([role, own]) => [role, { ...serving, ...own }]));
+  const { training, seed } = file!;
+  const serving = await bindServing(source, file!.serving, ['serving']);
+  const roles: Record<string, Serving> = {};
+  for (const [role, own] of Object.entries(given.roles ?? {})) {
+    const whole = source.check<Serving>(servingSchema, inherited(given.serving ?? {}, own), ['roles', role]);
+    if (whole) roles[role] = await bindServing(source, whole, ['roles', role]);
+  }
+  source.throwIfAny();
   const data = Object.fromEntries(Object.entries(checked.data).map(([label, { id, params }]) => [label, { source: id, params, folder }]));
   const bound: Bound = {
     name,
@@ -116,6 +129,17 @@ function bindModels(source: Source, models: File['models'], folder: string): Bou
     return [name, { init: { ...model.init, tokenizer } }] as const;
   });
   return Object.fromEntries(bound);
+}
+
+/** An engine whose version decides its replies is bound to the version that is here now. */
+async function bindServing(source: Source, serving: Serving, path: readonly string[]): Promise<Serving> {
+  if (serving.engine !== 'vllm' || serving.version !== null) return serving;
+  try {
+    return { ...serving, version: await vllmVersion(vllmPython(serving)) };
+  } catch (error) {
+    source.problem([...path, 'engine'], `${(error as Error).message} Or say its \`version\`, where it runs on another machine.`);
+    return serving;
+  }
 }
 
 async function bindModules(source: Source, modules: readonly string[], folder: string): Promise<Bound['modules']> {

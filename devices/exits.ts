@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { BackspinError, type ErrorType } from '../schemas/errors.ts';
 
 const meanings: { readonly [code: number]: ErrorType } = {
+  2: 'ConfigError', // of Python's argument parser
   64: 'ConfigError',
   65: 'SchemaError',
   66: 'ConfigError',

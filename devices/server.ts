@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BackspinError } from '../schemas/errors.ts';
 import { abortable } from './abortable.ts';
 import type { Child } from './child.ts';
-import type { Endpoint, Engine, Identity, ServedModels } from './engines/engine.ts';
+import type { Endpoint, Engine } from './engines/engine.ts';
 import { Crashes, described, meaningOf } from './exits.ts';
 import type { Slot, Task } from './slots.ts';
 
@@ -15,18 +15,16 @@ export interface ServerOptions {
   readonly key: string;
   readonly attempt: number;
   readonly engine: Engine;
-  readonly models: ServedModels;
   /** For the key, the log and the engine's own files. Exists. Of the slot alone, whatever is served there. */
   readonly folder: string;
   readonly lifeline: string;
   readonly signal: AbortSignal;
-  /** Milliseconds between two looks and for an answer; so many misses in a row are a hung server. */
-  readonly health?: { readonly every: number; readonly timeout: number; readonly misses: number };
+  /** Default: the engine's. */
+  readonly health?: Engine['health'];
   /** Milliseconds from SIGTERM to SIGKILL. Default: 5,000. */
   readonly grace?: number;
 }
 
-const HEALTH = { every: 2_000, timeout: 2_000, misses: 5 };
 /** Milliseconds that a start may take: the largest models load for minutes. */
 const START_WITHIN = 1_800_000;
 const LOOK_EVERY = 50;
@@ -35,18 +33,19 @@ export class ModelServer {
   readonly #options: ServerOptions;
   readonly #task: Task;
   readonly #log: string;
+  readonly #health: Engine['health'];
   readonly #ended = new AbortController();
   readonly #failed = fresh<never>();
   readonly #running: Promise<void>;
   #up = fresh<Endpoint>();
   #answering = false;
   #child: Child | undefined;
-  #identity: Identity | undefined;
 
   private constructor(options: ServerOptions) {
     this.#options = options;
-    const { key, attempt, folder, engine, models } = options;
-    this.#task = { kind: 'serve', key, attempt, folder, warm: engine.warmth(models) };
+    const { key, attempt, folder, engine, health = engine.health } = options;
+    this.#task = { kind: 'serve', key, attempt, folder, warm: engine.warmth };
+    this.#health = health;
     this.#log = join(options.folder, 'server.log');
     this.#running = this.#supervise().catch((error: unknown) => {
       this.#up.reject(error);
@@ -74,11 +73,6 @@ export class ModelServer {
   /** Rejects when the server is given up (CrashLoop, or what its exit code means) or was stopped; never resolves. */
   get failed(): Promise<never> {
     return this.#failed.promise;
-  }
-
-  /** What answers. */
-  get identity(): Identity {
-    return this.#identity!;
   }
 
   /** Ends it with all its processes. */
@@ -121,13 +115,13 @@ export class ModelServer {
   }
 
   async #launch(): Promise<Child> {
-    const { slot, engine, models, folder, lifeline } = this.#options;
+    const { slot, engine, folder, lifeline } = this.#options;
     const file = join(folder, 'key');
     const key = randomBytes(32).toString('base64url');
     await rm(file, { force: true });
     await writeFile(file, key, { mode: 0o600 });
     return slot.launch(this.#task, {
-      ...(await engine.prepare(folder, key, models)),
+      ...(await engine.prepare(folder, key)),
       lifeline,
       log: this.#log,
       signal: this.#ended.signal,
@@ -146,7 +140,7 @@ export class ModelServer {
       this.#answering = answers;
       if (answers) this.#up.resolve(endpoint);
       while (answers) {
-        await delay((this.#options.health ?? HEALTH).every, undefined, { signal });
+        await delay(this.#health.every, undefined, { signal });
         answers = await this.#answers(endpoint, signal);
       }
       return 'because it did not answer any more';
@@ -169,10 +163,8 @@ export class ModelServer {
     const { engine, folder } = this.#options;
     const key = await readFile(join(folder, 'key'), 'utf8');
     for (const end = performance.now() + START_WITHIN; performance.now() < end; await delay(LOOK_EVERY, undefined, { signal })) {
-      const found = await engine.find(folder, key, signal);
-      if (!found) continue;
-      this.#identity = found.identity;
-      return { url: found.url, key };
+      const url = await engine.find(folder, key, signal);
+      if (url !== undefined) return { url, key };
     }
     throw new BackspinError('Down', `The model server did not start within ${START_WITHIN / 60_000} minutes; its log is ${this.#log}.`);
   }
@@ -180,7 +172,7 @@ export class ModelServer {
   /** Throws Unloadable. */
   async #load(endpoint: Endpoint, signal: AbortSignal): Promise<void> {
     try {
-      await this.#options.engine.load(endpoint, this.#options.models, AbortSignal.any([signal, AbortSignal.timeout(START_WITHIN)]));
+      await this.#options.engine.load(endpoint, AbortSignal.any([signal, AbortSignal.timeout(START_WITHIN)]));
     } catch (error) {
       signal.throwIfAborted();
       throw new Unloadable((error as Error).message, { cause: error });
@@ -189,7 +181,7 @@ export class ModelServer {
 
   /** Looks until it does its work, or has not so many times in a row. */
   async #answers(endpoint: Endpoint, signal: AbortSignal): Promise<boolean> {
-    const { every, timeout, misses } = this.#options.health ?? HEALTH;
+    const { every, timeout, misses } = this.#health;
     for (let miss = 0; miss < misses; miss++) {
       if (miss > 0) await delay(every, undefined, { signal });
       try {

@@ -1,24 +1,12 @@
 /** The experiment file, as a person writes it, and bound: names resolved, defaults filled in, ready for a workflow. */
 import { z } from 'zod';
+import { name, serving, servingChange, type Serving } from './serving.ts';
 
-/** Of an experiment, and so of its files. */
-const name = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens')
-  .max(100);
 /** Within what every generator of random numbers takes, with room for repeated trainings. */
 export const seed = z.int32().min(0);
 /** `space.name` in the registry of operators, prompts, templates, suites and sources. */
 export const registered = z.string().regex(/^[a-z][a-z0-9-]*\.[A-Za-z][A-Za-z0-9]*$/, 'a registered name such as std.jsonl');
 const params = z.record(z.string(), z.unknown());
-
-export const serving = z.strictObject({
-  pool: name.default('cpu').describe('Pool whose device groups serve this role.'),
-  engine: z.literal('embedded').default('embedded'),
-  slots: z.int().min(1).default(64).describe('Sequences decoded at once.'),
-  threads: z.int().min(1).nullable().default(null).describe('CPU threads; null: all of the machine.'),
-});
-export type Serving = z.infer<typeof serving>;
 
 export const architecture = z.strictObject({
   hiddenSize: z.int().min(1),
@@ -48,7 +36,7 @@ export const experimentFile = z.strictObject({
     )
     .default({}),
   serving: serving.prefault({}),
-  roles: z.record(z.string(), serving.partial()).default({}).describe('What differs from `serving`, by role.'),
+  roles: z.record(z.string(), servingChange).default({}).describe('What differs from `serving`, by role.'),
   training: z.strictObject({ pool: name.default('cpu'), threads: z.int().min(1).nullable().default(null) }).prefault({}),
   evaluation: z.record(z.string(), z.strictObject({ suite: registered, params: params.default({}) })).default({}),
   parameters: params.default({}).describe("The recipe's own; see its schema."),

@@ -40,8 +40,9 @@ export function wrong(issue: Issue, value: unknown): string {
     const wanted = kinds[issue.expected] ?? issue.expected;
     return value === undefined ? `is missing; ${wanted} is needed` : `is ${kindOf(value)}; ${wanted} is needed`;
   }
-  if (issue.code === 'invalid_value') {
-    const valid = issue.values.map(String);
+  if (issue.code === 'invalid_value' || (issue.code === 'invalid_union' && 'options' in issue)) {
+    const options = issue.code === 'invalid_value' ? issue.values : (issue.options ?? []);
+    const valid = options.filter((option) => option !== undefined).map(String);
     if (value === undefined) return `is missing; one of ${valid.join(', ')} is needed`;
     const near = typeof value === 'string' ? nearest(value, valid) : undefined;
     return `is ${kindOf(value)}, which is none of ${valid.join(', ')}${near === undefined ? '' : `; the nearest is "${near}"`}`;

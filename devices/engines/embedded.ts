@@ -15,11 +15,12 @@ export interface EmbeddedOptions {
   readonly trainerPath: string;
 }
 
-export function embedded({ slots, threads, python, trainerPath }: EmbeddedOptions): Engine {
+export function embedded({ slots, threads, python, trainerPath }: EmbeddedOptions, models: ServedModels): Engine {
   return {
-    warmth: () => JSON.stringify(['embedded', slots, threads, python]),
+    warmth: JSON.stringify(['embedded', slots, threads, python]),
+    health: { every: 2_000, timeout: 2_000, misses: 5 },
 
-    async prepare(folder, key, models) {
+    async prepare(folder, key) {
       const file = (name: string) => join(folder, name);
       const spec: ServeSpec = {
         version: 1,
@@ -42,13 +43,12 @@ export function embedded({ slots, threads, python, trainerPath }: EmbeddedOption
     async find(folder) {
       const text = await readFile(join(folder, 'ready.json'), 'utf8').catch(() => undefined);
       if (text === undefined) return undefined;
-      const { port, engine, version, dtype } = ready.parse(JSON.parse(text));
-      return { url: `http://127.0.0.1:${port}`, identity: { engine, version, dtype } };
+      return `http://127.0.0.1:${ready.parse(JSON.parse(text)).port}`;
     },
 
     check: async (endpoint, signal) => void (await ask(endpoint, 'GET', '/health', signal)),
 
-    load: async (endpoint, models, signal) => void (await ask(endpoint, 'PUT', '/models', signal, specOf(models))),
+    load: async (endpoint, signal) => void (await ask(endpoint, 'PUT', '/models', signal, specOf(models))),
   };
 }
 

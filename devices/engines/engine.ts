@@ -12,25 +12,20 @@ export interface Endpoint {
   readonly key: string;
 }
 
-/** What a sampled reply depends on beside its request. */
-export interface Identity {
-  readonly engine: string;
-  readonly version: string;
-  readonly dtype: string;
-}
-
-/** For one lease: it may remember what it has seen of its server. */
+/** For one lease and its models; it may remember what it has seen of its server. */
 export interface Engine {
   /** What no running server can change: a parked server is taken over by a lease with an equal one. */
-  warmth(models: ServedModels): string;
+  readonly warmth: string;
+  /** Milliseconds between two looks and for an answer; so many misses in a row are a hung server. */
+  readonly health: { readonly every: number; readonly timeout: number; readonly misses: number };
   /** Leaves in `folder` what the server is to read, and what it is found by; says how it is started. */
-  prepare(folder: string, key: string, models: ServedModels): Promise<Pick<Launch, 'command' | 'env'>>;
-  /** Looks once for the server of this folder: undefined while it does not answer yet. */
-  find(folder: string, key: string, signal: AbortSignal): Promise<{ readonly url: string; readonly identity: Identity } | undefined>;
+  prepare(folder: string, key: string): Promise<Pick<Launch, 'command' | 'env'>>;
+  /** Looks once for the server of this folder: its URL, or undefined while it does not answer yet. */
+  find(folder: string, key: string, signal: AbortSignal): Promise<string | undefined>;
   /** Looks once whether the server still does its work; rejects, or hangs until `signal` aborts, where it does not. */
   check(endpoint: Endpoint, signal: AbortSignal): Promise<void>;
-  /** Has a server that was taken over serve these models and no others, which it may do already. Rejects where it does not. */
-  load(endpoint: Endpoint, models: ServedModels, signal: AbortSignal): Promise<void>;
+  /** Has a server that was taken over serve our models and no others, which it may do already. Rejects where it does not. */
+  load(endpoint: Endpoint, signal: AbortSignal): Promise<void>;
 }
 
 /** A request to a server's own interface: the text of the reply. Rejects with what it answers when that is a refusal. */

@@ -12,7 +12,7 @@ import { train } from '../../devices/trainer.ts';
 import { probe } from '../../inference/capability.ts';
 import { ModelClient, Rejected } from '../../inference/client.ts';
 import type { TrainEvent } from '../../schemas/trainer.ts';
-import { engine, model, owner, place, realPython, serving, spec, training, trainerPath, until, type Place } from '../support/devices.ts';
+import { engine, owner, place, realPython, serving, spec, training, trainerPath, until, type Place } from '../support/devices.ts';
 
 const never = new AbortController().signal;
 const folder = mkdtempSync(join(tmpdir(), 'backspin-model-'));
@@ -29,11 +29,10 @@ test.serial('a killed model server comes back, and its replies are what they wer
   const p = place(t);
   const options = {
     ...serving(p),
-    engine: engine(realPython()),
-    models: { m: model(folder) },
+    engine: engine('m', folder, realPython()),
     health: { every: 200, timeout: 30_000, misses: 5 },
   };
-  const dying = owner(t, p, 'serve', options, realPython());
+  const dying = owner(t, p, 'serve', options, realPython(), folder);
   await until(() => existsSync(join(p.folder, 'ready.json')));
   const before = p.record()!;
   const died = new Promise((done) => dying.once('exit', done));
@@ -42,7 +41,6 @@ test.serial('a killed model server comes back, and its replies are what they wer
 
   const server = await ModelServer.start({ ...options, slot: await slotOf(p), signal: never, attempt: 2 });
   t.is(p.record()!.pgid, before.pgid);
-  t.like(server.identity, { engine: 'embedded', dtype: 'float32' });
   const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limit: 4 });
   await probe(client, 'm', ['chat', 'complete', 'prefill', 'score'], never);
 
@@ -72,13 +70,10 @@ test.serial('a killed model server comes back, and its replies are what they wer
 test.serial('a folder that is no model is a sentence, not a crash', async (t) => {
   const p = place(t);
   const slot = await slotOf(p);
-  await t.throwsAsync(
-    ModelServer.start({ ...serving(p), slot, signal: never, models: { m: model(p.folder) }, engine: engine(realPython()) }),
-    {
-      name: 'ConfigError',
-      message: new RegExp(p.folder),
-    },
-  );
+  await t.throwsAsync(ModelServer.start({ ...serving(p), slot, signal: never, engine: engine('m', p.folder, realPython()) }), {
+    name: 'ConfigError',
+    message: new RegExp(p.folder),
+  });
 });
 
 test.serial('a trainer killed between checkpoints is followed to its end', async (t) => {

@@ -66,14 +66,13 @@ export function place(t: ExecutionContext): Place {
 }
 
 type Free = 'slot' | 'signal';
-/** Two slots and a thread of the embedded engine. */
-export const engine = (python = fakePython) => embedded({ slots: 2, threads: 1, python, trainerPath });
-export const model = (folder: string) => ({ folder, base: null });
+/** The embedded engine with two slots and a thread, serving the model of a folder. */
+export const engine = (served = 'm', folder = '/nowhere', python = fakePython) =>
+  embedded({ slots: 2, threads: 1, python, trainerPath }, { [served]: { folder, base: null } });
 export const serving = ({ folder, lifeline }: Place): Omit<ServerOptions, Free> => ({
   key: 'serve.k',
   attempt: 1,
   engine: engine(),
-  models: { m: model('/nowhere') },
   folder,
   lifeline: lifeline.path,
   health: { every: 100, timeout: 10_000, misses: 3 },
@@ -119,8 +118,9 @@ export function owner(
   verb: 'serve' | 'train',
   options: Omit<ServerOptions | TrainOptions, Free>,
   python = fakePython,
+  model = '/nowhere',
 ): ChildProcess {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'owner.ts'), verb, home, JSON.stringify(options), python], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'owner.ts'), verb, home, JSON.stringify(options), python, model], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   t.teardown(() => child.kill('SIGKILL'));

@@ -1,0 +1,79 @@
+/** How the models of a role are served. */
+import { z } from 'zod';
+
+/** Of an experiment, and so of its files; of a pool, and so of its queue. */
+export const name = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens')
+  .max(100);
+
+const shared = {
+  pool: name.default('cpu').describe('Pool whose device groups serve this role.'),
+  slots: z.int().min(1).default(64).describe('Sequences decoded at once.'),
+};
+
+const embedded = z.strictObject({
+  engine: z.literal('embedded').default('embedded').describe("The trainer's own server of small Llamas, for a CPU."),
+  ...shared,
+  threads: z.int().min(1).nullable().default(null).describe('CPU threads; null: all of the machine.'),
+});
+
+/** Arguments of `vllm serve` that have an option of ours. */
+const options: { readonly [argument: string]: string } = {
+  'max-num-seqs': 'slots',
+  dtype: 'dtype',
+  'max-model-len': 'maxModelLength',
+  'tensor-parallel-size': 'tensorParallel',
+  'data-parallel-size': 'dataParallel',
+};
+/** Those, and what is set by the engine or would undo it: which models, where, one server on this host, figures of its work. */
+const taken = [
+  ...Object.keys(options),
+  ...'model served-model-name config generation-config enable-lora lora-modules max-loras max-lora-rank'.split(' '),
+  ...'host port uds root-path api-key ssl-keyfile ssl-certfile headless grpc api-server-count'.split(' '),
+  ...'data-parallel-rank data-parallel-start-rank data-parallel-external-lb data-parallel-hybrid-lb'.split(' '),
+  ...'disable-log-stats disable-uvicorn-access-log'.split(' '),
+];
+
+/** Python's argument parser also takes beginnings of names. */
+const argument = z.string().superRefine((name, context) => {
+  if (!/^[a-z][a-z0-9-]*(\.[\w-]+)*$/.test(name))
+    return context.addIssue('an argument of `vllm serve` is written without dashes before it and with hyphens in it');
+  const bare = name.replace(/^no-/, '').replace(/\..*/, '');
+  const ours = taken.find((one) => one.startsWith(bare));
+  if (ours === undefined) return undefined;
+  return context.addIssue(`--${ours} is for backspin to set${options[ours] ? `: use \`${options[ours]}\`` : ''}`);
+});
+const scalar = z.union([z.string(), z.number(), z.boolean()]);
+
+const vllm = z.strictObject({
+  engine: z.literal('vllm').describe('vLLM, as a child process; one base with any number of adapters in a step.'),
+  ...shared,
+  python: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe('Of the environment that has vLLM, where the workers run. Default: BACKSPIN_VLLM_PYTHON.'),
+  version: z.string().nullable().default(null).describe('Of vLLM; part of what a step is. Default: that of `python` at the launch.'),
+  dtype: z.enum(['bfloat16', 'float16', 'float32']).default('bfloat16'),
+  maxModelLength: z.int().min(1).nullable().default(null).describe("Tokens of prompt and answer. Default: the model's."),
+  tensorParallel: z.int().min(1).default(1).describe('Devices that share each copy of the weights.'),
+  dataParallel: z.int().min(1).default(1).describe('Copies of the weights.'),
+  arguments: z
+    .record(argument, z.union([scalar, z.array(scalar), z.record(z.string(), z.unknown())]))
+    .default({})
+    .describe('More arguments of `vllm serve`, such as gpu-memory-utilization: 0.85. true is a flag, false its opposite.'),
+});
+export type VllmServing = z.output<typeof vllm>;
+
+export const serving = z.discriminatedUnion('engine', [embedded, vllm]);
+export type Serving = z.output<typeof serving>;
+
+/** What differs for one role; checked as a whole once it is whole. */
+export const servingChange = z.strictObject({ ...embedded.shape, ...vllm.shape, engine: z.enum(['embedded', 'vllm']) }).partial();
+
+/** A role's own options, and all others from `serving`; of another engine's options it gets what both have. */
+export function inherited(from: object & { readonly engine?: unknown }, own: object & { readonly engine?: unknown }): object {
+  if (own.engine === undefined || own.engine === (from.engine ?? 'embedded')) return { ...from, ...own };
+  return { ...Object.fromEntries(Object.entries(from).filter(([key]) => key in shared)), ...own };
+}

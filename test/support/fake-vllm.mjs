@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+// Stands in for a Python with vLLM: `-c` prints its version, `-m vllm... serve BASE --name=value ...` serves at once. Like the real one
+// it has an engine in a process of its own that a killed server leaves behind, and a /health that knows nothing of it. Does what files
+// beside the folder of the base say: `stall` (requests to models hang), `busy` (its counters move all the same), `refuse`.
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import http from 'node:http';
+import path from 'node:path';
+
+const [, , flag, , , base, ...more] = process.argv;
+if (flag === '-c') {
+  console.log('0.0.1');
+  process.exit();
+}
+const folder = path.dirname(base);
+const told = (name) => fs.existsSync(path.join(folder, name));
+if (more.includes('--no-such-thing')) {
+  console.error('usage: vllm serve\nvllm serve: error: unrecognized arguments: --no-such-thing');
+  process.exit(2);
+}
+const value = (name) => more.find((one) => one.startsWith(`--${name}=`))?.slice(name.length + 3);
+spawn('sleep', ['1000'], { stdio: 'ignore' });
+fs.appendFileSync(path.join(folder, 'starts'), `${process.pid}\n`);
+
+const served = new Map([[value('served-model-name'), { root: base }]]);
+for (const text of more.filter((one) => one.startsWith('{"name"'))) {
+  const { name, path: root } = JSON.parse(text);
+  served.set(name, { root, parent: value('served-model-name') });
+}
+let tokens = 0;
+
+const routes = {
+  '/health': () => '',
+  '/version': () => ({ version: told('version') ? '0.0.2' : '0.0.1' }),
+  '/v1/models': () => ({ data: [...served].map(([id, entry]) => ({ id, parent: null, ...entry })) }),
+  '/metrics': () => {
+    if (told('busy')) tokens++;
+    return `# TYPE vllm:prompt_tokens counter\nvllm:prompt_tokens_total{engine="0",model_name="m"} ${tokens}.0\n`;
+  },
+  '/v1/completions': () => {
+    if (told('stall')) return undefined;
+    tokens++;
+    return {};
+  },
+  '/v1/load_lora_adapter': ({ lora_name, lora_path }) =>
+    served.set(lora_name, { root: lora_path, parent: value('served-model-name') }) && {},
+  '/v1/unload_lora_adapter': ({ lora_name }) => served.delete(lora_name) && {},
+};
+http
+  .createServer((request, response) => {
+    let text = '';
+    request.on('data', (chunk) => (text += chunk));
+    request.on('end', () => {
+      const guarded = request.url.startsWith('/v1');
+      if (guarded && request.headers.authorization !== `Bearer ${process.env.VLLM_API_KEY}`) return response.writeHead(401).end();
+      if (told('refuse') && request.url.endsWith('adapter')) return response.writeHead(400).end('rank too high');
+      const reply = routes[request.url](text === '' ? {} : JSON.parse(text));
+      if (reply !== undefined) response.end(typeof reply === 'string' ? reply : JSON.stringify(reply));
+    });
+  })
+  .listen(Number(value('port')), value('host'));
