@@ -1,7 +1,13 @@
 #!/usr/bin/env node
 // Runs the command from its sources. Node keeps what it made of them, so that types are stripped once and not at each start.
-import { enableCompileCache } from 'node:module';
+import module from 'node:module';
 import { join } from 'node:path';
 
-enableCompileCache(join(import.meta.dirname, '..', 'node_modules', '.cache', 'backspin'));
+if (Number(process.versions.node.split('.')[0]) < 24) {
+  console.error(
+    `backspin needs Node 24 or newer, and this is ${process.versions.node}: run it as \`npx backspin\` in its folder, where set-up has put one.`,
+  );
+  process.exit(1);
+}
+module.enableCompileCache(join(import.meta.dirname, '..', 'node_modules', '.cache', 'backspin'));
 await import('./backspin.ts');

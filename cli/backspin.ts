@@ -13,11 +13,15 @@ const lazy =
     process.exitCode = (await (await load()).run(...args)) ?? 0;
   };
 
-const whole = (least: number) => (text: string) => {
-  const number = Number(text);
-  if (!Number.isInteger(number) || number < least) throw new InvalidArgumentError(`a whole number of at least ${least} is needed.`);
-  return number;
-};
+const whole =
+  (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  (text: string) => {
+    const number = text.trim() === '' ? NaN : Number(text);
+    if (Number.isInteger(number) && number >= least && number <= most) return number;
+    const limit = most === Number.MAX_SAFE_INTEGER ? '' : ` and at most ${most}`;
+    throw new InvalidArgumentError(`a whole number of at least ${least}${limit} is needed.`);
+  };
+const port = whole(1, 65_535);
 const collect = (text: string, before: readonly string[] | undefined) => [...(before ?? []), text];
 const set = () =>
   new Option('--set <path=value>', 'change one value of the file, such as parameters.rounds=3 (repeatable)')
@@ -29,6 +33,7 @@ const program = new Command('backspin')
   .description('Durable self-alignment for language models: experiments of many rounds as Temporal workflows.')
   .exitOverride()
   .configureHelp({ showGlobalOptions: false })
+  .showHelpAfterError('`--help` behind a verb, or alone, tells what there is.')
   .addHelpText('after', '\nState lives in .backspin/ of the working folder; BACKSPIN_HOME moves it.');
 
 program
@@ -36,8 +41,8 @@ program
   .description('start the Temporal dev server (unless environment or profile names one) and the workers')
   .option('--detach', 'return when everything is ready, and go on in the background')
   .option('--pool <name=groups>', 'device groups of a pool, such as cpu=1 (repeatable; default: pools.yaml, else cpu=1)', collect)
-  .option('--port <port>', "port of the dev server (default: the last time's, else a free one)", whole(1))
-  .option('--ui-port <port>', 'port of the Temporal UI (default: likewise)', whole(1))
+  .option('--port <port>', "port of the dev server (default: the last time's, else a free one)", port)
+  .option('--ui-port <port>', 'port of the Temporal UI (default: likewise)', port)
   .action(lazy(() => import('./up.ts')));
 program
   .command('down')

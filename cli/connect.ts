@@ -25,7 +25,10 @@ export async function connect(within: number = DEADLINE): Promise<Temporal> {
   if (address === undefined)
     throw new BackspinError('NotUp', `Nothing is up in ${homeFolder()}, and no Temporal server is named: run \`backspin up\`.`);
   const namespace = up?.namespace ?? named!.namespace;
-  const connection = await dial(address === named?.address ? named.options : { address }, within);
+  const way = up
+    ? `see logs/temporal.log in ${homeFolder()}, or run \`backspin down\` and \`backspin up\``
+    : 'start it, or unset TEMPORAL_ADDRESS to use one of our own';
+  const connection = await dial(address === named?.address ? named.options : { address }, within, way);
   return {
     client: new Client({ connection, namespace }),
     address,
@@ -46,14 +49,11 @@ export async function tryConnect(): Promise<Temporal | undefined> {
   }
 }
 
-async function dial(options: ConnectionOptions, within: number): Promise<Connection> {
+async function dial(options: ConnectionOptions, within: number, way: string): Promise<Connection> {
   try {
     return await Connection.connect({ ...options, connectTimeout: within });
   } catch (error) {
     const why = (error as Error).message.split('\n')[0];
-    throw new BackspinError(
-      'ServerDown',
-      `No Temporal server answers at ${options.address} (${why}): run \`backspin up\`, or see logs/temporal.log in ${homeFolder()}.`,
-    );
+    throw new BackspinError('ServerDown', `No Temporal server answers at ${options.address} (${why}): ${way}.`);
   }
 }

@@ -1,5 +1,6 @@
 /** `backspin doctor`: what is there, what is missing, and what to do about it. Exit code 1 when something is wrong. */
 import { checks, type Finding } from './checks.ts';
+import { sentenceOf } from './failure.ts';
 import { printJson, table } from './text.ts';
 
 export async function run({ json }: { json?: boolean }): Promise<number> {
@@ -8,7 +9,7 @@ export async function run({ json }: { json?: boolean }): Promise<number> {
     try {
       findings.push(...(await check()));
     } catch (error) {
-      findings.push({ what: check.name, is: 'unknown', problem: (error as Error).message });
+      findings.push({ what: check.name, is: 'unknown', problem: sentenceOf(error) ?? (error as Error).message });
     }
   }
   const problems = findings.filter(({ problem }) => problem !== undefined);

@@ -1,9 +1,10 @@
 /** `backspin down`: stops what `up` started, and waits until all of it is gone. */
+import { existsSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { alive } from '../devices/processes.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { currentUp, homeFolder } from './home.ts';
-import { sweepLeftovers } from './leftovers.ts';
+import { holdHome, sweepLeftovers } from './leftovers.ts';
 
 /** Milliseconds: workers finish or give back what they hold. */
 const PATIENCE = 60_000;
@@ -11,6 +12,7 @@ const PATIENCE = 60_000;
 export async function run(): Promise<void> {
   const up = currentUp();
   if (!up) {
+    if (existsSync(homeFolder())) await holdHome(); // or one that lives would start anew what is ended here
     await sweepLeftovers();
     console.log(`Nothing is up in ${homeFolder()}.`);
     return;

@@ -1,11 +1,12 @@
 /** `backspin export NAME [STEP] --to FOLDER`: results as others read them: a Hugging Face folder, JSONL, each with a card. Needs no server. */
 import { createWriteStream } from 'node:fs';
-import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { isRef, type AnyRef, type DatasetRef, type ModelRef } from '../recipe/call.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { ifThere, temporary } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { datasetCard, modelCard } from './cards.ts';
 import { currentRecord } from './current.ts';
@@ -27,34 +28,51 @@ export async function run(name: string, wanted: string | undefined, { to }: { to
     );
   }
   const folder = resolve(to);
-  await mkdir(folder, { recursive: true });
-  if ((await readdir(folder)).length > 0)
+  if (((await ifThere(readdir(folder))) ?? []).length > 0)
     throw new BackspinError('ConfigError', `${folder} is not empty: give a new folder, so that nothing is mixed up.`);
   const refs = isRef(result) ? { '': result } : result;
   const several = Object.keys(refs).length > 1;
-  for (const [label, ref] of Object.entries(refs))
-    console.log(await put(store, record, ref, several ? join(folder, label) : folder, step?.path ?? label));
+  const made = temporary(dirname(folder), basename(folder));
+  try {
+    await mkdir(made, { recursive: true });
+    const lines: string[] = [];
+    for (const [label, ref] of Object.entries(refs)) {
+      const part = several ? label : '';
+      const { file, what } = await put(store, record, ref, join(made, part), step?.path ?? label);
+      lines.push(`${join(folder, part, file)}: ${what}`);
+    }
+    await rename(made, folder); // whole, or not there
+    console.log(lines.join('\n'));
+  } finally {
+    await rm(made, { recursive: true, force: true });
+  }
 }
 
-async function put(store: Store, record: ExperimentRecord, ref: AnyRef, folder: string, from: string): Promise<string> {
+/** What was written: its main file, '' for all of the folder. */
+interface Put {
+  readonly file: string;
+  readonly what: string;
+}
+
+async function put(store: Store, record: ExperimentRecord, ref: AnyRef, folder: string, from: string): Promise<Put> {
   await mkdir(folder, { recursive: true });
   if (ref.kind === 'model') return putModel(store, record, ref, folder, from);
   if (ref.kind === 'dataset') return putDataset(store, record, ref, folder, from);
   await writeFile(join(folder, 'report.json'), `${JSON.stringify(ref, null, 2)}\n`);
-  return `${join(folder, 'report.json')}: ${Object.keys(ref.metrics).length} numbers`;
+  return { file: 'report.json', what: `${Object.keys(ref.metrics).length} numbers` };
 }
 
-async function putModel(store: Store, record: ExperimentRecord, ref: ModelRef, folder: string, from: string): Promise<string> {
+async function putModel(store: Store, record: ExperimentRecord, ref: ModelRef, folder: string, from: string): Promise<Put> {
   const [manifest, source] = [await store.model(ref), await store.modelFolder(ref)];
   for (const { name } of manifest.files) {
     await mkdir(dirname(join(folder, name)), { recursive: true });
     await copyFile(join(source, name), join(folder, name));
   }
   await writeFile(join(folder, 'README.md'), modelCard(record, manifest, from));
-  return `${folder}: a model (AutoModelForCausalLM.from_pretrained loads it)`;
+  return { file: '', what: 'a model (AutoModelForCausalLM.from_pretrained loads it)' };
 }
 
-async function putDataset(store: Store, record: ExperimentRecord, ref: DatasetRef, folder: string, from: string): Promise<string> {
+async function putDataset(store: Store, record: ExperimentRecord, ref: DatasetRef, folder: string, from: string): Promise<Put> {
   const features = new Map<string, Set<string>>();
   async function* lines() {
     for await (const { id, value } of store.read(ref)) {
@@ -65,7 +83,7 @@ async function putDataset(store: Store, record: ExperimentRecord, ref: DatasetRe
   }
   await pipeline(lines, createWriteStream(join(folder, 'data.jsonl')));
   await writeFile(join(folder, 'README.md'), datasetCard(record, await store.dataset(ref), features, from));
-  return `${join(folder, 'data.jsonl')}: ${number(ref.rows)} records`;
+  return { file: 'data.jsonl', what: `${number(ref.rows)} records` };
 }
 const typeOf = (x: unknown): string =>
   x === null ? 'null' : Array.isArray(x) ? 'list' : typeof x === 'number' ? 'float64' : typeof x === 'boolean' ? 'bool' : typeof x;

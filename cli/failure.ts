@@ -1,12 +1,13 @@
 /** The one place where an error becomes a sentence on stderr and an exit code. */
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { BackspinError } from '../schemas/errors.ts';
-import { inHome } from './home.ts';
+import { homeFolder, inHome } from './home.ts';
 
 /** Gives the exit code. */
 export function report(error: unknown): number {
-  if (error instanceof BackspinError) {
-    console.error(error.message);
+  const sentence = sentenceOf(error);
+  if (sentence !== undefined) {
+    console.error(sentence);
     return 1;
   }
   console.error(`backspin met an error that it does not know: ${error instanceof Error ? error.message : String(error)}`);
@@ -22,4 +23,26 @@ export function report(error: unknown): number {
     console.error('Its place cannot be written down, because the log folder cannot be written.');
   }
   return 1;
+}
+
+/** What the system says no to when it is asked for a file. */
+const refusals: Readonly<Record<string, string>> = {
+  ENOENT: 'it is not there',
+  ENOTDIR: 'a part of it is a file, and no folder',
+  EEXIST: 'there is a file of that name',
+  EISDIR: 'it is a folder',
+  EACCES: 'its permissions forbid it',
+  EPERM: 'the system forbids it',
+  EROFS: 'its disk can only be read',
+  ENAMETOOLONG: 'it is too long',
+  ENOSPC: 'the disk is full',
+};
+
+/** What a person should know; undefined where nobody has thought of this error. */
+export function sentenceOf(error: unknown): string | undefined {
+  if (error instanceof BackspinError) return error.message;
+  const { code = '', path } = error as NodeJS.ErrnoException;
+  if (path === undefined || !(code in refusals)) return undefined;
+  const way = path.startsWith(homeFolder()) ? 'or set BACKSPIN_HOME to another folder' : 'or give another path';
+  return `${path} cannot be used: ${refusals[code]} (${code}). Mend that, ${way}.`;
 }

@@ -25,11 +25,10 @@ export const lifelinePath = (): string => inHome('lifeline');
 
 /** The `up` that lives here; undefined when there is none, or its file outlived it. */
 export function currentUp(): Up | undefined {
-  let up: Up;
   try {
-    up = JSON.parse(readFileSync(inHome('up.json'), 'utf8')) as Up;
+    const up = JSON.parse(readFileSync(inHome('up.json'), 'utf8')) as Up;
+    return alive(up.pid, up.start) ? up : undefined;
   } catch {
     return undefined;
   }
-  return alive(up.pid, up.start) ? up : undefined;
 }

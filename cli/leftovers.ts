@@ -5,21 +5,21 @@ import { createServer } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { GRACE } from '../devices/processes.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { currentUp, homeFolder, lifelinePath } from './home.ts';
+import { currentUp, homeFolder, inHome, lifelinePath } from './home.ts';
 
 /** Makes this process the one `up` of its home until it ends, however it ends: the kernel holds the lock, as an abstract socket. */
-export async function holdHome(): Promise<void> {
-  const name = createHash('sha256').update(realpathSync(homeFolder())).digest('hex').slice(0, 32);
+export async function holdHome(home = homeFolder()): Promise<void> {
+  const name = createHash('sha256').update(realpathSync(home)).digest('hex').slice(0, 32);
   const server = createServer();
   try {
     await new Promise<void>((resolve, reject) => void server.once('error', reject).listen(`\0backspin-up-${name}`, resolve));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
     const up = currentUp();
-    throw new BackspinError(
-      'Refused',
-      `backspin is already up in ${homeFolder()}${up ? ` (process ${up.pid}, Temporal at ${up.address})` : ''}: \`backspin down\` stops it.`,
-    );
+    const way = up
+      ? ` (process ${up.pid}, Temporal at ${up.address}): \`backspin down\` stops it.`
+      : `, and ${inHome('up.json')} does not say as which process: if it is not just starting, end it with \`kill\` (\`ps ax | grep 'backspin.* up'\` shows it).`;
+    throw new BackspinError('Refused', `backspin is already up in ${home}${way}`);
   }
   server.unref();
 }

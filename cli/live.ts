@@ -2,6 +2,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Step } from '../schemas/experiment.ts';
+import { eventOf } from '../schemas/trainer.ts';
 import type { Store } from '../store/store.ts';
 
 export interface Live {
@@ -52,10 +53,9 @@ export class LiveCounts {
     const { lines, end } = linesFrom(path, before.offset);
     let { live } = before;
     for (const line of lines) {
-      const event = JSON.parse(line) as { event: string; step?: number; steps?: number; resumedFrom?: number | null; loss?: number };
-      if (event.event === 'start') live = { done: event.resumedFrom ?? 0, of: event.steps ?? null };
-      if (event.event === 'step')
-        live = { ...live, done: event.step ?? live.done, ...(event.loss === undefined ? {} : { loss: event.loss }) };
+      const event = eventOf(line);
+      if (event?.event === 'start') live = { done: event.resumedFrom ?? 0, of: event.steps };
+      if (event?.event === 'step') live = { ...live, done: event.step, loss: event.loss };
     }
     this.#trainings.set(path, { offset: end, live });
     return end === 0 ? undefined : live;

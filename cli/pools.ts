@@ -45,8 +45,10 @@ export function readPools(options: readonly string[]): Pools {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
-  } catch {
-    return { cpu: pool.parse({ groups: 1 }) };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return { cpu: pool.parse({ groups: 1 }) };
+    throw new BackspinError('ConfigError', `${path} cannot be read (${code}): mend it, or remove it.`);
   }
   const source = new Source(path, text);
   const declared = Object.entries(source.check(names, source.value) ?? {}).map(([name, own]) => {
@@ -54,6 +56,7 @@ export function readPools(options: readonly string[]): Pools {
     const alone = source.check(groups, own, [name]);
     return [name, alone && { ...pool.parse({ groups: 1 }), groups: alone }];
   });
+  if (declared.length === 0) source.problem([], 'declares no pool; write one, such as `cpu: 1`, or remove the file');
   source.throwIfAny();
   return Object.fromEntries(declared) as Pools;
 }

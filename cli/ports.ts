@@ -1,15 +1,13 @@
 /** Ports of the dev server: those asked for, else the last time's, else free ones. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
+import { z } from 'zod';
 import { BackspinError } from '../schemas/errors.ts';
 import { inHome } from './home.ts';
 
-export interface Ports {
-  readonly server: number;
-  readonly ui: number;
-  readonly http: number;
-  readonly metrics: number;
-}
+const port = z.int().min(1).max(65_535);
+const known = z.object({ server: port, ui: port, http: port, metrics: port });
+export type Ports = Readonly<z.infer<typeof known>>;
 
 /** Throws when a port that was asked for is taken. */
 export async function choosePorts(asked: { server?: number | undefined; ui?: number | undefined }): Promise<Ports> {
@@ -39,7 +37,7 @@ export async function choosePorts(asked: { server?: number | undefined; ui?: num
 
 function lastPorts(): Partial<Ports> {
   try {
-    return JSON.parse(readFileSync(inHome('ports.json'), 'utf8')) as Partial<Ports>;
+    return known.parse(JSON.parse(readFileSync(inHome('ports.json'), 'utf8')));
   } catch {
     return {};
   }

@@ -26,6 +26,11 @@ export async function run(name: string, wanted: string, { dropped, limit, json }
   const store = await openHome();
   const step = findStep(await currentRecord(await experimentOf(store, name)), wanted);
   const output = step.stepKey === null ? undefined : await store.output(step.stepKey);
+  if (!output && step.state === 'completed')
+    throw new BackspinError(
+      'ArtifactMissing',
+      `What the step ${step.path} has given is not in ${store.root} any more: launch the experiment again, and it is made again.`,
+    );
   if (!output)
     throw new BackspinError(
       'NotFound',

@@ -2,7 +2,7 @@
 import { open, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { trainEvent, type TrainEvent, type TrainSpec } from '../schemas/trainer.ts';
+import { eventOf, type TrainEvent, type TrainSpec } from '../schemas/trainer.ts';
 import { abortable } from './abortable.ts';
 import type { Child } from './child.ts';
 import { Crashes, described, meaningOf } from './exits.ts';
@@ -121,7 +121,7 @@ class Events {
     const end = buffer.lastIndexOf(0x0a) + 1;
     this.#rest = buffer.subarray(end);
     for (const line of buffer.toString('utf8', 0, end).split('\n')) {
-      const event = parsed(line);
+      const event = eventOf(line);
       if (!event) continue;
       if (event.event === 'step') this.#steps.set(event.step, event);
       this.#tell?.(event);
@@ -133,14 +133,6 @@ class Events {
     const last = steps.at(-1);
     const sum = (of: 'tokens' | 'seconds') => steps.reduce((total, step) => total + step[of], 0);
     return { loss: last?.loss ?? null, lastLearningRate: last?.learningRate ?? 0, tokens: sum('tokens'), seconds: sum('seconds') };
-  }
-}
-
-function parsed(line: string): TrainEvent | undefined {
-  try {
-    return trainEvent.parse(JSON.parse(line));
-  } catch {
-    return undefined;
   }
 }
 

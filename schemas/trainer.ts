@@ -35,7 +35,7 @@ const of = <const Event extends string, Shape extends z.core.$ZodShape>(event: E
 const step = z.int().min(0);
 
 /** A line of `events.jsonl`. A resumed training says the steps since its checkpoint a second time. */
-export const trainEvent = z.discriminatedUnion('event', [
+const trainEvent = z.discriminatedUnion('event', [
   of('start', { pid: z.int(), resumedFrom: step.nullable(), steps: step }),
   of('step', { step, loss: z.number(), learningRate: z.number(), tokens: z.int(), seconds: z.number() }),
   of('checkpoint', { step }),
@@ -44,3 +44,12 @@ export const trainEvent = z.discriminatedUnion('event', [
   of('done', { step, loss: z.number().nullable() }),
 ]);
 export type TrainEvent = z.infer<typeof trainEvent>;
+
+/** Undefined for a line that a kill has torn, and for what a newer trainer says. */
+export function eventOf(line: string): TrainEvent | undefined {
+  try {
+    return trainEvent.parse(JSON.parse(line));
+  } catch {
+    return undefined;
+  }
+}

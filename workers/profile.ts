@@ -4,11 +4,20 @@ import { BackspinError } from '../schemas/errors.ts';
 
 type Profile = ReturnType<typeof loadClientConnectConfig>;
 
-/** Undefined when neither gives an address. */
+/** A host's name or address, and perhaps a port. */
+const ADDRESS = /^(\[[\da-f:]+\]|[^\s/:]+)(:\d+)?$/i;
+
+/** Undefined when neither gives an address. Throws `ConfigError` for settings that cannot be read, and for what is no address. */
 export function namedServer(): { address: string; namespace: string; options: Profile['connectionOptions'] } | undefined {
   const { connectionOptions, namespace } = readProfile();
-  if (!connectionOptions.address) return undefined;
-  return { address: connectionOptions.address, namespace: namespace ?? 'default', options: connectionOptions };
+  const { address } = connectionOptions;
+  if (!address) return undefined;
+  if (!ADDRESS.test(address) || Number(address.split(':').at(-1)) > 65_535)
+    throw new BackspinError(
+      'ConfigError',
+      `The Temporal address "${address}", which the environment or a profile gives, is none: write HOST:PORT, such as localhost:7233.`,
+    );
+  return { address, namespace: namespace ?? 'default', options: connectionOptions };
 }
 
 function readProfile(): Profile {
@@ -16,8 +25,12 @@ function readProfile(): Profile {
     return loadClientConnectConfig();
   } catch (error) {
     const file = process.env['TEMPORAL_CONFIG_FILE'] ?? "Temporal's profile file";
-    throw new BackspinError('ConfigError', `${file} cannot be read (${(error as Error).message}): repair it, or remove it.`, {
-      cause: error,
-    });
+    // a file that is empty makes the reader stumble over the profile that it should have
+    const why = error instanceof TypeError ? 'there is no such profile' : (error as Error).message.split('\n')[0];
+    throw new BackspinError(
+      'ConfigError',
+      `The way to a Temporal server cannot be read from the environment and ${file} (${why}): mend what it names, or leave it out.`,
+      { cause: error },
+    );
   }
 }

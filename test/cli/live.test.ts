@@ -34,11 +34,11 @@ test('a running training tells its step, its length and its loss; after a resume
   mkdirSync(join(folder, 'run'));
   const events = join(folder, 'run', 'events.jsonl');
   const say = (event: object) => appendFileSync(events, `${JSON.stringify({ v: 1, ...event })}\n`);
-  say({ event: 'start', resumedFrom: null, steps: 40 });
+  say({ event: 'start', pid: 1, resumedFrom: null, steps: 40 });
   t.deepEqual(look(counts, 'train'), { done: 0, of: 40 });
-  say({ event: 'step', step: 7, loss: 1.5 });
+  say({ event: 'step', step: 7, loss: 1.5, learningRate: 1e-3, tokens: 9, seconds: 1 });
   t.deepEqual(look(counts, 'train'), { done: 7, of: 40, loss: 1.5 });
-  say({ event: 'start', resumedFrom: 5, steps: 40 });
+  say({ event: 'start', pid: 2, resumedFrom: 5, steps: 40 });
   t.deepEqual(look(counts, 'train'), { done: 5, of: 40 });
 });
 
