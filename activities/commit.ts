@@ -1,5 +1,5 @@
 /** Joins the slices of a map into its dataset, in record order, whatever order they ended in. */
-import type { DatasetRef, Result } from '../recipe/call.ts';
+import type { DatasetRef, ModelRef, Result } from '../recipe/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Determinism, Output } from '../schemas/store.ts';
 import { recordId } from '../store/canonical.ts';
@@ -36,10 +36,11 @@ export function outputOf(
   };
 }
 
-/** The weakest determinism of the inputs and of the step itself. */
-export async function inherited(store: Store, own: Determinism, inputs: readonly DatasetRef[]): Promise<Determinism> {
+/** The weakest determinism of the inputs, models among them, and of the step itself. */
+export async function inherited(store: Store, own: Determinism, inputs: readonly (DatasetRef | ModelRef)[]): Promise<Determinism> {
   const order: readonly Determinism[] = ['exact', 'seeded', 'sampled', 'timing'];
-  const all = await Promise.all(inputs.map(async (ref) => (await store.dataset(ref)).determinism));
+  const manifest = (ref: DatasetRef | ModelRef) => (ref.kind === 'model' ? store.model(ref) : store.dataset(ref));
+  const all = await Promise.all(inputs.map(async (ref) => (await manifest(ref)).determinism));
   return [own, ...all].reduce((a, b) => (order.indexOf(a) >= order.indexOf(b) ? a : b));
 }
 
@@ -101,8 +102,7 @@ async function commitPrefix(
     }
     if (until === null) conserved(resolved, counts.in === over.rows + (before?.droppedRecords?.rows ?? 0));
     conserved(resolved, counts.in === counts.kept + drops.count);
-    const own = resolved.determinism;
-    const determinism = await inherited(store, own, [over]);
+    const determinism = await inherited(store, resolved.determinism, [over, ...Object.values(resolved.cast)]);
     const result = { ...(await writer.commit(determinism)), ...(counts.in > 0 ? { share: counts.kept / counts.in } : {}) };
     const { stepKey, what } = resolved.chain[op]!;
     const step = { ...resolved, stepKey, call: { ...resolved.call, what } };

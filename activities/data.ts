@@ -1,15 +1,17 @@
 /** The activities of a data worker. */
 import type { Call } from '../recipe/call.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
+import { bringIn, checkExternals } from './canary.ts';
 import { commitMap, readSlice } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
+import { externalsOf, modelsOf, told } from './external.ts';
 import { lookUp, openStep, type MapWork, type Opened } from './open.ts';
 import { reduceStep } from './reduce.ts';
-import { resolve, type Resolved } from './resolve.ts';
-import { noModels, runSlice, type Models, type SliceTotals } from './slice.ts';
+import { castOf, resolve, type Resolved } from './resolve.ts';
+import { runSlice, type Models, type SliceTotals } from './slice.ts';
 import type { Services, StepContext } from './services.ts';
 import type { Output } from '../schemas/store.ts';
-import { activity } from './wrap.ts';
+import { activity, type Beat } from './wrap.ts';
 
 export interface ShardInput {
   readonly call: Call;
@@ -74,13 +76,20 @@ export function stepsOf(services: Services) {
       return entry(output);
     },
 
+    /** Before the first record of a step that asks external models. */
+    async canary(call: Call, context: StepContext, beat: Beat): Promise<void> {
+      const { registry, step } = await resolved(call, context);
+      await checkExternals(services, step, registry, context, beat);
+    },
+
     /** A reducer, a source, a model brought in, the numbers of a dataset: looked up, or done here. */
-    async compute(call: Call, context: StepContext, signal: AbortSignal): Promise<LedgerEntry> {
+    async compute(call: Call, context: StepContext, beat: Beat): Promise<LedgerEntry> {
       const { registry, step } = await resolved(call, context);
       const known = await lookUp(services, step);
       if (known) return { result: known, stepKey: step.stepKey, memoised: true };
+      if (call.what === 'model:external') return entry(await bringIn(services, step, context, beat));
       if (call.verb === 'evaluate') return entry(await measureData(store, registry, step));
-      return entry(await reduceStep({ store, registry, resolved: step, seed: context.seed, signal }));
+      return entry(await reduceStep({ store, registry, resolved: step, seed: context.seed, signal: beat.signal }));
     },
   };
 }
@@ -89,10 +98,16 @@ export function dataActivities(services: Services) {
   const steps = stepsOf(services);
   return {
     open: (call: Call, context: StepContext): Promise<Opened> => activity(() => steps.open(call, context)),
-    shard: (input: ShardInput): Promise<SliceTotals> => activity(({ signal }) => steps.shard(input, noModels, signal)),
+    shard: (input: ShardInput): Promise<SliceTotals> =>
+      activity(({ signal, tell }) => {
+        const externals = externalsOf(services, castOf(input.call), input.context);
+        if (externals.size > 0) tell(() => told(externals.values()));
+        return steps.shard(input, modelsOf(externals), signal);
+      }),
+    canary: (call: Call, context: StepContext): Promise<void> => activity((beat) => steps.canary(call, context, beat)),
     commit: (call: Call, context: StepContext, work: MapWork, slices: number): Promise<LedgerEntry> =>
       activity(() => steps.commit(call, context, work, slices)),
-    compute: (call: Call, context: StepContext): Promise<LedgerEntry> => activity(({ signal }) => steps.compute(call, context, signal)),
+    compute: (call: Call, context: StepContext): Promise<LedgerEntry> => activity((beat) => steps.compute(call, context, beat)),
     /** Waits a while for a step that another experiment computes; null when it has not ended yet. */
     lookUpOutput: (stepKey: string): Promise<LedgerEntry | null> =>
       activity(async () => {

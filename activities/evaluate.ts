@@ -1,6 +1,7 @@
 /** A suite over a model is its items, what is asked of each, and the numbers; over a dataset only the numbers. */
 import type { DatasetRef } from '../recipe/call.ts';
-import type { SuiteDef } from '../recipe/define.ts';
+import type { Sampling, SuiteDef } from '../recipe/define.ts';
+import type { Wants } from '../inference/capability.ts';
 import type { Output } from '../schemas/store.ts';
 import { recordId } from '../store/canonical.ts';
 import type { Registry } from '../operators/registry.ts';
@@ -33,6 +34,12 @@ export function asking(resolved: Resolved, registry: Registry): Resolved {
   return { ...resolved, chain: [{ what: resolved.call.what, operator: ask as unknown as AnyOperator, stepKey: resolved.stepKey }] };
 }
 
+/** By convention the parameter `sampling` is how a step's models are sampled. */
+export const wantsOf = (resolved: Resolved, registry: Registry): Wants => ({
+  needs: asking(resolved, registry).chain.flatMap(({ operator }) => operator.needs),
+  sampling: (resolved.params as { sampling?: Sampling }).sampling ?? {},
+});
+
 /** Numbers of answers that are there by item; `answers` maps the id of an item to what was answered. */
 export async function measureModel(
   store: Store,
@@ -48,7 +55,8 @@ export async function measureModel(
   const result = reportRef(resolved, suite.measure(pairs, resolved.params), suite.oracle);
   const dropped = items.rows - answers.size;
   const counts = { in: items.rows, kept: answers.size, dropped: dropped > 0 ? { 'no-answer': dropped } : {}, ...spent };
-  return store.putOutput(outputOf(resolved, result, counts, null, resolved.determinism));
+  const determinism = await inherited(store, resolved.determinism, Object.values(resolved.cast));
+  return store.putOutput(outputOf(resolved, result, counts, null, determinism));
 }
 
 export async function measureData(store: Store, registry: Registry, resolved: Resolved): Promise<Output> {

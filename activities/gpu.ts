@@ -11,13 +11,14 @@ import { train as runTrainer } from '../devices/trainer.ts';
 import { inflight } from '../devices/inflight.ts';
 import { probe } from '../inference/capability.ts';
 import { ModelClient } from '../inference/client.ts';
+import { Fixed } from '../inference/limiter.ts';
 import type { Call } from '../recipe/call.ts';
-import type { Need } from '../recipe/define.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
 import type { Store } from '../store/store.ts';
 import { stepsOf, type ShardInput } from './data.ts';
-import { asking } from './evaluate.ts';
+import { wantsOf } from './evaluate.ts';
+import { externalsOf } from './external.ts';
 import { lookUp, servedName, type Lease } from './open.ts';
 import { resolve } from './resolve.ts';
 import { pythonOf, type Services, type StepContext } from './services.ts';
@@ -66,12 +67,15 @@ export function gpuActivities(gpu: GpuWorker) {
         let ended = false;
         try {
           const limit = Math.ceil(lease.serving.slots * IN_FLIGHT);
-          const client = new ModelClient({ endpoint: (waiting) => server.endpoint(waiting), limit });
+          const client = new ModelClient({ endpoint: (waiting) => server.endpoint(waiting), limiter: new Fixed(limit) });
           const registry = await services.registry(context.modules);
           const resolved = await resolve(call, context, registry);
-          const needs = [...new Set(asking(resolved, registry).chain.flatMap(({ operator }) => operator.needs))] as Need[];
-          for (const served of Object.keys(lease.models)) await probe(client, served, needs, signal);
-          const models: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
+          for (const served of Object.keys(lease.models)) await probe(client, served, wantsOf(resolved, registry), signal);
+          const externals = externalsOf(services, resolved.cast, context);
+          const models: Models = {
+            of: (role) => externals.get(role) ?? { client, served: servedName(resolved.cast[role]!) },
+            concurrency: limit,
+          };
           tell({ state: 'serving', slot: slot.name, models: Object.keys(lease.models) });
           ended = await shards(gpu, queues.lease(store.id, stepKey), models, steps, Promise.race([aborted(signal), server.failed]));
         } finally {

@@ -10,6 +10,7 @@ import type { Registry } from '../operators/registry.ts';
 import { promptIds, resolve, servingOf, type Resolved } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { itemsOf } from './evaluate.ts';
+import { externalOf, lacksWeights, ownOf } from './external.ts';
 
 /** Records per slice, the unit of hand-out. Neither it nor the order of slices shows in a result. */
 const SLICE = 256;
@@ -21,6 +22,8 @@ export interface MapWork {
   readonly sliceSize: number;
   /** The models to serve and where; null: the shards go to the data workers. */
   readonly lease: Lease | null;
+  /** It asks external models. */
+  readonly external: boolean;
   readonly until: number | null;
   /** Operators of the chain whose results are there already; `over` is what they gave. */
   readonly skip: number;
@@ -41,6 +44,8 @@ export async function openStep(services: Services, call: Call, context: StepCont
   const known = await lookUp(services, resolved);
   if (known) return { hit: { result: known, stepKey: resolved.stepKey, memoised: true } };
   await checkInputs(services, resolved);
+  const untrainable = call.verb === 'train' && lacksWeights(context, (call.inputs as { from: ModelRef }).from, 'trained');
+  if (untrainable) throw new BackspinError('ConfigError', `Step ${call.path}: ${untrainable}`);
   const mismatch = await templateMismatch(registry, call, resolved, async (model) => (await services.store.model(model)).template);
   if (mismatch) throw new BackspinError('TemplateMismatch', mismatch);
   const work = await workOf(services, resolved, context);
@@ -96,6 +101,7 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
     slices: Math.ceil(over.rows / SLICE),
     sliceSize: SLICE,
     lease: leaseOf(resolved, context),
+    external: Object.values(resolved.cast).some((model) => externalOf(context, model)),
     until: until?.kept ?? null,
   };
 }
@@ -129,7 +135,7 @@ export async function templateMismatch(
   return undefined;
 }
 
-/** The models of a step are asked of one server; the sentence where they cannot be. */
+/** The own models of a step are asked of one server; the sentence where they cannot be. */
 export function leaseFault(call: Call, context: StepContext, cast: Readonly<Record<string, ModelRef>>): string | undefined {
   const roles = Object.keys(cast);
   const servings = roles.map((role) => servingOf(context, role));
@@ -144,13 +150,14 @@ export function leaseFault(call: Call, context: StepContext, cast: Readonly<Reco
   return undefined;
 }
 
-function leaseOf({ call, cast }: Resolved, context: StepContext): Lease | null {
-  const servings = Object.keys(cast).map((role) => servingOf(context, role));
+function leaseOf(resolved: Resolved, context: StepContext): Lease | null {
+  const own = ownOf(context, resolved.cast);
+  const servings = Object.keys(own).map((role) => servingOf(context, role));
   if (servings.length === 0) return null;
-  const fault = leaseFault(call, context, cast);
+  const fault = leaseFault(resolved.call, context, own);
   if (fault) throw new BackspinError('ConfigError', fault);
   return {
-    models: Object.fromEntries(Object.values(cast).map((model) => [servedName(model), { model, base: null }])),
+    models: Object.fromEntries(Object.values(own).map((model) => [servedName(model), { model, base: null }])),
     serving: { ...servings[0]!, slots: Math.max(...servings.map((serving) => serving.slots)) },
   };
 }

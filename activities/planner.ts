@@ -17,7 +17,7 @@ import {
   type ReportRef,
   type Result,
 } from '../recipe/call.ts';
-import { runRecipe } from '../recipe/materials.ts';
+import { externalModels, runRecipe, type Declared } from '../recipe/materials.ts';
 import { Verbs } from '../recipe/run.ts';
 import type { Settings } from '../recipe/api.ts';
 import type { Rec } from '../recipe/define.ts';
@@ -26,6 +26,7 @@ import type { Registry } from '../operators/registry.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
+import { externalDigest, externalOf, lacksWeights, ownOf } from './external.ts';
 import { leaseFault, lookUp, templateMismatch } from './open.ts';
 import { castOf, checkParams, resolve, servingOf, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
@@ -45,6 +46,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
     serving: config.serving,
     roles: config.roles,
     training: config.training,
+    external: externalModels(config),
   };
   const registry = await services.registry(config.modules);
   const steps = new Map<string, PlannedStep>();
@@ -57,7 +59,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
   const firsts = new Map<string, Rec<unknown>>(); // digest -> first record of a source that is to be read
   const templates = new Map<string, string | null>(); // digest -> what a model that is to be trained will be asked in
   const templateOf = async (model: ModelRef) =>
-    isReal(model) ? (await services.store.model(model)).template : (templates.get(model.digest) ?? null);
+    isReal(model) && !externalOf(context, model) ? (await services.store.model(model)).template : (templates.get(model.digest) ?? null);
 
   const verbs = new Verbs({
     async perform(call) {
@@ -65,6 +67,8 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const resolved = real ? await resolve(call, context, registry) : undefined;
       const known = resolved && (await lookUp(services, resolved));
       const output = known && resolved ? await services.store.output(resolved.stepKey) : undefined;
+      const untrainable = call.verb === 'train' && lacksWeights(context, (call.inputs as { from: ModelRef }).from, 'trained');
+      if (untrainable) missing.push(`Step ${call.path}: ${untrainable}`);
       const estimate = await estimateOf(call, registry, known !== undefined);
       const result = known ?? (await symbolOf(call, registry, estimate));
       if (estimate.first && isRef(result)) firsts.set(result.digest, estimate.first);
@@ -73,12 +77,12 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       if (call.verb === 'train' && isRef(result)) templates.set(result.digest, (call.inputs as { template?: string }).template ?? null);
       const asked = { params: checkParams(call, registry), cast: castOf(call) };
       const mismatch = known ? undefined : await templateMismatch(registry, call, asked, templateOf);
-      const fault = known ? undefined : leaseFault(call, context, castOf(call));
+      const fault = known ? undefined : leaseFault(call, context, ownOf(context, castOf(call)));
       missing.push(...[mismatch, fault].filter((sentence) => sentence !== undefined));
       const needs = [...new Set(refsIn(call.inputs).flatMap((ref) => makers.get(ref.digest) ?? []))];
       for (const ref of refsIn(result)) if (!makers.has(ref.digest)) makers.set(ref.digest, call.path);
       const bytes = known ? 0 : await bytesOf(services, call, estimate, sizes);
-      for (const ref of refsIn(result)) if (ref.kind === 'model') sizes.set(ref.digest, await modelBytes(services, ref, bytes));
+      for (const ref of refsIn(result)) if (ref.kind === 'model') sizes.set(ref.digest, known ? await modelBytes(services, ref) : bytes);
       paths.set(fingerprint(call), call.path);
       steps.set(call.path, {
         path: call.path,
@@ -126,7 +130,11 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
     },
     round: async () => true,
   });
-  await runRecipe(verbs, recipes[config.recipe]!, config);
+  const results = await runRecipe(verbs, recipes[config.recipe]!, config);
+  for (const [name, ref] of Object.entries(results) as [string, AnyRef][]) {
+    const unexportable = ref.kind === 'model' && lacksWeights(context, ref, 'exported');
+    if (unexportable) missing.push(`Result "${name}": ${unexportable}`);
+  }
 
   const all = [...steps.values()];
   const sum = (of: (step: PlannedStep) => number | null) => all.reduce((total, step) => total + (of(step) ?? 0), 0);
@@ -153,11 +161,11 @@ const RECORD = 300;
 async function bytesOf(services: Services, call: Call, { rows }: Estimate, sizes: ReadonlyMap<string, number>): Promise<number> {
   if (call.verb === 'train') return sizes.get((call.inputs as { from: ModelRef }).from.digest) ?? 0;
   if (call.what === 'model:path') return folderBytes((call.inputs as { path: string }).path);
+  if (call.what === 'model:external') return 0;
   if (call.what === 'model:init') return parameters((call.inputs as { architecture: Architecture }).architecture) * 4;
   return call.verb === 'evaluate' ? 0 : (rows ?? 0) * RECORD;
 }
-async function modelBytes({ store }: Services, ref: ModelRef, planned: number): Promise<number> {
-  if (!isReal(ref)) return planned;
+async function modelBytes({ store }: Services, ref: ModelRef): Promise<number> {
   return (await store.model(ref)).files.reduce((bytes, file) => bytes + file.bytes, 0);
 }
 async function folderBytes(folder: string): Promise<number> {
@@ -170,8 +178,7 @@ const parameters = ({ hiddenSize, layers, heads, headSize, kvHeads, mlp }: Archi
 
 function poolOf(call: Call, context: StepContext): string | null {
   if (call.verb === 'train') return context.training.pool;
-  const { with: cast = {}, of } = call.inputs as { with?: object; of?: unknown };
-  const role = call.verb === 'evaluate' && isRef(of) && of.kind === 'model' ? 'model' : Object.keys(cast)[0];
+  const [role] = Object.keys(ownOf(context, castOf(call)));
   return role === undefined ? null : servingOf(context, role).pool;
 }
 
@@ -270,6 +277,7 @@ async function symbolOf(call: Call, registry: Registry, { rows }: Estimate): Pro
     .digest('hex');
   const dataset = (name: string): DatasetRef => ({ kind: 'dataset', digest: `${SYMBOL}${key}${name}`, rows: rows ?? 0 });
   if (call.verb === 'map' || call.what.startsWith('source:')) return dataset('');
+  if (call.what === 'model:external') return { kind: 'model', digest: externalDigest(call.inputs as unknown as Declared) };
   if (call.verb === 'train' || call.what.startsWith('model:')) return { kind: 'model', digest: `${SYMBOL}${key}` };
   if (call.verb === 'evaluate') return { kind: 'report', digest: `${SYMBOL}${key}`, metrics: {}, oracle: registry.suite(call.what).oracle };
   const { outputs } = registry.reducer(call.what) as AnyReducer;

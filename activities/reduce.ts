@@ -138,18 +138,13 @@ async function readSource(work: Work): Promise<Made> {
   }
 }
 
+/** Of a model that nothing here has trained. */
+export const imported = { from: null, dataset: null, template: null, settings: null, steps: null, lastLearningRate: null } as const;
+
 /** Brings a model folder into the store; or, for `init`, its architecture and tokenizer, whose weights the first training makes. */
 async function importModel({ store, resolved }: Work): Promise<Made> {
-  const folder = importedFolder(resolved.call);
-  const about = {
-    from: null,
-    dataset: null,
-    template: null,
-    settings: null,
-    steps: null,
-    lastLearningRate: null,
-    determinism: 'exact',
-  } as const;
+  const folder = importedFolder(resolved.call)!;
+  const about = { ...imported, determinism: 'exact' } as const;
   const counts = { in: 0, kept: 0, dropped: {} };
   const { architecture, seed } = resolved.call.inputs as { architecture?: object; seed?: number };
   if (!architecture) return { result: await store.putModel(folder, { ...about, state: 'weights' }), counts, dropped: null };

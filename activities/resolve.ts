@@ -12,6 +12,7 @@ import { faultOf } from '../schemas/faults.ts';
 import type { Serving } from '../schemas/serving.ts';
 import type { Determinism } from '../schemas/store.ts';
 import { canonicalJson } from '../store/canonical.ts';
+import { externalOf } from './external.ts';
 import type { StepContext } from './services.ts';
 
 export type AnyOperator = Operator<unknown, unknown, string, object>;
@@ -63,13 +64,15 @@ export async function resolve(call: Call, context: StepContext, registry: Regist
         ...(files.length > 0 ? { files } : {}),
         ...(call.verb === 'train' ? { seed: trainingSeed(call, context) } : {}),
         ...(draws ? { seed: context.seed, round: call.verb === 'map' || call.verb === 'reduce' ? call.round : null } : {}),
-        ...(asks ? { engines: Object.fromEntries(Object.keys(cast).map((role) => [role, engineIdentity(servingOf(context, role))])) } : {}),
+        ...(asks
+          ? { engines: Object.fromEntries(Object.entries(cast).map(([role, model]) => [role, identityOf(context, role, model)])) }
+          : {}),
       }),
     );
   };
   const operators = call.verb === 'map' ? ids.map((id) => registry.operator(id) as AnyOperator) : [];
   const chain = operators.map((operator, i) => ({ operator, what: ids.slice(0, i + 1).join('>'), stepKey: keyOf(i + 1) }));
-  const determinism = !Object.keys(cast).every((role) => repeats(servingOf(context, role)))
+  const determinism = !Object.entries(cast).every(([role, model]) => !externalOf(context, model) && repeats(servingOf(context, role)))
     ? 'sampled'
     : drawsOf(call, registry, params)
       ? 'seeded'
@@ -92,6 +95,9 @@ function definedBy(call: Call, registry: Registry): Pick<Resolved, 'params' | 'v
     sources: Object.fromEntries(spaces.map((space) => [space, registry.sourceDigest(space)])),
   };
 }
+
+const identityOf = (context: StepContext, role: string, model: ModelRef): string =>
+  externalOf(context, model) ? 'external' : engineIdentity(servingOf(context, role));
 
 export const servingOf = (context: StepContext, role: string): Serving => context.roles[role] ?? context.serving;
 
@@ -171,7 +177,8 @@ function drawsOf(call: Call, registry: Registry, params: object): boolean {
 }
 
 async function fileDigests(call: Call, registry: Registry, params: object): Promise<string[]> {
-  const files = isSource(call) ? sourceFiles(call, registry, params) : isImport(call) ? await filesUnder(importedFolder(call)) : [];
+  const folder = isImport(call) ? importedFolder(call) : undefined;
+  const files = isSource(call) ? sourceFiles(call, registry, params) : folder === undefined ? [] : await filesUnder(folder);
   const digests = [];
   for (const file of files) digests.push(await fileDigest(file));
   return digests;
@@ -182,10 +189,10 @@ export function sourceFiles(call: Call, registry: Registry, params: object): str
     .files(params as never)
     .map((file) => resolvePath(folder, file));
 }
-/** A model's folder, or the folder of the tokenizer of a model that is to be made. */
-export function importedFolder(call: Call): string {
+/** A model's folder, or the folder of the tokenizer of a model that is to be made; undefined for an external one. */
+export function importedFolder(call: Call): string | undefined {
   const { path, tokenizer } = call.inputs as { path?: string; tokenizer?: string };
-  return (path ?? tokenizer)!;
+  return path ?? tokenizer;
 }
 async function filesUnder(folder: string): Promise<string[]> {
   try {

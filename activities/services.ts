@@ -1,9 +1,11 @@
 /** What every activity stands on. Made once per worker process. */
 import { dirname, resolve } from 'node:path';
 import { readFileSync } from 'node:fs';
+import { Servers } from '../inference/servers.ts';
 import { loadRegistry, type Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Bound } from '../schemas/config.ts';
+import type { External } from '../schemas/external.ts';
 import { openStore } from '../store/local.ts';
 import type { Store } from '../store/store.ts';
 
@@ -15,11 +17,14 @@ export interface StepContext {
   readonly serving: Bound['serving'];
   readonly roles: Bound['roles'];
   readonly training: Bound['training'];
+  /** The external models of its file. */
+  readonly external: readonly External[];
 }
 
 export interface Services {
   readonly home: string;
   readonly store: Store;
+  readonly servers: Servers;
   registry(modules: Bound['modules']): Promise<Registry>;
 }
 
@@ -28,6 +33,7 @@ export async function openServices(home: string): Promise<Services> {
   return {
     home,
     store: await openStore(resolve(home, 'store')),
+    servers: new Servers(),
     registry(modules) {
       const key = JSON.stringify(modules);
       const registry = registries.get(key) ?? loadRegistry(modules);

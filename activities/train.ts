@@ -112,7 +112,7 @@ export async function commitTraining(
   done: { seconds: number; tokens: number; lastLearningRate: number },
 ): Promise<Output> {
   const settings = inputsOf(resolved);
-  const determinism = await inherited(store, 'seeded', [settings.data]);
+  const determinism = await inherited(store, 'seeded', [settings.data, settings.from]);
   const { from, init, data, run, threads, ...recorded } = spec;
   const model = await store.putModel(join(spec.run, 'model'), {
     state: 'weights',

@@ -7,8 +7,8 @@ import { BackspinError } from '../schemas/errors.ts';
 
 export interface Beat {
   readonly signal: AbortSignal;
-  /** Shown in the Temporal UI; under 1 KB. */
-  tell(details: object): void;
+  /** Shown in the Temporal UI; under 1 KB. A function is asked at every beat. */
+  tell(details: object | (() => object)): void;
 }
 
 /** Milliseconds between beats; the SDK throttles them to what the heartbeat timeout asks for. */
@@ -17,8 +17,8 @@ const BEAT_EVERY = 500;
 export async function activity<T>(body: (beat: Beat) => Promise<T>): Promise<T> {
   const context = Context.current();
   const signal = context.cancellationSignal;
-  let details: object = {};
-  const timer = setInterval(() => context.heartbeat(details), BEAT_EVERY);
+  let details: object | (() => object) = {};
+  const timer = setInterval(() => context.heartbeat(typeof details === 'function' ? details() : details), BEAT_EVERY);
   context.heartbeat(details);
   try {
     return await body({ signal, tell: (now) => (details = now) });

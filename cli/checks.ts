@@ -165,6 +165,7 @@ async function pollers({ client, namespace }: Temporal): Promise<Finding[]> {
   const kinds = [
     ['orchestrator', queues.orchestrator(id), 1],
     ['data', queues.data(id), 2],
+    ['external servers', queues.external(id), 2],
     ...Object.keys(up?.pools ?? {}).map((pool) => [`pool ${pool}`, queues.pool(id, pool), 2] as const),
   ] as const;
   return Promise.all(

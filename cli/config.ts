@@ -9,6 +9,7 @@ import { loadRegistry, moduleDigest, type Registry } from '../operators/registry
 import { vllmPython, vllmVersion } from '../devices/engines/vllm.ts';
 import { experimentFile, type Bound, type RecipeSchema } from '../schemas/config.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import type { External } from '../schemas/external.ts';
 import { recipeSchemas } from '../schemas/recipes/index.ts';
 import { inherited, serving as servingSchema, type Serving } from '../schemas/serving.ts';
 import { canonicalJson } from '../store/canonical.ts';
@@ -123,6 +124,12 @@ function bindModels(source: Source, models: File['models'], folder: string): Bou
       if (fault) source.problem(['models', name, 'path'], fault);
       return [name, { path }] as const;
     }
+    if ('external' in model) {
+      const twin = Object.entries(models).find(([, other]) => 'external' in other && sameModel(other.external, model.external))![0];
+      if (twin !== name)
+        source.problem(['models', name, 'external'], `is model and revision of models.${twin} too; one model has one server here`);
+      return [name, { external: bindExternal(model.external, folder) }] as const;
+    }
     const tokenizer = resolve(folder, model.init.tokenizer);
     const fault = tokenizerFault(tokenizer);
     if (fault) source.problem(['models', name, 'init', 'tokenizer'], fault);
@@ -140,6 +147,15 @@ async function bindServing(source: Source, serving: Serving, path: readonly stri
     source.problem([...path, 'engine'], `${(error as Error).message} Or say its \`version\`, where it runs on another machine.`);
     return serving;
   }
+}
+
+const sameModel = (a: External, b: External): boolean => a.model === b.model && a.revision === b.revision;
+
+/** Its address without the /v1 that clients of OpenAI write, its key file absolute. */
+function bindExternal(external: External, folder: string): External {
+  const { url, key } = external;
+  const file = key !== null && 'file' in key ? { file: resolve(folder, key.file) } : key;
+  return { ...external, url: url.replace(/\/+$/, '').replace(/\/v1$/, ''), key: file };
 }
 
 async function bindModules(source: Source, modules: readonly string[], folder: string): Promise<Bound['modules']> {

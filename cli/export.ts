@@ -63,7 +63,10 @@ async function put(store: Store, record: ExperimentRecord, ref: AnyRef, folder: 
 }
 
 async function putModel(store: Store, record: ExperimentRecord, ref: ModelRef, folder: string, from: string): Promise<Put> {
-  const [manifest, source] = [await store.model(ref), await store.modelFolder(ref)];
+  const manifest = await store.model(ref);
+  if (manifest.state === 'external')
+    throw new BackspinError('ConfigError', `${from} is an external model: its weights are not here, so there is nothing to export.`);
+  const source = await store.modelFolder(ref);
   for (const { name } of manifest.files) {
     await mkdir(dirname(join(folder, name)), { recursive: true });
     await copyFile(join(source, name), join(folder, name));

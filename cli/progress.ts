@@ -1,7 +1,9 @@
 /** The state of an experiment: Temporal's while it is open and an orchestrator answers, the store's otherwise. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
+import type { Held } from '../activities/external.ts';
 import type { Temporal } from './connect.ts';
+import { heldSteps } from './held.ts';
 
 /** Milliseconds for an answer; a query without a worker would hang half a minute. */
 const DEADLINE = 2_000;
@@ -11,9 +13,12 @@ export interface Progress {
   readonly open: boolean;
   /** Why `record` may be behind; null: it is not. */
   readonly stale: string | null;
+  /** Steps that wait for an external server, by path. */
+  readonly held?: ReadonlyMap<string, Held>;
 }
 
-export async function progressOf({ client }: Temporal, record: ExperimentRecord): Promise<Progress> {
+export async function progressOf(temporal: Temporal, record: ExperimentRecord): Promise<Progress> {
+  const { client } = temporal;
   const { connection } = client;
   const handle = client.workflow.getHandle(record.workflowId);
   let status: string;
@@ -34,7 +39,8 @@ export async function progressOf({ client }: Temporal, record: ExperimentRecord)
   }
   try {
     const live = await connection.withDeadline(Date.now() + DEADLINE, () => handle.query<ExperimentRecord>('progress'));
-    return { record: live, open: true, stale: null };
+    const held = await connection.withDeadline(Date.now() + DEADLINE, () => heldSteps(temporal, live));
+    return { record: live, open: true, stale: null, held };
   } catch (error) {
     const why = (error as Error).message.split('\n')[0];
     return {

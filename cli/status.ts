@@ -13,7 +13,7 @@ export async function run(name: string, { json }: { json?: boolean }): Promise<v
   const temporal = await tryConnect();
   try {
     const progress = temporal && (await progressOf(temporal, record));
-    const view = await viewOf(store, progress?.record ?? record, new LiveCounts());
+    const view = await viewOf(store, progress?.record ?? record, new LiveCounts(), progress?.held);
     if (json) return printJson(view);
     console.log([...tree(view), '', ...summary(view, temporal?.ui ?? null, temporal?.namespace)].join('\n'));
     if (progress?.stale) console.error(`Note: ${progress.stale}.`);

@@ -26,8 +26,8 @@ export function tree(view: View, rate: Rate = () => undefined): string[] {
 
 /** What there is to say of a step, in a line. */
 export function about(step: StepView, rate?: number): string {
-  const { state, memoised, kind, live } = step;
-  if (state === 'running') return live ? running(live, kind, rate) : 'waiting';
+  const { state, memoised, kind, live, held } = step;
+  if (state === 'running') return [live ? running(live, kind, rate) : 'waiting', ...(held ? ['held'] : [])].join(', ');
   if (state !== 'completed') return state;
   const counts = isData(step) ? [kept(step)] : kind === 'train' && step.in !== null ? [`on ${number(step.in)} rows`] : [];
   const reasons = dropped(step.dropped);
@@ -69,6 +69,9 @@ export function summary(view: View, ui: string | null, namespace = 'default'): s
       : []),
     ...(drops ? [`Dropped       backspin show ${experiment} ${drops.path} --dropped ${Object.keys(drops.dropped)[0]}`] : []),
     ...(view.state === 'completed' ? [`Result        backspin export ${experiment} --to FOLDER`] : []),
+    ...steps.flatMap(({ path, held }) =>
+      held ? ['', `${path} is held since ${held.since} by ${held.url}: ${held.why.replace(/\.$/, '')}. It goes on by itself.`] : [],
+    ),
     ...(attention.length === 0
       ? []
       : ['', ...attention.flatMap(({ path, reason, remedy }) => [`${path} waits: ${reason.replace(/\.$/, '')}.`, `  ${remedy}`])]),

@@ -1,5 +1,6 @@
 /** An experiment as `status`, `list` and `watch` show it: the root's record, what the store knows of its steps, and live counts. */
 import { isRef, type AnyRef, type Result } from '../recipe/call.ts';
+import type { Held } from '../activities/external.ts';
 import type { Attention, ExperimentRecord, Step } from '../schemas/experiment.ts';
 import type { Store } from '../store/store.ts';
 import { measured, type Measured } from '../workflows/measured.ts';
@@ -24,6 +25,8 @@ export interface StepView {
   readonly outputs?: Readonly<Record<string, OutputView>>;
   /** Of a running step. */
   readonly live?: Live;
+  /** Of one that waits for an external server. */
+  readonly held?: Held;
 }
 interface OutputView {
   readonly digest: string;
@@ -45,9 +48,16 @@ export interface View {
   readonly steps: readonly StepView[];
 }
 
-export async function viewOf(store: Store, record: ExperimentRecord, live?: LiveCounts): Promise<View> {
+export async function viewOf(
+  store: Store,
+  record: ExperimentRecord,
+  live?: LiveCounts,
+  held: ReadonlyMap<string, Held> = new Map(),
+): Promise<View> {
   const { name, workflowId, runId, recipe, state, round, result, failure, parent, attention } = record;
-  const steps = await Promise.all(record.steps.map((step) => stepView(store, step, live)));
+  const steps = await Promise.all(
+    record.steps.map(async (step) => ({ ...(await stepView(store, step, live)), ...heldOf(held.get(step.path)) })),
+  );
   return {
     experiment: name,
     workflowId,
@@ -89,4 +99,5 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
     ...(running ? { live: running } : {}),
   };
 }
+const heldOf = (held: Held | undefined) => (held ? { held } : {});
 const short = (ref: AnyRef): OutputView => ({ digest: ref.digest, rows: ref.kind === 'dataset' ? ref.rows : null });

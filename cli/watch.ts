@@ -18,7 +18,7 @@ export async function run(name: string): Promise<number> {
     const screen = process.stdout.isTTY ? new Screen() : new Lines();
     for (;;) {
       const progress = await progressOf(temporal, await experimentOf(store, name));
-      const view = await viewOf(store, progress.record, live);
+      const view = await viewOf(store, progress.record, live, progress.held);
       screen.show(view, progress.stale);
       if (over(progress)) return end(view, temporal);
       await wait(EVERY);

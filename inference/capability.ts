@@ -3,15 +3,21 @@ import type { Need, Sampling } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { Rejected, type Ask, type ModelClient } from './client.ts';
 
-const messages = [{ role: 'user', content: 'Say one, two, three.' }] as const;
-const sampling = { temperature: 0, maxTokens: 8 } as const satisfies Sampling;
+/** What a step will ask for; `sampling` as far as its parameters say. */
+export interface Wants {
+  readonly needs: readonly Need[];
+  readonly sampling: Partial<Sampling>;
+}
 
-/** Sends a model what a step with these needs will send. Throws CapabilityMissing naming the field that is refused or ignored. */
-export async function probe(client: ModelClient, model: string, needs: readonly Need[], signal: AbortSignal): Promise<void> {
+const messages = [{ role: 'user', content: 'Name a colour and an animal.' }] as const;
+const greedy = { temperature: 0, maxTokens: 8 } as const satisfies Sampling;
+
+/** Sends a model what a step with these wants will send. Throws CapabilityMissing naming the field that is refused or ignored. */
+export async function probe(client: ModelClient, model: string, { needs, sampling }: Wants, signal: AbortSignal): Promise<void> {
   for (const need of new Set(needs)) {
     const ask = { seed: 1, requestId: `probe/${need}`, signal };
     try {
-      await probes[need](client, model, ask);
+      await probes[need](client, model, sampling, ask);
     } catch (error) {
       if (!(error instanceof Rejected)) throw error;
       throw new BackspinError('CapabilityMissing', `The model server cannot do what this step needs (${need}): ${error.message}`, {
@@ -21,17 +27,33 @@ export async function probe(client: ModelClient, model: string, needs: readonly 
   }
 }
 
-const probes: { readonly [need in Need]: (client: ModelClient, model: string, ask: Ask) => Promise<unknown> } = {
-  chat: (client, model, ask) => honoured((more) => client.chat(model, messages, { ...sampling, ...more }, ask)),
-  complete: (client, model, ask) => honoured((more) => client.complete(model, { text: 'One, two,' }, { ...sampling, ...more }, ask)),
-  prefill: (client, model, ask) => client.complete(model, { messages, prefill: 'One,' }, sampling, ask),
-  score: (client, model, ask) => client.score(model, { text: 'One, two,' }, ' three', ask),
+type Probe = (client: ModelClient, model: string, sampling: Partial<Sampling>, ask: Ask) => Promise<unknown>;
+const probes: { readonly [need in Need]: Probe } = {
+  chat: (client, model, wanted, ask) => honoured(wanted, ask, (sampling, ask) => client.chat(model, messages, sampling, ask)),
+  complete: (client, model, wanted, ask) =>
+    honoured(wanted, ask, (sampling, ask) => client.complete(model, { text: 'Once upon a' }, sampling, ask)),
+  prefill: (client, model, _, ask) => client.complete(model, { messages, prefill: 'A' }, greedy, ask),
+  score: (client, model, _, ask) => client.score(model, { text: 'One, two,' }, ' three', ask),
 };
 
-/** Every sampling field at once, and then a stop string that is surely met. */
-async function honoured(ask: (more: Partial<Sampling>) => ReturnType<ModelClient['chat']>): Promise<void> {
-  const { text } = (await ask({ topP: 1, topK: 0, repetitionPenalty: 1, stop: ['\u0000'] })).reply;
-  const [stop] = text;
-  if (stop !== undefined && (await ask({ stop: [stop] })).reply.text !== '')
-    throw new BackspinError('CapabilityMissing', 'The model server ignores the field "stop".');
+/** All of the step's fields at once; then, of those that can be told from the reply, each by itself. */
+async function honoured(
+  wanted: Partial<Sampling>,
+  ask: Ask,
+  say: (sampling: Sampling, ask: Ask) => ReturnType<ModelClient['chat']>,
+): Promise<void> {
+  const text = async (more: Partial<Sampling>, seed = 1) => (await say({ ...greedy, ...more }, { ...ask, seed })).reply.text;
+  await text({ ...wanted, maxTokens: greedy.maxTokens });
+  if (wanted.stop) {
+    const [first] = await text({});
+    if (first !== undefined && (await text({ stop: [first] })) !== '') throw ignored('stop');
+  }
+  // So narrow a choice is none: whatever the seed, one token can come next.
+  for (const [field, narrow] of Object.entries({ topP: 1e-3, topK: 1 })) {
+    if (!(field in wanted)) continue;
+    const narrowed = { temperature: 1, [field]: narrow };
+    if ((await text(narrowed, 1)) !== (await text(narrowed, 2))) throw ignored(field);
+  }
 }
+
+const ignored = (field: string) => new BackspinError('CapabilityMissing', `The model server ignores the field "${field}".`);

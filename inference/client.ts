@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Message } from '../recipe/api.ts';
 import type { Prompt, Reply, Sampling, TokenScore } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { Limiter } from './limiter.ts';
+import type { Limiter } from './limiter.ts';
 import { Rejected, Transport, type RequestOptions, type TransportOptions } from './transport.ts';
 
 export { Rejected, type Endpoint } from './transport.ts';
@@ -17,8 +17,7 @@ export class TooLong extends Error {
 }
 
 export interface ClientOptions extends Omit<TransportOptions, 'sockets'> {
-  /** Requests in flight. */
-  readonly limit: number;
+  readonly limiter: Limiter;
 }
 export interface Ask extends RequestOptions {
   readonly seed: number;
@@ -32,17 +31,21 @@ export interface Answer<T> {
 /** Tokens that a chat template adds: at most so many for itself, and for every message. Beyond the estimate the server counts. */
 const TEMPLATE_TOKENS = { itself: 64, message: 16 };
 
-const finish = z.enum(['stop', 'length']);
+const finished = z.enum(['stop', 'length', 'content_filter']);
 const usage = z.object({ prompt_tokens: z.int(), completion_tokens: z.int() });
-const chatReply = z.object({ choices: z.tuple([z.object({ message: z.object({ content: z.string() }), finish_reason: finish })]), usage });
-const completion = z.object({ choices: z.tuple([z.object({ text: z.string(), finish_reason: finish })]), usage });
+const chatReply = z.object({
+  choices: z.tuple([z.object({ message: z.object({ content: z.string().nullable() }), finish_reason: finished })]),
+  usage,
+});
+const completion = z.object({ choices: z.tuple([z.object({ text: z.string(), finish_reason: finished })]), usage });
 const scored = z.object({
   choices: z.tuple([z.object({ prompt_logprobs: z.array(z.record(z.string(), z.object({ logprob: z.number() })).nullable()) })]),
 });
 const tokenized = z.object({ tokens: z.array(z.int()), max_model_len: z.int() });
-const served = z.object({ data: z.array(z.object({ id: z.string(), max_model_len: z.int() })) });
+/** A server that keeps its models' context to itself refuses what is too long. */
+const served = z.object({ data: z.array(z.object({ id: z.string(), max_model_len: z.int().default(Infinity) })) });
 
-type Chat = { readonly messages: readonly Message[]; readonly add_generation_prompt: boolean; readonly continue_final_message: boolean };
+type Chat = { readonly messages: readonly Message[]; readonly add_generation_prompt?: false; readonly continue_final_message?: true };
 
 export class ModelClient {
   readonly #transport: Transport;
@@ -51,9 +54,9 @@ export class ModelClient {
   readonly #contexts = new Map<string, number>();
   readonly #beginnings = new Map<string, readonly number[]>();
 
-  constructor({ limit, ...transport }: ClientOptions) {
-    this.#limiter = new Limiter(limit);
-    this.#transport = new Transport({ ...transport, sockets: limit });
+  constructor({ limiter, ...transport }: ClientOptions) {
+    this.#limiter = limiter;
+    this.#transport = new Transport({ ...transport, sockets: limiter.most });
   }
 
   /** The next turn. Throws TooLong, Rejected, and what `Transport.request` throws. */
@@ -71,16 +74,13 @@ export class ModelClient {
           choices: [choice],
           usage,
         } = await this.#post('/v1/chat/completions', body, chatReply, ask);
-        return {
-          reply: { text: choice.message.content, finish: choice.finish_reason },
-          tokens: usage.prompt_tokens + usage.completion_tokens,
-        };
+        return answer(choice.message.content ?? '', choice.finish_reason, usage);
       }
       const {
         choices: [choice],
         usage,
       } = await this.#post('/v1/completions', body, completion, ask);
-      return { reply: { text: choice.text, finish: choice.finish_reason }, tokens: usage.prompt_tokens + usage.completion_tokens };
+      return answer(choice.text, choice.finish_reason, usage);
     });
   }
 
@@ -173,8 +173,18 @@ const contentOf = (prompt: Exclude<Prompt, { messages: unknown }>) => ('text' in
 
 /** A turn that is opened is one to continue, not one to answer. */
 function chatOf({ messages, prefill }: Extract<Prompt, { messages: unknown }>): Chat {
-  const opened = prefill === undefined ? [] : [{ role: 'assistant', content: prefill } as const];
-  return { messages: [...messages, ...opened], add_generation_prompt: opened.length === 0, continue_final_message: opened.length > 0 };
+  if (prefill === undefined) return { messages };
+  const opened = { role: 'assistant', content: prefill } as const;
+  return { messages: [...messages, opened], add_generation_prompt: false, continue_final_message: true };
+}
+
+function answer(
+  text: string,
+  finish: z.infer<typeof finished>,
+  { prompt_tokens, completion_tokens }: z.infer<typeof usage>,
+): Answer<Reply> {
+  if (finish === 'content_filter') throw new Rejected(200, 'the server withheld its reply (content_filter)');
+  return { reply: { text, finish }, tokens: prompt_tokens + completion_tokens };
 }
 
 function atMost(prompt: Prompt): number {

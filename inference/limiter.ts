@@ -1,26 +1,72 @@
-/** At most so many at once; the others wait in order of arrival. Own servers want a fixed limit: they queue and batch themselves. */
-export class Limiter {
-  readonly limit: number;
-  #running = 0;
-  readonly #waiting = new Set<() => void>();
+/** How many requests a server is asked at once. */
 
-  constructor(limit: number) {
-    this.limit = limit;
+export interface Limiter {
+  /** More are never in flight. */
+  readonly most: number;
+  /** Runs `body` once there is room. Rejects with the signal's reason when it aborts before; then `body` is not run. `tokens` is what
+   *  the answer cost. */
+  run<T extends { readonly tokens: number }>(signal: AbortSignal, body: () => Promise<T>): Promise<T>;
+}
+
+/** An own server's: it queues and batches by itself, so a fixed number keeps it busy. */
+export class Fixed implements Limiter {
+  readonly most: number;
+  readonly #places = new Places((taken) => taken < this.most);
+
+  constructor(most: number) {
+    this.most = most;
   }
 
-  /** Runs `body` once there is room. Rejects with the signal's reason when it aborts before; then `body` is never run. */
   async run<T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> {
-    signal.throwIfAborted();
-    if (this.#running < this.limit) this.#running++;
-    else await this.#turn(signal);
+    await this.#places.enter(signal);
     try {
       return await body();
     } finally {
-      this.#leave();
+      this.#places.leave();
+    }
+  }
+}
+
+/** Places that are taken and left; who finds none waits, in order of arrival. */
+export class Places {
+  #taken = 0;
+  readonly #waiting = new Set<() => void>();
+  readonly #free: (taken: number) => boolean;
+
+  /** `free` says whether one more may enter. When it says yes, one does. */
+  constructor(free: (taken: number) => boolean) {
+    this.#free = free;
+  }
+
+  get taken(): number {
+    return this.#taken;
+  }
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Resolves once a place is taken. Rejects with the signal's reason when it aborts before. */
+  async enter(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#waiting.size === 0 && this.#free(this.#taken)) this.#taken++;
+    else await this.#turn(signal);
+  }
+
+  leave(): void {
+    this.#taken--;
+    this.admit();
+  }
+
+  /** Lets in who waits, as far as there is room. */
+  admit(): void {
+    for (const enter of this.#waiting) {
+      if (!this.#free(this.#taken)) return;
+      this.#waiting.delete(enter);
+      this.#taken++;
+      enter();
     }
   }
 
-  /** Waits to be handed the place of one that leaves. */
   #turn(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const enter = () => {
@@ -34,12 +80,5 @@ export class Limiter {
       this.#waiting.add(enter);
       signal.addEventListener('abort', abort, { once: true });
     });
-  }
-
-  #leave(): void {
-    const [next] = this.#waiting;
-    if (!next) return void this.#running--;
-    this.#waiting.delete(next);
-    next();
   }
 }

@@ -1,6 +1,10 @@
 /** Data sources and models of an experiment file become steps like any other; a recipe gets their results under their names. */
 import type { Bound } from '../schemas/config.ts';
+import type { External } from '../schemas/external.ts';
 import type { Verbs } from './run.ts';
+
+/** What an external model is, wherever it is served. */
+export type Declared = Pick<External, 'model' | 'revision'>;
 
 const root = { path: [], arm: null, round: null };
 
@@ -16,12 +20,19 @@ export async function materials(verbs: Verbs, config: Pick<Bound, 'data' | 'mode
         name,
         'path' in model
           ? verbs.step(root, 'reduce', 'model:path', `model-${name}`, { path: model.path })
-          : verbs.step(root, 'reduce', 'model:init', `model-${name}`, model.init),
+          : 'init' in model
+            ? verbs.step(root, 'reduce', 'model:init', `model-${name}`, model.init)
+            : verbs.step(root, 'reduce', 'model:external', `model-${name}`, declared(model.external)),
       ] as const,
   );
   const all = await Promise.all([...data, ...models].map(async ([name, result]) => [name, await result] as const));
   return { ...config.parameters, ...Object.fromEntries(all), evaluation: config.evaluation };
 }
+
+export const declared = ({ model, revision }: Declared): Declared => ({ model, revision });
+
+export const externalModels = ({ models }: Pick<Bound, 'models'>): readonly External[] =>
+  Object.values(models).flatMap((model) => ('external' in model ? [model.external] : []));
 
 /** A recipe from its file's materials to its results, every step that it asked for joined. */
 export async function runRecipe(

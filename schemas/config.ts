@@ -1,5 +1,6 @@
 /** The experiment file, as a person writes it, and bound: names resolved, defaults filled in, ready for a workflow. */
 import { z } from 'zod';
+import { external, type External } from './external.ts';
 import { name, serving, servingChange, type Serving } from './serving.ts';
 
 /** Within what every generator of random numbers takes, with room for repeated trainings. */
@@ -32,6 +33,7 @@ export const experimentFile = z.strictObject({
       z.union([
         z.strictObject({ path: z.string().describe('A Hugging Face model folder.') }),
         z.strictObject({ init: z.strictObject({ architecture, tokenizer: z.string(), seed }) }),
+        z.strictObject({ external }),
       ]),
     )
     .default({}),
@@ -63,7 +65,8 @@ export interface Bound {
   readonly models: {
     readonly [name: string]:
       | { readonly path: string }
-      | { readonly init: { readonly architecture: z.infer<typeof architecture>; readonly tokenizer: string; readonly seed: number } };
+      | { readonly init: { readonly architecture: z.infer<typeof architecture>; readonly tokenizer: string; readonly seed: number } }
+      | { readonly external: External };
   };
   readonly serving: Serving;
   readonly roles: { readonly [role: string]: Serving };

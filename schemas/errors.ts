@@ -9,6 +9,7 @@ const retryable = {
   CapabilityMissing: false,
   TrainingDiverged: false,
   TemplateMismatch: false,
+  ModelChanged: false,
   ConservationViolated: false,
   OperatorChanged: false,
   CrashLoop: false,

@@ -20,14 +20,17 @@ export function faultOf(error: unknown, value: unknown): string {
 /** The issues of the alternative that the value comes nearest to. */
 export function meant({ errors, path }: z.core.$ZodIssueInvalidUnion, value: unknown): readonly Issue[] {
   const own = within(value, path);
-  const [best] = errors.toSorted((a, b) => Number(ofAnotherType(a, own)) - Number(ofAnotherType(b, own)) || a.length - b.length);
+  const [best] = errors.toSorted((a, b) => Number(ofAnotherKind(a, own)) - Number(ofAnotherKind(b, own)) || a.length - b.length);
   return best!;
 }
-const ofAnotherType = (issues: readonly Issue[], value: unknown): boolean =>
+/** Of another type, or with other keys. */
+const ofAnotherKind = (issues: readonly Issue[], value: unknown): boolean =>
   issues.some(
     (issue) =>
       issue.path.length === 0 &&
-      (issue.code === 'invalid_type' || (issue.code === 'invalid_value' && issue.values.every((valid) => typeof valid !== typeof value))),
+      (issue.code === 'invalid_type' ||
+        issue.code === 'unrecognized_keys' ||
+        (issue.code === 'invalid_value' && issue.values.every((valid) => typeof valid !== typeof value))),
   );
 
 /** What lies at a path of a value. */

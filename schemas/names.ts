@@ -3,6 +3,8 @@
 export const queues = {
   orchestrator: (store: string) => `${store}.orchestrator`,
   data: (store: string) => `${store}.data`,
+  /** Of the data workers too: what waits for an external server keeps nothing else waiting. */
+  external: (store: string) => `${store}.external`,
   pool: (store: string, pool: string) => `${store}.pool.${pool}`,
   /** Served by whoever holds a lease of this step. */
   lease: (store: string, stepKey: string) => `${store}.lease.${stepKey.slice(0, 16)}`,

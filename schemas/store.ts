@@ -44,13 +44,18 @@ export const datasetManifest = z
   );
 export type DatasetManifest = z.infer<typeof datasetManifest>;
 
+/** What an external model answered when it was brought in. */
+const canary = z.array(z.strictObject({ question: z.string(), answer: z.string() }));
+export type Canary = z.infer<typeof canary>;
+
 /** `models/DIGEST/manifest.json`, beside the files. The digest is sha256 over the sorted `name sha256` lines of `files`. */
 export const modelManifest = z.strictObject({
   kind: z.literal('model'),
   digest,
   files: z.array(z.strictObject({ name: z.string(), sha256: digest, bytes: z.int().min(0) })),
-  /** Weights to be made by the first training (`init`), or weights that serve. */
-  state: z.enum(['weights', 'init']),
+  /** Weights to be made by the first training (`init`), weights that serve, or what somebody else serves. */
+  state: z.enum(['weights', 'init', 'external']),
+  canary: canary.exactOptional(),
   from: digest.nullable(),
   dataset: digest.nullable(),
   /** Id of the template of its training rows. */

@@ -32,7 +32,7 @@ export async function putModel(paths: Paths, folder: string, about: AboutModel):
       files.push({ name, sha256: await digestOf(path), bytes: (await stat(path)).size });
       await syncFolder(dirname(path));
     }
-    const digest = sha256(files.map((file) => `${file.name} ${file.sha256}\n`).join(''));
+    const digest = modelDigest(files);
     const manifest: ModelManifest = { kind: 'model', digest, files, ...about };
     await writeAtomic(join(made, 'manifest.json'), `${canonicalJson(manifest)}\n`);
     await moveIn(paths, made, digest);
@@ -43,6 +43,10 @@ export async function putModel(paths: Paths, folder: string, about: AboutModel):
     await rm(made, { recursive: true, force: true });
   }
 }
+
+/** Of files in the order of their names. */
+export const modelDigest = (files: readonly { readonly name: string; readonly sha256: string }[]): string =>
+  sha256(files.map((file) => `${file.name} ${file.sha256}\n`).join(''));
 
 /** First writer wins, unless what is there has lost files. */
 async function moveIn(paths: Paths, made: string, digest: string): Promise<void> {

@@ -1,19 +1,30 @@
-/** Opens steps, reads sources, reduces, commits, and maps operators that talk to no managed model. */
-import { Worker } from '@temporalio/worker';
+/** Opens steps, reads sources, reduces, commits, and maps operators that talk to no model, or to one that somebody else serves. */
+import { Worker, type WorkerOptions } from '@temporalio/worker';
 import { dataActivities } from '../activities/data.ts';
 import { inflight } from '../devices/inflight.ts';
 import { queues } from '../schemas/names.ts';
-import { runWorker, worksite } from './worker.ts';
+import { runWorkers, worksite } from './worker.ts';
 
 const site = await worksite();
-const worker = await Worker.create({
+const { home, store } = site.services;
+const common = {
   connection: site.connection,
   namespace: site.namespace,
-  taskQueue: queues.data(site.services.store.id),
   activities: dataActivities(site.services),
-  interceptors: { activity: [inflight(site.services.home)] },
-  maxConcurrentActivityTaskExecutions: 4,
+  interceptors: { activity: [inflight(home)] },
   maxHeartbeatThrottleInterval: '1s',
+} satisfies Omit<WorkerOptions, 'taskQueue'>;
+const data = Worker.create({
+  ...common,
+  taskQueue: queues.data(store.id),
+  maxConcurrentActivityTaskExecutions: 4,
   shutdownGraceTime: '10s',
 });
-await runWorker(worker, site);
+// Shards that a server holds up take a place for as long as it is away, and nothing else: so there are many.
+const external = Worker.create({
+  ...common,
+  taskQueue: queues.external(store.id),
+  maxConcurrentActivityTaskExecutions: 100,
+  shutdownGraceTime: 0,
+});
+await runWorkers(await Promise.all([data, external]), site);

@@ -5,7 +5,7 @@ import { inflight } from '../devices/inflight.ts';
 import { Slots } from '../devices/slots.ts';
 import type { Pool } from '../schemas/devices.ts';
 import { queues } from '../schemas/names.ts';
-import { required, runWorker, worksite } from './worker.ts';
+import { required, runWorkers, worksite } from './worker.ts';
 
 const site = await worksite();
 const pool = required('BACKSPIN_POOL');
@@ -28,5 +28,5 @@ const worker = await Worker.create({
   maxHeartbeatThrottleInterval: '1s',
   shutdownGraceTime: 0,
 });
-await runWorker(worker, site);
+await runWorkers([worker], site);
 await slots.close();

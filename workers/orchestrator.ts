@@ -2,7 +2,7 @@
 import { Worker } from '@temporalio/worker';
 import { queues } from '../schemas/names.ts';
 import { workflowBundle } from './bundle.ts';
-import { runWorker, worksite } from './worker.ts';
+import { runWorkers, worksite } from './worker.ts';
 
 const site = await worksite();
 const worker = await Worker.create({
@@ -14,4 +14,4 @@ const worker = await Worker.create({
   stickyQueueScheduleToStartTimeout: '1s',
   shutdownGraceTime: '5s',
 });
-await runWorker(worker, site);
+await runWorkers([worker], site);

@@ -40,8 +40,8 @@ export function required(name: string): string {
 }
 
 /** Runs until a signal; tells the supervisor on stdout that it polls. */
-export async function runWorker(worker: Worker, site: Worksite): Promise<void> {
-  const running = worker.run();
+export async function runWorkers(workers: readonly Worker[], site: Worksite): Promise<void> {
+  const running = Promise.all(workers.map((worker) => worker.run()));
   writeSync(1, `${JSON.stringify({ ready: true })}\n`);
   try {
     await running;

@@ -13,7 +13,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { fingerprint, refsIn, type Call, type Result } from '../recipe/call.ts';
-import { runRecipe } from '../recipe/materials.ts';
+import { externalModels, runRecipe } from '../recipe/materials.ts';
 import { RecipeError, Verbs, type Engine } from '../recipe/run.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
@@ -39,6 +39,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     serving: config.serving,
     roles: config.roles,
     training: config.training,
+    external: externalModels(config),
   };
   const performer = new Performer(store, context);
   const gate = new Gate();

@@ -1,7 +1,7 @@
 /** How a step is carried out on Temporal: looked up, then computed by activities, under a lease where models are asked. */
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { ParentClosePolicy, sleep, startChild } from '@temporalio/workflow';
-import type { Lease, MapWork } from '../activities/open.ts';
+import type { MapWork } from '../activities/open.ts';
 import type { StepContext } from '../activities/services.ts';
 import { isRef, type Call } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
@@ -23,25 +23,26 @@ export class Performer {
   async perform(call: Call, opened: (stepKey: string) => void): Promise<LedgerEntry> {
     const of = call.inputs['of'];
     if (call.verb === 'reduce' || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset')) {
-      return this.#data('reduce', call).compute(call, this.#context);
+      return this.#data('reduce', call, call.what === 'model:external').compute(call, this.#context);
     }
     const opening = await this.#data('open', call).open(call, this.#context);
     if (opening.hit) return opening.hit;
     opened(opening.stepKey);
     if (call.verb === 'train') return this.#pool('train', call, this.#context.training.pool).train(call, this.#context);
+    if (opening.work!.external) await this.#data('canary', call, true).canary(call, this.#context);
     return this.#map(call, opening.stepKey, opening.work!);
   }
 
   async #map(call: Call, stepKey: string, work: MapWork): Promise<LedgerEntry> {
-    const { lease } = work;
-    const queue = lease ? queues.lease(this.#store, stepKey) : queues.data(this.#store);
-    const slices = await this.#stage(call, stepKey, work, queue, lease);
+    const slices = await this.#stage(call, stepKey, work);
     if (slices === null) return this.#awaitOther(call, stepKey, work);
     return this.#data('commit', call).commit(call, this.#context, work, slices);
   }
 
   /** The stage under its lease; null when another experiment's stage computes this very step. */
-  async #stage(call: Call, stepKey: string, work: MapWork, queue: string, lease: Lease | null): Promise<number | null> {
+  async #stage(call: Call, stepKey: string, work: MapWork): Promise<number | null> {
+    const { lease, external } = work;
+    const queue = lease ? queues.lease(this.#store, stepKey) : this.#queue(external);
     let child;
     try {
       child = await startChild(stage, {
@@ -68,13 +69,16 @@ export class Performer {
     return output ?? this.#map(call, stepKey, work);
   }
 
-  #data(verb: string, call: Call) {
+  #data(verb: string, call: Call, external = false) {
     return data({
       id: `${verb} ${call.path}`,
       summary: `${call.path}: ${call.what}`,
-      queue: queues.data(this.#store),
+      queue: this.#queue(external),
       experiment: this.#context.experiment,
     });
+  }
+  #queue(external: boolean): string {
+    return external ? queues.external(this.#store) : queues.data(this.#store);
   }
   #pool(verb: string, call: Call, name: string) {
     return pool({

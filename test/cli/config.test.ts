@@ -1,6 +1,9 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test from 'ava';
+import { parse } from 'yaml';
+import { plan } from '../../activities/planner.ts';
+import { openServices } from '../../activities/services.ts';
 import { loadExperiment, rebind } from '../../cli/config.ts';
 import { file, root, temporary } from './cli.ts';
 
@@ -179,6 +182,67 @@ test('a bound configuration can be changed and bound again, as a fork does', asy
   const again = await rebind(bound, ['parameters.keep.threshold=5', 'serving.pool=big'], 'child');
   t.deepEqual({ ...again.bound, name: bound.name, serving: bound.serving, roles: bound.roles, parameters: bound.parameters }, bound);
   t.like(again.bound, { name: 'child', parameters: { keep: { threshold: 5 } }, roles: { scorer: { slots: 4, pool: 'big' } } });
+});
+
+const scorer = '  scorer: { external: { model: judge-1, revision: "1", url: "https://api.example.com/v1/", key: { file: key.txt } } }\n';
+const withScorer = sound.replace('evaluation:', `${scorer}evaluation:`);
+
+test('an external model is bound with its limits, the address that stands before /v1 and the path of its key', async (t) => {
+  const path = write(withScorer);
+  const { bound } = await loadExperiment(path);
+  t.deepEqual(bound.models['scorer'], {
+    external: {
+      model: 'judge-1',
+      revision: '1',
+      url: 'https://api.example.com',
+      key: { file: join(dirname(path), 'key.txt') },
+      inFlight: 64,
+      requestsPerMinute: null,
+      tokensPerMinute: null,
+      tolerance: 0.1,
+    },
+  });
+});
+
+test('the external model of the documents is one', async (t) => {
+  const [, block] = /```yaml\n(models:.*?)```/s.exec(readFileSync(join(root, 'docs/operating.md'), 'utf8'))!;
+  const { models } = parse(block!) as { models: { scorer: object } };
+  const { bound } = await loadExperiment(write(sound), [`models.scorer=${JSON.stringify(models.scorer)}`]);
+  t.like(bound.models['scorer'], { external: { model: 'judge-large', revision: '2026-03', requestsPerMinute: 500 } });
+});
+
+for (const [title, from, to, says] of [
+  ['a key itself', '{ file: key.txt }', 'sk-1', /models\.scorer\.external\.key: /],
+  ['an address with a key in it', 'api.example', 'me:sk-1@api.example', /models\.scorer\.external\.url: .*without a key/],
+  ['no revision', 'revision: "1", ', '', /models\.scorer\.external\.revision: is missing/],
+] as const) {
+  test(`of an external model ${title} is refused`, async (t) => {
+    t.regex(await fault(t, withScorer.replace(from, to)), says);
+  });
+}
+
+test('one external model has one server', async (t) => {
+  const twin = scorer.replace('scorer', 'base').replace('example.com', 'example.org');
+  t.regex(
+    await fault(t, withScorer.replace(/ {2}base: .*\n/, twin)),
+    /models\.scorer\.external: is model and revision of models\.base too; one model has one server here/,
+  );
+});
+
+test('a plan says that an external model can be neither trained nor exported, and asks nobody', async (t) => {
+  const base = scorer.replace('scorer', 'base');
+  const { bound } = await loadExperiment(write(sound.replace(/ {2}base: .*\n/, base)));
+  const { missing, steps } = await plan(await openServices(temporary()), bound);
+  t.true(missing.includes('Step backward: the model judge-1 is external: its weights are not here, so it cannot be trained.'));
+  t.is(steps.find(({ path }) => path === 'model-base')!.bytes, 0);
+
+  const sharp = await loadExperiment(write(withScorer));
+  const planned = await plan(await openServices(temporary()), sharp.bound);
+  t.deepEqual(planned.missing, []);
+  t.deepEqual(
+    planned.steps.filter(({ name }) => name === 'judge').map(({ pool }) => pool),
+    [null, null],
+  );
 });
 
 const parts: readonly (readonly [title: string, harm: (folder: string) => void, says: RegExp])[] = [

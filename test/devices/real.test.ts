@@ -10,6 +10,7 @@ import { ModelServer } from '../../devices/server.ts';
 import { Slots } from '../../devices/slots.ts';
 import { train } from '../../devices/trainer.ts';
 import { probe } from '../../inference/capability.ts';
+import { Fixed } from '../../inference/limiter.ts';
 import { ModelClient, Rejected } from '../../inference/client.ts';
 import type { TrainEvent } from '../../schemas/trainer.ts';
 import { engine, owner, place, realPython, serving, spec, training, trainerPath, until, type Place } from '../support/devices.ts';
@@ -41,8 +42,9 @@ test.serial('a killed model server comes back, and its replies are what they wer
 
   const server = await ModelServer.start({ ...options, slot: await slotOf(p), signal: never, attempt: 2 });
   t.is(p.record()!.pgid, before.pgid);
-  const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limit: 4 });
-  await probe(client, 'm', ['chat', 'complete', 'prefill', 'score'], never);
+  const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limiter: new Fixed(4) });
+  const sampling = { temperature: 1, topP: 0.9, topK: 40, repetitionPenalty: 1.1, stop: ['\n'] };
+  await probe(client, 'm', { needs: ['chat', 'complete', 'prefill', 'score'], sampling }, never);
 
   const ask = (seed: number) => ({ seed, requestId: `r${seed}`, signal: never });
   const replies = () =>

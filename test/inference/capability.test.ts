@@ -1,15 +1,17 @@
 import test from 'ava';
 import { probe } from '../../inference/capability.ts';
 import { ModelClient } from '../../inference/client.ts';
-import type { Need } from '../../recipe/define.ts';
+import { Fixed } from '../../inference/limiter.ts';
+import type { Need, Sampling } from '../../recipe/define.ts';
 import { fakeOpenAI, troubles, type FakeOpenAI } from '../support/openai.ts';
 
 const all: readonly Need[] = ['chat', 'complete', 'prefill', 'score'];
-const probed = (server: FakeOpenAI, needs = all) =>
+const every: Partial<Sampling> = { temperature: 0.7, topP: 0.9, topK: 40, repetitionPenalty: 1.1, stop: ['\n'] };
+const probed = (server: FakeOpenAI, needs = all, sampling = every) =>
   probe(
-    new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limit: 2, pause: 1 }),
+    new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limiter: new Fixed(2), pause: 1 }),
     'm',
-    needs,
+    { needs, sampling },
     new AbortController().signal,
   );
 type Choice = { message: object; prompt_logprobs: unknown[] };
@@ -24,6 +26,10 @@ test('a server that gives everything passes, and nothing is asked that no step n
   server.seen.length = 0;
   await probed(server, ['score']);
   t.false(server.seen.some(({ path }) => path === '/v1/chat/completions'));
+  server.seen.length = 0;
+  await probed(server, ['chat'], { temperature: 0.7 });
+  const sent = server.seen.filter(({ path }) => path === '/v1/chat/completions').map(({ body }) => Object.keys(body));
+  t.deepEqual(sent, [['model', 'messages', 'temperature', 'max_tokens', 'seed']]);
 });
 
 test('a field that is refused is named', async (t) => {
@@ -37,6 +43,23 @@ test('a stop string that is ignored is noticed', async (t) => {
   server.change = (path, reply) => (path === '/v1/chat/completions' ? withChoice(reply, () => ({ message: { content: 'ok' } })) : reply);
   await t.throwsAsync(probed(server), { name: 'CapabilityMissing', message: /stop/ });
 });
+
+for (const [field, name] of [
+  ['topP', 'top_p'],
+  ['topK', 'top_k'],
+] as const) {
+  test(`a ${field} that is ignored is noticed: what leaves one token to choose leaves nothing to the seed`, async (t) => {
+    const server = await fakeOpenAI(t);
+    const narrow = (body: Record<string, unknown>) => [1, 1e-3].includes(body[name] as number);
+    const said = (honours: boolean) => (_: string, reply: Record<string, unknown>, body: Record<string, unknown>) =>
+      withChoice(reply, () => ({ message: { content: honours && narrow(body) ? 'red' : `${String(body['seed'])}` } }));
+    const chat = () => probed(server, ['chat'], { temperature: 1, [field]: 1 });
+    server.change = (path, ...rest) => (path === '/v1/chat/completions' ? said(true)(path, ...rest) : rest[0]);
+    await t.notThrowsAsync(chat());
+    server.change = (path, ...rest) => (path === '/v1/chat/completions' ? said(false)(path, ...rest) : rest[0]);
+    await t.throwsAsync(chat(), { name: 'CapabilityMissing', message: new RegExp(`"${field}"`) });
+  });
+}
 
 test('prompt log-probabilities that are left out, or too few, are noticed', async (t) => {
   for (const change of [() => ({ prompt_logprobs: null }), (choice: Choice) => ({ prompt_logprobs: choice.prompt_logprobs?.slice(1) })]) {

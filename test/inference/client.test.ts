@@ -2,6 +2,7 @@ import test from 'ava';
 import { getEventListeners } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { ModelClient, Rejected, TooLong, type ClientOptions } from '../../inference/client.ts';
+import { Fixed } from '../../inference/limiter.ts';
 import { fakeOpenAI, troubles, type FakeOpenAI, type Trouble } from '../support/openai.ts';
 
 const never = new AbortController().signal;
@@ -9,7 +10,7 @@ const ask = { seed: 7, requestId: 'step/0/record/0', signal: never };
 const hello = [{ role: 'user', content: 'hello' }] as const;
 const greedy = { temperature: 0, maxTokens: 16 };
 const client = (server: FakeOpenAI, more: Partial<ClientOptions> = {}) =>
-  new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limit: 4, pause: 1, ...more });
+  new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limiter: new Fixed(4), pause: 1, ...more });
 const asked = (server: FakeOpenAI) => server.seen.filter(({ path }) => path !== '/v1/models');
 
 test('a chat sends messages, sampling and seed under the key and the request id, and gives text, finish and tokens', async (t) => {
@@ -26,8 +27,6 @@ test('a chat sends messages, sampling and seed under the key and the request id,
       body: {
         model: 'm',
         messages: hello,
-        add_generation_prompt: true,
-        continue_final_message: false,
         temperature: 0.7,
         max_tokens: 16,
         seed: 7,
@@ -160,7 +159,7 @@ test('a server that was given up ends the request with its error', async (t) => 
 test('an abort ends a request in flight, a pause, and a wait for the limiter, and leaves no listener', async (t) => {
   for (const trouble of [troubles.silent, troubles.status(429, { 'retry-after': '60' })]) {
     const server = await fakeOpenAI(t);
-    const model = client(server, { limit: 1 });
+    const model = client(server, { limiter: new Fixed(1) });
     await model.chat('m', hello, greedy, ask);
     server.trouble.push(trouble);
     const abort = new AbortController();
@@ -177,7 +176,7 @@ test('an abort ends a request in flight, a pause, and a wait for the limiter, an
 
 test('as many requests are in flight as the limit, and no more', async (t) => {
   const server = await fakeOpenAI(t);
-  const model = client(server, { limit: 3 });
+  const model = client(server, { limiter: new Fixed(3) });
   const held: ServerResponse[] = [];
   server.trouble.push(...Array.from({ length: 12 }, (): Trouble => (_, response) => void held.push(response)));
   const all = Array.from({ length: 12 }, () => model.chat('m', hello, greedy, ask));

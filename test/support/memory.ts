@@ -38,6 +38,7 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
     serving,
     roles: {},
     training: { pool: 'cpu', threads: 1 },
+    external: [],
     ...given,
   };
   const steps = stepsOf(services);
@@ -50,7 +51,7 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
     async perform(call) {
       const of = call.inputs['of'];
       if (call.verb === 'reduce' || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset'))
-        return (await steps.compute(call, context, signal)).result;
+        return (await steps.compute(call, context, { signal, tell: () => {} })).result;
       const opened = await steps.open(call, context);
       if (opened.hit) return opened.hit.result;
       const registry = await services.registry(context.modules);

@@ -42,8 +42,13 @@ export interface FakeOpenAI {
   readonly seen: Seen[];
   /** The next requests that are not GET get these, one each. */
   readonly trouble: Trouble[];
+  /** Stands before every reply to a request that is not GET. */
+  gate: (request: IncomingMessage, response: ServerResponse, reply: () => void) => void;
   /** Changes a reply before it is sent. */
   change: (path: string, reply: Record<string, unknown>, body: Record<string, unknown>) => unknown;
+  /** Refuses connections, until it is up again at the same address. */
+  down(): Promise<void>;
+  up(): Promise<void>;
 }
 
 /** A token is a byte; every text begins with token 999 if `beginning`. Log-probability of token t: -t / 1000. */
@@ -90,19 +95,28 @@ export async function fakeOpenAI(t: ExecutionContext, { context = 4096, beginnin
       seen.push({ path, id: request.headers['x-request-id'] as string | undefined, authorization: request.headers.authorization, body });
       const instead = request.method === 'GET' ? undefined : trouble.shift();
       if (instead) return instead(request, response);
-      response.end(JSON.stringify(self.change(path, replies[path]!(body), body)));
+      const reply = () => void response.end(JSON.stringify(self.change(path, replies[path]!(body), body)));
+      if (request.method === 'GET') reply();
+      else self.gate(request, response, reply);
     });
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    server.close();
-    server.closeAllConnections();
   });
+  const up = (port: number) => once(server.listen(port, '127.0.0.1'), 'listening');
+  const down = () =>
+    new Promise((done) => {
+      server.close(done);
+      server.closeAllConnections();
+    });
+  await up(0);
+  t.teardown(() => void down());
+  const { port } = server.address() as AddressInfo;
   const self: FakeOpenAI = {
-    endpoint: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, key: 'secret' },
+    endpoint: { url: `http://127.0.0.1:${port}`, key: 'secret' },
     seen,
     trouble,
+    gate: (_request, _response, reply) => reply(),
     change: (_, reply) => reply,
+    down: () => down().then(() => {}),
+    up: () => up(port).then(() => {}),
   };
   return self;
 }

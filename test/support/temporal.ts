@@ -31,7 +31,7 @@ export interface Site {
   ): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
   orchestrator(options?: Partial<WorkerOptions>): Promise<Worker>;
   data(options?: Partial<WorkerOptions>): Promise<Worker>;
-  /** Runs `body` beside an orchestrator and a data worker. */
+  /** Runs `body` beside an orchestrator and the two of a data worker. */
   working<T>(body: () => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
@@ -97,7 +97,7 @@ export async function site({ ui = false } = {}): Promise<Site> {
         ...options,
       }),
     async working(body) {
-      const workers = await Promise.all([self.orchestrator(), self.data()]);
+      const workers = await Promise.all([self.orchestrator(), self.data(), self.data({ taskQueue: queues.external(services.store.id) })]);
       const running = workers.map((worker) => worker.run());
       try {
         return await body();

@@ -6,6 +6,7 @@ import type { Lease } from '../../activities/open.ts';
 import { openServices, type StepContext } from '../../activities/services.ts';
 import { activity } from '../../activities/wrap.ts';
 import { ModelClient } from '../../inference/client.ts';
+import { Fixed } from '../../inference/limiter.ts';
 import type { Call } from '../../recipe/call.ts';
 import { queues } from '../../schemas/names.ts';
 
@@ -20,7 +21,7 @@ const pool = {
   serve: (_call: Call, _context: StepContext, stepKey: string, lease: Lease): Promise<void> =>
     activity(async ({ signal }) => {
       const limit = Math.ceil(lease.serving.slots * 1.25);
-      const client = new ModelClient({ endpoint: async () => ({ url: MODEL_URL!, key: 'key' }), limit });
+      const client = new ModelClient({ endpoint: async () => ({ url: MODEL_URL!, key: 'key' }), limiter: new Fixed(limit) });
       const ended = new Promise<void>((done) => signal.addEventListener('abort', () => done(), { once: true }));
       const models = { of: () => ({ client, served: 'mock' }), concurrency: limit };
       await shards({ services, connection, namespace: 'default' }, queues.lease(store, stepKey), models, stepsOf(services), ended);
