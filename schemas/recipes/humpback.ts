@@ -91,7 +91,7 @@ export type HumpbackParameters = z.output<typeof parameters>;
 export const humpback = {
   parameters,
   data: { seed: 'required', corpus: 'required', replay: 'optional' },
-  models: { base: 'required' },
+  models: { base: 'required', scorer: 'optional' },
   evaluation: ['forward', 'backward', 'curated'],
   roles: ['backward', 'scorer', 'model'],
 } satisfies RecipeSchema;

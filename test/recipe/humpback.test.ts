@@ -253,3 +253,10 @@ test.serial('`seedSft` changes the trainings on the seed alone', async (t) => {
   const specs = trainings.map(({ call, spec: { batch, steps } }) => `${call.path}: ${steps} of ${batch}`);
   t.deepEqual(specs.toSorted(), ['backward: 3 of 4', 'forward: 3 of 4', 'r1/forward: 30 of 8']);
 });
+
+test('a scorer that is given judges in every round, in place of the model of the round before', async (t) => {
+  const run = await paper.run({}, { scorer: true });
+  const judged = run.asked.filter(({ role }) => role === 'scorer').map(({ model }) => model);
+  t.deepEqual([...new Set(judged)], [run.step('model-scorer').model.digest]);
+  t.true(['r1/judge', 'r2/judge'].every((path) => inputsOf(run, path).with['scorer']!.digest === judged[0]));
+});

@@ -27,6 +27,8 @@ export interface Given {
   /** Rows of the third part. */
   readonly replay?: readonly object[];
   readonly evaluation?: Bound['evaluation'];
+  /** A judge of its own. */
+  readonly scorer?: boolean;
   /** Stands between the recipe and a step. */
   readonly before?: (call: Call) => Promise<void>;
 }
@@ -82,6 +84,8 @@ export async function humpback(): Promise<Humpback> {
   await writeFile(join(folder, 'document.md'), document);
   await mkdir(join(folder, 'base'));
   await writeFile(join(folder, 'base', 'config.json'), '{}');
+  await mkdir(join(folder, 'scorer'));
+  await writeFile(join(folder, 'scorer', 'config.json'), '{"another": true}');
 
   const asked: Asked[] = [];
   const made = await bench({
@@ -100,7 +104,7 @@ export async function humpback(): Promise<Humpback> {
       for await (const record of made.services.store.read(ref as DatasetRef)) records.push(record as Rec<T>);
       return records;
     },
-    async run(parameters = {}, { replay, evaluation = answering, before = async () => {} } = {}) {
+    async run(parameters = {}, { replay, evaluation = answering, scorer = false, before = async () => {} } = {}) {
       if (replay) await writeFile(join(folder, 'replay.jsonl'), jsonl(replay));
       const source = (source: string, path: string) => ({ source, params: { path }, folder });
       const config = {
@@ -110,7 +114,7 @@ export async function humpback(): Promise<Humpback> {
           corpus: source('std.documents', 'document.md'),
           ...(replay ? { replay: source('std.jsonl', 'replay.jsonl') } : {}),
         },
-        models: { base: { path: join(folder, 'base') } },
+        models: { base: { path: join(folder, 'base') }, ...(scorer ? { scorer: { path: join(folder, 'scorer') } } : {}) },
         evaluation,
       };
       const known = [asked.length, made.trainings.length] as const;

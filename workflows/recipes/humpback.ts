@@ -28,6 +28,8 @@ const judges: Record<HumpbackParameters['judge'], Op<Pair, Judged, 'scorer', Jud
 
 export interface HumpbackConfig extends HumpbackParameters {
   readonly base: Model;
+  /** Judges in place of the model of the round before. */
+  readonly scorer?: Model;
   /** Pairs written by people. */
   readonly seed: Dataset<Pair>;
   /** Responses without instructions. */
@@ -43,7 +45,8 @@ export interface HumpbackConfig extends HumpbackParameters {
 }
 
 export const humpback: Recipe<HumpbackConfig> = async (run, config) => {
-  const { base, seed, corpus, replay, nearDuplicates, keep, minimum, prompts, sampling, attempts, instructionChars, evaluation } = config;
+  const { base, scorer, seed, corpus, replay, nearDuplicates, keep, minimum, prompts, sampling, attempts, instructionChars, evaluation } =
+    config;
   const sft = { ...config.sft, objective: 'sft' } as const;
   const seedSft = { ...sft, ...config.seedSft };
   const toInstruction = { id: config.templates.toInstruction };
@@ -84,13 +87,13 @@ export const humpback: Recipe<HumpbackConfig> = async (run, config) => {
 
   for await (const round of run.rounds(config.rounds)) {
     // Self-curation (2.3): the model of the round before judges the whole pool.
-    const judged = (scorer: Promise<Model>) =>
+    const judged = (scorer: Soon<Model>) =>
       round.map(chain(judges[config.judge], withinLength), pool, {
         with: { scorer },
         params: { prompts, sampling: sampling.judge, attempts, instructionChars },
         as: 'judge',
       });
-    const chosen = keep === 'all' ? select(pool, cap(config)) : select(judged(forward), { ...good(keep), ...cap(config) });
+    const chosen = keep === 'all' ? select(pool, cap(config)) : select(judged(scorer ?? forward), { ...good(keep), ...cap(config) });
     const curated = round.gate(round.reduce<Dataset<Pair>>(chosen, { as: 'curated' }), { rows: minimum });
 
     forward = tune(round, curated);
