@@ -13,7 +13,7 @@ export const FILE = 'external.json';
 export const declaration = (model: Declared) => canonicalJson(declared(model));
 
 /** Of what is declared: the same at every address, and known before anybody is asked. */
-export const externalDigest = (model: Declared): string => modelDigest([{ name: FILE, sha256: sha256(declaration(model)) }]);
+export const externalDigest = (model: Declared): string => modelDigest([{ name: FILE, sha256: sha256(declaration(model)) }], null);
 
 /** What the experiment says of an external model; undefined for one whose weights are in the store. */
 export const externalOf = ({ external }: Pick<StepContext, 'external'>, { digest }: ModelRef): External | undefined =>

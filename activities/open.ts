@@ -100,7 +100,7 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
     skip,
     slices: Math.ceil(over.rows / SLICE),
     sliceSize: SLICE,
-    lease: leaseOf(resolved, context),
+    lease: await leaseOf(services, resolved, context),
     external: Object.values(resolved.cast).some((model) => externalOf(context, model)),
     until: until?.kept ?? null,
   };
@@ -135,8 +135,14 @@ export async function templateMismatch(
   return undefined;
 }
 
-/** The own models of a step are asked of one server; the sentence where they cannot be. */
-export function leaseFault(call: Call, context: StepContext, cast: Readonly<Record<string, ModelRef>>): string | undefined {
+/** The own models of a step are asked of one server; the sentence where they cannot be. `bases`: digests of the whole weights among them
+ *  and under them. */
+export function leaseFault(
+  call: Call,
+  context: StepContext,
+  cast: Readonly<Record<string, ModelRef>>,
+  bases: ReadonlySet<string>,
+): string | undefined {
   const roles = Object.keys(cast);
   const servings = roles.map((role) => servingOf(context, role));
   const pools = [...new Set(servings.map((serving) => serving.pool))];
@@ -144,20 +150,22 @@ export function leaseFault(call: Call, context: StepContext, cast: Readonly<Reco
     return `Step ${call.path} casts models of the pools ${pools.join(' and ')}: a step holds one lease of one pool, so give its roles (${roles.join(', ')}) the same pool under \`roles\`.`;
   if (new Set(servings.map((serving) => canonicalJson({ ...serving, slots: 0 }))).size > 1)
     return `Step ${call.path} has one model server for its roles (${roles.join(', ')}), which \`roles\` gives different engines or options: only \`slots\` may differ.`;
-  const bases = new Set(Object.values(cast).map((model) => model.digest));
   if (servings[0]?.engine === 'vllm' && bases.size > 1)
     return `Step ${call.path} casts ${bases.size} base models (${roles.join(', ')}) of the engine vllm, whose server has one: train adapters of one base, or use the engine embedded.`;
   return undefined;
 }
 
-function leaseOf(resolved: Resolved, context: StepContext): Lease | null {
+async function leaseOf({ store }: Services, resolved: Resolved, context: StepContext): Promise<Lease | null> {
   const own = ownOf(context, resolved.cast);
   const servings = Object.keys(own).map((role) => servingOf(context, role));
   if (servings.length === 0) return null;
-  const fault = leaseFault(resolved.call, context, own);
+  const models = await Promise.all(Object.values(own).map(async (model) => ({ model, base: (await store.model(model)).base })));
+  const fault = leaseFault(resolved.call, context, own, new Set(models.map(({ model, base }) => base ?? model.digest)));
   if (fault) throw new BackspinError('ConfigError', fault);
   return {
-    models: Object.fromEntries(Object.values(own).map((model) => [servedName(model), { model, base: null }])),
+    models: Object.fromEntries(
+      models.map(({ model, base }) => [servedName(model), { model, base: base === null ? null : { kind: 'model', digest: base } }]),
+    ),
     serving: { ...servings[0]!, slots: Math.max(...servings.map((serving) => serving.slots)) },
   };
 }

@@ -3,7 +3,7 @@
  * rules decide on real reports; behind the first miss results are symbols, and `decide` goes by `assume`.
  */
 import { createHash } from 'node:crypto';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   canonical,
@@ -30,10 +30,9 @@ import { externalDigest, externalOf, lacksWeights, ownOf } from './external.ts';
 import { leaseFault, lookUp, templateMismatch } from './open.ts';
 import { castOf, checkParams, resolve, servingOf, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
+import { bytesOfModel, sizeOf, type Size, type Sizes } from './sizes.ts';
 import { recordsOf } from './source.ts';
 import { lengthOf } from './train.ts';
-
-type Architecture = { readonly [K in 'hiddenSize' | 'layers' | 'heads' | 'headSize' | 'kvHeads' | 'mlp']: number };
 
 const SYMBOL = 'planned:';
 const isReal = (ref: AnyRef) => !ref.digest.startsWith(SYMBOL);
@@ -55,7 +54,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
   const missing = await unservable(config);
   const makers = new Map<string, string>(); // digest -> path of the first step that gives it
   const paths = new Map<string, string>(); // fingerprint -> path of the step that an equal call shares
-  const sizes = new Map<string, number>();
+  const sizes = new Map<string, Size>();
   const firsts = new Map<string, Rec<unknown>>(); // digest -> first record of a source that is to be read
   const templates = new Map<string, string | null>(); // digest -> what a model that is to be trained will be asked in
   const templateOf = async (model: ModelRef) =>
@@ -77,12 +76,14 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       if (call.verb === 'train' && isRef(result)) templates.set(result.digest, (call.inputs as { template?: string }).template ?? null);
       const asked = { params: checkParams(call, registry), cast: castOf(call) };
       const mismatch = known ? undefined : await templateMismatch(registry, call, asked, templateOf);
-      const fault = known ? undefined : leaseFault(call, context, ownOf(context, castOf(call)));
+      const own = ownOf(context, asked.cast);
+      const bases = new Set(Object.values(own).map(({ digest }) => sizes.get(digest)!.base ?? digest));
+      const fault = known ? undefined : leaseFault(call, context, own, bases);
       missing.push(...[mismatch, fault].filter((sentence) => sentence !== undefined));
       const needs = [...new Set(refsIn(call.inputs).flatMap((ref) => makers.get(ref.digest) ?? []))];
       for (const ref of refsIn(result)) if (!makers.has(ref.digest)) makers.set(ref.digest, call.path);
-      const bytes = known ? 0 : await bytesOf(services, call, estimate, sizes);
-      for (const ref of refsIn(result)) if (ref.kind === 'model') sizes.set(ref.digest, known ? await modelBytes(services, ref) : bytes);
+      if (isRef(result) && result.kind === 'model') sizes.set(result.digest, await sizeOf(call, result, sizes));
+      const bytes = known ? 0 : bytesOf(call, estimate, result, sizes);
       paths.set(fingerprint(call), call.path);
       steps.set(call.path, {
         path: call.path,
@@ -158,23 +159,10 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
 /** Bytes of a record in the store, compressed: a guess until there are some. */
 const RECORD = 300;
 
-async function bytesOf(services: Services, call: Call, { rows }: Estimate, sizes: ReadonlyMap<string, number>): Promise<number> {
-  if (call.verb === 'train') return sizes.get((call.inputs as { from: ModelRef }).from.digest) ?? 0;
-  if (call.what === 'model:path') return folderBytes((call.inputs as { path: string }).path);
-  if (call.what === 'model:external') return 0;
-  if (call.what === 'model:init') return parameters((call.inputs as { architecture: Architecture }).architecture) * 4;
+function bytesOf(call: Call, { rows }: Estimate, result: Result, sizes: Sizes): number {
+  if (isRef(result) && result.kind === 'model') return bytesOfModel(call, result, sizes);
   return call.verb === 'evaluate' ? 0 : (rows ?? 0) * RECORD;
 }
-async function modelBytes({ store }: Services, ref: ModelRef): Promise<number> {
-  return (await store.model(ref)).files.reduce((bytes, file) => bytes + file.bytes, 0);
-}
-async function folderBytes(folder: string): Promise<number> {
-  const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
-  return sizes.reduce((a, b) => a + b, 0);
-}
-/** Of a Llama without its embedding, whose size is the tokenizer's. */
-const parameters = ({ hiddenSize, layers, heads, headSize, kvHeads, mlp }: Architecture): number =>
-  layers * hiddenSize * (2 * heads * headSize + 2 * kvHeads * headSize + 3 * mlp);
 
 function poolOf(call: Call, context: StepContext): string | null {
   if (call.verb === 'train') return context.training.pool;

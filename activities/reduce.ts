@@ -139,7 +139,15 @@ async function readSource(work: Work): Promise<Made> {
 }
 
 /** Of a model that nothing here has trained. */
-export const imported = { from: null, dataset: null, template: null, settings: null, steps: null, lastLearningRate: null } as const;
+export const imported = {
+  base: null,
+  from: null,
+  dataset: null,
+  template: null,
+  settings: null,
+  steps: null,
+  lastLearningRate: null,
+} as const;
 
 /** Brings a model folder into the store; or, for `init`, its architecture and tokenizer, whose weights the first training makes. */
 async function importModel({ store, resolved }: Work): Promise<Made> {

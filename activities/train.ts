@@ -53,19 +53,23 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
   const rows = await writeRows(store, registry, settings, join(folder, 'rows.jsonl'));
   const { batch, steps } = lengthOf(settings, rows);
   const rate = settings.learningRate;
-  const from = await store.model(settings.from);
+  const { state, base } = await store.model(settings.from);
   const parent = await store.modelFolder(settings.from);
+  const { lora } = settings;
   return {
     version: 1,
     objective: settings.objective as TrainSpec['objective'],
-    from: from.state === 'weights' ? parent : null,
+    from: state === 'weights' ? parent : null,
+    base: base && (await store.modelFolder({ digest: base })),
     init:
-      from.state === 'init'
+      state === 'init'
         ? ({
             ...(JSON.parse(await readFile(join(parent, 'init.json'), 'utf8')) as { architecture: object; seed: number }),
             tokenizer: parent,
           } as never)
         : null,
+    lora: lora && { rank: lora.rank, alpha: lora.alpha, targets: lora.targets ? [...lora.targets] : null, dropout: lora.dropout ?? 0 },
+    adapter: settings.adapter,
     data: join(folder, 'rows.jsonl'),
     run: folder,
     seed: trainingSeed(resolved.call, context) + 1_000_003 * (settings.repeat ?? 0),
@@ -113,9 +117,10 @@ export async function commitTraining(
 ): Promise<Output> {
   const settings = inputsOf(resolved);
   const determinism = await inherited(store, 'seeded', [settings.data, settings.from]);
-  const { from, init, data, run, threads, ...recorded } = spec;
+  const { from, base, init, data, run, threads, ...recorded } = spec;
   const model = await store.putModel(join(spec.run, 'model'), {
     state: 'weights',
+    base: spec.lora && (await baseOf(store, settings.from, spec)),
     from: settings.from.digest,
     dataset: settings.data.digest,
     template: settings.template ?? null,
@@ -129,4 +134,12 @@ export async function commitTraining(
   const output = await store.putOutput(outputOf(resolved, model, counts, null, determinism));
   await store.clearWork(resolved.stepKey);
   return output;
+}
+
+/** The whole weights that a trained adapter goes upon: the model that it was begun on, or its base, or both merged. */
+async function baseOf(store: Store, from: ModelRef, spec: TrainSpec): Promise<string> {
+  const { kind, digest, files, base, ...about } = await store.model(from);
+  if (base === null) return digest;
+  if (spec.adapter === 'continue') return base;
+  return (await store.putModel(join(spec.run, 'base'), { ...about, base: null, from: digest })).digest;
 }

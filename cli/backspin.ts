@@ -105,6 +105,7 @@ program
   .command('export <name> [step]')
   .description('a model as a folder that transformers loads, a dataset as JSONL (default: the result)')
   .requiredOption('--to <folder>', 'a new or empty folder')
+  .option('--adapter', 'a low-rank adapter as it is, without its base (default: both merged)')
   .action(lazy(() => import('./export.ts')));
 
 const control = (verb: string, args: string, about: string) => program.command(`${verb} ${args}`).description(about);

@@ -4,11 +4,13 @@ import type { ExperimentRecord } from '../schemas/experiment.ts';
 import type { DatasetManifest, ModelManifest } from '../schemas/store.ts';
 import { number } from './text.ts';
 
-export function modelCard(record: ExperimentRecord, manifest: ModelManifest, from: string): string {
-  const { digest, template, steps, dataset, settings } = manifest;
-  return card({ library_name: 'transformers', pipeline_tag: 'text-generation', tags: ['backspin', record.recipe] }, [
+/** `adapter`: the card is of an adapter alone, and not of it and its base merged. */
+export function modelCard(record: ExperimentRecord, manifest: ModelManifest, from: string, adapter: boolean): string {
+  const { digest, template, steps, dataset, settings, base } = manifest;
+  return card({ library_name: adapter ? 'peft' : 'transformers', pipeline_tag: 'text-generation', tags: ['backspin', record.recipe] }, [
     ...heading(record, from),
     `| digest | \`${digest}\` |`,
+    ...(base === null ? [] : [`| adapter ${adapter ? 'of' : 'merged with'} | ${code(base)} |`]),
     `| trained from | ${code(manifest.from)} |`,
     `| on dataset | ${code(dataset)} |`,
     `| with template | ${code(template)} |`,

@@ -1,20 +1,30 @@
 /** `backspin export NAME [STEP] --to FOLDER`: results as others read them: a Hugging Face folder, JSONL, each with a card. Needs no server. */
+import { execFile } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
 import { isRef, type AnyRef, type DatasetRef, type ModelRef } from '../recipe/call.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import type { MergeSpec } from '../schemas/trainer.ts';
 import { ifThere, temporary } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { datasetCard, modelCard } from './cards.ts';
 import { currentRecord } from './current.ts';
 import { experimentOf, openHome } from './home-store.ts';
+import { readSetup } from './setup.ts';
 import { findStep } from './steps.ts';
 import { number } from './text.ts';
 
-export async function run(name: string, wanted: string | undefined, { to }: { to: string }): Promise<void> {
+interface Options {
+  readonly to: string;
+  readonly adapter?: boolean;
+}
+
+export async function run(name: string, wanted: string | undefined, { to, adapter = false }: Options): Promise<void> {
   const store = await openHome();
   const record = await currentRecord(await experimentOf(store, name));
   const step = wanted === undefined ? undefined : findStep(record, wanted);
@@ -27,10 +37,14 @@ export async function run(name: string, wanted: string | undefined, { to }: { to
         : `The experiment ${name} has no result (${record.state}): name a step, as \`backspin status ${name}\` lists them.`,
     );
   }
+  const refs = isRef(result) ? { '': result } : result;
+  for (const ref of Object.values(refs)) {
+    if (adapter && (ref.kind !== 'model' || (await store.model(ref)).base === null))
+      throw new BackspinError('ConfigError', `The ${ref.kind} ${ref.digest.slice(0, 16)} is no adapter: leave --adapter away.`);
+  }
   const folder = resolve(to);
   if (((await ifThere(readdir(folder))) ?? []).length > 0)
     throw new BackspinError('ConfigError', `${folder} is not empty: give a new folder, so that nothing is mixed up.`);
-  const refs = isRef(result) ? { '': result } : result;
   const several = Object.keys(refs).length > 1;
   const made = temporary(dirname(folder), basename(folder));
   try {
@@ -38,7 +52,7 @@ export async function run(name: string, wanted: string | undefined, { to }: { to
     const lines: string[] = [];
     for (const [label, ref] of Object.entries(refs)) {
       const part = several ? label : '';
-      const { file, what } = await put(store, record, ref, join(made, part), step?.path ?? label);
+      const { file, what } = await put(store, record, ref, join(made, part), step?.path ?? label, adapter);
       lines.push(`${join(folder, part, file)}: ${what}`);
     }
     await rename(made, folder); // whole, or not there
@@ -54,25 +68,54 @@ interface Put {
   readonly what: string;
 }
 
-async function put(store: Store, record: ExperimentRecord, ref: AnyRef, folder: string, from: string): Promise<Put> {
+async function put(store: Store, record: ExperimentRecord, ref: AnyRef, folder: string, from: string, adapter: boolean): Promise<Put> {
   await mkdir(folder, { recursive: true });
-  if (ref.kind === 'model') return putModel(store, record, ref, folder, from);
+  if (ref.kind === 'model') return putModel(store, record, ref, folder, from, adapter);
   if (ref.kind === 'dataset') return putDataset(store, record, ref, folder, from);
   await writeFile(join(folder, 'report.json'), `${JSON.stringify(ref, null, 2)}\n`);
   return { file: 'report.json', what: `${Object.keys(ref.metrics).length} numbers` };
 }
 
-async function putModel(store: Store, record: ExperimentRecord, ref: ModelRef, folder: string, from: string): Promise<Put> {
+async function putModel(
+  store: Store,
+  record: ExperimentRecord,
+  ref: ModelRef,
+  folder: string,
+  from: string,
+  adapter: boolean,
+): Promise<Put> {
   const manifest = await store.model(ref);
   if (manifest.state === 'external')
     throw new BackspinError('ConfigError', `${from} is an external model: its weights are not here, so there is nothing to export.`);
   const source = await store.modelFolder(ref);
-  for (const { name } of manifest.files) {
-    await mkdir(dirname(join(folder, name)), { recursive: true });
-    await copyFile(join(source, name), join(folder, name));
+  if (manifest.base !== null && !adapter)
+    await merge({ version: 1, adapter: source, base: await store.modelFolder({ digest: manifest.base }), to: folder });
+  else
+    for (const { name } of manifest.files) {
+      await mkdir(dirname(join(folder, name)), { recursive: true });
+      await copyFile(join(source, name), join(folder, name));
+    }
+  await writeFile(join(folder, 'README.md'), modelCard(record, manifest, from, adapter));
+  const what = adapter
+    ? 'an adapter (PeftModel.from_pretrained loads it upon its base)'
+    : 'a model (AutoModelForCausalLM.from_pretrained loads it)';
+  return { file: '', what };
+}
+
+/** Has the trainer do it. */
+async function merge(spec: MergeSpec): Promise<void> {
+  const scratch = await mkdtemp(join(tmpdir(), 'backspin-'));
+  const file = join(scratch, 'merge.json');
+  const env = { ...process.env, PYTHONPATH: join(import.meta.dirname, '..', 'trainer') };
+  try {
+    await writeFile(file, JSON.stringify(spec));
+    await promisify(execFile)(readSetup().python, ['-m', 'backspin_trainer', 'merge', '--spec', file], { env });
+  } catch (error) {
+    const { stderr, message } = error as Error & { stderr?: string };
+    throw new BackspinError('ConfigError', (stderr ?? message).trimEnd().split('\n').at(-1)!, { cause: error });
+  } finally {
+    await rm(scratch, { recursive: true });
   }
-  await writeFile(join(folder, 'README.md'), modelCard(record, manifest, from));
-  return { file: '', what: 'a model (AutoModelForCausalLM.from_pretrained loads it)' };
 }
 
 async function putDataset(store: Store, record: ExperimentRecord, ref: DatasetRef, folder: string, from: string): Promise<Put> {

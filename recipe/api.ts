@@ -273,8 +273,13 @@ export interface Settings<O extends Objective = 'sft'> {
     | { readonly stepsByRows: readonly (readonly [rows: number, steps: number])[] };
   readonly batch: number | { readonly byRows: readonly (readonly [rows: number, batch: number])[] };
   readonly maxTokens: number;
-  /** null trains all weights. */
-  readonly lora: { readonly rank: number; readonly alpha: number } | null;
+  /** A low-rank adapter, scaled by alpha / rank, on the linear layers of these names (default: all but the head). null trains all weights. */
+  readonly lora: {
+    readonly rank: number;
+    readonly alpha: number;
+    readonly targets?: readonly string[];
+    readonly dropout?: number;
+  } | null;
   /** When `from` is an adapter: train on in that adapter, or merge it and begin a new one. */
   readonly adapter: 'continue' | 'merge';
   readonly beta?: number;

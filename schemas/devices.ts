@@ -33,8 +33,8 @@ export type SlotRecord = z.infer<typeof slotRecord>;
 /** The spec of `backspin_trainer serve`. Unknown keys are refused there. */
 export interface ServeSpec {
   readonly version: 1;
-  /** Served name -> folder. */
-  readonly models: { readonly [served: string]: string };
+  /** Served name -> folder, and for an adapter that of its base. */
+  readonly models: { readonly [served: string]: { readonly folder: string; readonly base: string | null } };
   readonly host: string;
   /** 0: a free one. */
   readonly port: number;

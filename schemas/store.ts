@@ -48,7 +48,8 @@ export type DatasetManifest = z.infer<typeof datasetManifest>;
 const canary = z.array(z.strictObject({ question: z.string(), answer: z.string() }));
 export type Canary = z.infer<typeof canary>;
 
-/** `models/DIGEST/manifest.json`, beside the files. The digest is sha256 over the sorted `name sha256` lines of `files`. */
+/** `models/DIGEST/manifest.json`, beside the files. The digest is sha256 over the sorted `name sha256` lines of `files`, and for an
+ *  adapter a line `base DIGEST`: it stands for the weights that serve. */
 export const modelManifest = z.strictObject({
   kind: z.literal('model'),
   digest,
@@ -56,6 +57,9 @@ export const modelManifest = z.strictObject({
   /** Weights to be made by the first training (`init`), weights that serve, or what somebody else serves. */
   state: z.enum(['weights', 'init', 'external']),
   canary: canary.exactOptional(),
+  /** Of an adapter: the whole weights that it goes upon. */
+  base: digest.nullable().default(null),
+  /** What it was trained from. */
   from: digest.nullable(),
   dataset: digest.nullable(),
   /** Id of the template of its training rows. */

@@ -6,9 +6,16 @@ import { architecture } from './config.ts';
 export const trainSpec = z.strictObject({
   version: z.literal(1),
   objective: z.enum(['sft', 'lm']),
-  /** Exactly one of `from` (a model folder) and `init` is set. */
+  /** Exactly one of `from` (a folder of whole weights, or of an adapter upon `base`) and `init` is set. */
   from: z.string().nullable(),
+  base: z.string().nullable(),
   init: z.strictObject({ architecture, tokenizer: z.string(), seed: z.int() }).nullable(),
+  /** `targets` null: every linear layer but the head. Without `lora` all weights are trained. */
+  lora: z
+    .strictObject({ rank: z.int().min(1), alpha: z.number(), targets: z.array(z.string()).nullable(), dropout: z.number() })
+    .nullable(),
+  /** Of an adapter in `from`: it is trained on, or merged first; what it was merged into is then `base` in the run folder. */
+  adapter: z.enum(['continue', 'merge']),
   data: z.string(),
   /** Folder of events, checkpoints and the model that comes out. */
   run: z.string(),
@@ -29,6 +36,14 @@ export const trainSpec = z.strictObject({
   threads: z.int().min(1),
 });
 export type TrainSpec = z.infer<typeof trainSpec>;
+
+/** The spec of `backspin_trainer merge`: folders of an adapter, of its base, and of the whole weights that they make. */
+export interface MergeSpec {
+  readonly version: 1;
+  readonly adapter: string;
+  readonly base: string;
+  readonly to: string;
+}
 
 const of = <const Event extends string, Shape extends z.core.$ZodShape>(event: Event, shape: Shape) =>
   z.object({ v: z.literal(1), event: z.literal(event), ...shape });

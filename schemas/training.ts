@@ -33,12 +33,23 @@ const options = {
   optimizer: z.enum(['adamw', 'muon']).exactOptional().describe('Default: adamw. muon is for language modelling.'),
 };
 
+const lora = z.strictObject({
+  rank: z.int().min(1),
+  alpha: z.number().positive().describe('What is learnt is scaled by alpha / rank.'),
+  targets: z
+    .array(z.string())
+    .min(1)
+    .exactOptional()
+    .describe('Names of the linear layers that are adapted, such as q_proj. Default: all but the head.'),
+  dropout: z.number().min(0).lt(1).exactOptional().describe("Of the adapter's inputs. Default: 0."),
+});
+
 export const training = z.strictObject({
   learningRate,
   length,
   batch,
   maxTokens,
-  lora: z.null().default(null).describe('null trains all weights, which is all that this release can.'),
+  lora: lora.nullable().default(null).describe('Trains a low-rank adapter; null trains all weights.'),
   adapter: z.enum(['continue', 'merge']).default('merge').describe('Of a model that is an adapter: train on in it, or merge it first.'),
   ...options,
 });

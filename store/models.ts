@@ -19,8 +19,9 @@ const manifestOf = (paths: Paths, digest: string) => join(paths.model(digest), '
 /** Copies a folder in, and links what lies in the store already. Throws `ConfigError` for a folder that is no model. */
 export async function putModel(paths: Paths, folder: string, about: AboutModel): Promise<ModelRef> {
   const sources = await filesIn(folder);
-  if (about.state === 'weights' && !sources.has('config.json')) {
-    throw new BackspinError('ConfigError', `${folder} has no config.json: give the folder of a whole Hugging Face model.`);
+  const needed = about.base === null ? 'config.json' : 'adapter_config.json';
+  if (about.state === 'weights' && !sources.has(needed)) {
+    throw new BackspinError('ConfigError', `${folder} has no ${needed}: give the folder of a whole Hugging Face model.`);
   }
   const made = temporary(paths.temporary, 'model');
   try {
@@ -32,7 +33,7 @@ export async function putModel(paths: Paths, folder: string, about: AboutModel):
       files.push({ name, sha256: await digestOf(path), bytes: (await stat(path)).size });
       await syncFolder(dirname(path));
     }
-    const digest = modelDigest(files);
+    const digest = modelDigest(files, about.base);
     const manifest: ModelManifest = { kind: 'model', digest, files, ...about };
     await writeAtomic(join(made, 'manifest.json'), `${canonicalJson(manifest)}\n`);
     await moveIn(paths, made, digest);
@@ -44,9 +45,9 @@ export async function putModel(paths: Paths, folder: string, about: AboutModel):
   }
 }
 
-/** Of files in the order of their names. */
-export const modelDigest = (files: readonly { readonly name: string; readonly sha256: string }[]): string =>
-  sha256(files.map((file) => `${file.name} ${file.sha256}\n`).join(''));
+/** Of files in the order of their names, and of an adapter's base. */
+export const modelDigest = (files: readonly { readonly name: string; readonly sha256: string }[], base: string | null): string =>
+  sha256([...files.map((file) => `${file.name} ${file.sha256}\n`), base === null ? '' : `base ${base}\n`].join(''));
 
 /** First writer wins, unless what is there has lost files. */
 async function moveIn(paths: Paths, made: string, digest: string): Promise<void> {
@@ -128,11 +129,12 @@ export async function readModel(paths: Paths, digest: string): Promise<ModelMani
   throw damaged(path, 'is the manifest of another model');
 }
 
-/** Whether the files are there with their sizes; their bytes are not looked at. */
+/** Whether the files are there with their sizes, an adapter's base too; their bytes are not looked at. */
 export async function hasModel(paths: Paths, digest: string): Promise<boolean> {
   try {
-    await look(paths, await readModel(paths, digest));
-    return true;
+    const manifest = await readModel(paths, digest);
+    await look(paths, manifest);
+    return manifest.base === null || (await hasModel(paths, manifest.base));
   } catch (error) {
     if (error instanceof BackspinError) return false;
     throw error;

@@ -27,7 +27,7 @@ export interface Store {
   read(ref: Pick<DatasetRef, 'digest'>, range?: { readonly from: number; readonly to: number }): AsyncIterable<Rec<unknown>>;
   dataset(ref: Pick<DatasetRef, 'digest'>): Promise<DatasetManifest>;
 
-  /** Copies a folder in; links where it can. The digest follows from file names and bytes. */
+  /** Copies a folder in; links where it can. The digest follows from file names and bytes, and an adapter's base. */
   putModel(folder: string, about: Omit<ModelManifest, 'kind' | 'digest' | 'files'>): Promise<ModelRef>;
   model(ref: Pick<ModelRef, 'digest'>): Promise<ModelManifest>;
   /** The verified folder of a model, for a child to read. Verified once per process. */

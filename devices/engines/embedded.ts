@@ -24,7 +24,7 @@ export function embedded({ slots, threads, python, trainerPath }: EmbeddedOption
       const file = (name: string) => join(folder, name);
       const spec: ServeSpec = {
         version: 1,
-        models: specOf(models),
+        models,
         host: '127.0.0.1',
         port: 0,
         ready: file('ready.json'),
@@ -48,8 +48,6 @@ export function embedded({ slots, threads, python, trainerPath }: EmbeddedOption
 
     check: async (endpoint, signal) => void (await ask(endpoint, 'GET', '/health', signal)),
 
-    load: async (endpoint, signal) => void (await ask(endpoint, 'PUT', '/models', signal, specOf(models))),
+    load: async (endpoint, signal) => void (await ask(endpoint, 'PUT', '/models', signal, models)),
   };
 }
-
-const specOf = (models: ServedModels) => Object.fromEntries(Object.entries(models).map(([served, { folder }]) => [served, folder]));

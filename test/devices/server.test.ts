@@ -173,7 +173,7 @@ test('a parked server serves the next models without a start, and one that does 
   };
   const url = await lease('serve.first', 'm');
   t.is(await lease('serve.second', 'n'), url);
-  t.deepEqual(JSON.parse(readFileSync(join(p.folder, 'loaded'), 'utf8')), { n: '/n' });
+  t.deepEqual(JSON.parse(readFileSync(join(p.folder, 'loaded'), 'utf8')), { n: { folder: '/n', base: null } });
   t.is(p.starts().length, 1);
   writeFileSync(join(p.folder, 'stubborn'), '');
   t.not(await lease('serve.third', 'o'), url);

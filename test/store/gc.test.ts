@@ -11,11 +11,12 @@ import { experiment, folder, newStore, output, put, read, record, records } from
 const later = () => Date.now() + 2 * 3_600_000;
 const entry = (name: string, result: DatasetRef | ModelRef) => ({ result, stepKey: sha256(name), memoised: false });
 
-async function model(store: Store, weights: string, from: ModelRef | null): Promise<ModelRef> {
+async function model(store: Store, weights: string, from: ModelRef | null, base: string | null = null): Promise<ModelRef> {
   const source = folder();
   await writeFile(join(source, 'config.json'), '{}');
+  await writeFile(join(source, 'adapter_config.json'), '{}');
   await writeFile(join(source, 'model.safetensors'), weights);
-  const about = { dataset: null, template: null, settings: null, steps: null, lastLearningRate: null, determinism: 'exact' } as const;
+  const about = { base, dataset: null, template: null, settings: null, steps: null, lastLearningRate: null, determinism: 'exact' } as const;
   return store.putModel(source, { ...about, state: 'weights', from: from?.digest ?? null });
 }
 
@@ -48,6 +49,15 @@ test('what an experiment names is kept with all behind it, and the rest goes', a
   for (const ref of [base, tuned]) t.truthy(await store.modelFolder(ref));
   t.deepEqual((await store.output(sha256('map')))?.result, kept);
   t.deepEqual((await planGc(store, later())).sweep, [], 'nothing is left to do');
+});
+
+test('the base of an adapter that an experiment names is kept', async (t) => {
+  const store = await newStore();
+  const merged = await model(store, 'merged', null);
+  const adapter = await model(store, 'adapter', null, merged.digest);
+  await store.putOutput(output('train', adapter));
+  await store.putExperiment(experiment('a', { ledger: { x: entry('train', adapter) } }));
+  t.deepEqual((await planGc(store, later())).sweep, []);
 });
 
 test('the beginning of a chain that an experiment has is kept, and another chain on the same input is not', async (t) => {

@@ -1,11 +1,13 @@
 import { mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import test from 'ava';
+import type { ModelRef } from '../../recipe/call.ts';
 import { pathsOf } from '../../store/paths.ts';
 import { folder, newStore } from '../support/store.ts';
 
 const about = {
   state: 'weights',
+  base: null,
   from: null,
   dataset: null,
   template: null,
@@ -67,6 +69,21 @@ test('a folder that is no whole model is refused with a sentence', async (t) => 
   await t.throwsAsync(store.putModel(bare, about), { name: 'ConfigError', message: /has no config\.json/ });
   await t.throwsAsync(store.putModel(join(bare, 'none'), about), { name: 'ConfigError', message: /cannot be read/ });
   t.truthy(await store.putModel(bare, { ...about, state: 'init' }), 'one that a training is to make needs none');
+});
+
+test('an adapter is known by its base too, and is there only beside it', async (t) => {
+  const store = await newStore();
+  const bases = [];
+  for (const weights of ['one', 'other']) bases.push(await store.putModel(await modelFolder({ 'model.safetensors': weights }), about));
+  const made = folder();
+  await writeFile(join(made, 'adapter_model.safetensors'), 'low rank');
+  const upon = (base: ModelRef) => store.putModel(made, { ...about, base: base.digest });
+  await t.throwsAsync(upon(bases[0]!), { name: 'ConfigError', message: /has no adapter_config\.json/ });
+  await writeFile(join(made, 'adapter_config.json'), '{}');
+  const adapters = [await upon(bases[0]!), await upon(bases[1]!)];
+  t.notDeepEqual(adapters[0], adapters[1]);
+  await rm(join(pathsOf(store.root).model(bases[1]!.digest), 'files', 'config.json'));
+  t.deepEqual(await Promise.all(adapters.map((ref) => store.has(ref))), [true, false]);
 });
 
 test('a link within the folder is followed, one that leads out is refused', async (t) => {

@@ -1,7 +1,7 @@
 /** Carries out the steps of a recipe in this process: real store, real operators and reducers, models that a test plays. */
 import { mkdtemp, mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { stepsOf } from '../../activities/data.ts';
 import { openServices, type Services, type StepContext } from '../../activities/services.ts';
 import { resolve } from '../../activities/resolve.ts';
@@ -58,9 +58,12 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
       const resolved = await resolve(call, context, registry);
       if (call.verb === 'train') {
         const spec = await prepareTraining(services.store, registry, resolved, context);
-        await mkdir(join(spec.run, 'model'), { recursive: true });
-        await writeFile(join(spec.run, 'model', 'config.json'), JSON.stringify({ made: resolved.stepKey }));
-        await writeFile(join(spec.run, 'model', 'model.safetensors'), resolved.stepKey);
+        const merged = spec.base !== null && spec.adapter === 'merge' ? ['base/config.json'] : [];
+        const made = spec.lora ? ['model/adapter_config.json'] : ['model/config.json'];
+        for (const name of [...made, ...merged]) {
+          await mkdir(join(spec.run, dirname(name)), { recursive: true });
+          await writeFile(join(spec.run, name), resolved.stepKey);
+        }
         const { result } = await commitTraining(services.store, resolved, spec, {
           seconds: 0,
           tokens: 0,

@@ -1,4 +1,4 @@
-"""python -m backspin_trainer train|serve --spec FILE, or doctor."""
+"""python -m backspin_trainer train|merge|serve --spec FILE, or doctor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import traceback
 
 from .exits import Exit, Refusal
-from .spec import ServeSpec, TrainSpec, read_spec
+from .spec import MergeSpec, ServeSpec, TrainSpec, read_spec
 from .stop import Stop
 
 _ENVIRONMENT = {
@@ -26,8 +26,8 @@ _ENVIRONMENT = {
 def main() -> int:
     """Runs one verb; prints one sentence on stderr and returns the code of `exits.Exit` when it cannot."""
     parser = argparse.ArgumentParser(prog="backspin_trainer", description=__doc__)
-    parser.add_argument("verb", choices=("train", "serve", "doctor"))
-    parser.add_argument("--spec", help="JSON file that says what to do (train, serve)")
+    parser.add_argument("verb", choices=("train", "merge", "serve", "doctor"))
+    parser.add_argument("--spec", help="JSON file that says what to do")
     arguments = parser.parse_args()
     if arguments.verb != "doctor" and arguments.spec is None:
         parser.error(f"{arguments.verb} needs --spec FILE")
@@ -59,6 +59,11 @@ def _run(verb: str, spec: str | None) -> int:
         from .train import train
 
         return train(read, stop)
+    if verb == "merge":
+        read = read_spec(spec, MergeSpec)
+        from .adapters import merge
+
+        return merge(read)
     read = read_spec(spec, ServeSpec)
     from .serve import serve
 

@@ -164,22 +164,22 @@ class Lane:
 
 
 class Engine:
-    """Runs the lanes in one thread. A failure there ends the process: a server that cannot compute must not answer."""
+    """Runs lanes with jobs in one thread. A failure there ends the process: one that cannot compute must not answer.
 
-    def __init__(self, lanes: list[Lane], threads: int):
-        self._lanes, self._threads = lanes, threads  # the list is never changed, but replaced
+    A lane that nobody submits to any more is forgotten with its last job.
+    """
+
+    def __init__(self, threads: int):
+        self._busy: list[Lane] = []
+        self._threads = threads
         self._wake = threading.Condition()
         threading.Thread(target=self._run, name="engine", daemon=True).start()
 
     def submit(self, lane: Lane, job: Job) -> None:
         with self._wake:
             lane.waiting.append(job)
-            self._wake.notify()
-
-    def replace(self, lanes: list[Lane]) -> None:
-        """Runs these lanes from the next turn on. What is left in a lane that is not among them is never answered."""
-        with self._wake:
-            self._lanes = lanes
+            if lane not in self._busy:
+                self._busy.append(lane)
             self._wake.notify()
 
     @torch.inference_mode()
@@ -187,14 +187,20 @@ class Engine:
         torch.set_num_threads(self._threads)
         try:
             while True:
-                with self._wake:
-                    self._wake.wait_for(lambda: any(lane.waiting or lane.running for lane in self._lanes))
-                    lanes = self._lanes
-                for lane in lanes:
-                    lane.turn()
+                self._wait()
+                self._turn()
         except BaseException:
             traceback.print_exc()
             os._exit(Exit.INTERNAL)
+
+    def _wait(self) -> None:
+        with self._wake:
+            self._busy = [lane for lane in self._busy if lane.waiting or lane.running]
+            self._wake.wait_for(lambda: self._busy)
+
+    def _turn(self) -> None:
+        for lane in list(self._busy):
+            lane.turn()
 
 
 def _weigh(weights: torch.Tensor, token: int, top: int) -> Likelihood:

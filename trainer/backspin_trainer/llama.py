@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 from itertools import zip_longest
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
-from transformers import PreTrainedConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from .exits import Exit, Refusal, first_line
+from .exits import Exit, Refusal
+from .weights import Shape, Weights
 
 CHUNK = 32  # prompt tokens that one prefill pass takes of a request
 PREFILLS = 8  # requests that one prefill pass takes
+_LAYER = (
+    "input_layernorm",
+    *(f"self_attn.{side}_proj" for side in "qkvo"),
+    "post_attention_layernorm",
+    *(f"mlp.{side}_proj" for side in ("gate", "up", "down")),
+)
 
-
-class Shape(PreTrainedConfig):
-    """A Llama's config.json. Transformers' own class reads the same, but imports two seconds of code that is not used."""
-
-    model_type = "llama"
-    vocab_size: int = 32000
-    hidden_size: int = 4096
-    num_hidden_layers: int = 32
-    num_attention_heads: int = 32
-    num_key_value_heads: int | None = None
-    head_dim: int | None = None
-    hidden_act: str = "silu"
-    max_position_embeddings: int = 2048
-    rms_norm_eps: float = 1e-6
-    tie_word_embeddings: bool = False
-    rope_parameters: dict | None = None
-    attention_bias: bool = False
-    mlp_bias: bool = False
-
-    def __post_init__(self, **rest):
-        if self.head_dim is None:
-            self.head_dim = self.hidden_size // self.num_attention_heads
-        if self.num_key_value_heads is None:
-            self.num_key_value_heads = self.num_attention_heads
-        super().__post_init__(**rest)
+_found: dict[tuple, tuple[int, list[int]]] = {}  # grain and reaches, by what chooses the kernels
 
 
 class Llama:
@@ -54,8 +33,8 @@ class Llama:
     multiples of `grain`, and some reaches, which are how many places of the cache attention looks at.
     """
 
-    def __init__(self, folder: str, slots: int):
-        config = read_config(folder)
+    def __init__(self, weights: Weights, slots: int):
+        self.weights, config = weights, weights.shape
         self.context: int = config.max_position_embeddings
         self.vocabulary: int = config.vocab_size
         self._eps, self._tied = config.rms_norm_eps, config.tie_word_embeddings
@@ -63,14 +42,16 @@ class Llama:
         self.slots = -(-slots // 8) * 8
         length = -(-self.context // CHUNK) * CHUNK
         shape = (config.num_hidden_layers, self.slots + 1, self._kv, length, self._size)
-        _check_memory(folder, shape)
+        _check_memory(weights.folder, shape)
         self._keys, self._values = torch.zeros(shape), torch.zeros(shape)
         self._places = torch.arange(length)
         self._cos, self._sin = rotations(config, self._places)
-        self._load(folder, config.num_hidden_layers)
-        self.grain = 1
-        self._reaches = [reach for power in range(length.bit_length()) if (reach := CHUNK << power) < length] + [length]
-        self._find_shapes()
+        self._arrange(config.num_hidden_layers)
+        matrices = (self._head, *self._layers[0].values())
+        kernels = (torch.get_num_threads(), shape, *(matrix.shape for matrix in matrices))
+        if kernels not in _found:
+            _found[kernels] = self._find_shapes(length)
+        self.grain, self._reaches = _found[kernels]
 
     def decode(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Logits [n, vocabulary] after one more token for each of slots 0..n-1, n a multiple of `grain`.
@@ -137,42 +118,30 @@ class Llama:
             )
         return F.rms_norm(x, x.shape[-1:], self._norm, self._eps)
 
-    def _load(self, folder: str, layers: int) -> None:
+    def _arrange(self, layers: int) -> None:
+        """Finds each tensor that a pass needs."""
+        tensors = self.weights.tensors
         try:
-            weights = {
-                name: value.float()
-                for path in sorted(Path(folder).glob("*.safetensors"))
-                for name, value in load_file(path).items()
-            }
-            self._embedding, self._norm = weights["model.embed_tokens.weight"], weights["model.norm.weight"]
-            self._head = self._embedding if self._tied else weights["lm_head.weight"]
+            self._embedding, self._norm = tensors["model.embed_tokens.weight"], tensors["model.norm.weight"]
+            self._head = self._embedding if self._tied else tensors["lm_head.weight"]
             self._layers = [
-                {
-                    name.removeprefix(f"model.layers.{layer}.").removesuffix(".weight"): value
-                    for name, value in weights.items()
-                    if name.startswith(f"model.layers.{layer}.")
-                }
-                for layer in range(layers)
+                {name: tensors[f"model.layers.{layer}.{name}.weight"] for name in _LAYER} for layer in range(layers)
             ]
         except KeyError as error:
             raise Refusal(
-                Exit.MODEL, f"The model in {folder} lacks the weight {error}; replace its safetensors files."
+                Exit.MODEL,
+                f"The model in {self.weights.folder} lacks the weight {error}; replace its safetensors files.",
             ) from error
-        except Exception as error:
-            raise Refusal(
-                Exit.MODEL, f"Cannot load the weights in {folder}: {error}. Replace its safetensors files."
-            ) from error
-        if not all(value.isfinite().all() for value in weights.values()):
-            raise Refusal(Exit.MODEL, f"The model in {folder} has weights that are not finite; train it again.")
 
-    def _find_shapes(self) -> None:
-        """Finds the `grain` and reaches with which a row has the bits that it has in the largest batch at full reach.
+    def _find_shapes(self, length: int) -> tuple[int, list[int]]:
+        """The `grain` and reaches with which a row has the bits that it has in the largest batch at full reach.
 
         Kernels change with the number of rows, by machine and threads: with 2 threads of an AMD EPYC a row has other
         bits among 5 rows than among 64, but the same among any multiple of 4. More reach only adds zeros to a sum,
         but a kernel may add in another order. What does not fit is not used; in the end every batch is the largest.
+        It is the same for all models of one shape, so the first that is loaded finds it for the others.
         """
-        chance, length = torch.Generator().manual_seed(0), self._reaches[-1]
+        chance = torch.Generator().manual_seed(0)
         tokens = torch.randint(self.vocabulary, (self.slots,), generator=chance)
         chunks = torch.randint(self.vocabulary, (PREFILLS, CHUNK), generator=chance)
         self._keys.normal_(generator=chance)
@@ -188,10 +157,11 @@ class Llama:
                 torch.equal(part, whole[: len(part)]) for part, whole in zip(compute(last, rows, prompts), full[last])
             )
 
-        lasts = [reach - 1 for reach in self._reaches]
-        self._reaches, candidates = [length], self._reaches
+        candidates = [reach for power in range(length.bit_length()) if (reach := CHUNK << power) < length]
+        lasts = [reach - 1 for reach in (*candidates, length)]
+        self.grain, self._reaches = 1, [length]
         full = {last: compute(last, self.slots, PREFILLS) for last in lasts}
-        for reach in reversed(candidates[:-1]):
+        for reach in reversed(candidates):
             self._reaches.insert(0, reach)
             if not equal(reach - 1, self.slots, PREFILLS):
                 del self._reaches[0]
@@ -207,6 +177,7 @@ class Llama:
                 break
         self._keys.zero_()
         self._values.zero_()
+        return self.grain, self._reaches
 
 
 def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -225,43 +196,6 @@ def rotations(config: Shape, places: torch.Tensor) -> tuple[torch.Tensor, torch.
         frequencies, scale = ROPE_INIT_FUNCTIONS[rope["rope_type"]](config, "cpu")
     angles = (places[:, None].float() * frequencies).repeat(1, 2)
     return angles.cos() * scale, angles.sin() * scale
-
-
-def read_config(folder: str) -> Shape:
-    path = Path(folder) / "config.json"
-    try:
-        kind = json.loads(path.read_text())["model_type"]
-    except (OSError, ValueError, KeyError) as error:
-        raise Refusal(
-            Exit.MODEL, f"No model in {folder}: config.json is missing or broken; give the folder of a whole model."
-        ) from error
-    if kind != "llama":
-        raise Refusal(
-            Exit.MODEL,
-            f"The model in {folder} is a '{kind}', and the embedded server runs 'llama' only; serve it with vLLM.",
-        )
-    try:
-        config = Shape.from_pretrained(folder)
-    except Exception as error:
-        raise Refusal(
-            Exit.MODEL, f"Cannot use the config.json in {folder}: {first_line(error)}. Repair or replace it."
-        ) from error
-    unusual = [
-        name
-        for name, is_so in (
-            ("biases", config.attention_bias or config.mlp_bias),
-            (f"activation {config.hidden_act}", config.hidden_act != "silu"),
-        )
-        if is_so
-    ]
-    if config.rope_parameters["rope_type"] not in ("default", "linear", "llama3"):
-        unusual.append(f"rope type {config.rope_parameters['rope_type']}")
-    if unusual:
-        raise Refusal(
-            Exit.MODEL,
-            f"The model in {folder} has {' and '.join(unusual)}, which the embedded server lacks; serve it with vLLM.",
-        )
-    return config
 
 
 def _check_memory(folder: str, shape: tuple[int, ...]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from .exits import Exit, Refusal, first_line, writing
-from .spec import Init, TrainSpec
-from .tokens import check_chat_template, read_tokenizer
+from .spec import Init
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -73,29 +73,19 @@ def make_model(init: Init, tokenizer: PreTrainedTokenizerBase, dropout: float) -
         raise Refusal(Exit.SPEC, f"Spec key 'init.architecture' describes no Llama: {first_line(error)}.") from error
 
 
-def open_model(spec: TrainSpec) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
-    """The model and tokenizer a run starts from, and the folder whose tokenizer files the result gets."""
-    folder = spec.from_ or spec.init.tokenizer
-    tokenizer = read_tokenizer(folder)
-    if spec.objective == "sft":
-        check_chat_template(tokenizer, folder)
-    model = read_model(spec.from_, spec.dropout) if spec.from_ else make_model(spec.init, tokenizer, spec.dropout)
-    context = getattr(model.config, "max_position_embeddings", spec.max_tokens)
-    if spec.max_tokens > context:
-        raise Refusal(
-            Exit.SPEC, f"Spec key 'maxTokens' is {spec.max_tokens}, but the model's context is {context}; lower it."
-        )
-    return model, tokenizer, folder
-
-
 def write_model(model: PreTrainedModel, tokenizer_folder: str, folder: Path) -> None:
     """Writes the model folder whole or not at all. Equal weights give equal bytes: nothing of time, host or path."""
+    model.config.attention_dropout = 0.0  # dropout and cache are settings of the run, not of the model
+    model.config.use_cache = True
+    write_folder(folder, tokenizer_folder, model.save_pretrained)
+
+
+def write_folder(folder: Path, tokenizer_folder: str, write: Callable[[Path], None]) -> None:
+    """Has `write` fill a folder, copies the tokenizer's files there, and gives it its name when it is on the disk."""
     partial = folder.with_name(folder.name + ".partial")
     with writing(str(folder)):
         shutil.rmtree(partial, ignore_errors=True)
-        model.config.attention_dropout = 0.0  # dropout and cache are settings of the run, not of the model
-        model.config.use_cache = True
-        model.save_pretrained(partial)
+        write(partial)
         for name in _TOKENIZER_FILES:
             source = Path(tokenizer_folder) / name
             if source.is_file():

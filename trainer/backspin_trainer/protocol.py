@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from .engine import Job, Lane
 from .sampling import Sampling
+from .spec import ModelFolders
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Served:
     """A model under its name, with what turns text into its tokens and back."""
 
     name: str
+    at: ModelFolders
     lane: Lane
     tokenizer: PreTrainedTokenizerBase
     ends: frozenset[int]
@@ -84,6 +86,10 @@ def _flag(value: Any) -> bool:
     return type(value) is bool
 
 
+def _name(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 _Fields = dict[str, tuple[_Check, str]]
 _MODEL: _Fields = {"model": (lambda value: isinstance(value, str), "a string")}
 _SAMPLING: _Fields = {
@@ -117,6 +123,8 @@ COMPLETION: _Fields = {
     "logprobs": (_integer(0, 20), "an integer from 0 to 20"),
     "prompt_logprobs": (_integer(0, 20), "an integer from 0 to 20"),
 }
+UNLOAD_ADAPTER: _Fields = {"lora_name": (_name, "a string, not empty")}
+LOAD_ADAPTER: _Fields = {**UNLOAD_ADAPTER, "lora_path": (_name, "the path of a folder")}
 TOKENIZE: _Fields = {**_MODEL, **_TEMPLATE, "prompt": (lambda value: isinstance(value, str), "a string")}
 
 
@@ -132,10 +140,15 @@ def checked(body: Any, fields: _Fields) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
+def needed(body: dict[str, Any], name: str) -> Any:
+    """A field of a checked body. Raises Bad where it is missing."""
+    if name not in body:
+        raise Bad(f"The field '{name}' is missing.", name)
+    return body[name]
+
+
 def find(models: dict[str, Served], body: dict[str, Any]) -> Served:
-    if "model" not in body:
-        raise Bad("The field 'model' is missing.", "model")
-    if body["model"] not in models:
+    if needed(body, "model") not in models:
         raise Bad(
             f"The model '{body['model']}' does not exist; served are {', '.join(models)}.",
             "model",
@@ -147,8 +160,7 @@ def find(models: dict[str, Served], body: dict[str, Any]) -> Served:
 
 def chat_tokens(model: Served, body: dict[str, Any]) -> list[int]:
     """Tokens of `messages` under the model's template, ready for an answer, or for the rest of the last message."""
-    if "messages" not in body:
-        raise Bad("The field 'messages' is missing.", "messages")
+    messages = needed(body, "messages")
     opens, continues = body.get("add_generation_prompt", True), body.get("continue_final_message", False)
     if opens and continues:
         raise Bad("With 'continue_final_message', 'add_generation_prompt' must be false.", "add_generation_prompt")
@@ -156,7 +168,7 @@ def chat_tokens(model: Served, body: dict[str, Any]) -> list[int]:
         raise Bad(f"The model '{model.name}' has no chat template; use /v1/completions.", "messages")
     try:
         return model.tokenizer.apply_chat_template(
-            body["messages"], add_generation_prompt=opens, continue_final_message=continues, return_dict=False
+            messages, add_generation_prompt=opens, continue_final_message=continues, return_dict=False
         )
     except (TemplateError, ValueError) as error:
         raise Bad(f"The chat template of '{model.name}' cannot render these messages: {error}.", "messages") from error
@@ -164,9 +176,7 @@ def chat_tokens(model: Served, body: dict[str, Any]) -> list[int]:
 
 def prompt_tokens(model: Served, body: dict[str, Any]) -> list[int]:
     """Tokens of `prompt`, which is text or already tokens."""
-    prompt = body.get("prompt")
-    if prompt is None:
-        raise Bad("The field 'prompt' is missing.", "prompt")
+    prompt = needed(body, "prompt")
     if isinstance(prompt, str):
         return model.tokenizer.encode(prompt)
     if max(prompt) >= model.lane.model.vocabulary:

@@ -23,9 +23,10 @@ from . import __version__, protocol, replies
 from .engine import Engine, Lane
 from .exits import Exit, Refusal, writing
 from .llama import Llama
-from .tokens import read_tokenizer
 from .protocol import Asked, Bad, Served
-from .spec import ServeSpec
+from .spec import ModelFolders, ServeSpec, read_models
+from .tokens import read_tokenizer, tokenizer_folder
+from .weights import read_weights
 
 
 def serve(spec: ServeSpec) -> Exit:
@@ -40,26 +41,27 @@ def serve(spec: ServeSpec) -> Exit:
     return Exit.DONE
 
 
-def _open_all(folders: dict[str, str], spec: ServeSpec, opened: dict[str, Served]) -> dict[str, Served]:
-    """The models of `folders` under their names; those that are `opened` as they are. Raises Refusal 66."""
+def _open_all(models: dict[str, ModelFolders], spec: ServeSpec, opened: dict[str, Served]) -> dict[str, Served]:
+    """The models under their names; those that are `opened` as they are. Raises Refusal 66."""
     torch.set_num_threads(spec.threads)  # of this thread: a model's shapes are found under those that it will run under
     with torch.inference_mode():
-        return {name: opened.get(name) or _open(name, folder, spec.slots) for name, folder in folders.items()}
+        return {name: opened.get(name) or _open(name, model, spec.slots) for name, model in models.items()}
 
 
-def _open(name: str, folder: str, slots: int) -> Served:
+def _open(name: str, at: ModelFolders, slots: int) -> Served:
+    model = Llama(read_weights(at), slots)
+    folder, whole = tokenizer_folder(at), at.base or at.folder
     tokenizer = read_tokenizer(folder)
-    model = Llama(folder, slots)
     if len(tokenizer) > model.vocabulary:
         raise Refusal(
             Exit.MODEL,
             f"The tokenizer in {folder} has {len(tokenizer)} tokens, its model {model.vocabulary}; use its own.",
         )
     ends = {tokenizer.eos_token_id}
-    if (Path(folder) / "generation_config.json").is_file():
-        listed = GenerationConfig.from_pretrained(folder).eos_token_id
+    if (Path(whole) / "generation_config.json").is_file():
+        listed = GenerationConfig.from_pretrained(whole).eos_token_id
         ends |= set(listed if isinstance(listed, list) else [listed] if listed is not None else [])
-    return Served(name, Lane(model, slots), tokenizer, frozenset(ends))
+    return Served(name, at, Lane(model, slots), tokenizer, frozenset(ends))
 
 
 class Server:
@@ -69,7 +71,7 @@ class Server:
         self._spec, self._models = spec, models
         self._authorization = f"Bearer {key}".encode()
         self._started = int(time.time())
-        self._replacing = asyncio.Lock()
+        self._changing = asyncio.Lock()  # held while it is decided what is served
         self._statuses: collections.Counter[int] = collections.Counter()
         self._tokens: collections.Counter[str] = collections.Counter()
         with writing(str(spec.access_log)):
@@ -78,7 +80,7 @@ class Server:
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._engine = Engine([model.lane for model in self._models.values()], self._spec.threads)
+        self._engine = Engine(self._spec.threads)
         stopped = asyncio.Event()
         self._loop.add_signal_handler(signal.SIGTERM, stopped.set)
         app = web.Application(middlewares=[self._around], client_max_size=16 << 20)
@@ -90,6 +92,8 @@ class Server:
                 web.post("/v1/chat/completions", self._chat),
                 web.post("/v1/completions", self._complete),
                 web.post("/tokenize", self._tokenize),
+                web.post("/v1/load_lora_adapter", self._load_adapter),
+                web.post("/v1/unload_lora_adapter", self._unload_adapter),
                 web.put("/models", self._replace),
             ]
         )
@@ -108,7 +112,7 @@ class Server:
         os._exit(Exit.DONE)  # the engine's thread may be inside torch, which does not end when asked
 
     def _announce(self, port: int) -> None:
-        """Writes the ready file. Each model has computed by then: finding its shapes ran it in every one."""
+        """Writes the ready file."""
         ready = {"port": port, "pid": os.getpid(), "engine": "embedded", "version": __version__, "dtype": "float32"}
         with writing(self._spec.ready):
             partial = Path(self._spec.ready + ".partial")
@@ -147,12 +151,17 @@ class Server:
         return web.Response()
 
     async def _list(self, _: web.Request) -> web.Response:
+        """The parent of an adapter is its base, by name where that is served too."""
+        names = {model.at.folder: name for name, model in self._models.items() if model.at.base is None}
+
         def entry(model: Served) -> dict[str, Any]:
             return {
                 "id": model.name,
                 "object": "model",
                 "created": self._started,
                 "owned_by": "backspin",
+                "root": model.at.folder,
+                "parent": model.at.base and names.get(model.at.base, model.at.base),
                 "max_model_len": model.lane.model.context,
             }
 
@@ -181,26 +190,51 @@ class Server:
         tokens = (protocol.chat_tokens if "messages" in body else protocol.prompt_tokens)(model, body)
         return web.json_response({"tokens": tokens, "count": len(tokens), "max_model_len": model.lane.model.context})
 
-    async def _replace(self, request: web.Request) -> web.Response:
-        """Serves other models from now on, as {name: folder}. A name stands for the same weights for ever.
+    async def _load_adapter(self, request: web.Request) -> web.Response:
+        """Serves one more adapter, upon the base that is served here; `lora_path` is its folder. As in vLLM."""
+        body = protocol.checked(await _json(request), protocol.LOAD_ADAPTER)
+        name, folder = protocol.needed(body, "lora_name"), protocol.needed(body, "lora_path")
+        async with self._changing:
+            if name in self._models:
+                raise Bad(f"The lora adapter '{name}' has already been loaded; a name stands for one adapter for ever.")
+            bases = {model.at.base or model.at.folder for model in self._models.values()}
+            if len(bases) != 1:
+                raise Bad(f"An adapter goes upon the one base of a server, and this has {len(bases)}; use PUT /models.")
+            await self._open({name: ModelFolders(folder, bases.pop())})
+        return web.Response(text=f"Success: LoRA adapter '{name}' added successfully.")
 
-        For a supervisor that has another use for a server that nobody uses: requests to models that go are not waited
-        for.
+    async def _unload_adapter(self, request: web.Request) -> web.Response:
+        """Serves an adapter no more. Requests that it has already are answered. As in vLLM."""
+        name = protocol.needed(protocol.checked(await _json(request), protocol.UNLOAD_ADAPTER), "lora_name")
+        async with self._changing:
+            if name not in self._models or self._models[name].at.base is None:
+                raise Bad(f"The lora adapter '{name}' cannot be found.", "lora_name", 404, "NotFoundError")
+            self._models = {other: model for other, model in self._models.items() if other != name}
+        return web.Response(text=f"Success: LoRA adapter '{name}' removed successfully.")
+
+    async def _replace(self, request: web.Request) -> web.Response:
+        """Serves other models from now on, as in the spec. A name stands for the same weights for ever.
+
+        For a supervisor that has another use for a server that nobody uses.
         """
-        folders = await _json(request)
-        if not isinstance(folders, dict) or not folders or not all(isinstance(at, str) for at in folders.values()):
-            raise Bad("The request body must be an object of served names and folders.")
-        async with self._replacing:
-            self._serve({name: model for name, model in self._models.items() if name in folders})  # frees the others
-            try:
-                self._serve(await asyncio.to_thread(_open_all, folders, self._spec, self._models))
-            except Refusal as refusal:
-                raise Bad(str(refusal)) from refusal
+        try:
+            models = read_models(await _json(request))
+        except Refusal as refusal:
+            raise Bad(str(refusal)) from refusal
+        if not models:
+            raise Bad("The request body names no model; give at least one.")
+        async with self._changing:
+            self._models = {name: model for name, model in self._models.items() if name in models}  # frees the others
+            await self._open(models)
         return await self._list(request)
 
-    def _serve(self, models: dict[str, Served]) -> None:
-        self._models = models
-        self._engine.replace([model.lane for model in models.values()])
+    async def _open(self, models: dict[str, ModelFolders]) -> None:
+        """Serves these too."""
+        try:
+            opened = await asyncio.to_thread(_open_all, models, self._spec, self._models)
+        except Refusal as refusal:
+            raise Bad(str(refusal)) from refusal
+        self._models = {**self._models, **opened}
 
     async def _metrics(self, _: web.Request) -> web.Response:
         lines = ["# TYPE http_requests_total counter"]

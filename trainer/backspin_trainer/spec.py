@@ -48,13 +48,38 @@ class Rate:
 
 
 @dataclass(frozen=True)
+class Lora:
+    """A low-rank adapter, scaled by alpha / rank. `targets` are names of linear layers; None is all but the head."""
+
+    rank: int
+    alpha: float
+    targets: list[str] | None
+    dropout: float
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise _wrong("lora.rank", "must be at least 1")
+        if self.alpha <= 0:
+            raise _wrong("lora.alpha", "must be above 0")
+        if not 0 <= self.dropout < 1:
+            raise _wrong("lora.dropout", "must be from 0 to below 1")
+
+
+@dataclass(frozen=True)
 class TrainSpec:
-    """One training run. `warmup` is a share of the steps, `checkpoint_every` counts steps, `max_tokens` is per row."""
+    """One training run. `warmup` is a share of the steps, `checkpoint_every` counts steps, `max_tokens` is per row.
+
+    `from` is a folder of whole weights, or of an adapter upon `base`: with `adapter` "continue" it is that one that is
+    trained on, with "merge" it is first made one with its base. Without `lora` all weights are trained.
+    """
 
     version: Literal[1]
     objective: Literal["sft", "lm"]
     from_: str | None
+    base: str | None
     init: Init | None
+    lora: Lora | None
+    adapter: Literal["continue", "merge"]
     data: str
     run: str
     seed: int
@@ -76,6 +101,12 @@ class TrainSpec:
     def __post_init__(self) -> None:
         if (self.from_ is None) == (self.init is None):
             raise _wrong("from", "exactly one of 'from' and 'init' must be set; set the other to null")
+        if self.base is not None and self.from_ is None:
+            raise _wrong("base", "goes with an adapter in 'from'; set it to null")
+        if self.lora is not None and self.init is not None:
+            raise _wrong("lora", "needs weights to adapt, and 'init' has none yet; set it to null")
+        if self.base is not None and self.lora is None and self.adapter == "continue":
+            raise _wrong("adapter", "must be 'merge' where all weights are trained; or set 'lora' to the adapter's own")
         if not 0 <= self.warmup <= 1:
             raise _wrong("warmup", "must be a share of the steps, 0 to 1")
         if not 0 <= self.dropout < 1:
@@ -88,11 +119,29 @@ class TrainSpec:
 
 
 @dataclass(frozen=True)
-class ServeSpec:
-    """One server. `models` maps served names to folders; `slots` requests run at once in each model."""
+class MergeSpec:
+    """An adapter and the `base` that it goes upon, made into whole weights in the folder `to`."""
 
     version: Literal[1]
-    models: dict[str, str]
+    adapter: str
+    base: str
+    to: str
+
+
+@dataclass(frozen=True)
+class ModelFolders:
+    """Where a model lies: whole weights, or an adapter and the `base` that it goes upon."""
+
+    folder: str
+    base: str | None = None
+
+
+@dataclass(frozen=True)
+class ServeSpec:
+    """One server. `models` are by served name; `slots` requests run at once in each model."""
+
+    version: Literal[1]
+    models: dict[str, ModelFolders]
     ready: str
     host: str = "127.0.0.1"
     port: int = 0
@@ -118,8 +167,13 @@ def read_spec(path: str, cls: type) -> Any:
     return _read(value, cls, "")
 
 
+def read_models(value: Any) -> dict[str, ModelFolders]:
+    """`models` of a ServeSpec. Raises Refusal 64, naming the key and the remedy."""
+    return _read(value, dict[str, ModelFolders], "models")
+
+
 def _read(value: Any, kind: Any, key: str) -> Any:
-    """`value` as `kind` (a dataclass, a union, a Literal, tuple, dict, or a plain type), or Refusal 64."""
+    """`value` as `kind` (a dataclass, a union, a Literal, tuple, list, dict, or a plain type), or Refusal 64."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         return None if value is None else _read(value, arguments[0], key)
@@ -131,6 +185,10 @@ def _read(value: Any, kind: Any, key: str) -> Any:
         if not isinstance(value, list) or len(value) != len(arguments):
             raise _wrong(key, f"must be a list of {len(arguments)} numbers")
         return tuple(_read(item, of, f"{key}[{index}]") for index, (item, of) in enumerate(zip(value, arguments)))
+    if origin is list:
+        if not isinstance(value, list):
+            raise _wrong(key, "must be a list")
+        return [_read(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value)]
     if origin is dict:
         if not isinstance(value, dict):
             raise _wrong(key, "must be an object")

@@ -8,6 +8,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .exits import Exit, Refusal, first_line
+from .spec import ModelFolders
 
 
 def read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
@@ -30,6 +31,11 @@ def read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def tokenizer_folder(model: ModelFolders) -> str:
+    """Whose tokenizer counts: an adapter's own, or that of its base where it has none."""
+    return model.folder if not model.base or (Path(model.folder) / "tokenizer_config.json").is_file() else model.base
 
 
 def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None:

@@ -1,4 +1,4 @@
-"""The `train` verb: full-weight SFT and pre-training that survive any kill, bit for bit."""
+"""The `train` verb: SFT and pre-training, of all weights or of an adapter, that survive any kill, bit for bit."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from transformers.utils.logging import disable_progress_bar
 from trl import SFTConfig, SFTTrainer
 
 from . import checkpoints, data
+from .adapters import adapt, merge, resume, write_adapter
 from .events import Events
 from .exits import Exit, Refusal
-from .models import open_model, write_model
+from .models import make_model, read_model, write_model
 from .muon import Muon
 from .schedule import learning_rate
-from .spec import TrainSpec
+from .spec import MergeSpec, ModelFolders, TrainSpec
 from .stop import Stop
+from .tokens import check_chat_template, read_tokenizer, tokenizer_folder
 
 
 def train(spec: TrainSpec, stop: Stop) -> Exit:
@@ -41,7 +43,11 @@ def train(spec: TrainSpec, stop: Stop) -> Exit:
 def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     torch.set_num_threads(spec.threads)
     disable_progress_bar()
-    model, tokenizer, tokenizer_folder = open_model(spec)
+    tokens = tokenizer_folder(ModelFolders(spec.from_, spec.base)) if spec.from_ else spec.init.tokenizer
+    tokenizer = read_tokenizer(tokens)
+    if spec.objective == "sft":
+        check_chat_template(tokenizer, tokens)
+    model = _open_model(spec, run, tokenizer)
     examples = data.read_examples(spec, tokenizer)
     resumed = checkpoints.newest(run / "checkpoints")
     step = resumed[0] if resumed else None
@@ -56,10 +62,30 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
         return Exit.INTERRUPTED
     if not all(weight.isfinite().all() for weight in model.parameters()):
         raise _diverged("A weight", spec.steps)
-    write_model(model, tokenizer_folder, run / "model")
+    (write_adapter if spec.lora else write_model)(model, tokens, run / "model")
     events.say("done", step=step, loss=training.loss)
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
     return Exit.DONE
+
+
+def _open_model(spec: TrainSpec, run: Path, tokenizer):
+    """The model that a run trains. What an adapter is merged into first is in the run folder as `base` afterwards."""
+    merged, whole = run / "base", spec.base or spec.from_
+    if spec.base and spec.adapter == "merge":
+        if not merged.is_dir():
+            merge(MergeSpec(1, spec.from_, spec.base, str(merged)))
+        whole = str(merged)
+    model = read_model(whole, spec.dropout) if whole else make_model(spec.init, tokenizer, spec.dropout)
+    context = getattr(model.config, "max_position_embeddings", spec.max_tokens)
+    if spec.max_tokens > context:
+        raise Refusal(
+            Exit.SPEC, f"Spec key 'maxTokens' is {spec.max_tokens}, but the model's context is {context}; lower it."
+        )
+    if spec.lora:
+        model = adapt(model, spec.lora, spec.seed)
+        if spec.base and spec.adapter == "continue":
+            resume(model, spec.from_)
+    return model
 
 
 class Training(SFTTrainer):
@@ -106,6 +132,8 @@ class Training(SFTTrainer):
         ends = {id(end.weight) for end in (self.model.get_input_embeddings(), self.model.get_output_embeddings())}
         matrices, embeddings, rest = [], [], []
         for weight in self.model.parameters():
+            if not weight.requires_grad:
+                continue
             (rest if weight.dim() < 2 else embeddings if id(weight) in ends else matrices).append(weight)
         decay = self.spec.weight_decay
         self.optimizer = (Muon if muon else torch.optim.AdamW)(

@@ -54,11 +54,16 @@ class Client:
         return status, reply["error"]["param"], reply["error"]["message"]
 
 
-def start(folder: Path, models: dict[str, Path], **spec: Any) -> tuple[subprocess.Popen, Client]:
+def whole(folder: Path) -> dict[str, str | None]:
+    return {"folder": str(folder), "base": None}
+
+
+def start(folder: Path, models: dict[str, Path | dict], **spec: Any) -> tuple[subprocess.Popen, Client]:
+    """A server of these folders; a dict is a model of the spec as it stands."""
     ready = folder / "ready.json"
     spec = {
         "version": 1,
-        "models": {name: str(path) for name, path in models.items()},
+        "models": {name: at if isinstance(at, dict) else whole(at) for name, at in models.items()},
         "ready": str(ready),
         "accessLog": str(folder / "access.jsonl"),
         **spec,

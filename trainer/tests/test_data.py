@@ -8,8 +8,8 @@ import world
 
 from backspin_trainer import data
 from backspin_trainer.exits import Exit, Refusal
-from backspin_trainer.tokens import read_tokenizer
 from backspin_trainer.spec import TrainSpec, read_spec
+from backspin_trainer.tokens import read_tokenizer
 
 
 @pytest.fixture

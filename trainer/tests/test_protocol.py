@@ -14,6 +14,8 @@ from transformers import GPT2Config
 
 from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.llama import Llama
+from backspin_trainer.spec import ModelFolders
+from backspin_trainer.weights import read_weights
 
 LONG = "Vexing quick wizards jump by zephyrs; my fox, glad, barks on."  # few of its letters merge into longer tokens
 
@@ -134,13 +136,13 @@ def test_another_architecture_is_refused_with_66_and_what_to_do(tmp_path):
     world.make_tokenizer(tmp_path / "gpt2")
     GPT2Config(n_layer=1, n_embd=8, n_head=1).save_pretrained(tmp_path / "gpt2")
     with pytest.raises(Refusal) as error:
-        Llama(str(tmp_path / "gpt2"), 8)
+        read_weights(ModelFolders(str(tmp_path / "gpt2")))
     assert error.value.code == Exit.MODEL and "is a 'gpt2'" in str(error.value) and "vLLM" in str(error.value)
 
 
 def test_a_cache_larger_than_memory_is_refused_with_what_to_lower(model):
     with pytest.raises(Refusal) as error:
-        Llama(str(model), 1 << 30)
+        Llama(read_weights(ModelFolders(str(model))), 1 << 30)
     assert error.value.code == Exit.MODEL and "lower 'slots'" in str(error.value)
 
 

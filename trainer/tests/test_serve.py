@@ -10,7 +10,9 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from backspin_trainer.llama import CHUNK, Llama, read_config, rotations
+from backspin_trainer.llama import CHUNK, Llama, rotations
+from backspin_trainer.spec import ModelFolders
+from backspin_trainer.weights import read_config, read_weights
 
 LONG = "Vexing quick wizards jump by zephyrs; my fox, glad, barks on."  # few of its letters merge into longer tokens
 
@@ -37,7 +39,7 @@ def test_its_own_forward_pass_equals_transformers_to_1e_4(request, which):
     ids = torch.randint(3, 300, (1, 70))
     with torch.inference_mode():
         theirs = AutoModelForCausalLM.from_pretrained(folder)(ids).logits[0]
-        llama = Llama(str(folder), 8)
+        llama = Llama(read_weights(ModelFolders(str(folder))), 8)
         starts = range(0, 64, CHUNK)
         hidden = [
             llama.prefill(ids[:, start : start + CHUNK], torch.tensor([start]), torch.tensor([3]))[0]
@@ -84,16 +86,18 @@ def test_a_server_takes_other_models_and_answers_as_one_that_started_with_them(t
     process, talk = client.start(tmp_path, {"first": model}, threads=2)
     try:
         before = talk.complete(model="first", prompt=LONG, seed=3, max_tokens=12)
-        status, listed = talk.send("/models", {"tied": str(model), "untied": str(untied)}, method="PUT")
+        status, listed = talk.send(
+            "/models", {"tied": client.whole(model), "untied": client.whole(untied)}, method="PUT"
+        )
         assert (status, [entry["id"] for entry in listed["data"]]) == (200, ["tied", "untied"])
         for name in ("tied", "untied"):
             asked = {"model": name, "prompt": LONG, "seed": 3, "max_tokens": 12}
             assert talk.complete(**asked)["choices"] == server.complete(**asked)["choices"]
         assert before["choices"] == talk.complete(prompt=LONG, seed=3, max_tokens=12)["choices"]
         assert talk.refusal("/v1/completions", {"model": "first", "prompt": "x"})[0] == 404
-        status, _, message = talk.refusal("/models", {"other": str(tmp_path / "nothing")}, method="PUT")
+        status, _, message = talk.refusal("/models", {"other": client.whole(tmp_path / "nothing")}, method="PUT")
         assert status == 400 and "nothing" in message
-        assert talk.send("/models", {"tied": str(model)}, key=None, method="PUT")[0] == 401
+        assert talk.send("/models", {"tied": client.whole(model)}, key=None, method="PUT")[0] == 401
     finally:
         process.kill()
         process.wait()

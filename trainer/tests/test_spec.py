@@ -29,12 +29,13 @@ ARCHITECTURE = {
     "tied": True,
     "std": 0.02,
 }
+INIT = {"architecture": ARCHITECTURE, "tokenizer": "/t", "seed": 3}
+LORA = {"rank": 4, "alpha": 8, "targets": None, "dropout": 0.0}
 
 
 def test_a_whole_spec_is_read_with_its_nested_parts(tmp_path):
-    init = {"architecture": ARCHITECTURE, "tokenizer": "/t", "seed": 3}
     path = tmp_path / "spec.json"
-    path.write_text(json.dumps(world.train_spec(None, "/d", tmp_path, init=init, learningRate={"from": 1, "to": 0})))
+    path.write_text(json.dumps(world.train_spec(None, "/d", tmp_path, init=INIT, learningRate={"from": 1, "to": 0})))
     spec = read_spec(str(path), TrainSpec)
     assert isinstance(spec.init, Init) and spec.init.architecture.kv_heads == 2
     assert spec.learning_rate.from_ == 1.0 and spec.betas == (0.9, 0.98) and spec.keep_checkpoints == 2
@@ -54,8 +55,13 @@ def test_a_whole_spec_is_read_with_its_nested_parts(tmp_path):
         ({"version": 2}, "'version' must be one of 1"),
         ({"warmup": 2}, "'warmup' must be a share"),
         ({"from": None}, "exactly one of 'from' and 'init'"),
-        ({"init": {"architecture": ARCHITECTURE, "tokenizer": "/t", "seed": 3}}, "exactly one of 'from' and 'init'"),
+        ({"init": INIT}, "exactly one of 'from' and 'init'"),
         ({"init": {"architecture": ARCHITECTURE, "tokenizer": "/t"}, "from": None}, "'init.seed' is missing"),
+        ({"lora": {**LORA, "rank": 0}}, "'lora.rank' must be at least 1"),
+        ({"lora": {**LORA, "targets": "all"}}, "'lora.targets' must be a list"),
+        ({"lora": LORA, "from": None, "init": INIT}, "'lora' needs weights to adapt"),
+        ({"base": "/b", "from": None, "init": INIT}, "'base' goes with an adapter"),
+        ({"base": "/b", "adapter": "continue"}, "'adapter' must be 'merge' where all weights are trained"),
     ],
 )
 def test_a_wrong_key_is_named_with_what_to_do(tmp_path, changes, says):

@@ -14,14 +14,15 @@ from transformers import AutoModelForCausalLM
 
 from backspin_trainer import checkpoints, data, events
 from backspin_trainer.exits import Exit, Refusal
-from backspin_trainer.tokens import read_tokenizer
 from backspin_trainer.muon import orthogonal
 from backspin_trainer.schedule import learning_rate
 from backspin_trainer.spec import TrainSpec, read_spec
 from backspin_trainer.stop import Stop
+from backspin_trainer.tokens import read_tokenizer
 from backspin_trainer.train import train
 
 LONG = {"steps": 40, "checkpointEvery": 10}
+LORA = {"rank": 4, "alpha": 8, "targets": None, "dropout": 0.1}
 
 
 def parsed(spec: dict) -> TrainSpec:
@@ -45,10 +46,15 @@ def steps(folder: Path) -> list[dict]:
     return [event for event in world.events(folder) if event["event"] == "step"]
 
 
+@pytest.fixture(scope="module", params=[None, LORA], ids=["whole", "lora"])
+def settings(request) -> dict:
+    return {**LONG, "lora": request.param}
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, model, rows) -> dict[str, bytes]:
+def undisturbed(tmp_path_factory, model, rows, settings) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert run(world.train_spec(model, rows, folder, **LONG)) == Exit.DONE
+    assert run(world.train_spec(model, rows, folder, **settings)) == Exit.DONE
     return world.contents(folder / "model")
 
 
@@ -82,10 +88,10 @@ def test_a_cosine_rises_through_its_warm_up_and_falls_to_its_floor(tmp_path, mod
 
 
 def test_killed_between_checkpoints_a_run_ends_with_the_very_weights_of_an_undisturbed_one(
-    tmp_path, model, rows, undisturbed
+    tmp_path, model, rows, settings, undisturbed
 ):
     folder = tmp_path / "run"
-    spec = world.train_spec(model, rows, folder, **LONG)
+    spec = world.train_spec(model, rows, folder, **settings)
     process = world.start("train", spec, tmp_path / "spec.json")
     world.wait_for(process, lambda: len(steps(folder)) >= 14)
     process.kill()
@@ -96,9 +102,11 @@ def test_killed_between_checkpoints_a_run_ends_with_the_very_weights_of_an_undis
     assert world.contents(folder / "model") == undisturbed
 
 
-def test_sigterm_ends_a_run_with_75_and_a_checkpoint_from_which_it_ends_the_same(tmp_path, model, rows, undisturbed):
+def test_sigterm_ends_a_run_with_75_and_a_checkpoint_from_which_it_ends_the_same(
+    tmp_path, model, rows, settings, undisturbed
+):
     folder = tmp_path / "run"
-    spec = world.train_spec(model, rows, folder, **LONG)
+    spec = world.train_spec(model, rows, folder, **settings)
     process = world.start("train", spec, tmp_path / "spec.json")
     world.wait_for(process, lambda: steps(folder))
     process.send_signal(signal.SIGTERM)
@@ -111,12 +119,14 @@ def test_sigterm_ends_a_run_with_75_and_a_checkpoint_from_which_it_ends_the_same
     assert world.contents(folder / "model") == undisturbed
 
 
-@pytest.mark.parametrize("settings", [{"dropout": 0.2}, {"optimizer": "muon"}], ids=["dropout", "muon"])
+@pytest.mark.parametrize(
+    "changes", [{"dropout": 0.2}, {"optimizer": "muon"}, {"lora": LORA}], ids=["dropout", "muon", "lora"]
+)
 def test_a_stop_file_is_obeyed_in_the_step_in_which_it_appears_once_and_changes_nothing(
-    tmp_path, model, rows, monkeypatch, settings
+    tmp_path, model, rows, monkeypatch, changes
 ):
     folder = tmp_path / "run"
-    assert run(world.train_spec(model, rows, tmp_path / "undisturbed", **settings)) == Exit.DONE
+    assert run(world.train_spec(model, rows, tmp_path / "undisturbed", **changes)) == Exit.DONE
     say = events.Events.say
 
     def say_and_ask(self, event, **fields):
@@ -125,7 +135,7 @@ def test_a_stop_file_is_obeyed_in_the_step_in_which_it_appears_once_and_changes_
             (folder / "stop").touch()
 
     monkeypatch.setattr(events.Events, "say", say_and_ask)
-    spec = world.train_spec(model, rows, folder, **settings)
+    spec = world.train_spec(model, rows, folder, **changes)
     assert run(spec) == Exit.INTERRUPTED
     assert [(event["event"], event["step"]) for event in world.events(folder)[-2:]] == [
         ("checkpoint", 3),
@@ -136,19 +146,22 @@ def test_a_stop_file_is_obeyed_in_the_step_in_which_it_appears_once_and_changes_
     assert world.contents(folder / "model") == world.contents(tmp_path / "undisturbed" / "model")
 
 
-def test_equal_runs_in_different_places_give_byte_identical_folders_that_name_no_path(tmp_path, model, rows):
+@pytest.mark.parametrize(
+    ("lora", "files"),
+    [(None, {"config.json", "generation_config.json", "model.safetensors"}), (LORA, set(world.ADAPTER))],
+    ids=["whole", "lora"],
+)
+def test_equal_runs_in_different_places_give_byte_identical_folders_that_name_no_path(
+    tmp_path, model, rows, lora, files
+):
     twin = shutil.copytree(model, tmp_path / "elsewhere")
-    for name, start in (("one", model), ("two", twin)):
-        run(world.train_spec(start, rows, tmp_path / name))
+    for seed, (name, start) in enumerate((("one", model), ("two", twin))):
+        spec = world.train_spec(start, rows, tmp_path / name, lora=lora)
+        process = world.start("train", spec, tmp_path / f"{name}.json", PYTHONHASHSEED=str(seed))
+        assert process.wait() == Exit.DONE
     one = world.contents(tmp_path / "one" / "model")
     assert one == world.contents(tmp_path / "two" / "model")
-    assert {
-        "config.json",
-        "model.safetensors",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "chat_template.jinja",
-    } <= set(one)
+    assert set(one) == files | {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
     assert not any(str(place).encode() in text for text in one.values() for place in (tmp_path, model.parent))
 
 

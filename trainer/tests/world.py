@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import torch
+from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|doc|>", "<|user|>", "<|assistant|>", "<|system|>"]
 TURN = "{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}"
@@ -22,6 +23,7 @@ TEXTS = [
     for name in ("Ardo", "Belu", "Cimo")
     for what in ("old", "blue", "far")
 ]
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -73,6 +75,14 @@ def make_model(
     return folder
 
 
+def make_adapter(base: Path, folder: Path, *, seed: int, targets: tuple[str, ...], **config) -> Path:
+    """An adapter of random weights, as PEFT saves it."""
+    torch.manual_seed(seed)
+    lora = LoraConfig(r=4, lora_alpha=8, target_modules=list(targets), init_lora_weights=False, **config)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), lora).save_pretrained(folder)
+    return folder
+
+
 def write_rows(path: Path, rows: list[dict]) -> str:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
@@ -96,7 +106,10 @@ def train_spec(model: Path | None, data: str, run: Path, **changes) -> dict:
         "version": 1,
         "objective": "sft",
         "from": None if model is None else str(model),
+        "base": None,
         "init": None,
+        "lora": None,
+        "adapter": "merge",
         "data": data,
         "run": str(run),
         "seed": 1,

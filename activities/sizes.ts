@@ -1,0 +1,78 @@
+/** What models will take in the store, told from their architecture before they are there. */
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Settings } from '../recipe/api.ts';
+import type { Call, ModelRef } from '../recipe/call.ts';
+
+/** Of a Llama; of others only what they call the same. */
+type Architecture = { readonly [K in 'hiddenSize' | 'layers' | 'heads' | 'headSize' | 'kvHeads' | 'mlp']: number };
+
+/** Of a model: bytes of the whole weights that serve it, what they are shaped like, and for an adapter what it goes upon. */
+export interface Size {
+  readonly whole: number;
+  readonly shape: Architecture;
+  readonly base: string | null;
+}
+/** By digest. */
+export type Sizes = ReadonlyMap<string, Size>;
+
+/** Bytes that the step adds which gives this model. */
+export function bytesOfModel(call: Call, result: ModelRef, sizes: Sizes): number {
+  const { whole, shape, base } = sizes.get(result.digest)!;
+  if (base === null) return whole;
+  return adapterBytes((call.inputs as unknown as Settings).lora!, shape) + (base === merged(result) ? whole : 0);
+}
+
+/** Of what a training, or an import, gives. `sizes` has what the training is from. */
+export async function sizeOf(call: Call, result: ModelRef, sizes: Sizes): Promise<Size> {
+  if (call.verb === 'train') {
+    const { from, lora, adapter } = call.inputs as unknown as Settings & { from: ModelRef };
+    const size = sizes.get(from.digest)!;
+    const base = size.base === null ? from.digest : adapter === 'merge' ? merged(result) : size.base;
+    return { ...size, base: lora && base };
+  }
+  const { path, architecture } = call.inputs as { path?: string; architecture?: Architecture };
+  if (architecture) return { whole: parameters(architecture) * 4, shape: architecture, base: null };
+  if (path !== undefined) return { whole: await folderBytes(path), shape: await shapeOf(path), base: null };
+  return { whole: 0, shape: shapeIn({}), base: null }; // somebody else's
+}
+/** What stands for the whole weights that a training merges an adapter into first. */
+const merged = ({ digest }: ModelRef) => `base of ${digest}`;
+
+async function folderBytes(folder: string): Promise<number> {
+  const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
+  return sizes.reduce((a, b) => a + b, 0);
+}
+const shapeOf = async (folder: string): Promise<Architecture> =>
+  shapeIn(JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as Record<string, number | undefined>);
+function shapeIn(config: Record<string, number | undefined>): Architecture {
+  const of = (name: string, otherwise = 0) => config[name] ?? otherwise;
+  const [hiddenSize, heads] = [of('hidden_size'), of('num_attention_heads', 1)];
+  return {
+    hiddenSize,
+    layers: of('num_hidden_layers'),
+    heads,
+    headSize: of('head_dim', hiddenSize / heads),
+    kvHeads: of('num_key_value_heads', heads),
+    mlp: of('intermediate_size'),
+  };
+}
+
+/** Rows and columns of each matrix of a layer. */
+const matrices = ({ hiddenSize, heads, headSize, kvHeads, mlp }: Architecture) => ({
+  q_proj: [heads * headSize, hiddenSize],
+  k_proj: [kvHeads * headSize, hiddenSize],
+  v_proj: [kvHeads * headSize, hiddenSize],
+  o_proj: [hiddenSize, heads * headSize],
+  gate_proj: [mlp, hiddenSize],
+  up_proj: [mlp, hiddenSize],
+  down_proj: [hiddenSize, mlp],
+});
+/** Without the embedding, whose size is the tokenizer's. */
+const parameters = (shape: Architecture): number =>
+  shape.layers * Object.values(matrices(shape)).reduce((sum, [rows, columns]) => sum + rows! * columns!, 0);
+/** For each matrix one of its rows and one of its columns, `rank` times. */
+const adapterBytes = ({ rank, targets }: NonNullable<Settings['lora']>, shape: Architecture): number => {
+  const targeted = Object.entries(matrices(shape)).filter(([name]) => targets?.includes(name) ?? true);
+  return 4 * rank * shape.layers * targeted.reduce((sum, [, [rows, columns]]) => sum + rows! + columns!, 0);
+};

@@ -1,0 +1,162 @@
+"""Weights of a Llama, in fp32: those of a folder, or of an adapter merged into them, in memory."""
+
+from __future__ import annotations
+
+import json
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from transformers import PreTrainedConfig
+
+from .exits import Exit, Refusal, first_line
+from .spec import ModelFolders
+
+
+class Shape(PreTrainedConfig):
+    """A Llama's config.json. Transformers' own class reads the same, but imports two seconds of unused code."""
+
+    model_type = "llama"
+    vocab_size: int = 32000
+    hidden_size: int = 4096
+    num_hidden_layers: int = 32
+    num_attention_heads: int = 32
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+    hidden_act: str = "silu"
+    max_position_embeddings: int = 2048
+    rms_norm_eps: float = 1e-6
+    tie_word_embeddings: bool = False
+    rope_parameters: dict | None = None
+    attention_bias: bool = False
+    mlp_bias: bool = False
+
+    def __post_init__(self, **rest):
+        if self.head_dim is None:
+            self.head_dim = self.hidden_size // self.num_attention_heads
+        if self.num_key_value_heads is None:
+            self.num_key_value_heads = self.num_attention_heads
+        super().__post_init__(**rest)
+
+
+@dataclass(eq=False)
+class Weights:
+    """Tensors by their names in the folder. An adapter's are its base's, the same objects, but for what it changes."""
+
+    folder: str
+    shape: Shape
+    tensors: dict[str, torch.Tensor]
+    base: Weights | None = None
+
+
+_PLAIN = {"peft_type": "LORA", "bias": "none"} | dict.fromkeys(
+    ("use_dora", "use_rslora", "use_qalora", "rank_pattern", "alpha_pattern", "modules_to_save", "fan_in_fan_out")
+)
+_in_use: weakref.WeakValueDictionary[ModelFolders, Weights] = weakref.WeakValueDictionary()
+
+
+def read_weights(model: ModelFolders) -> Weights:
+    """Reads them once for as long as they, or those of an adapter upon them, are in use. Raises Refusal 66."""
+    weights = _in_use.get(model)
+    if weights is None:
+        folder, base = model.folder, model.base
+        weights = _read(folder) if base is None else _adapt(read_weights(ModelFolders(base)), folder)
+        _in_use[model] = weights
+    return weights
+
+
+def _read(folder: str) -> Weights:
+    shape = read_config(folder)
+    tensors: dict[str, torch.Tensor] = {}
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        tensors |= _load(path)
+    _check_finite(folder, tensors)
+    return Weights(folder, shape, tensors)
+
+
+def _adapt(base: Weights, folder: str) -> Weights:
+    """W + (alpha / rank) B A, for each weight W that the adapter targets (Hu et al. 2021, LoRA, section 4.1)."""
+    config = _read_adapter_config(folder)
+    parts = _load(Path(folder) / "adapter_model.safetensors")
+    scale = config["lora_alpha"] / config["r"]
+    tensors = dict(base.tensors)
+    for name, down in parts.items():
+        if name.endswith(".lora_B.weight"):
+            continue
+        target = name.removeprefix("base_model.model.").replace(".lora_A.", ".")
+        up = parts.get(name.replace(".lora_A.", ".lora_B."))
+        if target not in tensors or up is None or tensors[target].shape != (len(up), down.shape[1]):
+            raise Refusal(
+                Exit.MODEL, f"The adapter in {folder} does not fit {base.folder}: its weight {name} has no place there."
+            )
+        tensors[target] = tensors[target] + up @ down * scale
+    _check_finite(folder, tensors)
+    return Weights(folder, base.shape, tensors, base)
+
+
+def _read_adapter_config(folder: str) -> dict:
+    path = Path(folder) / "adapter_config.json"
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise Refusal(
+            Exit.MODEL, f"No adapter in {folder}: adapter_config.json is missing or broken; give the whole folder."
+        ) from error
+    unusual = [name for name, plain in _PLAIN.items() if (config.get(name) or plain) != plain]
+    if unusual:
+        raise Refusal(
+            Exit.MODEL,
+            f"The adapter in {folder} has {', '.join(unusual)}, which the embedded server lacks; serve it with vLLM.",
+        )
+    return config
+
+
+def _load(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return {name: value.float() for name, value in load_file(path).items()}
+    except Exception as error:
+        raise Refusal(Exit.MODEL, f"Cannot load weights from {path}: {first_line(error)}. Replace the file.") from error
+
+
+def _check_finite(folder: str, tensors: dict[str, torch.Tensor]) -> None:
+    if not all(value.isfinite().all() for value in tensors.values()):
+        raise Refusal(Exit.MODEL, f"The model in {folder} has weights that are not finite; train it again.")
+
+
+def read_config(folder: str) -> Shape:
+    path = Path(folder) / "config.json"
+    try:
+        kind = json.loads(path.read_text())["model_type"]
+    except (OSError, ValueError, KeyError) as error:
+        raise Refusal(
+            Exit.MODEL, f"No model in {folder}: config.json is missing or broken; give the folder of a whole model."
+        ) from error
+    if kind != "llama":
+        raise Refusal(
+            Exit.MODEL,
+            f"The model in {folder} is a '{kind}', and the embedded server runs 'llama' only; serve it with vLLM.",
+        )
+    try:
+        config = Shape.from_pretrained(folder)
+    except Exception as error:
+        raise Refusal(
+            Exit.MODEL, f"Cannot use the config.json in {folder}: {first_line(error)}. Repair or replace it."
+        ) from error
+    unusual = [
+        name
+        for name, is_so in (
+            ("biases", config.attention_bias or config.mlp_bias),
+            (f"activation {config.hidden_act}", config.hidden_act != "silu"),
+        )
+        if is_so
+    ]
+    if config.rope_parameters["rope_type"] not in ("default", "linear", "llama3"):
+        unusual.append(f"rope type {config.rope_parameters['rope_type']}")
+    if unusual:
+        raise Refusal(
+            Exit.MODEL,
+            f"The model in {folder} has {' and '.join(unusual)}, which the embedded server lacks; serve it with vLLM.",
+        )
+    return config
