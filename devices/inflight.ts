@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ActivityExecuteInput, ActivityInterceptorsFactory, Next, ActivityInboundCallsInterceptor } from '@temporalio/worker';
 import type { Context } from '@temporalio/activity';
-import { ActivityNotFoundError, type Client, type Connection } from '@temporalio/client';
+import { ActivityCompletionError, ActivityNotFoundError, type Client, type Connection } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { alive, self } from './processes.ts';
 
@@ -89,7 +89,8 @@ export async function failDeadAttempts(client: Client, home: string): Promise<nu
         failed++;
       } catch (error) {
         const over = error instanceof ActivityNotFoundError || (error as NodeJS.ErrnoException).code === 'ENOENT';
-        if (!over) throw error; // the file stays for the next who tries
+        const torn = error instanceof ActivityCompletionError && error.message.includes('deserializing task token');
+        if (!over && !torn) throw error; // the file stays for the next who tries
       }
       rmSync(join(folder, name), { force: true });
     }

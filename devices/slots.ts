@@ -8,6 +8,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { BackspinError } from '../schemas/errors.ts';
+import { faultOf } from '../schemas/faults.ts';
 import { slotRecord, type SlotRecord } from '../schemas/devices.ts';
 import { Child, type Launch } from './child.ts';
 import { described, memoryBack, memoryFree, occupied } from './memory.ts';
@@ -245,14 +246,20 @@ const ownerLives = ({ owner, ownerStart }: SlotRecord) => alive(owner, ownerStar
 const isWarm = (record: SlotRecord, task?: Pick<Task, 'warm'>) => record.warm !== null && record.warm === task?.warm;
 const isOurs = ({ owner, ownerStart }: SlotRecord) => owner === self.pid && ownerStart === self.start;
 
-/** What runs, or was left, on the device groups of this host. */
+/** What runs, or was left, on the device groups of this host. Throws `ArtifactDamaged` for a file that does not say it. */
 export function recordsIn(folder: string): SlotRecord[] {
   return globSync(join(folder, '*.json')).flatMap((file) => {
+    let record: unknown;
     try {
-      return [slotRecord.parse(JSON.parse(readFileSync(file, 'utf8')))];
+      record = JSON.parse(readFileSync(file, 'utf8'));
+      return [slotRecord.parse(record)];
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []; // released meanwhile
-      throw error;
+      throw new BackspinError(
+        'ArtifactDamaged',
+        `${file} does not say what runs on its device group (${faultOf(error, record)}): \`backspin down\` ends whatever does; delete the file then.`,
+        { cause: error },
+      );
     }
   });
 }
