@@ -20,17 +20,18 @@ export function faultOf(error: unknown, value: unknown): string {
 /** The issues of the alternative that the value comes nearest to. */
 export function meant({ errors, path }: z.core.$ZodIssueInvalidUnion, value: unknown): readonly Issue[] {
   const own = within(value, path);
-  const [best] = errors.toSorted((a, b) => Number(ofAnotherKind(a, own)) - Number(ofAnotherKind(b, own)) || a.length - b.length);
+  const [best] = errors.toSorted((a, b) => strangeness(a, own) - strangeness(b, own) || a.length - b.length);
   return best!;
 }
-/** Of another type, or with other keys. */
-const ofAnotherKind = (issues: readonly Issue[], value: unknown): boolean =>
-  issues.some(
-    (issue) =>
-      issue.path.length === 0 &&
-      (issue.code === 'invalid_type' ||
-        issue.code === 'unrecognized_keys' ||
-        (issue.code === 'invalid_value' && issue.values.every((valid) => typeof valid !== typeof value))),
+/** 2: it is for values of another type; 1: for other keys. */
+const strangeness = (issues: readonly Issue[], value: unknown): number =>
+  Math.max(
+    ...issues.map((issue) => {
+      if (issue.path.length > 0) return 0;
+      if (issue.code === 'invalid_type') return 2;
+      if (issue.code === 'invalid_value') return issue.values.every((valid) => typeof valid !== typeof value) ? 2 : 0;
+      return issue.code === 'unrecognized_keys' ? 1 : 0;
+    }),
   );
 
 /** What lies at a path of a value. */
