@@ -32,6 +32,7 @@ async function make(): Promise<Toy> {
   const folder = put(temporary(), { 'config.json': '{}', 'model.safetensors': 'weights' });
   const about = {
     from: null,
+    base: null,
     dataset: null,
     template: null,
     settings: null,
