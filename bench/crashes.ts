@@ -2,8 +2,9 @@
  *  between two checkpoints), beside the demo undisturbed. Every step must end with the same digest. Seconds. */
 import { resolve } from 'node:path';
 import type { View } from '../cli/view.ts';
+import type { PartName } from '../cli/chaos/parts.ts';
 import { Miniature } from '../test/support/miniature.ts';
-import { disturbed, undisturbed, type Part } from '../test/support/miniature-kill.ts';
+import { disturbed, undisturbed } from '../test/support/miniature-kill.ts';
 
 const FILE = resolve(import.meta.dirname, '../examples/textworld/humpback.yaml');
 const NAME = 'textworld-humpback';
@@ -15,7 +16,7 @@ export async function crashes(): Promise<object[]> {
     return [];
   });
   const rows: object[] = [{ killed: 'nothing', experiment: reference.seconds }];
-  for (const part of ['everything at once', 'trainer'] as const satisfies Part[]) {
+  for (const part of ['everything at once', 'trainer'] as const satisfies PartName[]) {
     const { recoveries, view, seconds } = await whole((site) => disturbed(site, part, reference.view));
     const different = [...digests(view)].filter(([path, digest]) => digests(reference.view).get(path) !== digest);
     for (const { phase, back, progress } of recoveries)
@@ -23,7 +24,7 @@ export async function crashes(): Promise<object[]> {
         killed: part,
         in: phase,
         back: round(back),
-        'then goes on': round(progress),
+        'then goes on': round(Math.max(0, progress - back)),
         experiment: seconds,
         'steps that differ': different.length,
       });
@@ -32,7 +33,7 @@ export async function crashes(): Promise<object[]> {
 }
 
 async function whole<T>(body: (site: Miniature) => Promise<T[]>): Promise<{ recoveries: T[]; view: View; seconds: number }> {
-  const site = new Miniature(FILE, NAME);
+  const site = new Miniature({ file: FILE, name: NAME });
   const began = performance.now();
   try {
     const recoveries = await body(site);

@@ -1,7 +1,8 @@
 /** How long a running experiment stands still when a part of it dies: the miniature undisturbed, then once for each part, which is
  *  killed with SIGKILL in every phase. Seconds. */
+import type { PartName } from '../cli/chaos/parts.ts';
 import { Miniature } from '../test/support/miniature.ts';
-import { disturbed, parts, undisturbed, type Part } from '../test/support/miniature-kill.ts';
+import { disturbed, killed, undisturbed } from '../test/support/miniature-kill.ts';
 
 export async function recovery(): Promise<object[]> {
   const plain = await timed(async (site) => {
@@ -9,10 +10,10 @@ export async function recovery(): Promise<object[]> {
     return site.status();
   });
   const rows: object[] = [{ killed: 'nothing', experiment: plain.seconds }];
-  for (const part of Object.keys(parts) as Part[]) {
+  for (const part of Object.keys(killed) as PartName[]) {
     const { value, seconds } = await timed((site) => disturbed(site, part, plain.value));
     for (const { phase, back, progress } of value)
-      rows.push({ killed: part, in: phase, back: round(back), 'then goes on': round(progress), experiment: seconds });
+      rows.push({ killed: part, in: phase, back: round(back), 'then goes on': round(Math.max(0, progress - back)), experiment: seconds });
   }
   return rows;
 }

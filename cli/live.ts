@@ -23,7 +23,7 @@ export class LiveCounts {
   readonly #journals = new Map<string, Tail>();
   readonly #trainings = new Map<string, { offset: number; live: Live }>();
 
-  of(store: Store, kind: Step['kind'], stepKey: string): Live | undefined {
+  of(store: Pick<Store, 'work'>, kind: Step['kind'], stepKey: string): Live | undefined {
     const folder = store.work(stepKey);
     return kind === 'train' ? this.#training(join(folder, 'run', 'events.jsonl')) : this.#records(folder);
   }

@@ -17,21 +17,20 @@ test('a round is judged by an external server that was away meanwhile; status sa
     .replaceAll('../../', `${root}/`)
     .replace('models:\n', `models:\n${scorer}\n`)
     .replace('rounds: 2', 'rounds: 1');
-  const world = new Miniature(file(temporary(), 'external.yaml', text), 'miniature');
+  const world = new Miniature({ file: file(temporary(), 'external.yaml', text), name: 'miniature' });
   const step = (path: string) => world.record.steps.find((one) => one.path === path);
   try {
     await world.up();
     await world.launch();
-    const { status } = world;
-    await until(async () => (await status()).steps.some(({ name, state }) => name === 'model-scorer' && state === 'completed'));
+    await until(async () => (await world.status()).steps.some(({ name, state }) => name === 'model-scorer' && state === 'completed'));
     await elsewhere.kill();
-    const held = await until(async () => (await status()).steps.find((one) => one.held), 300_000);
+    const held = await until(async () => (await world.status()).steps.find((one) => one.held), 300_000);
     t.is(held.path, 'r1/judge');
     const { stdout } = await backspin(world.home, ['status', 'miniature']);
     t.regex(stdout, /judge +waiting, held\n/);
     t.regex(stdout, /r1\/judge is held since \S+ by http:\S+: .*ECONNREFUSED.* It goes on by itself\./);
     await elsewhere.start('rated');
-    await world.finished(300_000);
+    await world.until(() => world.completed, 300_000, 'the experiment is completed');
 
     const output = (await (await openStore(join(world.home, 'store'))).output(step('r1/judge')!.stepKey!))!;
     t.is(output.determinism, 'sampled');

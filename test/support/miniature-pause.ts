@@ -26,7 +26,7 @@ export async function pause(site: Miniature, { path, stepKey }: StepView, record
   const connection = await Connection.connect({ address: site.current.address });
   try {
     const root = new Client({ connection }).workflow.getHandle(site.record.workflowId);
-    await site.until(() => site.done(stepKey!) >= records, 200_000, `${path} has come so far that it can be paused`);
+    await site.until(() => site.done('map', stepKey!) >= records, 200_000, `${path} has come so far that it can be paused`);
     await root.executeUpdate('pause');
 
     let events: Event[] = [];
@@ -48,7 +48,7 @@ export async function pause(site: Miniature, { path, stepKey }: StepView, record
     };
     await site.until(over, 60_000, `${path} has stopped`);
     if (site.committed(stepKey!)) throw new Error(`${path} was over before it could be paused`);
-    if (site.marker(stepKey!) !== undefined) throw new Error(`the server of ${path} lives although its lease has ended`);
+    if (site.slot(stepKey!) !== undefined) throw new Error(`the server of ${path} lives although its lease has ended`);
     return { stage: (stage() - said()) / 1000, lease: (lease() - said()) / 1000 };
   } finally {
     await connection.close();
