@@ -4,7 +4,7 @@ import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 import { bringIn, checkExternals } from './canary.ts';
 import { commitMap, readSlice } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
-import { externalsOf, modelsOf, told } from './external.ts';
+import { externalsOf, withOwn } from './external.ts';
 import { lookUp, openStep, type MapWork, type Opened } from './open.ts';
 import { reduceStep } from './reduce.ts';
 import { castOf, resolve, type Resolved } from './resolve.ts';
@@ -35,7 +35,8 @@ export function stepsOf(services: Services) {
   return {
     open: (call: Call, context: StepContext): Promise<Opened> => openStep(services, call, context),
 
-    async shard({ call, context, work, slice }: ShardInput, models: Models, signal: AbortSignal): Promise<SliceTotals> {
+    async shard({ call, context, work, slice }: ShardInput, models: Models, { signal, tell }: Beat): Promise<SliceTotals> {
+      if (models.told) tell(models.told);
       const { registry, step } = await resolved(call, context);
       const from = slice * work.sliceSize;
       const to = Math.min(from + work.sliceSize, work.over.rows);
@@ -99,11 +100,7 @@ export function dataActivities(services: Services) {
   return {
     open: (call: Call, context: StepContext): Promise<Opened> => activity(() => steps.open(call, context)),
     shard: (input: ShardInput): Promise<SliceTotals> =>
-      activity(({ signal, tell }) => {
-        const externals = externalsOf(services, castOf(input.call), input.context);
-        if (externals.size > 0) tell(() => told(externals.values()));
-        return steps.shard(input, modelsOf(externals), signal);
-      }),
+      activity((beat) => steps.shard(input, withOwn(externalsOf(services, castOf(input.call), input.context)), beat)),
     canary: (call: Call, context: StepContext): Promise<void> => activity((beat) => steps.canary(call, context, beat)),
     commit: (call: Call, context: StepContext, work: MapWork, slices: number): Promise<LedgerEntry> =>
       activity(() => steps.commit(call, context, work, slices)),

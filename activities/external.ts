@@ -46,11 +46,15 @@ export function externalsOf({ servers }: Services, cast: Resolved['cast'], conte
   return roles;
 }
 
-/** For a step that asks no other models. */
-export const modelsOf = (externals: ReadonlyMap<string, Asked>): Models => ({
-  of: (role) => externals.get(role) ?? noModels.of(role),
-  concurrency: Math.max(noModels.concurrency, ...[...externals.values()].map(({ limiter }) => limiter.most)),
-});
+/** Those, and a step's own models. */
+export const withOwn = (externals: ReadonlyMap<string, Asked>, own: Models = noModels): Models =>
+  externals.size === 0
+    ? own
+    : {
+        of: (role) => externals.get(role) ?? own.of(role),
+        concurrency: Math.max(own.concurrency, ...[...externals.values()].map(({ limiter }) => limiter.most)),
+        told: () => told(externals.values()),
+      };
 
 /** In a heartbeat: why nothing is asked, and since when (ISO 8601). */
 export interface Held {

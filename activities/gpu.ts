@@ -18,7 +18,7 @@ import { queues } from '../schemas/names.ts';
 import type { Store } from '../store/store.ts';
 import { stepsOf, type ShardInput } from './data.ts';
 import { wantsOf } from './evaluate.ts';
-import { externalsOf } from './external.ts';
+import { externalsOf, withOwn } from './external.ts';
 import { lookUp, servedName, type Lease } from './open.ts';
 import { resolve } from './resolve.ts';
 import { pythonOf, type Services, type StepContext } from './services.ts';
@@ -71,11 +71,8 @@ export function gpuActivities(gpu: GpuWorker) {
           const registry = await services.registry(context.modules);
           const resolved = await resolve(call, context, registry);
           for (const served of Object.keys(lease.models)) await probe(client, served, wantsOf(resolved, registry), signal);
-          const externals = externalsOf(services, resolved.cast, context);
-          const models: Models = {
-            of: (role) => externals.get(role) ?? { client, served: servedName(resolved.cast[role]!) },
-            concurrency: limit,
-          };
+          const own: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
+          const models = withOwn(externalsOf(services, resolved.cast, context), own);
           tell({ state: 'serving', slot: slot.name, models: Object.keys(lease.models) });
           ended = await shards(gpu, queues.lease(store.id, stepKey), models, steps, Promise.race([aborted(signal), server.failed]));
         } finally {
@@ -129,9 +126,9 @@ export async function shards(
     taskQueue,
     activities: {
       shard: (input: ShardInput): Promise<SliceTotals> =>
-        activity(async ({ signal }) => {
-          signal.addEventListener('abort', () => (cut = true), { once: true });
-          return steps.shard(input, models, signal);
+        activity(async (beat) => {
+          beat.signal.addEventListener('abort', () => (cut = true), { once: true });
+          return steps.shard(input, models, beat);
         }),
     },
     interceptors: { activity: [inflight(gpu.services.home)] },

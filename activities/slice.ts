@@ -30,6 +30,8 @@ export interface Models {
   of(role: string): { readonly client: Pick<ModelClient, 'chat' | 'complete' | 'score'>; readonly served: string };
   /** Records of one slice that flow at once. */
   readonly concurrency: number;
+  /** How it goes with their servers, for heartbeats. */
+  told?(): object;
 }
 export const noModels: Models = {
   of: (role) => {

@@ -18,12 +18,13 @@ export interface Pace {
   readonly held: { readonly why: string; readonly since: string } | null;
 }
 
+/** Requests in flight to begin with. */
 const FIRST = 4;
 /** What is left of the limit after a loss. Latency does not count: a batching server slows down long before it is full. */
 const LESS = 0.8;
 /** Answers, or a round of them where that is more, for one request more in flight: where few fit, a loss costs much. */
 const SLOWLY = 20;
-/** Milliseconds. */
+/** Milliseconds between two looks at a server that is away. */
 const LONGEST_PAUSE = 15_000;
 /** Tries of a request that fails while others are answered. */
 const TRIES = 4;
@@ -117,7 +118,7 @@ export class Adaptive implements Limiter {
     this.#quiet = Math.max(this.#quiet, now + wait);
     if (!this.#breaker.failed(sent)) return;
     if (this.#breaker.open) {
-      const pause = Math.min(LONGEST_PAUSE, this.#pause * 2 ** this.#breaker.longer);
+      const pause = Math.min(LONGEST_PAUSE, this.#pause * 2 ** this.#breaker.beyond);
       this.#quiet = Math.max(this.#quiet, now + Math.random() * pause);
     } else if (type === 'Overloaded') {
       this.#doubling = false;
@@ -137,7 +138,7 @@ class Breaker {
     return this.#inRow >= Breaker.#OPENS;
   }
   /** Failures since it opened. */
-  get longer(): number {
+  get beyond(): number {
     return this.#inRow - Breaker.#OPENS;
   }
   close(): void {
@@ -152,7 +153,7 @@ class Breaker {
   }
 }
 
-/** So much a minute, evenly. */
+/** So much a minute, evenly; null: any. */
 class Rate {
   /** When the next may go. */
   free = 0;

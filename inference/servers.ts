@@ -33,7 +33,7 @@ function keyOf(key: External['key']): string | null {
   const place = 'env' in key ? `environment variable ${key.env}` : `file ${key.file}`;
   throw new BackspinError(
     'ConfigError',
-    `The ${place} should hold the key of an external server, and holds nothing: put it there where workers run (before \`backspin up\`).`,
+    `The ${place} should hold the key of an external server, and holds nothing: put it there where the workers run, a variable before \`backspin up\`.`,
   );
 }
 function contentOf(file: string): string | undefined {

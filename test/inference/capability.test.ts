@@ -50,13 +50,15 @@ for (const [field, name] of [
 ] as const) {
   test(`a ${field} that is ignored is noticed: what leaves one token to choose leaves nothing to the seed`, async (t) => {
     const server = await fakeOpenAI(t);
-    const narrow = (body: Record<string, unknown>) => [1, 1e-3].includes(body[name] as number);
-    const said = (honours: boolean) => (_: string, reply: Record<string, unknown>, body: Record<string, unknown>) =>
-      withChoice(reply, () => ({ message: { content: honours && narrow(body) ? 'red' : `${String(body['seed'])}` } }));
+    let honours = true;
+    server.change = (path, reply, body) => {
+      if (path !== '/v1/chat/completions') return reply;
+      const content = honours && [1, 1e-3].includes(body[name] as number) ? 'red' : String(body['seed']);
+      return withChoice(reply, () => ({ message: { content } }));
+    };
     const chat = () => probed(server, ['chat'], { temperature: 1, [field]: 1 });
-    server.change = (path, ...rest) => (path === '/v1/chat/completions' ? said(true)(path, ...rest) : rest[0]);
     await t.notThrowsAsync(chat());
-    server.change = (path, ...rest) => (path === '/v1/chat/completions' ? said(false)(path, ...rest) : rest[0]);
+    honours = false;
     await t.throwsAsync(chat(), { name: 'CapabilityMissing', message: new RegExp(`"${field}"`) });
   });
 }

@@ -8,7 +8,8 @@ import { join, resolve } from 'node:path';
 import { pythonOf } from '../../activities/services.ts';
 import { until } from './devices.ts';
 
-const bases = resolve(import.meta.dirname, '../../examples/textworld/base');
+/** The folder of a base of the text world. */
+export const baseFolder = (name: 'rated' | 'plain') => resolve(import.meta.dirname, '../../examples/textworld/base', name);
 
 export class Elsewhere {
   readonly key = `sk-${randomBytes(16).toString('hex')}`;
@@ -24,7 +25,7 @@ export class Elsewhere {
   async start(base: 'rated' | 'plain'): Promise<void> {
     const ready = join(this.#folder, 'ready.json');
     rmSync(ready, { force: true });
-    const spec = { version: 1, models: { judge: join(bases, base) }, ready, port: this.#port, slots: 8, threads: 1, accessLog: this.#log };
+    const spec = { version: 1, models: { judge: baseFolder(base) }, ready, port: this.#port, slots: 8, threads: 1, accessLog: this.#log };
     writeFileSync(join(this.#folder, 'serve.json'), JSON.stringify(spec));
     const { python, trainerPath } = pythonOf();
     this.#child = spawn(python, ['-m', 'backspin_trainer', 'serve', '--spec', join(this.#folder, 'serve.json')], {

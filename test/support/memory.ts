@@ -42,7 +42,7 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
     ...given,
   };
   const steps = stepsOf(services);
-  const signal = new AbortController().signal;
+  const beat = { signal: new AbortController().signal, tell: () => {} };
   const self: Bench = {
     services,
     context,
@@ -51,7 +51,7 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
     async perform(call) {
       const of = call.inputs['of'];
       if (call.verb === 'reduce' || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset'))
-        return (await steps.compute(call, context, { signal, tell: () => {} })).result;
+        return (await steps.compute(call, context, beat)).result;
       const opened = await steps.open(call, context);
       if (opened.hit) return opened.hit.result;
       const registry = await services.registry(context.modules);
@@ -74,7 +74,7 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
       }
       const work = opened.work!;
       for (let slice = 0; slice < work.slices; slice++)
-        await steps.shard({ call, context, work, slice }, playing(self, played, resolved.cast), signal);
+        await steps.shard({ call, context, work, slice }, playing(self, played, resolved.cast), beat);
       return (await steps.commit(call, context, work, work.slices)).result;
     },
   };

@@ -5,13 +5,14 @@ import { recipes } from '../../workflows/recipes/index.ts';
 export { experiment } from '../../workflows/experiment.ts';
 export { stage } from '../../workflows/stage.ts';
 
-const { double, sieve, fragile, total, truth, ask } = operators<typeof import('./toy.ts')>('toy');
+const { double, sieve, fragile, total, truth, ask, compare } = operators<typeof import('./toy.ts')>('toy');
 interface Numbered {
   readonly n: number;
 }
 interface ToyConfig {
   readonly numbers: Dataset<Numbered>;
   readonly speaker?: Model;
+  readonly other?: Model;
   readonly rounds: number;
   readonly minimum: number;
   readonly by: number;
@@ -37,4 +38,9 @@ const chatter: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { num
   data: await run.map(ask, numbers, { with: { speaker: speaker! } }),
 });
 
-Object.assign(recipes, { toy, chatter });
+/** What two models say of them. */
+const duet: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { numbers, speaker, other }) => ({
+  data: await run.map(compare, numbers, { with: { speaker: speaker!, other: other! } }),
+});
+
+Object.assign(recipes, { toy, chatter, duet });

@@ -55,6 +55,20 @@ export const ask = operator({
   },
 });
 
+/** Has two models say the same number. */
+export const compare = operator({
+  version: 1,
+  input: number,
+  output: z.object({ n: z.number(), said: z.array(z.string()) }),
+  roles: ['speaker', 'other'],
+  needs: ['chat'],
+  async run({ n }, { chat }) {
+    const ask = async (role: 'speaker' | 'other') =>
+      (await chat(role, [{ role: 'user', content: `say ${n}` }], { temperature: 0, maxTokens: 8 })).text;
+    return keep({ n, said: [await ask('speaker'), await ask('other')] });
+  },
+});
+
 export const total = reducer<{ of: Soon<Dataset<Numbered>> }, Report<{ sum: number }>>({
   version: 1,
   outputs: 'report',

@@ -2,11 +2,16 @@
 import test from 'ava';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Worker } from '@temporalio/worker';
+import { gpuActivities } from '../../activities/gpu.ts';
 import { heldSteps } from '../../cli/held.ts';
+import { makeLifeline } from '../../devices/lifeline.ts';
+import { Slots } from '../../devices/slots.ts';
 import type { DatasetRef } from '../../recipe/call.ts';
 import { external, type External } from '../../schemas/external.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
-import { Elsewhere } from '../support/embedded.ts';
+import { queues } from '../../schemas/names.ts';
+import { baseFolder, Elsewhere } from '../support/embedded.ts';
 import { site, until, type Site } from '../support/temporal.ts';
 
 const elsewhere = new Elsewhere();
@@ -110,6 +115,36 @@ test.serial('a pause takes a held step back', async (t) => {
     await handle.executeUpdate('resume');
     t.is(((await handle.result()) as { data: DatasetRef }).data.rows, 32);
   });
+});
+
+test.serial('one step asks an own model and an external one: the own under a lease, the other beside it', async (t) => {
+  const { home, store } = on.services;
+  const lifeline = makeLifeline(join(home, 'lifeline'));
+  const slots = new Slots({ home, pool: 'cpu', groups: [[]], parkFor: 0 });
+  const place = { connection: on.env.nativeConnection, namespace: on.env.namespace ?? 'default' };
+  const worker = await Worker.create({
+    ...place,
+    taskQueue: queues.pool(store.id, 'cpu'),
+    activities: gpuActivities({ ...place, services: on.services, slots, lifeline: lifeline.path }),
+    maxHeartbeatThrottleInterval: '1s',
+  });
+  await on.working(() =>
+    worker.runUntil(async () => {
+      const models = { speaker: { path: baseFolder('rated') }, other: { external: judge } };
+      const handle = await on.start('mixed', 'duet', { count: 12 }, { models });
+      const { data } = (await handle.result()) as { data: DatasetRef };
+      let rows = 0;
+      for await (const { value } of store.read(data)) {
+        rows++;
+        const { said } = value as { said: [string, string] };
+        t.is(said[0], said[1], 'the same weights, greedily, wherever they are served');
+      }
+      t.is(rows, 12);
+      t.is((await store.dataset(data)).determinism, 'sampled');
+    }),
+  );
+  await slots.close();
+  lifeline.close();
 });
 
 test.serial('the key is in no history and in no file of the store', async (t) => {
