@@ -42,8 +42,9 @@ const scored = z.object({
   choices: z.tuple([z.object({ prompt_logprobs: z.array(z.record(z.string(), z.object({ logprob: z.number() })).nullable()) })]),
 });
 const tokenized = z.object({ tokens: z.array(z.int()), max_model_len: z.int() });
-/** A server that keeps its models' context to itself refuses what is too long. */
-const served = z.object({ data: z.array(z.object({ id: z.string(), max_model_len: z.int().default(Infinity) })) });
+/** An adapter has the context of its base, its parent. A server that keeps contexts to itself refuses what is too long. */
+const listed = z.object({ id: z.string(), parent: z.string().nullish(), max_model_len: z.int().nullish() });
+const served = z.object({ data: z.array(listed) });
 
 type Chat = { readonly messages: readonly Message[]; readonly add_generation_prompt?: false; readonly continue_final_message?: true };
 
@@ -90,9 +91,10 @@ export class ModelClient {
       const [before, after] = await Promise.all([this.#tokens(model, prompt, ask), this.#continuation(model, continuation, ask)]);
       const context = await this.#context(model, ask);
       const tokens = before.length + after.length;
-      if (tokens > context) throw new TooLong(`prompt and continuation have ${tokens} tokens, the context ${context}`);
+      if (tokens >= context)
+        throw new TooLong(`prompt and continuation have ${tokens} tokens, the context ${context} for them and one more`);
       if (before.length === 0) throw new Rejected(400, 'the prompt has no tokens, so nothing predicts the first of the continuation');
-      const body = { model, prompt: [...before, ...after], max_tokens: 0, prompt_logprobs: 0 };
+      const body = { model, prompt: [...before, ...after], max_tokens: 1, prompt_logprobs: 0 }; // vLLM wants to write one
       const {
         choices: [choice],
       } = await this.#post('/v1/completions', body, scored, ask);
@@ -118,13 +120,14 @@ export class ModelClient {
     const known = this.#contexts.get(model);
     if (known !== undefined) return known;
     const { data } = parsed(await this.#transport.request('get', '/v1/models', undefined, ask), served, '/v1/models');
-    for (const { id, max_model_len } of data) this.#contexts.set(id, max_model_len);
-    const context = this.#contexts.get(model);
-    if (context === undefined)
+    const own = data.find(({ id }) => id === model);
+    if (own === undefined)
       throw new BackspinError(
         'CapabilityMissing',
         `The model server does not serve ${model}; it serves ${data.map(({ id }) => id).join(', ')}.`,
       );
+    const context = own.max_model_len ?? data.find(({ id }) => id === own.parent)?.max_model_len ?? Infinity;
+    this.#contexts.set(model, context);
     return context;
   }
 

@@ -53,7 +53,7 @@ export function vllmPython({ python }: Pick<VllmServing, 'python'>): string {
 export async function vllmVersion(python: string): Promise<string> {
   try {
     const program = "import importlib.metadata as m; print(m.version('vllm'))";
-    return (await promisify(execFile)(python, ['-c', program], { timeout: 60_000 })).stdout.trim();
+    return released((await promisify(execFile)(python, ['-c', program], { timeout: 60_000 })).stdout);
   } catch (error) {
     const said = (error as { stderr?: string }).stderr?.trim().split('\n').at(-1) || (error as Error).message;
     throw new BackspinError('ConfigError', `${python} has no vLLM (${said}): install it there, or name another Python environment.`);
@@ -69,7 +69,7 @@ export function vllm(serving: VllmServing, models: ServedModels): Engine {
 
   return {
     warmth: JSON.stringify([python, base, room, { ...serving, pool: null }]),
-    health: { every: 2_000, timeout: 10_000, misses: 3 },
+    health: { every: 5_000, timeout: 15_000, misses: 3 },
 
     async prepare(folder, key) {
       const port = await freePort();
@@ -105,10 +105,10 @@ export function vllm(serving: VllmServing, models: ServedModels): Engine {
       const served = await list({ url, key }, signal).catch(() => []);
       if (!served.some(({ id }) => id === base.name)) return undefined; // not yet, or somebody else's
       const { version } = z.object({ version: z.string() }).parse(JSON.parse(await ask({ url, key }, 'GET', '/version', signal)));
-      if (version === serving.version) return url;
+      if (released(version) === serving.version) return url;
       throw new BackspinError(
         'ConfigError',
-        `${python} has vLLM ${version}, and the experiment was launched for ${serving.version}, which its replies depend on: give this machine that version, or launch the experiment under another name.`,
+        `${python} has vLLM ${released(version)}, and the experiment was launched for ${serving.version}, which its replies depend on: give this machine that version, or launch the experiment under another name.`,
       );
     },
 
@@ -172,6 +172,9 @@ function argumentOf(name: string, value: VllmServing['arguments'][string]): stri
   if (Array.isArray(value)) return [`--${name}`, ...value.map(String)];
   return [`--${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`];
 }
+
+/** A version without what a build says of itself, such as `+cpu`. */
+const released = (version: string) => version.trim().replace(/\+.*/, '');
 
 const list = async (endpoint: Endpoint, signal: AbortSignal) =>
   listed.parse(JSON.parse(await ask(endpoint, 'GET', '/v1/models', signal))).data;
