@@ -5,6 +5,7 @@ import { ModelServer, type ServerOptions } from '../../devices/server.ts';
 import { Slots } from '../../devices/slots.ts';
 import { probe } from '../../inference/capability.ts';
 import { ModelClient } from '../../inference/client.ts';
+import { Fixed } from '../../inference/limiter.ts';
 import { place, serving, until, type Place } from '../support/devices.ts';
 import { engine, engineFor, makeWeights, processesOf, weights } from './support.ts';
 
@@ -18,10 +19,11 @@ async function start(p: Place, served: ServerOptions['engine'], slots = poolOf(p
   const slot = await slots.acquire(never, { key: 'serve.k', warm: served.warmth });
   const { health: _, ...options } = serving(p);
   const server = await ModelServer.start({ ...options, engine: served, slot, signal: never });
-  const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limit: 20 });
+  const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limiter: new Fixed(20) });
   return { server, client, slot };
 }
 const poolOf = (p: Place) => new Slots({ home: p.home, pool: 'cpu', groups: [[]], reapAfter: 600_000 });
+const sampling = { temperature: 1, topP: 0.9, topK: 10, repetitionPenalty: 1.1, stop: ['\n'] };
 const prompt = { tokens: [2, 3, 4, 5, 6, 7, 8, 9] };
 const ask = (id: number) => ({ seed: id, requestId: `r${id}`, signal: never });
 
@@ -43,7 +45,7 @@ test('two adapters answer from one server, each as PEFT says, and the next lease
   const first = await start(p, engine('one', 'two'), pool);
   const { pgid } = p.record()!;
   for (const name of ['one', 'two', 'base']) {
-    await probe(first.client, name, ['chat', 'complete', 'prefill', 'score'], never);
+    await probe(first.client, name, { needs: ['chat', 'complete', 'prefill', 'score'], sampling }, never);
     await agrees(t, first.client, name);
   }
   await first.server.park();
