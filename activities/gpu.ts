@@ -67,7 +67,7 @@ export function gpuActivities(gpu: GpuWorker) {
         let ended = false;
         try {
           const limit = Math.ceil(lease.serving.slots * IN_FLIGHT);
-          const client = new ModelClient({ endpoint: (waiting) => server.endpoint(waiting), limiter: new Fixed(limit) });
+          const client = new ModelClient({ endpoint: (waiting, silent) => server.endpoint(waiting, silent), limiter: new Fixed(limit) });
           const registry = await services.registry(context.modules);
           const resolved = await resolve(call, context, registry);
           for (const served of Object.keys(lease.models)) await probe(client, served, wantsOf(resolved, registry), signal);

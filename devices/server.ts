@@ -38,6 +38,10 @@ export class ModelServer {
   readonly #failed = fresh<never>();
   readonly #running: Promise<void>;
   #up = fresh<Endpoint>();
+  /** Somebody got no answer. */
+  #doubted = fresh<void>();
+  /** Ends with the next look. */
+  #looked = fresh<void>();
   #answering = false;
   #child: Child | undefined;
 
@@ -65,8 +69,15 @@ export class ModelServer {
     }
   }
 
-  /** Where it answers; waits while it is down. Rejects as `failed` does, or when `signal` aborts. */
-  endpoint(signal: AbortSignal): Promise<Endpoint> {
+  /**
+   * Where it answers; waits while it is down. Somebody to whom `silent` did not answer waits for a look at it first. Rejects as
+   * `failed` does, or when `signal` aborts.
+   */
+  async endpoint(signal: AbortSignal, silent?: object): Promise<Endpoint> {
+    if ((await abortable(this.#up.promise, signal)) === silent) {
+      this.#doubted.resolve();
+      await abortable(this.#looked.promise, signal);
+    }
     return abortable(this.#up.promise, signal);
   }
 
@@ -116,6 +127,12 @@ export class ModelServer {
 
   async #launch(): Promise<Child> {
     const { slot, engine, folder, lifeline } = this.#options;
+    if (slot.devices.length > 0 && slot.devices.length < engine.devices) {
+      throw new BackspinError(
+        'ConfigError',
+        `The model server is to compute on ${engine.devices} devices (\`tensorParallel\` times \`dataParallel\`), and the group ${slot.name} has ${slot.devices.length}: declare larger groups for its pool, such as cuda:0+1.`,
+      );
+    }
     const file = join(folder, 'key');
     const key = randomBytes(32).toString('base64url');
     await rm(file, { force: true });
@@ -140,8 +157,10 @@ export class ModelServer {
       this.#answering = answers;
       if (answers) this.#up.resolve(endpoint);
       while (answers) {
-        await delay(this.#health.every, undefined, { signal });
+        this.#doubted = fresh();
+        await Promise.race([delay(this.#health.every, undefined, { signal }), this.#doubted.promise]);
         answers = await this.#answers(endpoint, signal);
+        if (answers) this.#look();
       }
       return 'because it did not answer any more';
     } catch (error) {
@@ -155,6 +174,7 @@ export class ModelServer {
     } finally {
       if (this.#answering) this.#up = fresh();
       this.#answering = false;
+      this.#look();
     }
   }
 
@@ -167,6 +187,12 @@ export class ModelServer {
       if (url !== undefined) return { url, key };
     }
     throw new BackspinError('Down', `The model server did not start within ${START_WITHIN / 60_000} minutes; its log is ${this.#log}.`);
+  }
+
+  /** Tells those who doubted. */
+  #look(): void {
+    this.#looked.resolve();
+    this.#looked = fresh();
   }
 
   /** Throws Unloadable. */

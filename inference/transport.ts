@@ -33,8 +33,11 @@ export class Unavailable extends BackspinError {
 }
 
 export interface TransportOptions {
-  /** Waits while the server is down; gives a new object once it was started anew. Rejects when there will be none, or on abort. */
-  readonly endpoint: (signal: AbortSignal) => Promise<Endpoint>;
+  /**
+   * Waits while the server is down; gives a new object once it was started anew. Rejects when there will be none, or on abort. Is told
+   * of one that did not answer, or answered with a fault of its own.
+   */
+  readonly endpoint: (signal: AbortSignal, silent?: Endpoint) => Promise<Endpoint>;
   /** Sockets. */
   readonly sockets: number;
   /** Milliseconds for one try, its reply included. Default: 600,000. */
@@ -93,8 +96,9 @@ export class Transport {
    */
   async request(method: 'get' | 'post', path: string, body: object | undefined, { requestId, signal }: RequestOptions): Promise<unknown> {
     let asked: Endpoint | undefined;
+    let silent: Endpoint | undefined;
     for (let tries = 1; ; tries++) {
-      const endpoint = await this.#endpoint(signal);
+      const endpoint = await this.#endpoint(signal, silent);
       if (endpoint !== asked) tries = 1;
       asked = endpoint;
       const { url, key } = endpoint;
@@ -122,6 +126,7 @@ export class Transport {
         const wait = retryAfter(response);
         if ((status !== undefined && !passing(status)) || tries >= this.#tries)
           throw failure(status ?? (isCancel(error) ? 408 : undefined), path, said, wait);
+        silent = status === undefined || status >= 500 ? endpoint : undefined;
         await delay(Math.max(Math.random() * this.#pause * 2 ** (tries - 1), wait), undefined, { signal }).catch(() => {});
         signal.throwIfAborted();
       } finally {

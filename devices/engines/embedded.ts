@@ -18,6 +18,7 @@ export interface EmbeddedOptions {
 export function embedded({ slots, threads, python, trainerPath }: EmbeddedOptions, models: ServedModels): Engine {
   return {
     warmth: JSON.stringify(['embedded', slots, threads, python]),
+    devices: 1,
     health: { every: 2_000, timeout: 2_000, misses: 5 },
 
     async prepare(folder, key) {

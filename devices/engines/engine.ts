@@ -16,6 +16,8 @@ export interface Endpoint {
 export interface Engine {
   /** What no running server can change: a parked server is taken over by a lease with an equal one. */
   readonly warmth: string;
+  /** How many it computes on, where its group has any. */
+  readonly devices: number;
   /** Milliseconds between two looks and for an answer; so many misses in a row are a hung server. */
   readonly health: { readonly every: number; readonly timeout: number; readonly misses: number };
   /** Leaves in `folder` what the server is to read, and what it is found by; says how it is started. */

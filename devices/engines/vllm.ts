@@ -69,6 +69,7 @@ export function vllm(serving: VllmServing, models: ServedModels): Engine {
 
   return {
     warmth: JSON.stringify([python, base, room, { ...serving, pool: null }]),
+    devices: serving.tensorParallel * serving.dataParallel,
     health: { every: 5_000, timeout: 15_000, misses: 3 },
 
     async prepare(folder, key) {

@@ -6,6 +6,7 @@ import { vllm } from '../../devices/engines/vllm.ts';
 import { sweep } from '../../devices/processes.ts';
 import { ModelServer, type ServerOptions } from '../../devices/server.ts';
 import { Slots } from '../../devices/slots.ts';
+import { Transport } from '../../inference/transport.ts';
 import { serving as schema, type VllmServing } from '../../schemas/serving.ts';
 import { place, serving, until, type Place } from '../support/devices.ts';
 
@@ -154,6 +155,19 @@ test('an engine that stands still behind a server that answers is noticed; one t
   await server.stop();
 });
 
+test('what a server that shuts down refuses waits until it is known to be gone, and is asked of the next', async (t) => {
+  const p = place(t);
+  const { base } = weights(p, {});
+  const health = { every: 20, timeout: 300, misses: 20 };
+  const server = await start(p, vllm(options(), { m: { folder: base, base: null } }), { health });
+  const { url } = await server.endpoint(never);
+  await t.throwsAsync(fetch(`${url}/close`));
+  const transport = new Transport({ endpoint: (signal, silent) => server.endpoint(signal, silent), sockets: 1, tries: 2, pause: 1 });
+  t.deepEqual(await transport.request('post', '/v1/completions', {}, { requestId: 'r', signal: never }), {});
+  t.is(p.starts().length, 2);
+  await server.stop();
+});
+
 test('another version of vLLM than the experiment was launched for is said, not served', async (t) => {
   const p = place(t);
   const { base } = weights(p, {});
@@ -163,6 +177,18 @@ test('another version of vLLM than the experiment was launched for is said, not 
     message: /has vLLM 0\.0\.2, and the experiment was launched for 0\.0\.1/,
   });
   t.is(p.record(), undefined);
+});
+
+test('a group of too few devices is said before anything starts', async (t) => {
+  const p = place(t);
+  const { base } = weights(p, {});
+  const engine = vllm(options({ tensorParallel: 2, dataParallel: 2 }), { m: { folder: base, base: null } });
+  const slot = await new Slots({ home: p.home, pool: 'gpu', groups: [['GPU-a', 'GPU-b']] }).acquire(never);
+  await t.throwsAsync(ModelServer.start({ ...serving(p), engine, slot, signal: never }), {
+    name: 'ConfigError',
+    message: /compute on 4 devices .* group gpu-0 has 2/,
+  });
+  t.deepEqual(p.starts(), []);
 });
 
 test('an argument that vLLM does not know is said in its words, and not tried again', async (t) => {

@@ -30,6 +30,11 @@ for (const text of more.filter((one) => one.startsWith('{"name"'))) {
 let tokens = 0;
 
 const routes = {
+  '/close': () => {
+    server.close(); // as one that shuts down, and still lives
+    server.closeAllConnections();
+    setInterval(() => {}, 60_000);
+  },
   '/health': () => '',
   '/version': () => ({ version: told('version') ? '0.0.2' : '0.0.1' }),
   '/v1/models': () => ({ data: [...served].map(([id, entry]) => ({ id, parent: null, ...entry })) }),
@@ -46,7 +51,7 @@ const routes = {
     served.set(lora_name, { root: lora_path, parent: value('served-model-name') }) && {},
   '/v1/unload_lora_adapter': ({ lora_name }) => served.delete(lora_name) && {},
 };
-http
+const server = http
   .createServer((request, response) => {
     let text = '';
     request.on('data', (chunk) => (text += chunk));

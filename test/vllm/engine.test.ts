@@ -19,7 +19,7 @@ async function start(p: Place, served: ServerOptions['engine'], slots = poolOf(p
   const slot = await slots.acquire(never, { key: 'serve.k', warm: served.warmth });
   const { health: _, ...options } = serving(p);
   const server = await ModelServer.start({ ...options, engine: served, slot, signal: never });
-  const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limiter: new Fixed(20) });
+  const client = new ModelClient({ endpoint: (signal, silent) => server.endpoint(signal, silent), limiter: new Fixed(20) });
   return { server, client, slot };
 }
 const poolOf = (p: Place) => new Slots({ home: p.home, pool: 'cpu', groups: [[]], reapAfter: 600_000 });
