@@ -5,7 +5,7 @@ import type { Determinism, Output } from '../schemas/store.ts';
 import { recordId } from '../store/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { slicePath, sliceResult, type SliceResult } from './slice.ts';
-import type { Resolved } from './resolve.ts';
+import { cutKey, type Resolved } from './resolve.ts';
 
 /** Of the envelope of a record: `{ id, from, value }`. */
 export const RECORDS = 'backspin/records@1';
@@ -44,36 +44,32 @@ export async function inherited(store: Store, own: Determinism, inputs: readonly
   return [own, ...all].reduce((a, b) => (order.indexOf(a) >= order.indexOf(b) ? a : b));
 }
 
-/** Commits every prefix of the chain, so that a change of its last operator asks the first nothing again. */
-export async function commitMap(
-  store: Store,
-  resolved: Resolved,
-  over: DatasetRef,
-  slices: number,
-  until: number | null,
-  before?: Output,
-): Promise<Output> {
-  let last: Output | undefined;
-  for (let op = 0; op < resolved.chain.length; op++) {
-    const whole = op === resolved.chain.length - 1;
-    if (!whole && until !== null) continue; // cut short by what the last one kept: no result of its own
-    last = await commitPrefix(store, resolved, op, over, slices, whole ? until : null, before);
-  }
-  await store.clearWork(resolved.stepKey);
-  return last!;
+/** A map that has come to its end. */
+export interface Mapped {
+  readonly over: DatasetRef;
+  /** Counted from the first: those that hold its records. */
+  readonly slices: number;
+  readonly until: number | null;
+  /** Its budget was spent: not all of its records were tried. */
+  readonly cut: boolean;
+  readonly determinism: Determinism;
+  /** What the operators gave that were done earlier: their dropped are counted here too. */
+  readonly before: Output | undefined;
 }
 
-/** What the chain gave up to `op`: a source record is kept when something of it is, else dropped for the reason it went last. `before`
- *  is what the operators gave that were done earlier: their dropped are counted here too. */
-async function commitPrefix(
-  store: Store,
-  resolved: Resolved,
-  op: number,
-  over: DatasetRef,
-  slices: number,
-  until: number | null,
-  before?: Output,
-): Promise<Output> {
+/** Commits every prefix of the chain, so that a change of its last operator asks the first nothing again. */
+export async function commitMap(store: Store, resolved: Resolved, mapped: Mapped): Promise<Output> {
+  const whole = mapped.until === null && !mapped.cut; // otherwise only the last operator has a result of its own
+  const last = resolved.chain.length - 1;
+  for (let op = 0; whole && op < last; op++) await commitPrefix(store, resolved, op, mapped);
+  const output = await commitPrefix(store, resolved, last, mapped);
+  if (!mapped.cut) await store.clearWork(resolved.stepKey); // a larger budget goes on from there
+  return output;
+}
+
+/** What the chain gave up to `op`: a source record is kept when something of it is, else dropped for the reason it went last. */
+async function commitPrefix(store: Store, resolved: Resolved, op: number, mapped: Mapped): Promise<Output> {
+  const { over, slices, until, cut, before } = mapped;
   const writer = store.write(RECORDS);
   const drops = new Drops(store);
   const counts = { in: 0, kept: 0, requests: 0, tokens: 0, seconds: 0 };
@@ -100,12 +96,12 @@ async function commitPrefix(
         }
       }
     }
-    if (until === null) conserved(resolved, counts.in === over.rows + (before?.droppedRecords?.rows ?? 0));
+    if (until === null && !cut) conserved(resolved, counts.in === over.rows + (before?.droppedRecords?.rows ?? 0));
     conserved(resolved, counts.in === counts.kept + drops.count);
-    const determinism = await inherited(store, resolved.determinism, [over, ...Object.values(resolved.cast)]);
+    const determinism = await inherited(store, mapped.determinism, [over, ...Object.values(resolved.cast)]);
     const result = { ...(await writer.commit(determinism)), ...(counts.in > 0 ? { share: counts.kept / counts.in } : {}) };
     const { stepKey, what } = resolved.chain[op]!;
-    const step = { ...resolved, stepKey, call: { ...resolved.call, what } };
+    const step = { ...resolved, stepKey: cut ? cutKey(resolved) : stepKey, call: { ...resolved.call, what } };
     return await store.putOutput(
       outputOf(step, result, { ...counts, dropped: drops.counts }, await drops.commit(determinism), determinism),
     );

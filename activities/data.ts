@@ -1,17 +1,22 @@
 /** The activities of a data worker. */
+import { ApplicationFailure } from '@temporalio/activity';
 import type { Call } from '../recipe/call.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 import { bringIn, checkExternals } from './canary.ts';
 import { commitMap, readSlice } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
-import { lookUp, openStep, type MapWork, type Opened } from './open.ts';
+import { checkRoom, lookUp, openStep, type MapWork, type Opened, type StageEnd } from './open.ts';
+import { isPolled } from './presence.ts';
 import { reduceStep } from './reduce.ts';
-import { castOf, resolve, type Resolved } from './resolve.ts';
+import { castOf, cutKey, resolve, type Resolved } from './resolve.ts';
 import { runSlice, type Models, type SliceTotals } from './slice.ts';
 import type { Services, StepContext } from './services.ts';
 import type { Output } from '../schemas/store.ts';
 import { activity, type Beat } from './wrap.ts';
+
+/** What is waited for has not come: the attempt fails, and the next looks again. So a wait of days leaves nothing in a history. */
+const notYet = (message: string) => ApplicationFailure.create({ type: 'NotYet', message, nextRetryDelay: '2s' });
 
 export interface ShardInput {
   readonly call: Call;
@@ -39,7 +44,7 @@ export function stepsOf(services: Services) {
       if (models.told) tell(models.told);
       const { registry, step } = await resolved(call, context);
       const from = slice * work.sliceSize;
-      const to = Math.min(from + work.sliceSize, work.over.rows);
+      const to = Math.min(from + work.sliceSize, work.candidates);
       return runSlice({
         store,
         registry,
@@ -49,30 +54,36 @@ export function stepsOf(services: Services) {
         slice,
         from,
         to,
+        limits: work.limits,
         models,
         signal,
       });
     },
 
     /** Joins the slices; for an evaluation, measures the answers. */
-    async commit(call: Call, context: StepContext, work: MapWork, slices: number): Promise<LedgerEntry> {
+    async commit(call: Call, context: StepContext, work: MapWork, { slices, spent }: StageEnd): Promise<LedgerEntry> {
       const { registry, step } = await resolved(call, context);
-      const known = await store.output(step.stepKey);
+      const cut = spent !== null;
+      const known = await store.output(cut ? cutKey(step) : step.stepKey);
       if (known && (await store.has(known.result))) return entry(known);
       if (call.verb === 'map') {
-        const before = work.skip > 0 ? await store.output(step.chain[work.skip - 1]!.stepKey) : undefined;
-        return entry(await commitMap(store, rest(step, work.skip), work.over, slices, work.until, before));
+        const { over, skip, until, limits } = work;
+        const before = skip > 0 ? await store.output(step.chain[skip - 1]!.stepKey) : undefined;
+        // Which records are left out by a quorum, or by what is spent of tokens and minutes, is a matter of speed.
+        const timed = (limits?.quorum ?? null) !== null || (cut && spent.limit !== 'candidates');
+        const determinism = timed ? 'timing' : step.determinism;
+        return entry(await commitMap(store, rest(step, skip), { over, slices, until, cut, determinism, before }));
       }
       const answers = new Map<string, unknown>();
-      const spent = { requests: 0, tokens: 0, seconds: 0 };
+      const cost = { requests: 0, tokens: 0, seconds: 0 };
       for (let slice = 0; slice < slices; slice++) {
         const { totals, done } = await readSlice(store, step, slice);
-        spent.requests += totals.requests;
-        spent.tokens += totals.tokens;
-        spent.seconds += totals.seconds;
+        cost.requests += totals.requests;
+        cost.tokens += totals.tokens;
+        cost.seconds += totals.seconds;
         for (const one of done) if (one.kept[0]?.[0]) answers.set(one.id, one.kept[0][0].value);
       }
-      const output = await measureModel(store, registry, step, work.over, answers, spent);
+      const output = await measureModel(store, registry, step, work.over, answers, cost);
       await store.clearWork(step.stepKey);
       return entry(output);
     },
@@ -87,7 +98,8 @@ export function stepsOf(services: Services) {
     async compute(call: Call, context: StepContext, beat: Beat): Promise<LedgerEntry> {
       const { registry, step } = await resolved(call, context);
       const known = await lookUp(services, step);
-      if (known) return { result: known, stepKey: step.stepKey, memoised: true };
+      if (known) return known;
+      await checkRoom(services);
       if (call.what === 'model:external') return entry(await bringIn(services, step, context, beat));
       if (call.verb === 'evaluate') return entry(await measureData(store, registry, step));
       return entry(await reduceStep({ store, registry, resolved: step, seed: context.seed, signal: beat.signal }));
@@ -98,12 +110,24 @@ export function stepsOf(services: Services) {
 export function dataActivities(services: Services) {
   const steps = stepsOf(services);
   return {
-    open: (call: Call, context: StepContext): Promise<Opened> => activity(() => steps.open(call, context)),
+    /** Tells also of a pool that the step will wait for in vain. */
+    open: (call: Call, context: StepContext): Promise<Opened & { readonly unpolled: string | null }> =>
+      activity(async () => {
+        const opened = await steps.open(call, context);
+        const pool = opened.hit ? undefined : call.verb === 'train' ? context.training.pool : opened.work?.lease?.serving.pool;
+        const unpolled = pool !== undefined && !(await isPolled(services.store.id, pool));
+        return { ...opened, unpolled: unpolled ? pool : null };
+      }),
+    /** Resolves once the pool has a worker. */
+    polled: (pool: string): Promise<void> =>
+      activity(async () => {
+        if (!(await isPolled(services.store.id, pool))) throw notYet(`No worker polls the pool ${pool}.`);
+      }),
     shard: (input: ShardInput): Promise<SliceTotals> =>
       activity((beat) => steps.shard(input, withOwn(externalsOf(services, castOf(input.call), input.context)), beat)),
     canary: (call: Call, context: StepContext): Promise<void> => activity((beat) => steps.canary(call, context, beat)),
-    commit: (call: Call, context: StepContext, work: MapWork, slices: number): Promise<LedgerEntry> =>
-      activity(() => steps.commit(call, context, work, slices)),
+    commit: (call: Call, context: StepContext, work: MapWork, end: StageEnd): Promise<LedgerEntry> =>
+      activity(() => steps.commit(call, context, work, end)),
     compute: (call: Call, context: StepContext): Promise<LedgerEntry> => activity((beat) => steps.compute(call, context, beat)),
     /** Waits a while for a step that another experiment computes; null when it has not ended yet. */
     lookUpOutput: (stepKey: string): Promise<LedgerEntry | null> =>
@@ -111,6 +135,13 @@ export function dataActivities(services: Services) {
         const output = await services.store.output(stepKey);
         return output ? { ...entry(output), memoised: true } : null;
       }),
+    /** Resolves once the store has room for one step more. */
+    room: (): Promise<void> =>
+      activity(() =>
+        checkRoom(services).catch((error: unknown) => {
+          throw notYet((error as Error).message);
+        }),
+      ),
     record: (record: ExperimentRecord): Promise<void> => activity(() => services.store.putExperiment(record)),
   };
 }

@@ -87,7 +87,7 @@ export function gpuActivities(gpu: GpuWorker) {
         const registry = await services.registry(context.modules);
         const resolved = await resolve(call, context, registry);
         const known = await lookUp(services, resolved);
-        if (known) return { result: known, stepKey: resolved.stepKey, memoised: true };
+        if (known) return known;
         tell({ state: 'waiting for a device group' });
         const key = `train.${resolved.stepKey}`;
         await using slot = await slots.acquire(signal, { key });

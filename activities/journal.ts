@@ -2,10 +2,11 @@
  * What a shard has done so far, appended as it happens: one line for each answered call and each finished record. What is
  * journaled is never asked again; a torn last line is cut off when the journal is opened.
  */
-import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { BackspinError } from '../schemas/errors.ts';
+import { linesFrom } from '../store/files.ts';
 
 /** A finished record: what each operator of the chain kept of it, and why it was dropped where it was. */
 export interface Done {
@@ -98,6 +99,39 @@ export class Journal {
     clearInterval(this.#timer);
     this.#sync();
     closeSync(this.#fd);
+  }
+}
+
+/** Counts the journals of a step as they grow, whoever writes them: looking again costs only what is new. */
+export class Tally {
+  /** Finished. */
+  records = 0;
+  /** Of all answered calls. */
+  tokens = 0;
+  readonly #folder: string;
+  readonly #ends = new Map<string, number>();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** False where nothing has begun, or all is over. */
+  look(): boolean {
+    let names: string[];
+    try {
+      names = readdirSync(this.#folder).filter((name) => name.endsWith('.jsonl'));
+    } catch {
+      return false;
+    }
+    for (const name of names) {
+      const { lines, end } = linesFrom(join(this.#folder, name), this.#ends.get(name) ?? 0);
+      this.#ends.set(name, end);
+      for (const line of lines) {
+        if (line.includes('"done":')) this.records++;
+        else this.tokens += Number(/"tokens":(\d+)}$/.exec(line)?.[1] ?? 0);
+      }
+    }
+    return true;
   }
 }
 

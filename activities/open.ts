@@ -1,13 +1,16 @@
 /** The first thing done for every step: what is its key, is it there already, and what would it take. */
 import { join } from 'node:path';
-import { refsIn, type Call, type DatasetRef, type ModelRef, type Result } from '../recipe/call.ts';
+import type { Budget } from '../recipe/api.ts';
+import { refsIn, type Call, type DatasetRef, type ModelRef } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { Serving } from '../schemas/serving.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import type { Output } from '../schemas/store.ts';
 import { canonicalJson } from '../store/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Registry } from '../operators/registry.ts';
-import { promptIds, resolve, servingOf, type Resolved } from './resolve.ts';
+import type { Limits } from './bounds.ts';
+import { budgetOf, cutKey, promptIds, resolve, servingOf, type Resolved } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { itemsOf } from './evaluate.ts';
 import { externalOf, lacksWeights, ownOf } from './external.ts';
@@ -18,6 +21,10 @@ const SLICE = 256;
 /** What a stage needs to map one operator chain over one dataset. */
 export interface MapWork {
   readonly over: DatasetRef;
+  /** Records of it that are tried: all, or the first as many as the budget allows. */
+  readonly candidates: number;
+  /** What else may end it before its last record. */
+  readonly limits: Limits | null;
   readonly slices: number;
   readonly sliceSize: number;
   /** The models to serve and where; null: the shards go to the data workers. */
@@ -28,13 +35,34 @@ export interface MapWork {
   /** Operators of the chain whose results are there already; `over` is what they gave. */
   readonly skip: number;
 }
+/** How a map came to its end. */
+export interface StageEnd {
+  /** Counted from the first: those that were done. */
+  readonly slices: number;
+  /** Why not all of its candidates were tried; null: they were, or `until` was reached. */
+  readonly spent: Spent | null;
+}
+/** Records tried, records kept, and tokens paid for them. */
+export interface Sums {
+  readonly tried: number;
+  readonly kept: number;
+  readonly tokens: number;
+}
+export interface Spent extends Sums {
+  readonly limit: keyof Budget;
+}
 export interface Lease {
   /** Served name -> model, and for an adapter its base. A served name carries the digest, so a reply can never come from other weights. */
   readonly models: { readonly [served: string]: { readonly model: ModelRef; readonly base: ModelRef | null } };
   /** Pool, engine and the engine's options. */
   readonly serving: Serving;
 }
-export type Opened = { readonly hit: LedgerEntry } | { readonly hit: null; readonly stepKey: string; readonly work: MapWork | null };
+export type Opened = { readonly hit: LedgerEntry } | Missed;
+export interface Missed {
+  readonly hit: null;
+  readonly stepKey: string;
+  readonly work: MapWork | null;
+}
 
 export const servedName = (model: ModelRef) => model.digest.slice(0, 16);
 
@@ -42,7 +70,8 @@ export async function openStep(services: Services, call: Call, context: StepCont
   const registry = await services.registry(context.modules);
   const resolved = await resolve(call, context, registry);
   const known = await lookUp(services, resolved);
-  if (known) return { hit: { result: known, stepKey: resolved.stepKey, memoised: true } };
+  if (known) return { hit: known };
+  await checkRoom(services);
   await checkInputs(services, resolved);
   const untrainable = call.verb === 'train' && lacksWeights(context, (call.inputs as { from: ModelRef }).from, 'trained');
   if (untrainable) throw new BackspinError('ConfigError', `Step ${call.path}: ${untrainable}`);
@@ -50,16 +79,28 @@ export async function openStep(services: Services, call: Call, context: StepCont
   if (mismatch) throw new BackspinError('TemplateMismatch', mismatch);
   const work = await workOf(services, resolved, context);
   // For who watches: how many records there are to do.
-  if (work) await writeAtomic(join(services.store.work(resolved.stepKey), 'work.json'), JSON.stringify({ in: work.over.rows }));
+  if (work) await writeAtomic(join(services.store.work(resolved.stepKey), 'work.json'), JSON.stringify({ in: work.candidates }));
   return { hit: null, stepKey: resolved.stepKey, work };
 }
 
-/** The result of a step that was done before, if all of it is still there. */
-export async function lookUp({ store }: Pick<Services, 'store'>, resolved: Resolved): Promise<Result | undefined> {
-  const output = await store.output(resolved.stepKey);
-  if (!output) return undefined;
+/** What a step gave when it was done before, if all of it is still there. By default whole, or cut short under the same budget. */
+export async function lookUp(
+  { store }: Pick<Services, 'store'>,
+  resolved: Resolved,
+  keys = [resolved.stepKey, cutKey(resolved)],
+): Promise<LedgerEntry | undefined> {
+  for (const stepKey of keys) {
+    const output = await store.output(stepKey);
+    if (!output) continue;
+    checkSources(output, resolved);
+    if (await store.has(output.result)) return { result: output.result, stepKey, memoised: true };
+  }
+  return undefined;
+}
+
+function checkSources({ sources }: Output, resolved: Resolved): void {
   for (const [space, digest] of Object.entries(resolved.sources)) {
-    const then = output.sources[space];
+    const then = sources[space];
     if (then !== undefined && then !== digest && process.env['BACKSPIN_SAME'] !== space) {
       throw new BackspinError(
         'OperatorChanged',
@@ -67,7 +108,6 @@ export async function lookUp({ store }: Pick<Services, 'store'>, resolved: Resol
       );
     }
   }
-  return (await store.has(output.result)) ? output.result : undefined;
 }
 
 async function checkInputs({ store }: Services, resolved: Resolved): Promise<void> {
@@ -85,20 +125,23 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
   const { call } = resolved;
   if (call.verb === 'reduce' || call.verb === 'train') return null;
   if (call.verb === 'evaluate' && !resolved.cast['model']) return null;
-  const { until, ...limits } = call.inputs as { until?: { kept: number }; budget?: object; quorum?: number };
-  for (const limit of ['budget', 'quorum'] as const) {
-    if (limits[limit] === undefined) continue;
-    throw new BackspinError(
-      'ConfigError',
-      `Step ${call.path} asks for a ${limit}, which this release does not carry out: leave it away, or use \`until\`.`,
-    );
-  }
   const { over, skip } =
     call.verb === 'map' ? await begun(services, resolved) : { over: await itemsOf(services, resolved, context), skip: 0 };
+  const { until, quorum = 1 } = call.inputs as { until?: { kept: number }; quorum?: number };
+  const { candidates = Infinity, tokens = null, minutes = null } = budgetOf(call);
+  if (!(quorum > 0 && quorum <= 1))
+    throw new BackspinError(
+      'ConfigError',
+      `Step ${call.path} has a quorum of ${quorum}: a share of its records is needed, above 0 and at most 1.`,
+    );
+  const tried = Math.min(over.rows, candidates);
+  const settled = quorum < 1 ? Math.ceil(quorum * tried) : null;
   return {
     over,
     skip,
-    slices: Math.ceil(over.rows / SLICE),
+    candidates: tried,
+    limits: (settled ?? tokens ?? minutes) === null ? null : { quorum: settled, tokens, minutes },
+    slices: Math.ceil(tried / SLICE),
     sliceSize: SLICE,
     lease: await leaseOf(services, resolved, context),
     external: Object.values(resolved.cast).some((model) => externalOf(context, model)),
@@ -106,12 +149,24 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
   };
 }
 
-/** The longest beginning of a chain that was done before, and what it gave. */
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+
+/** Throws where a new step might not find the room to end. */
+export async function checkRoom({ store, lowWater }: Pick<Services, 'store' | 'lowWater'>): Promise<void> {
+  const free = await store.free();
+  if (free >= lowWater) return;
+  throw new BackspinError(
+    'LowWater',
+    `The disk of the store (${store.root}) has ${gigabytes(free)} free, and a new step begins with ${gigabytes(lowWater)} or more: make room.`,
+  );
+}
+
+/** The longest beginning of a chain that was done before, and what it gave. A budget's candidates are counted at the beginning. */
 async function begun(services: Services, resolved: Resolved): Promise<{ over: DatasetRef; skip: number }> {
-  for (let skip = resolved.chain.length - 1; skip > 0; skip--) {
-    const { stepKey, what } = resolved.chain[skip - 1]!;
-    const known = await lookUp(services, { ...resolved, stepKey, call: { ...resolved.call, what } });
-    if (known) return { over: known as DatasetRef, skip };
+  const longest = budgetOf(resolved.call).candidates === undefined ? resolved.chain.length - 1 : 0;
+  for (let skip = longest; skip > 0; skip--) {
+    const known = await lookUp(services, resolved, [resolved.chain[skip - 1]!.stepKey]);
+    if (known) return { over: known.result as DatasetRef, skip };
   }
   return { over: (resolved.call.inputs as { over: DatasetRef }).over, skip: 0 };
 }

@@ -28,7 +28,7 @@ import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
 import { externalDigest, externalOf, lacksWeights, ownOf } from './external.ts';
 import { leaseFault, lookUp, templateMismatch } from './open.ts';
-import { castOf, checkParams, resolve, servingOf, type AnyReducer } from './resolve.ts';
+import { budgetOf, castOf, checkParams, resolve, servingOf, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { bytesOfModel, sizeOf, type Size, type Sizes } from './sizes.ts';
 import { recordsOf } from './source.ts';
@@ -65,11 +65,11 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const real = refsIn(call.inputs).every(isReal);
       const resolved = real ? await resolve(call, context, registry) : undefined;
       const known = resolved && (await lookUp(services, resolved));
-      const output = known && resolved ? await services.store.output(resolved.stepKey) : undefined;
+      const output = known && (await services.store.output(known.stepKey));
       const untrainable = call.verb === 'train' && lacksWeights(context, (call.inputs as { from: ModelRef }).from, 'trained');
       if (untrainable) missing.push(`Step ${call.path}: ${untrainable}`);
       const estimate = await estimateOf(call, registry, known !== undefined);
-      const result = known ?? (await symbolOf(call, registry, estimate));
+      const result = known?.result ?? (await symbolOf(call, registry, estimate));
       if (estimate.first && isRef(result)) firsts.set(result.digest, estimate.first);
       const misfit = misfitOf(call, registry, firsts);
       if (misfit) missing.push(misfit);
@@ -92,7 +92,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
         name: call.label,
         kind: call.verb,
         what: call.what,
-        stepKey: resolved?.stepKey ?? null,
+        stepKey: known?.stepKey ?? resolved?.stepKey ?? null,
         state: known ? 'completed' : 'planned',
         memoised: known !== undefined,
         in: output?.in ?? estimate.in,
@@ -209,7 +209,8 @@ async function estimateOf(call: Call, registry: Registry, known: boolean): Promi
   if (call.verb === 'map') {
     const { over, with: cast } = call.inputs as { over: DatasetRef; with?: object };
     const asked = cast ? call.what.split('>').filter((id) => registry.operator(id).roles.length > 0).length : 0;
-    return { ...nothing, in: over.rows, rows: over.rows, requests: over.rows * asked };
+    const rows = Math.min(over.rows, budgetOf(call).candidates ?? Infinity);
+    return { ...nothing, in: rows, rows, requests: rows * asked };
   }
   if (call.verb === 'train') {
     const { data } = call.inputs as { data: DatasetRef };

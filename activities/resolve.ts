@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
+import type { Budget } from '../recipe/api.ts';
 import { isRef, refsIn, type Call, type ModelRef } from '../recipe/call.ts';
 import type { Operator, ReducerDef, SourceDef, TemplateDef } from '../recipe/define.ts';
 import { engineIdentity, repeats } from '../devices/engines/index.ts';
@@ -108,11 +109,17 @@ export function castOf(call: Call): Record<string, ModelRef> {
   return call.verb === 'evaluate' && isRef(of) && of.kind === 'model' ? { ...cast, model: of } : { ...cast };
 }
 
-/** What of a call is its identity: everything but its parameters, which go apart, and paths, whose content goes in their place. */
+/** What of a call is its identity: everything but its parameters, which go apart, paths, whose content goes in their place, and a
+ *  budget, which changes no result that is whole. */
 function identity(call: Call): object {
-  const { params: _, folder: __, path: ___, tokenizer: ____, ...rest } = call.inputs as Record<string, unknown>;
+  const { params: _, folder: __, path: ___, tokenizer: ____, budget: _____, ...rest } = call.inputs as Record<string, unknown>;
   return rest;
 }
+
+export const budgetOf = (call: Call): Budget => (call.inputs as { budget?: Budget }).budget ?? {};
+/** The key of what a step gave that was cut short when its budget was spent. */
+export const cutKey = ({ call, stepKey }: Pick<Resolved, 'call' | 'stepKey'>): string =>
+  sha256(canonicalJson({ stepKey, budget: { ...budgetOf(call) } }));
 
 const digested = (value: unknown): unknown =>
   isRef(value)

@@ -7,7 +7,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { External } from '../schemas/external.ts';
 import { openStore } from '../store/local.ts';
-import type { Store } from '../store/store.ts';
+import { LOW_WATER, type Store } from '../store/store.ts';
 
 /** What a step needs to know of its experiment, sent with every call. */
 export interface StepContext {
@@ -25,15 +25,18 @@ export interface Services {
   readonly home: string;
   readonly store: Store;
   readonly servers: Servers;
+  /** Bytes; with less free on the store's disk no new step begins. */
+  readonly lowWater: number;
   registry(modules: Bound['modules']): Promise<Registry>;
 }
 
-export async function openServices(home: string): Promise<Services> {
+export async function openServices(home: string, { lowWater = LOW_WATER } = {}): Promise<Services> {
   const registries = new Map<string, Promise<Registry>>();
   return {
     home,
     store: await openStore(resolve(home, 'store')),
     servers: new Servers(),
+    lowWater,
     registry(modules) {
       const key = JSON.stringify(modules);
       const registry = registries.get(key) ?? loadRegistry(modules);

@@ -12,6 +12,7 @@ import { faultOf } from '../schemas/faults.ts';
 import { recordId } from '../store/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
+import { Bounds, type Bound, type Limits } from './bounds.ts';
 import { Journal, type Done } from './journal.ts';
 import type { Resolved } from './resolve.ts';
 
@@ -23,6 +24,8 @@ export interface SliceTotals {
   readonly requests: number;
   readonly tokens: number;
   readonly seconds: number;
+  /** The budget that was spent before all of its records were tried. */
+  readonly spent: Exclude<Bound, 'quorum'> | null;
 }
 
 /** How an operator reaches its models: a client and the name a role's model is served under. */
@@ -43,6 +46,7 @@ export const noModels: Models = {
 export const slicePath = (store: Store, stepKey: string, slice: number, kind: 'journal' | 'result') =>
   join(store.work(stepKey), 'slices', `${String(slice).padStart(5, '0')}.${kind === 'journal' ? 'jsonl' : 'json'}`);
 
+/** Records in order, as far as they were tried. */
 export interface SliceResult {
   readonly totals: SliceTotals;
   readonly done: readonly (Done & { readonly id: string })[];
@@ -68,44 +72,69 @@ export interface SliceWork {
   readonly slice: number;
   readonly from: number;
   readonly to: number;
+  /** What ends the step before its last record; null: nothing. */
+  readonly limits: Limits | null;
   readonly models: Models;
   readonly signal: AbortSignal;
 }
 
-/** Runs a slice to its end, going on where an earlier attempt stopped. A finished slice is not run again. */
+/** Runs a slice to its end or to that of its step, going on where an earlier attempt stopped. A finished slice is not run again. */
 export async function runSlice(work: SliceWork): Promise<SliceTotals> {
-  const { store, resolved, slice, signal } = work;
+  const { store, resolved, slice, limits, from, to } = work;
   const resultPath = slicePath(store, resolved.stepKey, slice, 'result');
-  const finished = await sliceResult(store, resolved.stepKey, slice);
-  if (finished) return finished.totals;
+  const before = await sliceResult(store, resolved.stepKey, slice);
+  if (before?.totals.in === to - from) return before.totals;
 
   const started = performance.now();
   const journal = await Journal.open(slicePath(store, resolved.stepKey, slice, 'journal'));
+  using bounds = limits && Bounds.of(store, resolved.stepKey, limits);
+  const signal = bounds ? AbortSignal.any([work.signal, bounds.signal]) : work.signal;
   try {
     const records: Rec<unknown>[] = [];
-    for await (const record of store.read(work.over, { from: work.from, to: work.to })) records.push(record);
+    for await (const record of store.read(work.over, { from, to })) records.push(record);
     const params = await loaded(resolved.params, store);
-    const done = await pooled(records, work.models.concurrency, signal, async (record) => {
+    const settled = new Map<string, Done>();
+    const open = new Map<string, Rec<unknown>>(); // equal ones are done once
+    for (const record of records) {
       const known = journal.done(record.id);
-      if (known) return known;
-      const result = await throughChain(record, { ...work, params, journal });
-      journal.finish(record.id, result);
-      return result;
+      if (known) settled.set(record.id, known);
+      else open.set(record.id, record);
+    }
+    try {
+      await pooled([...open.values()], work.models.concurrency, signal, async (record) => {
+        const result = await throughChain(record, { ...work, signal, params, journal });
+        journal.finish(record.id, result);
+        settled.set(record.id, result);
+      });
+    } catch (error) {
+      if (bounds?.reached === undefined || work.signal.aborted) throw error;
+    }
+    const left = (record: Rec<unknown>) => (bounds?.reached === 'quorum' ? straggler(record, resolved) : undefined);
+    const done = records.flatMap((record) => {
+      const result = settled.get(record.id) ?? left(record);
+      return result ? [{ id: record.id, ...result }] : [];
     });
     const totals: SliceTotals = {
       slice,
-      in: records.length,
+      in: done.length,
       kept: done.reduce((sum, one) => sum + one.kept.at(-1)!.length, 0),
       requests: journal.requests,
       tokens: journal.tokens,
       seconds: (performance.now() - started) / 1000,
+      spent: done.length === records.length ? null : (bounds!.reached as SliceTotals['spent']),
     };
-    await writeAtomic(resultPath, JSON.stringify({ totals, done: records.map((record, i) => ({ id: record.id, ...done[i]! })) }));
+    await writeAtomic(resultPath, JSON.stringify({ totals, done } satisfies SliceResult));
     return totals;
   } finally {
     journal.close();
   }
 }
+
+/** A record that the quorum does not wait for. */
+const straggler = ({ id, value }: Rec<unknown>, { chain }: Resolved): Done => ({
+  kept: chain.map(() => []),
+  dropped: [{ op: 0, id, reason: 'straggler', evidence: null, value }],
+});
 
 /** A record, and what became of it, operator after operator. */
 async function throughChain(source: Rec<unknown>, work: SliceWork & { params: object; journal: Journal }): Promise<Done> {
@@ -217,16 +246,15 @@ async function values(ref: DatasetRef, store: Store): Promise<unknown[]> {
 }
 
 /** Runs `body` on every item, `limit` at a time, in order of arrival; the first failure stops the rest and is thrown once none is running. */
-async function pooled<T, R>(items: readonly T[], limit: number, signal: AbortSignal, body: (item: T) => Promise<R>): Promise<R[]> {
-  const results = new Array<R>(items.length);
+async function pooled<T>(items: readonly T[], limit: number, signal: AbortSignal, body: (item: T) => Promise<void>): Promise<void> {
   let next = 0;
   let failed = false;
   const lane = async () => {
     while (next < items.length && !failed) {
-      const i = next++;
+      const item = items[next++]!;
       signal.throwIfAborted();
       try {
-        results[i] = await body(items[i]!);
+        await body(item);
       } catch (error) {
         failed = true;
         throw error;
@@ -236,5 +264,4 @@ async function pooled<T, R>(items: readonly T[], limit: number, signal: AbortSig
   const lanes = await Promise.allSettled(Array.from({ length: Math.min(limit, items.length) }, lane));
   const failure = lanes.find((outcome) => outcome.status === 'rejected');
   if (failure) throw failure.reason;
-  return results;
 }

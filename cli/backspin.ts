@@ -22,6 +22,11 @@ const whole =
     throw new InvalidArgumentError(`a whole number of at least ${least}${limit} is needed.`);
   };
 const port = whole(1, 65_535);
+const gigabytes = (text: string) => {
+  const number = text.trim() === '' ? NaN : Number(text);
+  if (number >= 0) return number;
+  throw new InvalidArgumentError('a number of gigabytes is needed.');
+};
 const collect = (text: string, before: readonly string[] | undefined) => [...(before ?? []), text];
 const set = () =>
   new Option('--set <path=value>', 'change one value of the file, such as parameters.rounds=3 (repeatable)')
@@ -43,6 +48,7 @@ program
   .option('--pool <name=groups>', 'device groups of a pool, such as cpu=1 (repeatable; default: pools.yaml, else cpu=1)', collect)
   .option('--port <port>', "port of the dev server (default: the last time's, else a free one)", port)
   .option('--ui-port <port>', 'port of the Temporal UI (default: likewise)', port)
+  .option('--low-water <GB>', "new steps begin with so much free on the store's disk (default: 2)", gigabytes)
   .action(lazy(() => import('./up.ts')));
 program
   .command('down')
@@ -109,9 +115,19 @@ program
   .action(lazy(() => import('./export.ts')));
 
 const control = (verb: string, args: string, about: string) => program.command(`${verb} ${args}`).description(about);
-control('approve', '<name> [step]', 'let a gate pass').action(lazy(async () => (await import('./control.ts')).approve));
+control('approve', '<name> [step]', 'let a gate pass, or a map whose budget is spent go on with what there is').action(
+  lazy(async () => (await import('./control.ts')).approve),
+);
+control('reject', '<name> [step]', 'undo the round of a gate: the experiment ends with what it had before').action(
+  lazy(async () => (await import('./control.ts')).reject),
+);
+control('set-budget', '<name> [step]', 'change the budget of a map that runs, or has spent it')
+  .option('--candidates <count>', 'records that are tried', whole(1))
+  .option('--tokens <count>', 'tokens that models read and write', whole(1))
+  .option('--minutes <count>', 'minutes that workers are at it', whole(1))
+  .action(lazy(async () => (await import('./control.ts')).setBudget));
 control('retry-step', '<name> [step]', 'run a step at attention again').action(lazy(async () => (await import('./control.ts')).retryStep));
-control('give-up', '<name> [step]', 'give a waiting step up: the experiment fails').action(
+control('give-up', '<name> [step]', 'give up what waits: the experiment fails').action(
   lazy(async () => (await import('./control.ts')).giveUp),
 );
 control('pause', '<name>', 'stop admitting work and release the devices').action(lazy(async () => (await import('./control.ts')).pause));

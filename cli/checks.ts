@@ -10,6 +10,7 @@ import { recordsIn } from '../devices/slots.ts';
 import { queues } from '../schemas/names.ts';
 import { namedServer } from '../workers/profile.ts';
 import { tryConnect, type Temporal } from './connect.ts';
+import { LOW_WATER } from '../store/store.ts';
 import { currentUp, homeFolder, inHome } from './home.ts';
 import { openHome } from './home-store.ts';
 import { leftovers } from './leftovers.ts';
@@ -26,8 +27,6 @@ export interface Finding {
 
 const run = promisify(execFile);
 const lastLine = (text: string) => text.trimEnd().split('\n').at(-1) ?? '';
-/** Bytes below which a round may not find the room to end. */
-const LOW = 2e9;
 
 async function node(): Promise<Finding[]> {
   const { node: version } = process.versions;
@@ -166,7 +165,7 @@ async function pollers({ client, namespace }: Temporal): Promise<Finding[]> {
     ['orchestrator', queues.orchestrator(id), 1],
     ['data', queues.data(id), 2],
     ['external servers', queues.external(id), 2],
-    ...Object.keys(up?.pools ?? {}).map((pool) => [`pool ${pool}`, queues.pool(id, pool), 2] as const),
+    ...Object.keys(up?.pools ?? {}).map((pool) => [`pool ${pool}`, queues.presence(id, pool), 2] as const),
   ] as const;
   return Promise.all(
     kinds.map(async ([what, name, taskQueueType]): Promise<Finding> => {
@@ -208,7 +207,9 @@ async function disk(): Promise<Finding[]> {
     {
       what: 'disk',
       is: `${size(free)} free at ${homeFolder()}`,
-      ...(free < LOW ? { problem: `Less than ${size(LOW)} is free: make room, or \`backspin gc\` lists what no experiment needs.` } : {}),
+      ...(free < LOW_WATER
+        ? { problem: `Less than ${size(LOW_WATER)} is free: make room, or \`backspin gc\` lists what no experiment needs.` }
+        : {}),
     },
   ];
 }

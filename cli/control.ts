@@ -1,6 +1,7 @@
 /** The verbs that tell an open experiment something: each is one update, and a refused one says why. */
 import { WorkflowNotFoundError, WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
 import type { UpdateDefinition } from '@temporalio/common';
+import type { Budget } from '../recipe/api.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import * as messages from '../workflows/messages.ts';
 import { connect, type Temporal } from './connect.ts';
@@ -9,15 +10,17 @@ import { experimentOf, openHome } from './home-store.ts';
 /** Milliseconds for an orchestrator to take an update. */
 const DEADLINE = 15_000;
 
-const onStep = (update: UpdateDefinition<void, [{ path?: string }]>, said: string) => ({
+const where = (step: string | undefined): messages.Where => (step === undefined ? {} : { path: step });
+const onStep = (update: UpdateDefinition<void, [messages.Where]>, said: string) => ({
   run: (name: string, step: string | undefined): Promise<void> =>
-    send(name, (handle) => handle.executeUpdate(update, { args: [step === undefined ? {} : { path: step }] }), said),
+    send(name, (handle) => handle.executeUpdate(update, { args: [where(step)] }), said),
 });
 const onAll = (update: UpdateDefinition<void, []>, said: string) => ({
   run: (name: string): Promise<void> => send(name, (handle) => handle.executeUpdate(update), said),
 });
 
 export const approve = onStep(messages.approve, 'goes on');
+export const reject = onStep(messages.reject, 'ends with what it had before the round');
 export const retryStep = onStep(messages.retryStep, 'tries the step again');
 export const giveUp = onStep(messages.giveUp, 'has given the step up');
 export const pause = onAll(messages.pause, 'is paused; `backspin resume` goes on');
@@ -25,6 +28,10 @@ export const resume = onAll(messages.resume, 'goes on');
 export const stop = {
   run: (name: string, { afterRound: round }: { afterRound: number }): Promise<void> =>
     send(name, (handle) => handle.executeUpdate(messages.stopAfterRound, { args: [{ round }] }), `stops after round ${round}`),
+};
+export const setBudget = {
+  run: (name: string, step: string | undefined, budget: Budget): Promise<void> =>
+    send(name, (handle) => handle.executeUpdate(messages.setBudget, { args: [{ ...where(step), ...budget }] }), 'goes on with that'),
 };
 
 async function send(name: string, tell: (handle: WorkflowHandle) => Promise<void>, said: string): Promise<void> {

@@ -6,7 +6,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { homeFolder, inHome } from './home.ts';
 import type { Options } from './up.ts';
 
-export async function detach({ pool = [], port, uiPort }: Options): Promise<void> {
+export async function detach({ pool = [], port, uiPort, lowWater }: Options): Promise<void> {
   mkdirSync(inHome('logs'), { recursive: true });
   const log = inHome('logs', 'up.log');
   const file = openSync(log, 'a');
@@ -15,6 +15,7 @@ export async function detach({ pool = [], port, uiPort }: Options): Promise<void
     ...pool.flatMap((one) => ['--pool', one]),
     ...(port === undefined ? [] : ['--port', `${port}`]),
     ...(uiPort === undefined ? [] : ['--ui-port', `${uiPort}`]),
+    ...(lowWater === undefined ? [] : ['--low-water', `${lowWater}`]),
   ];
   const child = spawn(process.execPath, [join(import.meta.dirname, 'backspin.js'), 'up', ...options], {
     detached: true,

@@ -75,6 +75,7 @@ const newRecord = (id: string, { bound, digest }: Experiment, { parent }: Pick<E
   round: null,
   steps: [],
   attention: [],
+  notices: [],
   ledger: {},
   decisions: {},
   result: null,

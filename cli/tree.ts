@@ -54,7 +54,7 @@ function running({ done, of, loss }: NonNullable<StepView['live']>, kind: StepVi
 
 /** Rounds by metrics, and the links. */
 export function summary(view: View, ui: string | null, namespace = 'default'): string[] {
-  const { experiment, workflowId, runId, metrics, steps, attention } = view;
+  const { experiment, workflowId, runId, metrics, steps, attention, notices } = view;
   const names = metricNames(metrics);
   const rows = metrics.map((row) => [`${row.round}`, row.arm, ...names.map((name) => row[name] ?? null)]);
   const drops = steps.find((step) => step.stepKey !== null && Object.keys(step.dropped).length > 0);
@@ -72,6 +72,7 @@ export function summary(view: View, ui: string | null, namespace = 'default'): s
     ...steps.flatMap(({ path, held }) =>
       held ? ['', `${path} is held since ${held.since} by ${held.url}: ${held.why.replace(/\.$/, '')}. It goes on by itself.`] : [],
     ),
+    ...(notices.length === 0 ? [] : ['', ...notices]),
     ...(attention.length === 0
       ? []
       : ['', ...attention.flatMap(({ path, reason, remedy }) => [`${path} waits: ${reason.replace(/\.$/, '')}.`, `  ${remedy}`])]),

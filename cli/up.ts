@@ -19,6 +19,8 @@ export interface Options {
   readonly pool?: readonly string[];
   readonly port?: number;
   readonly uiPort?: number;
+  /** Gigabytes. */
+  readonly lowWater?: number;
 }
 
 const workers = join(import.meta.dirname, '..', 'workers');
@@ -130,12 +132,14 @@ class Site {
 
   #add({ env, log, ...part }: Pick<Part, 'name' | 'command' | 'grace' | 'log' | 'answers'> & { env?: Record<string, string> }): Supervised {
     const lifeline = lifelinePath();
+    const { lowWater } = this.#options;
     const common = {
       BACKSPIN_HOME: homeFolder(),
       BACKSPIN_LIFELINE: lifeline,
       TEMPORAL_ADDRESS: this.#address,
       TEMPORAL_NAMESPACE: this.#namespace,
       BACKSPIN_OWN_SERVER: this.#ports ? 'yes' : '',
+      BACKSPIN_LOW_WATER: lowWater === undefined ? '' : `${lowWater * 1e9}`,
     };
     const supervised = new Supervised({
       ...part,

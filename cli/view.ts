@@ -45,6 +45,7 @@ export interface View {
   readonly failure: string | null;
   readonly parent: ExperimentRecord['parent'];
   readonly attention: readonly Attention[];
+  readonly notices: readonly string[];
   readonly steps: readonly StepView[];
 }
 
@@ -54,7 +55,7 @@ export async function viewOf(
   live?: LiveCounts,
   held: ReadonlyMap<string, Held> = new Map(),
 ): Promise<View> {
-  const { name, workflowId, runId, recipe, state, round, result, failure, parent, attention } = record;
+  const { name, workflowId, runId, recipe, state, round, result, failure, parent, attention, notices } = record;
   const steps = await Promise.all(
     record.steps.map(async (step) => ({ ...(await stepView(store, step, live)), ...heldOf(held.get(step.path)) })),
   );
@@ -70,6 +71,7 @@ export async function viewOf(
     failure,
     parent,
     attention,
+    notices,
     steps,
   };
 }

@@ -149,11 +149,21 @@ type Given<P> = { readonly [K in keyof P]: P[K] extends Ref | undefined ? Soon<P
 type Cast<R extends string> = [R] extends [never] ? { readonly with?: never } : { readonly with: { readonly [K in R]: Soon<Model> } };
 type Take<P> = {} extends P ? { readonly params?: Given<P> } : { readonly params: Given<P> };
 
+/** The most that a map may cost. Whichever is spent first counts. */
+export interface Budget {
+  /** Records that are tried: so many from the first on, whatever becomes of them. */
+  readonly candidates?: number;
+  /** Tokens that models read and wrote. */
+  readonly tokens?: number;
+  /** Minutes that workers are at it, added up: waiting for a device and pauses do not count. */
+  readonly minutes?: number;
+}
 export interface Limits {
   /** Stop at this many kept records: the shortest prefix in record order that holds them, so a resumed run keeps the same ones. */
   readonly until?: { readonly kept: number };
-  /** The step pauses for a person (or ends, as the config says) when one of these is spent. It never fails for it. */
-  readonly budget?: { readonly candidates?: number; readonly tokens?: number; readonly minutes?: number };
+  /** Where one of these is spent, the step waits for a person: to go on with what there is, with more, or not at all. It never fails
+   *  for it. No part of a step's identity, unless it is cut short. */
+  readonly budget?: Budget;
   /** Close when this share of the records is settled; the rest is dropped as `straggler`. Default 1: wait for all. */
   readonly quorum?: number;
 }

@@ -13,6 +13,8 @@ const retryable = {
   ConservationViolated: false,
   OperatorChanged: false,
   CrashLoop: false,
+  /** A step waits for room before it begins; `DiskFull` is of one that has. */
+  LowWater: false,
   /** What a person asked the command line for is not there, or not now. */
   NotFound: false,
   NameInUse: false,

@@ -21,10 +21,10 @@ export const step = z.strictObject({
 });
 export type Step = z.infer<typeof step>;
 
-/** Why an experiment waits, and the way on. */
+/** Why an experiment waits, and the way on. All but `space` wait for a word. */
 export const attention = z.strictObject({
   path: z.string(),
-  kind: z.enum(['gate', 'step', 'budget']),
+  kind: z.enum(['gate', 'step', 'budget', 'space']),
   reason: z.string(),
   remedy: z.string(),
 });
@@ -47,6 +47,8 @@ export const experimentRecord = z.strictObject({
   round: z.int().nullable(),
   steps: z.array(step),
   attention: z.array(attention),
+  /** What a person should know and nothing waits for, as sentences. */
+  notices: z.array(z.string()),
   ledger: z.record(z.string(), ledgerEntry),
   decisions: z.record(z.string(), z.unknown()),
   result: result.nullable(),

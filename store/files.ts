@@ -1,5 +1,6 @@
 /** Files that are whole or not there: written under a temporary name, fsynced, and only then given their own. */
 import { randomBytes } from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { BackspinError } from '../schemas/errors.ts';
@@ -84,5 +85,30 @@ async function named(
     throw writing(path, error);
   } finally {
     await rm(unnamed, { force: true });
+  }
+}
+
+/** Whole lines of a file behind `offset`, and where they end. Nothing, where there is no file. */
+export function linesFrom(path: string, offset: number): { lines: string[]; end: number } {
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch {
+    return { lines: [], end: offset };
+  }
+  try {
+    const chunks: Buffer[] = [];
+    const chunk = Buffer.alloc(1 << 20);
+    for (let at = offset; ;) {
+      const read = readSync(file, chunk, 0, chunk.length, at);
+      if (read === 0) break;
+      chunks.push(Buffer.from(chunk.subarray(0, read)));
+      at += read;
+    }
+    const bytes = Buffer.concat(chunks);
+    const length = bytes.lastIndexOf(0x0a) + 1;
+    return { lines: length === 0 ? [] : bytes.toString('utf8', 0, length - 1).split('\n'), end: offset + length };
+  } finally {
+    closeSync(file);
   }
 }

@@ -15,6 +15,9 @@ export interface DatasetWriter {
   abort(): Promise<void>;
 }
 
+/** Bytes free on its disk; with less a step may not find the room to end, and none begins. */
+export const LOW_WATER = 2e9;
+
 export interface Store {
   /** Eight characters, made once: begins queue names and workflow ids, so two stores on one Temporal never meet. */
   readonly id: string;

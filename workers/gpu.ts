@@ -28,5 +28,13 @@ const worker = await Worker.create({
   maxHeartbeatThrottleInterval: '1s',
   shutdownGraceTime: 0,
 });
-await runWorkers([worker], site);
+const presence = await Worker.create({
+  connection: site.connection,
+  namespace: site.namespace,
+  taskQueue: queues.presence(site.services.store.id, pool),
+  activities: { here: async () => {} },
+  maxConcurrentActivityTaskExecutions: 1,
+  maxConcurrentActivityTaskPolls: 1,
+});
+await runWorkers([worker, presence], site);
 await slots.close();

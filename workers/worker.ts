@@ -4,6 +4,7 @@ import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
 import { openServices, type Services } from '../activities/services.ts';
 import { failDeadAttempts } from '../devices/inflight.ts';
+import { LOW_WATER } from '../store/store.ts';
 import { namedServer } from './profile.ts';
 
 export interface Worksite {
@@ -21,7 +22,8 @@ export async function worksite(): Promise<Worksite> {
     }),
     shutdownSignals: ['SIGTERM', 'SIGINT'],
   });
-  const services = await openServices(required('BACKSPIN_HOME'));
+  const lowWater = Number(process.env['BACKSPIN_LOW_WATER'] || LOW_WATER);
+  const services = await openServices(required('BACKSPIN_HOME'), { lowWater });
   const namespace = process.env['TEMPORAL_NAMESPACE'] ?? 'default';
   // Keys and certificates of a profile are for the server that it names, not for one of our own.
   const named = process.env['BACKSPIN_OWN_SERVER'] ? undefined : namedServer();

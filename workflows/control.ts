@@ -1,4 +1,4 @@
-/** What a person sees of an experiment and says to it: steps, rounds, pause, attention, and the table in the Temporal UI. */
+/** What a person sees of an experiment and what becomes of what they say: steps, rounds, pause, attention. */
 import {
   ActivityFailure,
   ApplicationFailure,
@@ -7,115 +7,129 @@ import {
   condition,
   isCancellation,
   setCurrentDetails,
-  setHandler,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
-import type { Call, Result } from '../recipe/call.ts';
+import type { Spent } from '../activities/open.ts';
+import type { Budget } from '../recipe/api.ts';
+import { refsIn, type AnyRef, type Call, type Result } from '../recipe/call.ts';
 import type { Gate } from '../recipe/run.ts';
 import type { Attention, ExperimentRecord, LedgerEntry, Step } from '../schemas/experiment.ts';
 import { details } from './details.ts';
-import * as messages from './messages.ts';
+import type { Carried, ExperimentInput } from './messages.ts';
+import { listen, type Answer } from './updates.ts';
 
 const stateKey = defineSearchAttributeKey('BackspinState', 'KEYWORD');
 const roundKey = defineSearchAttributeKey('BackspinRound', 'INT');
-type Answer = 'approve' | 'retry' | 'give-up';
+const GIVEN_UP = 'GivenUp';
+
+type Place = Pick<Call, 'path' | 'round'>;
+type Why = Omit<Attention, 'path'>;
+interface Waiting extends Place, Why {
+  answer?: Answer | 'set-budget';
+}
+interface Work {
+  readonly call: Call;
+  interrupted: boolean;
+}
+
+/** How a step is carried out. */
+export interface Carrying {
+  readonly perform: () => Promise<LedgerEntry>;
+  /** Resolves once the store has room for it. */
+  readonly room: () => Promise<void>;
+  /** Whether an error of this type is mended by asking for the step again, from the top. */
+  readonly heal: (type: string) => boolean;
+}
 
 export class Control {
   onAttention: () => void = () => {};
-  readonly #input: messages.ExperimentInput;
+  readonly #input: ExperimentInput;
   readonly #steps = new Map<string, Step>();
-  readonly #waiting = new Map<string, Attention & { answer?: Answer }>();
-  readonly #working = new Map<CancellationScope, { interrupted: boolean }>();
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #working = new Map<CancellationScope, Work>();
+  /** Path of a step -> the pool that it waits for and that has no worker. */
+  readonly #unpolled = new Map<string, string>();
   readonly #approved: Set<string>;
+  readonly #rejected: Set<string>;
+  readonly #budgets: Map<string, Budget>;
   #paused: boolean;
   #stopAfter: number | null;
   #round: number | null = null;
   #ended: { state: 'completed' | 'failed' | 'cancelled'; result: Result | null; failure: string | null } | undefined;
   #published = '';
 
-  constructor(input: messages.ExperimentInput) {
+  constructor(input: ExperimentInput) {
+    const { approved, rejected, budgets = {}, paused = false, stopAfter = null } = input.carried ?? {};
     this.#input = input;
-    this.#approved = new Set(input.carried?.approved);
-    this.#paused = input.carried?.paused ?? false;
-    this.#stopAfter = input.carried?.stopAfter ?? null;
-    this.#handle();
+    this.#approved = new Set(approved);
+    this.#rejected = new Set(rejected);
+    this.#budgets = new Map(Object.entries(budgets));
+    this.#paused = paused;
+    this.#stopAfter = stopAfter;
+    listen(this);
   }
 
-  #handle(): void {
-    const answers = (update: typeof messages.approve, answer: Answer, kinds: readonly Attention['kind'][]) =>
-      setHandler(
-        update,
-        ({ path }) => {
-          const waiting = this.#find(path, kinds)!;
-          if (answer === 'approve') this.#approved.add(waiting.path);
-          waiting.answer = answer;
-        },
-        { validator: ({ path }) => void this.#find(path, kinds, answer) },
-      );
-    answers(messages.approve, 'approve', ['gate', 'budget']);
-    answers(messages.retryStep, 'retry', ['step']);
-    answers(messages.giveUp, 'give-up', ['gate', 'budget', 'step']);
-    setHandler(
-      messages.stopAfterRound,
-      ({ round }) => {
-        this.#stopAfter = round;
-      },
-      {
-        validator: ({ round }) => {
-          if (!(Number.isInteger(round) && round >= (this.#round ?? 0)))
-            throw refusal(`The experiment is in round ${this.#round ?? 0}: name that round or a later one.`);
-        },
-      },
-    );
-    setHandler(messages.pause, () => {
-      this.#paused = true;
-      for (const [scope, work] of this.#working) {
-        work.interrupted = true;
-        scope.cancel();
-      }
-      this.publish();
-    });
-    setHandler(
-      messages.resume,
-      () => {
-        this.#paused = false;
-        this.publish();
-      },
-      {
-        validator: () => {
-          if (!this.#paused) throw refusal('The experiment is not paused.');
-        },
-      },
-    );
-  }
+  // ───────────────────────────────────────── what a person says ─────────────────────────────────────────
 
-  #find(path: string | undefined, kinds: readonly Attention['kind'][], refuse?: Answer): (Attention & { answer?: Answer }) | undefined {
-    const all = [...this.#waiting.values()].filter((one) => kinds.includes(one.kind));
-    const found = path === undefined ? all : all.filter((one) => one.path === path || one.path.endsWith(`/${path}`));
-    if (refuse && found.length !== 1) {
-      const list = all.map((one) => one.path).join(', ');
-      throw refusal(
-        all.length === 0
-          ? `Nothing waits that one could ${refuse}.`
-          : found.length === 0
-            ? `No step "${path}" waits. These do: ${list}.`
-            : `Several steps wait; name one: ${list}.`,
-      );
+  /** Interrupts what runs. What waits for a person holds no device, and goes on waiting. */
+  pause(): void {
+    this.#paused = true;
+    this.#interrupt(({ path }) => !this.#waiting.has(path));
+    this.publish();
+  }
+  resume(): void {
+    this.#paused = false;
+    this.publish();
+  }
+  stopAfter(round: number): void {
+    this.#stopAfter = round;
+  }
+  answer(path: string, answer: Answer): void {
+    const waiting = this.#waiting.get(path)!;
+    if (answer === 'approve') this.#approved.add(path);
+    if (answer === 'reject') {
+      this.#rejected.add(path);
+      this.#stopAfter = waiting.round! - 1;
+      this.#interrupt(({ round }) => this.#undone(round));
     }
-    return found[0];
+    waiting.answer = answer;
+  }
+  /** Changes a budget; a map that runs begins anew under it, where it was. */
+  setBudget(path: string, more: Budget): void {
+    this.#budgets.set(path, { ...this.#budgets.get(path), ...more });
+    this.#approved.delete(path);
+    const waiting = this.#waiting.get(path);
+    if (waiting) waiting.answer = 'set-budget';
+    else this.#interrupt((call) => call.path === path);
+  }
+  #interrupt(what: (call: Call) => boolean): void {
+    for (const [scope, work] of this.#working) {
+      if (!what(work.call)) continue;
+      work.interrupted = true;
+      scope.cancel();
+    }
   }
 
-  /** Carries a step out: held while paused, stood at attention when it failed for good, until a person says how to go on. */
-  async through(call: Call, body: () => Promise<LedgerEntry>, heal: (type: string) => boolean): Promise<LedgerEntry> {
+  // ───────────────────────────────────────── what the recipe does ─────────────────────────────────────────
+
+  /** Carries a step out: held while paused and while the disk is too full, stood at attention when it failed for good. */
+  async through(call: Call, { perform, room, heal }: Carrying): Promise<LedgerEntry> {
+    let low: string | undefined;
     for (;;) {
       this.#set(call, { state: 'running' });
-      await condition(() => !this.#paused);
+      await this.#admitted(call.round);
       const scope = new CancellationScope();
-      const work = { interrupted: false };
+      const work = { call, interrupted: false };
       this.#working.set(scope, work);
       try {
-        const entry = await scope.run(body);
+        if (low !== undefined) {
+          const remedy = '`backspin gc` lists what no experiment needs; it goes on by itself once there is room';
+          await this.#stand(call, { kind: 'space', reason: low, remedy }, () => scope.run(room));
+          low = undefined;
+          continue;
+        }
+        const entry = await scope.run(perform);
         this.done(call, entry);
         return entry;
       } catch (error) {
@@ -125,49 +139,94 @@ export class Control {
           throw error;
         }
         const { type, message } = causeOf(error);
+        if (error instanceof FromTheTop || type === GIVEN_UP) throw error;
         if (heal(type)) throw new FromTheTop();
-        this.#set(call, { state: 'attention' });
-        const remedy = `mend the cause, then \`backspin retry-step ${this.#name} ${call.path}\`; or \`backspin give-up ${this.#name} ${call.path}\``;
-        const answer = await this.#stand({ path: call.path, kind: 'step', reason: `${type}: ${message}`, remedy });
-        if (answer === 'give-up') {
-          this.#set(call, { state: 'failed' });
-          throw ApplicationFailure.nonRetryable(`Step ${call.path} was given up: ${message}`, 'GivenUp');
+        if (type === 'LowWater') {
+          low = message;
+          continue;
         }
+        const remedy = `mend the cause, then ${this.#command('retry-step', call)}; or ${this.#command('give-up', call)}`;
+        await this.#word(call, { kind: 'step', reason: `${type}: ${message}`, remedy });
       } finally {
         this.#working.delete(scope);
       }
     }
   }
 
-  async gate({ path, short }: Gate, record: () => Promise<void>): Promise<void> {
+  /** Whether a map whose budget is spent goes on with what there is; otherwise a person has given it another. */
+  async spent(call: Call, { limit, tried, kept, tokens }: Spent): Promise<boolean> {
+    if (!this.#approved.has(call.path)) {
+      const reason = `its budget of ${number(this.budgetOf(call)[limit]!)} ${limit} is spent: ${number(tried)} records were tried and ${number(kept)} kept, for ${number(tokens)} tokens`;
+      const remedy = `${this.#command('approve', call)} goes on with what was kept, ${this.#command('set-budget', call, ` --${limit} N`)} with more, ${this.#command('give-up', call)} ends the experiment as failed`;
+      await this.#word(call, { kind: 'budget', reason, remedy });
+      await this.#admitted(call.round);
+    }
+    return this.#approved.has(call.path);
+  }
+
+  unpolled({ path }: Call, pool: string | null): void {
+    if (pool === null) this.#unpolled.delete(path);
+    else this.#unpolled.set(path, pool);
+    this.publish();
+  }
+
+  /** Resolves when nothing is short, or a person said go on. */
+  async gate(gate: Gate, of: AnyRef, record: () => Promise<void>): Promise<void> {
+    const { path, round, short } = gate;
     if (short === null || this.#approved.has(path)) return;
-    const remedy = `look at what was dropped with \`backspin show ${this.#name} STEP --dropped REASON\`, then \`backspin approve ${this.#name}\` to go on with what there is, or \`backspin give-up ${this.#name}\``;
-    const answer = await this.#stand({ path, kind: 'gate', reason: `the gate ${short}`, remedy });
-    if (answer === 'give-up') throw ApplicationFailure.nonRetryable(`The gate ${path} was given up: it ${short}.`, 'GivenUp');
+    const from = [...this.#steps.values()].findLast(({ result }) => refsIn(result).some(({ digest }) => digest === of.digest))!;
+    const ways = [
+      `look at its records with ${this.#command('show', from)}, at what was dropped with ${this.#command('show', from, ' --dropped all')}`,
+      `${this.#command('approve', gate)} goes on with what there is`,
+      ...(round === null ? [] : [`${this.#command('reject', gate)} ends the experiment with what it had before round ${round}`]),
+      `${this.#command('give-up', gate)} ends it as failed`,
+    ];
+    await this.#word(gate, { kind: 'gate', reason: `the gate ${short}`, remedy: ways.join('; ') });
     await record();
   }
 
-  async #stand(attention: Attention): Promise<Answer> {
-    const waiting: Attention & { answer?: Answer } = { ...attention };
-    this.#waiting.set(attention.path, waiting);
+  /** Waits for a word; throws where it is one that does not let this go on. */
+  async #word(at: Place, why: Why): Promise<void> {
+    const answer = await this.#stand(at, why, async (waiting) => {
+      await condition(() => waiting.answer !== undefined || this.#undone(at.round));
+      return waiting.answer;
+    });
+    if (this.#undone(at.round)) throw new FromTheTop();
+    if (answer !== 'give-up') return;
+    const step = this.#steps.get(at.path); // a gate is none
+    if (step) this.#steps.set(at.path, { ...step, state: 'failed' });
+    throw ApplicationFailure.nonRetryable(`${at.path} was given up: ${why.reason}`, GIVEN_UP);
+  }
+
+  /** Waits for what `end` waits for, and says why. */
+  async #stand<T>({ path, round }: Place, why: Why, end: (waiting: Waiting) => Promise<T>): Promise<T> {
+    const waiting: Waiting = { path, round, ...why };
+    this.#waiting.set(path, waiting);
     this.publish();
     this.onAttention();
     try {
-      await condition(() => waiting.answer !== undefined);
+      return await end(waiting);
     } finally {
-      this.#waiting.delete(attention.path);
+      this.#waiting.delete(path);
       this.publish();
     }
-    return waiting.answer!;
   }
 
   async beginRound(number: number): Promise<boolean> {
     await condition(() => !this.#paused);
-    if (this.#stopAfter !== null && number > this.#stopAfter) return false;
+    if (this.#undone(number)) return false;
     this.#round = number;
     this.publish();
     return true;
   }
+
+  /** A pause is over, and this round takes place. */
+  async #admitted(round: number | null): Promise<void> {
+    await condition(() => !this.#paused || this.#undone(round));
+    if (this.#undone(round)) throw new FromTheTop();
+  }
+  /** Behind the last round there is to be. */
+  #undone = (round: number | null): boolean => round !== null && this.#stopAfter !== null && round > this.#stopAfter;
 
   opened(call: Call, stepKey: string): void {
     this.#set(call, { stepKey });
@@ -198,24 +257,57 @@ export class Control {
     this.publish();
   }
 
-  view(): Pick<ExperimentRecord, 'state' | 'round' | 'steps' | 'attention' | 'result' | 'failure'> {
+  // ───────────────────────────────────────── what there is to see ─────────────────────────────────────────
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+  get round(): number | null {
+    return this.#round;
+  }
+  get waiting(): readonly Attention[] {
+    return [...this.#waiting.values()];
+  }
+  /** Paths of the maps that have begun and not ended. */
+  get maps(): readonly string[] {
+    return [...this.#steps.values()].filter(({ kind, state }) => kind === 'map' && state === 'running').map(({ path }) => path);
+  }
+  roundOf(path: string): number | null {
+    return this.#waiting.get(path)?.round ?? null;
+  }
+  budgetOf({ path, inputs }: Call): Budget {
+    return { ...(inputs['budget'] as Budget | undefined), ...this.#budgets.get(path) };
+  }
+
+  view(): Pick<ExperimentRecord, 'state' | 'round' | 'steps' | 'attention' | 'notices' | 'result' | 'failure'> {
     const state = this.#ended?.state ?? (this.#paused ? 'paused' : this.#waiting.size > 0 ? 'attention' : 'running');
-    const attention = [...this.#waiting.values()].map(({ path, kind, reason, remedy }) => ({ path, kind, reason, remedy }));
     return {
       state,
       round: this.#round,
-      steps: [...this.#steps.values()],
-      attention,
+      steps: [...this.#steps.values()].map((step) => (this.#waiting.has(step.path) ? { ...step, state: 'attention' } : step)),
+      attention: this.waiting.map(({ path, kind, reason, remedy }) => ({ path, kind, reason, remedy })),
+      notices: [
+        ...[...this.#rejected].map((path) => `${path} was rejected, and its round undone.`),
+        ...[...Map.groupBy(this.#unpolled, ([, pool]) => pool)].map(
+          ([pool, steps]) =>
+            `No worker polls the pool ${pool}, which ${steps.map(([path]) => path).join(' and ')} waits for: \`backspin up --pool ${pool}=...\` starts one where its devices are.`,
+        ),
+      ],
       result: this.#ended?.result ?? null,
       failure: this.#ended?.failure ?? null,
     };
   }
-  carried(): { approved: string[]; paused: boolean; stopAfter: number | null } {
-    return { approved: [...this.#approved], paused: this.#paused, stopAfter: this.#stopAfter };
+  carried(): Omit<Carried, 'ledger' | 'decisions' | 'healed'> {
+    return {
+      approved: [...this.#approved],
+      rejected: [...this.#rejected],
+      budgets: Object.fromEntries(this.#budgets),
+      paused: this.#paused,
+      stopAfter: this.#stopAfter,
+    };
   }
-  get #name(): string {
-    return this.#input.config.name;
-  }
+  #command = (verb: string, { path }: Pick<Place, 'path'>, more = ''): string =>
+    `\`backspin ${verb} ${this.#input.config.name} ${path}${more}\``;
 
   /** Shows the state in the Temporal UI: a live table, and search attributes when they change. */
   publish(): void {
@@ -231,7 +323,7 @@ export class Control {
 /** The step is asked for again by the next run. */
 export class FromTheTop extends Error {}
 
-const refusal = (message: string) => ApplicationFailure.nonRetryable(message, 'Refused');
+const number = (n: number): string => n.toLocaleString('en-US');
 
 /** The error that an activity threw, under what Temporal wrapped around it. */
 function causeOf(error: unknown): { type: string; message: string } {

@@ -4,13 +4,14 @@ import type { Bound } from '../schemas/config.ts';
 import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
 import { measured, metricNames } from './measured.ts';
 
-type View = Pick<ExperimentRecord, 'state' | 'round' | 'steps' | 'attention'>;
+type View = Pick<ExperimentRecord, 'state' | 'round' | 'steps' | 'attention' | 'notices'>;
 
-/** What waits for a person, a table of what was measured in each round, and one of what was done. Under 20 KB. */
-export function details(config: Bound, { state, round, steps, attention }: View): string {
+/** What waits for a person, what one should know, a table of what was measured in each round, and one of what was done. Under 20 KB. */
+export function details(config: Bound, { state, round, steps, attention, notices }: View): string {
   const blocks = [
     [`**${config.recipe}** · ${state}${round === null ? '' : ` · round ${round}`}`],
     ...attention.map(({ path, reason, remedy }) => [`> **${path}** waits: ${sentence(reason)} ${sentence(capital(remedy))}`]),
+    ...notices.map((notice) => [`> ${notice}`]),
     metricTable(steps),
     stepTable(steps),
   ].filter((lines) => lines.length > 0);

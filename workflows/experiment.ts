@@ -17,7 +17,7 @@ import { externalModels, runRecipe } from '../recipe/materials.ts';
 import { RecipeError, Verbs, type Engine } from '../recipe/run.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
-import { Control, FromTheTop } from './control.ts';
+import { Control, FromTheTop, type Carrying } from './control.ts';
 import { progress, type ExperimentInput } from './messages.ts';
 import { data } from './options.ts';
 import { recipes } from './recipes/index.ts';
@@ -41,9 +41,9 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     training: config.training,
     external: externalModels(config),
   };
-  const performer = new Performer(store, context);
   const gate = new Gate();
   const control = new Control(input);
+  const performer = new Performer(store, context, control);
 
   const snapshot = (): ExperimentRecord => ({
     name: config.name,
@@ -93,8 +93,14 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     healed.add(print);
     const wanted = new Set(refsIn(call.inputs).map((ref) => ref.digest));
     for (const [key, entry] of Object.entries(ledger)) if (refsIn(entry.result).some((ref) => wanted.has(ref.digest))) delete ledger[key];
-    gate.close();
     return true;
+  };
+
+  /** Where a person undid the round, or an input is made again, the next run asks anew. */
+  const fromTheTop = (error: unknown): Promise<never> => {
+    if (!(error instanceof FromTheTop)) return Promise.reject(error);
+    gate.close();
+    return parked;
   };
 
   const engine: Engine = {
@@ -108,12 +114,16 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
       }
       if (long()) gate.close();
       try {
-        const perform = () => performer.perform(call, (stepKey) => control.opened(call, stepKey));
-        const entry = await gate.through(() => control.through(call, perform, (type) => type === 'ArtifactMissing' && heal(call, print)));
+        const carrying: Carrying = {
+          perform: () => performer.perform(call),
+          room: () => performer.room(call),
+          heal: (type) => type === 'ArtifactMissing' && heal(call, print),
+        };
+        const entry = await gate.through(() => control.through(call, carrying));
         ledger[print] = entry;
         return entry.result;
       } catch (error) {
-        return error instanceof FromTheTop ? parked : Promise.reject(error);
+        return fromTheTop(error);
       }
     },
     shared(call, result) {
@@ -126,7 +136,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
       if (!(path in decisions)) decisions[path] = rule();
       return decisions[path];
     },
-    gate: (_of, at) => control.gate(at, record),
+    gate: (of, at) => control.gate(at, of, record).catch(fromTheTop),
     async round(number, moment) {
       if (moment === 'begin') return control.beginRound(number);
       await record();

@@ -1,5 +1,6 @@
 /** What an experiment can be told and asked, by name. Types and definitions only. */
 import { defineQuery, defineUpdate } from '@temporalio/workflow';
+import type { Budget } from '../recipe/api.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 
@@ -21,6 +22,9 @@ export interface Carried {
   readonly ledger: { readonly [fingerprint: string]: LedgerEntry };
   readonly decisions: { readonly [path: string]: unknown };
   readonly approved: readonly string[];
+  readonly rejected: readonly string[];
+  /** Set by a person, by the path of the step. */
+  readonly budgets: { readonly [path: string]: Budget };
   readonly paused: boolean;
   readonly stopAfter: number | null;
   /** Steps whose inputs were found missing and made again. */
@@ -29,13 +33,22 @@ export interface Carried {
 
 export const progress = defineQuery<ExperimentRecord>('progress');
 
-/** Stops admitting; shards in flight go back within a second and devices are released. */
+/** The path of what waits, or its end; it may be left out where one thing waits. */
+export interface Where {
+  readonly path?: string;
+}
+
+/** Stops admitting; shards in flight go back within two seconds and devices are released. */
 export const pause = defineUpdate<void>('pause');
 export const resume = defineUpdate<void>('resume');
-/** Lets a gate pass. `path` may be left out where one thing waits. */
-export const approve = defineUpdate<void, [{ path?: string }]>('approve');
+/** Lets a gate pass, or a map whose budget is spent go on with what there is. */
+export const approve = defineUpdate<void, [Where]>('approve');
+/** Refuses what a gate holds: its round is undone, and the experiment ends with what it had before. */
+export const reject = defineUpdate<void, [Where]>('reject');
+/** Changes the budget of a map that runs, or waits because its budget is spent. What is not named stays as it is. */
+export const setBudget = defineUpdate<void, [Where & Budget]>('setBudget');
 /** Runs a step at `attention` again. */
-export const retryStep = defineUpdate<void, [{ path?: string }]>('retryStep');
-/** Gives a waiting step up; the experiment fails once its other arms have ended. */
-export const giveUp = defineUpdate<void, [{ path?: string }]>('giveUp');
-export const stopAfterRound = defineUpdate<void, [{ round: number }]>('stopAfterRound');
+export const retryStep = defineUpdate<void, [Where]>('retryStep');
+/** Gives up what waits; the experiment fails once its other arms have ended. */
+export const giveUp = defineUpdate<void, [Where]>('giveUp');
+export const stopAfterRound = defineUpdate<void, [{ readonly round: number }]>('stopAfterRound');

@@ -1,8 +1,9 @@
 /** How a step is carried out on Temporal: looked up, then computed by activities, under a lease where models are asked. */
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { ParentClosePolicy, sleep, startChild } from '@temporalio/workflow';
-import type { MapWork } from '../activities/open.ts';
+import { CancellationScope, condition, ParentClosePolicy, sleep, startChild } from '@temporalio/workflow';
+import type { MapWork, Spent, StageEnd } from '../activities/open.ts';
 import type { StepContext } from '../activities/services.ts';
+import type { Budget } from '../recipe/api.ts';
 import { isRef, type Call } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues, workflowId } from '../schemas/names.ts';
@@ -10,37 +11,89 @@ import { data, pool } from './options.ts';
 import { withLease } from './scopes.ts';
 import { stage } from './stage.ts';
 
+/** Who is told how a step comes on. */
+export interface Overseer {
+  opened(call: Call, stepKey: string): void;
+  budgetOf(call: Call): Budget;
+  /** Whether a map whose budget is spent goes on with what there is; otherwise it has another budget now. */
+  spent(call: Call, spent: Spent): Promise<boolean>;
+  /** The pool that a step waits for has no worker (null: it has one, or the step is over). */
+  unpolled(call: Call, pool: string | null): void;
+}
+
 /** Carries one step out, from the look-up to the commit. */
 export class Performer {
   readonly #store: string;
   readonly #context: StepContext;
+  readonly #overseer: Overseer;
 
-  constructor(store: string, context: StepContext) {
+  constructor(store: string, context: StepContext, overseer: Overseer) {
     this.#store = store;
     this.#context = context;
+    this.#overseer = overseer;
   }
 
-  async perform(call: Call, opened: (stepKey: string) => void): Promise<LedgerEntry> {
+  async perform(asked: Call): Promise<LedgerEntry> {
+    const call = this.#budgeted(asked);
     const of = call.inputs['of'];
     if (call.verb === 'reduce' || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset')) {
       return this.#data('reduce', call, call.what === 'model:external').compute(call, this.#context);
     }
     const opening = await this.#data('open', call).open(call, this.#context);
     if (opening.hit) return opening.hit;
-    opened(opening.stepKey);
-    if (call.verb === 'train') return this.#pool('train', call, this.#context.training.pool).train(call, this.#context);
-    if (opening.work!.external) await this.#data('canary', call, true).canary(call, this.#context);
-    return this.#map(call, opening.stepKey, opening.work!);
+    this.#overseer.opened(call, opening.stepKey);
+    const carryOut = async (): Promise<LedgerEntry> => {
+      if (call.verb === 'train') return this.#pool('train', call, this.#context.training.pool).train(call, this.#context);
+      if (opening.work!.external) await this.#data('canary', call, true).canary(call, this.#context);
+      return this.#map(call, opening.stepKey, opening.work!);
+    };
+    return opening.unpolled === null ? carryOut() : this.#watching(call, opening.unpolled, carryOut);
+  }
+
+  /** Carries a step out whose pool had no worker when it was opened, and says so while that lasts. */
+  async #watching<T>(call: Call, pool: string, carryOut: () => Promise<T>): Promise<T> {
+    const watch = new CancellationScope();
+    const watching = watch.run(async () => {
+      let polled = false;
+      const coming = this.#data('watch', call)
+        .polled(pool)
+        .then(() => {
+          polled = true;
+        });
+      if (await condition(() => polled, '30s')) return;
+      this.#overseer.unpolled(call, pool);
+      await coming;
+      this.#overseer.unpolled(call, null);
+    });
+    try {
+      return await carryOut();
+    } finally {
+      watch.cancel();
+      await watching.catch(() => {}); // it decides nothing
+      this.#overseer.unpolled(call, null);
+    }
+  }
+
+  /** Resolves once the store has room for one step more. */
+  room(call: Call): Promise<void> {
+    return this.#data('room', call).room();
+  }
+
+  /** The call under the budget that it has by now. */
+  #budgeted(call: Call): Call {
+    const budget = this.#overseer.budgetOf(call);
+    return Object.keys(budget).length === 0 ? call : { ...call, inputs: { ...call.inputs, budget } };
   }
 
   async #map(call: Call, stepKey: string, work: MapWork): Promise<LedgerEntry> {
-    const slices = await this.#stage(call, stepKey, work);
-    if (slices === null) return this.#awaitOther(call, stepKey, work);
-    return this.#data('commit', call).commit(call, this.#context, work, slices);
+    const end = await this.#stage(call, stepKey, work);
+    if (end === null) return this.#awaitOther(call, stepKey, work);
+    if (end.spent !== null && !(await this.#overseer.spent(call, end.spent))) return this.perform(call);
+    return this.#data('commit', call).commit(call, this.#context, work, end);
   }
 
   /** The stage under its lease; null when another experiment's stage computes this very step. */
-  async #stage(call: Call, stepKey: string, work: MapWork): Promise<number | null> {
+  async #stage(call: Call, stepKey: string, work: MapWork): Promise<StageEnd | null> {
     const { lease, external } = work;
     const queue = lease ? queues.lease(this.#store, stepKey) : this.#queue(external);
     let child;

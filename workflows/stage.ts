@@ -1,7 +1,9 @@
 /** Maps an operator chain over a dataset, slice by slice: a sliding window of shards, continued as new when its history is long. */
 import { allHandlersFinished, CancelledFailure, CancellationScope, condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
-import type { MapWork } from '../activities/open.ts';
+import type { MapWork, StageEnd, Sums } from '../activities/open.ts';
 import type { StepContext } from '../activities/services.ts';
+import type { SliceTotals } from '../activities/slice.ts';
+import type { Budget } from '../recipe/api.ts';
 import type { Call } from '../recipe/call.ts';
 import { shards } from './options.ts';
 
@@ -10,23 +12,22 @@ export interface StageInput {
   readonly context: StepContext;
   readonly work: MapWork;
   readonly queue: string;
-  /** The first slice that is not done, and what those before kept, for `until`. */
+  /** The first slice that is not done, and what was done in those before. */
   readonly next?: number;
-  readonly kept?: number;
+  readonly before?: Sums;
   readonly historyLimit?: number;
 }
-
 /** Shards scheduled at once: enough that no worker waits for the next. */
 const WINDOW = 8;
 const HISTORY = 3000;
 
-/** Gives the number of slices, counted from the first, that were done. */
-export async function stage(input: StageInput): Promise<number> {
-  const { work, call, context } = input;
+export async function stage(input: StageInput): Promise<StageEnd> {
+  const { work, call, context, before = { tried: 0, kept: 0, tokens: 0 } } = input;
   const begin = input.next ?? 0;
-  const settled = new Map<number, number>(); // slice -> records kept
+  const settled = new Map<number, SliceTotals>();
   const flying = new Set<Promise<void>>();
   let failed: { error: unknown } | undefined;
+  let limit: keyof Budget | null = null;
 
   const run = async (slice: number) => {
     const name = `shard-${String(slice).padStart(4, '0')}`;
@@ -36,20 +37,27 @@ export async function stage(input: StageInput): Promise<number> {
       queue: input.queue,
       experiment: context.experiment,
     });
-    const { kept } = await shard({ call, context, work, slice });
-    settled.set(slice, kept);
+    const totals = await shard({ call, context, work, slice });
+    settled.set(slice, totals);
+    limit ??= totals.spent;
   };
-  /** Slices done from the first on without a gap, and what they kept: the prefix that `until` speaks of. */
+  /** Slices done from the first on without a gap, and whether they kept as many as `until` wants. */
   const prefix = () => {
-    let [slice, kept] = [begin, input.kept ?? 0];
-    while (settled.has(slice) && !(work.until !== null && kept >= work.until)) kept += settled.get(slice++)!;
-    return { slice, kept, enough: work.until !== null && kept >= work.until };
+    let [slice, kept] = [begin, before.kept];
+    const enough = () => work.until !== null && kept >= work.until;
+    for (let totals; !enough() && (totals = settled.get(slice)) && totals.spent === null; slice++) kept += totals.kept;
+    return { slice, enough: enough() };
   };
+  const sums = (): Sums =>
+    [...settled.values()].reduce(
+      (sum, totals) => ({ tried: sum.tried + totals.in, kept: sum.kept + totals.kept, tokens: sum.tokens + totals.tokens }),
+      before,
+    );
   const long = () => workflowInfo().historyLength > (input.historyLimit ?? HISTORY);
 
   let next = begin;
   try {
-    while (next < work.slices && !failed && !prefix().enough && !long()) {
+    while (next < work.slices && !failed && limit === null && !prefix().enough && !long()) {
       const flight: Promise<void> = run(next++)
         .catch((error: unknown) => {
           failed ??= { error };
@@ -63,8 +71,11 @@ export async function stage(input: StageInput): Promise<number> {
   }
   // A lease that is cancelled with its stage may end shards before the server has told them why.
   if (failed) throw CancellationScope.current().consideredCancelled ? new CancelledFailure('the stage was cancelled') : failed.error;
-  const { slice, kept, enough } = prefix();
-  if (slice >= work.slices || enough) return slice;
+  const { slice, enough } = prefix();
+  if (enough) return { slices: slice, spent: null };
+  if (slice >= work.slices && work.candidates < work.over.rows) limit = 'candidates';
+  if (limit !== null) return { slices: next, spent: { limit, ...sums() } };
+  if (slice >= work.slices) return { slices: slice, spent: null };
   await condition(allHandlersFinished);
-  return continueAsNew<typeof stage>({ ...input, next: slice, kept });
+  return continueAsNew<typeof stage>({ ...input, next: slice, before: sums() });
 }

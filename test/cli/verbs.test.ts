@@ -88,6 +88,7 @@ async function home(change: Partial<ExperimentRecord> = {}, folder = temporary()
     state: 'completed',
     round: 2,
     attention: [],
+    notices: [],
     ledger: {},
     decisions: {},
     result: kept,

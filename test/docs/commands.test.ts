@@ -10,7 +10,9 @@ const within = (folder: string, end: string): string[] =>
 const documents = ['README.md', 'CONTRIBUTING.md', ...within('docs', '.md')];
 const experiments = ['examples', 'examples/textworld'].flatMap((folder) => within(folder, '.yaml'));
 const verbs =
-  'up down doctor plan launch list status watch cancel show fork export approve retry-step give-up pause resume stop gc schema'.split(' ');
+  'up down doctor plan launch list status watch cancel show fork export approve reject set-budget retry-step give-up pause resume stop gc schema'.split(
+    ' ',
+  );
 
 interface Said {
   /** Document and line. */

@@ -75,7 +75,7 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
       const work = opened.work!;
       for (let slice = 0; slice < work.slices; slice++)
         await steps.shard({ call, context, work, slice }, playing(self, played, resolved.cast), beat);
-      return (await steps.commit(call, context, work, work.slices)).result;
+      return (await steps.commit(call, context, work, { slices: work.slices, spent: null })).result;
     },
   };
   return self;

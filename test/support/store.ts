@@ -65,6 +65,7 @@ export const experiment = (name: string, more: Partial<ExperimentRecord> = {}): 
   round: null,
   steps: [],
   attention: [],
+  notices: [],
   ledger: {},
   decisions: {},
   result: null,

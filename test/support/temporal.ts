@@ -1,18 +1,22 @@
 /** A real Temporal server, and the workers of one store, for a test file. */
-import { mkdtemp, readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkerOptions } from '@temporalio/worker';
 import { dataActivities } from '../../activities/data.ts';
 import { startOptions } from '../../cli/start.ts';
 import { openServices, type Services } from '../../activities/services.ts';
+import type { Models } from '../../activities/slice.ts';
 import { moduleDigest } from '../../operators/registry.ts';
-import { queues, searchAttributes } from '../../schemas/names.ts';
+import { queues, searchAttributes, workflowId } from '../../schemas/names.ts';
 import type { Bound } from '../../schemas/config.ts';
 import type { ExperimentInput } from '../../workflows/messages.ts';
 import { defineSearchAttributeKey } from '@temporalio/common';
+import { poolActivities } from './pool.ts';
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 
@@ -31,8 +35,10 @@ export interface Site {
   ): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
   orchestrator(options?: Partial<WorkerOptions>): Promise<Worker>;
   data(options?: Partial<WorkerOptions>): Promise<Worker>;
-  /** Runs `body` beside an orchestrator and the two of a data worker. */
-  working<T>(body: () => Promise<T>): Promise<T>;
+  /** Workers of the pool `cpu`, whose models the test plays: one that serves, and one that says that there is one. */
+  pool(models: Models): Promise<Worker[]>;
+  /** Runs `body` beside an orchestrator, the two of a data worker, and these. */
+  working<T>(body: () => Promise<T>, more?: readonly Worker[]): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -96,8 +102,17 @@ export async function site({ ui = false } = {}): Promise<Site> {
         maxHeartbeatThrottleInterval: '1s',
         ...options,
       }),
-    async working(body) {
-      const workers = await Promise.all([self.orchestrator(), self.data(), self.data({ taskQueue: queues.external(services.store.id) })]);
+    pool(models) {
+      const activities = poolActivities({ ...common, services }, () => models);
+      const options = { ...common, maxHeartbeatThrottleInterval: '1s' } as const;
+      return Promise.all([
+        Worker.create({ ...options, taskQueue: queues.pool(services.store.id, 'cpu'), activities }),
+        Worker.create({ ...options, taskQueue: queues.presence(services.store.id, 'cpu'), activities: { here: async () => {} } }),
+      ]);
+    },
+    async working(body, more = []) {
+      const own = await Promise.all([self.orchestrator(), self.data(), self.data({ taskQueue: queues.external(services.store.id) })]);
+      const workers = [...own, ...more];
       const running = workers.map((worker) => worker.run());
       try {
         return await body();
@@ -109,6 +124,17 @@ export async function site({ ui = false } = {}): Promise<Site> {
     close: () => env.teardown(),
   };
   return self;
+}
+
+/** Replays what experiments of these names have run; with BACKSPIN_RECORD in the environment, keeps their histories. */
+export async function replays(t: ExecutionContext, on: Site, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const handle = on.env.client.workflow.getHandle(workflowId.experiment(on.services.store.id, name));
+    const history = await handle.fetchHistory();
+    await t.notThrowsAsync(Worker.runReplayHistory({ workflowBundle: on.bundle }, history, handle.workflowId), name);
+    const kept = resolve(import.meta.dirname, '../workflows/histories', `${name}.json`);
+    if (process.env['BACKSPIN_RECORD']) await writeFile(kept, historyToJSON(history));
+  }
 }
 
 /** Waits until `what` gives something; polls, since the server has no call that waits for it. */

@@ -1,5 +1,5 @@
 /** The product's workflows with one more recipe, so that the engine is tested by itself. */
-import { operators, select, type Dataset, type Model, type Recipe } from '../../recipe/index.ts';
+import { chain, operators, select, type Dataset, type Limits, type Model, type Recipe } from '../../recipe/index.ts';
 import { recipes } from '../../workflows/recipes/index.ts';
 
 export { experiment } from '../../workflows/experiment.ts';
@@ -17,6 +17,8 @@ interface ToyConfig {
   readonly minimum: number;
   readonly by: number;
   readonly until?: number;
+  /** Of what `chatter` and `sifter` map. */
+  readonly limits?: Limits;
 }
 
 /** Two arms a round, a gate, a decision, an evaluation that nobody awaits. */
@@ -34,8 +36,8 @@ const toy: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { number
 };
 
 /** What one model says of many numbers. */
-const chatter: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { numbers, speaker }) => ({
-  data: await run.map(ask, numbers, { with: { speaker: speaker! } }),
+const chatter: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { numbers, speaker, limits }) => ({
+  data: await run.map(ask, numbers, { with: { speaker: speaker! }, ...limits }),
 });
 
 /** What two models say of them. */
@@ -43,4 +45,9 @@ const duet: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { number
   data: await run.map(compare, numbers, { with: { speaker: speaker!, other: other! } }),
 });
 
-Object.assign(recipes, { toy, chatter, duet });
+/** Many numbers through a chain of two operators, without a model. */
+const sifter: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, by, limits }) => ({
+  data: await run.map(chain(double, sieve), numbers, { params: { by }, as: 'sift', ...limits }),
+});
+
+Object.assign(recipes, { toy, chatter, duet, sifter });

@@ -1,5 +1,5 @@
 /** Histories of runs that ended long ago: a change of the workflows must still replay them. When one is meant to break them,
- *  `BACKSPIN_RECORD=1 ava test/workflows/experiment.test.ts` writes them anew. */
+ *  `BACKSPIN_RECORD=1 ava test/workflows/{experiment,control,limits}.test.ts` writes them anew. */
 import test from 'ava';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';

@@ -1,23 +1,13 @@
 import test from 'ava';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { DatasetRef } from '../../recipe/call.ts';
+import { started } from '../support/process.ts';
 import { site } from '../support/temporal.ts';
 
 const RECORDS = 100_000;
-const support = (file: string) => resolve(import.meta.dirname, '../support', file);
-
-async function start(file: string, args: string[], env: object): Promise<{ child: ChildProcess; said: string }> {
-  const child = spawn(process.execPath, ['--max-semi-space-size=4', support(file), ...args], {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
-  return { child, said: chunk.toString().trim() };
-}
 /** Peak resident memory of a process so far, MB. */
 const peak = async (pid: number) => Number(/VmHWM:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
 
@@ -31,11 +21,11 @@ test('100,000 records through real stages: each worker stays under 400 MB, each 
     const model = join(on.services.home, 'speaker');
     await mkdir(model);
     for (const file of ['config.json', 'model.safetensors']) await writeFile(join(model, file), '{}');
-    const mock = await start('mock-model.ts', [], {});
+    const mock = await started('mock-model.ts', [], {});
     children.push(mock.child);
     const env = { HOME_FOLDER: on.services.home, ADDRESS: on.env.address, MODEL_URL: mock.said, BUNDLE: bundle };
     const kinds = ['orchestrator', 'data', 'pool'];
-    const workers = await Promise.all(kinds.map((kind) => start('worker-process.ts', [kind], env)));
+    const workers = await Promise.all(kinds.map((kind) => started('worker-process.ts', [kind], env)));
     children.push(...workers.map(({ child }) => child));
 
     const handle = await on.start('many', 'chatter', { count: RECORDS }, { models: { speaker: { path: model } } });

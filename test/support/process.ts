@@ -1,0 +1,14 @@
+/** The programs of this folder in processes of their own. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { resolve } from 'node:path';
+
+/** Resolves with the first thing that it says. */
+export async function started(file: string, args: readonly string[], env: object): Promise<{ child: ChildProcess; said: string }> {
+  const child = spawn(process.execPath, ['--max-semi-space-size=4', resolve(import.meta.dirname, file), ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
+  return { child, said: chunk.toString().trim() };
+}

@@ -1,0 +1,175 @@
+/** What a person says to an experiment, typed by hand too; and what it says to a person. */
+import test from 'ava';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { WorkflowHandle } from '@temporalio/client';
+import type { DatasetRef } from '../../recipe/call.ts';
+import type { ExperimentRecord } from '../../schemas/experiment.ts';
+import { replays, site, until, type Site } from '../support/temporal.ts';
+
+let on: Site;
+test.before(async () => {
+  on = await site();
+});
+test.after.always(async () => on?.close());
+
+const parameters = { rounds: 2, minimum: 1000, by: 3 };
+const view = (handle: WorkflowHandle) => handle.query<ExperimentRecord>('progress');
+/** Once this waits. */
+const waiting = (handle: WorkflowHandle, path: string) =>
+  until(async () => {
+    const now = await view(handle);
+    return now.attention.some((one) => one.path === path) && now;
+  });
+const recordOf = (name: string) => until(() => on.services.store.experiment(name).then((found) => found?.state === 'completed' && found));
+
+test.serial('a short gate names the step whose records it holds, and every way on', async (t) => {
+  await on.working(async () => {
+    const handle = await on.start('named', 'toy', parameters);
+    const { attention } = await waiting(handle, 'r1/gate');
+    const commands = [...attention[0]!.remedy.matchAll(/`backspin ([^`]*)`/g)].map(([, command]) => command);
+    t.deepEqual(commands, [
+      'show named r1/select',
+      'show named r1/select --dropped all',
+      'approve named r1/gate',
+      'reject named r1/gate',
+      'give-up named r1/gate',
+    ]);
+    await handle.cancel();
+    await t.throwsAsync(handle.result());
+  });
+});
+
+test.serial('a rejected gate undoes its round, whatever waits or runs in it: the experiment ends with what it had before', async (t) => {
+  const broken = join(tmpdir(), `broken-${process.pid}`);
+  process.env['BACKSPIN_TOY_BROKEN'] = broken;
+  await on.working(async () => {
+    const handle = await on.start('rejected', 'toy', parameters);
+    await waiting(handle, 'r1/gate');
+    await until(async () => (await view(handle)).steps.some((step) => step.path === 'r1/other/fragile' && step.state === 'completed'));
+    await writeFile(broken, '');
+    await handle.executeUpdate('approve', { args: [{}] });
+    await waiting(handle, 'r2/gate');
+    const before = await waiting(handle, 'r2/other/fragile');
+    const kept = before.steps.find(({ path }) => path === 'r1/select')!.result as DatasetRef;
+    await handle.executeUpdate('reject', { args: [{ path: 'gate' }] });
+    t.deepEqual(await handle.result(), { data: kept });
+    const record = await recordOf('rejected');
+    t.is(record.round, 1);
+    t.false(record.steps.some(({ round }) => round === 2));
+    t.deepEqual(record.notices, ['r2/gate was rejected, and its round undone.']);
+  });
+  await rm(broken);
+});
+
+test.serial('what is not of the form that an update wants is refused with that form, and changes nothing', async (t) => {
+  await on.working(async () => {
+    const handle = await on.start('typed', 'toy', parameters);
+    await waiting(handle, 'r1/gate');
+    const cases: readonly (readonly [update: string, given: string | number | object | null | undefined, says: RegExp])[] = [
+      ['approve', 'r1/gate', /^"r1\/gate" is not of the form \{"path":"r1\/gate"\}\.$/],
+      ['approve', { step: 'r1/gate' }, /is not of the form \{"path":"r1\/gate"\}/],
+      ['approve', { path: 1 }, /is not of the form/],
+      ['approve', ['r1/gate'], /is not of the form/],
+      ['approve', null, /is not of the form/],
+      ['approve', { path: 'nowhere' }, /No "nowhere" here waits for approve. These do: r1\/gate\./],
+      ['reject', 7, /is not of the form/],
+      ['retryStep', { path: 'r1/gate' }, /Nothing here waits for retry-step\./],
+      ['giveUp', { path: 'gat' }, /No "gat" here waits for give-up/],
+      ['stopAfterRound', 2, /^2 is not of the form \{"round":2\}\.$/],
+      ['stopAfterRound', { round: '2' }, /is not of the form/],
+      ['stopAfterRound', {}, /The experiment is in round 1: name that round or a later one/],
+      ['stopAfterRound', { round: 0 }, /The experiment is in round 1/],
+      ['stopAfterRound', { round: 1.5 }, /The experiment is in round 1/],
+      ['setBudget', { path: 'r1/sieve' }, /A budget names one of candidates, tokens, minutes, such as \{"tokens": 200000\}/],
+      ['setBudget', { tokens: -1 }, /is not of the form \{"path":"r1\/judge","candidates":1000,"tokens":200000,"minutes":30\}/],
+      ['setBudget', { tokens: 0 }, /A budget of nothing/],
+      ['setBudget', { token: 5 }, /is not of the form/],
+      ['setBudget', { tokens: 5 }, /Nothing here can be given a budget/],
+      ['resume', undefined, /The experiment is not paused/],
+    ];
+    for (const [update, given, says] of cases) {
+      const told: Promise<void> = given === undefined ? handle.executeUpdate(update) : handle.executeUpdate(update, { args: [given] });
+      const error = await t.throwsAsync(told);
+      t.regex(String((error as { cause?: Error }).cause?.message), says, `${update} ${JSON.stringify(given)}`);
+    }
+    await handle.executeUpdate('pause');
+    await t.throwsAsync(handle.executeUpdate('pause'));
+    await handle.executeUpdate('resume');
+    t.is((await view(handle)).state, 'attention');
+    await handle.executeUpdate('stopAfterRound', { args: [{ round: 1 }] });
+    await handle.executeUpdate('approve');
+    await handle.result();
+    t.is((await recordOf('typed')).round, 1);
+  });
+});
+
+test.serial('each update tells in the Temporal UI what to type', async (t) => {
+  await on.working(async () => {
+    const handle = await on.start('told', 'toy', parameters);
+    const metadata = await handle.query<{ definition: { updateDefinitions: { name: string; description?: string }[] } }>(
+      '__temporal_workflow_metadata',
+    );
+    const told = new Map(metadata.definition.updateDefinitions.map(({ name, description }) => [name, description ?? '']));
+    t.deepEqual([...told.keys()].toSorted(), [
+      'approve',
+      'giveUp',
+      'pause',
+      'reject',
+      'resume',
+      'retryStep',
+      'setBudget',
+      'stopAfterRound',
+    ]);
+    for (const [name, description] of told) t.regex(description, /\{"|Takes nothing/, name);
+    await handle.cancel();
+    await t.throwsAsync(handle.result());
+  });
+});
+
+test.serial('with little room on the disk new steps are held and say so, and begin by themselves once there is room', async (t) => {
+  const { free } = on.services.store;
+  on.services.store.free = async () => 1e9;
+  await on.working(async () => {
+    const handle = await on.start('held', 'toy', { ...parameters, minimum: 1, rounds: 1, by: 29 });
+    const { state, attention } = await waiting(handle, 'r1/sieve');
+    t.is(state, 'attention');
+    t.like(attention[0], { kind: 'space' });
+    t.regex(attention[0]!.reason, /has 1\.0 GB free, and a new step begins with 2\.0 GB or more: make room/);
+    await handle.executeUpdate('pause');
+    on.services.store.free = free;
+    await until(async () => (await view(handle)).attention.length === 0);
+    await handle.executeUpdate('resume');
+    await handle.result();
+    t.is((await recordOf('held')).attention.length, 0);
+  });
+});
+
+test.serial('a pool without a worker is said within two minutes, and no more once it has one', async (t) => {
+  const model = join(on.services.home, 'speaker');
+  await mkdir(model);
+  for (const file of ['config.json', 'model.safetensors']) await writeFile(join(model, file), '{}');
+  const client = { chat: async () => ({ reply: { text: 'one', finish: 'stop' }, tokens: 1 }) };
+  const models = { concurrency: 8, of: () => ({ served: 'speaker', client }) } as never;
+  const handle = await on.start('lonely', 'chatter', { count: 3 }, { models: { speaker: { path: model } } });
+  await on.working(async () => {
+    const { state, notices } = await until(async () => {
+      const now = await view(handle);
+      return now.notices.length > 0 && now;
+    }, 120_000);
+    t.is(state, 'running');
+    t.deepEqual(notices, [
+      'No worker polls the pool cpu, which ask waits for: `backspin up --pool cpu=...` starts one where its devices are.',
+    ]);
+  });
+  await on.working(
+    async () => {
+      await handle.result();
+      t.deepEqual((await recordOf('lonely')).notices, []);
+    },
+    await on.pool(models),
+  );
+});
+
+test.serial('what has run replays, held for room and rejected', (t) => replays(t, on, ['held', 'rejected']));
