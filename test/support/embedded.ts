@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pythonOf } from '../../activities/services.ts';
+import type { ServeSpec } from '../../schemas/devices.ts';
 import { until } from './devices.ts';
 
 /** The folder of a base of the text world. */
@@ -25,7 +26,16 @@ export class Elsewhere {
   async start(base: 'rated' | 'plain'): Promise<void> {
     const ready = join(this.#folder, 'ready.json');
     rmSync(ready, { force: true });
-    const spec = { version: 1, models: { judge: baseFolder(base) }, ready, port: this.#port, slots: 8, threads: 1, accessLog: this.#log };
+    const spec: ServeSpec = {
+      version: 1,
+      models: { judge: { folder: baseFolder(base), base: null } },
+      host: '127.0.0.1',
+      port: this.#port,
+      ready,
+      slots: 8,
+      threads: 1,
+      accessLog: this.#log,
+    };
     writeFileSync(join(this.#folder, 'serve.json'), JSON.stringify(spec));
     const { python, trainerPath } = pythonOf();
     this.#child = spawn(python, ['-m', 'backspin_trainer', 'serve', '--spec', join(this.#folder, 'serve.json')], {
