@@ -133,6 +133,28 @@ test.serial('launching what is done again does nothing, at once', async (t) => {
   t.is(requests(await status('miniature')), requests(view));
 });
 
+test.serial('with lora each model is an adapter of the one base, exported whole or alone', async (t) => {
+  const lora = ['parameters.sft.lora={ rank: 8, alpha: 16 }', 'parameters.minimum=1'].flatMap((change) => ['--set', change]);
+  await run('launch', FILE, ...lora, '--name', 'lora', '--watch');
+  const { steps } = await status('lora');
+  const trained = steps.filter((one) => one.kind === 'train');
+  const base = step('model-base').output!.digest;
+  t.true(trained.length >= 3);
+  for (const one of trained) t.is((await store.model(one.output!)).base, base, one.path);
+  const [whole, alone, upon] = ['whole', 'alone', 'base'].map((name) => join(temporary(), name)) as [string, string, string];
+  await run('export', 'lora', '--to', whole);
+  await run('export', 'lora', '--adapter', '--to', alone);
+  await run('export', 'lora', 'model-base', '--to', upon);
+  const code = `import sys; from peft import PeftModel; from transformers import AutoModelForCausalLM as A; import torch; ids = torch.tensor([[5, 6, 7]]); w, a, b = sys.argv[1:]; print(torch.allclose(A.from_pretrained(w)(ids).logits, PeftModel.from_pretrained(A.from_pretrained(b), a)(ids).logits, atol=1e-4))`;
+  const { stdout } = await promisify(execFile)(pythonOf().python, ['-c', code, whole, alone, upon], {
+    env: { ...process.env, HF_HUB_OFFLINE: '1' },
+  });
+  t.is(stdout.trim(), 'True');
+  const refused = await backspin(home, ['export', 'lora', 'model-base', '--adapter', '--to', join(temporary(), 'none')]);
+  t.is(refused.code, 1);
+  t.regex(refused.stderr, /is no adapter: leave --adapter away/);
+});
+
 test.serial('the exported model is a folder that transformers loads', async (t) => {
   const folder = join(temporary(), 'model');
   await run('export', 'miniature', '--to', folder);

@@ -5,7 +5,7 @@ import { recipes } from '../../workflows/recipes/index.ts';
 export { experiment } from '../../workflows/experiment.ts';
 export { stage } from '../../workflows/stage.ts';
 
-const { double, sieve, fragile, total, truth, ask, compare } = operators<typeof import('./toy.ts')>('toy');
+const { double, sieve, fragile, total, truth, ask, compare, toAnswer, toQuestion } = operators<typeof import('./toy.ts')>('toy');
 interface Numbered {
   readonly n: number;
 }
@@ -50,4 +50,16 @@ const sifter: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { num
   data: await run.map(chain(double, sieve), numbers, { params: { by }, as: 'sift', ...limits }),
 });
 
-Object.assign(recipes, { toy, chatter, duet, sifter });
+/** Two adapters of one base are asked in one step; one of them is then trained on, and merged for a third. */
+const adapters: Recipe<ToyConfig, { data: Dataset<unknown>; onward: Model; anew: Model }> = async (run, { numbers, speaker }) => {
+  const lora = { rank: 4, alpha: 8, targets: ['q_proj', 'v_proj'] };
+  const fixed = { objective: 'sft', learningRate: 1e-3, length: { steps: 2 }, batch: 4, maxTokens: 64, lora, data: numbers } as const;
+  const forward = run.train('forward', { ...fixed, adapter: 'merge', from: speaker!, template: toAnswer });
+  const backward = run.train('backward', { ...fixed, adapter: 'merge', from: speaker!, template: toQuestion });
+  const data = run.map(compare, numbers, { with: { speaker: forward, other: backward } });
+  const onward = run.train('onward', { ...fixed, adapter: 'continue', from: forward, template: toAnswer });
+  const anew = run.train('anew', { ...fixed, adapter: 'merge', from: forward, template: toAnswer });
+  return { data: await data, onward: await onward, anew: await anew };
+};
+
+Object.assign(recipes, { toy, chatter, duet, sifter, adapters });

@@ -1,6 +1,6 @@
 /** A world of numbers: operators and reducers that take no model and no time, for tests of the engine. */
 import { z } from 'zod';
-import { drop, keep, operator, reducer, source, dataSuite, type Dataset, type Report, type Soon } from '../../recipe/index.ts';
+import { drop, keep, operator, reducer, source, dataSuite, template, type Dataset, type Report, type Soon } from '../../recipe/index.ts';
 
 export const space = 'toy';
 
@@ -68,6 +68,15 @@ export const compare = operator({
     return keep({ n, said: [await ask('speaker'), await ask('other')] });
   },
 });
+
+const said = (question: string, answer: string) => ({
+  messages: [
+    { role: 'user' as const, content: question },
+    { role: 'assistant' as const, content: answer },
+  ],
+});
+export const toAnswer = template({ version: 1, render: ({ n }: Numbered) => said(`say ${n}`, String(n)) });
+export const toQuestion = template({ version: 1, render: ({ n }: Numbered) => said(String(n), `say ${n}`) });
 
 export const total = reducer<{ of: Soon<Dataset<Numbered>> }, Report<{ sum: number }>>({
   version: 1,
