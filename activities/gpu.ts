@@ -24,12 +24,16 @@ import { resolve } from './resolve.ts';
 import { pythonOf, type Services, type StepContext } from './services.ts';
 import type { Models, SliceTotals } from './slice.ts';
 import { commitTraining, prepareTraining } from './train.ts';
+import { turnOver } from './turns.ts';
 import { activity } from './wrap.ts';
 
 export interface GpuWorker {
   readonly services: Services;
   readonly slots: Slots;
-  readonly connection: NativeConnection;
+  /** Milliseconds that a lease lasts even if other experiments wait. */
+  readonly tenure: number;
+  /** One for each device group: on one connection, the SDK allows one worker of a queue, and several leases of a step have the same. */
+  readonly connections: readonly NativeConnection[];
   readonly namespace: string;
   readonly lifeline: string;
 }
@@ -44,12 +48,12 @@ export function gpuActivities(gpu: GpuWorker) {
 
   return {
     /** Holds a device group, keeps a server of the step's models alive on it, and runs the step's shards beside it until it is
-     *  cancelled. No address and no key ever leaves this process. */
-    serve: (call: Call, context: StepContext, stepKey: string, lease: Lease): Promise<void> =>
+     *  cancelled; gives true when it gave way to another experiment before. No address and no key ever leaves this process. */
+    serve: (call: Call, context: StepContext, stepKey: string, lease: Lease, replica: number): Promise<boolean> =>
       activity(async ({ signal, tell }) => {
         const { attempt } = Context.current().info;
         tell({ state: 'waiting for a device group' });
-        const key = `serve.${stepKey}`;
+        const key = `serve.${stepKey}.${replica}`;
         const engine = engineOf(lease.serving, await foldersOf(store, lease), pythonOf());
         await using slot = await slots.acquire(signal, { key, warm: engine.warmth });
         tell({ state: 'starting', slot: slot.name, others: await slot.others() });
@@ -64,6 +68,8 @@ export function gpuActivities(gpu: GpuWorker) {
           lifeline: gpu.lifeline,
           signal,
         });
+        const over = new AbortController();
+        let gaveWay = false;
         let ended = false;
         try {
           const limit = Math.ceil(lease.serving.slots * IN_FLIGHT);
@@ -74,9 +80,13 @@ export function gpuActivities(gpu: GpuWorker) {
           const own: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
           const models = withOwn(externalsOf(services, resolved.cast, context), own);
           tell({ state: 'serving', slot: slot.name, models: Object.keys(lease.models) });
-          ended = await shards(gpu, queues.lease(store.id, stepKey), models, steps, Promise.race([aborted(signal), server.failed]));
+          const turn = turnOver(gpu.tenure, over.signal).then(() => (gaveWay = true));
+          const site = { ...gpu, connection: gpu.connections[slot.group]! };
+          ended = await shards(site, queues.lease(store.id, stepKey), models, steps, Promise.race([aborted(signal), turn, server.failed]));
+          return gaveWay;
         } finally {
-          await (ended ? server.park() : server.stop());
+          over.abort();
+          await (ended || gaveWay ? server.park() : server.stop());
         }
       }),
 
@@ -113,7 +123,7 @@ export type GpuActivities = ReturnType<typeof gpuActivities>;
 /** Runs the shards that wait on the lease's queue until `ended` settles: resolved, the lease was released; rejected, the server is
  *  lost. Says whether the step had ended by then: one that was paused or cancelled leaves a shard in its midst. */
 export async function shards(
-  gpu: Pick<GpuWorker, 'services' | 'connection' | 'namespace'>,
+  { services, connection, namespace }: Pick<GpuWorker, 'services' | 'namespace'> & { readonly connection: NativeConnection },
   taskQueue: string,
   models: Models,
   steps: ReturnType<typeof stepsOf>,
@@ -121,8 +131,8 @@ export async function shards(
 ): Promise<boolean> {
   let cut = false;
   const worker = await Worker.create({
-    connection: gpu.connection,
-    namespace: gpu.namespace,
+    connection,
+    namespace,
     taskQueue,
     activities: {
       shard: (input: ShardInput): Promise<SliceTotals> =>
@@ -131,7 +141,7 @@ export async function shards(
           return steps.shard(input, models, beat);
         }),
     },
-    interceptors: { activity: [inflight(gpu.services.home)] },
+    interceptors: { activity: [inflight(services.home)] },
     maxConcurrentActivityTaskExecutions: 2,
     maxHeartbeatThrottleInterval: '1s',
     shutdownGraceTime: 0,

@@ -17,6 +17,8 @@ import { externalOf, lacksWeights, ownOf } from './external.ts';
 
 /** Records per slice, the unit of hand-out. Neither it nor the order of slices shows in a result. */
 const SLICE = 256;
+/** Leases that are asked for where as many are wanted as there are. */
+const AUTO = 16;
 
 /** What a stage needs to map one operator chain over one dataset. */
 export interface MapWork {
@@ -56,6 +58,8 @@ export interface Lease {
   readonly models: { readonly [served: string]: { readonly model: ModelRef; readonly base: ModelRef | null } };
   /** Pool, engine and the engine's options. */
   readonly serving: Serving;
+  /** Device groups that the step may hold at once. */
+  readonly replicas: number;
 }
 export type Opened = { readonly hit: LedgerEntry } | Missed;
 export interface Missed {
@@ -136,14 +140,15 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
     );
   const tried = Math.min(over.rows, candidates);
   const settled = quorum < 1 ? Math.ceil(quorum * tried) : null;
+  const slices = Math.ceil(tried / SLICE);
   return {
     over,
     skip,
     candidates: tried,
     limits: (settled ?? tokens ?? minutes) === null ? null : { quorum: settled, tokens, minutes },
-    slices: Math.ceil(tried / SLICE),
+    slices,
     sliceSize: SLICE,
-    lease: await leaseOf(services, resolved, context),
+    lease: await leaseOf(services, resolved, context, slices),
     external: Object.values(resolved.cast).some((model) => externalOf(context, model)),
     until: until?.kept ?? null,
   };
@@ -210,17 +215,19 @@ export function leaseFault(
   return undefined;
 }
 
-async function leaseOf({ store }: Services, resolved: Resolved, context: StepContext): Promise<Lease | null> {
+async function leaseOf({ store }: Services, resolved: Resolved, context: StepContext, slices: number): Promise<Lease | null> {
   const own = ownOf(context, resolved.cast);
   const servings = Object.keys(own).map((role) => servingOf(context, role));
   if (servings.length === 0) return null;
   const models = await Promise.all(Object.values(own).map(async (model) => ({ model, base: (await store.model(model)).base })));
   const fault = leaseFault(resolved.call, context, own, new Set(models.map(({ model, base }) => base ?? model.digest)));
   if (fault) throw new BackspinError('ConfigError', fault);
+  const { replicas } = servings[0]!;
   return {
     models: Object.fromEntries(
       models.map(({ model, base }) => [servedName(model), { model, base: base === null ? null : { kind: 'model', digest: base } }]),
     ),
     serving: { ...servings[0]!, slots: Math.max(...servings.map((serving) => serving.slots)) },
+    replicas: Math.min(replicas === 'auto' ? AUTO : replicas, slices),
   };
 }

@@ -18,12 +18,12 @@ export const attributeTypes = { KEYWORD: 2, INT: 3 } as const;
 const typeNames = ['unspecified', 'Text', 'Keyword', 'Int', 'Double', 'Bool', 'Datetime', 'KeywordList'];
 
 /** One partition a queue: with more, neither order nor fairness holds. */
-const dynamicConfig = [
+export const fairQueues = [
   'matching.useNewMatcher=true',
   'matching.enableFairness=true',
   'matching.numTaskqueueReadPartitions=1',
   'matching.numTaskqueueWritePartitions=1',
-];
+].flatMap((value) => ['--dynamic-config-value', value]);
 
 export const serverCommand = (temporal: string, { server, ui, http, metrics }: Ports): [string, ...string[]] => [
   temporal,
@@ -43,7 +43,7 @@ export const serverCommand = (temporal: string, { server, ui, http, metrics }: P
   inHome('temporal.db'),
   '--log-level',
   'warn',
-  ...dynamicConfig.flatMap((value) => ['--dynamic-config-value', value]),
+  ...fairQueues,
 ];
 
 /** Throws when the server inside this CLI is older than what priorities and fairness need. */

@@ -53,7 +53,7 @@ export class Slots {
     this.#parkFor = parkFor;
     this.#folder = join(home, 'devices');
     mkdirSync(this.#folder, { recursive: true });
-    this.#free = groups.map((devices, n) => new Slot(`${pool}-${n}`, devices, this.#folder, (slot) => this.#release(slot)));
+    this.#free = groups.map((devices, n) => new Slot(pool, n, devices, this.#folder, (slot) => this.#release(slot)));
     setTimeout(() => void this.#reap(pool).catch(report), reapAfter).unref();
   }
 
@@ -132,14 +132,17 @@ export class Slots {
 
 /** One device group, held. */
 export class Slot implements AsyncDisposable {
+  /** Its place among the groups of the pool, from 0. */
+  readonly group: number;
   readonly name: string;
   /** UUIDs; its children see these CUDA devices and no other. */
   readonly devices: readonly string[];
   readonly #folder: string;
   readonly #release: (slot: Slot) => void;
 
-  constructor(name: string, devices: readonly string[], folder: string, release: (slot: Slot) => void) {
-    this.name = name;
+  constructor(pool: string, group: number, devices: readonly string[], folder: string, release: (slot: Slot) => void) {
+    this.group = group;
+    this.name = `${pool}-${group}`;
     this.devices = devices;
     this.#folder = folder;
     this.#release = release;

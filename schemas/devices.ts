@@ -7,6 +7,8 @@ export interface Pool {
   readonly groups: readonly (readonly string[])[];
   /** Milliseconds that a model server stays ready for another lease. */
   readonly park: number;
+  /** Milliseconds after which a lease is given back if another experiment waits for one. */
+  readonly tenure: number;
 }
 
 /** `devices/SLOT.json`: the child on a device group. */

@@ -10,6 +10,10 @@ export const name = z
 const shared = {
   pool: name.default('cpu').describe('Pool whose device groups serve this role.'),
   slots: z.int().min(1).default(64).describe('Sequences decoded at once.'),
+  replicas: z
+    .union([z.int().min(1), z.literal('auto')])
+    .default(1)
+    .describe('Servers that share the records of a step, each on a device group of its own; auto: as many as the pool has free.'),
 };
 
 const embedded = z.strictObject({

@@ -9,8 +9,9 @@ import { required, runWorkers, worksite } from './worker.ts';
 
 const site = await worksite();
 const pool = required('BACKSPIN_POOL');
-const { groups, park } = JSON.parse(required('BACKSPIN_POOL_SETTINGS')) as Pool;
+const { groups, park, tenure } = JSON.parse(required('BACKSPIN_POOL_SETTINGS')) as Pool;
 const slots = new Slots({ home: site.services.home, pool, groups, parkFor: park });
+const connections = await Promise.all(groups.map(() => site.connect()));
 const worker = await Worker.create({
   connection: site.connection,
   namespace: site.namespace,
@@ -18,7 +19,8 @@ const worker = await Worker.create({
   activities: gpuActivities({
     services: site.services,
     slots,
-    connection: site.connection,
+    tenure,
+    connections,
     namespace: site.namespace,
     lifeline: required('BACKSPIN_LIFELINE'),
   }),
@@ -38,3 +40,4 @@ const presence = await Worker.create({
 });
 await runWorkers([worker, presence], site);
 await slots.close();
+await Promise.all(connections.map((connection) => connection.close()));

@@ -10,6 +10,8 @@ import { namedServer } from './profile.ts';
 export interface Worksite {
   readonly services: Services;
   readonly connection: NativeConnection;
+  /** One more of the same. */
+  connect(): Promise<NativeConnection>;
   readonly client: Client;
   readonly namespace: string;
 }
@@ -28,10 +30,11 @@ export async function worksite(): Promise<Worksite> {
   // Keys and certificates of a profile are for the server that it names, not for one of our own.
   const named = process.env['BACKSPIN_OWN_SERVER'] ? undefined : namedServer();
   const options = named?.options ?? { address: required('TEMPORAL_ADDRESS') };
-  const connection = await NativeConnection.connect(options);
+  const connect = () => NativeConnection.connect(options);
+  const connection = await connect();
   const client = new Client({ connection: await Connection.connect(options), namespace });
   await failDeadAttempts(client, services.home);
-  return { services, connection, client, namespace };
+  return { services, connection, connect, client, namespace };
 }
 
 export function required(name: string): string {

@@ -1,14 +1,14 @@
 /** How a step is carried out on Temporal: looked up, then computed by activities, under a lease where models are asked. */
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { CancellationScope, condition, ParentClosePolicy, sleep, startChild } from '@temporalio/workflow';
-import type { MapWork, Spent, StageEnd } from '../activities/open.ts';
+import type { Lease, MapWork, Spent, StageEnd } from '../activities/open.ts';
 import type { StepContext } from '../activities/services.ts';
 import type { Budget } from '../recipe/api.ts';
 import { isRef, type Call } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues, workflowId } from '../schemas/names.ts';
 import { data, pool } from './options.ts';
-import { withLease } from './scopes.ts';
+import { withLeases } from './scopes.ts';
 import { stage } from './stage.ts';
 
 /** Who is told how a step comes on. */
@@ -110,10 +110,14 @@ export class Performer {
       throw error;
     }
     if (!lease || work.slices === 0) return child.result();
-    return withLease(
-      () => this.#pool('serve', call, lease.serving.pool).serve(call, this.#context, stepKey, lease),
-      () => child.result(),
-    );
+    const leases = Array.from({ length: lease.replicas }, (_, replica) => () => this.#hold(call, stepKey, lease, replica));
+    return withLeases(leases, () => child.result());
+  }
+
+  /** Holds a device group for as long as the step lasts. One that was given back to let others pass is asked for again, behind them. */
+  async #hold(call: Call, stepKey: string, lease: Lease, replica: number): Promise<void> {
+    const { serve } = this.#pool(replica === 0 ? 'serve' : `serve ${replica + 1}`, call, lease.serving.pool);
+    for (let gaveWay = true; gaveWay;) gaveWay = await serve(call, this.#context, stepKey, lease, replica);
   }
 
   async #awaitOther(call: Call, stepKey: string, work: MapWork): Promise<LedgerEntry> {

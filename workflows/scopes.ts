@@ -2,21 +2,23 @@
 import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
 
 /**
- * Runs `body` while `serve` holds a device, and gives it back once the body is over. A lost lease ends the body, and is how the step
- * ended; how a lease ends that is given back is not. A cancellation reaches both at once, since whoever serves ends the body's work
- * before its server.
+ * Runs `body` while each of `leases` holds a device, and gives them back once the body is over. A lost lease ends the body, and is how
+ * the step ended; how a lease ends that is given back is not. A cancellation reaches all at once, since whoever serves ends the body's
+ * work before its server.
  */
-export async function withLease<T>(serve: () => Promise<void>, body: () => Promise<T>): Promise<T> {
+export async function withLeases<T>(leases: readonly (() => Promise<void>)[], body: () => Promise<T>): Promise<T> {
   const held = new CancellationScope();
   const inner = new CancellationScope();
   let over = false;
   let lost: { error: unknown } | undefined;
-  const lease = held.run(serve).catch((error: unknown) => {
-    if (!over) {
-      lost = { error };
-      inner.cancel();
-    } else if (!isCancellation(error)) log.warn('a lease ended badly', { error: String(error) });
-  });
+  const hold = (lease: () => Promise<void>) =>
+    lease().catch((error: unknown) => {
+      if (!over) {
+        lost = { error };
+        inner.cancel();
+      } else if (!isCancellation(error)) log.warn('a lease ended badly', { error: String(error) });
+    });
+  const holding = held.run(() => Promise.all(leases.map(hold)));
   try {
     return await inner.run(body);
   } catch (error) {
@@ -24,7 +26,7 @@ export async function withLease<T>(serve: () => Promise<void>, body: () => Promi
   } finally {
     over = true;
     held.cancel();
-    await lease;
+    await holding;
   }
 }
 

@@ -17,8 +17,10 @@ export interface StageInput {
   readonly before?: Sums;
   readonly historyLimit?: number;
 }
-/** Shards scheduled at once: enough that no worker waits for the next. */
+
+/** Shards scheduled at once: enough that no worker waits for the next, and for each lease. */
 const WINDOW = 8;
+const LEASE_WINDOW = 4;
 const HISTORY = 3000;
 
 export async function stage(input: StageInput): Promise<StageEnd> {
@@ -53,6 +55,7 @@ export async function stage(input: StageInput): Promise<StageEnd> {
       (sum, totals) => ({ tried: sum.tried + totals.in, kept: sum.kept + totals.kept, tokens: sum.tokens + totals.tokens }),
       before,
     );
+  const window = Math.max(WINDOW, LEASE_WINDOW * (work.lease?.replicas ?? 0));
   const long = () => workflowInfo().historyLength > (input.historyLimit ?? HISTORY);
 
   let next = begin;
@@ -64,7 +67,7 @@ export async function stage(input: StageInput): Promise<StageEnd> {
         })
         .finally(() => flying.delete(flight));
       flying.add(flight);
-      await condition(() => flying.size < WINDOW || failed !== undefined);
+      await condition(() => flying.size < window || failed !== undefined);
     }
   } finally {
     await CancellationScope.nonCancellable(() => Promise.all(flying));

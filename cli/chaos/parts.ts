@@ -25,7 +25,7 @@ const child =
   (kind: 'serve' | 'train'): Part['processes'] =>
   (sandbox, stepKey) => {
     const slots = sandbox.slots().filter((slot) => slot.kind === kind);
-    const slot = slots.find(({ key }) => key.endsWith(`.${stepKey}`)) ?? slots.find(({ key }) => key === 'parked');
+    const slot = slots.find(({ key }) => key.includes(stepKey)) ?? slots.find(({ key }) => key === 'parked');
     const marked = new Set(slot && sweep(slot.marker));
     return sandbox.processes().filter(({ pid }) => marked.has(pid));
   };

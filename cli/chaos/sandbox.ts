@@ -122,7 +122,7 @@ export class Sandbox {
     return texts.map((whole) => slotRecord.parse(JSON.parse(whole)));
   }
   /** The child that works for a step. */
-  slot = (stepKey: string): SlotRecord | undefined => this.slots().find(({ key }) => key.endsWith(`.${stepKey}`));
+  slot = (stepKey: string): SlotRecord | undefined => this.slots().find(({ key }) => key.includes(stepKey));
   /** Marker of the server of a step, once it has said that it is ready. */
   server(stepKey: string): string | undefined {
     const slot = this.slot(stepKey);

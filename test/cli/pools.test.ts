@@ -4,7 +4,7 @@ import { placed, readPools } from '../../cli/pools.ts';
 import { nvidia, uuid } from '../support/nvidia.ts';
 import { backspin, file, temporary } from './cli.ts';
 
-const settings = { park: 60_000 };
+const settings = { park: 60_000, tenure: 600_000 };
 
 /** What `readPools` makes of this pools.yaml. */
 function written(yaml: string) {
@@ -13,18 +13,19 @@ function written(yaml: string) {
   return readPools([]);
 }
 
-test.serial('groups are declared by number, by device, and by several devices each; a time stands beside them', (t) => {
+test.serial('groups are declared by number, by device, and by several devices each; times stand beside them', (t) => {
   t.deepEqual(written('cpu: 2\ngpu: cuda:0,1\n'), {
     cpu: { groups: [[], []], ...settings },
     gpu: { groups: [['0'], ['1']], ...settings },
   });
-  t.deepEqual(written(`big:\n  groups: cuda:0+1,${uuid(2)}+3\n  park: 2h\n`), {
+  t.deepEqual(written(`big:\n  groups: cuda:0+1,${uuid(2)}+3\n  park: 90s\n  tenure: 2h\n`), {
     big: {
       groups: [
         ['0', '1'],
         [uuid(2), '3'],
       ],
-      park: 7_200_000,
+      park: 90_000,
+      tenure: 7_200_000,
     },
   });
 });

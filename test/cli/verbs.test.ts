@@ -123,7 +123,7 @@ const bound: Bound = {
   modules: [],
   models: {},
   data: {},
-  serving: { pool: 'cpu', engine: 'embedded', slots: 64, threads: null },
+  serving: { pool: 'cpu', engine: 'embedded', slots: 64, threads: null, replicas: 1 },
   roles: {},
   training: { pool: 'cpu', threads: null },
   evaluation: {},

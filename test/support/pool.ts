@@ -1,6 +1,6 @@
 /** A gpu worker's lease without its devices: the models are a test's. */
 import { stepsOf } from '../../activities/data.ts';
-import { shards, type GpuWorker } from '../../activities/gpu.ts';
+import { shards } from '../../activities/gpu.ts';
 import type { Lease } from '../../activities/open.ts';
 import type { StepContext } from '../../activities/services.ts';
 import type { Models } from '../../activities/slice.ts';
@@ -8,10 +8,11 @@ import { activity } from '../../activities/wrap.ts';
 import type { Call } from '../../recipe/call.ts';
 import { queues } from '../../schemas/names.ts';
 
-export const poolActivities = (site: Pick<GpuWorker, 'services' | 'connection' | 'namespace'>, models: (lease: Lease) => Models) => ({
-  serve: (_call: Call, _context: StepContext, stepKey: string, lease: Lease): Promise<void> =>
+export const poolActivities = (site: Parameters<typeof shards>[0], models: (lease: Lease) => Models) => ({
+  serve: (_call: Call, _context: StepContext, stepKey: string, lease: Lease): Promise<boolean> =>
     activity(async ({ signal }) => {
       const ended = new Promise<void>((done) => signal.addEventListener('abort', () => done(), { once: true }));
       await shards(site, queues.lease(site.services.store.id, stepKey), models(lease), stepsOf(site.services), ended);
+      return false;
     }),
 });

@@ -6,9 +6,13 @@ import { join, resolve } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkerOptions } from '@temporalio/worker';
+import { DefaultLogger, NativeConnection, Runtime, Worker, bundleWorkflowCode, type WorkerOptions } from '@temporalio/worker';
 import { dataActivities } from '../../activities/data.ts';
+import { gpuActivities } from '../../activities/gpu.ts';
+import { fairQueues } from '../../cli/server.ts';
 import { startOptions } from '../../cli/start.ts';
+import { makeLifeline } from '../../devices/lifeline.ts';
+import { Slots } from '../../devices/slots.ts';
 import { openServices, type Services } from '../../activities/services.ts';
 import type { Models } from '../../activities/slice.ts';
 import { moduleDigest } from '../../operators/registry.ts';
@@ -31,17 +35,20 @@ export interface Site {
     name: string,
     recipe: string,
     parameters: object,
-    more?: Partial<ExperimentInput> & Partial<Pick<Bound, 'models'>>,
+    more?: Partial<ExperimentInput> & Partial<Pick<Bound, 'seed' | 'models' | 'serving'>>,
   ): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
   orchestrator(options?: Partial<WorkerOptions>): Promise<Worker>;
   data(options?: Partial<WorkerOptions>): Promise<Worker>;
   /** Workers of the pool `cpu`, whose models the test plays: one that serves, and one that says that there is one. */
   pool(models: Models): Promise<Worker[]>;
+  /** Serves and trains on so many groups of the pool `cpu`, for real, until `body` is over. */
+  onDevices<T>(groups: number, tenure: number, body: () => Promise<T>): Promise<T>;
   /** Runs `body` beside an orchestrator, the two of a data worker, and these. */
   working<T>(body: () => Promise<T>, more?: readonly Worker[]): Promise<T>;
   close(): Promise<void>;
 }
 
+export const SERVING = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 } as const;
 const toyModule = resolve(import.meta.dirname, 'toy.ts');
 
 export async function site({ ui = false } = {}): Promise<Site> {
@@ -53,6 +60,7 @@ export async function site({ ui = false } = {}): Promise<Site> {
     server: {
       executable: { type: 'existing-path', path: setup.temporal },
       ...(uiPort === undefined ? {} : { uiPort }),
+      extraArgs: fairQueues,
       searchAttributes: Object.entries(searchAttributes).map(([name, type]) => defineSearchAttributeKey(name, type)),
     },
   });
@@ -63,17 +71,16 @@ export async function site({ ui = false } = {}): Promise<Site> {
   });
   const common = { connection: env.nativeConnection, namespace: env.namespace ?? 'default' };
   const modules = [{ path: toyModule, digest: await moduleDigest(toyModule) }];
-  const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1 } as const;
   const self: Site = {
     env,
     services,
     bundle,
     ui: uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}`,
-    async start(name, recipe, parameters, { models = {}, ...more } = {}) {
+    async start(name, recipe, parameters, { seed = 0, models = {}, serving = SERVING, ...more } = {}) {
       const config: Bound = {
         name,
         recipe,
-        seed: 0,
+        seed,
         modules,
         serving,
         roles: {},
@@ -102,6 +109,26 @@ export async function site({ ui = false } = {}): Promise<Site> {
         maxHeartbeatThrottleInterval: '1s',
         ...options,
       }),
+    async onDevices(groups, tenure, body) {
+      const connections = await Promise.all(Array.from({ length: groups }, () => NativeConnection.connect({ address: env.address })));
+      const slots = new Slots({ home: services.home, pool: 'cpu', groups: Array<string[]>(groups).fill([]) });
+      const lifeline = makeLifeline(join(services.home, 'lifeline'));
+      const { namespace } = common;
+      const worker = await Worker.create({
+        ...common,
+        taskQueue: queues.pool(services.store.id, 'cpu'),
+        activities: gpuActivities({ services, slots, tenure, connections, namespace, lifeline: lifeline.path }),
+        maxConcurrentActivityTaskExecutions: groups,
+        maxHeartbeatThrottleInterval: '1s',
+      });
+      try {
+        return await worker.runUntil(body());
+      } finally {
+        await slots.close();
+        lifeline.close();
+        await Promise.all(connections.map((connection) => connection.close()));
+      }
+    },
     pool(models) {
       const activities = poolActivities({ ...common, services }, () => models);
       const options = { ...common, maxHeartbeatThrottleInterval: '1s' } as const;

@@ -35,10 +35,12 @@ const toy: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { number
   return { data };
 };
 
-/** What one model says of many numbers. */
-const chatter: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { numbers, speaker, limits }) => ({
-  data: await run.map(ask, numbers, { with: { speaker: speaker! }, ...limits }),
-});
+/** What one model says of many numbers, in so many rounds. */
+const chatter: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, rounds, limits }) => {
+  let data: Dataset<Numbered> = numbers;
+  for await (const round of run.rounds(rounds)) data = await round.map(ask, data, { with: { speaker: speaker! }, ...limits });
+  return { data };
+};
 
 /** What two models say of them. */
 const duet: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { numbers, speaker, other }) => ({

@@ -2,12 +2,7 @@
 import test from 'ava';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { Worker } from '@temporalio/worker';
-import { gpuActivities } from '../../activities/gpu.ts';
-import { Slots } from '../../devices/slots.ts';
 import type { DatasetRef, ModelRef } from '../../recipe/call.ts';
-import { queues } from '../../schemas/names.ts';
-import { place } from '../support/devices.ts';
 import { site } from '../support/temporal.ts';
 
 test('two roles of a step are two adapters of one base on one server; an adapter is gone on with, or merged', async (t) => {
@@ -15,23 +10,13 @@ test('two roles of a step are two adapters of one base on one server; an adapter
   t.teardown(() => on.close());
   const { services } = on;
   const { store } = services;
-  const slots = new Slots({ home: services.home, pool: 'cpu', groups: [[]] });
-  const common = { services, connection: on.env.nativeConnection, namespace: on.env.namespace ?? 'default' };
-  const pool = await Worker.create({
-    ...common,
-    taskQueue: queues.pool(store.id, 'cpu'),
-    activities: gpuActivities({ ...common, slots, lifeline: place(t).lifeline.path }),
-    maxConcurrentActivityTaskExecutions: 1,
-    maxHeartbeatThrottleInterval: '1s',
-  });
   const base = resolve(import.meta.dirname, '../../examples/textworld/base/rated');
   const { data, onward, anew } = await on.working(() =>
-    pool.runUntil(async () => {
+    on.onDevices(1, 600_000, async () => {
       const handle = await on.start('adapters', 'adapters', { count: 20 }, { models: { speaker: { path: base } } });
       return (await handle.result()) as { data: DatasetRef; onward: ModelRef; anew: ModelRef };
     }),
   );
-  await slots.close();
 
   t.is(data.rows, 20);
   const { steps } = (await store.experiment('adapters'))!;

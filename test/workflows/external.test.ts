@@ -2,15 +2,10 @@
 import test from 'ava';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Worker } from '@temporalio/worker';
-import { gpuActivities } from '../../activities/gpu.ts';
 import { heldSteps } from '../../cli/held.ts';
-import { makeLifeline } from '../../devices/lifeline.ts';
-import { Slots } from '../../devices/slots.ts';
 import type { DatasetRef } from '../../recipe/call.ts';
 import { external, type External } from '../../schemas/external.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
-import { queues } from '../../schemas/names.ts';
 import { baseFolder, Elsewhere } from '../support/embedded.ts';
 import { site, until, type Site } from '../support/temporal.ts';
 
@@ -118,18 +113,9 @@ test.serial('a pause takes a held step back', async (t) => {
 });
 
 test.serial('one step asks an own model and an external one: the own under a lease, the other beside it', async (t) => {
-  const { home, store } = on.services;
-  const lifeline = makeLifeline(join(home, 'lifeline'));
-  const slots = new Slots({ home, pool: 'cpu', groups: [[]], parkFor: 0 });
-  const place = { connection: on.env.nativeConnection, namespace: on.env.namespace ?? 'default' };
-  const worker = await Worker.create({
-    ...place,
-    taskQueue: queues.pool(store.id, 'cpu'),
-    activities: gpuActivities({ ...place, services: on.services, slots, lifeline: lifeline.path }),
-    maxHeartbeatThrottleInterval: '1s',
-  });
+  const { store } = on.services;
   await on.working(() =>
-    worker.runUntil(async () => {
+    on.onDevices(1, 600_000, async () => {
       const models = { speaker: { path: baseFolder('rated') }, other: { external: judge } };
       const handle = await on.start('mixed', 'duet', { count: 12 }, { models });
       const { data } = (await handle.result()) as { data: DatasetRef };
@@ -143,8 +129,6 @@ test.serial('one step asks an own model and an external one: the own under a lea
       t.is((await store.dataset(data)).determinism, 'sampled');
     }),
   );
-  await slots.close();
-  lifeline.close();
 });
 
 test.serial('the key is in no history and in no file of the store', async (t) => {
