@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Message } from '../recipe/api.ts';
 import type { Prompt, Reply, Sampling, TokenScore } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { faultOf } from '../schemas/faults.ts';
 import type { Limiter } from './limiter.ts';
 import { Rejected, Transport, type RequestOptions, type TransportOptions } from './transport.ts';
 
@@ -100,7 +101,7 @@ export class ModelClient {
       } = await this.#post('/v1/completions', body, scored, ask);
       const reply = after.map((id, i) => {
         const logprob = choice.prompt_logprobs[before.length + i]?.[id]?.logprob;
-        if (logprob === undefined) throw missing('/v1/completions', `choices[0].prompt_logprobs[${before.length + i}]["${id}"]`);
+        if (logprob === undefined) throw unusable('/v1/completions', `choices.0.prompt_logprobs.${before.length + i}.${id} is missing`);
         return { id, logprob, entropy: null };
       });
       return { reply, tokens };
@@ -124,7 +125,7 @@ export class ModelClient {
     if (own === undefined)
       throw new BackspinError(
         'CapabilityMissing',
-        `The model server does not serve ${model}; it serves ${data.map(({ id }) => id).join(', ')}.`,
+        `The model server does not serve ${model}; it serves ${data.map(({ id }) => id).join(', ') || 'none'}.`,
       );
     const context = own.max_model_len ?? data.find(({ id }) => id === own.parent)?.max_model_len ?? Infinity;
     this.#contexts.set(model, context);
@@ -156,19 +157,14 @@ export class ModelClient {
 function parsed<T>(value: unknown, schema: z.ZodType<T>, path: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw missing(
-    path,
-    `${issue!.path
-      .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
-      .join('')
-      .slice(1)}: ${issue!.message}`,
-  );
+  const said = refusal.safeParse(value).data?.error.message;
+  throw unusable(path, `${faultOf(result.error, value)}${said === undefined ? '' : `; it says: ${said}`}`);
 }
-const missing = (path: string, field: string) =>
+const refusal = z.object({ error: z.object({ message: z.string() }) });
+const unusable = (path: string, fault: string) =>
   new BackspinError(
     'CapabilityMissing',
-    `The model server's reply to ${path} has no proper ${field}. Serve the model with an engine that gives it.`,
+    `The model server's reply to ${path} cannot be used: ${fault}. Serve the model with an engine that gives it.`,
   );
 
 const isChat = (prompt: Prompt): prompt is Extract<Prompt, { messages: unknown }> => 'messages' in prompt;

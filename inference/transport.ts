@@ -121,7 +121,7 @@ export class Transport {
         if (!(error instanceof AxiosError || error instanceof SyntaxError)) throw error;
         const response = error instanceof AxiosError ? refusal(error) : undefined;
         const status = response?.status;
-        const said = response ? sentence(response, key) : isCancel(error) ? `no reply within ${this.#timeout} ms` : error.message;
+        const said = response ? sentence(response, key) : isCancel(error) ? `no reply within ${this.#timeout} ms` : words(error);
         if (status !== undefined && REJECTIONS.includes(status)) throw new Rejected(status, said);
         const wait = retryAfter(response);
         if ((status !== undefined && !passing(status)) || tries >= this.#tries)
@@ -153,6 +153,9 @@ function failure(status: number | undefined, path: string, said: string, wait: n
 /** The reply that is the error. One that broke off has good headers, and is none. */
 const refusal = ({ response }: AxiosError): AxiosResponse<string> | undefined =>
   response && response.status >= 300 ? (response as AxiosResponse<string>) : undefined;
+
+const words = (error: Error): string =>
+  error instanceof SyntaxError ? `its reply is not JSON (${error.message}); is it an OpenAI-compatible API?` : error.message;
 
 /** What an error reply says, as OpenAI and vLLM write it; a key that it repeats is left out. */
 function sentence({ data, statusText }: AxiosResponse<string>, key: string | null): string {

@@ -8,6 +8,8 @@ import { data } from './data.ts';
 import { environment } from './environment.ts';
 import { models } from './models.ts';
 import { references } from './references.ts';
+import { servers } from './servers.ts';
+import { work } from './work.ts';
 
 const families: Readonly<Record<string, readonly Case[]>> = {
   'experiment file': config,
@@ -17,12 +19,14 @@ const families: Readonly<Record<string, readonly Case[]>> = {
   'command line': commands,
   environment,
   'altered file': altered,
+  'work in progress': work,
+  'model server': servers,
 };
 
 const all = Object.entries(families).flatMap(([family, cases]) => cases.map((one) => ({ family, ...one })));
 for (const [i, { family, what, make, ends, says }] of all.entries()) {
   test(`${i + 1} ${family}: ${what}`, async (t) => {
-    const answer = await make();
+    const answer = await make(t);
     t.is(answer.ends, ends, answer.says);
     t.regex(answer.says, says);
   });

@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { ExecutionContext } from 'ava';
 import { BackspinError, type ErrorType } from '../../schemas/errors.ts';
 import { sha256 } from '../../store/canonical.ts';
 import { backspin, temporary } from '../cli/cli.ts';
 
-/** The exit code of a command or of the trainer; the type of an error inside, by which a workflow decides; or that it went on. */
+/** The exit code of a command or of the trainer; the type of an error inside, by which a workflow decides; or that it goes on. */
 export type End = number | ErrorType | 'goes on';
 
 export interface Answer {
@@ -19,7 +20,7 @@ export interface Case {
   /** The mistake, in the words of who made it. */
   readonly what: string;
   /** Makes it. Rejects where something was lost by it. */
-  make(): Promise<Answer>;
+  make(t: ExecutionContext): Promise<Answer>;
   readonly ends: End;
   /** What is wrong, where, and what to do. */
   readonly says: RegExp;
@@ -92,15 +93,20 @@ export function command(
   return { what, ends, says, make: () => inTurn(make) };
 }
 
-/** What an inner part makes of it, in this process: `body` throws, or says what it has made of the mistake. */
-export function inside(what: string, ends: ErrorType | 'goes on', says: RegExp, body: () => Promise<string>): Case {
-  const make = async (): Promise<Answer> => {
-    try {
-      return { ends: 'goes on', says: await body() };
-    } catch (error) {
-      if (error instanceof BackspinError) return { ends: error.type, says: error.message };
-      throw error;
-    }
-  };
-  return { what, ends, says, make };
+/** How `body` ends: it throws, or gives what it has made of the mistake. */
+export async function answerOf(body: () => Promise<string>): Promise<Answer> {
+  try {
+    return { ends: 'goes on', says: await body() };
+  } catch (error) {
+    if (error instanceof BackspinError) return { ends: error.type, says: error.message };
+    throw error;
+  }
 }
+
+/** A part of the product, called in this process. */
+export const inside = (what: string, ends: End, says: RegExp, body: () => Promise<string>): Case => ({
+  what,
+  ends,
+  says,
+  make: () => answerOf(body),
+});

@@ -8,7 +8,7 @@ import { sha256 } from '../../store/canonical.ts';
 import { openStore } from '../../store/local.ts';
 import { pathsOf, type Paths } from '../../store/paths.ts';
 import { temporary } from '../cli/cli.ts';
-import { experiment, output, put as putRecords, record } from '../support/store.ts';
+import { aboutModel, experiment, output, put as putRecords, record } from '../support/store.ts';
 import { put, type Home } from './case.ts';
 import { files, sound } from './experiment.ts';
 
@@ -30,17 +30,7 @@ async function make(): Promise<Toy> {
   const kept = await putRecords(store, [record({ text: 'one', score: 5 }), record({ text: 'two', score: 4 })]);
   const dropped = await putRecords(store, [record({ id: 'a', reason: 'no-score', evidence: 'I like it', value: { text: 'x' } })]);
   const folder = put(temporary(), { 'config.json': '{}', 'model.safetensors': 'weights' });
-  const about = {
-    from: null,
-    base: null,
-    dataset: null,
-    template: null,
-    settings: null,
-    steps: null,
-    lastLearningRate: null,
-    determinism: 'exact',
-  } as const;
-  const model = await store.putModel(folder, { ...about, state: 'weights' });
+  const model = await store.putModel(folder, aboutModel);
   const steps = [
     await step('r1/judge', 'map', kept, dropped),
     await step('r2/judge', 'map', kept),

@@ -32,6 +32,19 @@ export async function read(store: Store, ref: Pick<DatasetRef, 'digest'>, range?
   return rows;
 }
 
+/** A model of weights that came from outside. */
+export const aboutModel = {
+  state: 'weights',
+  from: null,
+  base: null,
+  dataset: null,
+  template: null,
+  settings: null,
+  steps: null,
+  lastLearningRate: null,
+  determinism: 'exact',
+} as const;
+
 export const output = (name: string, result: Result, more: Partial<Output> = {}): Output => ({
   stepKey: sha256(name),
   verb: 'map',

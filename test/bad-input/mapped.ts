@@ -1,0 +1,54 @@
+/** A step that maps three records, on a store of its own and in this process. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { stepsOf } from '../../activities/data.ts';
+import { slicePath, sliceResult, type SliceTotals } from '../../activities/slice.ts';
+import type { ModelClient } from '../../inference/client.ts';
+import { moduleDigest } from '../../operators/registry.ts';
+import type { Call } from '../../recipe/call.ts';
+import type { LedgerEntry } from '../../schemas/experiment.ts';
+import { root, temporary } from '../cli/cli.ts';
+import { bench } from '../support/memory.ts';
+import { aboutModel, put as putRecords, record } from '../support/store.ts';
+import { put } from './case.ts';
+
+export interface Mapped {
+  /** Of its one slice. */
+  readonly journal: string;
+  readonly result: string;
+  /** `client` answers for every role. */
+  shard(client?: ModelClient): Promise<SliceTotals>;
+  commit(): Promise<LedgerEntry>;
+  /** Reasons and evidence of what was dropped. Rejects when a record is neither kept nor dropped. */
+  dropped(): Promise<string[]>;
+}
+
+const toy = join(root, 'test/support/toy.ts');
+const never = new AbortController().signal;
+
+export async function mapped(what: string, values: readonly object[], role?: string, params: object = {}): Promise<Mapped> {
+  const { services, context } = await bench({ reply: () => '' }, { modules: [{ path: toy, digest: await moduleDigest(toy) }] });
+  const { store } = services;
+  const steps = stepsOf(services);
+  const model = await store.putModel(put(temporary(), { 'config.json': '{}', 'model.safetensors': 'weights' }), aboutModel);
+  const over = await putRecords(store, values.map(record));
+  const inputs = { over, params, ...(role === undefined ? {} : { with: { [role]: model } }) };
+  const call: Call = { verb: 'map', what, path: 'r1/mapped', label: 'mapped', arm: null, round: 1, inputs };
+  const opened = await steps.open(call, context);
+  assert.ok(opened.hit === null && opened.work !== null);
+  const { stepKey, work } = opened;
+  return {
+    journal: slicePath(store, stepKey, 0, 'journal'),
+    result: slicePath(store, stepKey, 0, 'result'),
+    shard(client) {
+      const of = () => (client ? { client, served: 'm' } : assert.fail('no model is asked'));
+      return steps.shard({ call, context, work, slice: 0 }, { of, concurrency: 1 }, never);
+    },
+    commit: () => steps.commit(call, context, work, 1),
+    async dropped() {
+      const { done } = (await sliceResult(store, stepKey, 0))!;
+      assert.equal(done.filter((one) => one.kept.at(-1)!.length + one.dropped.length === 1).length, values.length);
+      return done.flatMap((one) => one.dropped.map(({ reason, evidence }) => `${reason}: ${evidence}`));
+    },
+  };
+}

@@ -1,0 +1,179 @@
+/** Replies of a model server to a step of three records. What fails leaves nothing behind: the next attempt has all three. */
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { ModelClient } from '../../inference/client.ts';
+import { Fixed } from '../../inference/limiter.ts';
+import { fakeOpenAI, troubles, type FakeOpenAI, type Trouble } from '../support/openai.ts';
+import { answerOf, type Case, type End } from './case.ts';
+import { mapped } from './mapped.ts';
+
+const steps = {
+  chat: () => mapped('toy.ask', [{ n: 1 }, { n: 2 }, { n: 3 }], 'speaker'),
+  score: () =>
+    mapped(
+      'humpback.likelihood',
+      ['a', 'b', 'c'].map((response) => ({ instruction: 'Which?', response })),
+      'scorer',
+      { prompts: { respond: 'humpback.response' } },
+    ),
+};
+
+function replies(what: string, step: keyof typeof steps, misbehave: (server: FakeOpenAI) => void, ends: End, says: RegExp): Case {
+  return {
+    what,
+    ends,
+    says,
+    async make(t) {
+      const server = await fakeOpenAI(t);
+      const client = () => new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limiter: new Fixed(1), pause: 1 });
+      const { shard, dropped, result } = await steps[step]();
+      misbehave(server);
+      const answer = await answerOf(async () => {
+        await shard(client());
+        return (await dropped()).join();
+      });
+      assert.equal(existsSync(result), ends === 'goes on');
+      server.trouble.length = 0;
+      server.change = (_, reply) => reply;
+      assert.equal((await shard(client())).in, 3);
+      assert.equal((await dropped()).length, ends === 'goes on' ? 1 : 0);
+      return answer;
+    },
+  };
+}
+
+/** Every reply to a chat has this in it. */
+const chat = (change: object) => (server: FakeOpenAI) => {
+  server.change = (path, reply) => (path === '/v1/chat/completions' ? { ...reply, ...change } : reply);
+};
+const choice = (change: object) =>
+  chat({ choices: [{ index: 0, message: { role: 'assistant', content: 'ok' }, finish_reason: 'stop', ...change }] });
+const models = (data: unknown) => (server: FakeOpenAI) => {
+  server.change = (path, reply) => (path === '/v1/models' ? { data } : reply);
+};
+/** Every request that is not GET gets this. */
+const always = (trouble: Trouble) => (server: FakeOpenAI) => {
+  server.gate = (request, response, reply) => (server.trouble.length > 0 ? trouble(request, response) : reply());
+  server.trouble.push(...Array<Trouble>(99).fill(trouble));
+};
+const says =
+  (text: string): Trouble =>
+  (_, response) =>
+    void response.end(text);
+
+export const servers: readonly Case[] = [
+  replies(
+    'no choice',
+    'chat',
+    chat({ choices: [] }),
+    'CapabilityMissing',
+    /reply to \/v1\/chat\/completions cannot be used: choices is a list; at least 1 entries are needed\. Serve the model with an engine that gives it/,
+  ),
+  replies(
+    'a reply that is a list of parts',
+    'chat',
+    choice({ message: { content: [{ type: 'text', text: 'ok' }] } }),
+    'CapabilityMissing',
+    /choices\.0\.message\.content is a list; a text is needed/,
+  ),
+  replies(
+    'an end that nobody knows',
+    'chat',
+    choice({ finish_reason: 'tool_calls' }),
+    'CapabilityMissing',
+    /choices\.0\.finish_reason is "tool_calls", which is none of stop, length/,
+  ),
+  replies(
+    'tokens that were not counted',
+    'chat',
+    chat({ usage: undefined }),
+    'CapabilityMissing',
+    /usage is missing; a map is needed\. Serve the model with an engine that gives it/,
+  ),
+  replies(
+    'a page of HTML as a success',
+    'chat',
+    always(troubles.page(200)),
+    'Down',
+    /does not answer \/v1\/chat\/completions: its reply is not JSON \(Unexpected token '<'.*\); is it an OpenAI-compatible API\?/,
+  ),
+  replies('a reply that was cut', 'chat', always(troubles.malformed), 'Down', /its reply is not JSON/),
+  replies(
+    'an error as a success',
+    'chat',
+    always(says('{"error":{"message":"no credit left"}}')),
+    'CapabilityMissing',
+    /choices is missing; .*it says: no credit left/,
+  ),
+  replies(
+    'a redirection',
+    'chat',
+    always((_, response) => void response.writeHead(302, { location: 'http://127.0.0.1:9/' }).end()),
+    'CapabilityMissing',
+    /refuses \/v1\/chat\/completions with status 302/,
+  ),
+  replies(
+    'a key that is not taken',
+    'chat',
+    always(troubles.status(401, {}, 'Incorrect API key: secret')),
+    'CapabilityMissing',
+    /refuses \/v1\/chat\/completions with status 401: Incorrect API key: \(the key\)/,
+  ),
+  replies(
+    'no room for anybody',
+    'chat',
+    always(troubles.status(429, {}, 'slow down')),
+    'Overloaded',
+    /has no room for \/v1\/chat\/completions: slow down/,
+  ),
+  replies(
+    'a refusal of one record',
+    'chat',
+    (server) => void server.trouble.push(troubles.status(400, {}, 'this prompt is poison')),
+    'goes on',
+    /rejected: 400: this prompt is poison/,
+  ),
+  replies(
+    'a reply withheld by a filter',
+    'chat',
+    (server) =>
+      void server.trouble.push(
+        says(
+          '{"choices":[{"message":{"content":null},"finish_reason":"content_filter"}],"usage":{"prompt_tokens":1,"completion_tokens":0}}',
+        ),
+      ),
+    'goes on',
+    /rejected: 200: the server withheld its reply \(content_filter\)/,
+  ),
+  replies(
+    'another model than was asked for',
+    'chat',
+    models([{ id: 'other', max_model_len: 4096 }]),
+    'CapabilityMissing',
+    /does not serve m; it serves other/,
+  ),
+  replies('no model at all', 'chat', models([]), 'CapabilityMissing', /does not serve m; it serves none/),
+  replies(
+    'a list of models that is none',
+    'chat',
+    models('m'),
+    'CapabilityMissing',
+    /reply to \/v1\/models cannot be used: data is "m"; a list is needed/,
+  ),
+  replies(
+    'log-probabilities that are no numbers',
+    'score',
+    (server) => always(says('{"choices":[{"prompt_logprobs":[null,{"97":{"logprob":NaN}}]}]}'))(server),
+    'Down',
+    /its reply is not JSON \(.*NaN/,
+  ),
+  replies(
+    'log-probabilities that are left out',
+    'score',
+    (server) => {
+      server.change = (path, reply) => (path === '/v1/completions' ? { ...reply, choices: [{ prompt_logprobs: null }] } : reply);
+    },
+    'CapabilityMissing',
+    /choices\.0\.prompt_logprobs is nothing; a list is needed/,
+  ),
+];
