@@ -42,9 +42,9 @@ export async function mapped(what: string, values: readonly object[], role?: str
     result: slicePath(store, stepKey, 0, 'result'),
     shard(client) {
       const of = () => (client ? { client, served: 'm' } : assert.fail('no model is asked'));
-      return steps.shard({ call, context, work, slice: 0 }, { of, concurrency: 1 }, never);
+      return steps.shard({ call, context, work, slice: 0 }, { of, concurrency: 1 }, { signal: never, tell: () => {} });
     },
-    commit: () => steps.commit(call, context, work, 1),
+    commit: () => steps.commit(call, context, work, { slices: 1, spent: null }),
     async dropped() {
       const { done } = (await sliceResult(store, stepKey, 0))!;
       assert.equal(done.filter((one) => one.kept.at(-1)!.length + one.dropped.length === 1).length, values.length);
