@@ -32,6 +32,7 @@ export class Journal {
   readonly #done = new Map<string, Done>();
   readonly #timer: NodeJS.Timeout;
   #dirty = false;
+  #torn: Error | undefined;
 
   /** Throws `ArtifactDamaged` where a line within is not whole. */
   static async open(path: string): Promise<Journal> {
@@ -87,8 +88,16 @@ export class Journal {
     this.#append({ r: record, done });
   }
 
+  /** Throws when the disk is full, and takes nothing more then: what it could write of a line is cut off when it is opened again. */
   #append(line: Line): void {
-    writeSync(this.#fd, `${JSON.stringify(line)}\n`); // one write: two writers never mix their lines
+    if (this.#torn) throw this.#torn;
+    const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
+    try {
+      for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at); // mostly one write: two writers never mix their lines
+    } catch (error) {
+      this.#torn = error as Error;
+      throw error;
+    }
     this.#dirty = true;
   }
   #sync(): void {

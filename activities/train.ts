@@ -1,9 +1,9 @@
 /** A training: rows rendered by its template, the trainer's spec, and the model that came out. The child itself is in `devices/`. */
 import { mkdir, rename } from 'node:fs/promises';
 import { createWriteStream } from 'node:fs';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { readFile } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
 import type { DatasetRef, ModelRef } from '../recipe/call.ts';
 import type { Settings } from '../recipe/api.ts';
 import type { Registry } from '../operators/registry.ts';
@@ -93,15 +93,15 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
 async function writeRows(store: Store, registry: Registry, { data, template }: Inputs, path: string): Promise<number> {
   const { input, render } =
     template === undefined ? { input: undefined, render: (value: unknown) => value } : (registry.template(template) as AnyTemplate);
-  const out = createWriteStream(`${path}.partial`);
   let rows = 0;
-  for await (const record of store.read(data)) {
-    rows++;
-    const value = input ? fitting(input, record.value, `Record ${record.id} cannot be rendered by ${template}`) : record.value;
-    if (!out.write(`${JSON.stringify(render(value))}\n`)) await once(out, 'drain');
+  async function* lines() {
+    for await (const record of store.read(data)) {
+      rows++;
+      const value = input ? fitting(input, record.value, `Record ${record.id} cannot be rendered by ${template}`) : record.value;
+      yield `${JSON.stringify(render(value))}\n`;
+    }
   }
-  out.end();
-  await once(out, 'close');
+  await pipeline(lines, createWriteStream(`${path}.partial`));
   await rename(`${path}.partial`, path);
   if (rows === 0)
     throw new BackspinError('ConfigError', `The training data ${data.digest.slice(0, 16)} has no rows: what selected it kept nothing.`);

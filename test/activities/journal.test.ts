@@ -1,0 +1,22 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import test from 'ava';
+import { Journal } from '../../activities/journal.ts';
+
+test('a journal that cannot be written any more keeps every record that it took, and nothing follows a torn line', async (t) => {
+  const path = join(mkdtempSync(join(tmpdir(), 'backspin-')), 'journal.jsonl');
+  const child = resolve(import.meta.dirname, '../support/journal-child.ts');
+  // A limit on the size of a file ends a write in its midst, as a full disk does, and needs no disk of our own.
+  const limited = `trap '' XFSZ; ulimit -f 1; exec "$@"`;
+  const said = execFileSync('bash', ['-c', limited, 'bash', process.execPath, child, path], { encoding: 'utf8' });
+  const { taken, more } = JSON.parse(said) as { taken: number; more: boolean };
+  t.true(taken > 0);
+  t.false(more);
+  t.not(readFileSync(path).at(-1), 0x0a, 'the last line is torn');
+  const journal = await Journal.open(path);
+  for (let n = 0; n < taken; n++) t.truthy(journal.done(`record-${n}`));
+  t.is(journal.done(`record-${taken}`), undefined);
+  journal.close();
+});

@@ -1,0 +1,15 @@
+/** Appends records to a journal until it is refused; says how many it took, and whether it takes one more afterwards. */
+import { Journal } from '../../activities/journal.ts';
+
+const journal = await Journal.open(process.argv[2]!);
+const finish = (n: number): boolean => {
+  try {
+    journal.finish(`record-${n}`, { kept: [[{ id: `${n}`, from: [], value: 'x'.repeat(100) }]], dropped: [] });
+    return true;
+  } catch {
+    return false;
+  }
+};
+let taken = 0;
+while (finish(taken)) taken++;
+console.log(JSON.stringify({ taken, more: finish(0) }));
