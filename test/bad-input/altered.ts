@@ -1,4 +1,5 @@
 /** Files of a store and a home that somebody, or a disk, has altered. */
+import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { holdHome } from '../../cli/leftovers.ts';
@@ -10,7 +11,10 @@ const command = (what: string, line: string, ends: number, says: RegExp, alter: 
   of(what, line.split(' ').slice(1), ends, says, { home: toyHome(alter) });
 
 function edit(path: string, from: string | RegExp, to: string): void {
-  writeFileSync(path, readFileSync(path, 'utf8').replace(from, to));
+  const before = readFileSync(path, 'utf8');
+  const after = before.replace(from, to);
+  assert.notEqual(after, before, `${path} holds no ${from}`);
+  writeFileSync(path, after);
 }
 const recordOf = ({ paths }: Toy) => paths.experiment('toy');
 const outputOf = ({ paths }: Toy, path: string) => paths.output(sha256(path));
@@ -49,7 +53,7 @@ export const altered: readonly Case[] = [
     'backspin status toy',
     1,
     sentence('experiments/toy\\.json holds what belongs under another name', away),
-    (toy) => edit(recordOf(toy), '"name":"toy","parent"', '"name":"other","parent"'),
+    (toy) => edit(recordOf(toy), '"name":"toy","notices"', '"name":"other","notices"'),
   ),
   command('gc meets a record that it cannot read', 'backspin gc', 1, sentence('experiments/toy\\.json does not read', away), (toy) =>
     truncateSync(recordOf(toy), 100),
