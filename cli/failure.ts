@@ -31,6 +31,7 @@ const refusals: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of it is a file, and no folder',
   EEXIST: 'there is a file of that name',
   EISDIR: 'it is a folder',
+  ERR_FS_EISDIR: 'it is a folder',
   EACCES: 'its permissions forbid it',
   EPERM: 'the system forbids it',
   EROFS: 'its disk can only be read',

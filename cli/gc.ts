@@ -39,7 +39,7 @@ function read(file: string): GcPlan {
   } catch (error) {
     throw new BackspinError(
       'ConfigError',
-      `${file} is no plan of what may go (${faultOf(error, plan)}): \`backspin gc\` makes one and names its file.`,
+      `The plan ${file} cannot be read (${faultOf(error, plan)}): \`backspin gc\` makes one and names its file.`,
       { cause: error },
     );
   }

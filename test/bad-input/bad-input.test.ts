@@ -9,6 +9,7 @@ import { environment } from './environment.ts';
 import { models } from './models.ts';
 import { references } from './references.ts';
 import { servers } from './servers.ts';
+import { trainer } from './trainer.ts';
 import { work } from './work.ts';
 
 const families: Readonly<Record<string, readonly Case[]>> = {
@@ -21,6 +22,7 @@ const families: Readonly<Record<string, readonly Case[]>> = {
   'altered file': altered,
   'work in progress': work,
   'model server': servers,
+  trainer,
 };
 
 const all = Object.entries(families).flatMap(([family, cases]) => cases.map((one) => ({ family, ...one })));

@@ -117,13 +117,13 @@ export const commands: readonly Case[] = [
     'gc is given another file',
     'backspin gc --apply toy.yaml',
     1,
-    /toy\.yaml is no plan of what may go \(.*\): `backspin gc` makes one and names its file/,
+    /The plan toy\.yaml cannot be read \(.*\): `backspin gc` makes one and names its file/,
   ),
   command(
     'gc is given JSON of another kind',
     'backspin gc --apply plan.json',
     1,
-    /plan\.json is no plan of what may go \(store is missing; a text is needed\)/,
+    /The plan plan\.json cannot be read \(store is missing; a text is needed\)/,
     ({ home }) => void put(home, { 'plan.json': '{}' }),
   ),
   command(

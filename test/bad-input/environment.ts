@@ -34,6 +34,9 @@ export const environment: readonly Case[] = [
   command('pools.yaml is a folder', ['up'], 1, /pools\.yaml cannot be read \(EISDIR\): mend it, or remove it/, {
     home: homeWith({ 'pools.yaml/x': '' }),
   }),
+  command('a folder stands where up makes its pipe', ['up'], 1, /lifeline cannot be used: it is a folder \(ERR_FS_EISDIR\)\. Mend that/, {
+    home: homeWith({ 'lifeline/x': '' }),
+  }),
   command('pools.yaml declares nothing', ['up'], 1, /pools\.yaml:1:1: declares no pool; write one, such as `cpu: 1`, or remove the file/, {
     home: homeWith({ 'pools.yaml': '# later\n' }),
   }),

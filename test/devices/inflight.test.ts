@@ -42,7 +42,8 @@ test.serial('the attempt of a killed worker is handed out again at once, whateve
     const died = new Promise((done) => dying.once('exit', done));
     dying.kill('SIGKILL');
     await died;
-    t.is(await failDeadAttempts(env.client, home), 1);
+    writeFileSync(join(home, 'inflight', filesIn(home)[0]!.replace(/~.*/, '~torn')), 'half a tok');
+    t.is(await failDeadAttempts(env.client, home), 1, 'what is no token is passed over');
     t.deepEqual(filesIn(home), []);
 
     const next = await Worker.create({

@@ -8,7 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from .exits import Exit, Refusal, first_line, writing
 from .spec import Init
@@ -30,13 +37,28 @@ def read_model(folder: str, dropout: float) -> PreTrainedModel:
     if not (Path(folder) / "config.json").is_file():
         raise Refusal(Exit.MODEL, f"No model in {folder}: config.json is missing; give the folder of a whole model.")
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, attention_dropout=dropout
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        if hasattr(config, "attention_dropout"):
+            config.attention_dropout = dropout
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
         )
     except Exception as error:
         raise Refusal(
             Exit.MODEL, f"Cannot load the model in {folder}: {first_line(error)}. Repair or replace it."
         ) from error
+    # What is not there, transformers draws at random.
+    faults = [f"{name} is missing" for name in sorted(loaded["missing_keys"])]
+    faults += [f"{name} has another shape" for name, *_ in sorted(loaded["mismatched_keys"])]
+    if faults:
+        raise Refusal(
+            Exit.MODEL, f"The weights in {folder} do not fit its config.json: {faults[0]}. Replace one of the two."
+        )
     if dropout and not any(getattr(module, "attention_dropout", 0) == dropout for module in model.modules()):
         raise Refusal(
             Exit.SPEC, f"Spec key 'dropout' must be 0: the architecture of {folder} has no attention dropout."

@@ -114,6 +114,8 @@ class TrainSpec:
         for key in ("steps", "batch", "checkpoint_every", "keep_checkpoints", "threads"):
             if getattr(self, key) < 1:
                 raise _wrong(_camel(key), "must be at least 1")
+        if not 0 <= self.seed < 1 << 32:
+            raise _wrong("seed", "must be from 0 to 4294967295, which all generators take")
         if self.max_tokens < 2:
             raise _wrong("maxTokens", "must be at least 2: one token predicts the next")
 
