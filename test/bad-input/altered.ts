@@ -49,11 +49,11 @@ export const altered: readonly Case[] = [
     (toy) => edit(recordOf(toy), '"completed"', '"complete"'),
   ),
   command(
-    'the record of an experiment was copied over from another',
-    'backspin status toy',
+    'the record of an experiment was renamed',
+    'backspin status other',
     1,
-    sentence('experiments/toy\\.json holds what belongs under another name', away),
-    (toy) => edit(recordOf(toy), '"name":"toy","notices"', '"name":"other","notices"'),
+    sentence('experiments/other\\.json holds what belongs under another name', away),
+    (toy) => renameSync(recordOf(toy), toy.paths.experiment('other')),
   ),
   command('gc meets a record that it cannot read', 'backspin gc', 1, sentence('experiments/toy\\.json does not read', away), (toy) =>
     truncateSync(recordOf(toy), 100),

@@ -24,7 +24,7 @@ export interface Mapped {
 }
 
 const toy = join(root, 'test/support/toy.ts');
-const never = new AbortController().signal;
+const beat = { signal: new AbortController().signal, tell: () => {} };
 
 export async function mapped(what: string, values: readonly object[], role?: string, params: object = {}): Promise<Mapped> {
   const { services, context } = await bench({ reply: () => '' }, { modules: [{ path: toy, digest: await moduleDigest(toy) }] });
@@ -42,7 +42,7 @@ export async function mapped(what: string, values: readonly object[], role?: str
     result: slicePath(store, stepKey, 0, 'result'),
     shard(client) {
       const of = () => (client ? { client, served: 'm' } : assert.fail('no model is asked'));
-      return steps.shard({ call, context, work, slice: 0 }, { of, concurrency: 1 }, { signal: never, tell: () => {} });
+      return steps.shard({ call, context, work, slice: 0 }, { of, concurrency: 1 }, beat);
     },
     commit: () => steps.commit(call, context, work, { slices: 1, spent: null }),
     async dropped() {

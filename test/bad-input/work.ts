@@ -27,12 +27,14 @@ const step = (what: string, ends: End, says: RegExp, alter: (step: Mapped) => Pr
     return alter(step);
   });
 
+const slots = (home: string) => new Slots({ home, pool: 'cpu', groups: [[]], reapAfter: 600_000 });
+
 /** A training that has ended, whose events are these: its sums. */
 const events = (what: string, lines: readonly string[], says: RegExp): Case =>
   inside(what, 'goes on', says, async () => {
     const home = put(temporary(), { 'run/events.jsonl': `${lines.join('\n')}\n`, 'run/model/config.json': '{}' });
     const run = join(home, 'run');
-    await using slot = await new Slots({ home, pool: 'cpu', groups: [[]] }).acquire(never);
+    await using slot = await slots(home).acquire(never);
     const options = { slot, key: 'k', attempt: 1, spec: spec(run), python: 'none', trainerPath: 'none', lifeline: 'none', signal: never };
     return keeping(home, async () => JSON.stringify(await train(options)));
   });
@@ -110,7 +112,7 @@ export const work: readonly Case[] = [
     /devices\/cpu-0\.json does not say what runs on its device group \(.*\): `backspin down` ends whatever does; delete the file then/,
     async () => {
       const home = put(temporary(), { 'devices/cpu-0.json': '{"slot":"cpu-0","kin' });
-      return keeping(home, async () => (await new Slots({ home, pool: 'cpu', groups: [[]] }).acquire(never)).name);
+      return keeping(home, async () => (await slots(home).acquire(never)).name);
     },
   ),
   events('an event that nobody knows', [said(1), '{"v":1,"event":"lunch"}', said(2)], two),
