@@ -138,7 +138,7 @@ test('an engine that stands still behind a server that answers is noticed; one t
   const p = place(t);
   const { base } = weights(p, {});
   const file = (name: string) => join(p.folder, name);
-  const health = { every: 20, timeout: 300, misses: 2 };
+  const health = { every: 20, timeout: 3_000, misses: 3 };
   const server = await start(p, vllm(options(), { m: { folder: base, base: null } }), { health });
   const before = await server.endpoint(never);
   writeFileSync(file('busy'), '');
@@ -158,7 +158,7 @@ test('an engine that stands still behind a server that answers is noticed; one t
 test('what a server that shuts down refuses waits until it is known to be gone, and is asked of the next', async (t) => {
   const p = place(t);
   const { base } = weights(p, {});
-  const health = { every: 20, timeout: 300, misses: 20 };
+  const health = { every: 20, timeout: 10_000, misses: 20 };
   const server = await start(p, vllm(options(), { m: { folder: base, base: null } }), { health });
   const { url } = await server.endpoint(never);
   await t.throwsAsync(fetch(`${url}/close`));
