@@ -169,7 +169,7 @@ test('every npm command is a script, and the files it names are there', (t) => {
 });
 
 test('every link and every path of the checkout leads to a file', (t) => {
-  const top = new Set(readdirSync(root));
+  const top = new Set(readdirSync(root).filter((name) => name !== '.backspin')); // made by running, not by cloning
   for (const document of documents) {
     const markdown = read(document);
     for (const [, link] of markdown.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g))
