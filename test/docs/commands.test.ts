@@ -100,7 +100,7 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   if (verb === 'doctor') return [1, /No workers are up here/];
   if (verb === 'list') return [0, /No experiment in|\[\]/];
   if (verb === 'schema') return [0, /json-schema\.org/];
-  if (verb === 'gc') return words.includes('--apply') ? [1, /no-plan\.json is no plan of what may go/] : [0, /Nothing in .* can go/];
+  if (verb === 'gc') return words.includes('--apply') ? [1, /The plan no-plan\.json cannot be read/] : [0, /Nothing in .* can go/];
   return [1, /There is no experiment "some-name"/];
 }
 const noServer = { TEMPORAL_ADDRESS: '127.0.0.1:9', PATH: `${nvidia(0, 0, 0, 0).folder}:${process.env['PATH']}` };
