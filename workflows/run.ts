@@ -60,6 +60,7 @@ export class Performer {
         .then(() => {
           polled = true;
         });
+      coming.catch(() => {}); // a step that is over before the half minute cancels it, and nobody awaits it
       if (await condition(() => polled, '30s')) return;
       this.#overseer.unpolled(call, pool);
       await coming;
