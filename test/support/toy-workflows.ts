@@ -35,10 +35,15 @@ const toy: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { number
   return { data };
 };
 
-/** What one model says of many numbers, in so many rounds. */
-const chatter: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, rounds, limits }) => {
+/** What one model says of many numbers. */
+const chatter: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { numbers, speaker, limits }) => ({
+  data: await run.map(ask, numbers, { with: { speaker: speaker! }, ...limits }),
+});
+
+/** What it says of them again and again, in so many rounds. */
+const echo: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, rounds }) => {
   let data: Dataset<Numbered> = numbers;
-  for await (const round of run.rounds(rounds)) data = await round.map(ask, data, { with: { speaker: speaker! }, ...limits });
+  for await (const round of run.rounds(rounds)) data = await round.map(ask, data, { with: { speaker: speaker! } });
   return { data };
 };
 
@@ -64,4 +69,4 @@ const adapters: Recipe<ToyConfig, { data: Dataset<unknown>; onward: Model; anew:
   return { data: await data, onward: await onward, anew: await anew };
 };
 
-Object.assign(recipes, { toy, chatter, duet, sifter, adapters });
+Object.assign(recipes, { toy, chatter, echo, duet, sifter, adapters });

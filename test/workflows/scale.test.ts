@@ -28,7 +28,7 @@ test('100,000 records through real stages: each worker stays under 400 MB, each 
     const workers = await Promise.all(kinds.map((kind) => started('worker-process.ts', [kind], env)));
     children.push(...workers.map(({ child }) => child));
 
-    const handle = await on.start('many', 'chatter', { count: RECORDS, rounds: 1 }, { models: { speaker: { path: model } } });
+    const handle = await on.start('many', 'chatter', { count: RECORDS }, { models: { speaker: { path: model } } });
     const { data } = (await handle.result()) as { data: DatasetRef };
     t.is(data.rows, RECORDS);
     const { served } = (await (await fetch(`${mock.said}/count`)).json()) as { served: number };

@@ -56,7 +56,7 @@ function answered(group: number): string[] {
 /** So few at once that a step lasts. */
 const SLOTS = 4;
 const chat = (name: string, seed: number, count: number, rounds: number, replicas = 1) =>
-  on.start(name, 'chatter', { count, rounds }, { seed, models: { speaker }, serving: { ...SERVING, slots: SLOTS, replicas } });
+  on.start(name, 'echo', { count, rounds }, { seed, models: { speaker }, serving: { ...SERVING, slots: SLOTS, replicas } });
 
 test.serial('two experiments on one group take strict turns, and neither waits while the group is idle', async (t) => {
   t.timeout(300_000);
