@@ -3,19 +3,7 @@ import { dirname, join } from 'node:path';
 import test from 'ava';
 import type { ModelRef } from '../../recipe/call.ts';
 import { pathsOf } from '../../store/paths.ts';
-import { folder, newStore } from '../support/store.ts';
-
-const about = {
-  state: 'weights',
-  base: null,
-  from: null,
-  dataset: null,
-  template: null,
-  settings: null,
-  steps: null,
-  lastLearningRate: null,
-  determinism: 'exact',
-} as const;
+import { aboutModel, folder, newStore } from '../support/store.ts';
 
 async function modelFolder(files: Record<string, string> = {}, root = folder()): Promise<string> {
   for (const [name, text] of Object.entries({ 'config.json': '{}', 'model.safetensors': 'weights', ...files })) {
@@ -27,10 +15,10 @@ async function modelFolder(files: Record<string, string> = {}, root = folder()):
 
 test('a model is known by the names and bytes of its files', async (t) => {
   const store = await newStore();
-  const ref = await store.putModel(await modelFolder({ 'tokenizer/merges.txt': 'a b' }), about);
-  t.deepEqual(await store.putModel(await modelFolder({ 'tokenizer/merges.txt': 'a b' }), about), ref);
-  t.notDeepEqual(await store.putModel(await modelFolder({ 'tokenizer/merges.txt': 'a c' }), about), ref);
-  t.notDeepEqual(await store.putModel(await modelFolder({ 'merges.txt': 'a b' }), about), ref);
+  const ref = await store.putModel(await modelFolder({ 'tokenizer/merges.txt': 'a b' }), aboutModel);
+  t.deepEqual(await store.putModel(await modelFolder({ 'tokenizer/merges.txt': 'a b' }), aboutModel), ref);
+  t.notDeepEqual(await store.putModel(await modelFolder({ 'tokenizer/merges.txt': 'a c' }), aboutModel), ref);
+  t.notDeepEqual(await store.putModel(await modelFolder({ 'merges.txt': 'a b' }), aboutModel), ref);
   const files = (await store.model(ref)).files.map(({ name }) => name);
   t.deepEqual(files, ['config.json', 'model.safetensors', 'tokenizer/merges.txt']);
   t.is(await readFile(join(await store.modelFolder(ref), 'tokenizer/merges.txt'), 'utf8'), 'a b');
@@ -39,7 +27,7 @@ test('a model is known by the names and bytes of its files', async (t) => {
 test('what becomes of a folder that was brought in does not touch the model', async (t) => {
   const store = await newStore();
   const source = await modelFolder();
-  const ref = await store.putModel(source, about);
+  const ref = await store.putModel(source, aboutModel);
   await writeFile(join(source, 'model.safetensors'), 'changed');
   t.is(await readFile(join(await store.modelFolder(ref), 'model.safetensors'), 'utf8'), 'weights');
 });
@@ -48,7 +36,7 @@ test('what a step made in the store is not copied', async (t) => {
   const store = await newStore();
   const made = await modelFolder({}, join(store.work('step'), 'model'));
   const { ino } = await stat(join(made, 'model.safetensors'));
-  const ref = await store.putModel(made, about);
+  const ref = await store.putModel(made, aboutModel);
   await store.clearWork('step');
   t.is((await stat(join(await store.modelFolder(ref), 'model.safetensors'))).ino, ino);
 });
@@ -56,7 +44,7 @@ test('what a step made in the store is not copied', async (t) => {
 test('two that bring the same model at once have one', async (t) => {
   const store = await newStore();
   const source = await modelFolder();
-  const refs = await Promise.all(Array.from({ length: 8 }, () => store.putModel(source, about)));
+  const refs = await Promise.all(Array.from({ length: 8 }, () => store.putModel(source, aboutModel)));
   t.is(new Set(refs.map(({ digest }) => digest)).size, 1);
   t.true(await store.has(refs[0]!));
   t.deepEqual(await readdir(pathsOf(store.root).temporary), []);
@@ -66,18 +54,18 @@ test('a folder that is no whole model is refused with a sentence', async (t) => 
   const store = await newStore();
   const bare = folder();
   await writeFile(join(bare, 'model.safetensors'), 'weights');
-  await t.throwsAsync(store.putModel(bare, about), { name: 'ConfigError', message: /has no config\.json/ });
-  await t.throwsAsync(store.putModel(join(bare, 'none'), about), { name: 'ConfigError', message: /cannot be read/ });
-  t.truthy(await store.putModel(bare, { ...about, state: 'init' }), 'one that a training is to make needs none');
+  await t.throwsAsync(store.putModel(bare, aboutModel), { name: 'ConfigError', message: /has no config\.json/ });
+  await t.throwsAsync(store.putModel(join(bare, 'none'), aboutModel), { name: 'ConfigError', message: /cannot be read/ });
+  t.truthy(await store.putModel(bare, { ...aboutModel, state: 'init' }), 'one that a training is to make needs none');
 });
 
 test('an adapter is known by its base too, and is there only beside it', async (t) => {
   const store = await newStore();
   const bases = [];
-  for (const weights of ['one', 'other']) bases.push(await store.putModel(await modelFolder({ 'model.safetensors': weights }), about));
+  for (const weights of ['one', 'other']) bases.push(await store.putModel(await modelFolder({ 'model.safetensors': weights }), aboutModel));
   const made = folder();
   await writeFile(join(made, 'adapter_model.safetensors'), 'low rank');
-  const upon = (base: ModelRef) => store.putModel(made, { ...about, base: base.digest });
+  const upon = (base: ModelRef) => store.putModel(made, { ...aboutModel, base: base.digest });
   await t.throwsAsync(upon(bases[0]!), { name: 'ConfigError', message: /has no adapter_config\.json/ });
   await writeFile(join(made, 'adapter_config.json'), '{}');
   const adapters = [await upon(bases[0]!), await upon(bases[1]!)];
@@ -91,17 +79,17 @@ test('a link within the folder is followed, one that leads out is refused', asyn
   const source = await modelFolder({ 'blobs/1': 'weights' });
   await rm(join(source, 'model.safetensors'));
   await symlink('blobs/1', join(source, 'model.safetensors'));
-  const ref = await store.putModel(source, about);
+  const ref = await store.putModel(source, aboutModel);
   t.is(await readFile(join(await store.modelFolder(ref), 'model.safetensors'), 'utf8'), 'weights');
   await symlink(join(await modelFolder(), 'config.json'), join(source, 'other.json'));
-  await t.throwsAsync(store.putModel(source, about), { name: 'ConfigError', message: /other\.json links to a file outside/ });
+  await t.throwsAsync(store.putModel(source, aboutModel), { name: 'ConfigError', message: /other\.json links to a file outside/ });
 });
 
 test('a file that was changed, lost or added is named, before and after a first look', async (t) => {
   const store = await newStore();
   const other = pathsOf(store.root);
   for (const looked of [false, true]) {
-    const ref = await store.putModel(await modelFolder({ 'salt.txt': String(looked) }), about);
+    const ref = await store.putModel(await modelFolder({ 'salt.txt': String(looked) }), aboutModel);
     if (looked) await store.modelFolder(ref);
     const weights = join(other.model(ref.digest), 'files', 'model.safetensors');
     await writeFile(weights, 'Weights');
@@ -115,7 +103,7 @@ test('a file that was changed, lost or added is named, before and after a first 
     await rename(weights, `${weights}.gone`);
     await t.throwsAsync(store.modelFolder(ref), { name: 'ArtifactMissing', message: /model\.safetensors/ });
     t.false(await store.has(ref));
-    t.deepEqual(await store.putModel(await modelFolder({ 'salt.txt': String(looked) }), about), ref);
+    t.deepEqual(await store.putModel(await modelFolder({ 'salt.txt': String(looked) }), aboutModel), ref);
     t.true(await store.has(ref), 'brought in again, it is whole');
   }
 });

@@ -5,6 +5,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { imported } from '../../activities/reduce.ts';
 import type { DatasetRef, Result } from '../../recipe/call.ts';
 import type { Rec } from '../../recipe/define.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
@@ -33,17 +34,7 @@ export async function read(store: Store, ref: Pick<DatasetRef, 'digest'>, range?
 }
 
 /** A model of weights that came from outside. */
-export const aboutModel = {
-  state: 'weights',
-  from: null,
-  base: null,
-  dataset: null,
-  template: null,
-  settings: null,
-  steps: null,
-  lastLearningRate: null,
-  determinism: 'exact',
-} as const;
+export const aboutModel = { ...imported, state: 'weights', determinism: 'exact' } as const;
 
 export const output = (name: string, result: Result, more: Partial<Output> = {}): Output => ({
   stepKey: sha256(name),
