@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import traceback
+from importlib import import_module
 
 from .exits import Exit, Refusal
 from .spec import MergeSpec, ServeSpec, TrainSpec, read_spec
@@ -54,21 +56,27 @@ def _run(verb: str, spec: str | None) -> int:
         return doctor()
     os.dup2(2, 1)  # a stray print in some library is a log line, never an answer
     if verb == "train":
-        stop = Stop()
-        read = read_spec(spec, TrainSpec)
-        from .train import train
-
-        return train(read, stop)
+        stop, read = Stop(), read_spec(spec, TrainSpec)
+        return _room("train").train(read, stop)
     if verb == "merge":
         read = read_spec(spec, MergeSpec)
-        from .adapters import merge
-
-        return merge(read)
+        return _room("adapters").merge(read)
     read = read_spec(spec, ServeSpec)
-    from .serve import serve
+    return _room("serve").serve(read)
 
-    return serve(read)
+
+def _room(name: str):
+    """A module of this package, imported without the garbage collector: its passes take a third of the time."""
+    gc.disable()
+    try:
+        return import_module(f".{name}", __package__)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # everything is on disk; the interpreter's own way out takes half a second
