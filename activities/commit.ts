@@ -4,7 +4,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { Determinism, Output } from '../schemas/store.ts';
 import { recordId } from '../store/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
-import { slicePath, sliceResult, type SliceResult } from './slice.ts';
+import { slicePath, sliceResult, type SliceResult, type Span } from './slice.ts';
 import { cutKey, type Resolved } from './resolve.ts';
 
 /** Of the envelope of a record: `{ id, from, value }`. */
@@ -72,7 +72,8 @@ async function commitPrefix(store: Store, resolved: Resolved, op: number, mapped
   const { over, slices, until, cut, before } = mapped;
   const writer = store.write(RECORDS);
   const drops = new Drops(store);
-  const counts = { in: 0, kept: 0, requests: 0, tokens: 0, seconds: 0 };
+  const counts = { in: 0, kept: 0, requests: 0, tokens: 0 };
+  const spans: Span[] = [];
   let rows = 0;
   try {
     if (before?.droppedRecords) for await (const { value } of store.read(before.droppedRecords)) await drops.again(value as DroppedRecord);
@@ -81,7 +82,7 @@ async function commitPrefix(store: Store, resolved: Resolved, op: number, mapped
       const { totals, done } = await readSlice(store, resolved, slice);
       counts.requests += totals.requests;
       counts.tokens += totals.tokens;
-      counts.seconds += totals.seconds;
+      spans.push(totals);
       for (const one of done) {
         if (until !== null && rows >= until) break reading;
         counts.in++;
@@ -103,13 +104,23 @@ async function commitPrefix(store: Store, resolved: Resolved, op: number, mapped
     const { stepKey, what } = resolved.chain[op]!;
     const step = { ...resolved, stepKey: cut ? cutKey(resolved) : stepKey, call: { ...resolved.call, what } };
     return await store.putOutput(
-      outputOf(step, result, { ...counts, dropped: drops.counts }, await drops.commit(determinism), determinism),
+      outputOf(step, result, { ...counts, seconds: secondsOf(spans), dropped: drops.counts }, await drops.commit(determinism), determinism),
     );
   } catch (error) {
     await writer.abort();
     await drops.abort();
     throw error;
   }
+}
+
+/** Seconds in which at least one of the slices was worked on. */
+export function secondsOf(spans: readonly Span[]): number {
+  let [milliseconds, until] = [0, 0];
+  for (const { began, ended } of spans.toSorted((a, b) => a.began - b.began)) {
+    milliseconds += Math.max(0, ended - Math.max(began, until));
+    until = Math.max(until, ended);
+  }
+  return milliseconds / 1000;
 }
 
 function conserved(resolved: Resolved, holds: boolean): void {

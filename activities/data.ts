@@ -1,16 +1,17 @@
 /** The activities of a data worker. */
 import { ApplicationFailure } from '@temporalio/activity';
+import { Flow } from '../inference/flow.ts';
 import type { Call } from '../recipe/call.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 import { bringIn, checkExternals } from './canary.ts';
-import { commitMap, readSlice } from './commit.ts';
+import { commitMap, readSlice, secondsOf } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
 import { checkRoom, lookUp, openStep, type MapWork, type Opened, type StageEnd } from './open.ts';
 import { isPolled } from './presence.ts';
 import { reduceStep } from './reduce.ts';
 import { castOf, cutKey, resolve, type Resolved } from './resolve.ts';
-import { runSlice, type Models, type SliceTotals } from './slice.ts';
+import { loaded, runSlice, type Models, type SliceTotals, type Span } from './slice.ts';
 import type { Services, StepContext } from './services.ts';
 import type { Output } from '../schemas/store.ts';
 import { activity, type Beat } from './wrap.ts';
@@ -25,6 +26,13 @@ export interface ShardInput {
   readonly slice: number;
 }
 
+/** What the shards of one step share while they run. */
+interface UnderWay {
+  shards: number;
+  readonly flow: Flow;
+  readonly params: Promise<object>;
+}
+
 /** What is left of a chain whose first operators were done before. */
 const rest = (resolved: Resolved, skip: number): Resolved => ({ ...resolved, chain: resolved.chain.slice(skip) });
 
@@ -37,27 +45,46 @@ export function stepsOf(services: Services) {
     const registry = await services.registry(context.modules);
     return { registry, step: await resolve(call, context, registry) };
   };
+  const steps = new Map<string, UnderWay>();
   return {
     open: (call: Call, context: StepContext): Promise<Opened> => openStep(services, call, context),
 
-    async shard({ call, context, work, slice }: ShardInput, models: Models, { signal, tell }: Beat): Promise<SliceTotals> {
+    /** `underWay` is called once no record of the shard waits any more. */
+    async shard(
+      { call, context, work, slice }: ShardInput,
+      models: Models,
+      { signal, tell }: Beat,
+      underWay = () => {},
+    ): Promise<SliceTotals> {
       if (models.told) tell(models.told);
       const { registry, step } = await resolved(call, context);
       const from = slice * work.sliceSize;
       const to = Math.min(from + work.sliceSize, work.candidates);
-      return runSlice({
-        store,
-        registry,
-        resolved: rest(asking(step, registry), work.skip),
-        seed: context.seed,
-        over: work.over,
-        slice,
-        from,
-        to,
-        limits: work.limits,
-        models,
-        signal,
-      });
+      const asked = rest(asking(step, registry), work.skip);
+      const { stepKey, params } = asked;
+      const shared = steps.get(stepKey) ?? { shards: 0, flow: new Flow(models.concurrency), params: loaded(params, store) };
+      steps.set(stepKey, shared);
+      shared.shards++;
+      try {
+        return await runSlice({
+          store,
+          registry,
+          resolved: asked,
+          params: await shared.params,
+          seed: context.seed,
+          over: work.over,
+          slice,
+          from,
+          to,
+          limits: work.limits,
+          models,
+          flow: shared.flow,
+          underWay,
+          signal,
+        });
+      } finally {
+        if (--shared.shards === 0) steps.delete(stepKey);
+      }
     },
 
     /** Joins the slices; for an evaluation, measures the answers. */
@@ -75,15 +102,16 @@ export function stepsOf(services: Services) {
         return entry(await commitMap(store, rest(step, skip), { over, slices, until, cut, determinism, before }));
       }
       const answers = new Map<string, unknown>();
-      const cost = { requests: 0, tokens: 0, seconds: 0 };
+      const cost = { requests: 0, tokens: 0 };
+      const spans: Span[] = [];
       for (let slice = 0; slice < slices; slice++) {
         const { totals, done } = await readSlice(store, step, slice);
         cost.requests += totals.requests;
         cost.tokens += totals.tokens;
-        cost.seconds += totals.seconds;
+        spans.push(totals);
         for (const one of done) if (one.kept[0]?.[0]) answers.set(one.id, one.kept[0][0].value);
       }
-      const output = await measureModel(store, registry, step, work.over, answers, cost);
+      const output = await measureModel(store, registry, step, work.over, answers, { ...cost, seconds: secondsOf(spans) });
       await store.clearWork(step.stepKey);
       return entry(output);
     },

@@ -1,14 +1,13 @@
 /** The activities of a gpu worker: `serve` is a lease of a device group, `train` holds one for the length of a training. */
 import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
-import { NativeConnection, Worker } from '@temporalio/worker';
+import type { NativeConnection } from '@temporalio/worker';
 import { mkdir } from 'node:fs/promises';
 import type { Slots } from '../devices/slots.ts';
 import type { ServedModels } from '../devices/engines/engine.ts';
 import { engineOf } from '../devices/engines/index.ts';
 import { ModelServer } from '../devices/server.ts';
 import { train as runTrainer } from '../devices/trainer.ts';
-import { inflight } from '../devices/inflight.ts';
 import { probe } from '../inference/capability.ts';
 import { ModelClient } from '../inference/client.ts';
 import { Fixed } from '../inference/limiter.ts';
@@ -16,13 +15,13 @@ import type { Call } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
 import type { Store } from '../store/store.ts';
-import { stepsOf, type ShardInput } from './data.ts';
 import { wantsOf } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
-import { lookUp, servedName, type Lease } from './open.ts';
+import { inFlightOf, lookUp, servedName, type Lease } from './open.ts';
 import { resolve } from './resolve.ts';
 import { pythonOf, type Services, type StepContext } from './services.ts';
-import type { Models, SliceTotals } from './slice.ts';
+import { shards } from './shards.ts';
+import type { Models } from './slice.ts';
 import { commitTraining, prepareTraining } from './train.ts';
 import { turnOver } from './turns.ts';
 import { activity } from './wrap.ts';
@@ -38,13 +37,9 @@ export interface GpuWorker {
   readonly lifeline: string;
 }
 
-/** Requests in flight for each sequence that the server decodes at once: enough that no slot waits for the client. */
-const IN_FLIGHT = 1.25;
-
 export function gpuActivities(gpu: GpuWorker) {
   const { services, slots } = gpu;
   const { store } = services;
-  const steps = stepsOf(services);
 
   return {
     /** Holds a device group, keeps a server of the step's models alive on it, and runs the step's shards beside it until it is
@@ -72,7 +67,7 @@ export function gpuActivities(gpu: GpuWorker) {
         let gaveWay = false;
         let ended = false;
         try {
-          const limit = Math.ceil(lease.serving.slots * IN_FLIGHT);
+          const limit = inFlightOf(lease);
           const client = new ModelClient({ endpoint: (waiting, silent) => server.endpoint(waiting, silent), limiter: new Fixed(limit) });
           const registry = await services.registry(context.modules);
           const resolved = await resolve(call, context, registry);
@@ -82,7 +77,7 @@ export function gpuActivities(gpu: GpuWorker) {
           tell({ state: 'serving', slot: slot.name, models: Object.keys(lease.models) });
           const turn = turnOver(gpu.tenure, over.signal).then(() => (gaveWay = true));
           const site = { ...gpu, connection: gpu.connections[slot.group]! };
-          ended = await shards(site, queues.lease(store.id, stepKey), models, steps, Promise.race([aborted(signal), turn, server.failed]));
+          ended = await shards(site, queues.lease(store.id, stepKey), models, Promise.race([aborted(signal), turn, server.failed]));
           return gaveWay;
         } finally {
           over.abort();
@@ -119,36 +114,6 @@ export function gpuActivities(gpu: GpuWorker) {
   };
 }
 export type GpuActivities = ReturnType<typeof gpuActivities>;
-
-/** Runs the shards that wait on the lease's queue until `ended` settles: resolved, the lease was released; rejected, the server is
- *  lost. Says whether the step had ended by then: one that was paused or cancelled leaves a shard in its midst. */
-export async function shards(
-  { services, connection, namespace }: Pick<GpuWorker, 'services' | 'namespace'> & { readonly connection: NativeConnection },
-  taskQueue: string,
-  models: Models,
-  steps: ReturnType<typeof stepsOf>,
-  ended: Promise<unknown>,
-): Promise<boolean> {
-  let cut = false;
-  const worker = await Worker.create({
-    connection,
-    namespace,
-    taskQueue,
-    activities: {
-      shard: (input: ShardInput): Promise<SliceTotals> =>
-        activity(async (beat) => {
-          beat.signal.addEventListener('abort', () => (cut = true), { once: true });
-          return steps.shard(input, models, beat);
-        }),
-    },
-    interceptors: { activity: [inflight(services.home)] },
-    maxConcurrentActivityTaskExecutions: 2,
-    maxHeartbeatThrottleInterval: '1s',
-    shutdownGraceTime: 0,
-  });
-  await worker.runUntil(ended.then(() => undefined));
-  return !cut;
-}
 
 async function foldersOf(store: Store, { models }: Lease): Promise<ServedModels> {
   const folders = Object.entries(models).map(

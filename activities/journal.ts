@@ -2,9 +2,10 @@
  * What a shard has done so far, appended as it happens: one line for each answered call and each finished record. What is
  * journaled is never asked again; a torn last line is cut off when the journal is opened.
  */
-import { closeSync, fsyncSync, ftruncateSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fdatasync, ftruncateSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { BackspinError } from '../schemas/errors.ts';
 import { linesFrom } from '../store/files.ts';
 
@@ -23,7 +24,9 @@ export interface Done {
 
 type Line = { r: string; n: number; reply: unknown; tokens: number } | { r: string; done: Done };
 
-/** Milliseconds between two fsyncs: at most this much work is asked again after a power failure. A kill loses nothing. */
+const sync = promisify(fdatasync);
+
+/** Milliseconds between two syncs: at most this much work is asked again after a power failure. A kill loses nothing. */
 const SYNC_EVERY = 1000;
 
 export class Journal {
@@ -32,6 +35,7 @@ export class Journal {
   readonly #done = new Map<string, Done>();
   readonly #timer: NodeJS.Timeout;
   #dirty = false;
+  #syncing: Promise<void> | undefined;
   #torn: Error | undefined;
 
   /** Throws `ArtifactDamaged` where a line within is not whole. */
@@ -59,7 +63,7 @@ export class Journal {
       else this.#calls.set(`${line.r}#${line.n}`, { reply: line.reply, tokens: line.tokens });
       at = next + 1;
     }
-    this.#timer = setInterval(() => this.#sync(), SYNC_EVERY);
+    this.#timer = setInterval(() => void this.#sync(), SYNC_EVERY);
     this.#timer.unref();
   }
 
@@ -100,13 +104,17 @@ export class Journal {
     }
     this.#dirty = true;
   }
-  #sync(): void {
-    if (this.#dirty) fsyncSync(this.#fd);
+  /** Beside the work: a slow disk must not keep replies waiting. Where it fails nothing more is taken. */
+  async #sync(): Promise<void> {
+    await this.#syncing;
+    if (!this.#dirty) return;
     this.#dirty = false;
+    this.#syncing = sync(this.#fd).catch((error: unknown) => void (this.#torn ??= error as Error));
+    await this.#syncing;
   }
-  close(): void {
+  async close(): Promise<void> {
     clearInterval(this.#timer);
-    this.#sync();
+    await this.#sync();
     closeSync(this.#fd);
   }
 }

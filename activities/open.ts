@@ -17,6 +17,13 @@ import { externalOf, lacksWeights, ownOf } from './external.ts';
 
 /** Records per slice, the unit of hand-out. Neither it nor the order of slices shows in a result. */
 const SLICE = 256;
+/** Shards that a stage has scheduled at once: at least so many, and one more for so many requests in flight, since the last answers of a
+ *  shard take long and others must have begun meanwhile. Twice what a simulation of answers takes whose lengths are lognormal with
+ *  sigma 1. */
+const WINDOW = 8;
+const IN_FLIGHT_PER_SHARD = 8;
+/** Requests in flight for each sequence that an own server decodes at once: enough that no slot waits for the client. */
+const IN_FLIGHT = 1.25;
 /** Leases that are asked for where as many are wanted as there are. */
 const AUTO = 16;
 
@@ -29,6 +36,8 @@ export interface MapWork {
   readonly limits: Limits | null;
   readonly slices: number;
   readonly sliceSize: number;
+  /** Slices that are scheduled at once. */
+  readonly window: number;
   /** The models to serve and where; null: the shards go to the data workers. */
   readonly lease: Lease | null;
   /** It asks external models. */
@@ -68,6 +77,7 @@ export interface Missed {
   readonly work: MapWork | null;
 }
 
+export const inFlightOf = ({ serving }: Pick<Lease, 'serving'>): number => Math.ceil(serving.slots * IN_FLIGHT);
 export const servedName = (model: ModelRef) => model.digest.slice(0, 16);
 
 export async function openStep(services: Services, call: Call, context: StepContext): Promise<Opened> {
@@ -141,6 +151,9 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
   const tried = Math.min(over.rows, candidates);
   const settled = quorum < 1 ? Math.ceil(quorum * tried) : null;
   const slices = Math.ceil(tried / SLICE);
+  const lease = await leaseOf(services, resolved, context, slices);
+  const externals = Object.values(resolved.cast).flatMap((model) => externalOf(context, model) ?? []);
+  const inFlight = Math.max(lease ? lease.replicas * inFlightOf(lease) : 0, ...externals.map((external) => external.inFlight));
   return {
     over,
     skip,
@@ -148,8 +161,9 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
     limits: (settled ?? tokens ?? minutes) === null ? null : { quorum: settled, tokens, minutes },
     slices,
     sliceSize: SLICE,
-    lease: await leaseOf(services, resolved, context, slices),
-    external: Object.values(resolved.cast).some((model) => externalOf(context, model)),
+    window: WINDOW + Math.ceil(inFlight / IN_FLIGHT_PER_SHARD),
+    lease,
+    external: externals.length > 0,
     until: until?.kept ?? null,
   };
 }

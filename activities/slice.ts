@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelClient } from '../inference/client.ts';
 import { Rejected, TooLong } from '../inference/client.ts';
+import type { Flow } from '../inference/flow.ts';
 import { isRef, type DatasetRef } from '../recipe/call.ts';
 import type { Context, Prompt, Rec, Reply, Sampling, Schema, TokenScore } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
@@ -16,14 +17,19 @@ import { Bounds, type Bound, type Limits } from './bounds.ts';
 import { Journal, type Done } from './journal.ts';
 import type { Resolved } from './resolve.ts';
 
-export interface SliceTotals {
+/** Milliseconds since 1970. */
+export interface Span {
+  readonly began: number;
+  readonly ended: number;
+}
+
+export interface SliceTotals extends Span {
   readonly slice: number;
   readonly in: number;
   /** Kept by the last operator of the chain: records, for `until`. */
   readonly kept: number;
   readonly requests: number;
   readonly tokens: number;
-  readonly seconds: number;
   /** The budget that was spent before all of its records were tried. */
   readonly spent: Exclude<Bound, 'quorum'> | null;
 }
@@ -31,7 +37,7 @@ export interface SliceTotals {
 /** How an operator reaches its models: a client and the name a role's model is served under. */
 export interface Models {
   of(role: string): { readonly client: Pick<ModelClient, 'chat' | 'complete' | 'score'>; readonly served: string };
-  /** Records of one slice that flow at once. */
+  /** Records of one step that flow at once. */
   readonly concurrency: number;
   /** How it goes with their servers, for heartbeats. */
   told?(): object;
@@ -66,6 +72,8 @@ export interface SliceWork {
   readonly store: Store;
   readonly registry: Registry;
   readonly resolved: Resolved;
+  /** Those of `resolved`, loaded. */
+  readonly params: object;
   readonly seed: number;
   /** The dataset that the chain's first uncommitted operator reads. */
   readonly over: DatasetRef;
@@ -75,6 +83,10 @@ export interface SliceWork {
   /** What ends the step before its last record; null: nothing. */
   readonly limits: Limits | null;
   readonly models: Models;
+  /** Of the step's records, whatever their slice. */
+  readonly flow: Flow;
+  /** Called once no record of this slice waits any more. */
+  readonly underWay: () => void;
   readonly signal: AbortSignal;
 }
 
@@ -85,29 +97,33 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
   const before = await sliceResult(store, resolved.stepKey, slice);
   if (before?.totals.in === to - from) return before.totals;
 
-  const started = performance.now();
+  const began = Date.now();
   const journal = await Journal.open(slicePath(store, resolved.stepKey, slice, 'journal'));
   using bounds = limits && Bounds.of(store, resolved.stepKey, limits);
   const signal = bounds ? AbortSignal.any([work.signal, bounds.signal]) : work.signal;
   try {
     const records: Rec<unknown>[] = [];
-    for await (const record of store.read(work.over, { from, to })) records.push(record);
-    const params = await loaded(resolved.params, store);
     const settled = new Map<string, Done>();
-    const open = new Map<string, Rec<unknown>>(); // equal ones are done once
-    for (const record of records) {
-      const known = journal.done(record.id);
-      if (known) settled.set(record.id, known);
-      else open.set(record.id, record);
-    }
+    const read = async () => {
+      for await (const record of store.read(work.over, { from, to })) records.push(record);
+      const open = new Map<string, Rec<unknown>>(); // equal ones are done once
+      for (const record of records) {
+        const known = journal.done(record.id);
+        if (known) settled.set(record.id, known);
+        else open.set(record.id, record);
+      }
+      return [...open.values()];
+    };
+    const settle = async (record: Rec<unknown>) => {
+      const result = await throughChain(record, { ...work, signal, journal });
+      journal.finish(record.id, result);
+      settled.set(record.id, result);
+    };
     try {
-      await pooled([...open.values()], work.models.concurrency, signal, async (record) => {
-        const result = await throughChain(record, { ...work, signal, params, journal });
-        journal.finish(record.id, result);
-        settled.set(record.id, result);
-      });
+      await work.flow.each(read, signal, settle, work.underWay);
     } catch (error) {
       if (bounds?.reached === undefined || work.signal.aborted) throw error;
+      if (records.length === 0) await read(); // its turn had not come
     }
     const left = (record: Rec<unknown>) => (bounds?.reached === 'quorum' ? straggler(record, resolved) : undefined);
     const done = records.flatMap((record) => {
@@ -120,13 +136,14 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
       kept: done.reduce((sum, one) => sum + one.kept.at(-1)!.length, 0),
       requests: journal.requests,
       tokens: journal.tokens,
-      seconds: (performance.now() - started) / 1000,
+      began,
+      ended: Date.now(),
       spent: done.length === records.length ? null : (bounds!.reached as SliceTotals['spent']),
     };
     await writeAtomic(resultPath, JSON.stringify({ totals, done } satisfies SliceResult));
     return totals;
   } finally {
-    journal.close();
+    await journal.close();
   }
 }
 
@@ -137,7 +154,7 @@ const straggler = ({ id, value }: Rec<unknown>, { chain }: Resolved): Done => ({
 });
 
 /** A record, and what became of it, operator after operator. */
-async function throughChain(source: Rec<unknown>, work: SliceWork & { params: object; journal: Journal }): Promise<Done> {
+async function throughChain(source: Rec<unknown>, work: SliceWork & { journal: Journal }): Promise<Done> {
   const kept: Rec<unknown>[][] = [];
   const dropped: Done['dropped'][number][] = [];
   let current: readonly Rec<unknown>[] = [source];
@@ -231,7 +248,7 @@ export function stream(name: string): () => number {
 }
 
 /** Datasets given as parameters are loaded beside the operator. */
-async function loaded(params: object, store: Store): Promise<object> {
+export async function loaded(params: object, store: Store): Promise<object> {
   const entries = await Promise.all(
     Object.entries(params).map(
       async ([name, value]) => [name, isRef(value) && value.kind === 'dataset' ? await values(value, store) : value] as const,
@@ -243,25 +260,4 @@ async function values(ref: DatasetRef, store: Store): Promise<unknown[]> {
   const rows = [];
   for await (const record of store.read(ref)) rows.push(record.value);
   return rows;
-}
-
-/** Runs `body` on every item, `limit` at a time, in order of arrival; the first failure stops the rest and is thrown once none is running. */
-async function pooled<T>(items: readonly T[], limit: number, signal: AbortSignal, body: (item: T) => Promise<void>): Promise<void> {
-  let next = 0;
-  let failed = false;
-  const lane = async () => {
-    while (next < items.length && !failed) {
-      const item = items[next++]!;
-      signal.throwIfAborted();
-      try {
-        await body(item);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  const lanes = await Promise.allSettled(Array.from({ length: Math.min(limit, items.length) }, lane));
-  const failure = lanes.find((outcome) => outcome.status === 'rejected');
-  if (failure) throw failure.reason;
 }

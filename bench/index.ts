@@ -1,13 +1,20 @@
-/** `npm run bench -- NAME`: runs one bench, prints its table, and writes it with the machine into `bench/results/NAME.json`. */
+/** `npm run bench -- NAME`: runs one bench, prints its tables, and writes what it measured, with the machine, into
+ *  `bench/results/NAME.json`. Exit code 1: a bound is not met. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { machine } from './support.ts';
+import { busy, machine, meets, sources, type Result } from './support.ts';
 
-const benches: Record<string, () => Promise<() => Promise<object[]>>> = {
-  textworld: async () => (await import('./textworld.ts')).textworld,
-  start: async () => (await import('./start.ts')).start,
+const benches: Record<string, () => Promise<() => Promise<Result>>> = {
+  throughput: async () => (await import('./throughput.ts')).throughput,
+  lognormal: async () => (await import('./throughput.ts')).lognormal,
+  storm: async () => (await import('./throughput.ts')).storm,
+  scale: async () => (await import('./scale.ts')).scale,
   recovery: async () => (await import('./recovery.ts')).recovery,
   crashes: async () => (await import('./crashes.ts')).crashes,
+  handover: async () => (await import('./handover.ts')).handover,
+  engine: async () => (await import('./engine.ts')).engine,
+  start: async () => (await import('./start.ts')).start,
+  textworld: async () => (await import('./textworld.ts')).textworld,
 };
 
 const name = process.argv[2] ?? '';
@@ -16,8 +23,20 @@ if (!load) {
   console.error(`There is no bench "${name}". These are: ${Object.keys(benches).join(', ')}.`);
   process.exit(64);
 }
-const rows = await (await load())();
+const before = busy();
+const { rows, bounds = [] } = await (await load())();
+const told = bounds.map((bound) => ({ ...bound, met: meets(bound) }));
 console.table(rows);
+if (told.length > 0) console.table(told);
 const folder = join(import.meta.dirname, 'results');
 await mkdir(folder, { recursive: true });
-await writeFile(join(folder, `${name}.json`), `${JSON.stringify({ made: new Date().toISOString(), machine: machine(), rows }, null, 1)}\n`);
+const result = {
+  made: new Date().toISOString(),
+  sources: sources(),
+  machine: machine(),
+  load: { before, after: busy() },
+  rows,
+  bounds: told,
+};
+await writeFile(join(folder, `${name}.json`), `${JSON.stringify(result, null, 1)}\n`);
+process.exit(bounds.every(meets) ? 0 : 1);

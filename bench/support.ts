@@ -1,7 +1,7 @@
-/** What benches share: a home of their own with everything up, and the command as a user types it. */
-import { spawn } from 'node:child_process';
-import { mkdtemp } from 'node:fs/promises';
-import { cpus, tmpdir, totalmem } from 'node:os';
+/** What benches share: a home of their own with everything up, the command as a user types it, and what they give. */
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Measured, View } from '../cli/view.ts';
@@ -16,6 +16,7 @@ export interface Home {
   /** Gives the exit code. */
   try(...args: string[]): Promise<number | null>;
   status(name: string): Promise<View>;
+  /** Ends it, and leaves nothing of it. */
   down(): Promise<void>;
 }
 
@@ -40,11 +41,27 @@ export async function homeFor(name: string): Promise<Home> {
     },
     try: async (...args) => (await start(args)).code,
     status: async (experiment) => JSON.parse(await home.run('status', experiment, '--json')) as View,
-    down: async () => void (await home.run('down')),
+    async down() {
+      await home.run('down');
+      await rm(folder, { recursive: true });
+    },
   };
   await home.run('up', '--detach');
   return home;
 }
+
+/** What a bench gives: rows of a table, and what must hold. */
+export interface Result {
+  readonly rows: readonly object[];
+  readonly bounds?: readonly Bound[];
+}
+export interface Bound {
+  readonly what: string;
+  readonly is: number;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+export const meets = ({ is, atLeast = -Infinity, atMost = Infinity }: Bound): boolean => is >= atLeast && is <= atMost;
 
 export const machine = () => ({
   cpu: cpus()[0]?.model,
@@ -52,3 +69,8 @@ export const machine = () => ({
   gigabytes: Math.round(totalmem() / 2 ** 30),
   node: process.version,
 });
+/** Load average of the last minute. Beyond the number of cores somebody else took part of the machine, and ratios suffer. */
+export const busy = (): number => Number(loadavg()[0]!.toFixed(2));
+/** The commit, with a + where files differ from it. */
+export const sources = (): string => execFileSync('git', ['describe', '--always', '--dirty=+'], { encoding: 'utf8' }).trim();
+export const rounded = (value: number, digits = 2): number => Number(value.toFixed(digits));

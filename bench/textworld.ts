@@ -1,6 +1,6 @@
 /** `npm run bench -- textworld`: what Humpback learns on the text world, on three data seeds, beside the controls that must fail. */
 import { resolve } from 'node:path';
-import { homeFor, type Row } from './support.ts';
+import { homeFor, type Result, type Row } from './support.ts';
 
 const FILE = resolve(import.meta.dirname, '../examples/textworld/humpback.yaml');
 const SEEDS = [0, 1, 2];
@@ -15,7 +15,7 @@ function seeded(seed: number, replay = true): string[] {
 }
 const number = (row: Row | undefined, name: string) => Number((row?.[name] as number | undefined)?.toFixed(3) ?? NaN);
 
-export async function textworld(): Promise<object[]> {
+export async function textworld(): Promise<Result> {
   const home = await homeFor('textworld');
   const table: object[] = [];
   for (const seed of SEEDS) {
@@ -47,5 +47,5 @@ export async function textworld(): Promise<object[]> {
     });
   }
   await home.down();
-  return table;
+  return { rows: table };
 }

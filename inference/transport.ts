@@ -2,7 +2,7 @@
 import { Agent } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import axios, { AxiosError, isCancel, type AxiosInstance, type AxiosResponse } from 'axios';
+import axios, { AxiosError, AxiosHeaders, isCancel, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
 import { BackspinError } from '../schemas/errors.ts';
 
 export interface Endpoint {
@@ -62,12 +62,15 @@ const CROWDED = [408, 409, 425, 429, 503, 504, 529];
 /** About the moment. 401 and 404 too: at the address of a server that has just gone another one may answer. */
 const passing = (status: number) => status >= 500 || [401, 404, ...CROWDED].includes(status);
 
+/** Without what `axios.request` does around it, which takes a quarter of the processor time of a request and changes none of ours. */
+const send = axios.getAdapter('http');
+
 export class Transport {
   readonly #endpoint: TransportOptions['endpoint'];
   readonly #timeout: number;
   readonly #tries: number;
   readonly #pause: number;
-  readonly #http: AxiosInstance;
+  readonly #config: Omit<InternalAxiosRequestConfig, 'headers'>;
 
   constructor({ endpoint, sockets, timeout = 600_000, tries = 4, pause = 250 }: TransportOptions) {
     this.#endpoint = endpoint;
@@ -75,19 +78,17 @@ export class Transport {
     this.#tries = tries;
     this.#pause = pause;
     // Idle sockets go before the server closes them (uvicorn: 5 s), or a request meets a closed one.
-    const agent = { keepAlive: true, maxSockets: sockets, scheduling: 'lifo', timeout: 4_000 } as const;
-    this.#http = axios.create({
-      adapter: 'http',
+    const agent = { keepAlive: true, maxSockets: sockets, maxFreeSockets: sockets, scheduling: 'lifo', timeout: 4_000 } as const;
+    this.#config = {
+      validateStatus: (status) => status < 300,
       httpAgent: new Agent(agent),
       httpsAgent: new SecureAgent(agent),
       maxRedirects: 0,
       proxy: false,
       decompress: false,
-      headers: { 'Accept-Encoding': 'identity' },
       // Parsed here: a proxy's error page is no JSON, and its status counts all the same.
       responseType: 'text',
-      transformResponse: (text: unknown) => text,
-    });
+    };
   }
 
   /**
@@ -108,14 +109,20 @@ export class Transport {
       const timer = setTimeout(end, this.#timeout);
       signal.addEventListener('abort', end);
       try {
-        const response = await this.#http.request<string>({
+        const { data } = await send({
+          ...this.#config,
           method,
           url: url + path,
-          data: body,
-          headers: { ...(key === null ? {} : { Authorization: `Bearer ${key}` }), 'X-Request-Id': requestId },
+          data: body && JSON.stringify(body),
+          headers: new AxiosHeaders({
+            ...(key === null ? {} : { Authorization: `Bearer ${key}` }),
+            'X-Request-Id': requestId,
+            'Content-Type': 'application/json',
+            'Accept-Encoding': 'identity',
+          }),
           signal: ended.signal,
         });
-        return JSON.parse(response.data);
+        return JSON.parse(data as string);
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof AxiosError || error instanceof SyntaxError)) throw error;

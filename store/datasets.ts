@@ -84,33 +84,53 @@ export class ShardWriter implements DatasetWriter {
   }
 }
 
-/** Records `from` (inclusive) to `to` (exclusive), one shard in memory at a time; other shards are not opened. Throws `ArtifactMissing`
- *  or `ArtifactDamaged`, before any record of the shard in question is given out. */
-export async function* readRecords(
-  paths: Paths,
-  manifest: DatasetManifest,
-  { from, to } = { from: 0, to: Infinity },
-): AsyncGenerator<Rec<unknown>> {
-  const whole = from === 0 && to >= manifest.rows ? datasetHash(manifest.schema) : undefined;
-  let first = 0;
-  for (const shard of manifest.shards) {
-    if (first + shard.rows > from && first < to) {
-      const bytes = await readShard(paths, shard);
-      whole?.update(bytes);
-      let row = first;
-      for (let start = 0; start < bytes.length && row < to; row++) {
-        const end = bytes.indexOf(0x0a, start);
-        if (row >= from) yield JSON.parse(bytes.toString('utf8', start, end)) as Rec<unknown>;
-        start = end + 1;
-      }
-    }
-    first += shard.rows;
+/** Reads what a `ShardWriter` wrote. */
+export class ShardReader {
+  readonly #paths: Paths;
+  /** What a part was read from last: others are read of the same shard, most often at the same time. */
+  #kept: { readonly digest: string; readonly bytes: Promise<Buffer> } | undefined;
+
+  constructor(paths: Paths) {
+    this.#paths = paths;
   }
-  if (whole && whole.digest('hex') !== manifest.digest)
-    throw damaged(paths.dataset(manifest.digest), 'lists other shards than its digest says');
+
+  /** Records `from` (inclusive) to `to` (exclusive), one shard in memory at a time; other shards are not opened. Throws
+   *  `ArtifactMissing` or `ArtifactDamaged`, before any record of the shard in question is given out. */
+  async *records(manifest: DatasetManifest, { from, to } = { from: 0, to: Infinity }): AsyncGenerator<Rec<unknown>> {
+    const whole = from === 0 && to >= manifest.rows ? datasetHash(manifest.schema) : undefined;
+    let first = 0;
+    for (const shard of manifest.shards) {
+      if (first + shard.rows > from && first < to) {
+        const bytes = await (whole ? readShard(this.#paths, shard) : this.#shared(shard));
+        whole?.update(bytes);
+        let row = first;
+        for (let start = 0; start < bytes.length && row < to; row++) {
+          const end = bytes.indexOf(0x0a, start);
+          if (row >= from) yield JSON.parse(bytes.toString('utf8', start, end)) as Rec<unknown>;
+          start = end + 1;
+        }
+      }
+      first += shard.rows;
+    }
+    if (whole && whole.digest('hex') !== manifest.digest)
+      throw damaged(this.#paths.dataset(manifest.digest), 'lists other shards than its digest says');
+  }
+
+  #shared(shard: Shard): Promise<Buffer> {
+    if (this.#kept?.digest !== shard.digest) {
+      const kept = { digest: shard.digest, bytes: readShard(this.#paths, shard) };
+      this.#kept = kept;
+      kept.bytes.catch(() => {
+        if (this.#kept === kept) this.#kept = undefined; // it may be mended
+      });
+    }
+    return this.#kept.bytes;
+  }
 }
 
-async function readShard(paths: Paths, shard: DatasetManifest['shards'][number]): Promise<Buffer> {
+type Shard = DatasetManifest['shards'][number];
+
+async function readShard(paths: Paths, shard: Shard): Promise<Buffer> {
   const path = paths.blob(shard.digest);
   const packed = await ifThere(readFile(path));
   if (!packed)

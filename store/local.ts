@@ -11,7 +11,7 @@ import { faultOf } from '../schemas/faults.ts';
 import { experimentRecord, type ExperimentRecord } from '../schemas/experiment.ts';
 import { datasetManifest, output, type DatasetManifest, type ModelManifest, type Output } from '../schemas/store.ts';
 import { canonicalJson } from './canonical.ts';
-import { damaged, readRecords, ShardWriter } from './datasets.ts';
+import { damaged, ShardReader, ShardWriter } from './datasets.ts';
 import { ifThere, makeFolder, putIfAbsent, writeAtomic } from './files.ts';
 import { hasModel, ModelFolders, putModel, readModel, type AboutModel } from './models.ts';
 import { pathsOf, type Paths } from './paths.ts';
@@ -37,12 +37,14 @@ class LocalStore implements Store {
   readonly id: string;
   readonly root: string;
   readonly #paths: Paths;
+  readonly #reader: ShardReader;
   readonly #folders: ModelFolders;
 
   constructor(paths: Paths, id: string) {
     this.id = id;
     this.root = paths.root;
     this.#paths = paths;
+    this.#reader = new ShardReader(paths);
     this.#folders = new ModelFolders(paths);
   }
 
@@ -50,7 +52,7 @@ class LocalStore implements Store {
     return new ShardWriter(this.#paths, schema);
   }
   async *read(ref: Digest, range?: { from: number; to: number }): AsyncGenerator<Rec<unknown>> {
-    yield* readRecords(this.#paths, await this.dataset(ref), range);
+    yield* this.#reader.records(await this.dataset(ref), range);
   }
   async dataset({ digest }: Digest): Promise<DatasetManifest> {
     const manifest = await this.#dataset(digest);

@@ -26,8 +26,8 @@ const worker = await Worker.create({
   }),
   interceptors: { activity: [inflight(site.services.home)] },
   maxConcurrentActivityTaskExecutions: slots.groups,
-  // A lease that is given back must end at once, whatever its heartbeat timeout.
-  maxHeartbeatThrottleInterval: '1s',
+  // A lease that is given back must end at once, whatever its heartbeat timeout: it hears of it with a beat.
+  maxHeartbeatThrottleInterval: '500ms',
   shutdownGraceTime: 0,
 });
 const presence = await Worker.create({

@@ -1,6 +1,6 @@
 /** How a step is carried out on Temporal: looked up, then computed by activities, under a lease where models are asked. */
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { CancellationScope, condition, ParentClosePolicy, sleep, startChild } from '@temporalio/workflow';
+import { CancellationScope, condition, ParentClosePolicy, sleep, startChild, type ChildWorkflowHandle } from '@temporalio/workflow';
 import type { Lease, MapWork, Spent, StageEnd } from '../activities/open.ts';
 import type { StepContext } from '../activities/services.ts';
 import type { Budget } from '../recipe/api.ts';
@@ -87,19 +87,24 @@ export class Performer {
   }
 
   async #map(call: Call, stepKey: string, work: MapWork): Promise<LedgerEntry> {
-    const end = await this.#stage(call, stepKey, work);
-    if (end === null) return this.#awaitOther(call, stepKey, work);
-    if (end.spent !== null && !(await this.#overseer.spent(call, end.spent))) return this.perform(call);
-    return this.#data('commit', call).commit(call, this.#context, work, end);
+    const child = await this.#stage(call, stepKey, work);
+    if (child === null) return this.#awaitOther(call, stepKey, work);
+    const result = () => child.result();
+    const finish = async (end: StageEnd): Promise<LedgerEntry> => {
+      if (end.spent !== null && !(await this.#overseer.spent(call, end.spent))) return this.perform(call);
+      return this.#data('commit', call).commit(call, this.#context, work, end);
+    };
+    const { lease, slices } = work;
+    if (!lease || slices === 0) return finish(await result());
+    const leases = Array.from({ length: lease.replicas }, (_, replica) => () => this.#hold(call, stepKey, lease, replica));
+    return withLeases(leases, result, finish);
   }
 
-  /** The stage under its lease; null when another experiment's stage computes this very step. */
-  async #stage(call: Call, stepKey: string, work: MapWork): Promise<StageEnd | null> {
-    const { lease, external } = work;
-    const queue = lease ? queues.lease(this.#store, stepKey) : this.#queue(external);
-    let child;
+  /** The stage, which waits for its lease; null when another experiment's stage computes this very step. */
+  async #stage(call: Call, stepKey: string, work: MapWork): Promise<ChildWorkflowHandle<typeof stage> | null> {
+    const queue = work.lease ? queues.lease(this.#store, stepKey) : this.#queue(work.external);
     try {
-      child = await startChild(stage, {
+      return await startChild(stage, {
         args: [{ call, context: this.#context, work, queue }],
         workflowId: workflowId.stage(this.#store, call.what, stepKey),
         taskQueue: queues.orchestrator(this.#store),
@@ -110,9 +115,6 @@ export class Performer {
       if (error instanceof WorkflowExecutionAlreadyStartedError) return null;
       throw error;
     }
-    if (!lease || work.slices === 0) return child.result();
-    const leases = Array.from({ length: lease.replicas }, (_, replica) => () => this.#hold(call, stepKey, lease, replica));
-    return withLeases(leases, () => child.result());
   }
 
   /** Holds a device group for as long as the step lasts. One that was given back to let others pass is asked for again, behind them. */

@@ -2,11 +2,15 @@
 import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
 
 /**
- * Runs `body` while each of `leases` holds a device, and gives them back once the body is over. A lost lease ends the body, and is how
+ * Runs `body` while each of `leases` holds a device, and then `after` while they are given back. A lost lease ends the body, and is how
  * the step ended; how a lease ends that is given back is not. A cancellation reaches all at once, since whoever serves ends the body's
  * work before its server.
  */
-export async function withLeases<T>(leases: readonly (() => Promise<void>)[], body: () => Promise<T>): Promise<T> {
+export async function withLeases<S, T>(
+  leases: readonly (() => Promise<void>)[],
+  body: () => Promise<S>,
+  after: (of: S) => Promise<T>,
+): Promise<T> {
   const held = new CancellationScope();
   const inner = new CancellationScope();
   let over = false;
@@ -19,13 +23,18 @@ export async function withLeases<T>(leases: readonly (() => Promise<void>)[], bo
       } else if (!isCancellation(error)) log.warn('a lease ended badly', { error: String(error) });
     });
   const holding = held.run(() => Promise.all(leases.map(hold)));
-  try {
-    return await inner.run(body);
-  } catch (error) {
-    throw lost ? lost.error : error;
-  } finally {
+  const release = () => {
     over = true;
     held.cancel();
+  };
+  try {
+    const of = await inner.run(body).catch((error: unknown) => {
+      throw lost ? lost.error : error;
+    });
+    release();
+    return await after(of);
+  } finally {
+    release();
     await holding;
   }
 }

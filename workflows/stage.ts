@@ -18,9 +18,6 @@ export interface StageInput {
   readonly historyLimit?: number;
 }
 
-/** Shards scheduled at once: enough that no worker waits for the next, and for each lease. */
-const WINDOW = 8;
-const LEASE_WINDOW = 4;
 const HISTORY = 3000;
 
 export async function stage(input: StageInput): Promise<StageEnd> {
@@ -55,7 +52,12 @@ export async function stage(input: StageInput): Promise<StageEnd> {
       (sum, totals) => ({ tried: sum.tried + totals.in, kept: sum.kept + totals.kept, tokens: sum.tokens + totals.tokens }),
       before,
     );
-  const window = Math.max(WINDOW, LEASE_WINDOW * (work.lease?.replicas ?? 0));
+  /** Whether those under way may not keep as many as `until` wants, if they keep what others did. */
+  const wanted = () => {
+    const { tried, kept } = sums();
+    const each = tried > 0 ? kept / tried : 1;
+    return work.until === null || kept + flying.size * work.sliceSize * each < work.until;
+  };
   const long = () => workflowInfo().historyLength > (input.historyLimit ?? HISTORY);
 
   let next = begin;
@@ -67,7 +69,7 @@ export async function stage(input: StageInput): Promise<StageEnd> {
         })
         .finally(() => flying.delete(flight));
       flying.add(flight);
-      await condition(() => flying.size < window || failed !== undefined);
+      await condition(() => (flying.size < work.window && wanted()) || prefix().enough || limit !== null || failed !== undefined);
     }
   } finally {
     await CancellationScope.nonCancellable(() => Promise.all(flying));

@@ -18,5 +18,5 @@ test('a journal that cannot be written any more keeps every record that it took,
   const journal = await Journal.open(path);
   for (let n = 0; n < taken; n++) t.truthy(journal.done(`record-${n}`));
   t.is(journal.done(`record-${taken}`), undefined);
-  journal.close();
+  await journal.close();
 });

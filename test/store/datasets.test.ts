@@ -1,4 +1,4 @@
-import { readFile, readdir, writeFile, copyFile, rm, truncate } from 'node:fs/promises';
+import { readFile, readdir, writeFile, copyFile, rename, rm, truncate } from 'node:fs/promises';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import test from 'ava';
 import { canonicalJson } from '../../store/canonical.ts';
@@ -40,6 +40,20 @@ test('a shard has at most 10,000 records, or 32 MiB', async (t) => {
     large.shards.map(({ rows }) => rows),
     [2, 1],
   );
+});
+
+test('parts of a shard are read from disk once, and anew when that failed', async (t) => {
+  const store = await newStore();
+  const rows = records(100);
+  const ref = await put(store, rows);
+  const [shard] = (await store.dataset(ref)).shards;
+  const path = pathsOf(store.root).blob(shard!.digest);
+  await rename(path, `${path}.away`);
+  await t.throwsAsync(read(store, ref, { from: 0, to: 10 }), { message: /is not there/ });
+  await rename(`${path}.away`, path);
+  t.deepEqual(await read(store, ref, { from: 0, to: 10 }), rows.slice(0, 10));
+  await rm(path);
+  t.deepEqual(await read(store, ref, { from: 50, to: 60 }), rows.slice(50, 60));
 });
 
 test('an empty dataset is one', async (t) => {

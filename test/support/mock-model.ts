@@ -1,23 +1,90 @@
-/** A model server that answers at once: as fast as Node serves HTTP. `node mock-model.ts` prints its address. */
-import { createServer } from 'node:http';
+/** A model server of known speed. `node mock-model.ts '{"slots":256,"milliseconds":50}'` prints its address; without more it answers at
+ *  once, as fast as Node serves HTTP. */
+import { createServer, type ServerResponse } from 'node:http';
 
-let served = 0;
+export interface Speed {
+  /** Requests that it works on at once; others wait, or are refused. Default: no limit. */
+  readonly slots?: number;
+  /** Median time of a request. Default: 0. */
+  readonly milliseconds?: number;
+  /** Standard deviation of the logarithm of that time. Default: 0, all the same. */
+  readonly sigma?: number;
+  /** Of each reply. Default: 3. */
+  readonly characters?: number;
+  /** It refuses what it has no slot for with 429. In every so many milliseconds it has but so few slots for so long, and then says in
+   *  seconds when to come again. */
+  readonly storm?: { readonly every: number; readonly lasts: number; readonly slots: number };
+}
+/** What `/count` gives. */
+export interface Count {
+  /** Requests answered, and refused. */
+  readonly served: number;
+  readonly refused: number;
+  /** Milliseconds that slots have been taken, and that they have been there since the first request: its whole capacity. */
+  readonly worked: number;
+  readonly offered: number;
+}
+
+const { slots = Infinity, milliseconds = 0, sigma = 0, characters = 3, storm } = JSON.parse(process.argv[2] ?? '{}') as Speed;
+const count = { served: 0, refused: 0, worked: 0 };
+let began: number | undefined;
+const elapsed = () => (began === undefined ? 0 : performance.now() - began);
+
+/** Milliseconds until the storm is over; 0 where there is none. */
+const storming = () => (storm ? Math.max(0, storm.lasts - (elapsed() % storm.every)) : 0);
+function offered(): number {
+  if (!storm) return elapsed() * slots;
+  const [whole, part] = [Math.floor(elapsed() / storm.every), elapsed() % storm.every];
+  return elapsed() * slots - (whole * storm.lasts + Math.min(part, storm.lasts)) * (slots - storm.slots);
+}
+
+const reply = JSON.stringify({
+  id: '1',
+  object: 'chat.completion',
+  created: 0,
+  model: 'mock',
+  choices: [
+    { index: 0, message: { role: 'assistant', content: 'one '.repeat(characters / 4 + 1).slice(0, characters) }, finish_reason: 'stop' },
+  ],
+  usage: { prompt_tokens: 3, completion_tokens: 1, total_tokens: 4 },
+});
+const models = JSON.stringify({ object: 'list', data: [{ id: 'mock', object: 'model', max_model_len: 1_000_000 }] });
+
+/** By the Box-Muller transform. */
+const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+
+let working = 0;
+const waiting: ServerResponse[] = [];
+let first = 0;
+function work(response: ServerResponse): void {
+  if (storm && working >= (storming() > 0 ? storm.slots : slots)) return refuse(response);
+  if (working >= slots) return void waiting.push(response);
+  working++;
+  const takes = milliseconds * Math.exp(sigma * normal());
+  count.worked += takes;
+  if (takes === 0) done(response);
+  else setTimeout(done, takes, response);
+}
+function done(response: ServerResponse): void {
+  working--;
+  count.served++;
+  response.end(reply);
+  if (first === waiting.length) [waiting.length, first] = [0, 0];
+  else work(waiting[first++]!);
+}
+function refuse(response: ServerResponse): void {
+  count.refused++;
+  response.statusCode = 429;
+  if (storming() > 0) response.setHeader('retry-after', Math.ceil(storming() / 1000));
+  response.end(JSON.stringify({ error: { message: 'too many requests' } }));
+}
+
 const server = createServer((request, response) => {
-  request
-    .on('data', () => {})
-    .on('end', () => {
-      if (request.url !== '/count') served++;
-      const reply = {
-        id: '1',
-        object: 'chat.completion',
-        model: 'mock',
-        choices: [{ index: 0, message: { role: 'assistant', content: 'one' }, finish_reason: 'stop' }],
-        usage: { prompt_tokens: 3, completion_tokens: 1, total_tokens: 4 },
-      };
-      const models = { object: 'list', data: [{ id: 'mock', max_model_len: 256 }] };
-      response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify(request.url === '/count' ? { served } : request.url === '/v1/models' ? models : reply));
-    });
+  response.setHeader('content-type', 'application/json');
+  if (request.url === '/count') return response.end(JSON.stringify({ ...count, offered: offered() } satisfies Count));
+  if (request.url === '/v1/models') return response.end(models);
+  began ??= performance.now();
+  request.on('end', () => work(response)).resume();
 });
 server.keepAliveTimeout = 60_000;
 server.listen(0, '127.0.0.1', () => process.stdout.write(`http://127.0.0.1:${(server.address() as { port: number }).port}\n`));

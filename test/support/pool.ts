@@ -1,6 +1,5 @@
 /** A gpu worker's lease without its devices: the models are a test's. */
-import { stepsOf } from '../../activities/data.ts';
-import { shards } from '../../activities/gpu.ts';
+import { shards } from '../../activities/shards.ts';
 import type { Lease } from '../../activities/open.ts';
 import type { StepContext } from '../../activities/services.ts';
 import type { Models } from '../../activities/slice.ts';
@@ -12,7 +11,7 @@ export const poolActivities = (site: Parameters<typeof shards>[0], models: (leas
   serve: (_call: Call, _context: StepContext, stepKey: string, lease: Lease): Promise<boolean> =>
     activity(async ({ signal }) => {
       const ended = new Promise<void>((done) => signal.addEventListener('abort', () => done(), { once: true }));
-      await shards(site, queues.lease(site.services.store.id, stepKey), models(lease), stepsOf(site.services), ended);
+      await shards(site, queues.lease(site.services.store.id, stepKey), models(lease), ended);
       return false;
     }),
 });

@@ -69,4 +69,12 @@ const adapters: Recipe<ToyConfig, { data: Dataset<unknown>; onward: Model; anew:
   return { data: await data, onward: await onward, anew: await anew };
 };
 
-Object.assign(recipes, { toy, chatter, echo, duet, sifter, adapters });
+/** A model is asked, trained on what it was asked, and asked again: a round on one device group. */
+const school: Recipe<ToyConfig & { readonly steps: number }, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, steps }) => {
+  const before = run.map(ask, numbers, { with: { speaker: speaker! }, as: 'before' });
+  const fixed = { objective: 'sft', learningRate: 1e-3, batch: 32, maxTokens: 64, lora: null, adapter: 'merge' } as const;
+  const pupil = run.train('pupil', { ...fixed, length: { steps }, from: speaker!, data: before, template: toAnswer });
+  return { data: await run.map(ask, before, { with: { speaker: pupil }, as: 'after' }) };
+};
+
+Object.assign(recipes, { toy, chatter, echo, duet, sifter, adapters, school });

@@ -2,6 +2,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { dataActivities } from '../../activities/data.ts';
+import { inFlightOf } from '../../activities/open.ts';
 import { openServices } from '../../activities/services.ts';
 import { failDeadAttempts, inflight } from '../../devices/inflight.ts';
 import { ModelClient } from '../../inference/client.ts';
@@ -16,14 +17,14 @@ const connection = await NativeConnection.connect({ address: ADDRESS! });
 const store = services.store.id;
 await failDeadAttempts(new Client({ connection: await Connection.connect({ address: ADDRESS! }) }), services.home);
 
-const pool = poolActivities({ services, connection, namespace: 'default' }, ({ serving }) => {
-  const limit = Math.ceil(serving.slots * 1.25);
+const pool = poolActivities({ services, connection, namespace: 'default' }, (lease) => {
+  const limit = inFlightOf(lease);
   const client = new ModelClient({ endpoint: async () => ({ url: MODEL_URL!, key: 'key' }), limiter: new Fixed(limit) });
   return { of: () => ({ client, served: 'mock' }), concurrency: limit };
 });
 
 const interceptors = { activity: [inflight(services.home)] };
-const common = { connection, maxHeartbeatThrottleInterval: '1s', interceptors } as const;
+const common = { connection, maxHeartbeatThrottleInterval: '500ms', interceptors } as const;
 const worker =
   kind === 'orchestrator'
     ? await Worker.create({ ...common, taskQueue: queues.orchestrator(store), workflowBundle: { codePath: BUNDLE! } })

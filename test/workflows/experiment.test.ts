@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DatasetRef } from '../../recipe/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
+import { workflowId } from '../../schemas/names.ts';
 import { replays, site, until, type Site } from '../support/temporal.ts';
 
 let on: Site;
@@ -187,6 +188,19 @@ test.serial('`until` keeps the shortest prefix in record order that holds enough
     t.is((output!.result as DatasetRef).rows, 300);
     t.is(output!.in, output!.kept + Object.values(output!.dropped).reduce((a, b) => a + b, 0));
     t.true(output!.in < 2000);
+  });
+});
+
+test.serial('`until` starts about as many shards as it takes, not all that there is room for', async (t) => {
+  await on.working(async () => {
+    const handle = await on.start('few', 'toy', { ...parameters, rounds: 1, by: 4, count: 256 * 40, until: 256 * 4 });
+    await handle.result();
+    const record = (await on.services.store.experiment('few'))!;
+    const { stepKey } = record.steps.find((step) => step.path === 'r1/sieve')!;
+    const stage = on.env.client.workflow.getHandle(workflowId.stage(on.services.store.id, 'toy.sieve', stepKey!));
+    const { events } = await stage.fetchHistory();
+    const shards = events!.filter(({ activityTaskScheduledEventAttributes: scheduled }) => scheduled).length;
+    t.true(shards >= 8 && shards <= 10, `${shards} shards, of which each kept half`);
   });
 });
 

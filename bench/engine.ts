@@ -1,0 +1,74 @@
+/** `engine`: the embedded server beside transformers' own `generate`, for the same greedy answers to the same prompts, of a model of 1.5
+ *  million parameters, on the same threads. Loading the model counts for neither. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { pythonOf } from '../activities/services.ts';
+import { corpus } from '../examples/textworld/module.ts';
+import { baseFolder } from '../test/support/embedded.ts';
+import { ask } from './ask.ts';
+import { serve } from './python.ts';
+import { rounded, type Result } from './support.ts';
+
+const THREADS = 2;
+const SLOTS = 64;
+const MOST_TOKENS = 48;
+/** Of a prompt: what begins a text of the corpus. */
+const WORDS = 5;
+
+interface Generated {
+  readonly seconds: number;
+  readonly tokens: number;
+  readonly texts: readonly string[];
+}
+
+export async function engine({ count = 1024, batches = [16, 64, 256] } = {}): Promise<Result> {
+  const folder = baseFolder('plain');
+  const texts = [...(corpus.rows({ seed: 0, size: 'full' }, []) as Iterable<{ text: string }>)];
+  const prompts = texts.slice(0, count).map(({ text }) => text.split(' ').slice(0, WORDS).join(' '));
+
+  const server = await serve({ model: { folder, base: null } }, SLOTS, THREADS);
+  const requests = prompts.map((prompt) => ({ model: 'model', prompt, temperature: 0, max_tokens: MOST_TOKENS }));
+  await ask(server, requests.slice(0, SLOTS), SLOTS, '/v1/completions');
+  const served = await ask(server, requests, 1.25 * SLOTS, '/v1/completions');
+  await server.stop();
+  const answers = (served.replies as { choices: [{ text: string }] }[]).map(({ choices: [{ text }] }) => text);
+
+  const plain = [];
+  for (const batch of batches)
+    plain.push({ batch, ...(await generated({ folder, prompts, batch, mostTokens: MOST_TOKENS, threads: THREADS })) });
+  const best = plain.reduce((a, b) => (b.seconds < a.seconds ? b : a));
+  const same = answers.filter((text, i) => text === best.texts[i]).length / prompts.length;
+  const row = (who: string, seconds: number) => ({
+    who,
+    answers: prompts.length,
+    tokens: best.tokens,
+    seconds: rounded(seconds),
+    'tokens a second': Math.round(best.tokens / seconds),
+  });
+  return {
+    rows: [
+      row('embedded server, over HTTP', served.seconds),
+      ...plain.map(({ batch, seconds }) => row(`generate, batches of ${batch}`, seconds)),
+    ],
+    bounds: [
+      { what: 'times the speed of the best of generate', is: rounded(best.seconds / served.seconds), atLeast: 1 },
+      { what: 'share of answers that are the same', is: rounded(same, 3), atLeast: 0.99 },
+    ],
+  };
+}
+
+async function generated(job: object): Promise<Generated> {
+  const folder = await mkdtemp(join(tmpdir(), 'backspin-bench-generate-'));
+  const file = join(folder, 'job.json');
+  await writeFile(file, JSON.stringify(job));
+  const env = { ...process.env, HF_HUB_OFFLINE: '1', OMP_WAIT_POLICY: 'PASSIVE' };
+  const { stdout } = await promisify(execFile)(pythonOf().python, [join(import.meta.dirname, 'generate.py'), file], {
+    env,
+    maxBuffer: 2 ** 28,
+  });
+  await rm(folder, { recursive: true });
+  return JSON.parse(stdout) as Generated;
+}

@@ -1,0 +1,49 @@
+/** Other programs that can do the two-step job, each in a Python environment of its own, which is made when it is first asked for. */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const packages: Readonly<Record<string, readonly string[]>> = {
+  curator: ['bespokelabs-curator'],
+  distilabel: ['distilabel[openai]'],
+};
+/** Milliseconds. */
+const INSTALLED_WITHIN = 900_000;
+const DONE_WITHIN = 900_000;
+
+/** Has it ask the model server twice for each record. Gives the seconds from the start of its job to the end, without its imports, or a
+ *  sentence why there are none. */
+export async function peer(name: string, url: string, records: number): Promise<number | string> {
+  const folder = join(tmpdir(), 'backspin-peers', name);
+  const python = join(folder, 'bin', 'python');
+  try {
+    await installed(folder, packages[name]!);
+  } catch (error) {
+    return `it could not be installed: ${lastLine(error)}`;
+  }
+  try {
+    const script = join(import.meta.dirname, 'peers', `${name}.py`);
+    const { stdout } = await run(python, [script, url, String(records)], { timeout: DONE_WITHIN, maxBuffer: 2 ** 28, cwd: folder });
+    return (JSON.parse(stdout.trim().split('\n').at(-1)!) as { seconds: number }).seconds;
+  } catch (error) {
+    return `it failed: ${lastLine(error)}`;
+  }
+}
+
+async function installed(folder: string, names: readonly string[]): Promise<void> {
+  const done = join(folder, 'installed');
+  if (existsSync(done)) return;
+  await rm(folder, { recursive: true, force: true });
+  await run('python3', ['-m', 'venv', folder]);
+  await run(join(folder, 'bin', 'pip'), ['install', '--quiet', ...names], { timeout: INSTALLED_WITHIN });
+  await writeFile(done, '');
+}
+
+const lastLine = (error: unknown): string => {
+  const { stderr = '', message } = error as { stderr?: string; message: string };
+  return (stderr.trim() || message).split('\n').at(-1)!.slice(0, 300);
+};

@@ -1,0 +1,109 @@
+/** How near a map comes to what its model server could do: `throughput` for answers that all take the same time, `lognormal` for answers
+ *  of very different length, `storm` for a server that refuses. The ideal is a server that works on as many requests as it can at every
+ *  moment until there is none left. */
+import { load, type Job } from '../test/support/load.ts';
+import type { Count, Speed } from '../test/support/mock-model.ts';
+import { ask } from './ask.ts';
+import { peer } from './peers.ts';
+import { rounded, type Result } from './support.ts';
+
+const SLOTS = 256;
+/** Of each reply: a short text. */
+const characters = 1000;
+
+interface Measured {
+  readonly seconds: number;
+  /** Of the server's capacity while it took. */
+  readonly share: number;
+  readonly row: object;
+}
+/** What somebody made of a server, from what it counted before and after. */
+function measured(who: string, speed: Speed, before: Count, after: Count, seconds: number): Measured {
+  const [requests, refused] = [after.served - before.served, after.refused - before.refused];
+  const ideal = (after.worked - before.worked) / 1000 / speed.slots!;
+  const row = { who, 'milliseconds an answer': speed.milliseconds, requests, refused, seconds: rounded(seconds), ideal: rounded(ideal) };
+  return {
+    seconds,
+    share: ideal / seconds,
+    row: { ...row, share: rounded(ideal / seconds, 3), 'requests a second': Math.round(requests / seconds) },
+  };
+}
+
+/** An experiment on a server of its own, with all that belongs to it. */
+async function experiment(speed: Speed, job: Job): Promise<Measured & { readonly lost: number; readonly counts: Count }> {
+  const on = await load(speed);
+  try {
+    const before = await on.count();
+    const { data, seconds } = await on.run(job);
+    const counts = await on.count();
+    return { ...measured('backspin', speed, before, counts, seconds), lost: job.records - data.rows, counts };
+  } finally {
+    await on.close();
+  }
+}
+
+/** Two steps over the records, each a question to the model for each, with a commit between; beside it a loop that does nothing but ask, and
+ *  other programs for such jobs. */
+export async function throughput({
+  records = 10_000,
+  latencies = [250, 100, 50],
+  peers = ['curator', 'distilabel'],
+} = {}): Promise<Result> {
+  const speeds = latencies.map((milliseconds) => ({ slots: SLOTS, milliseconds, characters }) satisfies Speed);
+  const rows: object[] = [];
+  const shares: number[] = [];
+  for (const speed of speeds) {
+    const { row, share } = await experiment(speed, { records, steps: 2, slots: SLOTS });
+    shares.push(share);
+    const others = await beside(speed, records, speed === speeds[0] ? peers : []);
+    rows.push(row, ...others);
+  }
+  return { rows, bounds: [{ what: `share of the ideal at ${latencies[0]} ms`, is: rounded(shares[0]!, 3), atLeast: 0.85 }] };
+}
+
+async function beside(speed: Speed, records: number, peers: readonly string[]): Promise<object[]> {
+  const on = await load(speed);
+  try {
+    const rows: object[] = [];
+    const asked = async (who: string, run: () => Promise<number | string>) => {
+      const before = await on.count();
+      const seconds = await run();
+      rows.push(
+        typeof seconds === 'string' ? { who, 'not measured': seconds } : measured(who, speed, before, await on.count(), seconds).row,
+      );
+    };
+    const requests = Array.from({ length: 2 * records }, (_, n) => ({ model: 'mock', messages: [{ role: 'user', content: `say ${n}` }] }));
+    await asked('a bare loop', () => ask({ url: on.url, key: 'key' }, requests, 1.25 * SLOTS).then(({ seconds }) => seconds));
+    for (const name of peers) await asked(name, () => peer(name, on.url, records));
+    return rows;
+  } finally {
+    await on.close();
+  }
+}
+
+/** Half of the answers take more than 150 ms, a hundredth more than 1.5 s. */
+export async function lognormal({ records = 10_000, milliseconds = 150 } = {}): Promise<Result> {
+  const { row, share, lost } = await experiment({ slots: SLOTS, milliseconds, sigma: 1, characters }, { records, slots: SLOTS });
+  return {
+    rows: [row],
+    bounds: [
+      { what: 'times the ideal', is: rounded(1 / share), atMost: 1.5 },
+      { what: 'records lost', is: lost, atMost: 0 },
+    ],
+  };
+}
+
+/** Somebody else's server, of which nobody knows how much it takes: 64 at once, and in two of every ten seconds only 8. What is more it
+ *  refuses. */
+export async function storm({ records = 10_000, milliseconds = 250 } = {}): Promise<Result> {
+  const speed = { slots: 64, milliseconds, storm: { every: 10_000, lasts: 2_000, slots: 8 } };
+  const { row, lost, counts } = await experiment(speed, { records, inFlight: SLOTS });
+  return {
+    rows: [row],
+    bounds: [
+      { what: 'times the ideal', is: rounded(counts.offered / counts.worked), atMost: 1.5 },
+      { what: 'requests for one that is answered', is: rounded((counts.served + counts.refused) / counts.served), atMost: 1.3 },
+      { what: 'records lost', is: lost, atMost: 0 },
+    ],
+  };
+}

@@ -1,0 +1,96 @@
+/** A toy recipe under load: a real Temporal server, a worker of each kind in a process of its own, and a model server of known speed. */
+import type { ChildProcess } from 'node:child_process';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DatasetRef } from '../../recipe/call.ts';
+import { external } from '../../schemas/external.ts';
+import type { Count, Speed } from './mock-model.ts';
+import { started } from './process.ts';
+import { SERVING, site } from './temporal.ts';
+
+/** The data worker is the real one; the orchestrator has toy recipes, and the pool's leases have the model server. */
+const programs = {
+  orchestrator: ['worker-process.ts', 'orchestrator'],
+  data: ['../../workers/data.ts'],
+  pool: ['worker-process.ts', 'pool'],
+} as const;
+export type Kind = keyof typeof programs;
+
+export interface Job {
+  readonly records: number;
+  /** Each asks the model for every record. Default: 1. */
+  readonly steps?: number;
+  /** Requests that the model is known to work on at once; they come by a lease. */
+  readonly slots?: number;
+  /** Instead: the model is somebody else's, asked so many requests at once at most. */
+  readonly inFlight?: number;
+}
+export interface Load {
+  /** Where the model server answers. */
+  readonly url: string;
+  /** Runs an experiment to its end. */
+  run(job: Job): Promise<{ readonly data: DatasetRef; readonly seconds: number }>;
+  count(): Promise<Count>;
+  /** Peak resident memory so far, in MB, by worker. */
+  peaks(): Promise<Record<Kind, number>>;
+  /** Events of the longest history. */
+  longest(): Promise<number>;
+  close(): Promise<void>;
+}
+
+export async function load(speed: Speed = {}): Promise<Load> {
+  const on = await site();
+  const { home } = on.services;
+  const children: ChildProcess[] = [];
+  const start = async ([file, ...args]: readonly [string, ...string[]], env: object = {}) => {
+    const { child, said } = await started(file, args, env);
+    children.push(child);
+    return { pid: child.pid!, said };
+  };
+  const close = async () => {
+    for (const child of children) child.kill('SIGKILL');
+    await on.close();
+    await rm(home, { recursive: true });
+  };
+  try {
+    const bundle = join(home, 'workflows.js');
+    await writeFile(bundle, on.bundle.code);
+    const path = join(home, 'speaker');
+    await mkdir(path);
+    for (const file of ['config.json', 'model.safetensors']) await writeFile(join(path, file), '{}');
+    const { said: url } = await start(['mock-model.ts', JSON.stringify(speed)]);
+    const { address } = on.env;
+    const env = { HOME_FOLDER: home, BACKSPIN_HOME: home, ADDRESS: address, TEMPORAL_ADDRESS: address, MODEL_URL: url, BUNDLE: bundle };
+    const workers = await Promise.all(
+      Object.entries(programs).map(async ([kind, program]) => [kind, (await start(program, env)).pid] as const),
+    );
+    let runs = 0;
+    return {
+      url,
+      async run({ records, steps = 1, slots = 1, inFlight }) {
+        const speaker = inFlight === undefined ? { path } : { external: external.parse({ model: 'mock', revision: '1', url, inFlight }) };
+        const more = { models: { speaker }, serving: { ...SERVING, slots } };
+        const began = performance.now();
+        const handle = await on.start(`run-${++runs}`, 'chatter', { count: records, rounds: steps }, { ...more, seed: runs });
+        const { data } = (await handle.result()) as { data: DatasetRef };
+        return { data, seconds: (performance.now() - began) / 1000 };
+      },
+      count: async () => (await (await fetch(`${url}/count`)).json()) as Count,
+      async peaks() {
+        const entries = workers.map(async ([kind, pid]) => [kind, await peak(pid)] as const);
+        return Object.fromEntries(await Promise.all(entries)) as Record<Kind, number>;
+      },
+      async longest() {
+        let events = 0;
+        for await (const { historyLength } of on.env.client.workflow.list()) events = Math.max(events, historyLength);
+        return events;
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+const peak = async (pid: number) => Math.round(Number(/VmHWM:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))![1]) / 1024);
