@@ -71,7 +71,7 @@ export async function load(speed: Speed = {}): Promise<Load> {
         const speaker = inFlight === undefined ? { path } : { external: external.parse({ model: 'mock', revision: '1', url, inFlight }) };
         const more = { models: { speaker }, serving: { ...SERVING, slots } };
         const began = performance.now();
-        const handle = await on.start(`run-${++runs}`, 'chatter', { count: records, rounds: steps }, { ...more, seed: runs });
+        const handle = await on.start(`run-${++runs}`, 'echo', { count: records, rounds: steps }, { ...more, seed: runs });
         const { data } = (await handle.result()) as { data: DatasetRef };
         return { data, seconds: (performance.now() - began) / 1000 };
       },

@@ -1,7 +1,6 @@
-/** A worker of the toy world in a process of its own: `node worker-process.ts orchestrator|data|pool`. */
+/** A worker of the toy world in a process of its own: `node worker-process.ts orchestrator|pool`. */
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
-import { dataActivities } from '../../activities/data.ts';
 import { inFlightOf } from '../../activities/open.ts';
 import { openServices } from '../../activities/services.ts';
 import { failDeadAttempts, inflight } from '../../devices/inflight.ts';
@@ -23,14 +22,15 @@ const pool = poolActivities({ services, connection, namespace: 'default' }, (lea
   return { of: () => ({ client, served: 'mock' }), concurrency: limit };
 });
 
-const interceptors = { activity: [inflight(services.home)] };
-const common = { connection, maxHeartbeatThrottleInterval: '500ms', interceptors } as const;
-const worker =
+const common = { connection, maxHeartbeatThrottleInterval: '500ms', interceptors: { activity: [inflight(services.home)] } } as const;
+const workers = await Promise.all(
   kind === 'orchestrator'
-    ? await Worker.create({ ...common, taskQueue: queues.orchestrator(store), workflowBundle: { codePath: BUNDLE! } })
-    : kind === 'data'
-      ? await Worker.create({ ...common, taskQueue: queues.data(store), activities: dataActivities(services) })
-      : await Worker.create({ ...common, taskQueue: queues.pool(store, 'cpu'), activities: pool, maxConcurrentActivityTaskExecutions: 1 });
+    ? [Worker.create({ ...common, taskQueue: queues.orchestrator(store), workflowBundle: { codePath: BUNDLE! } })]
+    : [
+        Worker.create({ ...common, taskQueue: queues.pool(store, 'cpu'), activities: pool, maxConcurrentActivityTaskExecutions: 1 }),
+        Worker.create({ ...common, taskQueue: queues.presence(store, 'cpu'), activities: { here: async () => {} } }),
+      ],
+);
 process.stdout.write('ready\n');
-await worker.run();
+await Promise.all(workers.map((worker) => worker.run()));
 await connection.close();
