@@ -142,6 +142,14 @@ program
   .option('--apply <plan>', 'remove what this list names')
   .action(lazy(() => import('./gc.ts')));
 program
+  .command('chaos <file>')
+  .description('run an experiment undisturbed, then with faults, each in a home of its own, and compare')
+  .addOption(set())
+  .option('--cells <count>', 'faults', whole(1), 5)
+  .option('--seed <seed>', 'draws parts, signals and moments (default: another each time)', whole(0))
+  .option('--pool <name=groups>', 'as of `up`', collect)
+  .action(lazy(() => import('./chaos.ts')));
+program
   .command('schema')
   .description('the JSON Schema of experiment files, for editors')
   .action(lazy(() => import('./schema.ts')));

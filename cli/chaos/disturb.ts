@@ -1,6 +1,7 @@
 /** A running experiment disturbed, and how long it takes to go on. */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
+import { alive } from '../../devices/processes.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 import { parts, type Part, type PartName } from './parts.ts';
 import { hasGrown, type Sandbox } from './sandbox.ts';
@@ -20,15 +21,17 @@ export type Signal = 'SIGKILL' | 'SIGTERM' | 'SIGSTOP';
 /** Milliseconds that a stopped process stands still. */
 const STOPPED_FOR = 20_000;
 /** Milliseconds, of a machine with much else to do. */
-const GONE_WITHIN = 30_000;
+const GONE_WITHIN = 60_000;
 const BACK_WITHIN = 200_000;
 
-/** Hits a part with a signal while it has to do with a step. Throws when there is no such part then, or it does not come back. */
-export function hit(sandbox: Sandbox, name: PartName, signal: Signal, stepKey: string): Promise<Recovery> {
+/** Hits a part with a signal while it has to do with a step; `mend` is what a person does afterwards, beside `up`. Throws when there is
+ *  no such part then, or it does not come back. */
+export function hit(sandbox: Sandbox, name: PartName, signal: Signal, stepKey: string, mend?: () => Promise<void>): Promise<Recovery> {
   const part: Part = parts[name];
-  const pids = part.processes(sandbox, stepKey).map(({ pid }) => pid);
-  if (part.up) pids.push(sandbox.current.pid);
+  const up = part.up && sandbox.current;
+  const pids = [...part.processes(sandbox, stepKey).map(({ pid }) => pid), ...(up ? [up.pid] : [])];
   if (pids.length === 0) throw new BackspinError('NotFound', `No ${name} runs in ${sandbox.home} at this moment.`);
+  const mended = mend && { mend };
   if (signal === 'SIGSTOP')
     return disturbed(sandbox, stepKey, {
       async bad() {
@@ -36,14 +39,21 @@ export function hit(sandbox: Sandbox, name: PartName, signal: Signal, stepKey: s
         await delay(STOPPED_FOR);
         send(pids, 'SIGCONT');
       },
+      ...mended,
     });
+  const back = part.returns(sandbox, stepKey);
+  if (!up) return disturbed(sandbox, stepKey, { bad: async () => send(pids, signal), back, ...mended });
+  const gone = () => sandbox.empty && !alive(up.pid, up.start);
   return disturbed(sandbox, stepKey, {
     async bad() {
       send(pids, signal);
-      if (part.up) await sandbox.until(() => sandbox.empty, GONE_WITHIN, 'all that `up` had started has ended');
+      await sandbox.until(gone, GONE_WITHIN, '`up` and all that it had started has ended');
     },
-    ...(part.up && { mend: sandbox.up }),
-    back: part.returns(sandbox, stepKey),
+    async mend() {
+      await sandbox.up();
+      await mend?.();
+    },
+    back,
   });
 }
 
@@ -67,7 +77,7 @@ export async function disturbed(sandbox: Sandbox, stepKey: string, { bad, mend, 
       const now = (performance.now() - ended) / 1000;
       const slot = sandbox.slot(stepKey);
       if (slot && slot.marker !== marker) times.replaced ??= now;
-      if (hasGrown(before, sandbox.progress())) times.progress ??= now;
+      if (hasGrown(before, sandbox.progress()) || sandbox.completed) times.progress ??= now;
       if (times.back === undefined && (await back())) times.back = now;
       return times.back !== undefined && times.progress !== undefined;
     },
@@ -77,6 +87,12 @@ export async function disturbed(sandbox: Sandbox, stepKey: string, { bad, mend, 
   return { back: times.back!, replaced: times.replaced ?? null, progress: times.progress! };
 }
 
-function send(pids: readonly number[], signal: NodeJS.Signals): void {
-  for (const pid of pids) process.kill(pid, signal);
+export function send(pids: readonly number[], signal: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // it has ended meanwhile: perhaps another's end was its own
+    }
+  }
 }

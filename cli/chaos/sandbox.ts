@@ -7,18 +7,22 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { slotRecord, type SlotRecord } from '../../schemas/devices.ts';
 import { BackspinError } from '../../schemas/errors.ts';
-import { experimentRecord, type ExperimentRecord } from '../../schemas/experiment.ts';
+import { experimentRecord, type ExperimentRecord, type Step } from '../../schemas/experiment.ts';
 import { pathsOf, type Paths } from '../../store/paths.ts';
 import type { Up } from '../home.ts';
-import { LiveCounts } from '../live.ts';
+import { LiveCounts, type Live } from '../live.ts';
 import type { View } from '../view.ts';
 
 export interface SandboxOptions {
   /** Experiment file, and the name in it. */
   readonly file: string;
   readonly name: string;
+  /** As `launch --set` takes them. */
+  readonly sets?: readonly string[];
   /** As `up --pool` takes them. */
   readonly pools?: readonly string[];
+  /** Milliseconds between two looks. Default: 100. */
+  readonly lookEvery?: number;
 }
 
 export interface Process {
@@ -30,13 +34,11 @@ export interface Process {
 export type Progress = ReadonlyMap<string, number>;
 export const hasGrown = (before: Progress, now: Progress): boolean => now.entries().some(([path, much]) => much > (before.get(path) ?? 0));
 
-const LOOK_EVERY = 10;
-const command = resolve(import.meta.dirname, '..', 'backspin.js');
-
 export class Sandbox {
-  readonly home = realpathSync(mkdtempSync(join(tmpdir(), 'backspin-chaos-')));
+  readonly home = newHome();
   readonly name: string;
   protected readonly paths: Paths = pathsOf(join(this.home, 'store'));
+  protected readonly command: string = resolve(import.meta.dirname, '..', 'backspin.js');
   readonly #options: SandboxOptions;
   readonly #live = new LiveCounts();
 
@@ -45,16 +47,26 @@ export class Sandbox {
     this.#options = options;
   }
 
-  up = (): Promise<void> => this.run('up', '--detach', ...(this.#options.pools ?? []).flatMap((pool) => ['--pool', pool])).then(() => {});
-  down = (): Promise<void> => this.run('down').then(() => {});
-  launch = (): Promise<void> => this.run('launch', this.#options.file, '--name', this.name).then(() => {});
-  status = async (): Promise<View> => JSON.parse(await this.run('status', this.name, '--json')) as View;
-  remove = (): void => rmSync(this.home, { recursive: true });
+  async up(): Promise<void> {
+    await this.run('up', '--detach', ...each('--pool', this.#options.pools));
+  }
+  async down(): Promise<void> {
+    await this.run('down');
+  }
+  async launch(): Promise<void> {
+    await this.run('launch', this.#options.file, '--name', this.name, ...each('--set', this.#options.sets));
+  }
+  async status(): Promise<View> {
+    return JSON.parse(await this.run('status', this.name, '--json')) as View;
+  }
+  remove(): void {
+    rmSync(this.home, { recursive: true });
+  }
 
   /** Runs `backspin ARGS` in this home, without what the environment says of other servers, and gives what it prints. */
   async run(...args: string[]): Promise<string> {
     const others = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));
-    const child = spawn(process.execPath, [command, ...args], {
+    const child = spawn(process.execPath, [this.command, ...args], {
       env: { ...Object.fromEntries(others), BACKSPIN_HOME: this.home, TEMPORAL_CONFIG_FILE: join(this.home, 'no-profile.toml') },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -68,7 +80,7 @@ export class Sandbox {
   /** Waits until `what` holds, for so many milliseconds. Throws when the experiment stands at attention or has ended otherwise than
    *  completed: nobody is there to help it. */
   async until(what: () => boolean | Promise<boolean>, within: number, hope: string): Promise<void> {
-    for (const end = performance.now() + within; ; await delay(LOOK_EVERY)) {
+    for (const end = performance.now() + within; ; await delay(this.#options.lookEvery ?? 100)) {
       this.look();
       if (await what()) return;
       const { state, attention, failure } = this.record;
@@ -102,10 +114,8 @@ export class Sandbox {
       ...globSync(join(outputs, '*/*.json')).map((path) => [path, 1] as const),
     ]);
   }
-  /** Records that a map has finished, or optimizer steps that a training has done. */
-  done(kind: 'map' | 'evaluate' | 'train', stepKey: string): number {
-    return this.#live.of({ work: this.paths.work }, kind, stepKey)?.done ?? 0;
-  }
+  /** How many records of a map are finished, or optimizer steps of a training, and of how many. */
+  live = (kind: Step['kind'], stepKey: string): Live | undefined => this.#live.of({ work: this.paths.work }, kind, stepKey);
   committed = (stepKey: string): boolean => existsSync(this.paths.output(stepKey));
   protected journals = (): string[] => globSync(join(this.paths.folders.work, '*/slices/*.jsonl'));
   #eventFiles = (): string[] => globSync(join(this.paths.folders.work, '*/run/events.jsonl'));
@@ -143,6 +153,18 @@ export class Sandbox {
   }
 }
 
+/** On the disk of temporary files. Throws a sentence when there is none. */
+function newHome(): string {
+  try {
+    return realpathSync(mkdtempSync(join(tmpdir(), 'backspin-chaos-')));
+  } catch (error) {
+    const why = (error as NodeJS.ErrnoException).code;
+    throw new BackspinError('ConfigError', `No folder can be made in ${tmpdir()} (${why}): have TMPDIR name one that can be written.`, {
+      cause: error,
+    });
+  }
+}
+const each = (option: string, values: readonly string[] = []): string[] => values.flatMap((value) => [option, value]);
 const matches = (whole: string, what: RegExp): number => whole.match(what)?.length ?? 0;
 
 /** Empty where there is no such file, or no longer. */

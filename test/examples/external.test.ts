@@ -17,7 +17,7 @@ test('a round is judged by an external server that was away meanwhile; status sa
     .replaceAll('../../', `${root}/`)
     .replace('models:\n', `models:\n${scorer}\n`)
     .replace('rounds: 2', 'rounds: 1');
-  const world = new Miniature({ file: file(temporary(), 'external.yaml', text), name: 'miniature' });
+  const world = new Miniature({}, { file: file(temporary(), 'external.yaml', text), name: 'miniature' });
   const step = (path: string) => world.record.steps.find((one) => one.path === path);
   try {
     await world.up();

@@ -1,0 +1,90 @@
+/** Each fault, done to a running miniature. */
+import { appendFileSync, closeSync, globSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { disturbed, hit, send, type Recovery } from '../../cli/chaos/disturb.ts';
+import { parts, type PartName } from '../../cli/chaos/parts.ts';
+import type { Miniature } from '../support/miniature.ts';
+import { make, spoilt, type Trouble } from '../support/trouble.ts';
+import type { Cell } from './matrix.ts';
+
+/** Milliseconds. */
+const REFUSES_FOR = 3_000;
+const MET_WITHIN = 120_000;
+/** Requests that meet a trouble: more than are in flight, fewer than an evaluation has. */
+const SPOILT = 4;
+
+/** Does it, and gives how long the miniature took to go on; null for what is bad all the time. */
+export async function inflict(miniature: Miniature, { part, phase, fault }: Cell, stepKey: string): Promise<Recovery | null> {
+  switch (fault) {
+    case 'SIGKILL':
+    case 'SIGTERM':
+    case 'SIGSTOP':
+      if (phase !== 'paused') return hit(miniature, part as PartName, fault, stepKey);
+      await miniature.run('pause', miniature.name);
+      await miniature.until(() => miniature.slot(stepKey) === undefined, MET_WITHIN, 'a paused experiment gives its devices back');
+      return hit(miniature, part as PartName, fault, stepKey, async () => {
+        await miniature.until(async () => (await miniature.status()).state === 'paused', MET_WITHIN, 'it is still paused');
+        await miniature.run('resume', miniature.name);
+      });
+    case '400 poison':
+      return null;
+    case 'disk full':
+      return disturbed(miniature, stepKey, { bad: () => full(miniature) });
+    case 'half-written file':
+      return torn(miniature, stepKey);
+    default:
+      return disturbed(miniature, stepKey, { bad: () => bad(miniature, fault, stepKey) });
+  }
+}
+
+/** Gives trouble until enough requests have met it; a black hole, until somebody has noticed. */
+async function bad(miniature: Miniature, trouble: Trouble, stepKey: string): Promise<void> {
+  const { home } = miniature;
+  const before = spoilt(home);
+  const marker = miniature.slot(stepKey)?.marker;
+  make(home, { trouble, poisoned: [] });
+  const met = () => (trouble === 'black hole' ? miniature.slot(stepKey)?.marker !== marker : spoilt(home) >= before + SPOILT);
+  if (trouble === 'connection refused') await delay(REFUSES_FOR);
+  else await miniature.until(met, MET_WITHIN, `requests meet trouble: ${trouble}`);
+  make(home, { trouble: null, poisoned: [] });
+}
+
+/** Fills the disk until an activity has failed for it. */
+async function full(miniature: Miniature): Promise<void> {
+  const ballast = join(miniature.home, 'store/ballast');
+  fill(ballast);
+  await miniature.until(async () => (await miniature.failures()).includes('DiskFull'), MET_WITHIN, 'a full disk is told of');
+  rmSync(ballast);
+}
+function fill(path: string): void {
+  const file = openSync(path, 'w');
+  const zeros = Buffer.alloc(1 << 20);
+  try {
+    for (;;) writeSync(file, zeros);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** As a power failure leaves files that were being written: everything dies, and what was appended or not yet sealed has lost its end. */
+function torn(miniature: Miniature, stepKey: string): Promise<Recovery> {
+  const { processes, returns } = parts['everything at once'];
+  const work = (pattern: string) => globSync(join(miniature.home, 'store/work', stepKey, pattern));
+  return disturbed(miniature, stepKey, {
+    async bad() {
+      send([...processes(miniature).map(({ pid }) => pid), miniature.current.pid], 'SIGKILL');
+      await miniature.until(() => miniature.empty, MET_WITHIN, 'everything has ended');
+      for (const path of work('{slices/*.jsonl,run/events.jsonl}')) appendFileSync(path, '{"r":"half a li');
+      const [checkpoint] = work('run/checkpoints/*/model.safetensors').toSorted().toReversed();
+      if (checkpoint !== undefined) truncateSync(checkpoint, statSync(checkpoint).size / 2);
+      for (const path of globSync(join(miniature.home, 'inflight/*/*'))) truncateSync(path, statSync(path).size / 2);
+      for (const folder of [...work('slices'), join(miniature.home, 'store/tmp')])
+        writeFileSync(join(folder, '.half.1.00000000.tmp'), '{"hal');
+    },
+    mend: () => miniature.up(),
+    back: returns(miniature, stepKey),
+  });
+}

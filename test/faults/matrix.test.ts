@@ -1,0 +1,48 @@
+/**
+ * The miniature of the demo with a fault in every part and phase: nobody helps, and the end is the same. `npm test` tries a drawn tenth
+ * of the matrix once, `npm run test:faults` all of it twice; BACKSPIN_FAULTS=WORDS tries the cells whose names have these words.
+ */
+import test from 'ava';
+import type { View } from '../../cli/view.ts';
+import { drawn, matrix, nameOf, runsOf, type Cell } from './matrix.ts';
+import { keep } from './results.ts';
+import { carryOut, type Outcome } from './run.ts';
+
+const wanted = process.env['BACKSPIN_FAULTS'];
+const seed = process.env['BACKSPIN_SEED'] ?? String(Date.now());
+const chosen: readonly Cell[] =
+  wanted === undefined ? drawn(seed) : matrix.filter((cell) => wanted === 'all' || nameOf(cell).includes(wanted));
+const passes = wanted === 'all' ? [1, 2] : [1];
+
+const PATIENCE = 3_600_000;
+
+let undisturbed: Outcome;
+let refused: View | undefined;
+
+test.before('the undisturbed run', async (t) => {
+  t.timeout(PATIENCE);
+  t.log(wanted === undefined ? `${chosen.length} of ${matrix.length} cells, drawn with BACKSPIN_SEED=${seed}` : `${chosen.length} cells`);
+  undisturbed = await carryOut([]);
+  t.deepEqual(undisturbed.broken, []);
+});
+
+for (const pass of passes) {
+  for (const run of runsOf(chosen)) {
+    const cells = run.map(({ cell }) => cell);
+    test.serial(`${pass}: ${cells.map(nameOf).join(', ')}: the end is the same, nothing lost, doubled or left over`, async (t) => {
+      t.timeout(PATIENCE);
+      const poisoned = cells.some(({ fault }) => fault === '400 poison') ? undisturbed.asking : [];
+      if (poisoned.length > 0) refused ??= (await carryOut([], { poisoned })).view;
+      const reference = poisoned.length > 0 ? refused! : undisturbed.view;
+      let outcome: Pick<Outcome, 'tried' | 'broken'>;
+      try {
+        outcome = await carryOut(run, { reference, poisoned });
+      } catch (error) {
+        outcome = { tried: cells.map((cell) => ({ cell, recovery: null })), broken: [(error as Error).message] };
+      }
+      if (wanted !== undefined) keep(outcome);
+      for (const { cell, recovery } of outcome.tried) t.log(nameOf(cell), recovery);
+      t.deepEqual(outcome.broken, []);
+    });
+  }
+}

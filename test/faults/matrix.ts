@@ -1,0 +1,124 @@
+/** Which part is hit in which phase by which fault, and how that is parted into runs of the miniature. */
+import type { PartName } from '../../cli/chaos/parts.ts';
+import type { Signal } from '../../cli/chaos/disturb.ts';
+import { stream } from '../../activities/slice.ts';
+import type { Setting } from '../support/miniature.ts';
+import { troubles, type Trouble } from '../support/trouble.ts';
+import { spots, type Phase, type Spot } from './spots.ts';
+
+export type Fault = Signal | Trouble | '400 poison' | 'disk full' | 'half-written file';
+export interface Cell {
+  readonly part: PartName | 'disk of the store';
+  readonly phase: Phase;
+  readonly fault: Fault;
+}
+export const nameOf = ({ part, phase, fault }: Cell): string => `${part}: ${fault} (${phase})`;
+
+const all = (part: Cell['part'], fault: Fault, ...phases: Phase[]): Cell[] => phases.map((phase) => ({ part, phase, fault }));
+
+export const matrix: readonly Cell[] = [
+  ...all('data worker', 'SIGKILL', 'open', 'generate', 'judge', 'train', 'evaluate', 'commit', 'paused'),
+  ...all('data worker', 'SIGTERM', 'open', 'commit'),
+  ...all('data worker', 'SIGSTOP', 'commit'),
+  ...all('gpu worker', 'SIGKILL', 'open', 'generate', 'judge', 'train', 'checkpoint', 'evaluate', 'commit', 'hand-over', 'paused'),
+  ...all('gpu worker', 'SIGTERM', 'generate', 'train', 'hand-over'),
+  ...all('gpu worker', 'SIGSTOP', 'judge', 'train'),
+  ...all('orchestrator', 'SIGKILL', 'open', 'generate', 'judge', 'train', 'evaluate', 'commit', 'continue-as-new', 'hand-over', 'paused'),
+  ...all('orchestrator', 'SIGTERM', 'judge', 'continue-as-new'),
+  ...all('orchestrator', 'SIGSTOP', 'generate'),
+  ...all('model server', 'SIGKILL', 'generate', 'judge', 'evaluate', 'commit'),
+  ...all('model server', 'SIGTERM', 'generate', 'evaluate'),
+  ...all('model server', 'SIGSTOP', 'judge'),
+  ...all('model server', 'connection refused', 'generate', 'judge'),
+  ...all('model server', 'connection reset', 'generate', 'evaluate'),
+  ...all('model server', 'black hole', 'generate', 'judge'),
+  ...all('model server', 'slow body', 'generate', 'judge'),
+  ...all('model server', '429', 'generate', 'evaluate'),
+  ...all('model server', '429 with Retry-After', 'generate', 'judge'),
+  ...all('model server', '500', 'judge', 'evaluate'),
+  ...all('model server', 'malformed JSON', 'generate', 'judge'),
+  ...all('model server', 'truncated body', 'generate', 'evaluate'),
+  ...all('model server', '400 poison', 'generate', 'judge', 'evaluate'),
+  ...all('trainer', 'SIGKILL', 'train', 'checkpoint'),
+  ...all('trainer', 'SIGTERM', 'train', 'checkpoint'),
+  ...all('trainer', 'SIGSTOP', 'train'),
+  ...all(
+    'Temporal server',
+    'SIGKILL',
+    'open',
+    'generate',
+    'judge',
+    'train',
+    'evaluate',
+    'commit',
+    'continue-as-new',
+    'hand-over',
+    'paused',
+  ),
+  ...all('Temporal server', 'SIGTERM', 'judge'),
+  ...all('Temporal server', 'SIGSTOP', 'generate'),
+  ...all('up', 'SIGKILL', 'judge'),
+  ...all('up', 'SIGTERM', 'generate', 'train'),
+  ...all('everything at once', 'SIGKILL', 'open', 'generate', 'judge', 'train', 'checkpoint', 'evaluate', 'commit'),
+  ...all('everything at once', 'SIGKILL', 'continue-as-new', 'hand-over', 'paused'),
+  ...all('disk of the store', 'disk full', 'open', 'generate', 'judge', 'train', 'commit'),
+  ...all('disk of the store', 'half-written file', 'generate', 'train', 'commit'),
+];
+
+const isTrouble = (fault: Fault): fault is Trouble => (troubles as readonly string[]).includes(fault);
+
+/** What cells ask of the sandbox that they are tried in. */
+export function settingFor(cells: readonly Cell[]): Setting {
+  const any = (wanted: (cell: Cell) => boolean) => cells.some(wanted);
+  return {
+    ...(any(({ phase }) => phase === 'hand-over') && { groups: 1 }),
+    ...(any(({ phase }) => phase === 'continue-as-new') && { history: HISTORY }),
+    ...(any(({ fault }) => isTrouble(fault) || fault === '400 poison') && { network: true }),
+    ...(any(({ fault }) => fault === 'disk full') && { disk: DISK }),
+  };
+}
+/** Events after which the root continues as new: those of the first round's judging, about. */
+const HISTORY = 120;
+/** Megabytes: a miniature and a half. */
+const DISK = 256;
+
+/** A cell and the moment that it is tried at. */
+export interface Trial {
+  readonly cell: Cell;
+  readonly spot: Spot;
+}
+/** In order of time. */
+export type Run = readonly Trial[];
+
+/** Cells tried in one run: more would leave little of it undisturbed. */
+const AT_ONCE = 6;
+
+/** Parts cells into few runs, none with two at one moment. */
+export function runsOf(cells: readonly Cell[]): Run[] {
+  const runs: Trial[][] = [];
+  for (const cell of cells) {
+    const run = runs.find((one) => spotIn(one, cell)) ?? runs[runs.push([]) - 1]!;
+    run.push({ cell, spot: spotIn(run, cell)! });
+  }
+  const time = ({ spot }: Trial) => spots.indexOf(spot);
+  return runs.map((run) => run.toSorted((a, b) => time(a) - time(b)));
+}
+
+/** A moment of the cell's phase that is free in a run. */
+function spotIn(run: readonly Trial[], cell: Cell): Spot | undefined {
+  const isPoison = ({ fault }: Cell) => fault === '400 poison';
+  // What a poisoned record leaves out is compared with another run.
+  if (run.length === AT_ONCE || run.some((trial) => isPoison(trial.cell) !== isPoison(cell))) return undefined;
+  const taken = run.map(({ spot }) => spot);
+  return spots.find((spot) => spot.phase === cell.phase && !taken.some((other) => other === spot || atOnce(other, spot)));
+}
+/** The second judging and the first evaluation run beside each other: what holds one up lets the other go by. */
+const atOnce = (a: Spot, b: Spot): boolean =>
+  a.step !== b.step && [a, b].every(({ step }) => ['r1/evaluate-forward', 'r2/judge'].includes(step));
+
+/** A tenth of the matrix, as a seed draws it. */
+export function drawn(seed: string): readonly Cell[] {
+  const random = stream(seed);
+  const order = matrix.map((cell) => ({ cell, at: random() })).toSorted((a, b) => a.at - b.at);
+  return order.slice(0, Math.ceil(matrix.length / 10)).map(({ cell }) => cell);
+}

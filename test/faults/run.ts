@@ -1,0 +1,104 @@
+/** A run of the miniature through its trials, and what must hold of it whatever was done. */
+import { unequal } from '../../cli/chaos/compare.ts';
+import type { Recovery } from '../../cli/chaos/disturb.ts';
+import type { View } from '../../cli/view.ts';
+import { IN_FLIGHT, Miniature } from '../support/miniature.ts';
+import { make, spoilt } from '../support/trouble.ts';
+import { inflict } from './inflict.ts';
+import { nameOf, settingFor, type Cell, type Run } from './matrix.ts';
+import type { Spot } from './spots.ts';
+
+/** Milliseconds, of a machine with much else to do. */
+const ENDS_WITHIN = 600_000;
+const COMES_WITHIN = 300_000;
+/** Seconds in which something must go on. */
+const GOES_ON_WITHIN = 20;
+
+export interface Tried {
+  readonly cell: Cell;
+  readonly recovery: Recovery | null;
+}
+export interface Outcome {
+  readonly tried: readonly Tried[];
+  /** Of the end. */
+  readonly view: View;
+  /** From the launch to the end. */
+  readonly seconds: number;
+  /** Requests that were answered more than once. */
+  readonly again: number;
+  /** Records, one of each step's, that a model was asked about. */
+  readonly asking: readonly string[];
+  /** What should hold and does not, a sentence each. */
+  readonly broken: readonly string[];
+}
+export interface Circumstances {
+  /** An undisturbed run, which this one must equal. */
+  readonly reference?: View;
+  /** Records that the server refuses. */
+  readonly poisoned?: readonly string[];
+  /** Default: the miniature. */
+  readonly experiment?: ConstructorParameters<typeof Miniature>[1];
+}
+
+/** Runs the miniature to its end in a home of its own; at each trial's moment its fault is done. */
+export async function carryOut(run: Run, { reference, poisoned = [], experiment }: Circumstances = {}): Promise<Outcome> {
+  const setting = settingFor(run.map(({ cell }) => cell));
+  const miniature = new Miniature(poisoned.length > 0 ? { ...setting, network: true } : setting, experiment);
+  if (poisoned.length > 0) make(miniature.home, { trouble: null, poisoned });
+  try {
+    await miniature.up();
+    const began = performance.now();
+    await miniature.launch();
+    const tried: Tried[] = [];
+    for (const { cell, spot } of run) tried.push({ cell, recovery: await attempt(miniature, cell, spot, reference!) });
+    await miniature.until(() => miniature.completed, ENDS_WITHIN, 'the experiment is completed');
+    const seconds = (performance.now() - began) / 1000;
+    const view = await miniature.status();
+    const asking = await miniature.asking(view);
+    await miniature.down();
+    const again = total(miniature.asked().map((one) => one.again));
+    const broken = [...(reference ? unequal(reference, view) : []), ...brokenIn(miniature, view, tried, again)];
+    if (poisoned.length > 0) broken.push(...unpoisoned(view));
+    if (broken.length === 0) miniature.remove();
+    return { tried, view, seconds, again, asking, broken };
+  } finally {
+    await miniature.down();
+    miniature.unmount();
+  }
+}
+
+async function attempt(miniature: Miniature, cell: Cell, { step, reached, phase }: Spot, reference: View): Promise<Recovery | null> {
+  const stepKey = reference.steps.find(({ path }) => path === step)!.stepKey!;
+  const over = () => miniature.committed(stepKey);
+  await miniature.until(async () => over() || (await reached(miniature, stepKey)), COMES_WITHIN, `${step} comes to ${phase}`);
+  if (over()) throw new Error(`${step} was over before ${nameOf(cell)} could be tried`);
+  return inflict(miniature, cell, stepKey);
+}
+
+/** One record of each step that asked is poison, and nothing else is missing. */
+const unpoisoned = ({ steps }: View): string[] =>
+  steps
+    .filter(({ requests }) => requests)
+    .filter(({ kind, dropped }) => dropped[kind === 'map' ? 'rejected' : 'no-answer'] !== 1)
+    .map(({ path, dropped }) => `${path} dropped ${JSON.stringify(dropped)}, where one record was refused`);
+
+function brokenIn(miniature: Miniature, view: View, tried: readonly Tried[], again: number): string[] {
+  const broken: string[] = [];
+  const check = (holds: boolean, sentence: string) => void (holds || broken.push(sentence));
+  for (const { path, kind, in: of, kept, dropped } of view.steps)
+    if (kind === 'map') check(of === kept! + total(Object.values(dropped)), `${path}: in is not kept + dropped`);
+  for (const name of miniature.doubles()) check(false, `journaled twice: ${name}`);
+  const asked = miniature.asked();
+  check(
+    total(asked.map(({ counted }) => counted)) === total(view.steps.map(({ requests }) => requests ?? 0)),
+    'requests were answered that no step counts, or not answered that one counts',
+  );
+  for (const { answered, counted } of asked)
+    check(answered === counted, `${answered} requests were answered of a step that counts ${counted}`);
+  check(again <= IN_FLIGHT * tried.length + spoilt(miniature.home), `${again} requests were answered again, more than were in flight`);
+  check(miniature.empty, 'processes are left over');
+  for (const { cell, recovery } of tried)
+    if (recovery) check(recovery.progress <= GOES_ON_WITHIN, `${nameOf(cell)}: nothing went on for ${recovery.progress.toFixed(1)} s`);
+  return broken;
+}
+const total = (numbers: readonly number[]) => numbers.reduce((sum, number) => sum + number, 0);

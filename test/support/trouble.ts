@@ -1,0 +1,38 @@
+/** What a test tells a faulty server, and what that tells the test: two files of a home. */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export const troubles = [
+  'connection refused',
+  'connection reset',
+  'black hole',
+  'slow body',
+  '429',
+  '429 with Retry-After',
+  '500',
+  'malformed JSON',
+  'truncated body',
+] as const;
+export type Trouble = (typeof troubles)[number];
+
+export interface Control {
+  readonly trouble: Trouble | null;
+  /** Ids of records that the server refuses with a 400, always. */
+  readonly poisoned: readonly string[];
+}
+
+export const controlIn = (home: string): string => join(home, 'trouble.json');
+export const spoiltIn = (home: string): string => join(home, 'spoilt.jsonl');
+
+export function make(home: string, control: Control): void {
+  writeFileSync(`${controlIn(home)}.partial`, JSON.stringify(control));
+  renameSync(`${controlIn(home)}.partial`, controlIn(home));
+}
+/** Requests that met trouble so far. */
+export function spoilt(home: string): number {
+  try {
+    return readFileSync(spoiltIn(home), 'utf8').split('\n').length - 1;
+  } catch {
+    return 0;
+  }
+}
