@@ -13,10 +13,11 @@ const meanings: { readonly [code: number]: ErrorType } = {
   76: 'TrainingDiverged',
 };
 
-/** The error of an exit code that says what was wrong: the child's last words are a sentence for whom it concerns. */
-export function meaningOf(code: number | null, log: string): BackspinError | undefined {
+/** The error of an exit code that says what was wrong: the child's last words, which its log ends with if it said them nowhere else,
+ *  are a sentence for whom it concerns. */
+export function meaningOf(code: number | null, log: string, said: string = lastLines(log, 1)): BackspinError | undefined {
   const type = code === null ? undefined : meanings[code];
-  return type && new BackspinError(type, lastLines(log, 1) || `The child process ended with exit code ${code}; its log is ${log}.`);
+  return type && new BackspinError(type, said || `The child process ended with exit code ${code}; its log is ${log}.`);
 }
 
 /** Crashes within this time, in milliseconds, and how many of them are one too many. */

@@ -55,10 +55,15 @@ export async function train(options: TrainOptions): Promise<Trained> {
     signal.throwIfAborted();
     let child = await slot.claim(task);
     if (!child && (await exists(model))) break;
-    child ??= await launch(options, task, log);
-    const code = await attend(child, events, options);
-    if (code === 0) break;
-    const meaning = meaningOf(code, log);
+    if (!child) {
+      await events.read();
+      events.end = undefined;
+      child = await launch(options, task, log);
+    }
+    const exit = await attend(child, events, options);
+    if (exit === 0) break;
+    const { code, message } = events.end ?? { code: exit };
+    const meaning = meaningOf(code, log, message);
     if (meaning) throw meaning;
     crashes.add('The training', described(code), log);
   }
@@ -71,13 +76,21 @@ async function launch({ slot, spec, python, trainerPath, lifeline, signal }: Tra
   await rm(join(spec.run, 'stop'), { force: true }); // asked of an earlier one that did not live to hear it
   await writeFile(file, JSON.stringify(spec));
   return slot.launch(task, {
-    command: [python, '-m', 'backspin_trainer', 'train', '--spec', file],
+    command: [python, '-m', ...launcher(slot.devices.length), 'backspin_trainer', 'train', '--spec', file],
     env: { PYTHONPATH: trainerPath },
     lifeline,
     log,
     signal,
   });
 }
+
+/** Of several devices each has a process. All that the user's own settings of `accelerate` could change is said. */
+const launcher = (devices: number): string[] =>
+  devices > 1
+    ? `accelerate.commands.launch --multi_gpu --num_processes ${devices} --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0 --module`.split(
+        ' ',
+      )
+    : [];
 
 /** Follows the child to its end and gives its exit code. On abort asks it to stop, then stops it, and throws. */
 async function attend(child: Child, events: Events, { slot, spec, signal, grace = 60_000 }: TrainOptions): Promise<number | null> {
@@ -94,7 +107,9 @@ async function attend(child: Child, events: Events, { slot, spec, signal, grace 
       await abortable(child.exited, AbortSignal.timeout(grace)).catch(() => {});
     }
     signal.throwIfAborted();
-    return await child.exited;
+    const code = await child.exited;
+    await events.read(); // what others of its processes say when they are stopped with it is not how it ended
+    return code;
   } finally {
     await slot.stop(child);
   }
@@ -105,6 +120,8 @@ class Events {
   readonly #path: string;
   readonly #tell: ((event: TrainEvent) => void) | undefined;
   readonly #steps = new Map<number, Extract<TrainEvent, { event: 'step' }>>();
+  /** How the trainer says that it ended. Of several processes only the first says it: the code of their launcher tells nothing. */
+  end: { readonly code: number; readonly message: string } | undefined;
   #offset = 0;
   #rest = Buffer.alloc(0);
 
@@ -124,6 +141,9 @@ class Events {
       const event = eventOf(line);
       if (!event) continue;
       if (event.event === 'step') this.#steps.set(event.step, event);
+      if (event.event === 'start') this.end = undefined;
+      if (event.event === 'error') this.end = event;
+      if (event.event === 'stopped') this.end = { code: 75, message: `The training was told to stop, and did at step ${event.step}.` };
       this.#tell?.(event);
     }
   }

@@ -55,7 +55,7 @@ const trainEvent = z.discriminatedUnion('event', [
   of('step', { step, loss: z.number(), learningRate: z.number(), tokens: z.int(), seconds: z.number() }),
   of('checkpoint', { step }),
   of('stopped', { step }),
-  of('error', { message: z.string() }),
+  of('error', { message: z.string(), code: z.int() }),
   of('done', { step, loss: z.number().nullable() }),
 ]);
 export type TrainEvent = z.infer<typeof trainEvent>;

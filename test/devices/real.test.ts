@@ -1,7 +1,7 @@
 /** The real Python package under the real supervision. */
 import test from 'ava';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -14,10 +14,21 @@ import { Fixed } from '../../inference/limiter.ts';
 import { ModelClient, Rejected } from '../../inference/client.ts';
 import type { TrainEvent } from '../../schemas/trainer.ts';
 import { engine, owner, place, realPython, serving, spec, training, trainerPath, until, type Place } from '../support/devices.ts';
+import { nvidia, uuid } from '../support/nvidia.ts';
 
 const never = new AbortController().signal;
 const folder = mkdtempSync(join(tmpdir(), 'backspin-model-'));
 const slotOf = (p: Place) => new Slots({ home: p.home, pool: 'cpu', groups: [[]], reapAfter: 600_000 }).acquire(never);
+
+function writeRows(p: Place): void {
+  const rows = Array.from({ length: 16 }, (_, i) => ({
+    messages: [
+      { role: 'user', content: `Which ${i}?` },
+      { role: 'assistant', content: 'The ship.' },
+    ],
+  }));
+  writeFileSync(join(p.folder, 'rows.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+}
 
 test.before('a tiny model of random weights', async () => {
   const program = 'import pathlib, sys, world; world.make_model(pathlib.Path(sys.argv[1]))';
@@ -80,13 +91,7 @@ test.serial('a folder that is no model is a sentence, not a crash', async (t) =>
 
 test.serial('a trainer killed between checkpoints is followed to its end', async (t) => {
   const p = place(t);
-  const rows = Array.from({ length: 16 }, (_, i) => ({
-    messages: [
-      { role: 'user', content: `Which ${i}?` },
-      { role: 'assistant', content: 'The ship.' },
-    ],
-  }));
-  writeFileSync(join(p.folder, 'rows.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  writeRows(p);
   const starts: Extract<TrainEvent, { event: 'start' }>[] = [];
   const onEvent = (event: TrainEvent) => {
     if (event.event === 'start') starts.push(event);
@@ -106,4 +111,46 @@ test.serial('a trainer killed between checkpoints is followed to its end', async
   t.true(existsSync(join(trained.model, 'model.safetensors')));
   t.true(trained.loss! > 0);
   t.is(new Set(readFileSync(join(p.folder, 'events.jsonl'), 'utf8').match(/"event":"step","step":\d+/g)).size, 150);
+});
+
+test.serial('a group of two devices trains in two processes: stopped, killed by their launcher, and followed to their end', async (t) => {
+  const p = place(t);
+  writeRows(p);
+  const stand = nvidia(0, 0);
+  process.env['PATH'] = `${stand.folder}:${process.env['PATH']}`;
+  const slot = await new Slots({ home: p.home, pool: 'cpu', groups: [[uuid(0), uuid(1)]], reapAfter: 600_000 }).acquire(never);
+  const job = { ...training(p), spec: spec(p.folder, { from: folder, steps: 60, checkpointEvery: 10 }), python: realPython(), slot };
+
+  const stop = new AbortController();
+  const onStop = (event: TrainEvent) => event.event === 'step' && event.step >= 13 && stop.abort(new Error('enough'));
+  await t.throwsAsync(train({ ...job, signal: stop.signal, onEvent: onStop }), { message: 'enough' });
+  t.is(p.record(), undefined);
+
+  const seen: TrainEvent[] = [];
+  const markers = new Set<string>();
+  const onKill = (event: TrainEvent) => {
+    seen.push(event);
+    const marker = p.record()?.marker;
+    if (marker === undefined) return;
+    markers.add(marker);
+    if (markers.size > 1 || event.event !== 'step' || event.step < 33) return;
+    const launcher = sweep(marker).find(
+      (pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0')[2] === 'accelerate.commands.launch',
+    );
+    if (launcher !== undefined) process.kill(launcher, 'SIGKILL');
+  };
+  const trained = await train({ ...job, signal: never, onEvent: onKill });
+  const resumed = seen.flatMap((event) => (event.event === 'start' ? [event.resumedFrom ?? 0] : []));
+  t.is(resumed.length, 3);
+  t.true(resumed[1]! >= 13 && resumed[2]! >= 30, `${resumed.join(', ')}`);
+  t.true(existsSync(join(trained.model, 'model.safetensors')));
+  t.is(new Set(seen.flatMap((event) => (event.event === 'step' ? [event.step] : []))).size, 60);
+  t.deepEqual([...markers].flatMap(sweep), []);
+
+  const odd = { ...training(p), key: 'odd', spec: spec(join(p.home, 'odd'), { from: folder, data: job.spec.data, batch: 3 }) };
+  mkdirSync(odd.spec.run);
+  await t.throwsAsync(train({ ...odd, python: realPython(), slot, signal: never }), {
+    name: 'ConfigError',
+    message: "Spec key 'batch' is 3, which 2 devices cannot share; make it a multiple.",
+  });
 });

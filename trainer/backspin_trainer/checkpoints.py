@@ -24,9 +24,14 @@ def newest(folder: Path) -> tuple[int, Path] | None:
     return max(complete, default=None)
 
 
-def save(folder: Path, step: int, keep: int, write: Callable[[Path], None]) -> None:
-    """Has `write` fill a folder, seals it as the checkpoint of `step`, and removes all but the newest `keep`."""
+def save(folder: Path, step: int, keep: int, write: Callable[[Path], None], seal: bool = True) -> None:
+    """Has `write` fill a folder, seals it as the checkpoint of `step`, and removes all but the newest `keep`.
+
+    Without `seal` it only writes: another process makes this folder and seals it.
+    """
     partial, final = folder / f"step-{step}.partial", folder / f"step-{step}"
+    if not seal:
+        return write(partial)
     with writing(str(final)):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)

@@ -1,4 +1,8 @@
-"""The `train` verb: SFT and pre-training, of all weights or of an adapter, that survive any kill, bit for bit."""
+"""The `train` verb: SFT and pre-training, of all weights or of an adapter, that survive any kill, bit for bit.
+
+Started by `accelerate launch` it is several processes, one for each device, that share every batch. The first of them speaks
+for all: its events, its files and its exit code are those of the training.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ import time
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils.logging import disable_progress_bar
@@ -31,17 +37,26 @@ def train(spec: TrainSpec, stop: Stop) -> Exit:
     run = Path(spec.run)
     if (run / "model").is_dir():
         return Exit.DONE
-    events = Events(run / "events.jsonl")
+    main = os.environ.get("RANK", "0") == "0"
+    events = Events(run / "events.jsonl" if main else Path(os.devnull))
     stop.watch(run / "stop")
     try:
-        return _train(spec, run, events, stop)
+        ended = _train(spec, run, events, stop)
     except Exception as error:
-        events.say("error", message=str(error) or type(error).__name__)
+        code = error.code if isinstance(error, Refusal) else Exit.INTERNAL
+        events.say("error", message=str(error) or type(error).__name__, code=code)
         raise
+    return ended if main else Exit.DONE  # the launcher ends the first when another fails
 
 
 def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     torch.set_num_threads(spec.threads)
+    world = PartialState(cpu=not torch.cuda.is_available())
+    if spec.batch % world.num_processes:
+        raise Refusal(
+            Exit.SPEC,
+            f"Spec key 'batch' is {spec.batch}, which {world.num_processes} devices cannot share; make it a multiple.",
+        )
     disable_progress_bar()
     tokens = tokenizer_folder(ModelFolders(spec.from_, spec.base)) if spec.from_ else spec.init.tokenizer
     tokenizer = read_tokenizer(tokens)
@@ -49,13 +64,16 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
         check_chat_template(tokenizer, tokens)
     model = _open_model(spec, run, tokenizer)
     examples = data.read_examples(spec, tokenizer)
-    resumed = checkpoints.newest(run / "checkpoints")
+    with world.main_process_first():
+        resumed = checkpoints.newest(run / "checkpoints")
     step = resumed[0] if resumed else None
     events.say("start", pid=os.getpid(), resumedFrom=step, steps=spec.steps)
-    if not stop.requested():
+    if not _anywhere(stop.requested()):
         training = Training(spec, model, tokenizer, examples, events, stop)
         training.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
         step = training.state.global_step
+    if not world.is_main_process:
+        return Exit.DONE
     if step != spec.steps:
         stop.obeyed()
         events.say("stopped", step=step or 0)
@@ -72,8 +90,9 @@ def _open_model(spec: TrainSpec, run: Path, tokenizer):
     """The model that a run trains. What an adapter is merged into first is in the run folder as `base` afterwards."""
     merged, whole = run / "base", spec.base or spec.from_
     if spec.base and spec.adapter == "merge":
-        if not merged.is_dir():
-            merge(MergeSpec(1, spec.from_, spec.base, str(merged)))
+        with PartialState().main_process_first():
+            if not merged.is_dir():
+                merge(MergeSpec(1, spec.from_, spec.base, str(merged)))
         whole = str(merged)
     model = read_model(whole, spec.dropout) if whole else make_model(spec.init, tokenizer, spec.dropout)
     context = getattr(model.config, "max_position_embeddings", spec.max_tokens)
@@ -106,10 +125,11 @@ class Training(SFTTrainer):
             args=SFTConfig(
                 output_dir=spec.run,
                 max_steps=spec.steps,
-                per_device_train_batch_size=spec.batch,
+                per_device_train_batch_size=spec.batch // PartialState().num_processes,
                 max_grad_norm=spec.clip or 0.0,
                 seed=spec.seed,
                 use_cpu=not cuda,
+                ddp_find_unused_parameters=False,
                 bf16=cuda and torch.cuda.is_bf16_supported(),
                 gradient_checkpointing=cuda,
                 loss_type="chunked_nll" if cuda else "nll",
@@ -159,10 +179,10 @@ class Training(SFTTrainer):
         return Trainer.compute_loss(self, model, {**inputs, "use_cache": False}, return_outputs, num_items_in_batch)
 
     def training_step(self, model, inputs, num_items_in_batch=None):
-        self.started, self.tokens = time.monotonic(), int(inputs["attention_mask"].sum())
-        self.rate = self.optimizer.param_groups[0]["lr"]
+        self.started, self.rate = time.monotonic(), self.optimizer.param_groups[0]["lr"]
         loss = super().training_step(model, inputs, num_items_in_batch)
-        self.loss = loss.item()
+        losses, tokens = zip(*gather_object([(loss.item(), int(inputs["attention_mask"].sum()))]))
+        self.loss, self.tokens = sum(losses) / len(losses), sum(tokens)
         if not math.isfinite(self.loss):
             raise _diverged("The loss", self.state.global_step + 1)
         return loss
@@ -174,13 +194,18 @@ class Training(SFTTrainer):
         self.events.say("step", step=step, loss=loss, learningRate=rate, tokens=tokens, seconds=seconds)
 
     def _save_checkpoint(self, model, trial):
+        main = self.accelerator.is_main_process
+
         def write(folder: Path) -> None:
+            self.accelerator.wait_for_everyone()  # the folder is there
             self.save_model(str(folder), _internal_call=True)
             self._save_optimizer_and_scheduler(str(folder))
             self._save_rng_state(str(folder))
-            self.state.save_to_json(str(folder / "trainer_state.json"))
+            if main:
+                self.state.save_to_json(str(folder / "trainer_state.json"))
+            self.accelerator.wait_for_everyone()  # and whole
 
-        checkpoints.save(self.checkpoints, self.state.global_step, self.spec.keep_checkpoints, write)
+        checkpoints.save(self.checkpoints, self.state.global_step, self.spec.keep_checkpoints, write, seal=main)
         self.events.say("checkpoint", step=self.state.global_step)
 
 
@@ -194,9 +219,14 @@ class _Steps(TrainerCallback):
         self._training.say_step()
         last = state.global_step >= state.max_steps
         control.should_save = control.should_save and not last
-        if self._stop.requested() and not last:
+        if _anywhere(self._stop.requested()) and not last:
             control.should_save = control.should_training_stop = True
         return control
+
+
+def _anywhere(asked: bool) -> bool:
+    """Whether any of the processes says so; all of them hear the same."""
+    return any(gather_object([asked]))
 
 
 def _diverged(what: str, step: int) -> Refusal:

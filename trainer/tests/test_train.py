@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import world
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from backspin_trainer import checkpoints, data, events
@@ -102,6 +104,42 @@ def test_killed_between_checkpoints_a_run_ends_with_the_very_weights_of_an_undis
     assert world.contents(folder / "model") == undisturbed
 
 
+def test_two_processes_share_every_batch_and_learn_what_one_does(tmp_path, model, rows):
+    assert run(world.train_spec(model, rows, tmp_path / "one")) == Exit.DONE
+    spec = world.train_spec(model, rows, tmp_path / "two")
+    assert world.start("train", spec, tmp_path / "two.json", processes=2).wait() == 0
+    for one, two in zip(steps(tmp_path / "one"), steps(tmp_path / "two"), strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], abs=1e-5) and two["tokens"] == one["tokens"]
+    one, two = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two"))
+    assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
+
+
+def test_when_the_first_of_two_processes_is_killed_both_end_and_resumed_they_give_the_very_weights_of_two_undisturbed(
+    tmp_path, model, rows
+):
+    settings = {**LONG, "dropout": 0.2}
+    spec = world.train_spec(model, rows, tmp_path / "undisturbed", **settings)
+    assert world.start("train", spec, tmp_path / "undisturbed.json", processes=2).wait() == 0
+    folder = tmp_path / "run"
+    spec = world.train_spec(model, rows, folder, **settings)
+    process = world.start("train", spec, tmp_path / "run.json", processes=2)
+    world.wait_for(process, lambda: len(steps(folder)) >= 14)
+    os.kill(world.events(folder)[0]["pid"], signal.SIGKILL)
+    assert process.wait() != 0
+    assert world.start("train", spec, tmp_path / "run.json", processes=2).wait() == 0
+    resumed = [event["resumedFrom"] for event in world.events(folder) if event["event"] == "start"]
+    assert resumed[0] is None and resumed[1] in (10, 20, 30)
+    assert world.contents(folder / "model") == world.contents(tmp_path / "undisturbed" / "model")
+
+
+def test_a_batch_that_two_processes_cannot_share_is_refused_by_the_first_of_them(tmp_path, model, rows):
+    spec = world.train_spec(model, rows, tmp_path / "run", batch=3)
+    assert world.start("train", spec, tmp_path / "spec.json", processes=2).wait() != 0
+    (error,) = world.events(tmp_path / "run")
+    assert (error["event"], error["code"]) == ("error", Exit.SPEC)
+    assert error["message"] == "Spec key 'batch' is 3, which 2 devices cannot share; make it a multiple."
+
+
 def test_sigterm_ends_a_run_with_75_and_a_checkpoint_from_which_it_ends_the_same(
     tmp_path, model, rows, settings, undisturbed
 ):
@@ -187,7 +225,7 @@ def test_a_truncated_or_unsealed_checkpoint_is_removed_and_the_one_before_it_cou
 def test_a_diverged_run_ends_with_76_and_says_so_in_its_events(tmp_path, model, rows):
     error = refused(world.train_spec(model, rows, tmp_path / "run", learningRate={"from": 1e30, "to": 1e30}, clip=None))
     assert error.code == Exit.DIVERGED and "no longer finite at step" in str(error)
-    assert world.events(tmp_path / "run")[-1] == {"v": 1, "event": "error", "message": str(error)}
+    assert world.events(tmp_path / "run")[-1] == {"v": 1, "event": "error", "message": str(error), "code": 76}
     assert not (tmp_path / "run" / "model").exists()
 
 

@@ -130,14 +130,17 @@ def train_spec(model: Path | None, data: str, run: Path, **changes) -> dict:
     }
 
 
-def start(verb: str, spec: dict, path: Path, **environment: str) -> subprocess.Popen:
-    """The verb in a child process, with stderr in `PATH.log`."""
+def start(verb: str, spec: dict, path: Path, processes: int = 1, **environment: str) -> subprocess.Popen:
+    """The verb in a child process, with stderr in `PATH.log`; `processes` of them as `accelerate launch` does it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(spec))
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE), **environment}
+    launcher = f"accelerate.commands.launch --multi_gpu --num_processes {processes} --num_machines 1".split()
+    options = "--mixed_precision no --dynamo_backend no --main_process_port 0 --module".split()
+    module = [*launcher, *options, "backspin_trainer"] if processes > 1 else ["backspin_trainer"]
     with open(f"{path}.log", "wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "backspin_trainer", verb, "--spec", str(path)],
+            [sys.executable, "-m", *module, verb, "--spec", str(path)],
             stderr=log,
             stdout=subprocess.PIPE,
             env=environment,
