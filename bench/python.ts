@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pythonOf } from '../activities/services.ts';
+import { trainerEnvironment } from '../devices/python.ts';
 import { ready, type ServeSpec } from '../schemas/devices.ts';
 import type { TrainSpec } from '../schemas/trainer.ts';
 
@@ -58,7 +59,7 @@ async function trainer(verb: 'serve' | 'train', spec: object, folder: string, en
   await writeFile(file, JSON.stringify(spec));
   const { python, trainerPath } = pythonOf();
   return spawn(python, ['-m', 'backspin_trainer', verb, '--spec', file], {
-    env: { ...process.env, PYTHONPATH: trainerPath, ...env },
+    env: { ...process.env, ...trainerEnvironment(trainerPath), ...env },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
 }

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { described, occupied } from '../devices/memory.ts';
 import { vllmVersion } from '../devices/engines/vllm.ts';
 import { alive } from '../devices/processes.ts';
+import { trainerEnvironment } from '../devices/python.ts';
 import { recordsIn } from '../devices/slots.ts';
 import { queues } from '../schemas/names.ts';
 import { namedServer } from '../workers/profile.ts';
@@ -48,7 +49,7 @@ async function temporalCli(): Promise<Finding[]> {
 
 async function python(): Promise<Finding[]> {
   const { python: executable } = readSetup();
-  const env = { ...process.env, PYTHONPATH: join(import.meta.dirname, '..', 'trainer') };
+  const env = { ...process.env, ...trainerEnvironment(join(import.meta.dirname, '..', 'trainer')) };
   const answer = await run(executable, ['-m', 'backspin_trainer', 'doctor'], { env, timeout: 120_000 }).catch(
     (error: unknown) => error as { stdout: string; stderr: string },
   );

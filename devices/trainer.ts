@@ -6,6 +6,7 @@ import { eventOf, type TrainEvent, type TrainSpec } from '../schemas/trainer.ts'
 import { abortable } from './abortable.ts';
 import type { Child } from './child.ts';
 import { Crashes, described, meaningOf } from './exits.ts';
+import { trainerEnvironment } from './python.ts';
 import type { Slot, Task } from './slots.ts';
 
 export interface TrainOptions {
@@ -77,7 +78,7 @@ async function launch({ slot, spec, python, trainerPath, lifeline, signal }: Tra
   await writeFile(file, JSON.stringify(spec));
   return slot.launch(task, {
     command: [python, '-m', ...launcher(slot.devices.length), 'backspin_trainer', 'train', '--spec', file],
-    env: { PYTHONPATH: trainerPath },
+    env: trainerEnvironment(trainerPath),
     lifeline,
     log,
     signal,

@@ -3,6 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { ready, type ServeSpec } from '../../schemas/devices.ts';
+import { trainerEnvironment } from '../python.ts';
 import { ask, type Engine, type ServedModels } from './engine.ts';
 
 export interface EmbeddedOptions {
@@ -37,7 +38,7 @@ export function embedded({ slots, threads, python, trainerPath }: EmbeddedOption
       await writeFile(file('serve.json'), JSON.stringify(spec));
       return {
         command: [python, '-m', 'backspin_trainer', 'serve', '--spec', file('serve.json')],
-        env: { PYTHONPATH: trainerPath, BACKSPIN_SERVE_KEY: key },
+        env: { ...trainerEnvironment(trainerPath), BACKSPIN_SERVE_KEY: key },
       };
     },
 

@@ -89,6 +89,20 @@ test.serial('a folder that is no model is a sentence, not a crash', async (t) =>
   });
 });
 
+test.serial('a file in the folder of a worker is not taken for a Python module', async (t) => {
+  const p = place(t);
+  writeFileSync(join(p.home, 'random.py'), 'raise SystemExit(9)');
+  const before = process.cwd();
+  process.chdir(p.home);
+  try {
+    const options = { ...serving(p), engine: engine('m', folder, realPython()), slot: await slotOf(p), signal: never };
+    await (await ModelServer.start(options)).stop();
+    t.pass();
+  } finally {
+    process.chdir(before);
+  }
+});
+
 test.serial('a trainer killed between checkpoints is followed to its end', async (t) => {
   const p = place(t);
   writeRows(p);
