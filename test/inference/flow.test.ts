@@ -11,7 +11,7 @@ function world(most: number) {
   const shard = (name: string, items: string, signal = never) => {
     const read = async () => {
       events.push(`${name} read`);
-      return [...items];
+      return items.split('');
     };
     const body = (item: string) => {
       events.push(item);
@@ -28,7 +28,7 @@ function world(most: number) {
   return {
     shard,
     after,
-    ends: (items: string) => [...items].forEach((item) => ends.get(item)!.resolve()),
+    ends: (items: string) => items.split('').forEach((item) => ends.get(item)!.resolve()),
     fails: (item: string, why: string) => ends.get(item)!.reject(new Error(why)),
   };
 }

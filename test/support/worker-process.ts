@@ -22,7 +22,8 @@ const pool = poolActivities({ services, connection, namespace: 'default' }, (lea
   return { of: () => ({ client, served: 'mock' }), concurrency: limit };
 });
 
-const common = { connection, maxHeartbeatThrottleInterval: '500ms', interceptors: { activity: [inflight(services.home)] } } as const;
+const interceptors = { activity: [inflight(services.home)] };
+const common = { connection, maxHeartbeatThrottleInterval: '500ms' as const, interceptors };
 const workers = await Promise.all(
   kind === 'orchestrator'
     ? [Worker.create({ ...common, taskQueue: queues.orchestrator(store), workflowBundle: { codePath: BUNDLE! } })]
