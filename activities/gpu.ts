@@ -78,6 +78,7 @@ export function gpuActivities(gpu: GpuWorker) {
           const turn = turnOver(gpu.tenure, over.signal).then(() => (gaveWay = true));
           const site = { ...gpu, connection: gpu.connections[slot.group]! };
           ended = await shards(site, queues.lease(store.id, stepKey), models, Promise.race([aborted(signal), turn, server.failed]));
+          if (!gaveWay) signal.throwIfAborted(); // perhaps the worker is told to end: then the step still needs its lease
           return gaveWay;
         } finally {
           over.abort();

@@ -110,11 +110,14 @@ function spotIn(run: readonly Trial[], cell: Cell): Spot | undefined {
   // What a poisoned record leaves out is compared with another run.
   if (run.length === AT_ONCE || run.some((trial) => isPoison(trial.cell) !== isPoison(cell))) return undefined;
   const taken = run.map(({ spot }) => spot);
-  return spots.find((spot) => spot.phase === cell.phase && !taken.some((other) => other === spot || atOnce(other, spot)));
+  return spots.find((spot) => spot.phase === cell.phase && !taken.some((other) => other === spot || tooNear(other, spot)));
 }
-/** The second judging and the first evaluation run beside each other: what holds one up lets the other go by. */
-const atOnce = (a: Spot, b: Spot): boolean =>
-  a.step !== b.step && [a, b].every(({ step }) => ['r1/evaluate-forward', 'r2/judge'].includes(step));
+/** The second judging and the first evaluation run beside each other: what holds one up lets the other go by. A training is as good as
+ *  over while the first fault of it is got over. */
+const tooNear = (a: Spot, b: Spot): boolean =>
+  a.step === b.step
+    ? [a, b].every(({ phase }) => ['train', 'checkpoint'].includes(phase))
+    : [a, b].every(({ step }) => ['r1/evaluate-forward', 'r2/judge'].includes(step));
 
 /** A tenth of the matrix, as a seed draws it. */
 export function drawn(seed: string): readonly Cell[] {

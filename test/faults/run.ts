@@ -20,6 +20,8 @@ export interface Tried {
 }
 export interface Outcome {
   readonly tried: readonly Tried[];
+  /** Cells whose step was over before they could be tried: a fault before them had held up something else. */
+  readonly missed: readonly Cell[];
   /** Of the end. */
   readonly view: View;
   /** From the launch to the end. */
@@ -50,7 +52,12 @@ export async function carryOut(run: Run, { reference, poisoned = [], experiment 
     const began = performance.now();
     await miniature.launch();
     const tried: Tried[] = [];
-    for (const { cell, spot } of run) tried.push({ cell, recovery: await attempt(miniature, cell, spot, reference!) });
+    const missed: Cell[] = [];
+    for (const { cell, spot } of run) {
+      const stepKey = await come(miniature, spot, reference!);
+      if (stepKey === undefined) missed.push(cell);
+      else tried.push({ cell, recovery: await inflict(miniature, cell, stepKey) });
+    }
     await miniature.until(() => miniature.completed, ENDS_WITHIN, 'the experiment is completed');
     const seconds = (performance.now() - began) / 1000;
     const view = await miniature.status();
@@ -60,19 +67,20 @@ export async function carryOut(run: Run, { reference, poisoned = [], experiment 
     const broken = [...(reference ? unequal(reference, view) : []), ...brokenIn(miniature, view, tried, again)];
     if (poisoned.length > 0) broken.push(...unpoisoned(view));
     if (broken.length === 0) miniature.remove();
-    return { tried, view, seconds, again, asking, broken };
+    return { tried, missed, view, seconds, again, asking, broken };
   } finally {
     await miniature.down();
     miniature.unmount();
   }
 }
 
-async function attempt(miniature: Miniature, cell: Cell, { step, reached, phase }: Spot, reference: View): Promise<Recovery | null> {
+/** Waits for a moment, and gives the key of its step; undefined where the step is over already. */
+async function come(miniature: Miniature, { step, reached, phase }: Spot, reference: View): Promise<string | undefined> {
   const stepKey = reference.steps.find(({ path }) => path === step)!.stepKey!;
-  const over = () => miniature.committed(stepKey);
-  await miniature.until(async () => over() || (await reached(miniature, stepKey)), COMES_WITHIN, `${step} comes to ${phase}`);
-  if (over()) throw new Error(`${step} was over before ${nameOf(cell)} could be tried`);
-  return inflict(miniature, cell, stepKey);
+  let here = false;
+  const seen = async () => (here = await reached(miniature, stepKey)) || miniature.committed(stepKey);
+  await miniature.until(seen, COMES_WITHIN, `${step} comes to ${phase}`);
+  return here ? stepKey : undefined;
 }
 
 /** One record of each step that asked is poison, and nothing else is missing. */

@@ -39,11 +39,11 @@ const train = (step: string): Spot => ({
   step,
   reached: (miniature, stepKey) => (miniature.live('train', stepKey)?.done ?? 0) >= 4,
 });
-/** While one is written. */
+/** While one is written, or has just been. */
 const checkpoint = (step: string): Spot => ({
   phase: 'checkpoint',
   step,
-  reached: (miniature, stepKey) => miniature.has(stepKey, 'run/checkpoints/*.partial'),
+  reached: (miniature, stepKey) => miniature.has(stepKey, 'run/checkpoints/step-*'),
 });
 /** As soon as its server answers. */
 const evaluate = (step: string): Spot => ({
