@@ -8,6 +8,12 @@ import { text } from 'node:stream/consumers';
 export const root = resolve(import.meta.dirname, '../..');
 export const command = join(root, 'cli/backspin.js');
 
+/** Of the command, in the order of its help. */
+export const verbs: readonly string[] =
+  'up down doctor plan launch list status watch cancel show fork export approve reject set-budget retry-step give-up pause resume stop gc chaos schema'.split(
+    ' ',
+  );
+
 export interface Ran {
   readonly code: number | null;
   readonly stdout: string;

@@ -1,29 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import test from 'ava';
-import { backspin, command, file, temporary } from './cli.ts';
-
-const verbs = [
-  'up',
-  'down',
-  'doctor',
-  'plan',
-  'launch',
-  'list',
-  'status',
-  'watch',
-  'cancel',
-  'show',
-  'fork',
-  'export',
-  'approve',
-  'retry-step',
-  'give-up',
-  'pause',
-  'resume',
-  'stop',
-  'gc',
-  'schema',
-];
+import { backspin, command, file, temporary, verbs } from './cli.ts';
 
 test('every verb is listed, and explains itself', async (t) => {
   const home = temporary();

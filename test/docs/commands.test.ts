@@ -3,16 +3,12 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { nvidia } from '../support/nvidia.ts';
-import { backspin, root, temporary, type Ran } from '../cli/cli.ts';
+import { backspin, root, temporary, verbs, type Ran } from '../cli/cli.ts';
 
 const within = (folder: string, end: string): string[] =>
   readdirSync(join(root, folder)).flatMap((file) => (file.endsWith(end) ? [join(folder, file)] : []));
 const documents = ['README.md', 'CONTRIBUTING.md', ...within('docs', '.md')];
 const experiments = ['examples', 'examples/textworld'].flatMap((folder) => within(folder, '.yaml'));
-const verbs =
-  'up down doctor plan launch list status watch cancel show fork export approve reject set-budget retry-step give-up pause resume stop gc schema'.split(
-    ' ',
-  );
 
 interface Said {
   /** Document and line. */
@@ -100,12 +96,13 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   if (verb === 'doctor') return [1, /No workers are up here/];
   if (verb === 'list') return [0, /No experiment in|\[\]/];
   if (verb === 'schema') return [0, /json-schema\.org/];
+  if (verb === 'chaos') return [1, /No folder can be made in .*TMPDIR/]; // it would run the experiment twice
   if (verb === 'gc') return words.includes('--apply') ? [1, /The plan no-plan\.json cannot be read/] : [0, /Nothing in .* can go/];
   return [1, /There is no experiment "some-name"/];
 }
 const noServer = { TEMPORAL_ADDRESS: '127.0.0.1:9', PATH: `${nvidia(0, 0, 0, 0).folder}:${process.env['PATH']}` };
-const inNewHome = (words: readonly string[]): Promise<Ran> =>
-  backspin(temporary(), words, ['up', 'launch'].includes(words[0]!) ? noServer : {});
+const environments: Readonly<Record<string, NodeJS.ProcessEnv>> = { up: noServer, launch: noServer, chaos: { TMPDIR: '/no/such/folder' } };
+const inNewHome = (words: readonly string[]): Promise<Ran> => backspin(temporary(), words, environments[words[0]!]);
 
 test('the documents name every verb', (t) => {
   const named = new Set([...commands.values()].map(({ words }) => words[0]));

@@ -1,6 +1,7 @@
 /** A miniature of the demo in a sandbox, with what its files and its server tell: what has begun, what was journaled, what was asked. */
-import { execFileSync } from 'node:child_process';
-import { globSync, mkdirSync, readFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { Sandbox, textOf, type SandboxOptions } from '../../cli/chaos/sandbox.ts';
@@ -27,6 +28,16 @@ export interface Setting {
   readonly history?: number;
 }
 
+const mounting = (megabytes: number, folder: string): string[] => ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'none', folder];
+/** Whether a disk of its own can be mounted here: that takes root. */
+export function canMount(): boolean {
+  const folder = mkdtempSync(join(tmpdir(), 'backspin-mount-'));
+  const mounted = spawnSync('mount', mounting(1, folder)).status === 0;
+  if (mounted) execFileSync('umount', [folder]);
+  rmdirSync(folder);
+  return mounted;
+}
+
 const miniature = { file: join(import.meta.dirname, 'miniature.yaml'), name: 'miniature' };
 let installation: string | undefined;
 
@@ -50,7 +61,7 @@ export class Miniature extends Sandbox {
     this.command = join(checkout, 'cli/backspin.js');
     mkdirSync(this.paths.root);
     if (setting.disk === undefined) return;
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${setting.disk}m`, 'none', this.paths.root]);
+    execFileSync('mount', mounting(setting.disk, this.paths.root));
     this.#mounted = true;
   }
 
