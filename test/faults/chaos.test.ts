@@ -16,5 +16,8 @@ test('chaos: an experiment of a user comes to the same end with faults that a se
   t.regex(stdout, /with 3 faults, drawn with --seed 7/);
   t.is(stdout.match(/^[123] of 3 /gm)?.length, 3);
   t.regex(stdout, /Both came to the same end\./);
-  t.deepEqual(readdirSync(folder).filter((name) => name.startsWith('backspin-chaos-')), []);
+  t.deepEqual(
+    readdirSync(folder).filter((name) => name.startsWith('backspin-chaos-')),
+    [],
+  );
 });

@@ -1,18 +1,21 @@
 /**
  * The miniature of the demo with a fault in every part and phase: nobody helps, and the end is the same. `npm test` tries a drawn tenth
- * of the matrix once, `npm run test:faults` all of it twice; BACKSPIN_FAULTS=WORDS tries the cells whose names have these words.
+ * of the matrix once, `npm run test:faults` all of it twice; BACKSPIN_FAULTS=WORDS tries the cells whose names have these words, and
+ * BACKSPIN_FAULTS=left those that have not passed twice.
  */
 import test from 'ava';
 import type { View } from '../../cli/view.ts';
 import { canMount } from '../support/miniature.ts';
 import { drawn, matrix, nameOf, runsOf, type Cell, type Run } from './matrix.ts';
-import { keep, writePage } from './results.ts';
+import { keep, passed, writePage } from './results.ts';
 import { carryOut, type Circumstances, type Outcome } from './run.ts';
 
 const wanted = process.env['BACKSPIN_FAULTS'];
 const seed = process.env['BACKSPIN_SEED'] ?? String(Date.now());
 const named: readonly Cell[] =
-  wanted === undefined ? drawn(seed) : matrix.filter((cell) => wanted === 'all' || nameOf(cell).includes(wanted));
+  wanted === undefined
+    ? drawn(seed)
+    : matrix.filter((cell) => wanted === 'all' || (wanted === 'left' ? !passed(cell) : nameOf(cell).includes(wanted)));
 const chosen = canMount() ? named : named.filter(({ fault }) => fault !== 'disk full');
 const passes = wanted === 'all' ? [1, 2] : [1];
 

@@ -34,6 +34,12 @@ export function keep({ tried, broken }: Pick<Outcome, 'tried' | 'broken'>): void
   writeFileSync(FILE, `${JSON.stringify(all, null, 1)}\n`);
 }
 
+/** Whether both of its trials did. */
+export function passed(cell: Cell): boolean {
+  const trials = results()[nameOf(cell)] ?? [];
+  return trials.length === KEPT && trials.every(({ broken }) => broken.length === 0);
+}
+
 /** A row for each fault of each part, a column for each phase: the longer time of a cell's two trials. */
 export function table(of: Results): string {
   const rows = [...Map.groupBy(matrix, ({ part, fault }) => `${part} | ${fault}`)].map(([head, cells]) => {
