@@ -29,7 +29,7 @@ export function inflight(home: string): ActivityInterceptorsFactory {
         const { workflowExecution, activityId, attempt, base64TaskToken } = context.info;
         const name = [workflowExecution?.workflowId ?? '', activityId, attempt].map(encodeURIComponent).join('~');
         const file = join(folder, name.slice(-200));
-        writeFileSync(file, base64TaskToken);
+        writeFileSync(file, base64TaskToken, { flush: true });
         try {
           return await next(input);
         } finally {

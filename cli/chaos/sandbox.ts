@@ -21,6 +21,8 @@ export interface SandboxOptions {
   readonly sets?: readonly string[];
   /** As `up --pool` takes them. */
   readonly pools?: readonly string[];
+  /** As `up --low-water` takes it. */
+  readonly lowWater?: number;
   /** Milliseconds between two looks. Default: 100. */
   readonly lookEvery?: number;
 }
@@ -48,7 +50,8 @@ export class Sandbox {
   }
 
   async up(): Promise<void> {
-    await this.run('up', '--detach', ...each('--pool', this.#options.pools));
+    const { pools, lowWater } = this.#options;
+    await this.run('up', '--detach', ...each('--pool', pools), ...(lowWater === undefined ? [] : ['--low-water', `${lowWater}`]));
   }
   async down(): Promise<void> {
     await this.run('down');

@@ -80,7 +80,6 @@ function torn(miniature: Miniature, stepKey: string): Promise<Recovery> {
       for (const path of work('{slices/*.jsonl,run/events.jsonl}')) appendFileSync(path, '{"r":"half a li');
       const [checkpoint] = work('run/checkpoints/*/model.safetensors').toSorted().toReversed();
       if (checkpoint !== undefined) truncateSync(checkpoint, statSync(checkpoint).size / 2);
-      for (const path of globSync(join(miniature.home, 'inflight/*/*'))) truncateSync(path, statSync(path).size / 2);
       for (const folder of [...work('slices'), join(miniature.home, 'store/tmp')])
         writeFileSync(join(folder, '.half.1.00000000.tmp'), '{"hal');
     },

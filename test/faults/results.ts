@@ -58,14 +58,14 @@ function said(of: Results, cell: Cell | undefined): string {
 }
 
 const [BEGIN, END] = ['<!-- made by npm run test:faults -->', '<!-- end -->'];
-export function tableOfPage(): string {
-  const page = readFileSync(PAGE, 'utf8');
-  return page.slice(page.indexOf(BEGIN) + BEGIN.length, page.indexOf(END)).trim();
+/** What stands before the table of the page, the table, and what stands behind it. */
+function page(): readonly [string, string, string] {
+  const text = readFileSync(PAGE, 'utf8');
+  const [from, to] = [text.indexOf(BEGIN) + BEGIN.length, text.indexOf(END)];
+  return [text.slice(0, from), text.slice(from, to).trim(), text.slice(to)];
 }
+export const tableOfPage = (): string => page()[1];
 export function writePage(): void {
-  const page = readFileSync(PAGE, 'utf8');
-  writeFileSync(
-    PAGE,
-    page.replace(tableOfPage(), () => table(results())),
-  );
+  const [before, , behind] = page();
+  writeFileSync(PAGE, `${before}\n\n${table(results())}\n\n${behind}`);
 }

@@ -55,7 +55,7 @@ export class Miniature extends Sandbox {
   constructor(setting: Setting = {}, experiment: Pick<SandboxOptions, 'file' | 'name'> = miniature) {
     const checkout = setting.network ? (installation ??= faultyInstallation()) : root;
     const file = join(checkout, relative(root, experiment.file));
-    super({ file, name: experiment.name, pools: [`cpu=${setting.groups ?? 2}`], lookEvery: 10 });
+    super({ file, name: experiment.name, pools: [`cpu=${setting.groups ?? 2}`], lookEvery: 10, ...(setting.disk && { lowWater: 0 }) });
     this.#setting = setting;
     this.#file = file;
     this.command = join(checkout, 'cli/backspin.js');
