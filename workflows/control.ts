@@ -1,9 +1,7 @@
 /** What a person sees of an experiment and what becomes of what they say: steps, rounds, pause, attention. */
 import {
-  ActivityFailure,
   ApplicationFailure,
   CancellationScope,
-  ChildWorkflowFailure,
   condition,
   isCancellation,
   setCurrentDetails,
@@ -12,11 +10,13 @@ import {
 import { defineSearchAttributeKey } from '@temporalio/common';
 import type { Spent } from '../activities/open.ts';
 import type { Budget } from '../recipe/api.ts';
-import { refsIn, type AnyRef, type Call, type Result } from '../recipe/call.ts';
+import type { AnyRef, Call, Result } from '../recipe/call.ts';
 import type { Gate } from '../recipe/run.ts';
 import type { Attention, ExperimentRecord, LedgerEntry, Step } from '../schemas/experiment.ts';
 import { details } from './details.ts';
+import { causeOf, FromTheTop } from './errors.ts';
 import type { Carried, ExperimentInput } from './messages.ts';
+import { Steps } from './steps.ts';
 import { listen, type Answer } from './updates.ts';
 
 const stateKey = defineSearchAttributeKey('BackspinState', 'KEYWORD');
@@ -45,7 +45,7 @@ export interface Carrying {
 export class Control {
   onAttention: () => void = () => {};
   readonly #input: ExperimentInput;
-  readonly #steps = new Map<string, Step>();
+  readonly #steps = new Steps();
   readonly #waiting = new Map<string, Waiting>();
   readonly #working = new Map<CancellationScope, Work>();
   /** Path of a step -> the pool that it waits for and that has no worker. */
@@ -174,7 +174,7 @@ export class Control {
   async gate(gate: Gate, of: AnyRef, record: () => Promise<void>): Promise<void> {
     const { path, round, short } = gate;
     if (short === null || this.#approved.has(path)) return;
-    const from = [...this.#steps.values()].findLast(({ result }) => refsIn(result).some(({ digest }) => digest === of.digest))!;
+    const from = this.#steps.giving(of);
     const ways = [
       `look at its records with ${this.#command('show', from)}, at what was dropped with ${this.#command('show', from, ' --dropped all')}`,
       `${this.#command('approve', gate)} goes on with what there is`,
@@ -193,8 +193,7 @@ export class Control {
     });
     if (this.#undone(at.round)) throw new FromTheTop();
     if (answer !== 'give-up') return;
-    const step = this.#steps.get(at.path); // a gate is none
-    if (step) this.#steps.set(at.path, { ...step, state: 'failed' });
+    this.#steps.failed(at.path);
     throw ApplicationFailure.nonRetryable(`${at.path} was given up: ${why.reason}`, GIVEN_UP);
   }
 
@@ -235,20 +234,7 @@ export class Control {
     this.#set(call, { state: 'completed', stepKey, memoised, result });
   }
   #set(call: Call, now: Partial<Step>): void {
-    const { path, arm, round, label, verb, what } = call;
-    const before = this.#steps.get(path) ?? {
-      path,
-      arm,
-      round,
-      name: label,
-      kind: verb,
-      what,
-      state: 'running',
-      stepKey: null,
-      memoised: false,
-      result: null,
-    };
-    this.#steps.set(path, { ...before, ...now });
+    this.#steps.set(call, now);
     this.publish();
   }
 
@@ -268,9 +254,8 @@ export class Control {
   get waiting(): readonly Attention[] {
     return [...this.#waiting.values()];
   }
-  /** Paths of the maps that have begun and not ended. */
   get maps(): readonly string[] {
-    return [...this.#steps.values()].filter(({ kind, state }) => kind === 'map' && state === 'running').map(({ path }) => path);
+    return this.#steps.maps;
   }
   roundOf(path: string): number | null {
     return this.#waiting.get(path)?.round ?? null;
@@ -284,7 +269,7 @@ export class Control {
     return {
       state,
       round: this.#round,
-      steps: [...this.#steps.values()].map((step) => (this.#waiting.has(step.path) ? { ...step, state: 'attention' } : step)),
+      steps: this.#steps.all.map((step) => (this.#waiting.has(step.path) ? { ...step, state: 'attention' } : step)),
       attention: this.waiting.map(({ path, kind, reason, remedy }) => ({ path, kind, reason, remedy })),
       notices: [
         ...[...this.#rejected].map((path) => `${path} was rejected, and its round undone.`),
@@ -320,15 +305,4 @@ export class Control {
   }
 }
 
-/** The step is asked for again by the next run. */
-export class FromTheTop extends Error {}
-
 const number = (n: number): string => n.toLocaleString('en-US');
-
-/** The error that an activity threw, under what Temporal wrapped around it. */
-function causeOf(error: unknown): { type: string; message: string } {
-  let inner = error;
-  while ((inner instanceof ActivityFailure || inner instanceof ChildWorkflowFailure) && inner.cause) inner = inner.cause;
-  const { name, message } = inner as Error;
-  return { type: inner instanceof ApplicationFailure ? (inner.type ?? name) : name, message };
-}
