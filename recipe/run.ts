@@ -62,6 +62,8 @@ export class Verbs {
   readonly #flights = new Map<string, Promise<Result>>();
   /** path -> fingerprint: two different steps may not have one name. */
   readonly #names = new Map<string, string>();
+  /** path -> how many gates stand there. */
+  readonly #gates = new Map<string, number>();
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -142,12 +144,20 @@ export class Verbs {
   }
 
   async #gate(scope: Scope, of: unknown, need: Wanted): Promise<unknown> {
+    const path = this.#gatePath(scope);
     const ref = (await of) as DatasetRef | ReportRef;
-    const path = [...scope.path, 'gate'].join('/');
     if (ref.kind === 'report' && ref.oracle)
       throw new RecipeError(`${path} reads a report of an oracle suite: the truth may be shown, never decided upon`);
     await this.#engine.gate(ref, { path, round: scope.round, short: shortOf(ref, need) });
     return ref;
+  }
+
+  /** `gate`, and from the second of a scope on `gate~2`: each is approved by itself. */
+  #gatePath(scope: Scope): string {
+    const path = [...scope.path, 'gate'].join('/');
+    const count = (this.#gates.get(path) ?? 0) + 1;
+    this.#gates.set(path, count);
+    return count === 1 ? path : `${path}~${count}`;
   }
 
   async *#rounds(scope: Scope, limit: number): AsyncIterable<Round> {

@@ -79,6 +79,15 @@ test('the report of an oracle enters neither a decision nor a gate', async (t) =
   await t.throwsAsync(run.gate(report, { atLeast: { right: 0.5 } } as never), { instanceOf: RecipeError });
 });
 
+test('each gate of a scope has a path of its own, by the order in which the recipe names them', async (t) => {
+  const paths: string[] = [];
+  const { run } = engine({ gate: async (_of, gate) => void paths.push(gate.path) });
+  const late = new Promise((done) => setImmediate(done, dataset('a', 3)));
+  await Promise.all([run.gate(late as never, { rows: 1 }), run.gate(dataset('b', 3) as never, { rows: 1 })]);
+  await run.arm('other').gate(dataset('b', 3) as never, { rows: 1 });
+  t.deepEqual(paths, ['gate~2', 'gate', 'other/gate']);
+});
+
 test('a gate says what it wants and what there is: rows, a kept share, a number', async (t) => {
   const short: (string | null)[] = [];
   const { run } = engine({ gate: async (_of, gate) => void short.push(gate.short) });
