@@ -20,6 +20,8 @@ const chosen = canMount() ? named : named.filter(({ fault }) => fault !== 'disk 
 const passes = wanted === 'all' ? [1, 2] : [1];
 
 const PATIENCE = 3_600_000;
+/** Seconds: beside other tests everything takes longer. */
+const within = wanted === undefined ? 60 : 20;
 
 let undisturbed: Outcome;
 let refused: View | undefined;
@@ -47,7 +49,7 @@ for (const pass of passes) {
       const broken: string[] = [];
       let left: readonly Cell[] = cells;
       while (left.length > 0 && broken.length === 0) {
-        const outcome = await tried(runsOf(left)[0]!, { reference, poisoned });
+        const outcome = await tried(runsOf(left)[0]!, { reference, poisoned, within });
         if (wanted !== undefined) keep(outcome);
         for (const { cell, recovery } of outcome.tried) t.log(nameOf(cell), recovery);
         const done = outcome.tried.map(({ cell }) => cell);

@@ -11,9 +11,6 @@ import type { Spot } from './spots.ts';
 /** Milliseconds, of a machine with much else to do. */
 const ENDS_WITHIN = 600_000;
 const COMES_WITHIN = 300_000;
-/** Seconds in which something must go on. */
-const GOES_ON_WITHIN = 20;
-
 export interface Tried {
   readonly cell: Cell;
   readonly recovery: Recovery | null;
@@ -38,12 +35,14 @@ export interface Circumstances {
   readonly reference?: View;
   /** Records that the server refuses. */
   readonly poisoned?: readonly string[];
+  /** Seconds in which something must go on. Default: 20. */
+  readonly within?: number;
   /** Default: the miniature. */
   readonly experiment?: ConstructorParameters<typeof Miniature>[1];
 }
 
 /** Runs the miniature to its end in a home of its own; at each trial's moment its fault is done. */
-export async function carryOut(run: Run, { reference, poisoned = [], experiment }: Circumstances = {}): Promise<Outcome> {
+export async function carryOut(run: Run, { reference, poisoned = [], within = 20, experiment }: Circumstances = {}): Promise<Outcome> {
   const setting = settingFor(run.map(({ cell }) => cell));
   const miniature = new Miniature(poisoned.length > 0 ? { ...setting, network: true } : setting, experiment);
   if (poisoned.length > 0) make(miniature.home, { trouble: null, poisoned });
@@ -65,6 +64,8 @@ export async function carryOut(run: Run, { reference, poisoned = [], experiment 
     await miniature.down();
     const again = total(miniature.asked().map((one) => one.again));
     const broken = [...(reference ? unequal(reference, view) : []), ...brokenIn(miniature, view, tried, again)];
+    for (const { cell, recovery } of tried)
+      if (recovery && recovery.progress > within) broken.push(`${nameOf(cell)}: nothing went on for ${recovery.progress.toFixed(1)} s`);
     if (poisoned.length > 0) broken.push(...unpoisoned(view));
     if (broken.length === 0) miniature.remove();
     return { tried, missed, view, seconds, again, asking, broken };
@@ -105,8 +106,6 @@ function brokenIn(miniature: Miniature, view: View, tried: readonly Tried[], aga
     check(answered === counted, `${answered} requests were answered of a step that counts ${counted}`);
   check(again <= IN_FLIGHT * tried.length + spoilt(miniature.home), `${again} requests were answered again, more than were in flight`);
   check(miniature.empty, 'processes are left over');
-  for (const { cell, recovery } of tried)
-    if (recovery) check(recovery.progress <= GOES_ON_WITHIN, `${nameOf(cell)}: nothing went on for ${recovery.progress.toFixed(1)} s`);
   return broken;
 }
 const total = (numbers: readonly number[]) => numbers.reduce((sum, number) => sum + number, 0);
