@@ -2,7 +2,7 @@
  * The other side of the interface: how operators, reducers, templates, prompts, suites and sources are written. Pure
  * definitions; what runs them is in `activities/`.
  */
-import type { Dataset, Message, Metrics, ModelKind, Outputs, Params } from './api.ts';
+import type { Dataset, Message, Metrics, ModelKind, Outputs, Params, Report } from './api.ts';
 
 /** What zod's schemas are. */
 export interface Schema<out T> {
@@ -139,17 +139,19 @@ export interface Rows<out T> extends AsyncIterable<Rec<T>> {
 export type Emitted =
   | { readonly record: Rec<unknown>; readonly output?: string }
   | { readonly record: Rec<unknown>; readonly dropped: string; readonly evidence?: string };
-/** Whatever holds datasets as references is read as rows. */
+/** Datasets are read as rows and reports as their numbers, wherever they stand. */
 export type Read<I> =
   I extends Promise<infer X>
     ? Read<X>
     : I extends Dataset<infer T>
       ? Rows<T>
-      : I extends readonly (infer X)[]
-        ? readonly Read<X>[]
-        : I extends object
-          ? { readonly [K in keyof I]: Read<I[K]> }
-          : I;
+      : I extends Report<infer M>
+        ? M
+        : I extends readonly (infer X)[]
+          ? readonly Read<X>[]
+          : I extends object
+            ? { readonly [K in keyof I]: Read<I[K]> }
+            : I;
 export interface Reading {
   random(name: string): () => number;
   /** A new record made of others: its id follows from its value and theirs. */

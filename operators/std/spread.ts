@@ -6,9 +6,8 @@ export const spread = reducer<readonly Soon<Report<Metrics>>[], Report<Metrics>>
   outputs: 'report',
   run(reports) {
     const metrics: Record<string, number> = {};
-    const given = reports as unknown as readonly Metrics[]; // a reducer reads a report as its numbers
-    for (const name of new Set(given.flatMap((report) => Object.keys(report)))) {
-      const values = given.flatMap((report) => report[name] ?? []);
+    for (const name of new Set(reports.flatMap((report) => Object.keys(report)))) {
+      const values = reports.flatMap((report) => report[name] ?? []);
       const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
       const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
       metrics[`${name}Mean`] = mean;

@@ -1,5 +1,6 @@
 import type { RecipeSchema } from '../config.ts';
 import { humpback } from './humpback.ts';
+import { main } from './main.ts';
 import { pretrain } from './pretrain.ts';
 
-export const recipeSchemas: Record<string, RecipeSchema> = { humpback, pretrain };
+export const recipeSchemas: Record<string, RecipeSchema> = { humpback, main, pretrain };

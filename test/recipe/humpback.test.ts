@@ -6,7 +6,6 @@ import { tags } from '../../operators/humpback/prompts.ts';
 import type { Judged, Labelled, Pair } from '../../operators/humpback/records.ts';
 import type { Chat } from '../../recipe/index.ts';
 import type { DatasetRef, ModelRef } from '../../recipe/call.ts';
-import type { TemplateDef } from '../../recipe/define.ts';
 import type { HumpbackParameters } from '../../schemas/recipes/humpback.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { humpback, instructions, seedPairs, type Ran } from '../support/humpback.ts';
@@ -19,12 +18,7 @@ const modelOf = (path: string): string => ran.step(path).model.digest;
 const inputsOf = (run: Ran, path: string) =>
   run.step(path).call.inputs as { from: ModelRef; data: DatasetRef; template: string; over: DatasetRef; with: Record<string, ModelRef> };
 
-/** The rows that a model was trained on, as its trainer got them. */
-async function rowsOf(run: Ran, path: string): Promise<{ record: Labelled; chat: Chat }[]> {
-  const { data, template } = inputsOf(run, path);
-  const { render } = (await bench.services.registry([])).template(template) as unknown as TemplateDef<Labelled, Chat>;
-  return (await paper.rows<Labelled>(data)).map(({ value }) => ({ record: value, chat: render(value) }));
-}
+const rowsOf = (run: Ran, path: string) => paper.trained<Labelled>(run, path);
 const tagsIn = (chat: Chat) =>
   Object.entries(tags).flatMap(([part, tag]) => (chat.messages.some(({ content }) => content.includes(tag)) ? [part] : []));
 const pairOf = ({ instruction, response }: Pair) => JSON.stringify([instruction, response]);

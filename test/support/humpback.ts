@@ -1,43 +1,20 @@
 /** Humpback as in the paper, but on 20 seed pairs and 61 segments, with models that answer by rule. */
-import { mkdtemp, mkdir, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Call, DatasetRef, ModelRef } from '../../recipe/call.ts';
-import type { Prompt, Rec } from '../../recipe/index.ts';
-import { runInMemory, type Memory, type Performed } from '../../recipe/memory.ts';
 import type { Bound } from '../../schemas/config.ts';
-import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { sha256 } from '../../store/canonical.ts';
-import { recipes } from '../../workflows/recipes/index.ts';
-import { bench, type Bench } from './memory.ts';
+import { jsonl, stage, type Given as Launched, type Ran, type Stage } from './recipe.ts';
 
-export interface Asked {
-  readonly role: string;
-  readonly model: string;
-  readonly content: string;
-  readonly reply: string;
-}
-export interface Humpback {
-  readonly bench: Bench;
-  /** One at a time. */
-  run(parameters?: object, given?: Given): Promise<Ran>;
-  rows<T>(ref: unknown): Promise<Rec<T>[]>;
-}
-export interface Given {
+export type { Ran } from './recipe.ts';
+export interface Given extends Pick<Launched, 'before' | 'evaluation'> {
   /** Rows of the third part. */
   readonly replay?: readonly object[];
-  readonly evaluation?: Bound['evaluation'];
   /** A judge of its own. */
   readonly scorer?: boolean;
-  /** Stands between the recipe and a step. */
-  readonly before?: (call: Call) => Promise<void>;
 }
-export interface Ran extends Memory {
-  /** What this run asked and trained that none before it had. */
-  readonly asked: readonly Asked[];
-  readonly trainings: Bench['trainings'];
-  /** The step of this path. */
-  step(path: string): Performed & { readonly model: ModelRef; readonly data: DatasetRef };
+export interface Humpback extends Omit<Stage, 'run'> {
+  /** One at a time. */
+  run(parameters?: object, given?: Given): Promise<Ran>;
 }
 
 export const seedPairs = Array.from({ length: 20 }, (_, n) => ({ instruction: `Seed question ${n}?`, response: `Seed answer ${n}.` }));
@@ -78,37 +55,23 @@ function reply(role: string, model: string, content: string): string {
 }
 
 export async function humpback(): Promise<Humpback> {
-  const folder = await mkdtemp(join(tmpdir(), 'backspin-humpback-'));
-  const jsonl = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
-  await writeFile(join(folder, 'seed.jsonl'), jsonl(seedPairs));
-  await writeFile(join(folder, 'document.md'), document);
-  await mkdir(join(folder, 'base'));
-  await writeFile(join(folder, 'base', 'config.json'), '{}');
-  await mkdir(join(folder, 'scorer'));
-  await writeFile(join(folder, 'scorer', 'config.json'), '{"another": true}');
-
-  const asked: Asked[] = [];
-  const made = await bench({
-    reply({ role, model, prompt }) {
-      const content = contentOf(prompt);
-      const said = reply(role, model.digest, content);
-      asked.push({ role, model: model.digest, content, reply: said });
-      return said;
+  const files = { 'seed.jsonl': jsonl(seedPairs), 'document.md': document, 'base/': '{}', 'scorer/': '{"another": true}' };
+  const made = await stage(
+    'humpback',
+    {
+      reply,
+      score: ({ model, continuation }) => [{ id: 0, logprob: -1 - lot(`${model.digest} ${continuation}`, 1000) / 100, entropy: null }],
     },
-    score: ({ model, continuation }) => [{ id: 0, logprob: -1 - lot(`${model.digest} ${continuation}`, 1000) / 100, entropy: null }],
-  });
+    files,
+  );
+  const { folder } = made;
+  const source = (source: string, path: string) => ({ source, params: { path }, folder });
   return {
-    bench: made,
-    async rows<T>(ref: unknown) {
-      const records: Rec<T>[] = [];
-      for await (const record of made.services.store.read(ref as DatasetRef)) records.push(record as Rec<T>);
-      return records;
-    },
-    async run(parameters = {}, { replay, evaluation = answering, scorer = false, before = async () => {} } = {}) {
+    ...made,
+    async run(parameters = {}, { replay, evaluation = answering, scorer = false, ...given } = {}) {
       if (replay) await writeFile(join(folder, 'replay.jsonl'), jsonl(replay));
-      const source = (source: string, path: string) => ({ source, params: { path }, folder });
-      const config = {
-        parameters: recipeSchemas['humpback']!.parameters.parse({ minimum: 1, ...parameters }) as object,
+      return made.run({
+        parameters: { minimum: 1, ...parameters },
         data: {
           seed: source('std.jsonl', 'seed.jsonl'),
           corpus: source('std.documents', 'document.md'),
@@ -116,22 +79,8 @@ export async function humpback(): Promise<Humpback> {
         },
         models: { base: { path: join(folder, 'base') }, ...(scorer ? { scorer: { path: join(folder, 'scorer') } } : {}) },
         evaluation,
-      };
-      const known = [asked.length, made.trainings.length] as const;
-      const memory = await runInMemory(recipes['humpback']!, config, async (call) => {
-        await before(call);
-        return made.perform(call);
+        ...given,
       });
-      return {
-        ...memory,
-        asked: asked.slice(known[0]),
-        trainings: made.trainings.slice(known[1]),
-        step(path) {
-          const found = memory.performed.find(({ call }) => call.path === path);
-          if (!found) throw new Error(`no step ${path}, only ${memory.performed.map(({ call }) => call.path).join(', ')}`);
-          return { ...found, model: found.result as ModelRef, data: found.result as DatasetRef };
-        },
-      };
     },
   };
 }
@@ -141,5 +90,3 @@ const answering: Bound['evaluation'] = {
   forward: { id: 'humpback.answers', params: { instructions } },
   curated: { id: 'humpback.pairs', params: {} },
 };
-const contentOf = (prompt: Prompt | { readonly messages: readonly { readonly content: string }[] }): string =>
-  'messages' in prompt ? prompt.messages.map(({ content }) => content).join('\n') : 'text' in prompt ? prompt.text : '';

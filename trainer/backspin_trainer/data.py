@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -17,33 +19,47 @@ _IGNORED = -100  # the label of a token without loss, in PyTorch and Hugging Fac
 
 
 def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """The rows of `spec.data` as `input_ids` and `labels`. Raises Refusal 65, naming file and line."""
+    """The rows of `spec.data` as `input_ids`, `labels` and `group`, and `weight` where one is not 1.
+
+    Raises Refusal 65, naming file and line.
+    """
     make = _conversations if spec.objective == "sft" else _packed
     examples = list(make(spec, tokenizer))
     if not examples:
         raise Refusal(Exit.DATA, f"{spec.data} holds no rows to train on; give at least one.")
-    return Dataset.from_list(examples)
+    rows = Dataset.from_list(examples)
+    return rows.remove_columns("weight") if set(rows["weight"]) == {1.0} else rows
 
 
-def order(lengths: list[int], spec: TrainSpec) -> list[int]:
+def order(rows: Dataset, spec: TrainSpec) -> list[int]:
     """Which example each place of each batch takes, for the whole run: `steps * batch` indices.
 
     Epoch after epoch is shuffled by the seed; then, in windows of eight batches, rows of like length are put together,
-    so that little is padded, and the batches of a window are shuffled again.
+    so that little is padded, and the batches of a window are shuffled again. Rows of one group stay together.
     """
-    chance = random.Random(spec.seed)
+    units = [list(unit) for _, unit in itertools.groupby(range(len(rows)), key=rows["group"].__getitem__)]
+    size = len(units[0])
+    if any(len(unit) != size for unit in units) or spec.batch % size:
+        raise Refusal(
+            Exit.DATA,
+            f"{spec.data} has groups of {' and '.join(map(str, sorted({len(unit) for unit in units})))} rows, which "
+            f"batches of {spec.batch} cannot keep together; give groups of one size, and a batch that is a multiple of it.",
+        )
+    tokens = [len(ids) for ids in rows["input_ids"]]
+    lengths = [max(tokens[at] for at in unit) for unit in units]
+    chance, batch = random.Random(spec.seed), spec.batch // size
     places: list[int] = []
-    while len(places) < spec.steps * spec.batch:
-        epoch = list(range(len(lengths)))
+    while len(places) < spec.steps * batch:
+        epoch = list(range(len(units)))
         chance.shuffle(epoch)
         places += epoch
-    del places[spec.steps * spec.batch :]
+    del places[spec.steps * batch :]
     ordered: list[int] = []
-    for start in range(0, len(places), 8 * spec.batch):
-        window = sorted(places[start : start + 8 * spec.batch], key=lengths.__getitem__)
-        batches = [window[at : at + spec.batch] for at in range(0, len(window), spec.batch)]
+    for start in range(0, len(places), 8 * batch):
+        window = sorted(places[start : start + 8 * batch], key=lengths.__getitem__)
+        batches = [window[at : at + batch] for at in range(0, len(window), batch)]
         chance.shuffle(batches)
-        ordered += [index for batch in batches for index in batch]
+        ordered += [index for some in batches for place in some for index in units[place]]
     return ordered
 
 
@@ -57,12 +73,12 @@ def _conversations(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Itera
                 line,
                 'needs "messages", a list of {"role", "content"} that ends with the assistant and has a turn before it',
             )
-        if row.get("weight", 1) != 1:
-            raise _bad(
-                spec.data,
-                line,
-                f"has weight {json.dumps(row['weight'])}, which is not supported yet; set it to 1 or leave it out",
-            )
+        weight = row.get("weight", 1)
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise _bad(spec.data, line, f"has weight {json.dumps(weight)}; give a number of at least 0, or none")
+        group = row.get("group", str(line))
+        if not isinstance(group, str):
+            raise _bad(spec.data, line, f"has group {json.dumps(group)}; give a string, or none")
         try:
             opened = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, return_dict=False)
             closed = tokenizer.apply_chat_template(messages, return_dict=False)
@@ -81,7 +97,8 @@ def _conversations(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Itera
                 line,
                 f"has {end} tokens, more than maxTokens {spec.max_tokens}; drop the row or raise maxTokens",
             )
-        yield {"input_ids": closed[:end], "labels": [_IGNORED] * len(opened) + closed[len(opened) : end]}
+        labels = [_IGNORED] * len(opened) + closed[len(opened) : end]
+        yield {"input_ids": closed[:end], "labels": labels, "group": group, "weight": float(weight)}
 
 
 def _packed(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, list[int]]]:
@@ -95,7 +112,7 @@ def _packed(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dic
     for start in range(0, len(stream) - 1, spec.max_tokens):
         row = stream[start : start + spec.max_tokens]
         if len(row) > 1:
-            yield {"input_ids": row, "labels": [_IGNORED, *row[1:]]}
+            yield {"input_ids": row, "labels": [_IGNORED, *row[1:]], "group": str(start), "weight": 1.0}
 
 
 def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:

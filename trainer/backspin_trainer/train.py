@@ -10,11 +10,13 @@ import math
 import os
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
+from torch.nn.functional import cross_entropy
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils.logging import disable_progress_bar
@@ -142,9 +144,12 @@ class Training(SFTTrainer):
             ),
         )
         self.remove_callback(PrinterCallback)
+        if "weight" in examples.column_names:
+            self._signature_columns = ["input_ids", "labels", "weight"]
+            self.data_collator = _with_weights(self.data_collator)
 
     def _get_train_sampler(self, train_dataset=None):
-        return data.order([len(ids) for ids in self.train_dataset["input_ids"]], self.spec)
+        return data.order(self.train_dataset, self.spec)
 
     def create_optimizer(self, model=None):
         """Weight decay on matrices, never on norms. At a base rate of 1 the scheduler's factor is the rate itself."""
@@ -175,7 +180,13 @@ class Training(SFTTrainer):
         return self.lr_scheduler
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The mean negative log-likelihood of the batch's labels, without the accuracy and entropy that TRL adds."""
+        """The mean negative log-likelihood of the batch's labels, without the accuracy and entropy that TRL adds.
+
+        Each label counts as often as the weight of its row says, and once in what the sum is divided by: two rows of
+        one pair with the weights 2a and 2(1 - a) give a times the mean of the one and (1 - a) times that of the other.
+        """
+        weights, inputs = inputs.get("weights"), {name: value for name, value in inputs.items() if name != "weights"}
+        self.compute_loss_func = None if weights is None else partial(weighted_nll, weights=weights)
         return Trainer.compute_loss(self, model, {**inputs, "use_cache": False}, return_outputs, num_items_in_batch)
 
     def training_step(self, model, inputs, num_items_in_batch=None):
@@ -207,6 +218,20 @@ class Training(SFTTrainer):
 
         checkpoints.save(self.checkpoints, self.state.global_step, self.spec.keep_checkpoints, write, seal=main)
         self.events.say("checkpoint", step=self.state.global_step)
+
+
+def weighted_nll(outputs, labels, num_items_in_batch, weights):
+    """Negative log-likelihoods of the labels times the weights of their rows, summed, over the number of labels."""
+    nll = cross_entropy(outputs.logits[:, :-1].float().transpose(1, 2), labels[:, 1:], reduction="none")
+    return (weights[:, None] * nll).sum() / num_items_in_batch
+
+
+def _with_weights(collate):
+    """What `collate` makes of examples, and their weights."""
+    return lambda examples: {
+        **collate(examples),
+        "weights": torch.tensor([example["weight"] for example in examples], dtype=torch.float32),
+    }
 
 
 class _Steps(TrainerCallback):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import world
+from datasets import Dataset
 
 from backspin_trainer import data
 from backspin_trainer.exits import Exit, Refusal
@@ -55,7 +56,9 @@ SAYS = {"role": "assistant", "content": "Yes."}
             json.dumps({"messages": [*GOOD["messages"][:-1], {"role": "assistant", "content": "long " * 60}]}),
             "more than maxTokens 64",
         ),
-        (json.dumps({**GOOD, "weight": 0.5}), "has weight 0.5"),
+        (json.dumps({**GOOD, "weight": -0.5}), "has weight -0.5"),
+        (json.dumps({**GOOD, "weight": "1"}), 'has weight "1"'),
+        (json.dumps({**GOOD, "group": 7}), "has group 7"),
         (json.dumps({"messages": GOOD["messages"][:-1]}), 'needs "messages"'),
         (json.dumps({"messages": [SAYS]}), 'needs "messages"'),
         (json.dumps({"messages": "hello"}), 'needs "messages"'),
@@ -90,8 +93,19 @@ def test_a_line_separator_inside_a_text_does_not_end_its_row(spec, tmp_path):
 
 def test_every_epoch_takes_every_row_once_in_an_order_of_the_seed(spec):
     spec = dataclasses.replace(spec, steps=6, batch=4)
-    lengths = [index % 5 for index in range(12)]
-    taken = data.order(lengths, spec)
+    rows = Dataset.from_list([{"input_ids": [0] * (1 + at % 5), "group": str(at)} for at in range(12)])
+    taken = data.order(rows, spec)
     assert len(taken) == 24 and sorted(taken) == sorted([*range(12)] * 2)
-    assert taken == data.order(lengths, spec)
-    assert taken != data.order(lengths, dataclasses.replace(spec, seed=2))
+    assert taken == data.order(rows, spec)
+    assert taken != data.order(rows, dataclasses.replace(spec, seed=2))
+
+
+def test_rows_of_one_group_share_every_batch_and_groups_that_cannot_are_refused(spec):
+    spec = dataclasses.replace(spec, steps=6, batch=4)
+    rows = [{"input_ids": [0] * (1 + at % 5), "group": str(at // 2)} for at in range(12)]
+    taken = data.order(Dataset.from_list(rows), spec)
+    assert sorted(taken) == sorted([*range(12)] * 2)
+    assert all(one + 1 == other and one % 2 == 0 for one, other in zip(taken[::2], taken[1::2]))
+    for wrong, batch in ((rows[:11], 4), (rows, 3)):
+        with pytest.raises(Refusal, match="groups of one size, and a batch that is a multiple of it"):
+            data.order(Dataset.from_list(wrong), dataclasses.replace(spec, batch=batch))

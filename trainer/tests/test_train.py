@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from backspin_trainer.schedule import learning_rate
 from backspin_trainer.spec import TrainSpec, read_spec
 from backspin_trainer.stop import Stop
 from backspin_trainer.tokens import read_tokenizer
-from backspin_trainer.train import train
+from backspin_trainer.train import train, weighted_nll
 
 LONG = {"steps": 40, "checkpointEvery": 10}
 LORA = {"rank": 4, "alpha": 8, "targets": None, "dropout": 0.1}
@@ -138,6 +139,31 @@ def test_a_batch_that_two_processes_cannot_share_is_refused_by_the_first_of_them
     (error,) = world.events(tmp_path / "run")
     assert (error["event"], error["code"]) == ("error", Exit.SPEC)
     assert error["message"] == "Spec key 'batch' is 3, which 2 devices cannot share; make it a multiple."
+
+
+def test_the_loss_of_a_pair_by_row_weights_is_the_weighted_mean_of_its_two_losses():
+    # Four targets each, their negative log-likelihoods 8.0 and 4.8 in all, and weights .6 and 1.4: .3 * 2.0 + .7 * 1.2.
+    nll = torch.tensor([[2.0] * 4, [1.2] * 4])
+    logits = torch.stack([torch.log(torch.exp(nll) - 1), torch.zeros(2, 4)], dim=-1)  # of two tokens, the second is wanted
+    logits = torch.cat([logits, torch.zeros(2, 1, 2)], dim=1)
+    labels = torch.tensor([[-100, 1, 1, 1, 1]] * 2)
+    loss = weighted_nll(SimpleNamespace(logits=logits), labels, 8, torch.tensor([0.6, 1.4]))
+    assert loss.item() == pytest.approx(1.44, abs=1e-6)
+
+
+def test_row_weights_scale_what_a_row_adds_to_the_loss(tmp_path, model):
+    first, second = world.chat_rows(2)
+
+    def loss(*weights: float) -> float:
+        folder = tmp_path / "-".join(map(str, weights))
+        rows = [{**row, "weight": weight} for row, weight in zip((first, second), weights, strict=True)]
+        data = world.write_rows(tmp_path / f"{folder.name}.jsonl", rows)
+        assert run(world.train_spec(model, data, folder, steps=1, batch=2)) == Exit.DONE
+        return steps(folder)[0]["loss"]
+
+    one, other = loss(2.0, 0.0), loss(0.0, 2.0)
+    assert loss(1.0, 1.0) == pytest.approx((one + other) / 2, rel=1e-5)
+    assert loss(0.6, 1.4) == pytest.approx(0.3 * one + 0.7 * other, rel=1e-5)
 
 
 def test_sigterm_ends_a_run_with_75_and_a_checkpoint_from_which_it_ends_the_same(

@@ -1,0 +1,44 @@
+/** The mutual filter: what the two models agree on best. */
+import { reducer, type Dataset, type Soon } from '../../recipe/index.ts';
+import { keeping, type Keeping } from '../../schemas/recipes/main.ts';
+import type { Agreed } from './records.ts';
+
+interface Candidate {
+  readonly id: string;
+  readonly nll: number;
+  readonly length: number;
+}
+
+/** Those of the lowest loss; in buckets of like length, the lowest of each. Ties go by record id. What is left keeps its order. */
+export const curate = reducer<{ readonly of: Soon<Dataset<Agreed>> }, Dataset<Agreed>, Keeping>({
+  version: 1,
+  params: keeping,
+  async *run({ of }, { share, count = Infinity, maxNll = Infinity, floor, buckets }) {
+    const candidates: Candidate[] = [];
+    for await (const { id, value } of of)
+      if (value.nll >= floor && value.nll <= maxNll) candidates.push({ id, nll: value.nll, length: value.response.length });
+    const best = new Set(
+      bucketsOf(candidates, buckets).flatMap((bucket) => bestOf(bucket, share, count * (bucket.length / candidates.length))),
+    );
+    for await (const record of of) {
+      const { nll } = record.value;
+      if (nll < floor) yield { record, dropped: 'too-sure', evidence: `${nll}` };
+      else if (nll > maxNll) yield { record, dropped: 'disagrees', evidence: `${nll}` };
+      else if (!best.has(record.id)) yield { record, dropped: 'not-best', evidence: `${nll}` };
+      else yield { record };
+    }
+  },
+});
+
+/** Of equal size but for one, in order of length. */
+function bucketsOf(candidates: readonly Candidate[], count: number): Candidate[][] {
+  const sorted = candidates.toSorted((a, b) => a.length - b.length || (a.id < b.id ? -1 : 1));
+  const edge = (n: number) => Math.floor((n * sorted.length) / count);
+  return Array.from({ length: count }, (_, n) => sorted.slice(edge(n), edge(n + 1)));
+}
+
+function bestOf(candidates: readonly Candidate[], share: number, count: number): string[] {
+  const ranked = candidates.toSorted((a, b) => a.nll - b.nll || (a.id < b.id ? -1 : 1));
+  const most = Math.floor(share * ranked.length + 1e-9); // .29 x 100 is 28.999...
+  return ranked.slice(0, Math.min(most, Math.round(count))).map(({ id }) => id);
+}

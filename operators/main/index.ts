@@ -1,0 +1,104 @@
+/** The per-record half of MAIN: mutual alignment of a forward and a reverse model (2504.12913). */
+import { z } from 'zod';
+import {
+  drop,
+  keep,
+  operator,
+  probe,
+  type Context,
+  type Outcome,
+  type Prompt,
+  type Sampling,
+  type TokenScore,
+} from '../../recipe/index.ts';
+import { registered } from '../../schemas/config.ts';
+import { sampling } from '../../schemas/sampling.ts';
+import { reply } from '../humpback/reply.ts';
+import { agreed, direction, imagined, measured, pair, text } from './records.ts';
+
+export { curate } from './curate.ts';
+export { invert, respond, toInstruction, toResponse } from './prompts.ts';
+export { balance, weigh } from './weigh.ts';
+
+const asking = z.object({ prompt: registered, sampling });
+
+/** What a model says, whole and not empty. */
+async function said<R extends string, T>(
+  context: Context<R>,
+  role: R,
+  prompt: Prompt,
+  how: Sampling,
+  of: (text: string) => T,
+): Promise<Outcome<T>> {
+  const { text, finish } = await reply(context, role, prompt, how);
+  if (finish === 'length') return drop('truncated', text);
+  return text.trim() === '' ? drop('empty') : keep(of(text.trim()));
+}
+
+/** What the reverse model takes a human response for an answer to: the instruction that the forward model is then trained with. */
+export const imagineInstruction = operator({
+  version: 1,
+  input: pair,
+  output: imagined,
+  params: asking,
+  roles: ['reverse'],
+  needs: ['chat'],
+  run: (pair, context, { prompt, sampling }) =>
+    said(context, 'reverse', context.prompt(prompt, { text: pair.response }), sampling, (imagined) => ({ ...pair, imagined })),
+});
+
+/** What the forward model answers to a human instruction: the response that the reverse model is then trained with. */
+export const imagineResponse = operator({
+  version: 1,
+  input: pair,
+  output: imagined,
+  params: asking,
+  roles: ['forward'],
+  needs: ['chat'],
+  run: (pair, context, { prompt, sampling }) =>
+    said(context, 'forward', context.prompt(prompt, pair), sampling, (imagined) => ({ ...pair, imagined })),
+});
+
+/** The loss of a pair under the model that is about to learn it, given what was imagined and given what people wrote. */
+export const measure = probe({
+  version: 1,
+  input: imagined,
+  output: measured,
+  params: z.object({ prompt: registered, direction }),
+  role: 'learner',
+  ask({ instruction, response, imagined }, context, { prompt, direction }) {
+    const asked = (given: string) => context.prompt(prompt, direction === 'forward' ? { instruction: given } : { text: given });
+    const [given, continuation] = direction === 'forward' ? [instruction, response] : [response, instruction];
+    return [imagined, given].map((side) => ({ prompt: asked(side), continuation }));
+  },
+  take(pair, [one = [], other = []]) {
+    if (one.length === 0 || other.length === 0) return drop('no-token');
+    return keep({ ...pair, imaginedNll: nllOf(one), seedNll: nllOf(other) });
+  },
+});
+
+/** An instruction for a text, by the reverse model of the last round. */
+export const augment = operator({
+  version: 1,
+  input: text,
+  output: pair,
+  params: asking,
+  roles: ['reverse'],
+  needs: ['chat'],
+  run: ({ text }, context, { prompt, sampling }) =>
+    said(context, 'reverse', context.prompt(prompt, { text }), sampling, (instruction) => ({ instruction, response: text })),
+});
+
+/** How well the forward model of the last round agrees: the loss of the text, given the instruction that the reverse model wrote. */
+export const agree = probe({
+  version: 1,
+  input: pair,
+  output: agreed,
+  params: z.object({ prompt: registered }),
+  role: 'forward',
+  ask: ({ instruction, response }, context, { prompt }) => [{ prompt: context.prompt(prompt, { instruction }), continuation: response }],
+  take: (pair, [tokens = []]) => (tokens.length === 0 ? drop('no-token') : keep({ ...pair, nll: nllOf(tokens) })),
+});
+
+/** Mean nats a token. */
+const nllOf = (tokens: readonly TokenScore[]): number => -tokens.reduce((sum, { logprob }) => sum + logprob, 0) / tokens.length;
