@@ -1,13 +1,13 @@
 /** What the documents tell a person to type is typed here, with stand-ins for what they leave open. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import test from 'ava';
 import { nvidia } from '../support/nvidia.ts';
 import { backspin, root, temporary, verbs, type Ran } from '../cli/cli.ts';
 
 const within = (folder: string, end: string): string[] =>
   readdirSync(join(root, folder)).flatMap((file) => (file.endsWith(end) ? [join(folder, file)] : []));
-const documents = ['README.md', 'CONTRIBUTING.md', ...within('docs', '.md')];
+const documents = ['README.md', 'CONTRIBUTING.md', ...within('docs', '.md'), ...within('docs/recipes', '.md')];
 const experiments = ['examples', 'examples/textworld'].flatMap((folder) => within(folder, '.yaml'));
 
 interface Said {
@@ -89,7 +89,8 @@ for (const { at, text, inline } of said) {
 /** What a command says in a home where nothing is yet, once its line has been understood. */
 function answer([verb, ...words]: readonly string[]): readonly [code: number, says: RegExp] {
   if (words.includes('--help')) return [0, /^Usage: backspin/];
-  if (words[0] === join(root, 'examples/humpback.yaml')) return [1, /humpback\/base is not a folder/]; // it says what to put there
+  const own = within('examples', '.yaml').find((file) => words[0] === join(root, file));
+  if (own) return [1, new RegExp(`${basename(own, '.yaml')}/base is not a folder`)]; // it says what to put there
   if (verb === 'up' || verb === 'launch') return [1, /No Temporal server answers at 127\.0\.0\.1:9/];
   if (verb === 'plan') return [0, /textworld-/];
   if (verb === 'down') return [0, /Nothing is up/];
