@@ -1,7 +1,6 @@
 /** Other programs that can do the two-step job, each in a Python environment of its own, which is made when it is first asked for. */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,7 +8,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const packages: Readonly<Record<string, readonly string[]>> = {
   curator: ['bespokelabs-curator'],
-  distilabel: ['distilabel[openai]'],
+  distilabel: ['distilabel[openai]', 'requests'],
 };
 /** Milliseconds. */
 const INSTALLED_WITHIN = 900_000;
@@ -36,11 +35,11 @@ export async function peer(name: string, url: string, records: number): Promise<
 
 async function installed(folder: string, names: readonly string[]): Promise<void> {
   const done = join(folder, 'installed');
-  if (existsSync(done)) return;
+  if ((await readFile(done, 'utf8').catch(() => '')) === names.join()) return;
   await rm(folder, { recursive: true, force: true });
   await run('python3', ['-m', 'venv', folder]);
   await run(join(folder, 'bin', 'pip'), ['install', '--quiet', ...names], { timeout: INSTALLED_WITHIN });
-  await writeFile(done, '');
+  await writeFile(done, names.join());
 }
 
 const lastLine = (error: unknown): string => {

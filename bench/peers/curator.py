@@ -6,11 +6,12 @@ import sys
 import tempfile
 import time
 
+url, records = sys.argv[1], int(sys.argv[2])
 os.environ |= {"CURATOR_CACHE_DIR": tempfile.mkdtemp(), "TELEMETRY_ENABLED": "0", "CURATOR_DISABLE_RICH_DISPLAY": "1"}
+os.environ |= {"OPENAI_API_KEY": "key", "OPENAI_API_BASE": f"{url}/v1", "OPENAI_BASE_URL": f"{url}/v1"}
 
 from bespokelabs import curator  # noqa: E402
 
-url, records = sys.argv[1], int(sys.argv[2])
 many = 1_000_000_000
 backend = {
     "base_url": f"{url}/v1",
