@@ -1,6 +1,6 @@
 /** `backspin schema`: the JSON Schema of experiment files, with each recipe's own parameters. */
 import { z } from 'zod';
-import { experimentFile } from '../schemas/config.ts';
+import { experimentFile } from '../schemas/file.ts';
 import { recipeSchemas } from '../schemas/recipes/index.ts';
 import { printJson } from './text.ts';
 
