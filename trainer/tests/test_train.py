@@ -66,7 +66,7 @@ def test_the_first_loss_is_the_mean_over_the_answers_tokens_computed_by_hand(tmp
     assert run(spec) == Exit.DONE
     examples = data.read_examples(parsed(spec), read_tokenizer(str(model)))
     network, total, count = AutoModelForCausalLM.from_pretrained(model), 0.0, 0
-    for index in data.order([len(ids) for ids in examples["input_ids"]], parsed(spec)):
+    for index in data.order(examples, parsed(spec)):
         ids, labels = examples[index]["input_ids"], examples[index]["labels"]
         with torch.no_grad():
             weights = network(torch.tensor([ids])).logits[0].log_softmax(-1)
