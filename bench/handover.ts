@@ -9,12 +9,14 @@ import { seedOf } from '../activities/slice.ts';
 import type { DatasetRef } from '../recipe/call.ts';
 import { trainSpec, type TrainSpec } from '../schemas/trainer.ts';
 import { baseFolder } from '../test/support/embedded.ts';
-import { SERVING, site, until, type Site } from '../test/support/temporal.ts';
+import { SERVING, site, type Site } from '../test/support/temporal.ts';
 import { ask } from './ask.ts';
 import { serve, train } from './python.ts';
 import { rounded, type Result } from './support.ts';
 
 const NAME = 'round';
+/** Milliseconds: seldom enough to cost nothing, within the shortest training. */
+const LOOK_EVERY = 1000;
 const serving = { ...SERVING, slots: 64, threads: 2 };
 const speaker = baseFolder('rated');
 
@@ -22,7 +24,7 @@ export async function handover({ records = 6_000, steps = 200 } = {}): Promise<R
   const on = await site();
   const folder = await mkdtemp(join(tmpdir(), 'backspin-bench-handover-'));
   try {
-    const product = await timed(() => round(on, records, steps, folder));
+    const product = await round(on, records, steps, folder);
     const spec = product.value;
     const rows: { what: string; seconds: number }[] = [];
     const bare = async <T>(what: string, body: () => Promise<T>): Promise<T> => {
@@ -49,16 +51,18 @@ export async function handover({ records = 6_000, steps = 200 } = {}): Promise<R
   }
 }
 
-/** The round by backspin. Gives the spec of its training, with rows of its own: those of a finished step are gone. */
-function round(on: Site, records: number, steps: number, folder: string): Promise<TrainSpec> {
-  return on.working(() =>
-    on.onDevices(1, 600_000, async () => {
-      const models = { speaker: { path: speaker } };
-      const handle = await on.start(NAME, 'school', { count: records, steps }, { models, serving });
-      const [spec] = await Promise.all([until(() => copied(on, folder), 3_600_000), handle.result()]);
-      return spec;
-    }),
-  );
+/** The round by backspin, on workers that are there. Gives the spec of its training, with rows of its own: those of a finished step are
+ *  gone. */
+function round(on: Site, records: number, steps: number, folder: string): Promise<Timed<TrainSpec>> {
+  const experiment = async () => {
+    const models = { speaker: { path: speaker } };
+    const handle = await on.start(NAME, 'school', { count: records, steps }, { models, serving });
+    let spec: TrainSpec | undefined;
+    const look = setInterval(() => void copied(on, folder).then((told) => (spec ??= told)), LOOK_EVERY);
+    await handle.result().finally(() => clearInterval(look));
+    return spec!;
+  };
+  return on.working(() => on.onDevices(1, 600_000, () => timed(experiment)));
 }
 
 /** What the training is told, once it is. */
@@ -99,7 +103,11 @@ async function asked({ services: { store } }: Site, path: string, folder: string
   if (tokens !== output.tokens) throw new Error(`${path}: ${tokens} tokens by hand, ${output.tokens} by backspin`);
 }
 
-async function timed<T>(body: () => Promise<T>): Promise<{ readonly value: T; readonly seconds: number }> {
+interface Timed<T> {
+  readonly value: T;
+  readonly seconds: number;
+}
+async function timed<T>(body: () => Promise<T>): Promise<Timed<T>> {
   const began = performance.now();
   const value = await body();
   return { value, seconds: (performance.now() - began) / 1000 };
