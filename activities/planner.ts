@@ -221,13 +221,12 @@ async function estimateOf(call: Call, registry: Registry, known: boolean): Promi
     const items = suite.is === 'suite' ? suite.items((call.inputs['params'] ?? {}) as never).length : 0;
     return { ...nothing, in: items || entering, requests: items };
   }
-  const { take } = (call.inputs['params'] ?? {}) as { take?: unknown };
-  const cap = typeof take === 'number' ? take : isRef(take) && take.kind === 'dataset' ? take.rows : Infinity;
   const { inputs } = call.inputs as { inputs?: unknown };
   const own = refsIn(inputs)
     .filter((ref) => ref.kind === 'dataset')
     .reduce((rows, ref) => rows + ref.rows, 0);
-  return { ...nothing, in: own, rows: Math.min(own, cap) };
+  const most = call.what.startsWith('model:') ? own : registry.reducer(call.what).most(own, checkParams(call, registry) as never);
+  return { ...nothing, in: own, rows: most };
 }
 
 /** Reads a source, and so finds what is wrong with its files. */

@@ -166,6 +166,8 @@ export interface ReducerDef<in I, out T extends Outputs, in P extends Params> {
   draws(params: P): boolean;
   /** Records that enter are not the ones that leave (tasks drawn, numbers measured): conservation is not checked. */
   readonly creates: boolean;
+  /** Records that leave at most, when so many enter: what a plan goes by. */
+  most(entering: number, params: P): number;
   run(inputs: Read<I>, params: P, reading: Reading): AsyncIterable<Emitted> | Promise<Metrics>;
   /** The names of the outputs; null for a single dataset, 'report' for numbers. */
   readonly outputs: readonly string[] | 'report' | null;
@@ -177,6 +179,8 @@ export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
   readonly params?: Schema<P>;
   readonly draws?: (params: P) => boolean;
   readonly creates?: boolean;
+  /** Default: as many as enter. */
+  readonly most?: (entering: number, params: P) => number;
   readonly outputs?: readonly string[] | 'report';
   run(inputs: Read<I>, params: P, reading: Reading): AsyncIterable<Emitted> | Promise<Metrics>;
 }): ReducerDef<I, T, P> {
@@ -184,6 +188,7 @@ export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
     is: 'reducer',
     draws: () => false,
     creates: spec.outputs === 'report',
+    most: (entering) => entering,
     ...spec,
     params: spec.params,
     outputs: spec.outputs ?? null,

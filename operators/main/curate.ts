@@ -13,6 +13,7 @@ interface Candidate {
 export const curate = reducer<{ readonly of: Soon<Dataset<Agreed>> }, Dataset<Agreed>, Keeping>({
   version: 1,
   params: keeping,
+  most: (entering, { share, count = Infinity }) => Math.min(Math.ceil(share * entering), count),
   async *run({ of }, { share, count = Infinity, maxNll = Infinity, floor, buckets }) {
     const candidates: Candidate[] = [];
     for await (const { id, value } of of)
@@ -40,5 +41,5 @@ function bucketsOf(candidates: readonly Candidate[], count: number): Candidate[]
 function bestOf(candidates: readonly Candidate[], share: number, count: number): string[] {
   const ranked = candidates.toSorted((a, b) => a.nll - b.nll || (a.id < b.id ? -1 : 1));
   const most = Math.floor(share * ranked.length + 1e-9); // .29 x 100 is 28.999...
-  return ranked.slice(0, Math.min(most, Math.round(count))).map(({ id }) => id);
+  return ranked.slice(0, Math.min(most, Math.floor(count + 1e-9))).map(({ id }) => id);
 }

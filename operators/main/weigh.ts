@@ -41,6 +41,7 @@ export const weigh = reducer<
   version: 1,
   params: z.object({ direction }),
   creates: true,
+  most: (pairs) => 2 * pairs,
   async *run({ of, balance: { alpha } }, { direction }, { derive }) {
     for await (const record of of) {
       const { instruction, response, imagined } = record.value;

@@ -34,6 +34,7 @@ const selection = z.strictObject({
     .optional(),
 });
 type Selection = z.infer<typeof selection>;
+type Best = NonNullable<Selection['best']>;
 type Test = z.infer<typeof test>;
 
 /** Filter, then rank, then sample; what is left keeps its order. A record without the field that is asked for fails the test, or ranks
@@ -43,6 +44,7 @@ export const select = reducer<Of, Dataset<Values>, Selection>({
   version: 1,
   params: selection,
   draws: ({ take }) => take !== undefined,
+  most: (entering, { best, take = Infinity }) => Math.min(best ? mostOf(entering, best) : entering, rowsOf(take)),
   async *run({ of }, { where, best, take }, reading) {
     const tests = Object.entries(where);
     const passing: Candidate[] = [];
@@ -50,10 +52,7 @@ export const select = reducer<Of, Dataset<Values>, Selection>({
       for await (const { id, value } of of) if (!failing(value, tests)) passing.push({ id, score: best ? value[best.by] : 0 });
     }
     const ranked = best && bestOf(passing, best);
-    const taken =
-      take === undefined
-        ? undefined
-        : sample(ranked ?? passing.map(({ id }) => id), typeof take === 'number' ? take : take.as.rows, reading);
+    const taken = take === undefined ? undefined : sample(ranked ?? passing.map(({ id }) => id), rowsOf(take), reading);
     const isBest = ranked && new Set(ranked);
     for await (const record of of) {
       const failed = failing(record.value, tests);
@@ -82,13 +81,16 @@ function passes(value: unknown, wanted: Test): boolean {
   return typeof value === 'number' && value >= (wanted.atLeast ?? -Infinity) && value <= (wanted.atMost ?? Infinity);
 }
 
-function bestOf(candidates: readonly Candidate[], { order, share = 1, count = Infinity }: NonNullable<Selection['best']>): string[] {
-  const sign = order === 'highest' ? -1 : 1;
+function bestOf(candidates: readonly Candidate[], best: Best): string[] {
+  const sign = best.order === 'highest' ? -1 : 1;
   const scored = candidates.filter((one): one is { id: string; score: number } => typeof one.score === 'number');
   const ranked = scored.toSorted((a, b) => sign * (a.score - b.score) || (a.id < b.id ? -1 : 1));
-  const most = Math.floor(share * candidates.length + 1e-9); // .29 x 100 is 28.999...
-  return ranked.slice(0, Math.min(most, count)).map(({ id }) => id);
+  return ranked.slice(0, mostOf(candidates.length, best)).map(({ id }) => id);
 }
+/** Of so many candidates. */
+const mostOf = (candidates: number, { share = 1, count = Infinity }: Best): number =>
+  Math.min(Math.floor(share * candidates + 1e-9), count); // .29 x 100 is 28.999...
+const rowsOf = (take: NonNullable<Selection['take']>): number => (typeof take === 'number' ? take : take.as.rows);
 
 /** The `count` ids with the smallest hashes under the seed. */
 function sample(ids: readonly string[], count: number, { random }: Pick<Reading, 'random'>): Set<string> {
@@ -103,6 +105,7 @@ export const draw = reducer<Of, Dataset<{ readonly drawn: readonly Values[] }>, 
   params: z.strictObject({ count: z.int().min(0), each: z.int().min(1) }),
   draws: () => true,
   creates: true,
+  most: (_, { count }) => count,
   async *run({ of }, { count, each }, reading) {
     const records: Rec<Values>[] = [];
     for await (const record of of) records.push(record);
