@@ -86,26 +86,17 @@ export const rate = prompt<Pair>({
   render: (pair) => ({ messages: turns(systemTurns.rate, questionFirst(pair)) }),
 });
 
-/** A row may count more or less than others, and share its batch with some. */
-type Weighed = Pick<Chat, 'weight' | 'group'>;
-const weighed = ({ weight, group }: Weighed): Weighed => ({
-  ...(weight !== undefined && { weight }),
-  ...(group !== undefined && { group }),
-});
-
 /** Response to instruction. */
-export const toInstruction = template<Pair & Weighed, Chat>({
+export const toInstruction = template<Pair, Chat>({
   version: 1,
-  render: ({ instruction, response, ...row }) => ({ ...conversation(systemTurns.ask, response, instruction), ...weighed(row) }),
+  render: ({ instruction, response }) => conversation(systemTurns.ask, response, instruction),
 });
 
 /** Instruction to response; a replayed rating under the turn that it is asked for with. */
-export const toResponse = template<Pair & Weighed & { readonly part?: string }, Chat>({
+export const toResponse = template<Pair & { readonly part: string }, Chat>({
   version: 1,
-  render: ({ instruction, response, part, ...row }) => ({
-    ...conversation(part === 'replay' ? systemTurns.rate : systemTurns.answer, instruction, response),
-    ...weighed(row),
-  }),
+  render: ({ instruction, response, part }) =>
+    conversation(part === 'replay' ? systemTurns.rate : systemTurns.answer, instruction, response),
 });
 
 // ─────────────────────────────────────────── suites ───────────────────────────────────────────
