@@ -86,7 +86,7 @@ export interface Child {
   say(line: string): void;
 }
 export function child(what: string, ...args: string[]): Child {
-  const started = spawn(process.execPath, [resolve(import.meta.dirname, 'store-child.ts'), what, ...args], {
+  const started = spawn(process.execPath, ['--max-semi-space-size=4', resolve(import.meta.dirname, 'store-child.ts'), what, ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const lines = createInterface(started.stdout)[Symbol.asyncIterator]();
