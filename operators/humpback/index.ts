@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { dataSuite, drop, keep, operator, suite } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
+import { said } from '../reply.ts';
 import { judged, pair, segment, type Pair } from './records.ts';
-import { reply } from './reply.ts';
 
 export { expectedRating, likelihood, rating } from './judges.ts';
 export { backward, curation, response } from './prompts.ts';
@@ -18,12 +18,8 @@ export const backtranslate = operator({
   params: z.object({ prompt: registered, sampling }),
   roles: ['backward'],
   needs: ['chat'],
-  async run(segment, context, { prompt, sampling }) {
-    const { text, finish } = await reply(context, 'backward', context.prompt(prompt, segment), sampling);
-    if (finish === 'length') return drop('truncated', text);
-    const instruction = text.trim();
-    return instruction === '' ? drop('empty') : keep({ instruction, response: segment.text });
-  },
+  run: (segment, context, { prompt, sampling }) =>
+    said(context, 'backward', context.prompt(prompt, segment), sampling, (instruction) => ({ instruction, response: segment.text })),
 });
 
 /** An instruction that is neither a stump nor a text of its own. Lengths in characters. */
@@ -46,12 +42,8 @@ const answer = operator({
   params: z.object({ prompt: registered, sampling }),
   roles: ['model'],
   needs: ['chat'],
-  async run(item, context, { prompt, sampling }) {
-    const { text, finish } = await reply(context, 'model', context.prompt(prompt, item), sampling);
-    if (finish === 'length') return drop('truncated', text);
-    const response = text.trim();
-    return response === '' ? drop('empty') : keep({ response });
-  },
+  run: (item, context, { prompt, sampling }) =>
+    said(context, 'model', context.prompt(prompt, item), sampling, (response) => ({ response })),
 });
 
 /** Answers to a few instructions, to be read by people, with both tags in the prompt. The numbers tell when a model runs on or

@@ -5,7 +5,7 @@ import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { openingOf, parseRating } from './parse.ts';
 import { judged, pair } from './records.ts';
-import { reply } from './reply.ts';
+import { reply } from '../reply.ts';
 
 /** The paper's judge: the rating that it writes, a fresh sample while it writes none. */
 export const rating = operator({

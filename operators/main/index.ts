@@ -1,39 +1,17 @@
 /** The per-record half of MAIN: mutual alignment of a forward and a reverse model (2504.12913). */
 import { z } from 'zod';
-import {
-  drop,
-  keep,
-  operator,
-  probe,
-  type Context,
-  type Outcome,
-  type Prompt,
-  type Sampling,
-  type TokenScore,
-} from '../../recipe/index.ts';
+import { drop, keep, operator, probe, type TokenScore } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
-import { reply } from '../humpback/reply.ts';
-import { agreed, direction, imagined, measured, pair, text } from './records.ts';
+import { pair, segment } from '../humpback/records.ts';
+import { said } from '../reply.ts';
+import { agreed, direction, imagined, measured } from './records.ts';
 
 export { curate } from './curate.ts';
 export { invert, respond, toInstruction, toResponse } from './prompts.ts';
 export { balance, weigh } from './weigh.ts';
 
 const asking = z.object({ prompt: registered, sampling });
-
-/** What a model says, whole and not empty. */
-async function said<R extends string, T>(
-  context: Context<R>,
-  role: R,
-  prompt: Prompt,
-  how: Sampling,
-  of: (text: string) => T,
-): Promise<Outcome<T>> {
-  const { text, finish } = await reply(context, role, prompt, how);
-  if (finish === 'length') return drop('truncated', text);
-  return text.trim() === '' ? drop('empty') : keep(of(text.trim()));
-}
 
 /** What the reverse model takes a human response for an answer to: the instruction that the forward model is then trained with. */
 export const imagineInstruction = operator({
@@ -80,7 +58,7 @@ export const measure = probe({
 /** An instruction for a text, by the reverse model of the last round. */
 export const augment = operator({
   version: 1,
-  input: text,
+  input: segment,
   output: pair,
   params: asking,
   roles: ['reverse'],

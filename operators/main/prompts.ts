@@ -1,16 +1,18 @@
 /** The two wordings of MAIN, ours: the paper's are not known. */
 import { prompt, template, type Chat, type Message } from '../../recipe/index.ts';
-import { row, type Pair, type Row, type Text } from './records.ts';
+import type { Pair, Segment } from '../humpback/records.ts';
+import { row, type Row } from './records.ts';
 
 const user = (content: string): readonly Message[] => [{ role: 'user', content }];
-const askForInstruction = ({ text }: Text) => user(`Write the instruction that the text below responds to, and nothing else.\n\n${text}`);
+const askForInstruction = ({ text }: Segment) =>
+  user(`Write the instruction that the text below responds to, and nothing else.\n\n${text}`);
 const answered = (asked: readonly Message[], content: string): Chat => ({ messages: [...asked, { role: 'assistant', content }] });
 
 /** Asks the reverse model what a text responds to. */
-export const invert = prompt<Text>({
+export const invert = prompt<Segment>({
   version: 1,
   template: 'main.toInstruction',
-  render: (text) => ({ messages: askForInstruction(text) }),
+  render: (segment) => ({ messages: askForInstruction(segment) }),
 });
 
 /** Gives the forward model an instruction. */

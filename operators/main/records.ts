@@ -1,11 +1,6 @@
 /** What flows through MAIN. */
 import { z } from 'zod';
-
-export const text = z.object({ text: z.string().min(1) });
-export type Text = Readonly<z.infer<typeof text>>;
-
-export const pair = z.object({ instruction: z.string(), response: z.string() });
-export type Pair = Readonly<z.infer<typeof pair>>;
+import { pair } from '../humpback/records.ts';
 
 /** Which side is learnt: the response of an instruction, or the instruction of a response. */
 export const direction = z.enum(['forward', 'reverse']);

@@ -1,4 +1,4 @@
-/** How much what was imagined counts beside what people wrote (2.3 of our notes: the paper's rule is not known). */
+/** How much what was imagined counts beside what people wrote: the paper calls it dynamic, and its rule is not known. */
 import { z } from 'zod';
 import { reducer, type Dataset, type Report, type Soon } from '../../recipe/index.ts';
 import { alpha, type Alpha } from '../../schemas/recipes/main.ts';

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { training, trainingChange } from '../training.ts';
+import { nearDuplicates, nucleus } from './shared.ts';
 
 const of = training.shape;
 const sft = training.extend({
@@ -29,18 +30,11 @@ const sft = training.extend({
   weightDecay: of.weightDecay.unwrap().default(0.1),
   dropout: of.dropout.unwrap().default(0.1),
 });
-const nucleus = { temperature: 0.7, topP: 0.9, maxTokens: 512 };
 
 const parameters = z
   .strictObject({
     rounds: z.int().min(1).max(1000).default(2),
-    nearDuplicates: z
-      .number()
-      .positive()
-      .max(1)
-      .nullable()
-      .default(null)
-      .describe('Jaccard index of word 3-grams from which a segment repeats an earlier one and is left out; null leaves none out.'),
+    nearDuplicates,
     judge: z
       .enum(['rating', 'expected', 'likelihood'])
       .default('rating')

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { training, trainingChange } from '../training.ts';
+import { nearDuplicates, nucleus } from './shared.ts';
 
 const share = z.number().min(0).max(1);
 
@@ -33,7 +34,6 @@ const sft = training.extend({
   schedule: of.schedule.unwrap().default('cosine'),
   warmup: of.warmup.unwrap().default(0.03),
 });
-const nucleus = { temperature: 0.7, topP: 0.9, maxTokens: 512 };
 
 const parameters = z.strictObject({
   rounds: z.int().min(1).max(1000).default(3).describe('In each, both models are trained.'),
@@ -43,13 +43,7 @@ const parameters = z.strictObject({
     .describe("Whether the reverse model learns from what the round's new forward model says, or both learn at once from those before."),
   from: z.enum(['base', 'previous']).default('base').describe('Where the trainings of a round begin.'),
   alpha: alpha.default({ constant: 0.5 }),
-  nearDuplicates: z
-    .number()
-    .positive()
-    .max(1)
-    .nullable()
-    .default(null)
-    .describe('Jaccard index of word 3-grams from which a text repeats an earlier one and is left out; null leaves none out.'),
+  nearDuplicates,
   keep: keeping.prefault({}),
   minimum: z.int().min(1).default(100).describe('Curated pairs; with fewer the experiment waits for a person.'),
   arms: z

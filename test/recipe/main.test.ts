@@ -1,7 +1,8 @@
 /** The acceptance facts of MAIN, and what the recipe lets one choose where the paper is silent. The loss itself is in trainer/tests. */
 import test from 'ava';
 import { join } from 'node:path';
-import type { Agreed, Imagined, Pair, Row } from '../../operators/main/records.ts';
+import type { Pair } from '../../operators/humpback/records.ts';
+import type { Agreed, Imagined, Row } from '../../operators/main/records.ts';
 import type { DatasetRef, ModelRef, ReportRef } from '../../recipe/call.ts';
 import { sha256 } from '../../store/canonical.ts';
 import { jsonl, stage, type Ran } from '../support/recipe.ts';
@@ -172,6 +173,15 @@ test('10 alpha of every round is recorded: constant, on a line, or by the losses
       );
     }
   }
+});
+
+test('with another share nothing is asked anew, and only the model that is handed over is trained', async (t) => {
+  const other = await run({ keep: { share: 0.37 } });
+  t.deepEqual(other.asked, []);
+  t.deepEqual(
+    other.trainings.map(({ call }) => call.path),
+    ['final'],
+  );
 });
 
 test('the model that is handed over learns from the seed and what was curated; the control from as many pairs drawn blindly', async (t) => {

@@ -12,7 +12,8 @@ import {
   type Suite,
 } from '../../recipe/api.ts';
 import { dedup, mix, select } from '../../recipe/reducers.ts';
-import type { Direction, Imagined, Pair, Text } from '../../operators/main/records.ts';
+import type { Pair, Segment } from '../../operators/humpback/records.ts';
+import type { Direction, Imagined } from '../../operators/main/records.ts';
 import type { MainParameters } from '../../schemas/recipes/main.ts';
 
 const { imagineInstruction, imagineResponse, measure, balance, weigh, augment, agree, curate } =
@@ -23,7 +24,7 @@ export interface MainConfig extends MainParameters {
   /** Pairs written by people. */
   readonly seed: Dataset<Pair>;
   /** Responses without instructions. */
-  readonly corpus: Dataset<Text>;
+  readonly corpus: Dataset<Segment>;
   readonly evaluation: {
     readonly forward?: Chosen<Suite<'lm', Metrics>>;
     readonly backward?: Chosen<Suite<'lm', Metrics>>;
