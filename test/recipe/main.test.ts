@@ -175,7 +175,7 @@ test('10 alpha of every round is recorded: constant, on a line, or by the losses
   }
 });
 
-test('with another share nothing is asked anew, and only the model that is handed over is trained', async (t) => {
+test.serial('with another share nothing is asked anew, and only the model that is handed over is trained', async (t) => {
   const other = await run({ keep: { share: 0.37 } });
   t.deepEqual(other.asked, []);
   t.deepEqual(
