@@ -90,14 +90,15 @@ export class Performer {
     const child = await this.#stage(call, stepKey, work);
     if (child === null) return this.#awaitOther(call, stepKey, work);
     const result = () => child.result();
-    const finish = async (end: StageEnd): Promise<LedgerEntry> => {
-      if (end.spent !== null && !(await this.#overseer.spent(call, end.spent))) return this.perform(call);
+    /** Null: the step has another budget now. */
+    const finish = async (end: StageEnd): Promise<LedgerEntry | null> => {
+      if (end.spent !== null && !(await this.#overseer.spent(call, end.spent))) return null;
       return this.#data('commit', call).commit(call, this.#context, work, end);
     };
     const { lease, slices } = work;
-    if (!lease || slices === 0) return finish(await result());
-    const leases = Array.from({ length: lease.replicas }, (_, replica) => () => this.#hold(call, stepKey, lease, replica));
-    return withLeases(leases, result, finish);
+    const leases =
+      lease && slices > 0 ? Array.from({ length: lease.replicas }, (_, replica) => () => this.#hold(call, stepKey, lease, replica)) : [];
+    return (await withLeases(leases, result, finish)) ?? this.perform(call);
   }
 
   /** The stage, which waits for its lease; null when another experiment's stage computes this very step. */

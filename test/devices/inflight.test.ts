@@ -36,7 +36,7 @@ test.serial('the attempt of a killed worker is handed out again at once, whateve
     });
     t.teardown(() => dying.kill('SIGKILL'));
     const handle = await env.client.workflow.start('one', { taskQueue: 'q', workflowId: 'a/b c' });
-    await until(() => filesIn(home).length === 1);
+    await until(() => filesIn(home).some((file) => readFileSync(join(home, 'inflight', file), 'utf8') !== ''));
     t.is(await failDeadAttempts(env.client, home), 0); // its worker lives
 
     const died = new Promise((done) => dying.once('exit', done));
