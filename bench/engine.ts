@@ -1,5 +1,6 @@
 /** `engine`: the embedded server beside transformers' own `generate`, for the same greedy answers to the same prompts, of a model of 1.5
- *  million parameters, on the same threads. Loading the model counts for neither. */
+ *  million parameters, which the server computes with one thread; `generate` with one and with two, spinning between its products as
+ *  torch does when nobody forbids it. Loading the model counts for neither. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,7 +13,6 @@ import { ask } from './ask.ts';
 import { serve } from './python.ts';
 import { rounded, type Result } from './support.ts';
 
-const THREADS = 2;
 const SLOTS = 64;
 const MOST_TOKENS = 48;
 /** Of a prompt: what begins a text of the corpus. */
@@ -24,22 +24,26 @@ interface Generated {
   readonly texts: readonly string[];
 }
 
-export async function engine({ count = 1024, batches = [16, 64, 256] } = {}): Promise<Result> {
+export async function engine({ count = 1024, batches = [64, 256], threads = [1, 2] } = {}): Promise<Result> {
   const folder = baseFolder('plain');
   const texts = [...(corpus.rows({ seed: 0, size: 'full' }, []) as Iterable<{ text: string }>)];
   const prompts = texts.slice(0, count).map(({ text }) => text.split(' ').slice(0, WORDS).join(' '));
 
-  const server = await serve({ model: { folder, base: null } }, SLOTS, THREADS);
+  const server = await serve({ model: { folder, base: null } }, SLOTS, 1);
   const requests = prompts.map((prompt) => ({ model: 'model', prompt, temperature: 0, max_tokens: MOST_TOKENS }));
+  const asking = () => ask(server, requests, 1.25 * SLOTS, '/v1/completions');
   await ask(server, requests.slice(0, SLOTS), SLOTS, '/v1/completions');
-  const served = await ask(server, requests, 1.25 * SLOTS, '/v1/completions');
+  const served = await quickest(asking);
   await server.stop();
   const answers = (served.replies as { choices: [{ text: string }] }[]).map(({ choices: [{ text }] }) => text);
 
   const plain = [];
   for (const batch of batches)
-    plain.push({ batch, ...(await generated({ folder, prompts, batch, mostTokens: MOST_TOKENS, threads: THREADS })) });
-  const best = plain.reduce((a, b) => (b.seconds < a.seconds ? b : a));
+    for (const number of threads) {
+      const job = { folder, prompts, batch, mostTokens: MOST_TOKENS, threads: number };
+      plain.push({ batch, number, ...(await quickest(() => generated(job))) });
+    }
+  const best = plain.filter(({ number }) => number === 1).reduce((a, b) => (b.seconds < a.seconds ? b : a));
   const same = answers.filter((text, i) => text === best.texts[i]).length / prompts.length;
   const row = (who: string, seconds: number) => ({
     who,
@@ -51,20 +55,26 @@ export async function engine({ count = 1024, batches = [16, 64, 256] } = {}): Pr
   return {
     rows: [
       row('embedded server, over HTTP', served.seconds),
-      ...plain.map(({ batch, seconds }) => row(`generate, batches of ${batch}`, seconds)),
+      ...plain.map(({ batch, number, seconds }) => row(`generate, batches of ${batch}, threads: ${number}`, seconds)),
     ],
     bounds: [
-      { what: 'times the speed of the best of generate', is: rounded(best.seconds / served.seconds), atLeast: 1 },
+      { what: 'times the speed of the best of generate with one thread', is: rounded(best.seconds / served.seconds), atLeast: 1 },
       { what: 'share of answers that are the same', is: rounded(same, 3), atLeast: 0.99 },
     ],
   };
+}
+
+/** Of three runs: what else the machine does only makes them longer. */
+async function quickest<T extends { readonly seconds: number }>(run: () => Promise<T>): Promise<T> {
+  const runs = [await run(), await run(), await run()];
+  return runs.reduce((a, b) => (b.seconds < a.seconds ? b : a));
 }
 
 async function generated(job: object): Promise<Generated> {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-bench-generate-'));
   const file = join(folder, 'job.json');
   await writeFile(file, JSON.stringify(job));
-  const env = { ...process.env, HF_HUB_OFFLINE: '1', OMP_WAIT_POLICY: 'PASSIVE' };
+  const env = { ...process.env, HF_HUB_OFFLINE: '1' };
   const { stdout } = await promisify(execFile)(pythonOf().python, [join(import.meta.dirname, 'generate.py'), file], {
     env,
     maxBuffer: 2 ** 28,

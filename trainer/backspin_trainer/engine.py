@@ -70,6 +70,7 @@ class Lane:
 
     def turn(self) -> None:
         """Fills free slots, the lowest first, takes a chunk of up to PREFILLS prompts, then a token of every answer."""
+        torch.set_num_threads(self.model.threads)
         for slot, job in enumerate(self.jobs):
             if job is not None and job.cancelled:
                 self.jobs[slot] = job = None
@@ -89,8 +90,9 @@ class Lane:
         tokens = torch.tensor([chunk + [0] * (CHUNK - len(chunk)) for chunk in chunks])
         hidden = self.model.prefill(tokens, torch.tensor([job.filled for job in jobs]), torch.tensor(slots))
         finished = []
+        finite = hidden.isfinite().all(-1).all(-1).tolist()
         for row, (slot, job, chunk) in enumerate(zip(slots, jobs, chunks)):
-            if not hidden[row].isfinite().all():
+            if not finite[row]:
                 self._fail(slot)
                 continue
             if job.prompt_logprobs is not None:
@@ -169,9 +171,8 @@ class Engine:
     A lane that nobody submits to any more is forgotten with its last job.
     """
 
-    def __init__(self, threads: int):
+    def __init__(self):
         self._busy: list[Lane] = []
-        self._threads = threads
         self._wake = threading.Condition()
         threading.Thread(target=self._run, name="engine", daemon=True).start()
 
@@ -184,7 +185,6 @@ class Engine:
 
     @torch.inference_mode()
     def _run(self) -> None:
-        torch.set_num_threads(self._threads)
         try:
             while True:
                 self._wait()

@@ -12,8 +12,9 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from .exits import Exit, Refusal
 from .weights import Shape, Weights
 
-CHUNK = 32  # prompt tokens that one prefill pass takes of a request
-PREFILLS = 8  # requests that one prefill pass takes
+CHUNK = 16  # prompt tokens that one prefill pass takes of a request
+PREFILLS = 16  # requests that one prefill pass takes
+NARROW = 512  # a model of less width is computed by one thread: to hand its small products over takes longer than they do
 _LAYER = (
     "input_layernorm",
     *(f"self_attn.{side}_proj" for side in "qkvo"),
@@ -33,13 +34,15 @@ class Llama:
     multiples of `grain`, and some reaches, which are how many places of the cache attention looks at.
     """
 
-    def __init__(self, weights: Weights, slots: int):
+    def __init__(self, weights: Weights, slots: int, threads: int):
         self.weights, config = weights, weights.shape
+        self.threads = threads if config.hidden_size >= NARROW else 1
+        torch.set_num_threads(self.threads)  # of this thread: shapes are found under those that will compute
         self.context: int = config.max_position_embeddings
         self.vocabulary: int = config.vocab_size
         self._eps, self._tied = config.rms_norm_eps, config.tie_word_embeddings
         self._heads, self._kv, self._size = config.num_attention_heads, config.num_key_value_heads, config.head_dim
-        self.slots = -(-slots // 8) * 8
+        self.slots = -(-slots // PREFILLS) * PREFILLS
         length = -(-self.context // CHUNK) * CHUNK
         shape = (config.num_hidden_layers, self.slots + 1, self._kv, length, self._size)
         _check_memory(weights.folder, shape)
@@ -48,7 +51,7 @@ class Llama:
         self._cos, self._sin = rotations(config, self._places)
         self._arrange(config.num_hidden_layers)
         matrices = (self._head, *self._layers[0].values())
-        kernels = (torch.get_num_threads(), shape, *(matrix.shape for matrix in matrices))
+        kernels = (self.threads, shape, *(matrix.shape for matrix in matrices))
         if kernels not in _found:
             _found[kernels] = self._find_shapes(length)
         self.grain, self._reaches = _found[kernels]
@@ -66,7 +69,7 @@ class Llama:
 
         `tokens`: [n, CHUNK], `starts` (the chunks' first positions, multiples of CHUNK) and `slots`: [n].
         """
-        count, share = len(slots), max(1, self.grain // CHUNK)
+        count, share = len(slots), max(2, self.grain // CHUNK)
         spare = -count % share
         tokens, starts, slots = (
             F.pad(tokens, (0, 0, 0, spare)),
@@ -167,7 +170,7 @@ class Llama:
                 del self._reaches[0]
         for grain in (8, 16, 32, 64, 128, max(self.slots, PREFILLS * CHUNK)):
             self.grain = grain
-            share = max(1, grain // CHUNK)
+            share = max(2, grain // CHUNK)
             shapes = zip_longest(range(grain, self.slots, grain), range(share, PREFILLS, share))
             if all(
                 equal(reach - 1, rows or self.slots, prompts or PREFILLS)

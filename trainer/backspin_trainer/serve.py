@@ -43,13 +43,12 @@ def serve(spec: ServeSpec) -> Exit:
 
 def _open_all(models: dict[str, ModelFolders], spec: ServeSpec, opened: dict[str, Served]) -> dict[str, Served]:
     """The models under their names; those that are `opened` as they are. Raises Refusal 66."""
-    torch.set_num_threads(spec.threads)  # of this thread: a model's shapes are found under those that it will run under
     with torch.inference_mode():
-        return {name: opened.get(name) or _open(name, model, spec.slots) for name, model in models.items()}
+        return {name: opened.get(name) or _open(name, model, spec) for name, model in models.items()}
 
 
-def _open(name: str, at: ModelFolders, slots: int) -> Served:
-    model = Llama(read_weights(at), slots)
+def _open(name: str, at: ModelFolders, spec: ServeSpec) -> Served:
+    model = Llama(read_weights(at), spec.slots, spec.threads)
     folder, whole = tokenizer_folder(at), at.base or at.folder
     tokenizer = read_tokenizer(folder)
     if len(tokenizer) > model.vocabulary:
@@ -61,7 +60,7 @@ def _open(name: str, at: ModelFolders, slots: int) -> Served:
     if (Path(whole) / "generation_config.json").is_file():
         listed = GenerationConfig.from_pretrained(whole).eos_token_id
         ends |= set(listed if isinstance(listed, list) else [listed] if listed is not None else [])
-    return Served(name, at, Lane(model, slots), tokenizer, frozenset(ends))
+    return Served(name, at, Lane(model, spec.slots), tokenizer, frozenset(ends))
 
 
 class Server:
@@ -80,7 +79,7 @@ class Server:
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._engine = Engine(self._spec.threads)
+        self._engine = Engine()
         stopped = asyncio.Event()
         self._loop.add_signal_handler(signal.SIGTERM, stopped.set)
         app = web.Application(middlewares=[self._around], client_max_size=16 << 20)

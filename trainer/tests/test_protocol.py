@@ -142,7 +142,7 @@ def test_another_architecture_is_refused_with_66_and_what_to_do(tmp_path):
 
 def test_a_cache_larger_than_memory_is_refused_with_what_to_lower(model):
     with pytest.raises(Refusal) as error:
-        Llama(read_weights(ModelFolders(str(model))), 1 << 30)
+        Llama(read_weights(ModelFolders(str(model))), 1 << 30, 2)
     assert error.value.code == Exit.MODEL and "lower 'slots'" in str(error.value)
 
 

@@ -39,7 +39,7 @@ def test_its_own_forward_pass_equals_transformers_to_1e_4(request, which):
     ids = torch.randint(3, 300, (1, 70))
     with torch.inference_mode():
         theirs = AutoModelForCausalLM.from_pretrained(folder)(ids).logits[0]
-        llama = Llama(read_weights(ModelFolders(str(folder))), 8)
+        llama = Llama(read_weights(ModelFolders(str(folder))), 8, 2)
         starts = range(0, 64, CHUNK)
         hidden = [
             llama.prefill(ids[:, start : start + CHUNK], torch.tensor([start]), torch.tensor([3]))[0]
