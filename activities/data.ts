@@ -1,7 +1,7 @@
 /** The activities of a data worker. */
 import { ApplicationFailure } from '@temporalio/activity';
 import { Flow } from '../inference/flow.ts';
-import type { Call } from '../recipe/call.ts';
+import { embeds, type Call } from '../recipe/call.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 import { bringIn, checkExternals } from './canary.ts';
 import { commitMap, readSlice, secondsOf } from './commit.ts';
@@ -142,7 +142,11 @@ export function dataActivities(services: Services) {
     open: (call: Call, context: StepContext): Promise<Opened & { readonly unpolled: string | null }> =>
       activity(async () => {
         const opened = await steps.open(call, context);
-        const pool = opened.hit ? undefined : call.verb === 'train' ? context.training.pool : opened.work?.lease?.serving.pool;
+        const pool = opened.hit
+          ? undefined
+          : call.verb === 'train' || embeds(call)
+            ? context.training.pool
+            : opened.work?.lease?.serving.pool;
         const unpolled = pool !== undefined && !(await isPolled(services.store.id, pool));
         return { ...opened, unpolled: unpolled ? pool : null };
       }),

@@ -1,4 +1,4 @@
-/** The activities of a gpu worker: `serve` is a lease of a device group, `train` holds one for the length of a training. */
+/** The activities of a gpu worker: `serve` is a lease of a device group, `train` and `embed` hold one for the length of a child's work. */
 import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
 import type { NativeConnection } from '@temporalio/worker';
@@ -7,24 +7,29 @@ import type { Slots } from '../devices/slots.ts';
 import type { ServedModels } from '../devices/engines/engine.ts';
 import { engineOf } from '../devices/engines/index.ts';
 import { ModelServer } from '../devices/server.ts';
-import { train as runTrainer } from '../devices/trainer.ts';
+import { train as runTrainer, type Trained } from '../devices/trainer.ts';
 import { probe } from '../inference/capability.ts';
 import { ModelClient } from '../inference/client.ts';
 import { Fixed } from '../inference/limiter.ts';
 import type { Call } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
+import type { Output } from '../schemas/store.ts';
+import type { EmbedSpec, TrainSpec } from '../schemas/trainer.ts';
 import type { Store } from '../store/store.ts';
+import { placesIn, prepareEmbedding } from './embed.ts';
 import { wantsOf } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
 import { inFlightOf, lookUp, servedName, type Lease } from './open.ts';
-import { resolve } from './resolve.ts';
+import { reduceStep } from './reduce.ts';
+import { resolve, type Resolved } from './resolve.ts';
 import { pythonOf, type Services, type StepContext } from './services.ts';
 import { shards } from './shards.ts';
 import type { Models } from './slice.ts';
 import { commitTraining, prepareTraining } from './train.ts';
 import { turnOver } from './turns.ts';
 import { activity } from './wrap.ts';
+import type { Registry } from '../operators/registry.ts';
 
 export interface GpuWorker {
   readonly services: Services;
@@ -88,31 +93,54 @@ export function gpuActivities(gpu: GpuWorker) {
 
     /** Trains in a supervised child, going on from the newest complete checkpoint. */
     train: (call: Call, context: StepContext): Promise<LedgerEntry> =>
-      activity(async ({ signal, tell }) => {
-        const { attempt } = Context.current().info;
-        const registry = await services.registry(context.modules);
-        const resolved = await resolve(call, context, registry);
-        const known = await lookUp(services, resolved);
-        if (known) return known;
-        tell({ state: 'waiting for a device group' });
-        const key = `train.${resolved.stepKey}`;
-        await using slot = await slots.acquire(signal, { key });
-        tell({ state: 'starting', slot: slot.name, others: await slot.others() });
-        const spec = await prepareTraining(store, registry, resolved, context);
-        const done = await runTrainer({
-          slot,
-          key,
-          attempt,
-          spec,
-          lifeline: gpu.lifeline,
-          signal,
-          ...pythonOf(),
-          onEvent: (event) => tell({ slot: slot.name, ...event }),
-        });
-        const { result, stepKey } = await commitTraining(store, resolved, spec, done);
-        return { result, stepKey, memoised: false };
+      supervised(call, context, {
+        prepare: (resolved, registry) => prepareTraining(store, registry, resolved, context),
+        commit: (resolved, _, spec, done) => commitTraining(store, resolved, spec, done),
+      }),
+
+    /** Runs a reducer that embeds: first the child, from the newest part of its vectors on. */
+    embed: (call: Call, context: StepContext): Promise<LedgerEntry> =>
+      supervised(call, context, {
+        prepare: (resolved, registry) => prepareEmbedding(store, registry, resolved, context),
+        async commit(resolved, registry, _, { result }, signal) {
+          const output = await reduceStep({ store, registry, resolved, seed: context.seed, signal, places: placesIn(result) });
+          await store.clearWork(resolved.stepKey);
+          return output;
+        },
       }),
   };
+
+  /** Has a child work on a device group from a spec to a result that is committed, if the step was not done before. */
+  function supervised<S extends TrainSpec | EmbedSpec>(call: Call, context: StepContext, { prepare, commit }: Supervised<S>) {
+    return activity(async ({ signal, tell }): Promise<LedgerEntry> => {
+      const { attempt } = Context.current().info;
+      const registry = await services.registry(context.modules);
+      const resolved = await resolve(call, context, registry);
+      const known = await lookUp(services, resolved);
+      if (known) return known;
+      tell({ state: 'waiting for a device group' });
+      const key = `train.${resolved.stepKey}`;
+      await using slot = await slots.acquire(signal, { key });
+      tell({ state: 'starting', slot: slot.name, others: await slot.others() });
+      const spec = await prepare(resolved, registry);
+      const done = await runTrainer({
+        slot,
+        key,
+        attempt,
+        spec,
+        lifeline: gpu.lifeline,
+        signal,
+        ...pythonOf(),
+        onEvent: (event) => tell({ slot: slot.name, ...event }),
+      });
+      const { result, stepKey } = await commit(resolved, registry, spec, done, signal);
+      return { result, stepKey, memoised: false };
+    });
+  }
+}
+interface Supervised<S> {
+  prepare(resolved: Resolved, registry: Registry): Promise<S>;
+  commit(resolved: Resolved, registry: Registry, spec: S, done: Trained, signal: AbortSignal): Promise<Output>;
 }
 export type GpuActivities = ReturnType<typeof gpuActivities>;
 

@@ -1,7 +1,7 @@
 /** The first thing done for every step: what is its key, is it there already, and what would it take. */
 import { join } from 'node:path';
 import type { Budget } from '../recipe/api.ts';
-import { refsIn, type Call, type DatasetRef, type ModelRef } from '../recipe/call.ts';
+import { embeds, refsIn, type Call, type DatasetRef, type ModelRef } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { Serving } from '../schemas/serving.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -87,8 +87,8 @@ export async function openStep(services: Services, call: Call, context: StepCont
   if (known) return { hit: known };
   await checkRoom(services);
   await checkInputs(services, resolved);
-  const untrainable = call.verb === 'train' && lacksWeights(context, (call.inputs as { from: ModelRef }).from, 'trained');
-  if (untrainable) throw new BackspinError('ConfigError', `Step ${call.path}: ${untrainable}`);
+  const weightless = lacksItsWeights(context, call);
+  if (weightless) throw new BackspinError('ConfigError', weightless);
   const mismatch = await templateMismatch(registry, call, resolved, async (model) => (await services.store.model(model)).template);
   if (mismatch) throw new BackspinError('TemplateMismatch', mismatch);
   const work = await workOf(services, resolved, context);
@@ -96,6 +96,14 @@ export async function openStep(services: Services, call: Call, context: StepCont
   if (work) await writeAtomic(join(services.store.work(resolved.stepKey), 'work.json'), JSON.stringify({ in: work.candidates }));
   return { hit: null, stepKey: resolved.stepKey, work };
 }
+
+/** Why the model that a step trains or embeds with cannot be opened; undefined: it can. */
+export function lacksItsWeights(context: StepContext, call: Call): string | undefined {
+  const models = call.verb === 'train' ? [(call.inputs as { from: ModelRef }).from] : embeds(call) ? modelsIn(call.inputs['inputs']) : [];
+  const [lack] = models.flatMap((model) => lacksWeights(context, model, call.verb === 'train' ? 'trained' : 'embedded with') ?? []);
+  return lack && `Step ${call.path}: ${lack}`;
+}
+const modelsIn = (inputs: unknown): ModelRef[] => refsIn(inputs).filter((ref) => ref.kind === 'model');
 
 /** What a step gave when it was done before, if all of it is still there. By default whole, or cut short under the same budget. */
 export async function lookUp(

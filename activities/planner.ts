@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   canonical,
+  embeds,
   fingerprint,
   isRef,
   refsIn,
@@ -27,7 +28,7 @@ import type { Bound } from '../schemas/config.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
 import { externalDigest, externalOf, lacksWeights, ownOf } from './external.ts';
-import { leaseFault, lookUp, templateMismatch } from './open.ts';
+import { lacksItsWeights, leaseFault, lookUp, templateMismatch } from './open.ts';
 import { budgetOf, castOf, checkParams, resolve, servingOf, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { bytesOfModel, sizeOf, type Size, type Sizes } from './sizes.ts';
@@ -66,8 +67,8 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const resolved = real ? await resolve(call, context, registry) : undefined;
       const known = resolved && (await lookUp(services, resolved));
       const output = known && (await services.store.output(known.stepKey));
-      const untrainable = call.verb === 'train' && lacksWeights(context, (call.inputs as { from: ModelRef }).from, 'trained');
-      if (untrainable) missing.push(`Step ${call.path}: ${untrainable}`);
+      const weightless = lacksItsWeights(context, call);
+      if (weightless) missing.push(weightless);
       const estimate = await estimateOf(call, registry, known !== undefined);
       const result = known?.result ?? (await symbolOf(call, registry, estimate));
       if (estimate.first && isRef(result)) firsts.set(result.digest, estimate.first);
@@ -165,7 +166,7 @@ function bytesOf(call: Call, { rows }: Estimate, result: Result, sizes: Sizes): 
 }
 
 function poolOf(call: Call, context: StepContext): string | null {
-  if (call.verb === 'train') return context.training.pool;
+  if (call.verb === 'train' || embeds(call)) return context.training.pool;
   const [role] = Object.keys(ownOf(context, castOf(call)));
   return role === undefined ? null : servingOf(context, role).pool;
 }

@@ -7,6 +7,7 @@ import type { Emitted, Rows } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
+import type { Placed } from '../schemas/trainer.ts';
 import { canonicalJson, recordId } from '../store/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { Drops, inherited, outputOf, RECORDS, type Counts } from './commit.ts';
@@ -20,7 +21,10 @@ interface Work {
   readonly resolved: Resolved;
   readonly seed: number;
   readonly signal: AbortSignal;
+  /** Of a reducer that embeds. */
+  readonly places?: AsyncIterable<Placed>;
 }
+async function* nowhere(): AsyncIterable<Placed> {}
 
 export async function reduceStep(work: Work): Promise<Output> {
   const { call } = work.resolved;
@@ -46,7 +50,7 @@ interface Made {
 const datasetsIn = (call: Call) => refsIn(call.inputs).filter((ref) => ref.kind === 'dataset');
 
 async function runReducer(work: Work): Promise<Made> {
-  const { store, registry, resolved, seed, signal } = work;
+  const { store, registry, resolved, seed, signal, places = nowhere() } = work;
   const reducer = registry.reducer(resolved.call.what) as AnyReducer;
   const determinism = await inherited(store, resolved.determinism, datasetsIn(resolved.call));
   const params = await parameters(resolved.params, store);
@@ -60,6 +64,7 @@ async function runReducer(work: Work): Promise<Made> {
       from: from.map((record) => record.id),
       value,
     }),
+    places,
     signal,
   });
   if (reducer.outputs === 'report') {

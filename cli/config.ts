@@ -107,6 +107,9 @@ function checkNames(source: Source, recipe: RecipeSchema, file: File): void {
         source.problem([part, name], `the recipe ${file.recipe} has no use for this${suggest(name, Object.keys(recipe[part]))}`, 'key');
     }
   }
+  const either = Object.keys(recipe.data).filter((name) => recipe.data[name] === 'either');
+  if (either.length > 0 && either.filter((name) => name in file.data).length !== 1)
+    source.problem(['data'], `must have just one of ${either.join(' and ')}`);
   for (const role of Object.keys(file.roles)) {
     if (!recipe.roles.includes(role))
       source.problem(['roles', role], `the recipe ${file.recipe} has no such role${suggest(role, recipe.roles)}`, 'key');

@@ -1,4 +1,4 @@
-/** How far running steps are, read from what workers append: the journals of a map, the event file of a training. */
+/** How far running steps are, read from what workers append: the journals of a map, the event file of a training or an embedding. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tally } from '../activities/journal.ts';
@@ -22,7 +22,7 @@ export class LiveCounts {
 
   of(store: Pick<Store, 'work'>, kind: Step['kind'], stepKey: string): Live | undefined {
     const folder = store.work(stepKey);
-    return kind === 'train' ? this.#training(join(folder, 'run', 'events.jsonl')) : this.#records(folder);
+    return kind === 'train' || kind === 'reduce' ? this.#training(join(folder, 'run', 'events.jsonl')) : this.#records(folder);
   }
 
   #records(folder: string): Live | undefined {
@@ -38,6 +38,7 @@ export class LiveCounts {
     for (const line of lines) {
       const event = eventOf(line);
       if (event?.event === 'start') live = { done: event.resumedFrom ?? 0, of: event.steps };
+      if (event?.event === 'checkpoint') live = { ...live, done: Math.max(live.done, event.step) };
       if (event?.event === 'step') live = { ...live, done: event.step, loss: event.loss };
     }
     this.#trainings.set(path, { offset: end, live });

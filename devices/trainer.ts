@@ -1,8 +1,8 @@
-/** A supervised training: adopted or started, its event file followed, asked to stop, started again from its checkpoint. */
+/** A supervised training or embedding: adopted or started, its event file followed, asked to stop, started again from its checkpoint. */
 import { open, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { eventOf, type TrainEvent, type TrainSpec } from '../schemas/trainer.ts';
+import { eventOf, type EmbedSpec, type TrainEvent, type TrainSpec } from '../schemas/trainer.ts';
 import { abortable } from './abortable.ts';
 import type { Child } from './child.ts';
 import { Crashes, described, meaningOf } from './exits.ts';
@@ -14,7 +14,7 @@ export interface TrainOptions {
   readonly key: string;
   readonly attempt: number;
   /** Its folder `run` exists and is the same for every attempt. */
-  readonly spec: TrainSpec;
+  readonly spec: TrainSpec | EmbedSpec;
   readonly python: string;
   /** Folder of the Python package. */
   readonly trainerPath: string;
@@ -27,8 +27,8 @@ export interface TrainOptions {
 }
 
 export interface Trained {
-  /** Folder of the model. */
-  readonly model: string;
+  /** Folder of the model, or file of the answers of an embedding. */
+  readonly result: string;
   /** Of the last step. */
   readonly loss: number | null;
   readonly lastLearningRate: number;
@@ -49,13 +49,13 @@ export async function train(options: TrainOptions): Promise<Trained> {
   const { slot, key, attempt, spec, signal } = options;
   const task: Task = { kind: 'train', key, attempt, folder: spec.run };
   const log = join(spec.run, 'train.log');
-  const model = join(spec.run, 'model');
+  const result = join(spec.run, verbOf(spec) === 'train' ? 'model' : 'answers.jsonl');
   const crashes = new Crashes();
   const events = new Events(join(spec.run, 'events.jsonl'), options.onEvent);
   for (;;) {
     signal.throwIfAborted();
     let child = await slot.claim(task);
-    if (!child && (await exists(model))) break;
+    if (!child && (await exists(result))) break;
     if (!child) {
       await events.read();
       events.end = undefined;
@@ -66,18 +66,21 @@ export async function train(options: TrainOptions): Promise<Trained> {
     const { code, message } = events.end ?? { code: exit };
     const meaning = meaningOf(code, log, message);
     if (meaning) throw meaning;
-    crashes.add('The training', described(code), log);
+    crashes.add(verbOf(spec) === 'train' ? 'The training' : 'The embedding', described(code), log);
   }
   await events.read();
-  return { model, ...events.summary() };
+  return { result, ...events.summary() };
 }
 
+const verbOf = (spec: TrainSpec | EmbedSpec) => ('objective' in spec ? 'train' : 'embed');
+
 async function launch({ slot, spec, python, trainerPath, lifeline, signal }: TrainOptions, task: Task, log: string): Promise<Child> {
-  const file = join(spec.run, 'train.json');
+  const verb = verbOf(spec);
+  const file = join(spec.run, `${verb}.json`);
   await rm(join(spec.run, 'stop'), { force: true }); // asked of an earlier one that did not live to hear it
   await writeFile(file, JSON.stringify(spec));
   return slot.launch(task, {
-    command: [python, '-m', ...launcher(slot.devices.length), 'backspin_trainer', 'train', '--spec', file],
+    command: [python, '-m', ...(verb === 'train' ? launcher(slot.devices.length) : []), 'backspin_trainer', verb, '--spec', file],
     env: trainerEnvironment(trainerPath),
     lifeline,
     log,
@@ -149,7 +152,7 @@ class Events {
     }
   }
 
-  summary(): Omit<Trained, 'model'> {
+  summary(): Omit<Trained, 'result'> {
     const steps = [...this.#steps.values()].sort((a, b) => a.step - b.step);
     const last = steps.at(-1);
     const sum = (of: 'tokens' | 'seconds') => steps.reduce((total, step) => total + step[of], 0);

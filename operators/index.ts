@@ -2,5 +2,6 @@
 export const spaces: { readonly [space: string]: () => Promise<object> } = {
   std: () => import('./std/index.ts'),
   humpback: () => import('./humpback/index.ts'),
+  'cycle-instruct': () => import('./cycle-instruct/index.ts'),
   main: () => import('./main/index.ts'),
 };

@@ -41,6 +41,10 @@ export interface Call {
   readonly inputs: { readonly [name: string]: unknown };
 }
 
+/** Whether a reduction works with a model, and so as a child on a pool. */
+export const embeds = ({ verb, inputs }: Pick<Call, 'verb' | 'inputs'>): boolean =>
+  verb === 'reduce' && refsIn(inputs['inputs']).some(({ kind }) => kind === 'model');
+
 /** Waits for every promise inside a value. References come through whole. */
 export async function settle(value: unknown): Promise<unknown> {
   const x = await value;

@@ -3,6 +3,7 @@
  * definitions; what runs them is in `activities/`.
  */
 import type { Dataset, Message, Metrics, ModelKind, Outputs, Params, Report } from './api.ts';
+import type { Placed } from '../schemas/trainer.ts';
 
 /** What zod's schemas are. */
 export interface Schema<out T> {
@@ -152,10 +153,18 @@ export type Read<I> =
           : I extends object
             ? { readonly [K in keyof I]: Read<I[K]> }
             : I;
+/** Whole-dataset work with the model in the input `encoder`, by a child on a pool, before a reducer runs: each record of the input `of`
+ *  has its texts embedded, is placed in one of so many clusters by the first, and is told how far the second lies from it. */
+export interface Embedding<in P extends Params> {
+  texts(value: Readonly<Record<string, unknown>>, params: P): readonly [first: string, second?: string];
+  settings(params: P): { readonly clusters: number; readonly maxTokens: number };
+}
 export interface Reading {
   random(name: string): () => number;
   /** A new record made of others: its id follows from its value and theirs. */
   derive(value: unknown, from: readonly Rec<unknown>[]): Rec<unknown>;
+  /** Of a reducer that embeds: for each record of `of`, in order, where it lies. */
+  readonly places: AsyncIterable<Placed>;
   readonly signal: AbortSignal;
 }
 
@@ -168,12 +177,13 @@ export interface ReducerDef<in I, out T extends Outputs, in P extends Params> {
   readonly creates: boolean;
   /** Records that leave at most, when so many enter: what a plan goes by. */
   most(entering: number, params: P): number;
+  readonly embeds: Embedding<P> | undefined;
   run(inputs: Read<I>, params: P, reading: Reading): AsyncIterable<Emitted> | Promise<Metrics>;
   /** The names of the outputs; null for a single dataset, 'report' for numbers. */
   readonly outputs: readonly string[] | 'report' | null;
   readonly gives?: T;
 }
-/** Whole-dataset work on CPU: an async generator of records kept and dropped, or a promise of numbers. */
+/** Whole-dataset work on CPU, or with an `encoder` as a child on a pool: an async generator of records kept and dropped, or a promise of numbers. */
 export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
   readonly version: number;
   readonly params?: Schema<P>;
@@ -182,6 +192,7 @@ export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
   /** Default: as many as enter. */
   readonly most?: (entering: number, params: P) => number;
   readonly outputs?: readonly string[] | 'report';
+  readonly embeds?: Embedding<P>;
   run(inputs: Read<I>, params: P, reading: Reading): AsyncIterable<Emitted> | Promise<Metrics>;
 }): ReducerDef<I, T, P> {
   return {
@@ -191,6 +202,7 @@ export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
     most: (entering) => entering,
     ...spec,
     params: spec.params,
+    embeds: spec.embeds,
     outputs: spec.outputs ?? null,
   };
 }

@@ -40,7 +40,22 @@ export const draw = <T>(
   from: Soon<Dataset<T>>,
   rule: { readonly count: number; readonly each: number },
 ): Reduction<Dataset<{ readonly drawn: readonly T[] }>> => std['draw']!({ of: from }, rule);
-/** `count` records by farthest-first traversal in the encoder's space, or all but a share of the worst in each of k clusters. */
+/** Every record with its `cluster`, by seeded k-means in the encoder's space over the text in `on`, and how far the text in `beside`
+ *  lies from it: 1 - cosine. */
+export const cluster = <T>(
+  from: Soon<Dataset<T>>,
+  rule: {
+    readonly encoder: Soon<Model<'encoder' | 'lm'>>;
+    readonly on: keyof T & string;
+    readonly beside: keyof T & string;
+    readonly clusters: number;
+    readonly maxTokens?: number;
+  },
+): Reduction<Dataset<T & { readonly cluster: number; readonly distance: number }>> => {
+  const { encoder, ...params } = rule;
+  return std['cluster']!({ of: from, encoder }, params);
+};
+/** `count` records by farthest-first traversal in the encoder's space. */
 export const diverse = <T>(
   from: Soon<Dataset<T>>,
   rule: { readonly encoder: Soon<Model<'encoder' | 'lm'>>; readonly on: keyof T & string; readonly count: number },

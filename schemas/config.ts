@@ -23,7 +23,8 @@ export const architecture = z.strictObject({
 /** What a recipe wants of the file beside its parameters. */
 export interface RecipeSchema {
   readonly parameters: z.ZodType;
-  readonly data: { readonly [name: string]: 'required' | 'optional' };
+  /** `either`: just one of those that are so marked. */
+  readonly data: { readonly [name: string]: 'required' | 'optional' | 'either' };
   readonly models: { readonly [name: string]: 'required' | 'optional' };
   readonly evaluation: readonly string[];
   /** Names under which its operators and suites address models. */

@@ -37,6 +37,22 @@ export const trainSpec = z.strictObject({
 });
 export type TrainSpec = z.infer<typeof trainSpec>;
 
+/** The spec of `backspin_trainer embed`: `rows` is a file of `{"texts": [...]}` lines. `batch` counts texts, `maxTokens` is per text. */
+export interface EmbedSpec {
+  readonly version: 1;
+  readonly model: { readonly folder: string; readonly base: string | null };
+  readonly rows: string;
+  /** Folder of events, vectors and `answers.jsonl`. */
+  readonly run: string;
+  readonly clusters: number;
+  readonly seed: number;
+  readonly maxTokens: number;
+  readonly threads: number;
+}
+/** A line of `answers.jsonl`: 1 - cosine of a row's first text and its second, and the cluster of its first. */
+export const placed = z.object({ cluster: z.int().min(0), distance: z.number().min(0) });
+export type Placed = Readonly<z.infer<typeof placed>>;
+
 /** The spec of `backspin_trainer merge`: folders of an adapter, of its base, and of the whole weights that they make. */
 export interface MergeSpec {
   readonly version: 1;
@@ -49,7 +65,7 @@ const of = <const Event extends string, Shape extends z.core.$ZodShape>(event: E
   z.object({ v: z.literal(1), event: z.literal(event), ...shape });
 const step = z.int().min(0);
 
-/** A line of `events.jsonl`. A resumed training says the steps since its checkpoint a second time. */
+/** A line of `events.jsonl`. A resumed training says the steps since its checkpoint a second time. The steps of `embed` are rows. */
 const trainEvent = z.discriminatedUnion('event', [
   of('start', { pid: z.int(), resumedFrom: step.nullable(), steps: step }),
   of('step', { step, loss: z.number(), learningRate: z.number(), tokens: z.int(), seconds: z.number() }),

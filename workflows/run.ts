@@ -4,7 +4,7 @@ import { CancellationScope, condition, ParentClosePolicy, sleep, startChild, typ
 import type { Lease, MapWork, Spent, StageEnd } from '../activities/open.ts';
 import type { StepContext } from '../activities/services.ts';
 import type { Budget } from '../recipe/api.ts';
-import { isRef, type Call } from '../recipe/call.ts';
+import { embeds, isRef, type Call } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues, workflowId } from '../schemas/names.ts';
 import { data, pool } from './options.ts';
@@ -36,7 +36,8 @@ export class Performer {
   async perform(asked: Call): Promise<LedgerEntry> {
     const call = this.#budgeted(asked);
     const of = call.inputs['of'];
-    if (call.verb === 'reduce' || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset')) {
+    const onPool = embeds(call);
+    if ((call.verb === 'reduce' && !onPool) || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset')) {
       return this.#data('reduce', call, call.what === 'model:external').compute(call, this.#context);
     }
     const opening = await this.#data('open', call).open(call, this.#context);
@@ -44,6 +45,7 @@ export class Performer {
     this.#overseer.opened(call, opening.stepKey);
     const carryOut = async (): Promise<LedgerEntry> => {
       if (call.verb === 'train') return this.#pool('train', call, this.#context.training.pool).train(call, this.#context);
+      if (onPool) return this.#pool('embed', call, this.#context.training.pool).embed(call, this.#context);
       if (opening.work!.external) await this.#data('canary', call, true).canary(call, this.#context);
       return this.#map(call, opening.stepKey, opening.work!);
     };

@@ -1,6 +1,7 @@
 import type { RecipeSchema } from '../config.ts';
+import { cycleInstruct } from './cycle-instruct.ts';
 import { humpback } from './humpback.ts';
 import { main } from './main.ts';
 import { pretrain } from './pretrain.ts';
 
-export const recipeSchemas: Record<string, RecipeSchema> = { humpback, main, pretrain };
+export const recipeSchemas: Record<string, RecipeSchema> = { 'cycle-instruct': cycleInstruct, humpback, main, pretrain };

@@ -122,7 +122,7 @@ test.serial('a trainer killed between checkpoints is followed to its end', async
   });
   t.is(starts.length, 2);
   t.true(starts[1]!.resumedFrom! >= 10);
-  t.true(existsSync(join(trained.model, 'model.safetensors')));
+  t.true(existsSync(join(trained.result, 'model.safetensors')));
   t.true(trained.loss! > 0);
   t.is(new Set(readFileSync(join(p.folder, 'events.jsonl'), 'utf8').match(/"event":"step","step":\d+/g)).size, 150);
 });
@@ -157,7 +157,7 @@ test.serial('a group of two devices trains in two processes: stopped, killed by 
   const resumed = seen.flatMap((event) => (event.event === 'start' ? [event.resumedFrom ?? 0] : []));
   t.is(resumed.length, 3);
   t.true(resumed[1]! >= 13 && resumed[2]! >= 30, `${resumed.join(', ')}`);
-  t.true(existsSync(join(trained.model, 'model.safetensors')));
+  t.true(existsSync(join(trained.result, 'model.safetensors')));
   t.is(new Set(seen.flatMap((event) => (event.event === 'step' ? [event.step] : []))).size, 60);
   t.deepEqual([...markers].flatMap(sweep), []);
 

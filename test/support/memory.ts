@@ -1,20 +1,24 @@
 /** Carries out the steps of a recipe in this process: real store, real operators and reducers, models that a test plays. */
-import { mkdtemp, mkdir, writeFile } from 'node:fs/promises';
+import { mkdtemp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
+import { prepareEmbedding } from '../../activities/embed.ts';
 import { stepsOf } from '../../activities/data.ts';
 import { openServices, type Services, type StepContext } from '../../activities/services.ts';
+import { reduceStep } from '../../activities/reduce.ts';
 import { resolve } from '../../activities/resolve.ts';
 import { commitTraining, prepareTraining } from '../../activities/train.ts';
 import type { Models } from '../../activities/slice.ts';
-import { isRef, type Call, type ModelRef, type Result } from '../../recipe/call.ts';
+import { embeds, isRef, type Call, type ModelRef, type Result } from '../../recipe/call.ts';
 import type { Message } from '../../recipe/api.ts';
 import type { Prompt, TokenScore } from '../../recipe/define.ts';
-import type { TrainSpec } from '../../schemas/trainer.ts';
+import type { Placed, TrainSpec } from '../../schemas/trainer.ts';
 
 /** What a test's models answer. `model` is the manifest-backed reference that was cast in `role`. */
 export interface Played {
   reply(asked: { role: string; model: ModelRef; prompt: Prompt | { messages: readonly Message[] }; seed: number }): string;
+  place?(texts: readonly string[]): Placed;
   score?(asked: { role: string; model: ModelRef; prompt: Prompt; continuation: string }): readonly TokenScore[];
 }
 
@@ -50,6 +54,15 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
     requests: 0,
     async perform(call) {
       const of = call.inputs['of'];
+      if (embeds(call)) {
+        const registry = await services.registry(context.modules);
+        const resolved = await resolve(call, context, registry);
+        const { rows } = await prepareEmbedding(services.store, registry, resolved, context);
+        const texts = (await readFile(rows, 'utf8')).trimEnd().split('\n');
+        const places = texts.map((line) => played.place!((JSON.parse(line) as { texts: string[] }).texts));
+        const work = { store: services.store, registry, resolved, seed: context.seed, signal: beat.signal };
+        return (await reduceStep({ ...work, places: Readable.from(places) })).result;
+      }
       if (call.verb === 'reduce' || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset'))
         return (await steps.compute(call, context, beat)).result;
       const opened = await steps.open(call, context);

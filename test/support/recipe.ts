@@ -45,10 +45,11 @@ export interface Stage {
 interface Answering {
   reply(role: string, model: string, content: string): string;
   readonly score?: Played['score'];
+  readonly place?: Played['place'];
 }
 
 /** `files`: texts by path; a path that ends in a slash is the folder of a model. */
-export async function stage(name: string, { reply, score }: Answering, files: Readonly<Record<string, string>>): Promise<Stage> {
+export async function stage(name: string, { reply, score, place }: Answering, files: Readonly<Record<string, string>>): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), `backspin-${name}-`));
   for (const [path, text] of Object.entries(files)) {
     const file = join(folder, path, path.endsWith('/') ? 'config.json' : '');
@@ -64,6 +65,7 @@ export async function stage(name: string, { reply, score }: Answering, files: Re
       return said;
     },
     ...(score && { score }),
+    ...(place && { place }),
   });
   const rows = async <T>(ref: unknown) => {
     const records: Rec<T>[] = [];

@@ -3,6 +3,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Emitted, Rec, Reading, ReducerDef, Rows, SourceDef } from '../../recipe/define.ts';
+import type { Placed } from '../../schemas/trainer.ts';
 import { recordId } from '../../store/canonical.ts';
 
 export const rec = <T>(value: T): Rec<T> => ({ id: recordId(value, []), from: [], value });
@@ -34,6 +35,7 @@ export async function reduce(
   inputs: unknown,
   params: object = {},
   seed = 0,
+  places: () => AsyncIterable<Placed> = async function* () {},
 ): Promise<Split> {
   const { params: schema, run } = reducer as ReducerDef<unknown, never, object>;
   const reading: Reading = {
@@ -46,6 +48,7 @@ export async function reduce(
       from: from.map(({ id }) => id),
       value,
     }),
+    places: places(),
     signal: new AbortController().signal,
   };
   const kept: Split['kept'][number][] = [];

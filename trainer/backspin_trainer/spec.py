@@ -121,6 +121,26 @@ class TrainSpec:
 
 
 @dataclass(frozen=True)
+class EmbedSpec:
+    """Texts to embed: `rows` is a JSONL file of `{"texts": [...]}`. `batch` counts texts, `max_tokens` is per text."""
+
+    version: Literal[1]
+    model: ModelFolders
+    rows: str
+    run: str
+    clusters: int
+    seed: int
+    max_tokens: int
+    threads: int
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        for key in ("clusters", "max_tokens", "threads", "batch"):
+            if getattr(self, key) < 1:
+                raise _wrong(_camel(key), "must be at least 1")
+
+
+@dataclass(frozen=True)
 class MergeSpec:
     """An adapter and the `base` that it goes upon, made into whole weights in the folder `to`."""
 

@@ -1,6 +1,12 @@
+import { cycleInstruct } from './cycle-instruct.ts';
 import { humpback } from './humpback.ts';
 import { main } from './main.ts';
 import { pretrain } from './pretrain.ts';
 
 /** By the name in an experiment file. What a recipe is called with was checked by its schema. */
-export const recipes: Readonly<Record<string, (run: never, config: never) => Promise<object>>> = { humpback, main, pretrain };
+export const recipes: Readonly<Record<string, (run: never, config: never) => Promise<object>>> = {
+  'cycle-instruct': cycleInstruct,
+  humpback,
+  main,
+  pretrain,
+};

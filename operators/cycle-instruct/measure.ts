@@ -1,0 +1,96 @@
+/** What is measured of pseudo-labels: whether the loop collapses, and which of them do not find the way back. */
+import { z } from 'zod';
+import { reducer, type Dataset, type Report, type Soon } from '../../recipe/index.ts';
+import { wordsOf } from '../std/shingles.ts';
+import type { Lying, QA } from './records.ts';
+
+export interface Health {
+  readonly answerCopies: number;
+  readonly questionCopies: number;
+  readonly answerDistinct: number;
+  readonly questionDistinct: number;
+  readonly answerWords: number;
+  readonly questionWords: number;
+  readonly [name: string]: number;
+}
+
+/** Of the answers, and of the questions, that models wrote in a round: the share that copies what it was written for (either holds the
+ *  other, letter by letter in lower case), the share of their word pairs that are distinct (distinct-2, Li et al. 2016), and their mean
+ *  length in words. */
+export const health = reducer<{ readonly answered: Soon<Dataset<QA>>; readonly asked: Soon<Dataset<QA>> }, Report<Health>>({
+  version: 1,
+  outputs: 'report',
+  async run({ answered, asked }) {
+    const answers = new Side();
+    for await (const { value } of answered) answers.add(value.answer, value.question);
+    const questions = new Side();
+    for await (const { value } of asked) questions.add(value.question, value.answer);
+    return {
+      answerCopies: answers.copies,
+      questionCopies: questions.copies,
+      answerDistinct: answers.distinct,
+      questionDistinct: questions.distinct,
+      answerWords: answers.words,
+      questionWords: questions.words,
+    };
+  },
+});
+
+class Side {
+  #count = 0;
+  #copies = 0;
+  #words = 0;
+  #pairs = 0;
+  readonly #distinct = new Set<string>();
+
+  add(written: string, given: string): void {
+    const [one, other] = [written, given].map((text) => text.trim().toLowerCase());
+    const words = wordsOf(written);
+    this.#count++;
+    if (one!.includes(other!) || other!.includes(one!)) this.#copies++;
+    this.#words += words.length;
+    for (let at = 1; at < words.length; at++) {
+      this.#pairs++;
+      this.#distinct.add(`${words[at - 1]} ${words[at]}`);
+    }
+  }
+  get copies(): number {
+    return this.#count === 0 ? 0 : this.#copies / this.#count;
+  }
+  get distinct(): number {
+    return this.#pairs === 0 ? 0 : this.#distinct.size / this.#pairs;
+  }
+  get words(): number {
+    return this.#count === 0 ? 0 : this.#words / this.#count;
+  }
+}
+
+/** Smaller clusters lose nothing. */
+const FEWEST = 10;
+
+/** Of each cluster the share that lies farthest from its own reconstruction goes, rounded half up: so a topic that is hard as a whole
+ *  stays. Equal distances go by id. */
+export const prune = reducer<{ readonly of: Soon<Dataset<Lying>> }, Dataset<Lying>, { readonly share: number }>({
+  version: 1,
+  params: z.object({ share: z.number() }),
+  async *run({ of }, { share }) {
+    const clusters = new Map<number, { readonly id: string; readonly distance: number }[]>();
+    for await (const { id, value } of of) {
+      const members = clusters.get(value.cluster) ?? [];
+      clusters.set(value.cluster, members);
+      members.push({ id, distance: value.distance });
+    }
+    const gone = new Set(
+      [...clusters.values()].flatMap((members) =>
+        members
+          .toSorted((a, b) => b.distance - a.distance || (a.id < b.id ? -1 : 1))
+          .slice(0, members.length < FEWEST ? 0 : Math.floor(share * members.length + 0.5 + 1e-9))
+          .map(({ id }) => id),
+      ),
+    );
+    for await (const record of of) {
+      if (gone.has(record.id)) yield { record, dropped: 'inconsistent', evidence: `${record.value.distance}: ${record.value.again}` };
+      else yield { record };
+    }
+  },
+});

@@ -1,0 +1,60 @@
+/** Raw material becomes questions and answers that have nothing to do with each other. */
+import { z } from 'zod';
+import { drop, keep, operator, reducer, type Dataset, type Soon } from '../../recipe/index.ts';
+import { sha256 } from '../../store/canonical.ts';
+import { passage, type Answer, type Pair, type Passage, type Question } from './records.ts';
+
+type Sides = {
+  readonly questions: Dataset<Question>;
+  readonly answers: Dataset<Answer>;
+};
+
+/** The paragraphs of a document, or a document as it is: a turn of a dialogue, say. */
+export const passages = operator({
+  version: 1,
+  input: passage,
+  output: passage,
+  params: z.object({ split: z.enum(['paragraphs', 'none']), shortest: z.int() }),
+  run({ text }, _, { split, shortest }) {
+    const parts = (split === 'none' ? [text] : text.split(/\r?\n(?:[ \t]*\r?\n)+/)).map((part) => part.trim());
+    const [first, ...others] = parts.filter((part) => part.length >= shortest).map((part) => ({ text: part }));
+    return first ? keep(first, ...others) : drop('too-short', text);
+  },
+});
+
+/** Question-like is what holds a question mark, of full width too; all else is answer-like. Equal texts count once. */
+export const byQuestionMark = reducer<{ readonly of: Soon<Dataset<Passage>> }, Sides>({
+  version: 1,
+  outputs: ['questions', 'answers'],
+  async *run({ of }, _, { derive }) {
+    const seen = new Set<string>();
+    for await (const record of of) {
+      const { text } = record.value;
+      if (seen.has(text)) yield { record, dropped: 'duplicate' };
+      else if (/[?？]/.test(text)) yield { record: derive({ question: text }, [record]), output: 'questions' };
+      else yield { record: derive({ answer: text }, [record]), output: 'answers' };
+      seen.add(text);
+    }
+  },
+});
+
+/** Of one half of the pairs, drawn by lot, the instruction, and of the other the response. What is left knows nothing of the side that
+ *  went: not by its id, nor by the lots, which follow from `seed` and a pair's place alone. Equal texts count once. */
+export const breakPairs = reducer<{ readonly of: Soon<Dataset<Pair>> }, Sides, { readonly seed: number }>({
+  version: 1,
+  params: z.object({ seed: z.int() }),
+  creates: true,
+  outputs: ['questions', 'answers'],
+  async *run({ of }, { seed }, { derive }) {
+    const lots = Array.from({ length: of.rows }, (_, at) => sha256(`${seed}/${at}`));
+    const middle = lots.toSorted()[Math.floor(of.rows / 2)];
+    const seen = new Set<string>();
+    let at = 0;
+    for await (const { value } of of) {
+      const output = lots[at++]! < middle! ? 'questions' : 'answers';
+      const text = output === 'questions' ? value.instruction : value.response;
+      if (!seen.has(text)) yield { record: derive(output === 'questions' ? { question: text } : { answer: text }, []), output };
+      seen.add(text);
+    }
+  },
+});

@@ -1,0 +1,48 @@
+/** Where records lie in the space of a model. */
+import { z } from 'zod';
+import { BackspinError } from '../../schemas/errors.ts';
+import { reducer, type Dataset, type Model, type Soon } from '../../recipe/index.ts';
+
+type Values = Readonly<Record<string, unknown>>;
+interface Of {
+  readonly of: Soon<Dataset<Values>>;
+  readonly encoder: Soon<Model<'encoder' | 'lm'>>;
+}
+
+const clustering = z.strictObject({
+  on: z.string(),
+  beside: z.string().optional(),
+  clusters: z.int().min(1),
+  maxTokens: z.int().min(1).default(512),
+});
+type Clustering = z.infer<typeof clustering>;
+
+/** Every record with its `cluster`, by seeded k-means over the text in `on`, and the `distance` of the text in `beside` from it: 1 -
+ *  cosine, from 0 to 2. A text's vector is the mean of the encoder's last hidden states over its first `maxTokens` tokens, scaled to
+ *  length 1. With fewer records than clusters, each has one. */
+export const cluster = reducer<Of, Dataset<Values>, Clustering>({
+  version: 1,
+  params: clustering,
+  draws: () => true,
+  embeds: {
+    texts: (value, { on, beside }) => (beside === undefined ? [textOf(value, on)] : [textOf(value, on), textOf(value, beside)]),
+    settings: ({ clusters, maxTokens }) => ({ clusters, maxTokens }),
+  },
+  async *run({ of }, _, { places, derive }) {
+    const place = places[Symbol.asyncIterator]();
+    for await (const record of of) {
+      const { value, done } = await place.next();
+      if (done) throw new Error('fewer records were embedded than there are');
+      yield { record: derive({ ...record.value, ...value }, [record]) };
+    }
+  },
+});
+
+function textOf(value: Values, field: string): string {
+  const text = value[field];
+  if (typeof text === 'string') return text;
+  throw new BackspinError(
+    'ConfigError',
+    `A record that is to be embedded has no text in "${field}": it has ${Object.keys(value).join(', ')}.`,
+  );
+}
