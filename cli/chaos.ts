@@ -1,6 +1,7 @@
 /** `backspin chaos FILE`: the experiment undisturbed in a home of its own; then in another, with parts hit at moments that a seed draws. */
 import { join, resolve } from 'node:path';
 import { stream } from '../activities/slice.ts';
+import { loadRegistry, type Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import { openStore } from '../store/local.ts';
@@ -22,7 +23,10 @@ interface Options {
 interface Step extends StepView {
   readonly stepKey: string;
   readonly gave: Output;
+  /** What is there. */
+  readonly child: Child;
 }
+type Child = 'trainer' | 'model server';
 /** A part is hit when so many percent of a step are done. */
 interface Cell {
   readonly part: PartName;
@@ -39,10 +43,11 @@ const PATIENCE = 30 * 86_400_000;
 /** Gives 0 where both come to the same end, else 1. */
 export async function run(file: string, { set, pool = [], cells: count, seed = Date.now() % 1_000_000 }: Options): Promise<number> {
   const { bound } = await loadExperiment(file, set);
+  const registry = await loadRegistry(bound.modules);
   const options: SandboxOptions = { file: resolve(file), name: bound.name, sets: set, pools: pool };
   const calm = await inSandbox(options, 'undisturbed', async (sandbox) => {
     const view = await completed(sandbox);
-    return { view, steps: await stepsOf(sandbox, view) };
+    return { view, steps: await stepsOf(sandbox, view, registry) };
   });
   const cells = drawn(calm.steps, count, seed);
   return inSandbox(options, `with ${count} faults, drawn with --seed ${seed}`, async (sandbox) => {
@@ -83,12 +88,19 @@ async function completed(sandbox: Sandbox): Promise<View> {
 }
 
 /** In order of their ends. */
-async function stepsOf(sandbox: Sandbox, { steps }: View): Promise<Step[]> {
+async function stepsOf(sandbox: Sandbox, { steps }: View, registry: Registry): Promise<Step[]> {
   const store = await openStore(join(sandbox.home, 'store'));
-  const all = steps.map(async (step) => ({ ...step, gave: step.stepKey === null ? undefined : await store.output(step.stepKey) }));
-  const worked = (step: StepView & { gave: Output | undefined }): step is Step =>
-    step.gave !== undefined && !step.memoised && (step.kind === 'train' || step.gave.requests > 0);
-  return (await Promise.all(all)).filter(worked).toSorted((a, b) => a.gave.made.localeCompare(b.gave.made));
+  const worked = steps.map(async (step): Promise<Step[]> => {
+    const gave = step.stepKey === null || step.memoised ? undefined : await store.output(step.stepKey);
+    const child = gave && childOf(gave, registry);
+    return child ? [{ ...step, stepKey: step.stepKey!, gave, child }] : [];
+  });
+  return (await Promise.all(worked)).flat().toSorted((a, b) => a.gave.made.localeCompare(b.gave.made));
+}
+function childOf({ verb, what, requests }: Output, registry: Registry): Child | undefined {
+  if (verb === 'train') return 'trainer';
+  if (verb === 'reduce' && !what.includes(':') && registry.reducer(what).embeds) return 'trainer';
+  return requests > 0 ? 'model server' : undefined;
 }
 
 function drawn(steps: readonly Step[], count: number, seed: number): Cell[] {
@@ -97,7 +109,7 @@ function drawn(steps: readonly Step[], count: number, seed: number): Cell[] {
   const byPath = steps.toSorted((a, b) => a.path.localeCompare(b.path)); // what runs side by side ends in another order each time
   const cells = Array.from({ length: count }, (): Cell => {
     const step = one(byPath);
-    const part = one([...always, step.kind === 'train' ? 'trainer' : 'model server'] as const);
+    const part = one([...always, step.child] as const);
     return { step, part, signal: one(signals), percent: 10 + Math.floor(80 * random()) };
   });
   return cells.toSorted((a, b) => steps.indexOf(a.step) - steps.indexOf(b.step) || a.percent - b.percent);

@@ -41,7 +41,7 @@ test('an unknown name is answered with the nearest, and with what there is', asy
   );
   t.regex(
     message(() => registry.reducer('std.selct')),
-    /the nearest is std\.select; std has std\.dedup, /,
+    /the nearest is std\.select; std has std\.cluster, std\.dedup, /,
   );
   t.regex(
     message(() => registry.source('stt.jsonl')),

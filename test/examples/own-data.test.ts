@@ -1,0 +1,78 @@
+/** The experiment files for data and models of one's own, planned once those are there. */
+import { copyFile, mkdir, mkdtemp, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import test from 'ava';
+import { plan } from '../../activities/planner.ts';
+import { openServices } from '../../activities/services.ts';
+import { loadExperiment } from '../../cli/config.ts';
+import { recipeSchemas } from '../../schemas/recipes/index.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+
+async function planned(recipe: string, files: Readonly<Record<string, readonly object[]>>) {
+  const folder = await mkdtemp(join(tmpdir(), 'backspin-example-'));
+  const file = join(folder, `${recipe}.yaml`);
+  await copyFile(join(root, `examples/${recipe}.yaml`), file);
+  await mkdir(join(folder, recipe));
+  await symlink(join(root, 'examples/textworld/base/plain'), join(folder, recipe, 'base'));
+  for (const [name, rows] of Object.entries(files))
+    await writeFile(join(folder, recipe, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  const { bound } = await loadExperiment(file);
+  const { steps, missing } = await plan(await openServices(join(folder, 'home')), bound);
+  const trainings = steps.flatMap(({ kind, path, trainingSteps }) => (kind === 'train' ? [`${path}: ${trainingSteps}`] : []));
+  return { bound, steps, missing, trainings };
+}
+
+test('humpback: what the paper does', async (t) => {
+  const text = `# On tides\n\n${Array.from({ length: 100 }, (_, i) => `word${i * i}`).join(' ')}`;
+  const { bound, missing, trainings } = await planned('humpback', {
+    'seed.jsonl': [{ prompt: 'Why?', answer: 'Because.' }, { prompt: 'no answer' }],
+    'documents.jsonl': [{ text }],
+  });
+  t.deepEqual(trainings, [
+    'backward: 30',
+    'forward: 30',
+    'r1/forward: 30',
+    'r1/random/forward: 30',
+    'r2/forward: 30',
+    'r2/random/forward: 30',
+  ]);
+  t.deepEqual(missing, []);
+  const { arms, nearDuplicates, ...rest } = bound.parameters as Record<string, unknown>;
+  const {
+    arms: _,
+    nearDuplicates: __,
+    ...defaults
+  } = recipeSchemas['humpback']!.parameters.parse({ sft: { schedule: 'linear' } }) as Record<string, unknown>;
+  t.deepEqual(rest, defaults);
+  t.deepEqual([arms, nearDuplicates], [['random'], 0.7]);
+});
+
+test('main: two trainings a round, and one behind them', async (t) => {
+  const { missing, trainings } = await planned('main', {
+    'seed.jsonl': Array.from({ length: 320 }, (_, n) => ({ instruction: `Why ${n}?`, response: `Because of ${n}.` })),
+    'texts.jsonl': Array.from({ length: 1000 }, (_, n) => ({ text: `It is known of ${n} that it is a number of many.` })),
+  });
+  t.deepEqual(trainings.toSorted(), [
+    'final: 51',
+    'forward: 30',
+    ...[1, 2, 3].flatMap((round) => [`r${round}/forward: 60`, `r${round}/reverse: 60`]),
+    'reverse: 30',
+  ]);
+  t.deepEqual(missing, []);
+});
+
+test('cycle-instruct: rewriting by the base, two trainings a round, clusters on the pool of the trainings', async (t) => {
+  const { steps, missing, trainings } = await planned('cycle-instruct', {
+    'documents.jsonl': Array.from({ length: 200 }, (_, n) => ({ text: `Why is ${n} a number?\n\nNobody knows why ${n} is one.` })),
+  });
+  t.deepEqual(
+    trainings.map((training) => training.split(':')[0]).toSorted(),
+    ['final', ...[1, 2, 3].flatMap((round) => [`r${round}/a2q`, `r${round}/q2a`])].toSorted(),
+  );
+  const of = (path: string) => steps.find((step) => step.path === path);
+  t.like(of('cluster-answers'), { kind: 'reduce', pool: 'cpu', requests: 0 });
+  t.like(of('cleanQuestion'), { kind: 'map', needs: ['byQuestionMark', 'model-base'] });
+  t.deepEqual(missing, []);
+});
