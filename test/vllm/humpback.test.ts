@@ -14,6 +14,9 @@ const sets = [
   'serving={ engine: vllm, dtype: float32, slots: 2, arguments: { enforce-eager: true } }',
   'evaluation={}',
   'parameters.sft.lora={ rank: 8, alpha: 16 }',
+  // Ten steps of an adapter teach it little: what it asks is short.
+  'parameters.instructionChars={ min: 1, max: 1000 }',
+  'parameters.minimum=1',
 ].flatMap((set) => ['--set', set]);
 const home = temporary();
 const store = pathsOf(join(home, 'store'));
