@@ -11,7 +11,7 @@ import { placed, type EmbedSpec, type Placed } from '../schemas/trainer.ts';
 import type { Store } from '../store/store.ts';
 import type { AnyReducer, Resolved } from './resolve.ts';
 import type { StepContext } from './services.ts';
-import { runFolder } from './train.ts';
+import { foldersOf, runFolder } from './train.ts';
 
 /** Writes the texts. A run that goes on finds what it began with. */
 export async function prepareEmbedding(store: Store, registry: Registry, resolved: Resolved, context: StepContext): Promise<EmbedSpec> {
@@ -26,10 +26,9 @@ export async function prepareEmbedding(store: Store, registry: Registry, resolve
   }
   await pipeline(lines, createWriteStream(`${rows}.partial`));
   await rename(`${rows}.partial`, rows);
-  const { base } = await store.model(encoder);
   return {
     version: 1,
-    model: { folder: await store.modelFolder(encoder), base: base && (await store.modelFolder({ digest: base })) },
+    model: await foldersOf(store, encoder),
     rows,
     run,
     ...settings(params),

@@ -26,7 +26,7 @@ import { resolve, type Resolved } from './resolve.ts';
 import { pythonOf, type Services, type StepContext } from './services.ts';
 import { shards } from './shards.ts';
 import type { Models } from './slice.ts';
-import { commitTraining, prepareTraining } from './train.ts';
+import { commitTraining, foldersOf, prepareTraining } from './train.ts';
 import { turnOver } from './turns.ts';
 import { activity } from './wrap.ts';
 import type { Registry } from '../operators/registry.ts';
@@ -54,7 +54,7 @@ export function gpuActivities(gpu: GpuWorker) {
         const { attempt } = Context.current().info;
         tell({ state: 'waiting for a device group' });
         const key = `serve.${stepKey}.${replica}`;
-        const engine = engineOf(lease.serving, await foldersOf(store, lease), pythonOf());
+        const engine = engineOf(lease.serving, await servedFrom(store, lease), pythonOf());
         await using slot = await slots.acquire(signal, { key, warm: engine.warmth });
         tell({ state: 'starting', slot: slot.name, others: await slot.others() });
         const folder = join(services.home, 'serve', slot.name);
@@ -144,11 +144,8 @@ interface Supervised<S> {
 }
 export type GpuActivities = ReturnType<typeof gpuActivities>;
 
-async function foldersOf(store: Store, { models }: Lease): Promise<ServedModels> {
-  const folders = Object.entries(models).map(
-    async ([served, { model, base }]) =>
-      [served, { folder: await store.modelFolder(model), base: base && (await store.modelFolder(base)) }] as const,
-  );
+async function servedFrom(store: Store, { models }: Lease): Promise<ServedModels> {
+  const folders = Object.entries(models).map(async ([served, { model }]) => [served, await foldersOf(store, model)] as const);
   return Object.fromEntries(await Promise.all(folders));
 }
 

@@ -1,7 +1,7 @@
 /** The first thing done for every step: what is its key, is it there already, and what would it take. */
 import { join } from 'node:path';
 import type { Budget } from '../recipe/api.ts';
-import { embeds, refsIn, type Call, type DatasetRef, type ModelRef } from '../recipe/call.ts';
+import { embeds, isRef, refsIn, type Call, type DatasetRef, type ModelRef } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { Serving } from '../schemas/serving.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -99,11 +99,17 @@ export async function openStep(services: Services, call: Call, context: StepCont
 
 /** Why the model that a step trains or embeds with cannot be opened; undefined: it can. */
 export function lacksItsWeights(context: StepContext, call: Call): string | undefined {
-  const models = call.verb === 'train' ? [(call.inputs as { from: ModelRef }).from] : embeds(call) ? modelsIn(call.inputs['inputs']) : [];
+  const models =
+    call.verb === 'train'
+      ? [call.inputs['from'], call.inputs['reference']].filter(isModel)
+      : embeds(call)
+        ? modelsIn(call.inputs['inputs'])
+        : [];
   const [lack] = models.flatMap((model) => lacksWeights(context, model, call.verb === 'train' ? 'trained' : 'embedded with') ?? []);
   return lack && `Step ${call.path}: ${lack}`;
 }
-const modelsIn = (inputs: unknown): ModelRef[] => refsIn(inputs).filter((ref) => ref.kind === 'model');
+const isModel = (value: unknown): value is ModelRef => isRef(value) && value.kind === 'model';
+const modelsIn = (inputs: unknown): ModelRef[] => refsIn(inputs).filter(isModel);
 
 /** What a step gave when it was done before, if all of it is still there. By default whole, or cut short under the same budget. */
 export async function lookUp(

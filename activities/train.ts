@@ -17,7 +17,13 @@ import { trainingSeed, type AnyTemplate, type Resolved } from './resolve.ts';
 import { fitting } from './slice.ts';
 import type { StepContext } from './services.ts';
 
-type Inputs = Settings & { readonly from: ModelRef; readonly data: DatasetRef; readonly template?: string; readonly repeat?: number };
+type Inputs = Settings & {
+  readonly from: ModelRef;
+  readonly data: DatasetRef;
+  readonly template?: string;
+  readonly repeat?: number;
+  readonly reference?: ModelRef;
+};
 const inputsOf = (resolved: Resolved) => resolved.call.inputs as unknown as Inputs;
 
 /** The run folder: spec, rows, events, checkpoints, model. It survives crashes and goes at commit. */
@@ -53,14 +59,14 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
   const rows = await writeRows(store, registry, settings, join(folder, 'rows.jsonl'));
   const { batch, steps } = lengthOf(settings, rows);
   const rate = settings.learningRate;
-  const { state, base } = await store.model(settings.from);
-  const parent = await store.modelFolder(settings.from);
+  const { state } = await store.model(settings.from);
+  const { folder: parent, base } = await foldersOf(store, settings.from);
   const { lora } = settings;
   return {
     version: 1,
     objective: settings.objective as TrainSpec['objective'],
     from: state === 'weights' ? parent : null,
-    base: base && (await store.modelFolder({ digest: base })),
+    base,
     init:
       state === 'init'
         ? ({
@@ -84,10 +90,18 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
     clip: settings.clip ?? null,
     dropout: settings.dropout ?? 0,
     optimizer: settings.optimizer ?? 'adamw',
+    beta: ['dpo', 'token-dpo'].includes(settings.objective) ? (settings.beta ?? 0.1) : null,
+    reference: settings.reference ? await foldersOf(store, settings.reference) : null,
     checkpointEvery: Math.max(1, Math.min(200, Math.ceil(steps / 4))),
     keepCheckpoints: 2,
     threads: context.training.threads ?? cpus().length,
   };
+}
+
+/** Where a model lies, and what it goes upon if it is an adapter. */
+export async function foldersOf(store: Store, model: ModelRef): Promise<{ folder: string; base: string | null }> {
+  const { base } = await store.model(model);
+  return { folder: await store.modelFolder(model), base: base && (await store.modelFolder({ digest: base })) };
 }
 
 async function writeRows(store: Store, registry: Registry, { data, template }: Inputs, path: string): Promise<number> {
@@ -116,8 +130,8 @@ export async function commitTraining(
   done: { seconds: number; tokens: number; lastLearningRate: number },
 ): Promise<Output> {
   const settings = inputsOf(resolved);
-  const determinism = await inherited(store, 'seeded', [settings.data, settings.from]);
-  const { from, base, init, data, run, threads, ...recorded } = spec;
+  const determinism = await inherited(store, 'seeded', [settings.data, settings.from, ...(settings.reference ? [settings.reference] : [])]);
+  const { from, base, init, data, run, threads, reference, ...recorded } = spec;
   const model = await store.putModel(join(spec.run, 'model'), {
     state: 'weights',
     base: spec.lora && (await baseOf(store, settings.from, spec)),

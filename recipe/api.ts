@@ -292,6 +292,7 @@ export interface Settings<O extends Objective = 'sft'> {
   } | null;
   /** When `from` is an adapter: train on in that adapter, or merge it and begin a new one. */
   readonly adapter: 'continue' | 'merge';
+  /** Of a preference loss: how strongly it holds to its reference. Default: 0.1. */
   readonly beta?: number;
   /** Default: linear from `from` to `to`. */
   readonly schedule?: 'linear' | 'cosine';

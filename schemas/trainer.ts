@@ -5,7 +5,7 @@ import { architecture } from './config.ts';
 /** The spec of `backspin_trainer train`. Lengths in tokens, rates per step, `warmup` a share of the steps. */
 export const trainSpec = z.strictObject({
   version: z.literal(1),
-  objective: z.enum(['sft', 'lm']),
+  objective: z.enum(['sft', 'lm', 'dpo', 'token-dpo']),
   /** Exactly one of `from` (a folder of whole weights, or of an adapter upon `base`) and `init` is set. */
   from: z.string().nullable(),
   base: z.string().nullable(),
@@ -31,6 +31,9 @@ export const trainSpec = z.strictObject({
   clip: z.number().nullable(),
   dropout: z.number().min(0).max(1),
   optimizer: z.enum(['adamw', 'muon']),
+  /** Of a preference objective alone: how strongly it holds to its reference, which by default is what the run begins with. */
+  beta: z.number().positive().nullable(),
+  reference: z.strictObject({ folder: z.string(), base: z.string().nullable() }).nullable(),
   checkpointEvery: z.int().min(1),
   keepCheckpoints: z.int().min(1),
   threads: z.int().min(1),

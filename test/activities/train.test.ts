@@ -34,6 +34,21 @@ test.serial('a training with lora gives an adapter of what it began with, and it
   t.not(all.model.digest, manifest.digest, 'the settings are in the key of the step');
 });
 
+test.serial(
+  'a preference has its beta and its reference, which are in the key of the step and, without paths, in the manifest',
+  async (t) => {
+    const first = await train(base, {});
+    t.like(first.spec, { beta: null, reference: null });
+    const plain = await train(base, { objective: 'dpo' });
+    t.like(plain.spec, { objective: 'dpo', beta: 0.1, reference: null });
+    const held = await train(base, { objective: 'dpo', beta: 0.5, reference: first.model });
+    t.deepEqual(held.spec.reference, { folder: await folderOf(first.model), base: await folderOf(base) });
+    t.like(held.manifest, { settings: { beta: 0.5 } });
+    t.false('reference' in (held.manifest.settings as object));
+    t.is(new Set([first, plain, held].map(({ model }) => model.digest)).size, 3);
+  },
+);
+
 test.serial('an adapter that is gone on with stays upon its base', async (t) => {
   const first = await train(base, {});
   const { manifest, spec } = await train(first.model, { adapter: 'continue' });

@@ -100,6 +100,8 @@ export const spec = (run: string, changes: Partial<TrainSpec> = {}): TrainSpec =
   clip: 1,
   dropout: 0,
   optimizer: 'adamw',
+  beta: null,
+  reference: null,
   checkpointEvery: 2,
   keepCheckpoints: 2,
   threads: 1,

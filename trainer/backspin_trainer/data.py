@@ -19,12 +19,13 @@ _IGNORED = -100  # the label of a token without loss, in PyTorch and Hugging Fac
 
 
 def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """The rows of `spec.data` as `input_ids`, `labels` and `group`, and `weight` where one is not 1.
+    """The rows of `spec.data` as `input_ids`, `labels` and `group`, and `weight` where one is not 1. A preference has
+    the prompt as `input_ids`, and `chosen`, `rejected` and their weights in place of `labels`.
 
     Raises Refusal 65, naming file and line.
     """
-    make = _conversations if spec.objective == "sft" else _packed
-    examples = list(make(spec, tokenizer))
+    make = {"sft": _conversations, "lm": _packed, "dpo": _preferences, "token-dpo": _preferences}
+    examples = list(make[spec.objective](spec, tokenizer))
     if not examples:
         raise Refusal(Exit.DATA, f"{spec.data} holds no rows to train on; give at least one.")
     rows = Dataset.from_list(examples)
@@ -45,7 +46,10 @@ def order(rows: Dataset, spec: TrainSpec) -> list[int]:
             f"{spec.data} has groups of {' and '.join(map(str, sorted({len(unit) for unit in units})))} rows, which "
             f"batches of {spec.batch} cannot keep together; give groups of one size, and a batch that is a multiple of it.",
         )
-    tokens = [len(ids) for ids in rows["input_ids"]]
+    tokens = [
+        sum(map(len, columns))
+        for columns in zip(*(rows[name] for name in ("input_ids", "chosen", "rejected") if name in rows.column_names))
+    ]
     lengths = [max(tokens[at] for at in unit) for unit in units]
     chance, batch = random.Random(spec.seed), spec.batch // size
     places: list[int] = []
@@ -79,26 +83,81 @@ def _conversations(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Itera
         group = row.get("group", str(line))
         if not isinstance(group, str):
             raise _bad(spec.data, line, f"has group {json.dumps(group)}; give a string, or none")
-        try:
-            opened = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, return_dict=False)
-            closed = tokenizer.apply_chat_template(messages, return_dict=False)
-        except Exception as error:
-            raise _bad(spec.data, line, f"cannot be rendered by the model's chat template ({error})") from error
-        if closed[: len(opened)] != opened:
-            raise _bad(
-                spec.data,
-                line,
-                "does not begin with its own prompt once rendered, so the loss cannot be put on the answer alone",
-            )
-        end = max(at for at, token in enumerate(closed) if token == tokenizer.eos_token_id) + 1
-        if end > spec.max_tokens:
-            raise _bad(
-                spec.data,
-                line,
-                f"has {end} tokens, more than maxTokens {spec.max_tokens}; drop the row or raise maxTokens",
-            )
-        labels = [_IGNORED] * len(opened) + closed[len(opened) : end]
-        yield {"input_ids": closed[:end], "labels": labels, "group": group, "weight": float(weight)}
+        prompt, answer = _rendered(spec, tokenizer, line, messages[:-1], messages[-1]["content"])
+        _check_length(spec, line, prompt, answer)
+        labels = [_IGNORED] * len(prompt) + answer
+        yield {"input_ids": prompt + answer, "labels": labels, "group": group, "weight": float(weight)}
+
+
+def _preferences(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, list[int]]]:
+    """Pairs of answers to one prompt: texts, each of whose tokens counts once, or token ids with their weights."""
+    for line, row in _rows(spec.data):
+        messages = row.get("prompt")
+        if not _are_turns(messages) or messages[-1]["role"] == "assistant":
+            raise _bad(spec.data, line, 'needs "prompt", a list of {"role", "content"} that ends before the assistant')
+        example: dict[str, Any] = {"group": str(line), "weight": 1.0}
+        for side in ("chosen", "rejected"):
+            given = row.get(side)
+            if spec.objective == "dpo":
+                if not isinstance(given, str):
+                    raise _bad(spec.data, line, f'needs "{side}", a string')
+                prompt, answer = _rendered(spec, tokenizer, line, messages, given)
+                weights = [1.0] * len(answer)
+            else:
+                prompt, _ = _rendered(spec, tokenizer, line, messages, "")
+                answer, weights = _weighted(spec, tokenizer, line, side, given)
+            _check_length(spec, line, prompt, answer)
+            example |= {"input_ids": prompt, side: answer, f"{side}_weights": weights}
+        yield example
+
+
+def _weighted(
+    spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, line: int, side: str, given: Any
+) -> tuple[list[int], list[float]]:
+    ids, weights = (given.get("ids"), given.get("weights")) if isinstance(given, dict) else (None, None)
+    if (
+        not isinstance(ids, list)
+        or not isinstance(weights, list)
+        or len(ids) != len(weights)
+        or not ids
+        or not all(type(token) is int and 0 <= token < len(tokenizer) for token in ids)
+        or not all(type(weight) in (int, float) and 0 <= weight < math.inf for weight in weights)
+    ):
+        raise _bad(
+            spec.data,
+            line,
+            f'needs "{side}", an answer\'s token "ids" of this tokenizer and as many "weights" of at least 0',
+        )
+    return ids, [float(weight) for weight in weights]
+
+
+def _rendered(
+    spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, line: int, before: list[dict], answer: str
+) -> tuple[list[int], list[int]]:
+    """Tokens of the turns `before`, with all that opens the assistant's, and of its answer up to the end token."""
+    try:
+        opened = tokenizer.apply_chat_template(before, add_generation_prompt=True, return_dict=False)
+        closed = tokenizer.apply_chat_template([*before, {"role": "assistant", "content": answer}], return_dict=False)
+    except Exception as error:
+        raise _bad(spec.data, line, f"cannot be rendered by the model's chat template ({error})") from error
+    if closed[: len(opened)] != opened:
+        raise _bad(
+            spec.data,
+            line,
+            "does not begin with its own prompt once rendered, so the loss cannot be put on the answer alone",
+        )
+    end = max(at for at, token in enumerate(closed) if token == tokenizer.eos_token_id) + 1
+    return opened, closed[len(opened) : end]
+
+
+def _check_length(spec: TrainSpec, line: int, prompt: list[int], answer: list[int]) -> None:
+    count = len(prompt) + len(answer)
+    if count > spec.max_tokens:
+        raise _bad(
+            spec.data,
+            line,
+            f"has {count} tokens, more than maxTokens {spec.max_tokens}; drop the row or raise maxTokens",
+        )
 
 
 def _packed(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, list[int]]]:
@@ -132,16 +191,19 @@ def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _is_conversation(messages: Any) -> bool:
+    return _are_turns(messages) and len(messages) > 1 and messages[-1]["role"] == "assistant"
+
+
+def _are_turns(messages: Any) -> bool:
     return (
         isinstance(messages, list)
-        and len(messages) > 1
+        and len(messages) > 0
         and all(
             isinstance(turn, dict)
             and set(turn) == {"role", "content"}
             and all(isinstance(part, str) for part in turn.values())
             for turn in messages
         )
-        and messages[-1]["role"] == "assistant"
     )
 
 

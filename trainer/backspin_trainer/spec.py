@@ -71,10 +71,11 @@ class TrainSpec:
 
     `from` is a folder of whole weights, or of an adapter upon `base`: with `adapter` "continue" it is that one that is
     trained on, with "merge" it is first made one with its base. Without `lora` all weights are trained.
+    `beta`, of a preference objective alone, is how strongly it holds to the `reference`, which is `from` where it is None.
     """
 
     version: Literal[1]
-    objective: Literal["sft", "lm"]
+    objective: Literal["sft", "lm", "dpo", "token-dpo"]
     from_: str | None
     base: str | None
     init: Init | None
@@ -97,6 +98,8 @@ class TrainSpec:
     checkpoint_every: int
     threads: int
     keep_checkpoints: int = 2
+    beta: float | None = None
+    reference: ModelFolders | None = None
 
     def __post_init__(self) -> None:
         if (self.from_ is None) == (self.init is None):
@@ -116,8 +119,18 @@ class TrainSpec:
                 raise _wrong(_camel(key), "must be at least 1")
         if not 0 <= self.seed < 1 << 32:
             raise _wrong("seed", "must be from 0 to 4294967295, which all generators take")
+        if (self.beta is not None) != self.prefers:
+            raise _wrong("beta", "goes with the objectives 'dpo' and 'token-dpo', and they need it")
+        if self.beta is not None and self.beta <= 0:
+            raise _wrong("beta", "must be above 0")
+        if self.reference is not None and not self.prefers:
+            raise _wrong("reference", "goes with the objectives 'dpo' and 'token-dpo'; set it to null")
         if self.max_tokens < 2:
             raise _wrong("maxTokens", "must be at least 2: one token predicts the next")
+
+    @property
+    def prefers(self) -> bool:
+        return self.objective in ("dpo", "token-dpo")
 
 
 @dataclass(frozen=True)

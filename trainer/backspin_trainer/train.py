@@ -1,4 +1,4 @@
-"""The `train` verb: SFT and pre-training, of all weights or of an adapter, that survive any kill, bit for bit.
+"""The `train` verb: SFT, preferences and pre-training, of all weights or of an adapter, that survive any kill, bit for bit.
 
 Started by `accelerate launch` it is several processes, one for each device, that share every batch. The first of them speaks
 for all: its events, its files and its exit code are those of the training.
@@ -22,7 +22,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils.logging import disable_progress_bar
 from trl import SFTConfig, SFTTrainer
 
-from . import checkpoints, data
+from . import checkpoints, data, preferences
 from .adapters import adapt, merge, resume, write_adapter
 from .events import Events
 from .exits import Exit, Refusal
@@ -62,7 +62,7 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     disable_progress_bar()
     tokens = tokenizer_folder(ModelFolders(spec.from_, spec.base)) if spec.from_ else spec.init.tokenizer
     tokenizer = read_tokenizer(tokens)
-    if spec.objective == "sft":
+    if spec.objective != "lm":
         check_chat_template(tokenizer, tokens)
     model = _open_model(spec, run, tokenizer)
     examples = data.read_examples(spec, tokenizer)
@@ -71,7 +71,10 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     step = resumed[0] if resumed else None
     events.say("start", pid=os.getpid(), resumedFrom=step, steps=spec.steps)
     if not _anywhere(stop.requested()):
-        training = Training(spec, model, tokenizer, examples, events, stop)
+        if spec.prefers:
+            with world.main_process_first():
+                examples = _with_reference(spec, run, model, examples, tokenizer.pad_token_id)
+        training = (Preferring if spec.prefers else Training)(spec, model, tokenizer, examples, events, stop)
         training.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
         step = training.state.global_step
     if not world.is_main_process:
@@ -107,6 +110,23 @@ def _open_model(spec: TrainSpec, run: Path, tokenizer):
         if spec.base and spec.adapter == "continue":
             resume(model, spec.from_)
     return model
+
+
+def _with_reference(spec: TrainSpec, run: Path, model, examples, pad: int):
+    """What the reference says of each pair: the model that the run begins with, or another."""
+    if spec.reference:
+        whole, base = spec.reference.folder, spec.reference.base
+        if base:
+            whole = str(run / "reference")
+            if not Path(whole).is_dir():
+                merge(MergeSpec(1, spec.reference.folder, base, whole))
+        model = read_model(whole, 0.0)
+    home = next(model.parameters()).device
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return preferences.with_reference(examples, model, pad, run / "reference.pt")
+    finally:
+        model.to(home)
 
 
 class Training(SFTTrainer):
@@ -218,6 +238,19 @@ class Training(SFTTrainer):
 
         checkpoints.save(self.checkpoints, self.state.global_step, self.spec.keep_checkpoints, write, seal=main)
         self.events.say("checkpoint", step=self.state.global_step)
+
+
+class Preferring(Training):
+    """The same on pairs of answers, with the loss of `preferences`."""
+
+    def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop):
+        super().__init__(spec, model, tokenizer, examples, events, stop)
+        self._signature_columns = preferences.columns(examples)
+        self.data_collator = preferences.collate(tokenizer.pad_token_id)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        ratios = preferences.weighted_logps(model, inputs) - inputs["reference"]
+        return preferences.preference_loss(ratios, self.spec.beta)
 
 
 def weighted_nll(outputs, labels, num_items_in_batch, weights):
