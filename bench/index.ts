@@ -13,6 +13,7 @@ const benches: Record<string, () => Promise<() => Promise<Result>>> = {
   crashes: async () => (await import('./crashes.ts')).crashes,
   handover: async () => (await import('./handover.ts')).handover,
   engine: async () => (await import('./engine.ts')).engine,
+  'token-dpo': async () => (await import('./dpo.ts')).tokenDpo,
   start: async () => (await import('./start.ts')).start,
   textworld: async () => (await import('./textworld.ts')).textworld,
 };
