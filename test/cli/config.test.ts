@@ -46,6 +46,18 @@ test('the digest is that of what the file says, not of how it is written', async
   t.not((await loadExperiment(path)).digest, digest);
 });
 
+test('cycle-instruct takes documents or pairs: none and both are refused', async (t) => {
+  const given = (...names: string[]) => `recipe: cycle-instruct
+modules: [${world}/module.ts]
+data: { ${names.map((name) => `${name}: { source: textworld.corpus, params: { seed: 0 } }`).join(', ')} }
+models:
+  base: { path: ${world}/base/plain }
+`;
+  for (const names of [[], ['documents', 'pairs']])
+    t.regex(await fault(t, given(...names)), /data: must have just one of documents and pairs/);
+  t.is((await loadExperiment(write(given('pairs')))).bound.recipe, 'cycle-instruct');
+});
+
 const faults: readonly (readonly [title: string, from: string, to: string, says: RegExp])[] = [
   ['an unknown key', 'rounds: 2', 'ronds: 2', /experiment\.yaml:11:3 parameters\.ronds: unknown key; the nearest is "rounds"/],
   [
@@ -59,7 +71,7 @@ const faults: readonly (readonly [title: string, from: string, to: string, says:
     'an unknown recipe',
     'humpback',
     'humpbak',
-    /experiment\.yaml:1:9 recipe: .*none of humpback, main, pretrain; the nearest is "humpback"/,
+    /experiment\.yaml:1:9 recipe: .*none of cycle-instruct, humpback, main, pretrain; the nearest is "humpback"/,
   ],
   [
     'a missing source',
