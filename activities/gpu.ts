@@ -145,7 +145,7 @@ interface Supervised<S> {
 export type GpuActivities = ReturnType<typeof gpuActivities>;
 
 async function servedFrom(store: Store, { models }: Lease): Promise<ServedModels> {
-  const folders = Object.entries(models).map(async ([served, { model }]) => [served, await foldersOf(store, model)] as const);
+  const folders = Object.entries(models).map(async ([served, model]) => [served, await foldersOf(store, model)] as const);
   return Object.fromEntries(await Promise.all(folders));
 }
 

@@ -63,8 +63,8 @@ export interface Spent extends Sums {
   readonly limit: keyof Budget;
 }
 export interface Lease {
-  /** Served name -> model, and for an adapter its base. A served name carries the digest, so a reply can never come from other weights. */
-  readonly models: { readonly [served: string]: { readonly model: ModelRef; readonly base: ModelRef | null } };
+  /** By served name, which carries the digest, so a reply can never come from other weights. */
+  readonly models: { readonly [served: string]: ModelRef };
   /** Pool, engine and the engine's options. */
   readonly serving: Serving;
   /** Device groups that the step may hold at once. */
@@ -252,9 +252,7 @@ async function leaseOf({ store }: Services, resolved: Resolved, context: StepCon
   if (fault) throw new BackspinError('ConfigError', fault);
   const { replicas } = servings[0]!;
   return {
-    models: Object.fromEntries(
-      models.map(({ model, base }) => [servedName(model), { model, base: base === null ? null : { kind: 'model', digest: base } }]),
-    ),
+    models: Object.fromEntries(models.map(({ model }) => [servedName(model), model])),
     serving: { ...servings[0]!, slots: Math.max(...servings.map((serving) => serving.slots)) },
     replicas: Math.min(replicas === 'auto' ? AUTO : replicas, slices),
   };

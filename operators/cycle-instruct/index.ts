@@ -4,7 +4,7 @@ import { operator } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { said } from '../reply.ts';
-import { answer as answerSide, cycled, passage, qa, question } from './records.ts';
+import { answer as answerSide, cycled, qa, question } from './records.ts';
 
 export { health, prune } from './measure.ts';
 export { answer, ask, baseAnswer, baseAsk, rewriteAnswer, rewriteQuestion, toAnswer, toQuestion } from './prompts.ts';
@@ -21,9 +21,7 @@ export const cleanQuestion = operator({
   roles: ['rewriter'],
   needs: ['chat'],
   run: ({ question }, context, { prompt, sampling }) =>
-    said(context, 'rewriter', context.prompt(prompt, { text: question } satisfies z.infer<typeof passage>), sampling, (text) => ({
-      question: text,
-    })),
+    said(context, 'rewriter', context.prompt(prompt, { text: question }), sampling, (text) => ({ question: text })),
 });
 
 /** A raw answer, written anew as one paragraph. */
@@ -35,9 +33,7 @@ export const cleanAnswer = operator({
   roles: ['rewriter'],
   needs: ['chat'],
   run: ({ answer }, context, { prompt, sampling }) =>
-    said(context, 'rewriter', context.prompt(prompt, { text: answer } satisfies z.infer<typeof passage>), sampling, (text) => ({
-      answer: text,
-    })),
+    said(context, 'rewriter', context.prompt(prompt, { text: answer }), sampling, (text) => ({ answer: text })),
 });
 
 /** S1: an answer to a question that was found. */
