@@ -68,7 +68,7 @@ test('cycle-instruct: rewriting by the base, two trainings a round, clusters on 
     'documents.jsonl': Array.from({ length: 200 }, (_, n) => ({ text: `Why is ${n} a number?\n\nNobody knows why ${n} is one.` })),
   });
   t.deepEqual(
-    trainings.map((training) => training.split(':')[0]).toSorted(),
+    trainings.map((training) => training.split(':')[0]!).toSorted(),
     ['final', ...[1, 2, 3].flatMap((round) => [`r${round}/a2q`, `r${round}/q2a`])].toSorted(),
   );
   const of = (path: string) => steps.find((step) => step.path === path);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { health, prune } from '../../operators/cycle-instruct/measure.ts';
 import { byQuestionMark } from '../../operators/cycle-instruct/route.ts';
 import type { Answer, Lying, Pair, QA, Question } from '../../operators/cycle-instruct/records.ts';
-import type { DatasetRef, ModelRef, ReportRef, Result } from '../../recipe/call.ts';
+import { isRef, type DatasetRef, type ModelRef, type ReportRef, type Result } from '../../recipe/call.ts';
 import { sha256 } from '../../store/canonical.ts';
 import { jsonl, stage, type Ran } from '../support/recipe.ts';
 import { rec, reduce, rows } from '../support/reduce.ts';
@@ -67,8 +67,7 @@ const sides = async (of: Ran, path = 'byQuestionMark') => {
   const [questions, answers] = [await made.rows<Question>(result.questions), await made.rows<Answer>(result.answers)];
   return { questions: questions.map(({ value }) => value.question), answers: answers.map(({ value }) => value.answer) };
 };
-const outputs = (result: Result): string[] =>
-  'digest' in result ? [String(result.digest)] : Object.values(result).map((ref) => ref.digest);
+const outputs = (result: Result): string[] => (isRef(result) ? [result.digest] : Object.values(result).map((ref) => ref.digest));
 const rounds = Array.from({ length: ROUNDS }, (_, n) => n + 1);
 
 test.serial('1 question-like is what holds a question mark, of full width too; both sides are disjoint and all there is', async (t) => {
