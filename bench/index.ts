@@ -15,6 +15,8 @@ const benches: Record<string, () => Promise<() => Promise<Result>>> = {
   engine: async () => (await import('./engine.ts')).engine,
   'token-dpo': async () => (await import('./dpo.ts')).tokenDpo,
   start: async () => (await import('./start.ts')).start,
+  main: async () => (await import('./recipes.ts')).main,
+  'cycle-instruct': async () => (await import('./recipes.ts')).cycleInstruct,
   textworld: async () => (await import('./textworld.ts')).textworld,
 };
 

@@ -1,0 +1,79 @@
+/** `main`, `cycle-instruct`: what these recipes learn on the text world, on three data seeds, beside the controls of their files. */
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { parse } from 'yaml';
+import { homeFor, rounded, type Result, type Row } from './support.ts';
+
+const SEEDS = [0, 1, 2];
+
+type Sources = Readonly<Record<string, { readonly params?: { readonly seed?: number } }>>;
+/** Another choice of things and tests, and other samples and trainings. */
+function seeded({ data, evaluation }: { data: Sources; evaluation: Sources }, seed: number): string[] {
+  const paths = Object.entries({ data, evaluation }).flatMap(([part, of]) => Object.keys(of).map((name) => `${part}.${name}.params.seed`));
+  return ['seed', ...paths].flatMap((path) => ['--set', `${path}=${seed}`]);
+}
+
+interface Measured {
+  readonly seed: number;
+  readonly seconds: number;
+  at(round: number, name: string, arm?: string): number;
+}
+
+async function measured(recipe: string): Promise<{ all: Measured[]; rows: object[] }> {
+  const file = resolve(import.meta.dirname, `../examples/textworld/${recipe}.yaml`);
+  const text = parse(await readFile(file, 'utf8')) as { data: Sources; evaluation: Sources };
+  const home = await homeFor(recipe);
+  const [all, rows]: [Measured[], object[]] = [[], []];
+  for (const seed of SEEDS) {
+    const name = `seed-${seed}`;
+    const began = performance.now();
+    await home.run('launch', file, '--name', name, ...seeded(text, seed), '--watch');
+    const seconds = Math.round((performance.now() - began) / 1000);
+    const { metrics } = await home.status(name);
+    const of = (round: number, arm?: string) => metrics.find((one) => one.round === round && (one.arm ?? undefined) === arm);
+    all.push({ seed, seconds, at: (round, metric, arm) => Number(of(round, arm)?.[metric] ?? NaN) });
+    rows.push(...metrics.map((row) => ({ seed, seconds, ...shortened(row) })));
+  }
+  await home.down();
+  return { all, rows };
+}
+const shortened = (row: Row) =>
+  Object.fromEntries(Object.entries(row).map(([name, value]) => [name, typeof value === 'number' ? rounded(value, 3) : value]));
+const least = (all: readonly Measured[], of: (one: Measured) => number) => rounded(Math.min(...all.map(of)), 3);
+
+export async function main(): Promise<Result> {
+  const { all, rows } = await measured('main');
+  return {
+    rows,
+    bounds: [
+      {
+        what: 'precision of the kept above the pool',
+        is: least(all, (one) => one.at(0, 'evaluate-curated.keptPrecision') - one.at(0, 'keptPrecision')),
+        atLeast: 0.05,
+      },
+      {
+        what: 'forward exact of the last model above M_0',
+        is: least(all, (one) => one.at(0, 'evaluate-final.forwardExact') - one.at(0, 'forwardExact')),
+        atLeast: 0,
+      },
+    ],
+  };
+}
+
+export async function cycleInstruct(): Promise<Result> {
+  const { all, rows } = await measured('cycle-instruct');
+  const gain = (one: Measured, round: number, arm?: string) => one.at(round, 'forwardExact', arm) - one.at(0, 'forwardExact');
+  return {
+    rows,
+    bounds: [
+      { what: 'forward exact after one round, above the base', is: least(all, (one) => gain(one, 1)), atLeast: 0.2 },
+      { what: 'after two', is: least(all, (one) => gain(one, 2)), atLeast: 0.3 },
+      { what: 'backward exact after two', is: least(all, (one) => one.at(2, 'backwardExact')), atLeast: 0.9 },
+      {
+        what: 'forward exact where what was generated is learnt, above or below the base',
+        is: -least(all, (one) => -Math.abs(gain(one, 2, 'generated'))),
+        atMost: 0.05,
+      },
+    ],
+  };
+}
