@@ -1,5 +1,6 @@
 import test from 'ava';
 import { parseRating } from '../../operators/humpback/parse.ts';
+import * as cycle from '../../examples/textworld/cycle.ts';
 import * as textworld from '../../examples/textworld/module.ts';
 import { replayPairs } from '../../examples/textworld/pretraining.ts';
 import { World } from '../../examples/textworld/world.ts';
@@ -39,4 +40,16 @@ test('suites that know the truth say so, and a test without an answer counts as 
   const unanswered = items.map((item) => ({ item, answer: undefined }));
   t.deepEqual(textworld.forward.measure(unanswered, full), { forwardExact: 0, csr: 0 });
   t.is(textworld.base.items({}).length, 180);
+});
+
+test('the text without labels has as many questions as true answers, told apart by question marks', async (t) => {
+  const texts: string[] = [];
+  for await (const row of cycle.texts.rows(full, [])) if ('text' in row) texts.push(row.text);
+  const questions = texts.filter((text) => text.includes('?'));
+  t.is(questions.length, 864);
+  t.is(texts.length, 2 * 864);
+  t.false(texts.some((text) => text.startsWith('Advert: ')));
+  const given = { question: pair.instruction, answer: pair.response };
+  t.deepEqual(cycle.answer.render(given), asked(cycle.toAnswer.render(given)));
+  t.deepEqual(cycle.ask.render(given), asked(cycle.toQuestion.render(given)));
 });
