@@ -9,6 +9,7 @@ const run = promisify(execFile);
 const packages: Readonly<Record<string, readonly string[]>> = {
   curator: ['bespokelabs-curator'],
   distilabel: ['distilabel[openai]', 'requests'],
+  dbos: ['dbos', 'httpx'],
 };
 /** Milliseconds. */
 const INSTALLED_WITHIN = 900_000;

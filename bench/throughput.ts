@@ -47,7 +47,7 @@ async function experiment(speed: Speed, job: Job): Promise<Measured & { readonly
 export async function throughput({
   records = 10_000,
   latencies = [250, 100, 50],
-  peers = ['curator', 'distilabel'],
+  peers = { curator: 1, distilabel: 1, dbos: 0.1 },
 } = {}): Promise<Result> {
   const speeds = latencies.map((milliseconds) => ({ slots: SLOTS, milliseconds, characters }) satisfies Speed);
   const rows: object[] = [];
@@ -55,13 +55,14 @@ export async function throughput({
   for (const speed of speeds) {
     const { row, share } = await experiment(speed, { records, steps: 2, slots: SLOTS });
     shares.push(share);
-    const others = await beside(speed, records, speed === speeds[0] ? peers : []);
+    const others = await beside(speed, records, speed === speeds[0] ? peers : {});
     rows.push(row, ...others);
   }
   return { rows, bounds: [{ what: `share of the ideal at ${latencies[0]} ms`, is: rounded(shares[0]!, 3), atLeast: 0.85 }] };
 }
 
-async function beside(speed: Speed, records: number, peers: readonly string[]): Promise<object[]> {
+/** `peers`: of the records, the share that each is given. */
+async function beside(speed: Speed, records: number, peers: Readonly<Record<string, number>>): Promise<object[]> {
   const on = await load(speed);
   try {
     const rows: object[] = [];
@@ -74,7 +75,7 @@ async function beside(speed: Speed, records: number, peers: readonly string[]): 
     };
     const requests = Array.from({ length: 2 * records }, (_, n) => ({ model: 'mock', messages: [{ role: 'user', content: `say ${n}` }] }));
     await asked('a bare loop', () => ask({ url: on.url, key: 'key' }, requests, 1.25 * SLOTS).then(({ seconds }) => seconds));
-    for (const name of peers) await asked(name, () => peer(name, on.url, records));
+    for (const [name, share] of Object.entries(peers)) await asked(name, () => peer(name, on.url, share * records));
     return rows;
   } finally {
     await on.close();

@@ -9,7 +9,7 @@ import { lognormal, storm, throughput } from '../../bench/throughput.ts';
 const bound = ({ bounds }: Result, what: string) => bounds!.find((one) => one.what.startsWith(what))!.is;
 
 test.serial('throughput: a job of two steps is measured beside a bare loop', async (t) => {
-  const { rows, bounds } = await throughput({ records: 300, latencies: [20], peers: [] });
+  const { rows, bounds } = await throughput({ records: 300, latencies: [20], peers: {} });
   t.deepEqual(
     rows.map((row) => (row as { who: string }).who),
     ['backspin', 'a bare loop'],
