@@ -42,13 +42,12 @@ async function experiment(speed: Speed, job: Job): Promise<Measured & { readonly
   }
 }
 
+/** Of the records, the share that each is given. */
+const PEERS: Readonly<Record<string, number>> = { curator: 1, distilabel: 1, dbos: 0.1 };
+
 /** Two steps over the records, each a question to the model for each, with a commit between; beside it a loop that does nothing but ask, and
  *  other programs for such jobs. */
-export async function throughput({
-  records = 10_000,
-  latencies = [250, 100, 50],
-  peers = { curator: 1, distilabel: 1, dbos: 0.1 },
-} = {}): Promise<Result> {
+export async function throughput({ records = 10_000, latencies = [250, 100, 50], peers = PEERS } = {}): Promise<Result> {
   const speeds = latencies.map((milliseconds) => ({ slots: SLOTS, milliseconds, characters }) satisfies Speed);
   const rows: object[] = [];
   const shares: number[] = [];
@@ -61,8 +60,7 @@ export async function throughput({
   return { rows, bounds: [{ what: `share of the ideal at ${latencies[0]} ms`, is: rounded(shares[0]!, 3), atLeast: 0.85 }] };
 }
 
-/** `peers`: of the records, the share that each is given. */
-async function beside(speed: Speed, records: number, peers: Readonly<Record<string, number>>): Promise<object[]> {
+async function beside(speed: Speed, records: number, peers: typeof PEERS): Promise<object[]> {
   const on = await load(speed);
   try {
     const rows: object[] = [];
