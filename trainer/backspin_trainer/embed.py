@@ -65,7 +65,7 @@ def _embed(spec: EmbedSpec, run: Path, events: Events, stop: Stop) -> Exit:
             vectors = _vectors(spec, model, tokenizer, [text for row in texts for text in row])
             _save(_file(run, part), vectors)
             events.say("checkpoint", step=min((part + 1) * _PART, len(rows)))
-    vectors = torch.cat([torch.load(_file(run, part)) for part in range(parts)])
+    vectors = torch.cat([torch.load(_file(run, part)) for part in range(parts)] or [torch.empty(0, 1)])
     firsts, distances, at = [], [], 0
     for row in rows:
         firsts.append(at)
@@ -92,6 +92,8 @@ def k_means(points: torch.Tensor, count: int, seed: int) -> list[int]:
     """The cluster of each of `points` [n, width], from 0: Lloyd's rounds from centres drawn as k-means++ draws them
     (Arthur and Vassilvitskii 2007), until no point changes. A centre that loses all its points stays where it is."""
     count = min(count, len(points))
+    if count == 0:
+        return []
     points = points.double()
     chance = torch.Generator().manual_seed(seed)
     centres = points[torch.randint(len(points), (1,), generator=chance)]

@@ -134,6 +134,12 @@ def test_a_run_stops_at_the_next_part_when_it_is_told_to(tmp_path, model):
     assert embed(one, Stop()) == Exit.DONE
 
 
+def test_no_rows_have_no_answers(tmp_path, model):
+    one = spec(model, tmp_path / "run", [])
+    assert embed(one, Stop()) == Exit.DONE
+    assert answers(one) == []
+
+
 @pytest.mark.parametrize("row", ["{}", "[]", "no json", '{"texts": []}', '{"texts": [1]}'])
 def test_a_row_without_texts_is_named(tmp_path, model, row):
     one = spec(model, tmp_path / "run")
