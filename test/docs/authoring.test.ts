@@ -1,20 +1,21 @@
 /** The code of docs/authoring.md: it compiles against the interface as it is, and its module binds. */
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
 import { parse, stringify } from 'yaml';
 import { loadExperiment } from '../../cli/config.ts';
 import { loadRegistry } from '../../operators/registry.ts';
+import type { Plan } from '../../schemas/plan.ts';
 import { backspin, file, root, temporary } from '../cli/cli.ts';
 
 const blocks = (language: string): readonly string[] =>
   [...readFileSync(join(root, 'docs/authoring.md'), 'utf8').matchAll(/^```(\w+)\n(.*?)^```$/gms)]
     .filter(([, of]) => of === language)
     .map(([, , code]) => code!);
-const [recipe, operator, module] = blocks('ts') as [string, string, string];
-const [use] = blocks('yaml') as [string];
+const [recipe, operator, module, ...files] = blocks('ts') as [string, string, string, ...string[]];
+const [use, small] = blocks('yaml') as [string, string];
 
 /** What the page leaves out of its blocks. */
 const aroundRecipe = `
@@ -79,6 +80,46 @@ test('the module on the page lies anywhere, binds in an experiment, and is what 
   });
   const planned = await backspin(folder, ['plan', path, '--json']);
   t.is(planned.code, 0, planned.stderr);
+});
+
+test('the small recipe on the page is three files and a line in each registry: it compiles, and is planned', async (t) => {
+  const checkout = temporary();
+  for (const name of readdirSync(root))
+    if (!['node_modules', '.git', '.backspin', 'test', 'bench', 'docs'].includes(name))
+      cpSync(join(root, name), join(checkout, name), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(checkout, 'node_modules'));
+  t.is(files.length, 3);
+  for (const code of files) {
+    const path = join(checkout, /^\/\/ (\S+)$/m.exec(code)![1]!);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, code);
+  }
+  const registered = (path: string, change: (text: string) => string) => {
+    const text = readFileSync(join(checkout, path), 'utf8');
+    t.not(change(text), text, path);
+    writeFileSync(join(checkout, path), change(text));
+  };
+  const page = readFileSync(join(root, 'docs/authoring.md'), 'utf8');
+  const [space, line] = [`sdft: () => import('./sdft/index.ts'),`, `import { sdft } from './sdft.ts';`];
+  t.true(page.includes(`\`${space}\``) && page.includes(`\`${line}\``));
+  registered('operators/index.ts', (text) => text.replace('};', `  ${space}\n};`));
+  registered('schemas/recipes/index.ts', (text) => `${line}\n${text.replace(' };', ', sdft };')}`);
+  registered('workflows/recipes/index.ts', (text) => `${line}\n${text.replace('\n};', '\n  sdft,\n};')}`);
+  await promisify(execFile)(join(root, 'node_modules/.bin/tsc'), ['-p', checkout]).catch(({ stdout }: { stdout: string }) =>
+    t.fail(stdout),
+  );
+
+  const experiment = file(join(checkout, 'examples/textworld'), 'distilled.yaml', small);
+  const env = { ...process.env, BACKSPIN_HOME: join(checkout, '.backspin') };
+  const { stdout } = await promisify(execFile)(process.execPath, [join(checkout, 'cli/backspin.js'), 'plan', experiment, '--json'], {
+    env,
+  });
+  const { steps, missing } = JSON.parse(stdout) as Plan;
+  t.deepEqual(missing, []);
+  t.deepEqual(
+    steps.map(({ path }) => path),
+    ['data-pairs', 'model-base', 'distil', 'tuned', 'evaluate'],
+  );
 });
 
 interface Given {
