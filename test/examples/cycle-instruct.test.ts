@@ -4,6 +4,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StepView, View } from '../../cli/view.ts';
 import { hit } from '../../cli/chaos/disturb.ts';
+import { parts } from '../../cli/chaos/parts.ts';
 import type { Rec } from '../../recipe/define.ts';
 import type { Lying } from '../../operators/cycle-instruct/records.ts';
 import { pathsOf } from '../../store/paths.ts';
@@ -45,8 +46,7 @@ test.serial('an embedding that is killed is done again, by another child, to the
   const { stepKey, output } = step(view, 'cluster-pairs');
   rmSync(pathsOf(join(world.home, 'store')).output(stepKey!));
   await world.run('launch', file, '--name', 'again');
-  const trains = () => world.slots().some(({ key }) => key.includes(stepKey!));
-  await world.until(trains, 60_000, 'the embedding has begun');
+  await world.until(() => parts.trainer.processes(world, stepKey!).length > 0, 60_000, 'the embedding has begun');
   const { replaced } = await hit(world, 'trainer', 'SIGKILL', stepKey!);
   t.true(replaced !== null);
   await world.run('watch', 'again');
