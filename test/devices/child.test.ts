@@ -1,4 +1,4 @@
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Child } from '../../devices/child.ts';
@@ -29,10 +29,16 @@ test("a command's exit code comes through, and its output is in the log", async 
   t.is(readFileSync(join(p.folder, 'log'), 'utf8'), 'said\ncomplained\n');
 });
 
+/** What was killed can be seen for a moment more. */
+async function gone(t: ExecutionContext, child: Child): Promise<void> {
+  await until(() => sweep(child.group.marker).length === 0);
+  t.deepEqual(sweep(child.group.marker), []);
+}
+
 test('what a command started ends with it', async (t) => {
   const child = await launch(place(t), 'sleep 1000 & exit 3');
   t.is(await child.exited, 3);
-  t.deepEqual(sweep(child.group.marker), []);
+  await gone(t, child);
 });
 
 test('a command that exits by itself when asked keeps its exit code', async (t) => {
@@ -75,7 +81,7 @@ test('the group with its grandchildren ends when the lifeline closes', async (t)
   const child = await launch(p, 'sleep 1000 & wait');
   p.lifeline.close();
   await child.exited;
-  t.deepEqual(sweep(child.group.marker), []);
+  await gone(t, child);
 });
 
 test('a child whose lifeline has no owner any more does not stay', async (t) => {
@@ -84,7 +90,7 @@ test('a child whose lifeline has no owner any more does not stay', async (t) => 
   dead.close();
   const child = await launch(p, 'sleep 1000', dead.path);
   await child.exited;
-  t.deepEqual(sweep(child.group.marker), []);
+  await gone(t, child);
 });
 
 test('stopping a group that is gone touches nobody who has its number now', async (t) => {
