@@ -38,13 +38,26 @@ async function send(name: string, tell: (handle: WorkflowHandle) => Promise<void
   const { workflowId } = await experimentOf(await openHome(), name);
   const temporal = await connect();
   try {
-    await temporal.client.connection.withDeadline(Date.now() + DEADLINE, () => tell(temporal.client.workflow.getHandle(workflowId)));
+    await temporal.client.connection.withDeadline(Date.now() + DEADLINE, () =>
+      taken(() => tell(temporal.client.workflow.getHandle(workflowId))),
+    );
   } catch (error) {
     throw sentence(error, name, temporal);
   } finally {
     await temporal.close();
   }
   console.log(`${name} ${said}.`);
+}
+
+/** Says it again, a few times, where the server has dropped it: an update changes nothing when something else comes in the moment in which
+ *  it ends the workflow, since the whole task is then done anew. */
+export async function taken(tell: () => Promise<void>, times = 5): Promise<void> {
+  try {
+    return await tell();
+  } catch (error) {
+    if (grpcOf(error).code !== FAILED_PRECONDITION || times === 1) throw error;
+    return taken(tell, times - 1);
+  }
 }
 
 /** What a person should know when an open experiment could not be told something. */
@@ -66,6 +79,7 @@ export function sentence(error: unknown, name: string, { address }: Temporal): u
 }
 
 const DEADLINE_EXCEEDED = 4;
+const FAILED_PRECONDITION = 9;
 /** The server's own words; the client may have wrapped them. */
 function grpcOf(error: unknown): { code?: number; details?: string } {
   const { code, cause } = error as { code?: number; cause?: unknown };

@@ -4,6 +4,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
+import { taken } from '../../cli/control.ts';
 import type { DatasetRef } from '../../recipe/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { replays, site, until, type Site } from '../support/temporal.ts';
@@ -53,7 +54,7 @@ test.serial('a rejected gate undoes its round, whatever waits or runs in it: the
     await waiting(handle, 'r2/gate');
     const before = await waiting(handle, 'r2/other/fragile');
     const kept = before.steps.find(({ path }) => path === 'r1/select')!.result as DatasetRef;
-    await handle.executeUpdate('reject', { args: [{ path: 'gate' }] });
+    await taken(() => handle.executeUpdate('reject', { args: [{ path: 'gate' }] }));
     t.deepEqual(await handle.result(), { data: kept });
     const record = await recordOf('rejected');
     t.is(record.round, 1);
@@ -61,6 +62,24 @@ test.serial('a rejected gate undoes its round, whatever waits or runs in it: the
     t.deepEqual(record.notices, ['r2/gate was rejected, and its round undone.']);
   });
   await rm(broken);
+});
+
+test('an update that the server drops is said again, a few times; one that is refused is not', async (t) => {
+  const dropping = (times: number, code = 9) => {
+    const seen = { said: 0 };
+    const tell = async () => {
+      if (seen.said++ < times) throw Object.assign(new Error('Workflow Update failed'), { cause: Object.assign(new Error(), { code }) });
+    };
+    return { seen, tell };
+  };
+  const [twice, always, refused] = [dropping(2), dropping(Infinity), dropping(1, 3)];
+  await taken(twice.tell);
+  await t.throwsAsync(taken(always.tell));
+  await t.throwsAsync(taken(refused.tell));
+  t.deepEqual(
+    [twice, always, refused].map(({ seen }) => seen.said),
+    [3, 5, 1],
+  );
 });
 
 test.serial('what is not of the form that an update wants is refused with that form, and changes nothing', async (t) => {
