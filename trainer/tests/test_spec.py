@@ -51,7 +51,7 @@ def test_a_whole_spec_is_read_with_its_nested_parts(tmp_path):
         ({"steps": 0}, "'steps' must be at least 1"),
         ({"clip": "no"}, "'clip' must be a finite number"),
         ({"betas": [0.9]}, "'betas' must be a list of 2 numbers"),
-        ({"objective": "dpo"}, "'objective' must be one of"),
+        ({"objective": "ppo"}, "'objective' must be one of"),
         ({"version": 2}, "'version' must be one of 1"),
         ({"warmup": 2}, "'warmup' must be a share"),
         ({"from": None}, "exactly one of 'from' and 'init'"),
