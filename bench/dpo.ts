@@ -31,7 +31,7 @@ const SHAPE = {
 const MOST_TOKENS = 512;
 
 /** `pairs` of a batch; `words` of a prompt, of which an answer has a half or a third. */
-export async function tokenDpo({ pairs = 8, words = 90, steps = 6, threads = 2, shape = SHAPE } = {}): Promise<Result> {
+export async function tokenDpo({ pairs = 4, words = 40, steps = 4, threads = 2, shape = SHAPE } = {}): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-bench-dpo-'));
   const [model, rows, spec] = ['model', 'rows.jsonl', 'spec.json'].map((name) => join(folder, name)) as [string, string, string];
   const text = (count: number, from: number) => Array.from({ length: count }, (_, n) => `word${(n * 37 + from) % 101}`).join(' ');
