@@ -32,7 +32,7 @@ export async function prepareEmbedding(store: Store, registry: Registry, resolve
     rows,
     run,
     ...settings(params),
-    seed: context.seed,
+    seed: context.seed + 1_000_003 * (call.round ?? 0), // afresh in each round
     threads: context.training.threads ?? cpus().length,
   };
 }
