@@ -1,19 +1,39 @@
 /** What models say, as the operators of several recipes take it. */
-import { drop, keep, type Context, type Outcome, type Prompt, type Reply, type Sampling } from '../recipe/index.ts';
+import { z } from 'zod';
+import { drop, keep, operator, type Context, type Operator, type Prompt, type Reply, type Sampling, type Schema } from '../recipe/index.ts';
+import { registered } from '../schemas/config.ts';
+import { sampling } from '../schemas/sampling.ts';
 
 /** A reply to a prompt of any kind: a chat, unless the prompt opens the reply or is raw text. */
 export const reply = <R extends string>({ chat, complete }: Context<R>, role: R, prompt: Prompt, sampling: Sampling): Promise<Reply> =>
   'messages' in prompt && prompt.prefill === undefined ? chat(role, prompt.messages, sampling) : complete(role, prompt, sampling);
 
-/** The record that `of` makes of a reply, if that came to its end and says something. */
-export async function said<R extends string, T>(
-  context: Context<R>,
-  role: R,
-  prompt: Prompt,
-  sampling: Sampling,
-  of: (text: string) => T,
-): Promise<Outcome<T>> {
-  const { text, finish } = await reply(context, role, prompt, sampling);
-  if (finish === 'length') return drop('truncated', text);
-  return text.trim() === '' ? drop('empty') : keep(of(text.trim()));
-}
+const params = z.object({ prompt: registered, sampling });
+
+/** Asks a model one thing about each record, in the words of a registered prompt, and keeps what `take` makes of a reply that came to its
+ *  end and says something. */
+export const asking = <In, Out, const R extends string>({
+  role,
+  slots,
+  take,
+  ...spec
+}: {
+  readonly version: number;
+  readonly input: Schema<In>;
+  readonly output: Schema<Out>;
+  readonly role: R;
+  /** What the prompt is about. Default: the record. */
+  readonly slots?: (record: In) => object;
+  readonly take: (text: string, record: In) => NoInfer<Out>;
+}): Operator<In, Out, R, z.infer<typeof params>> =>
+  operator({
+    ...spec,
+    params,
+    roles: [role],
+    needs: ['chat'],
+    async run(record, context, { prompt, sampling }) {
+      const { text, finish } = await reply(context, role, context.prompt(prompt, slots ? slots(record) : record), sampling);
+      if (finish === 'length') return drop('truncated', text);
+      return text.trim() === '' ? drop('empty') : keep(take(text.trim(), record));
+    },
+  });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { dataSuite, drop, keep, operator, suite } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
-import { said } from '../reply.ts';
+import { asking } from '../reply.ts';
 import { judged, pair, segment, type Pair } from './records.ts';
 
 export { expectedRating, likelihood, rating } from './judges.ts';
@@ -11,15 +11,12 @@ export { backward, curation, response } from './prompts.ts';
 export { toInstruction, toResponse } from './templates.ts';
 
 /** One instruction for a segment, by M_yx (2.2). */
-export const backtranslate = operator({
+export const backtranslate = asking({
   version: 1,
   input: segment,
   output: pair,
-  params: z.object({ prompt: registered, sampling }),
-  roles: ['backward'],
-  needs: ['chat'],
-  run: (segment, context, { prompt, sampling }) =>
-    said(context, 'backward', context.prompt(prompt, segment), sampling, (instruction) => ({ instruction, response: segment.text })),
+  role: 'backward',
+  take: (instruction, { text }) => ({ instruction, response: text }),
 });
 
 /** An instruction that is neither a stump nor a text of its own. Lengths in characters. */
@@ -35,15 +32,12 @@ export const withinLength = operator({
   },
 });
 
-const answer = operator({
+const answer = asking({
   version: 1,
   input: pair.pick({ instruction: true }),
   output: pair.pick({ response: true }),
-  params: z.object({ prompt: registered, sampling }),
-  roles: ['model'],
-  needs: ['chat'],
-  run: (item, context, { prompt, sampling }) =>
-    said(context, 'model', context.prompt(prompt, item), sampling, (response) => ({ response })),
+  role: 'model',
+  take: (response) => ({ response }),
 });
 
 /** Answers to a few instructions, to be read by people, with both tags in the prompt. The numbers tell when a model runs on or

@@ -1,40 +1,32 @@
 /** The per-record half of MAIN: mutual alignment of a forward and a reverse model (2504.12913). */
 import { z } from 'zod';
-import { drop, keep, operator, probe, type TokenScore } from '../../recipe/index.ts';
+import { drop, keep, probe, type TokenScore } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
-import { sampling } from '../../schemas/sampling.ts';
 import { pair, segment } from '../humpback/records.ts';
-import { said } from '../reply.ts';
+import { asking } from '../reply.ts';
 import { agreed, direction, imagined, measured } from './records.ts';
 
 export { curate } from './curate.ts';
 export { invert, respond, toInstruction, toResponse } from './prompts.ts';
 export { balance, weigh } from './weigh.ts';
 
-const asking = z.object({ prompt: registered, sampling });
-
 /** What the reverse model takes a human response for an answer to: the instruction that the forward model is then trained with. */
-export const imagineInstruction = operator({
+export const imagineInstruction = asking({
   version: 1,
   input: pair,
   output: imagined,
-  params: asking,
-  roles: ['reverse'],
-  needs: ['chat'],
-  run: (pair, context, { prompt, sampling }) =>
-    said(context, 'reverse', context.prompt(prompt, { text: pair.response }), sampling, (imagined) => ({ ...pair, imagined })),
+  role: 'reverse',
+  slots: ({ response }) => ({ text: response }),
+  take: (imagined, pair) => ({ ...pair, imagined }),
 });
 
 /** What the forward model answers to a human instruction: the response that the reverse model is then trained with. */
-export const imagineResponse = operator({
+export const imagineResponse = asking({
   version: 1,
   input: pair,
   output: imagined,
-  params: asking,
-  roles: ['forward'],
-  needs: ['chat'],
-  run: (pair, context, { prompt, sampling }) =>
-    said(context, 'forward', context.prompt(prompt, pair), sampling, (imagined) => ({ ...pair, imagined })),
+  role: 'forward',
+  take: (imagined, pair) => ({ ...pair, imagined }),
 });
 
 /** The loss of a pair under the model that is about to learn it, given what was imagined and given what people wrote. */
@@ -56,15 +48,12 @@ export const measure = probe({
 });
 
 /** An instruction for a text, by the reverse model of the last round. */
-export const augment = operator({
+export const augment = asking({
   version: 1,
   input: segment,
   output: pair,
-  params: asking,
-  roles: ['reverse'],
-  needs: ['chat'],
-  run: ({ text }, context, { prompt, sampling }) =>
-    said(context, 'reverse', context.prompt(prompt, { text }), sampling, (instruction) => ({ instruction, response: text })),
+  role: 'reverse',
+  take: (instruction, { text }) => ({ instruction, response: text }),
 });
 
 /** How well the forward model of the last round agrees: the loss of the text, given the instruction that the reverse model wrote. */
