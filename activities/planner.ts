@@ -52,10 +52,11 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
   const steps = new Map<string, PlannedStep>();
   const questions: { path: string; answer: unknown; assumed: boolean }[] = [];
   const warnings: string[] = [];
-  const missing = await unservable(config);
+  const missing: string[] = [];
   const makers = new Map<string, string>(); // digest -> path of the first step that gives it
   const paths = new Map<string, string>(); // fingerprint -> path of the step that an equal call shares
   const sizes = new Map<string, Size>();
+  const strange = new Map<string, string>(); // digest -> why the embedded engine cannot serve it
   const firsts = new Map<string, Rec<unknown>>(); // digest -> first record of a source that is to be read
   const templates = new Map<string, string | null>(); // digest -> what a model that is to be trained will be asked in
   const templateOf = async (model: ModelRef) =>
@@ -80,7 +81,12 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const own = ownOf(context, asked.cast);
       const bases = new Set(Object.values(own).map(({ digest }) => sizes.get(digest)!.base ?? digest));
       const fault = known ? undefined : leaseFault(call, context, own, bases);
-      missing.push(...[mismatch, fault].filter((sentence) => sentence !== undefined));
+      const unservable = Object.entries(own).flatMap(([role, model]) =>
+        servingOf(context, role).engine === 'embedded' ? (strange.get(model.digest) ?? []) : [],
+      );
+      for (const sentence of [mismatch, fault, ...unservable]) if (sentence && !missing.includes(sentence)) missing.push(sentence);
+      const strangeness = await strangenessOf(call, strange);
+      if (strangeness && isRef(result)) strange.set(result.digest, strangeness);
       const needs = [...new Set(refsIn(call.inputs).flatMap((ref) => makers.get(ref.digest) ?? []))];
       for (const ref of refsIn(result)) if (!makers.has(ref.digest)) makers.set(ref.digest, call.path);
       if (isRef(result) && result.kind === 'model') sizes.set(result.digest, await sizeOf(call, result, sizes));
@@ -171,22 +177,16 @@ function poolOf(call: Call, context: StepContext): string | null {
   return role === undefined ? null : servingOf(context, role).pool;
 }
 
-/** Models that the embedded engine cannot serve. */
-async function unservable(config: Bound): Promise<string[]> {
-  const sentences = [];
-  if ([config.serving, ...Object.values(config.roles)].every(({ engine }) => engine !== 'embedded')) return [];
-  for (const [name, model] of Object.entries(config.models)) {
-    if (!('path' in model)) continue;
-    const { architectures = [] } = JSON.parse(await readFile(join(model.path, 'config.json'), 'utf8').catch(() => '{}')) as {
-      architectures?: string[];
-    };
-    if (!architectures.includes('LlamaForCausalLM')) {
-      sentences.push(
-        `The model "${name}" is ${architectures[0] ?? 'of no stated architecture'}: the embedded engine serves LlamaForCausalLM.`,
-      );
-    }
-  }
-  return sentences;
+/** Why the embedded engine cannot serve what the step gives: a model brought in that is no Llama, or one that is trained from such. */
+async function strangenessOf({ verb, what, label, inputs }: Call, strange: ReadonlyMap<string, string>): Promise<string | undefined> {
+  if (verb === 'train') return strange.get((inputs as { from: ModelRef }).from.digest);
+  if (what !== 'model:path') return undefined;
+  const { architectures = [] } = JSON.parse(await readFile(join(inputs['path'] as string, 'config.json'), 'utf8').catch(() => '{}')) as {
+    architectures?: string[];
+  };
+  if (architectures.includes('LlamaForCausalLM')) return undefined;
+  const name = label.slice('model-'.length);
+  return `The model "${name}" is ${architectures[0] ?? 'of no stated architecture'}: the embedded engine serves LlamaForCausalLM.`;
 }
 
 interface Estimate {
