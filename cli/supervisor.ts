@@ -85,7 +85,12 @@ export class Supervised {
 
   async #works(from: number, signal: AbortSignal): Promise<void> {
     if (this.part.answers) return this.part.answers(signal);
-    while (!textOf(this.part.log, from).includes('{"ready":true}')) await wait(50, undefined, { signal });
+    const said = () => textOf(this.part.log, from).includes('{"ready":true}');
+    while (!said()) {
+      await wait(50, undefined, { signal }).catch((error: unknown) => {
+        if (!said()) throw error; // else it worked, and has ended since
+      });
+    }
   }
 
   #sentence(what: string, from: number): BackspinError {

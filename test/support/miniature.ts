@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { Sandbox, textOf, type SandboxOptions } from '../../cli/chaos/sandbox.ts';
-import { loadExperiment } from '../../cli/config.ts';
 import { startOptions } from '../../cli/start.ts';
 import type { View } from '../../cli/view.ts';
 import type { Rec } from '../../recipe/define.ts';
@@ -45,6 +44,7 @@ export class Miniature extends Sandbox {
   protected override readonly command: string;
   readonly #setting: Setting;
   readonly #file: string;
+  readonly #checkout: string;
   /** The last text seen of every journal; they go when their step is committed. */
   readonly #journals = new Map<string, string>();
   #mounted = false;
@@ -58,6 +58,7 @@ export class Miniature extends Sandbox {
     super({ file, name: experiment.name, pools: [`cpu=${setting.groups ?? 2}`], lookEvery: 10, ...(setting.disk && { lowWater: 0 }) });
     this.#setting = setting;
     this.#file = file;
+    this.#checkout = checkout;
     this.command = join(checkout, 'cli/backspin.js');
     mkdirSync(this.paths.root);
     if (setting.disk === undefined) return;
@@ -68,7 +69,8 @@ export class Miniature extends Sandbox {
   override async launch(): Promise<void> {
     const { history } = this.#setting;
     if (history !== undefined) {
-      const { bound, digest } = await loadExperiment(this.#file, [], this.name);
+      const { loadExperiment } = (await import(join(this.#checkout, 'cli/config.ts'))) as typeof import('../../cli/config.ts');
+      const { bound, digest } = await loadExperiment(this.#file, [], this.name); // another checkout's modules have other digests
       const store = readFileSync(this.paths.id, 'utf8');
       const input = { store, config: bound, configDigest: digest, parent: null, pins: {}, historyLimit: history };
       await (await this.#temporal()).workflow.start('experiment', startOptions(input));
