@@ -144,7 +144,7 @@ export function dataActivities(services: Services) {
         const opened = await steps.open(call, context);
         const pool = opened.hit
           ? undefined
-          : call.verb === 'train' || embeds(call)
+          : call.verb === 'train' || embeds(call) || opened.work?.batch
             ? context.training.pool
             : opened.work?.lease?.serving.pool;
         const unpolled = pool !== undefined && !(await isPolled(services.store.id, pool));

@@ -1,13 +1,10 @@
 /** A reducer that embeds: its records' texts for the child, and what the child answered. The child itself is in `devices/`. */
-import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, rename } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { pipeline } from 'node:stream/promises';
 import type { DatasetRef, ModelRef } from '../recipe/call.ts';
 import type { Registry } from '../operators/registry.ts';
 import { placed, type EmbedSpec, type Placed } from '../schemas/trainer.ts';
+import { readLines, writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import type { AnyReducer, Resolved } from './resolve.ts';
 import type { StepContext } from './services.ts';
@@ -20,12 +17,10 @@ export async function prepareEmbedding(store: Store, registry: Registry, resolve
   const { texts, settings } = (registry.reducer(call.what) as AnyReducer).embeds!;
   const run = runFolder(store, stepKey);
   const rows = join(run, 'rows.jsonl');
-  await mkdir(run, { recursive: true });
-  async function* lines() {
-    for await (const { value } of store.read(of)) yield `${JSON.stringify({ texts: texts(value as never, params) })}\n`;
+  async function* asked() {
+    for await (const { value } of store.read(of)) yield { texts: texts(value as never, params) };
   }
-  await pipeline(lines, createWriteStream(`${rows}.partial`));
-  await rename(`${rows}.partial`, rows);
+  await writeLines(rows, asked());
   return {
     version: 1,
     model: await foldersOf(store, encoder),
@@ -39,5 +34,5 @@ export async function prepareEmbedding(store: Store, registry: Registry, resolve
 
 /** For each record, in order, what the child said. */
 export async function* placesIn(answers: string): AsyncIterable<Placed> {
-  for await (const line of createInterface({ input: createReadStream(answers) })) yield placed.parse(JSON.parse(line));
+  for await (const line of readLines(answers)) yield placed.parse(line);
 }

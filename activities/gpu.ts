@@ -1,4 +1,4 @@
-/** The activities of a gpu worker: `serve` is a lease of a device group, `train` and `embed` hold one for the length of a child's work. */
+/** The activities of a gpu worker: `serve` is a lease of a device group, `train`, `embed` and `score` hold one for the length of a child's work. */
 import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
 import type { NativeConnection } from '@temporalio/worker';
@@ -15,14 +15,15 @@ import type { Call } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
 import type { Output } from '../schemas/store.ts';
-import type { EmbedSpec, TrainSpec } from '../schemas/trainer.ts';
+import type { ChildSpec } from '../schemas/trainer.ts';
 import type { Store } from '../store/store.ts';
 import { placesIn, prepareEmbedding } from './embed.ts';
 import { wantsOf } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
-import { inFlightOf, lookUp, servedName, type Lease } from './open.ts';
+import { inFlightOf, lookUp, servedName, type Lease, type MapWork } from './open.ts';
 import { reduceStep } from './reduce.ts';
 import { resolve, type Resolved } from './resolve.ts';
+import { commitScoring, prepareScoring } from './score.ts';
 import { pythonOf, type Services, type StepContext } from './services.ts';
 import { shards } from './shards.ts';
 import type { Models } from './slice.ts';
@@ -108,10 +109,18 @@ export function gpuActivities(gpu: GpuWorker) {
           return output;
         },
       }),
+
+    /** Computes a probe as one batch: first the child, from the newest part of its answers on. */
+    score: (call: Call, context: StepContext, work: MapWork): Promise<LedgerEntry> =>
+      supervised(call, context, {
+        prepare: (resolved, registry, signal) => prepareScoring({ store, registry, resolved, context, work, signal }),
+        commit: (resolved, registry, { rows }, { result }, signal) =>
+          commitScoring({ store, registry, resolved, context, work, signal }, rows, result),
+      }),
   };
 
   /** Has a child work on a device group from a spec to a result that is committed, if the step was not done before. */
-  function supervised<S extends TrainSpec | EmbedSpec>(call: Call, context: StepContext, { prepare, commit }: Supervised<S>) {
+  function supervised<S extends ChildSpec>(call: Call, context: StepContext, { prepare, commit }: Supervised<S>) {
     return activity(async ({ signal, tell }): Promise<LedgerEntry> => {
       const { attempt } = Context.current().info;
       const registry = await services.registry(context.modules);
@@ -122,7 +131,7 @@ export function gpuActivities(gpu: GpuWorker) {
       const key = `train.${resolved.stepKey}`;
       await using slot = await slots.acquire(signal, { key });
       tell({ state: 'starting', slot: slot.name, others: await slot.others() });
-      const spec = await prepare(resolved, registry);
+      const spec = await prepare(resolved, registry, signal);
       const done = await runTrainer({
         slot,
         key,
@@ -139,7 +148,7 @@ export function gpuActivities(gpu: GpuWorker) {
   }
 }
 interface Supervised<S> {
-  prepare(resolved: Resolved, registry: Registry): Promise<S>;
+  prepare(resolved: Resolved, registry: Registry, signal: AbortSignal): Promise<S>;
   commit(resolved: Resolved, registry: Registry, spec: S, done: Trained, signal: AbortSignal): Promise<Output>;
 }
 export type GpuActivities = ReturnType<typeof gpuActivities>;

@@ -10,7 +10,7 @@ import { canonicalJson } from '../store/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Registry } from '../operators/registry.ts';
 import type { Limits } from './bounds.ts';
-import { budgetOf, cutKey, promptIds, resolve, servingOf, type Resolved } from './resolve.ts';
+import { budgetOf, cutKey, promptIds, resolve, servingOf, unbatched, type Resolved } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { itemsOf } from './evaluate.ts';
 import { externalOf, lacksWeights, ownOf } from './external.ts';
@@ -45,6 +45,8 @@ export interface MapWork {
   readonly until: number | null;
   /** Operators of the chain whose results are there already; `over` is what they gave. */
   readonly skip: number;
+  /** A child on the training's pool computes it: there are no shards. */
+  readonly batch: boolean;
 }
 /** How a map came to its end. */
 export interface StageEnd {
@@ -91,6 +93,8 @@ export async function openStep(services: Services, call: Call, context: StepCont
   if (weightless) throw new BackspinError('ConfigError', weightless);
   const mismatch = await templateMismatch(registry, call, resolved, async (model) => (await services.store.model(model)).template);
   if (mismatch) throw new BackspinError('TemplateMismatch', mismatch);
+  const lack = unbatched(call, context, registry);
+  if (lack) throw new BackspinError('CapabilityMissing', lack);
   const work = await workOf(services, resolved, context);
   // For who watches: how many records there are to do.
   if (work) await writeAtomic(join(services.store.work(resolved.stepKey), 'work.json'), JSON.stringify({ in: work.candidates }));
@@ -165,7 +169,7 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
   const tried = Math.min(over.rows, candidates);
   const settled = quorum < 1 ? Math.ceil(quorum * tried) : null;
   const slices = Math.ceil(tried / SLICE);
-  const lease = await leaseOf(services, resolved, context, slices);
+  const lease = resolved.batch ? null : await leaseOf(services, resolved, context, slices);
   const externals = Object.values(resolved.cast).flatMap((model) => externalOf(context, model) ?? []);
   const inFlight = Math.max(lease ? lease.replicas * inFlightOf(lease) : 0, ...externals.map((external) => external.inFlight));
   return {
@@ -179,6 +183,7 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
     lease,
     external: externals.length > 0,
     until: until?.kept ?? null,
+    batch: resolved.batch,
   };
 }
 

@@ -29,7 +29,7 @@ import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
 import { externalDigest, externalOf, lacksWeights, ownOf } from './external.ts';
 import { lacksItsWeights, leaseFault, lookUp, templateMismatch } from './open.ts';
-import { budgetOf, castOf, checkParams, resolve, servingOf, type AnyReducer } from './resolve.ts';
+import { budgetOf, castOf, checkParams, isBatch, resolve, servingOf, unbatched, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { bytesOfModel, sizeOf, type Size, type Sizes } from './sizes.ts';
 import { recordsOf } from './source.ts';
@@ -80,11 +80,13 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const mismatch = known ? undefined : await templateMismatch(registry, call, asked, templateOf);
       const own = ownOf(context, asked.cast);
       const bases = new Set(Object.values(own).map(({ digest }) => sizes.get(digest)!.base ?? digest));
-      const fault = known ? undefined : leaseFault(call, context, own, bases);
+      const batch = isBatch(call, context, registry);
+      const fault = known || batch ? undefined : leaseFault(call, context, own, bases);
       const unservable = Object.entries(own).flatMap(([role, model]) =>
-        servingOf(context, role).engine === 'embedded' ? (strange.get(model.digest) ?? []) : [],
+        !batch && servingOf(context, role).engine === 'embedded' ? (strange.get(model.digest) ?? []) : [],
       );
-      for (const sentence of [mismatch, fault, ...unservable]) if (sentence && !missing.includes(sentence)) missing.push(sentence);
+      for (const sentence of [mismatch, fault, unbatched(call, context, registry), ...unservable])
+        if (sentence && !missing.includes(sentence)) missing.push(sentence);
       const strangeness = await strangenessOf(call, strange);
       if (strangeness && isRef(result)) strange.set(result.digest, strangeness);
       const needs = [...new Set(refsIn(call.inputs).flatMap((ref) => makers.get(ref.digest) ?? []))];
@@ -115,7 +117,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
               ? { digest: result.digest, rows: null }
               : null,
         needs,
-        pool: poolOf(call, context),
+        pool: batch ? context.training.pool : poolOf(call, context),
         bytes,
       });
       return result;

@@ -160,7 +160,9 @@ async function importModel({ store, resolved }: Work): Promise<Made> {
   const about = { ...imported, determinism: 'exact' } as const;
   const counts = { in: 0, kept: 0, dropped: {} };
   const { architecture, seed } = resolved.call.inputs as { architecture?: object; seed?: number };
-  if (!architecture) return { result: await store.putModel(folder, { ...about, state: 'weights' }), counts, dropped: null };
+  const { chatTemplate } = resolved.call.inputs as { chatTemplate?: string };
+  const instead = chatTemplate === undefined ? {} : { 'chat_template.jinja': chatTemplate };
+  if (!architecture) return { result: await store.putModel(folder, { ...about, state: 'weights' }, instead), counts, dropped: null };
   const made = join(store.work(resolved.stepKey), 'init');
   await rm(made, { recursive: true, force: true });
   await mkdir(made, { recursive: true });

@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
 import type { Budget } from '../recipe/api.ts';
-import { isRef, refsIn, type Call, type ModelRef } from '../recipe/call.ts';
+import { isRef, refsIn, type Call, type DatasetRef, type ModelRef } from '../recipe/call.ts';
 import type { Operator, ReducerDef, SourceDef, TemplateDef } from '../recipe/define.ts';
 import { engineIdentity, repeats } from '../devices/engines/index.ts';
 import type { Registry } from '../operators/registry.ts';
@@ -39,6 +39,8 @@ export interface Resolved {
   readonly chain: readonly Link[];
   /** Role -> model, for maps and evaluations of models. */
   readonly cast: Readonly<Record<string, ModelRef>>;
+  /** It is computed by a child on the training's pool, not asked of a server. */
+  readonly batch: boolean;
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
@@ -47,6 +49,7 @@ export async function resolve(call: Call, context: StepContext, registry: Regist
   const ids = call.what.split('>');
   const cast = castOf(call);
   const { params, versions, sources } = definedBy(call, registry);
+  const batch = isBatch(call, context, registry);
   const files = await fileDigests(call, registry, params);
   /** The key of the chain's first operators: a change of a later one is no part of it. */
   const keyOf = (length: number) => {
@@ -66,20 +69,50 @@ export async function resolve(call: Call, context: StepContext, registry: Regist
         ...(call.verb === 'train' ? { seed: trainingSeed(call, context) } : {}),
         ...(draws ? { seed: context.seed, round: call.verb === 'map' || call.verb === 'reduce' ? call.round : null } : {}),
         ...(asks
-          ? { engines: Object.fromEntries(Object.entries(cast).map(([role, model]) => [role, identityOf(context, role, model)])) }
+          ? {
+              engines: Object.fromEntries(
+                Object.entries(cast).map(([role, model]) => [role, batch ? BATCH : identityOf(context, role, model)]),
+              ),
+            }
           : {}),
       }),
     );
   };
   const operators = call.verb === 'map' ? ids.map((id) => registry.operator(id) as AnyOperator) : [];
   const chain = operators.map((operator, i) => ({ operator, what: ids.slice(0, i + 1).join('>'), stepKey: keyOf(i + 1) }));
-  const determinism = !Object.entries(cast).every(([role, model]) => !externalOf(context, model) && repeats(servingOf(context, role)))
-    ? 'sampled'
-    : drawsOf(call, registry, params)
-      ? 'seeded'
-      : 'exact';
+  const determinism =
+    !batch && !Object.entries(cast).every(([role, model]) => !externalOf(context, model) && repeats(servingOf(context, role)))
+      ? 'sampled'
+      : drawsOf(call, registry, params)
+        ? 'seeded'
+        : 'exact';
   const inputs = [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort();
-  return { call, stepKey: keyOf(ids.length), params, versions, sources, inputs, determinism, chain, cast };
+  return { call, stepKey: keyOf(ids.length), params, versions, sources, inputs, determinism, chain, cast, batch };
+}
+
+/** What computes a batch, as part of the key of its step. */
+const BATCH = 'batch 1';
+/** Records from which on a probe is a batch: to load the model costs more than to ask a server so many times. */
+const MANY = 1000;
+
+/** Whether a map is one batch: a probe by itself of many records, or of what no server gives, whose model is an own one. */
+export function isBatch(call: Call, context: StepContext, registry: Registry): boolean {
+  if (call.verb !== 'map' || call.what.includes('>')) return false;
+  const { probe } = registry.operator(call.what);
+  const { over, until, quorum } = call.inputs as { over: DatasetRef; until?: object; quorum?: number };
+  const limited = until !== undefined || quorum !== undefined || Object.keys(budgetOf(call)).length > 0;
+  const own = Object.values(castOf(call)).every((model) => !externalOf(context, model));
+  return probe !== undefined && own && !limited && (probe.batch || over.rows >= MANY);
+}
+
+/** Why a step cannot have what it asks for; undefined: it can. */
+export function unbatched(call: Call, context: StepContext, registry: Registry): string | undefined {
+  if (call.verb !== 'map' || isBatch(call, context, registry)) return undefined;
+  const what = call.what.split('>').find((id) => registry.operator(id).probe?.batch);
+  return (
+    what &&
+    `Step ${call.path} asks by ${what} for what no server gives, so it is computed as one batch: of a model of one's own, and without other operators in its chain, until, quorum and budget.`
+  );
 }
 
 /** A training's own seed, or the experiment's. */
@@ -112,7 +145,15 @@ export function castOf(call: Call): Record<string, ModelRef> {
 /** What of a call is its identity: everything but its parameters, which go apart, paths, whose content goes in their place, and a
  *  budget, which changes no result that is whole. */
 function identity(call: Call): object {
-  const { params: _, folder: __, path: ___, tokenizer: ____, budget: _____, ...rest } = call.inputs as Record<string, unknown>;
+  const {
+    params: _,
+    folder: __,
+    path: ___,
+    tokenizer: ____,
+    chatTemplate: _____,
+    budget: ______,
+    ...rest
+  } = call.inputs as Record<string, unknown>;
   return rest;
 }
 
@@ -166,7 +207,9 @@ export function checkParams(call: Call, registry: Registry): object {
   for (const schema of schemas) {
     if (!schema) continue;
     try {
-      checked = { ...checked, ...(schema.parse(plain) as object) };
+      const own = schema.parse(plain) as { prompts?: object };
+      const prompts = { ...(checked as { prompts?: object }).prompts, ...own.prompts }; // each operator of a chain names its own
+      checked = { ...checked, ...own, ...(own.prompts && { prompts }) };
     } catch (error) {
       throw new BackspinError('ConfigError', `The parameters of ${call.what} (step ${call.path}) do not fit: ${faultOf(error, plain)}.`);
     }
@@ -185,7 +228,9 @@ function drawsOf(call: Call, registry: Registry, params: object): boolean {
 
 async function fileDigests(call: Call, registry: Registry, params: object): Promise<string[]> {
   const folder = isImport(call) ? importedFolder(call) : undefined;
-  const files = isSource(call) ? sourceFiles(call, registry, params) : folder === undefined ? [] : await filesUnder(folder);
+  const { chatTemplate } = call.inputs as { chatTemplate?: string };
+  const own = folder === undefined ? [] : await filesUnder(folder);
+  const files = isSource(call) ? sourceFiles(call, registry, params) : chatTemplate === undefined ? own : [...own, chatTemplate];
   const digests = [];
   for (const file of files) digests.push(await fileDigest(file));
   return digests;

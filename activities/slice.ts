@@ -6,7 +6,7 @@ import type { ModelClient } from '../inference/client.ts';
 import { Rejected, TooLong } from '../inference/client.ts';
 import type { Flow } from '../inference/flow.ts';
 import { isRef, type DatasetRef } from '../recipe/call.ts';
-import type { Context, Prompt, Rec, Reply, Sampling, Schema, TokenScore } from '../recipe/define.ts';
+import type { Aside, Context, Prompt, Rec, Reply, Sampling, Schema, TokenScore } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
@@ -196,7 +196,7 @@ export function fitting(schema: Schema<unknown>, value: unknown, what: string): 
 }
 
 function contextOf(record: Rec<unknown>, op: number, stepKey: string, work: SliceWork & { journal: Journal }): Context<string> {
-  const { models, journal, signal, registry } = work;
+  const { models, journal, signal } = work;
   const owner = `${op}/${record.id}`;
   let calls = 0;
   const ask = <T>(
@@ -231,11 +231,20 @@ function contextOf(record: Rec<unknown>, op: number, stepKey: string, work: Slic
       }
       return undefined;
     },
-    prompt: (name, slots) => registry.prompt(name).render(slots as never),
-    random: (name) => stream(`${work.seed}/${stepKey}/${record.id}/${name}`),
-    signal,
+    ...asideOf(record, stepKey, work),
   };
 }
+
+/** What an operator has beside its models. */
+export const asideOf = (
+  record: Rec<unknown>,
+  stepKey: string,
+  { registry, seed, signal }: Pick<SliceWork, 'registry' | 'seed' | 'signal'>,
+): Aside => ({
+  prompt: (name, slots) => registry.prompt(name).render(slots as never),
+  random: (name) => stream(`${seed}/${stepKey}/${record.id}/${name}`),
+  signal,
+});
 
 /** Seed of a request: (experiment's seed, step, record, how many-th call), 31 bits. */
 export const seedOf = (seed: number, stepKey: string, record: string, n: number): number =>

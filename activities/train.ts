@@ -1,9 +1,6 @@
 /** A training: rows rendered by its template, the trainer's spec, and the model that came out. The child itself is in `devices/`. */
-import { mkdir, rename } from 'node:fs/promises';
-import { createWriteStream } from 'node:fs';
-import { join } from 'node:path';
 import { readFile } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
+import { join } from 'node:path';
 import type { DatasetRef, ModelRef } from '../recipe/call.ts';
 import type { Settings } from '../recipe/api.ts';
 import type { Registry } from '../operators/registry.ts';
@@ -11,6 +8,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { TrainSpec } from '../schemas/trainer.ts';
 import type { Output } from '../schemas/store.ts';
 import { cpus } from 'node:os';
+import { writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { inherited, outputOf } from './commit.ts';
 import { trainingSeed, type AnyTemplate, type Resolved } from './resolve.ts';
@@ -55,7 +53,6 @@ export function lengthOf(settings: Pick<Settings, 'length' | 'batch'>, rows: num
 export async function prepareTraining(store: Store, registry: Registry, resolved: Resolved, context: StepContext): Promise<TrainSpec> {
   const settings = inputsOf(resolved);
   const folder = runFolder(store, resolved.stepKey);
-  await mkdir(folder, { recursive: true });
   const rows = await writeRows(store, registry, settings, join(folder, 'rows.jsonl'));
   const { batch, steps } = lengthOf(settings, rows);
   const rate = settings.learningRate;
@@ -107,16 +104,11 @@ export async function foldersOf(store: Store, model: ModelRef): Promise<{ folder
 async function writeRows(store: Store, registry: Registry, { data, template }: Inputs, path: string): Promise<number> {
   const { input, render } =
     template === undefined ? { input: undefined, render: (value: unknown) => value } : (registry.template(template) as AnyTemplate);
-  let rows = 0;
-  async function* lines() {
-    for await (const record of store.read(data)) {
-      rows++;
-      const value = input ? fitting(input, record.value, `Record ${record.id} cannot be rendered by ${template}`) : record.value;
-      yield `${JSON.stringify(render(value))}\n`;
-    }
+  async function* rendered() {
+    for await (const { id, value } of store.read(data))
+      yield render(input ? fitting(input, value, `Record ${id} cannot be rendered by ${template}`) : value);
   }
-  await pipeline(lines, createWriteStream(`${path}.partial`));
-  await rename(`${path}.partial`, path);
+  const rows = await writeLines(path, rendered());
   if (rows === 0)
     throw new BackspinError('ConfigError', `The training data ${data.digest.slice(0, 16)} has no rows: what selected it kept nothing.`);
   return rows;

@@ -14,6 +14,7 @@ const benches: Record<string, () => Promise<() => Promise<Result>>> = {
   handover: async () => (await import('./handover.ts')).handover,
   engine: async () => (await import('./engine.ts')).engine,
   'token-dpo': async () => (await import('./dpo.ts')).tokenDpo,
+  score: async () => (await import('./score.ts')).score,
   start: async () => (await import('./start.ts')).start,
   main: async () => (await import('./recipes.ts')).main,
   'cycle-instruct': async () => (await import('./recipes.ts')).cycleInstruct,

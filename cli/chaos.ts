@@ -100,7 +100,8 @@ async function stepsOf(sandbox: Sandbox, { steps }: View, registry: Registry): P
 function childOf({ verb, what, requests }: Output, registry: Registry): Child | undefined {
   if (verb === 'train') return 'trainer';
   if (verb === 'reduce' && !what.includes(':') && registry.reducer(what).embeds) return 'trainer';
-  return requests > 0 ? 'model server' : undefined;
+  if (requests > 0) return 'model server';
+  return verb === 'map' && registry.operator(what.split('>')[0]!).probe ? 'trainer' : undefined; // a batch
 }
 
 function drawn(steps: readonly Step[], count: number, seed: number): Cell[] {

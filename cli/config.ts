@@ -14,7 +14,7 @@ import type { External } from '../schemas/external.ts';
 import { recipeSchemas } from '../schemas/recipes/index.ts';
 import { inherited, serving as servingSchema, type Serving } from '../schemas/serving.ts';
 import { canonicalJson } from '../store/canonical.ts';
-import { modelFault, tokenizerFault } from './model-folder.ts';
+import { chatFault, encoderFault, modelFault, tokenizerFault } from './model-folder.ts';
 import { suggest } from './nearest.ts';
 import { Source } from './source.ts';
 
@@ -61,7 +61,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
   const recipe = recipeSchemas[String(given.recipe)];
   const parameters = recipe && source.check(recipe.parameters, given.parameters ?? {}, ['parameters']);
   if (recipe && file) checkNames(source, recipe, file);
-  const models = bindModels(source, file?.models ?? {}, folder);
+  const models = bindModels(source, file?.models ?? {}, folder, recipe);
   const modules = await bindModules(source, file?.modules ?? [], folder);
   source.throwIfAny(); // a registry without its modules would call everything unknown
   const registry = await loadRegistry(modules);
@@ -120,13 +120,17 @@ function checkNames(source: Source, recipe: RecipeSchema, file: File): void {
   }
 }
 
-function bindModels(source: Source, models: File['models'], folder: string): Bound['models'] {
+function bindModels(source: Source, models: File['models'], folder: string, recipe: RecipeSchema | undefined): Bound['models'] {
   const bound = Object.entries(models).map(([name, model]) => {
     if ('path' in model) {
       const path = resolve(folder, model.path);
-      const fault = modelFault(path);
+      const given = model.chatTemplate === undefined ? {} : { chatTemplate: resolve(folder, model.chatTemplate) };
+      const encodes = recipe?.models[name] === 'encoder';
+      const fault = encodes ? encoderFault(path) : modelFault(path);
       if (fault) source.problem(['models', name, 'path'], fault);
-      return [name, { path }] as const;
+      const mute = fault || encodes ? undefined : chatFault(path, given.chatTemplate);
+      if (mute) source.problem(['models', name, given.chatTemplate === undefined ? 'path' : 'chatTemplate'], mute);
+      return [name, { path, ...given }] as const;
     }
     if ('external' in model) {
       const twin = Object.entries(models).find(([, other]) => 'external' in other && sameModel(other.external, model.external))![0];

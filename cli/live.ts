@@ -1,4 +1,4 @@
-/** How far running steps are, read from what workers append: the journals of a map, the event file of a training or an embedding. */
+/** How far running steps are, read from what workers append: the journals of a map, the event file of a child that trains, embeds or scores. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tally } from '../activities/journal.ts';
@@ -18,11 +18,11 @@ export interface Live {
 /** Remembers how far it has read, so that looking again costs only what is new. */
 export class LiveCounts {
   readonly #tallies = new Map<string, Tally>();
-  readonly #trainings = new Map<string, { offset: number; live: Live }>();
+  readonly #children = new Map<string, { offset: number; live: Live }>();
 
   of(store: Pick<Store, 'work'>, kind: Step['kind'], stepKey: string): Live | undefined {
     const folder = store.work(stepKey);
-    return kind === 'train' || kind === 'reduce' ? this.#training(join(folder, 'run', 'events.jsonl')) : this.#records(folder);
+    return this.#child(join(folder, 'run', 'events.jsonl')) ?? (kind === 'map' || kind === 'evaluate' ? this.#records(folder) : undefined);
   }
 
   #records(folder: string): Live | undefined {
@@ -31,8 +31,8 @@ export class LiveCounts {
     return tally.look() ? { done: tally.records, of: totalOf(folder) } : undefined;
   }
 
-  #training(path: string): Live | undefined {
-    const before = this.#trainings.get(path) ?? { offset: 0, live: { done: 0, of: null } };
+  #child(path: string): Live | undefined {
+    const before = this.#children.get(path) ?? { offset: 0, live: { done: 0, of: null } };
     const { lines, end } = linesFrom(path, before.offset);
     let { live } = before;
     for (const line of lines) {
@@ -41,7 +41,7 @@ export class LiveCounts {
       if (event?.event === 'checkpoint') live = { ...live, done: Math.max(live.done, event.step) };
       if (event?.event === 'step') live = { ...live, done: event.step, loss: event.loss };
     }
-    this.#trainings.set(path, { offset: end, live });
+    this.#children.set(path, { offset: end, live });
     return end === 0 ? undefined : live;
   }
 }

@@ -3,17 +3,26 @@ import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, re
 import { join, sep } from 'node:path';
 
 /** What is wrong with a folder that should hold a Hugging Face model; undefined: nothing that can be seen. */
-export function modelFault(folder: string): string | undefined {
+export const modelFault = (folder: string): string | undefined => filesFault(folder) ?? tokenizerFault(folder);
+
+/** Likewise for a model that only embeds, and so ends no turns. */
+export const encoderFault = (folder: string): string | undefined => filesFault(folder) ?? vocabularyFault(folder);
+
+function filesFault(folder: string): string | undefined {
   const files = list(folder);
   if (!files) return `${folder} is not a folder that can be read; give the folder of a model`;
   if (!files.includes('config.json')) return `${folder} has no config.json; give the folder of a whole Hugging Face model`;
   const config = objectIn(join(folder, 'config.json'));
   if (typeof config === 'string') return config;
-  return linkFault(folder, files) ?? weightsFault(folder, files) ?? tokenizerFault(folder, true);
+  return linkFault(folder, files) ?? weightsFault(folder, files);
 }
 
-/** Likewise for a folder that should hold a tokenizer; a model's needs a chat template. */
-export function tokenizerFault(folder: string, chat = false): string | undefined {
+/** Likewise for a folder that should hold a tokenizer. */
+export const tokenizerFault = (folder: string): string | undefined =>
+  vocabularyFault(folder) ??
+  (endIn(folder) === undefined ? `the tokenizer in ${folder} has no end token; set eos_token in its tokenizer_config.json` : undefined);
+
+function vocabularyFault(folder: string): string | undefined {
   const files = list(folder);
   if (!files) return `${folder} is not a folder that can be read; give the folder of a tokenizer`;
   if (!files.includes('tokenizer_config.json')) return `${folder} has no tokenizer_config.json; give the folder of a whole tokenizer`;
@@ -22,13 +31,38 @@ export function tokenizerFault(folder: string, chat = false): string | undefined
   const vocabulary = files.includes('tokenizer.json') ? objectIn(join(folder, 'tokenizer.json')) : {};
   if (typeof vocabulary === 'string') return vocabulary;
   const read = objectIn(join(folder, 'tokenizer_config.json'));
-  if (typeof read === 'string') return read;
-  const config = read as { chat_template?: unknown; eos_token?: string | { content?: string } | null };
-  const end = typeof config.eos_token === 'string' ? config.eos_token : config.eos_token?.content;
-  if (end === undefined) return `the tokenizer in ${folder} has no end token; set eos_token in its tokenizer_config.json`;
-  if (!chat) return undefined;
-  const template = files.includes('chat_template.jinja') ? readFileSync(join(folder, 'chat_template.jinja'), 'utf8') : config.chat_template;
-  return templateFault(template, end, folder);
+  return typeof read === 'string' ? read : undefined;
+}
+
+const configIn = (folder: string) =>
+  objectIn(join(folder, 'tokenizer_config.json')) as { chat_template?: unknown; eos_token?: string | { content?: string } | null };
+function endIn(folder: string): string | undefined {
+  const { eos_token: end } = configIn(folder);
+  return typeof end === 'string' ? end : end?.content;
+}
+
+/** What is wrong with the chat template of a model, or with the file that takes its place. */
+export function chatFault(folder: string, file?: string): string | undefined {
+  const own = join(folder, 'chat_template.jinja');
+  const end = endIn(folder)!;
+  if (file === undefined)
+    return templateFault(
+      textIn(own) ?? configIn(folder).chat_template,
+      end,
+      `the chat template in ${folder}`,
+      'repair chat_template in its tokenizer files',
+    );
+  const template = textIn(file);
+  return template === undefined
+    ? `${file} cannot be read; give a file with a chat template`
+    : templateFault(template, end, `the chat template ${file}`, 'repair it');
+}
+function textIn(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
 }
 
 /** A model is brought into the store with its files; what they link to elsewhere may change or go. */
@@ -75,8 +109,8 @@ function safetensorsFault(path: string): string | undefined {
   }
 }
 
-function templateFault(template: unknown, end: string, folder: string): string | undefined {
-  const fault = (part: string) => `the chat template in ${folder} ${part}; repair chat_template in its tokenizer files`;
+function templateFault(template: unknown, end: string, it: string, remedy: string): string | undefined {
+  const fault = (part: string) => `${it} ${part}; ${remedy}`;
   if (typeof template !== 'string' || template.trim() === '') return fault('is missing');
   if (!template.includes('messages')) return fault('renders no messages');
   if (!template.includes('add_generation_prompt')) return fault('has no generation prompt (add_generation_prompt) to open an answer with');

@@ -1,8 +1,8 @@
-/** A supervised training or embedding: adopted or started, its event file followed, asked to stop, started again from its checkpoint. */
+/** A supervised training, embedding or scoring: adopted or started, its event file followed, asked to stop, started again from its checkpoint. */
 import { open, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { eventOf, type EmbedSpec, type TrainEvent, type TrainSpec } from '../schemas/trainer.ts';
+import { eventOf, verbOf, type ChildSpec, type TrainEvent } from '../schemas/trainer.ts';
 import { abortable } from './abortable.ts';
 import type { Child } from './child.ts';
 import { Crashes, described, meaningOf } from './exits.ts';
@@ -14,7 +14,7 @@ export interface TrainOptions {
   readonly key: string;
   readonly attempt: number;
   /** Its folder `run` exists and is the same for every attempt. */
-  readonly spec: TrainSpec | EmbedSpec;
+  readonly spec: ChildSpec;
   readonly python: string;
   /** Folder of the Python package. */
   readonly trainerPath: string;
@@ -27,7 +27,7 @@ export interface TrainOptions {
 }
 
 export interface Trained {
-  /** Folder of the model, or file of the answers of an embedding. */
+  /** Folder of the model, or file of the answers. */
   readonly result: string;
   /** Of the last step. */
   readonly loss: number | null;
@@ -37,6 +37,7 @@ export interface Trained {
   readonly seconds: number;
 }
 
+const doings = { train: 'training', embed: 'embedding', score: 'scoring' } as const;
 /** Milliseconds between two looks at the event file. */
 const LOOK_EVERY = 200;
 
@@ -66,13 +67,11 @@ export async function train(options: TrainOptions): Promise<Trained> {
     const { code, message } = events.end ?? { code: exit };
     const meaning = meaningOf(code, log, message);
     if (meaning) throw meaning;
-    crashes.add(verbOf(spec) === 'train' ? 'The training' : 'The embedding', described(code), log);
+    crashes.add(`The ${doings[verbOf(spec)]}`, described(code), log);
   }
   await events.read();
   return { result, ...events.summary() };
 }
-
-const verbOf = (spec: TrainSpec | EmbedSpec) => ('objective' in spec ? 'train' : 'embed');
 
 async function launch({ slot, spec, python, trainerPath, lifeline, signal }: TrainOptions, task: Task, log: string): Promise<Child> {
   const verb = verbOf(spec);

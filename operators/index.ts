@@ -4,4 +4,5 @@ export const spaces: { readonly [space: string]: () => Promise<object> } = {
   humpback: () => import('./humpback/index.ts'),
   'cycle-instruct': () => import('./cycle-instruct/index.ts'),
   main: () => import('./main/index.ts'),
+  musc: () => import('./musc/index.ts'),
 };

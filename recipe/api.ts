@@ -246,10 +246,13 @@ export interface Preference {
   readonly chosen: string;
   readonly rejected: string;
 }
-/** Token ids of the response and one weight per id, at the token's own position. */
+/** Token ids of the response and one weight per id, at the token's own position. Where the text that they were made of and the hash of
+ *  what made them are there, a training by another tokenizer or chat template refuses them. */
 export interface Weighted {
   readonly ids: readonly number[];
   readonly weights: readonly number[];
+  readonly text?: string;
+  readonly hash?: string;
 }
 export interface WeightedPreference {
   readonly prompt: readonly Message[];

@@ -19,7 +19,7 @@ export async function materials(verbs: Verbs, config: Pick<Bound, 'data' | 'mode
       [
         name,
         'path' in model
-          ? verbs.step(root, 'reduce', 'model:path', `model-${name}`, { path: model.path })
+          ? verbs.step(root, 'reduce', 'model:path', `model-${name}`, { ...model })
           : 'init' in model
             ? verbs.step(root, 'reduce', 'model:init', `model-${name}`, model.init)
             : verbs.step(root, 'reduce', 'model:external', `model-${name}`, declared(model.external)),

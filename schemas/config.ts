@@ -25,7 +25,8 @@ export interface RecipeSchema {
   readonly parameters: z.ZodType;
   /** `either`: just one of those that are so marked. */
   readonly data: { readonly [name: string]: 'required' | 'optional' | 'either' };
-  readonly models: { readonly [name: string]: 'required' | 'optional' };
+  /** `encoder`: it may be left out, and is only embedded with. */
+  readonly models: { readonly [name: string]: 'required' | 'optional' | 'encoder' };
   readonly evaluation: readonly string[];
   /** Names under which its operators and suites address models. */
   readonly roles: readonly string[];
@@ -40,7 +41,7 @@ export interface Bound {
   readonly data: { readonly [name: string]: { readonly source: string; readonly params: object; readonly folder: string } };
   readonly models: {
     readonly [name: string]:
-      | { readonly path: string }
+      | { readonly path: string; readonly chatTemplate?: string }
       | { readonly init: { readonly architecture: z.infer<typeof architecture>; readonly tokenizer: string; readonly seed: number } }
       | { readonly external: External };
   };

@@ -17,7 +17,13 @@ export const experimentFile = z.strictObject({
     .record(
       name,
       z.union([
-        z.strictObject({ path: z.string().describe('A Hugging Face model folder.') }),
+        z.strictObject({
+          path: z.string().describe('A Hugging Face model folder.'),
+          chatTemplate: z
+            .string()
+            .exactOptional()
+            .describe("A Jinja file that takes the place of the folder's chat template; a base model may have none."),
+        }),
         z.strictObject({ init: z.strictObject({ architecture, tokenizer: z.string(), seed }) }),
         z.strictObject({ external }),
       ]),

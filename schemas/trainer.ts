@@ -56,6 +56,37 @@ export interface EmbedSpec {
 export const placed = z.object({ cluster: z.int().min(0), distance: z.number().min(0) });
 export type Placed = Readonly<z.infer<typeof placed>>;
 
+/** The spec of `backspin_trainer score`: `rows` is a file of `{"asked": [...]}` lines, each an `Asked` of `recipe/define.ts`. */
+export interface ScoreSpec {
+  readonly version: 1;
+  readonly model: { readonly folder: string; readonly base: string | null };
+  readonly rows: string;
+  /** Folder of events, parts and `answers.jsonl`. */
+  readonly run: string;
+  readonly threads: number;
+}
+const each = z.array(z.number());
+/** An answer: a number for each token of a continuation, or why there is none. */
+export const scoredText = z.union([
+  z.strictObject({
+    ids: z.array(z.int()),
+    logprobs: each,
+    entropies: each,
+    beside: z.strictObject({ logprobs: each, entropies: each, kl: each, reverseKl: each }).exactOptional(),
+    hash: z.string().exactOptional(),
+  }),
+  z.strictObject({ tooLong: z.string() }),
+  z.strictObject({ rejected: z.string() }),
+]);
+export type ScoredText = z.infer<typeof scoredText>;
+/** A line of `answers.jsonl`. */
+export const scoredRow = z.strictObject({ answers: z.array(scoredText) });
+
+/** The spec of a child that is supervised: what it trains, embeds or scores. */
+export type ChildSpec = TrainSpec | EmbedSpec | ScoreSpec;
+export const verbOf = (spec: ChildSpec): 'train' | 'embed' | 'score' =>
+  'objective' in spec ? 'train' : 'clusters' in spec ? 'embed' : 'score';
+
 /** The spec of `backspin_trainer merge`: folders of an adapter, of its base, and of the whole weights that they make. */
 export interface MergeSpec {
   readonly version: 1;
@@ -68,7 +99,7 @@ const of = <const Event extends string, Shape extends z.core.$ZodShape>(event: E
   z.object({ v: z.literal(1), event: z.literal(event), ...shape });
 const step = z.int().min(0);
 
-/** A line of `events.jsonl`. A resumed training says the steps since its checkpoint a second time. The steps of `embed` are rows. */
+/** A line of `events.jsonl`. A resumed training says the steps since its checkpoint a second time. The steps of `embed` and `score` are rows. */
 const trainEvent = z.discriminatedUnion('event', [
   of('start', { pid: z.int(), resumedFrom: step.nullable(), steps: step }),
   of('step', { step, loss: z.number(), learningRate: z.number(), tokens: z.int(), seconds: z.number() }),

@@ -54,6 +54,9 @@ export const training = z.strictObject({
   ...options,
 });
 
+/** Of a preference training. */
+export const beta = z.number().positive().default(0.1).describe('How strongly it holds to its reference.');
+
 /** What differs from another training. */
 export const trainingChange = z.strictObject({
   learningRate: learningRate.exactOptional(),

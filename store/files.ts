@@ -1,8 +1,10 @@
 /** Files that are whole or not there: written under a temporary name, fsynced, and only then given their own. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, createReadStream, createWriteStream, openSync, readSync } from 'node:fs';
 import { link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { pipeline } from 'node:stream/promises';
 import { BackspinError } from '../schemas/errors.ts';
 
 export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | null)?.code;
@@ -86,6 +88,29 @@ async function named(
   } finally {
     await rm(unnamed, { force: true });
   }
+}
+
+/** Writes JSONL, whole or not at all; gives the number of lines. */
+export async function writeLines(path: string, values: AsyncIterable<unknown>): Promise<number> {
+  let lines = 0;
+  async function* texts() {
+    for await (const value of values) {
+      lines++;
+      yield `${JSON.stringify(value)}\n`;
+    }
+  }
+  await makeFolder(dirname(path));
+  try {
+    await pipeline(texts, createWriteStream(`${path}.partial`));
+    await rename(`${path}.partial`, path);
+  } catch (error) {
+    throw writing(path, error);
+  }
+  return lines;
+}
+/** Reads JSONL, line by line. */
+export async function* readLines(path: string): AsyncGenerator<unknown, undefined> {
+  for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) yield JSON.parse(line);
 }
 
 /** Whole lines of a file behind `offset`, and where they end. Nothing, where there is no file. */

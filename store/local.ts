@@ -13,7 +13,7 @@ import { datasetManifest, output, type DatasetManifest, type ModelManifest, type
 import { canonicalJson } from './canonical.ts';
 import { damaged, ShardReader, ShardWriter } from './datasets.ts';
 import { ifThere, makeFolder, putIfAbsent, writeAtomic } from './files.ts';
-import { hasModel, ModelFolders, putModel, readModel, type AboutModel } from './models.ts';
+import { hasModel, ModelFolders, putModel, readModel, type AboutModel, type Instead } from './models.ts';
 import { pathsOf, type Paths } from './paths.ts';
 import type { DatasetWriter, Store } from './store.ts';
 
@@ -63,8 +63,8 @@ class LocalStore implements Store {
     );
   }
 
-  putModel(folder: string, about: AboutModel): Promise<ModelRef> {
-    return putModel(this.#paths, folder, about);
+  putModel(folder: string, about: AboutModel, instead?: Instead): Promise<ModelRef> {
+    return putModel(this.#paths, folder, about, instead);
   }
   model({ digest }: Digest): Promise<ModelManifest> {
     return readModel(this.#paths, digest);

@@ -11,14 +11,16 @@ import { damaged } from './datasets.ts';
 import { codeOf, ifThere, makeFolder, syncFolder, temporary, writeAtomic, writing } from './files.ts';
 import type { Paths } from './paths.ts';
 
+export type Instead = Readonly<Record<string, string>>;
 export type AboutModel = Omit<ModelManifest, 'kind' | 'digest' | 'files'>;
 
 const filesOf = (paths: Paths, digest: string) => join(paths.model(digest), 'files');
 const manifestOf = (paths: Paths, digest: string) => join(paths.model(digest), 'manifest.json');
 
-/** Copies a folder in, and links what lies in the store already. Throws `ConfigError` for a folder that is no model. */
-export async function putModel(paths: Paths, folder: string, about: AboutModel): Promise<ModelRef> {
-  const sources = await filesIn(folder);
+/** Copies a folder in, and links what lies in the store already; `instead` are files, by their names, in place of its own. Throws
+ *  `ConfigError` for a folder that is no model. */
+export async function putModel(paths: Paths, folder: string, about: AboutModel, instead: Instead = {}): Promise<ModelRef> {
+  const sources = new Map([...(await filesIn(folder)), ...Object.entries(instead)]);
   const needed = about.base === null ? 'config.json' : 'adapter_config.json';
   if (about.state === 'weights' && !sources.has(needed)) {
     throw new BackspinError('ConfigError', `${folder} has no ${needed}: give the folder of a whole Hugging Face model.`);

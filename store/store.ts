@@ -31,7 +31,11 @@ export interface Store {
   dataset(ref: Pick<DatasetRef, 'digest'>): Promise<DatasetManifest>;
 
   /** Copies a folder in; links where it can. The digest follows from file names and bytes, and an adapter's base. */
-  putModel(folder: string, about: Omit<ModelManifest, 'kind' | 'digest' | 'files'>): Promise<ModelRef>;
+  putModel(
+    folder: string,
+    about: Omit<ModelManifest, 'kind' | 'digest' | 'files'>,
+    instead?: Readonly<Record<string, string>>,
+  ): Promise<ModelRef>;
   model(ref: Pick<ModelRef, 'digest'>): Promise<ModelManifest>;
   /** The verified folder of a model, for a child to read. Verified once per process. */
   modelFolder(ref: Pick<ModelRef, 'digest'>): Promise<string>;

@@ -46,6 +46,7 @@ export class Performer {
     const carryOut = async (): Promise<LedgerEntry> => {
       if (call.verb === 'train') return this.#pool('train', call, this.#context.training.pool).train(call, this.#context);
       if (onPool) return this.#pool('embed', call, this.#context.training.pool).embed(call, this.#context);
+      if (opening.work!.batch) return this.#pool('score', call, this.#context.training.pool).score(call, this.#context, opening.work!);
       if (opening.work!.external) await this.#data('canary', call, true).canary(call, this.#context);
       return this.#map(call, opening.stepKey, opening.work!);
     };

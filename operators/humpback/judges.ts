@@ -40,7 +40,7 @@ export const expectedRating = probe({
     return ratings.map((rating) => ({ prompt, continuation: ` ${rating}` }));
   },
   take(pair, answers) {
-    const weights = answers.map((tokens) => Math.exp(tokens.reduce((sum, { logprob }) => sum + logprob, 0)));
+    const weights = answers.map(({ tokens }) => Math.exp(tokens.reduce((sum, { logprob }) => sum + logprob, 0)));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     const shares = weights.map((weight) => weight / total);
     if (!(total > 0)) return drop('no-score', `the ratings have probability ${total}`);
@@ -58,7 +58,8 @@ export const likelihood = probe({
   params: z.object({ prompts: z.object({ respond: registered }) }),
   role: 'scorer',
   ask: (pair, context, { prompts }) => [{ prompt: context.prompt(prompts.respond, pair), continuation: pair.response }],
-  take(pair, [tokens = []]) {
+  take(pair, [answer]) {
+    const tokens = answer?.tokens ?? [];
     if (tokens.length === 0) return drop('no-score', 'the response has no token');
     const sum = tokens.reduce((sum, { logprob }) => sum + logprob, 0);
     return keep({ ...pair, score: sum / tokens.length, judgement: `${sum.toFixed(4)} nats in ${tokens.length} tokens` });

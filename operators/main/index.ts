@@ -1,6 +1,6 @@
 /** The per-record half of MAIN: mutual alignment of a forward and a reverse model (2504.12913). */
 import { z } from 'zod';
-import { drop, keep, probe, type TokenScore } from '../../recipe/index.ts';
+import { drop, keep, probe, type Scored } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { pair, segment } from '../humpback/records.ts';
 import { asking } from '../reply.ts';
@@ -41,8 +41,8 @@ export const measure = probe({
     const [given, continuation] = direction === 'forward' ? [instruction, response] : [response, instruction];
     return [imagined, given].map((side) => ({ prompt: asked(side), continuation }));
   },
-  take(pair, [one = [], other = []]) {
-    if (one.length === 0 || other.length === 0) return drop('no-token');
+  take(pair, [one, other]) {
+    if (!one?.tokens.length || !other?.tokens.length) return drop('no-token');
     return keep({ ...pair, imaginedNll: nllOf(one), seedNll: nllOf(other) });
   },
 });
@@ -64,8 +64,8 @@ export const agree = probe({
   params: z.object({ prompt: registered }),
   role: 'forward',
   ask: ({ instruction, response }, context, { prompt }) => [{ prompt: context.prompt(prompt, { instruction }), continuation: response }],
-  take: (pair, [tokens = []]) => (tokens.length === 0 ? drop('no-token') : keep({ ...pair, nll: nllOf(tokens) })),
+  take: (pair, [answer]) => (answer?.tokens.length ? keep({ ...pair, nll: nllOf(answer) }) : drop('no-token')),
 });
 
 /** Mean nats a token. */
-const nllOf = (tokens: readonly TokenScore[]): number => -tokens.reduce((sum, { logprob }) => sum + logprob, 0) / tokens.length;
+const nllOf = ({ tokens }: Scored): number => -tokens.reduce((sum, { logprob }) => sum + logprob, 0) / tokens.length;

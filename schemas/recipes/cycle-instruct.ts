@@ -91,7 +91,7 @@ export type CycleInstructParameters = z.output<typeof parameters>;
 export const cycleInstruct = {
   parameters,
   data: { documents: 'either', pairs: 'either' },
-  models: { base: 'required', rewriter: 'optional', encoder: 'optional' },
+  models: { base: 'required', rewriter: 'optional', encoder: 'encoder' },
   evaluation: ['forward', 'backward', 'baseForward', 'baseBackward', 'pairs'],
   roles: ['rewriter', 'q2a', 'a2q', 'model'],
 } satisfies RecipeSchema;

@@ -2,6 +2,7 @@ import type { RecipeSchema } from '../config.ts';
 import { cycleInstruct } from './cycle-instruct.ts';
 import { humpback } from './humpback.ts';
 import { main } from './main.ts';
+import { musc } from './musc.ts';
 import { pretrain } from './pretrain.ts';
 
-export const recipeSchemas: Record<string, RecipeSchema> = { 'cycle-instruct': cycleInstruct, humpback, main, pretrain };
+export const recipeSchemas: Record<string, RecipeSchema> = { 'cycle-instruct': cycleInstruct, humpback, main, musc, pretrain };

@@ -1,6 +1,7 @@
 /** A run of the miniature through its trials, and what must hold of it whatever was done. */
 import { unequal } from '../../cli/chaos/compare.ts';
 import type { Recovery } from '../../cli/chaos/disturb.ts';
+import { BackspinError } from '../../schemas/errors.ts';
 import type { View } from '../../cli/view.ts';
 import { IN_FLIGHT, Miniature } from '../support/miniature.ts';
 import { make, spoilt } from '../support/trouble.ts';
@@ -17,7 +18,7 @@ export interface Tried {
 }
 export interface Outcome {
   readonly tried: readonly Tried[];
-  /** Cells whose step was over before they could be tried: a fault before them had held up something else. */
+  /** Cells whose step, or the part of it that they hit, was over before they could be tried: a fault before them had held up something else. */
   readonly missed: readonly Cell[];
   /** Of the end. */
   readonly view: View;
@@ -54,8 +55,9 @@ export async function carryOut(run: Run, { reference, poisoned = [], within = 20
     const missed: Cell[] = [];
     for (const { cell, spot } of run) {
       const stepKey = await come(miniature, spot, reference!);
-      if (stepKey === undefined) missed.push(cell);
-      else tried.push({ cell, recovery: await inflict(miniature, cell, stepKey) });
+      const recovery = stepKey === undefined ? undefined : await inflict(miniature, cell, stepKey).catch(tooLate);
+      if (recovery === undefined) missed.push(cell);
+      else tried.push({ cell, recovery });
     }
     await miniature.until(() => miniature.completed, ENDS_WITHIN, 'the experiment is completed');
     const seconds = (performance.now() - began) / 1000;
@@ -73,6 +75,10 @@ export async function carryOut(run: Run, { reference, poisoned = [], within = 20
     await miniature.down();
     miniature.unmount();
   }
+}
+
+function tooLate(error: unknown): undefined {
+  if (!(error instanceof BackspinError) || error.type !== 'NotFound') throw error;
 }
 
 /** Waits for a moment, and gives the key of its step; undefined where the step is over already. */

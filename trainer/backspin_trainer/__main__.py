@@ -1,4 +1,4 @@
-"""python -m backspin_trainer train|embed|merge|serve --spec FILE, or doctor."""
+"""python -m backspin_trainer train|embed|score|merge|serve --spec FILE, or doctor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import traceback
 from importlib import import_module
 
 from .exits import Exit, Refusal
-from .spec import EmbedSpec, MergeSpec, ServeSpec, TrainSpec, read_spec
+from .spec import EmbedSpec, MergeSpec, ScoreSpec, ServeSpec, TrainSpec, read_spec
 from .stop import Stop
 
 _ENVIRONMENT = {
@@ -28,7 +28,7 @@ _ENVIRONMENT = {
 def main() -> int:
     """Runs one verb; prints one sentence on stderr and returns the code of `exits.Exit` when it cannot."""
     parser = argparse.ArgumentParser(prog="backspin_trainer", description=__doc__)
-    parser.add_argument("verb", choices=("train", "embed", "merge", "serve", "doctor"))
+    parser.add_argument("verb", choices=("train", "embed", "score", "merge", "serve", "doctor"))
     parser.add_argument("--spec", help="JSON file that says what to do")
     arguments = parser.parse_args()
     if arguments.verb != "doctor" and arguments.spec is None:
@@ -61,6 +61,9 @@ def _run(verb: str, spec: str | None) -> int:
     if verb == "embed":
         stop, read = Stop(), read_spec(spec, EmbedSpec)
         return _room("embed").embed(read, stop)
+    if verb == "score":
+        stop, read = Stop(), read_spec(spec, ScoreSpec)
+        return _room("score").score(read, stop)
     if verb == "merge":
         read = read_spec(spec, MergeSpec)
         return _room("adapters").merge(read)

@@ -66,6 +66,16 @@ def merge(spec: MergeSpec) -> Exit:
     return Exit.DONE
 
 
+def whole(model: ModelFolders, run: Path) -> str:
+    """The folder of a model's whole weights: its own, or `whole` in `run`, where an adapter is merged with its base."""
+    if not model.base:
+        return model.folder
+    folder = run / "whole"
+    if not folder.is_dir():
+        merge(MergeSpec(1, model.folder, model.base, str(folder)))
+    return str(folder)
+
+
 def _read_config(folder: str) -> PeftConfig:
     try:
         return PeftConfig.from_pretrained(folder)

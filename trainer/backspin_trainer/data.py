@@ -13,7 +13,9 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from .exits import Exit, Refusal
+from .rows import are_turns, bad, read_rows
 from .spec import TrainSpec
+from .tokens import fingerprint, turn_tokens
 
 _IGNORED = -100  # the label of a token without loss, in PyTorch and Hugging Face
 
@@ -69,20 +71,20 @@ def order(rows: Dataset, spec: TrainSpec) -> list[int]:
 
 def _conversations(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, list[int]]]:
     """One example a row: the whole conversation, with loss on its last turn and the end token alone."""
-    for line, row in _rows(spec.data):
+    for line, row in read_rows(spec.data):
         messages = row.get("messages")
         if not _is_conversation(messages):
-            raise _bad(
+            raise bad(
                 spec.data,
                 line,
                 'needs "messages", a list of {"role", "content"} that ends with the assistant and has a turn before it',
             )
         weight = row.get("weight", 1)
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-            raise _bad(spec.data, line, f"has weight {json.dumps(weight)}; give a number of at least 0, or none")
+            raise bad(spec.data, line, f"has weight {json.dumps(weight)}; give a number of at least 0, or none")
         group = row.get("group", str(line))
         if not isinstance(group, str):
-            raise _bad(spec.data, line, f"has group {json.dumps(group)}; give a string, or none")
+            raise bad(spec.data, line, f"has group {json.dumps(group)}; give a string, or none")
         prompt, answer = _rendered(spec, tokenizer, line, messages[:-1], messages[-1]["content"])
         _check_length(spec, line, prompt, answer)
         labels = [_IGNORED] * len(prompt) + answer
@@ -91,16 +93,16 @@ def _conversations(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Itera
 
 def _preferences(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, list[int]]]:
     """Pairs of answers to one prompt: texts, each of whose tokens counts once, or token ids with their weights."""
-    for line, row in _rows(spec.data):
+    for line, row in read_rows(spec.data):
         messages = row.get("prompt")
-        if not _are_turns(messages) or messages[-1]["role"] == "assistant":
-            raise _bad(spec.data, line, 'needs "prompt", a list of {"role", "content"} that ends before the assistant')
+        if not are_turns(messages) or messages[-1]["role"] == "assistant":
+            raise bad(spec.data, line, 'needs "prompt", a list of {"role", "content"} that ends before the assistant')
         example: dict[str, Any] = {"group": str(line), "weight": 1.0}
         for side in ("chosen", "rejected"):
             given = row.get(side)
             if spec.objective == "dpo":
                 if not isinstance(given, str):
-                    raise _bad(spec.data, line, f'needs "{side}", a string')
+                    raise bad(spec.data, line, f'needs "{side}", a string')
                 prompt, answer = _rendered(spec, tokenizer, line, messages, given)
                 weights = [1.0] * len(answer)
             else:
@@ -114,7 +116,10 @@ def _preferences(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterato
 def _weighted(
     spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, line: int, side: str, given: Any
 ) -> tuple[list[int], list[float]]:
-    ids, weights = (given.get("ids"), given.get("weights")) if isinstance(given, dict) else (None, None)
+    """An answer's tokens and their weights. Where text and hash stand there too, the tokens must be those that `score`
+    gave for this text with this tokenizer and chat template."""
+    given = given if isinstance(given, dict) else {}
+    ids, weights, text, hashed = (given.get(key) for key in ("ids", "weights", "text", "hash"))
     if (
         not isinstance(ids, list)
         or not isinstance(weights, list)
@@ -123,11 +128,21 @@ def _weighted(
         or not all(type(token) is int and 0 <= token < len(tokenizer) for token in ids)
         or not all(type(weight) in (int, float) and 0 <= weight < math.inf for weight in weights)
     ):
-        raise _bad(
+        raise bad(
             spec.data,
             line,
             f'needs "{side}", an answer\'s token "ids" of this tokenizer and as many "weights" of at least 0',
         )
+    if "text" in given or "hash" in given:
+        if not isinstance(text, str) or not isinstance(hashed, str):
+            raise bad(spec.data, line, f'needs "text" and "hash" of "{side}" as strings, both or neither')
+        if hashed != fingerprint(tokenizer, text, ids):
+            raise bad(
+                spec.data,
+                line,
+                f'has "{side}" weighed with another tokenizer, chat template or text; '
+                "score the data again with the model that is trained",
+            )
     return ids, [float(weight) for weight in weights]
 
 
@@ -136,24 +151,15 @@ def _rendered(
 ) -> tuple[list[int], list[int]]:
     """Tokens of the turns `before`, with all that opens the assistant's, and of its answer up to the end token."""
     try:
-        opened = tokenizer.apply_chat_template(before, add_generation_prompt=True, return_dict=False)
-        closed = tokenizer.apply_chat_template([*before, {"role": "assistant", "content": answer}], return_dict=False)
-    except Exception as error:
-        raise _bad(spec.data, line, f"cannot be rendered by the model's chat template ({error})") from error
-    if closed[: len(opened)] != opened:
-        raise _bad(
-            spec.data,
-            line,
-            "does not begin with its own prompt once rendered, so the loss cannot be put on the answer alone",
-        )
-    end = max(at for at, token in enumerate(closed) if token == tokenizer.eos_token_id) + 1
-    return opened, closed[len(opened) : end]
+        return turn_tokens(tokenizer, before, answer)
+    except ValueError as error:
+        raise bad(spec.data, line, str(error)) from error
 
 
 def _check_length(spec: TrainSpec, line: int, prompt: list[int], answer: list[int]) -> None:
     count = len(prompt) + len(answer)
     if count > spec.max_tokens:
-        raise _bad(
+        raise bad(
             spec.data,
             line,
             f"has {count} tokens, more than maxTokens {spec.max_tokens}; drop the row or raise maxTokens",
@@ -164,9 +170,9 @@ def _packed(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dic
     """All documents, each between begin and end token, as one stream cut every `max_tokens`; the last row is short."""
     stream: list[int] = []
     begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    for line, row in _rows(spec.data):
+    for line, row in read_rows(spec.data):
         if not isinstance(row.get("text"), str):
-            raise _bad(spec.data, line, 'needs "text", a string')
+            raise bad(spec.data, line, 'needs "text", a string')
         stream += begin + tokenizer.encode(row["text"], add_special_tokens=False) + [tokenizer.eos_token_id]
     for start in range(0, len(stream) - 1, spec.max_tokens):
         row = stream[start : start + spec.max_tokens]
@@ -174,38 +180,5 @@ def _packed(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dic
             yield {"input_ids": row, "labels": [_IGNORED, *row[1:]], "group": str(start), "weight": 1.0}
 
 
-def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number, from 1, and object of every line. Splits at \\n only: JSON strings may hold U+2028 and its like."""
-    try:
-        with open(path, "rb") as file:
-            for line, text in enumerate(file, 1):
-                try:
-                    row = json.loads(text)
-                except ValueError as error:
-                    raise _bad(path, line, f"is not JSON ({error})") from error
-                if not isinstance(row, dict):
-                    raise _bad(path, line, "is not a JSON object")
-                yield line, row
-    except OSError as error:
-        raise Refusal(Exit.DATA, f"Cannot read the rows in {path}: {error.strerror}. Give a JSONL file.") from error
-
-
 def _is_conversation(messages: Any) -> bool:
-    return _are_turns(messages) and len(messages) > 1 and messages[-1]["role"] == "assistant"
-
-
-def _are_turns(messages: Any) -> bool:
-    return (
-        isinstance(messages, list)
-        and len(messages) > 0
-        and all(
-            isinstance(turn, dict)
-            and set(turn) == {"role", "content"}
-            and all(isinstance(part, str) for part in turn.values())
-            for turn in messages
-        )
-    )
-
-
-def _bad(path: str, line: int, what: str) -> Refusal:
-    return Refusal(Exit.DATA, f"{path}:{line} {what}.")
+    return are_turns(messages) and len(messages) > 1 and messages[-1]["role"] == "assistant"

@@ -4,88 +4,55 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.nn.functional import normalize
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
-from .adapters import merge
-from .events import Events
-from .exits import Exit, Refusal, first_line, writing
-from .models import sync_directory
-from .spec import EmbedSpec, MergeSpec
+from .adapters import whole
+from .exits import Exit, Refusal, first_line
+from .models import replacing
+from .parts import Batch, work_off
+from .rows import bad, read_rows
+from .spec import EmbedSpec
 from .stop import Stop
-from .tokens import read_tokenizer, tokenizer_folder
+from .tokens import load_tokenizer, tokenizer_folder
 
-_PART = 256  # rows whose vectors are one file: what a kill costs at most
+_PART = 256  # rows whose vectors are one file
 _ROUNDS = 100  # of k-means, should it not settle before
 
 
 def embed(spec: EmbedSpec, stop: Stop) -> Exit:
     """Writes an answer for each row of `spec.rows`, in order, to `answers.jsonl`: `{"cluster", "distance"}`.
 
-    A text's vector is the mean of the last hidden states of its tokens (`spec.max_tokens` of them at most), scaled to
-    length 1. `distance` is 1 - cosine of a row's first text and its second, in [0, 2]; 0 where it has no second.
-    `cluster` is that of the first text among `spec.clusters` by k-means, or as many as there are rows. Parts that are
-    done stay in `vectors/`, so a run that was killed goes on; equal specs give equal bytes. Raises Refusal.
+    A text's vector is the mean of the last hidden states of its tokens (`spec.max_tokens` of them at most, and no more
+    than the model has positions for), scaled to length 1. A text without tokens has that of the end token, or of the
+    padding where there is none. `distance` is 1 - cosine of a row's first text and its second, in [0, 2]; 0 where it has
+    no second. `cluster` is that of the first text among `spec.clusters` by k-means, or as many as there are rows. Parts
+    that are done stay in `vectors/`, so a run that was killed goes on; equal specs give equal bytes. Raises Refusal.
     """
-    run = Path(spec.run)
-    if (run / "answers.jsonl").is_file():
-        return Exit.DONE
-    events = Events(run / "events.jsonl")
-    stop.watch(run / "stop")
-    try:
-        return _embed(spec, run, events, stop)
-    except Exception as error:
-        code = error.code if isinstance(error, Refusal) else Exit.INTERNAL
-        events.say("error", message=str(error) or type(error).__name__, code=code)
-        raise
 
+    def open_model() -> Callable[[Path, list[list[str]]], None]:
+        tokenizer = load_tokenizer(tokenizer_folder(spec.model))
+        model = _open_model(spec)
+        return lambda file, rows: _save(file, _vectors(spec, model, tokenizer, [text for row in rows for text in row]))
 
-@torch.inference_mode()
-def _embed(spec: EmbedSpec, run: Path, events: Events, stop: Stop) -> Exit:
-    torch.set_num_threads(spec.threads)
-    rows = list(_texts(spec.rows))
-    parts = math.ceil(len(rows) / _PART)
-    done = [part for part in range(parts) if _file(run, part).is_file()]
-    events.say("start", pid=os.getpid(), resumedFrom=len(done) * _PART or None, steps=len(rows))
-    if len(done) < parts:
-        tokenizer = read_tokenizer(tokenizer_folder(spec.model))
-        model = _open_model(spec, run)
-        for part in sorted({*range(parts)} - {*done}):
-            if stop.requested():
-                stop.obeyed()
-                events.say("stopped", step=part * _PART)
-                return Exit.INTERRUPTED
-            texts = rows[part * _PART : (part + 1) * _PART]
-            vectors = _vectors(spec, model, tokenizer, [text for row in texts for text in row])
-            _save(_file(run, part), vectors)
-            events.say("checkpoint", step=min((part + 1) * _PART, len(rows)))
-    vectors = torch.cat([torch.load(_file(run, part)) for part in range(parts)] or [torch.empty(0, 1)])
-    firsts, distances, at = [], [], 0
-    for row in rows:
-        firsts.append(at)
-        distances.append(float(1 - vectors[at] @ vectors[at + 1]) if len(row) > 1 else 0.0)
-        at += len(row)
-    clusters = k_means(vectors[firsts], spec.clusters, spec.seed)
-    answers = run / "answers.jsonl"
-    partial = answers.with_suffix(".partial")
-    with writing(str(answers)):
-        partial.write_text(
-            "".join(
-                json.dumps({"cluster": cluster, "distance": round(max(distance, 0.0), 6)}) + "\n"
-                for cluster, distance in zip(clusters, distances)
-            )
-        )
-        sync_directory(partial)
-        partial.rename(answers)
-        sync_directory(run)
-    events.say("done", step=len(rows), loss=None)
-    return Exit.DONE
+    def answers(rows: list[list[str]], files: list[Path]) -> list[str]:
+        vectors = torch.cat([torch.load(file) for file in files] or [torch.empty(0, 1)])
+        firsts, distances, at = [], [], 0
+        for row in rows:
+            firsts.append(at)
+            distances.append(float(1 - vectors[at] @ vectors[at + 1]) if len(row) > 1 else 0.0)
+            at += len(row)
+        return [
+            json.dumps({"cluster": cluster, "distance": round(max(distance, 0.0), 6)}) + "\n"
+            for cluster, distance in zip(k_means(vectors[firsts], spec.clusters, spec.seed), distances)
+        ]
+
+    read = lambda: list(_texts(spec.rows))  # noqa: E731
+    return work_off(spec, stop, Batch(read, _PART, "vectors/{:05}.pt", open_model, answers))
 
 
 def k_means(points: torch.Tensor, count: int, seed: int) -> list[int]:
@@ -123,13 +90,15 @@ def _vectors(
     spec: EmbedSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]
 ) -> torch.Tensor:
     """Vectors [len(texts), width] of length 1. Batches hold texts of like length, whatever the order they came in."""
-    ids = [tokenizer.encode(text)[: spec.max_tokens] or [tokenizer.eos_token_id] for text in texts]
+    most, pad = min(spec.max_tokens, _positions(model)), tokenizer.pad_token_id or 0
+    nothing = pad if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    ids = [tokenizer.encode(text)[:most] or [nothing] for text in texts]
     order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
     vectors = torch.empty(len(ids), model.config.hidden_size)
     for start in range(0, len(order), spec.batch):
         batch = order[start : start + spec.batch]
         length = len(ids[batch[-1]])
-        tokens = torch.tensor([ids[at] + [tokenizer.pad_token_id] * (length - len(ids[at])) for at in batch])
+        tokens = torch.tensor([ids[at] + [pad] * (length - len(ids[at])) for at in batch])
         there = torch.tensor([[1] * len(ids[at]) + [0] * (length - len(ids[at])) for at in batch])
         tokens, there = tokens.to(model.device), there.to(model.device)
         hidden = model(input_ids=tokens, attention_mask=there).last_hidden_state.float()
@@ -138,13 +107,18 @@ def _vectors(
     return vectors
 
 
-def _open_model(spec: EmbedSpec, run: Path) -> PreTrainedModel:
-    folder = spec.model.folder
-    if spec.model.base:
-        whole = run / "whole"
-        if not whole.is_dir():
-            merge(MergeSpec(1, folder, spec.model.base, str(whole)))
-        folder = str(whole)
+def _positions(model: PreTrainedModel) -> float:
+    """Tokens that a learned embedding of positions has room for; some begin after their padding."""
+    learned = [
+        module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+        for name, module in model.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding)
+    ]
+    return min(learned, default=math.inf)
+
+
+def _open_model(spec: EmbedSpec) -> PreTrainedModel:
+    folder = whole(spec.model, Path(spec.run))
     try:
         model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     except Exception as error:
@@ -155,26 +129,13 @@ def _open_model(spec: EmbedSpec, run: Path) -> PreTrainedModel:
 
 
 def _texts(path: str) -> Iterator[list[str]]:
-    try:
-        with open(path, "rb") as file:
-            for line, row in enumerate(file, 1):
-                texts: Any = json.loads(row)["texts"]
-                if not texts or not all(isinstance(text, str) for text in texts):
-                    raise Refusal(Exit.DATA, f'{path}:{line} needs "texts", a list of at least one string.')
-                yield texts
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Refusal(Exit.DATA, f"Cannot read the rows in {path}: {error}. Give a JSONL file.") from error
-
-
-def _file(run: Path, part: int) -> Path:
-    return run / "vectors" / f"{part:05}.pt"
+    for line, row in read_rows(path):
+        texts = row.get("texts")
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+            raise bad(path, line, 'needs "texts", a list of at least one string')
+        yield texts
 
 
 def _save(file: Path, vectors: torch.Tensor) -> None:
-    partial = file.with_suffix(".partial")
-    with writing(str(file)):
-        file.parent.mkdir(exist_ok=True)
+    with replacing(file) as partial:
         torch.save(vectors, partial)
-        sync_directory(partial)
-        partial.rename(file)
-        sync_directory(file.parent)

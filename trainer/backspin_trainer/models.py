@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -32,8 +33,11 @@ _TOKENIZER_FILES = (
 )
 
 
-def read_model(folder: str, dropout: float) -> PreTrainedModel:
-    """The causal model in `folder`, in fp32, with `dropout` on its attention. Raises Refusal 66."""
+def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.float32) -> PreTrainedModel:
+    """The causal model in `folder`, in fp32 or `dtype` ("auto": its own), with `dropout` on its attention.
+
+    Raises Refusal 66.
+    """
     if not (Path(folder) / "config.json").is_file():
         raise Refusal(Exit.MODEL, f"No model in {folder}: config.json is missing; give the folder of a whole model.")
     try:
@@ -44,7 +48,7 @@ def read_model(folder: str, dropout: float) -> PreTrainedModel:
             folder,
             config=config,
             local_files_only=True,
-            dtype=torch.float32,
+            dtype=dtype,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
@@ -131,3 +135,15 @@ def sync_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A path beside `file` that becomes it when it is on the disk: whole or not at all. Raises Refusal 73."""
+    partial = file.with_suffix(".partial")
+    with writing(str(file)):
+        file.parent.mkdir(exist_ok=True)
+        yield partial
+        sync_directory(partial)
+        partial.rename(file)
+        sync_directory(file.parent)

@@ -15,8 +15,7 @@ import torch
 from datasets import Dataset
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from .exits import writing
-from .models import sync_directory
+from .models import replacing
 
 _COLUMNS = ["input_ids", "chosen", "rejected", "chosen_weights", "rejected_weights"]
 _BATCH = 16  # pairs whose reference is computed at once
@@ -82,12 +81,8 @@ def with_reference(examples: Dataset, model, pad: int, file: Path) -> Dataset:
                 batch = {name: value.to(device) for name, value in together(rows).items()}
                 sums.append(weighted_logps(model, batch).view(2, -1).T.cpu())
         model.train(training)
-        partial = file.with_suffix(".partial")
-        with writing(str(file)):
+        with replacing(file) as partial:
             torch.save(torch.cat(sums), partial)
-            sync_directory(partial)
-            partial.rename(file)
-            sync_directory(file.parent)
     return examples.add_column("reference", torch.load(file).tolist())
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from .engine import Job, Lane
 from .sampling import Sampling
 from .spec import ModelFolders
+from .tokens import template_tokens
 
 
 @dataclass
@@ -167,10 +167,8 @@ def chat_tokens(model: Served, body: dict[str, Any]) -> list[int]:
     if not model.tokenizer.chat_template:
         raise Bad(f"The model '{model.name}' has no chat template; use /v1/completions.", "messages")
     try:
-        return model.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=opens, continue_final_message=continues, return_dict=False
-        )
-    except (TemplateError, ValueError) as error:
+        return template_tokens(model.tokenizer, messages, opens, continues)
+    except ValueError as error:
         raise Bad(f"The chat template of '{model.name}' cannot render these messages: {error}.", "messages") from error
 
 

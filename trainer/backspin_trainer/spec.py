@@ -154,6 +154,23 @@ class EmbedSpec:
 
 
 @dataclass(frozen=True)
+class ScoreSpec:
+    """Continuations to score: `rows` is a JSONL file of `{"asked": [...]}`. `batch` counts sequences."""
+
+    version: Literal[1]
+    model: ModelFolders
+    rows: str
+    run: str
+    threads: int
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        for key in ("threads", "batch"):
+            if getattr(self, key) < 1:
+                raise _wrong(key, "must be at least 1")
+
+
+@dataclass(frozen=True)
 class MergeSpec:
     """An adapter and the `base` that it goes upon, made into whole weights in the folder `to`."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 from pathlib import Path
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .exits import Exit, Refusal, first_line
@@ -13,17 +16,7 @@ from .spec import ModelFolders
 
 def read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
     """The tokenizer in `folder`, with its end token checked. Raises Refusal 66."""
-    config = Path(folder) / "tokenizer_config.json"
-    if not config.is_file():
-        raise Refusal(
-            Exit.MODEL, f"No tokenizer in {folder}: tokenizer_config.json is missing; give the folder of a whole model."
-        )
-    try:
-        tokenizer = _class_of(config).from_pretrained(folder, local_files_only=True)
-    except Exception as error:
-        raise Refusal(
-            Exit.MODEL, f"Cannot load the tokenizer in {folder}: {first_line(error)}. Repair its files."
-        ) from error
+    tokenizer = load_tokenizer(folder)
     if tokenizer.eos_token_id is None:
         raise Refusal(
             Exit.MODEL, f"The tokenizer in {folder} has no end token; set eos_token in its tokenizer_config.json."
@@ -33,9 +26,72 @@ def read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`, be it an encoder's, which has no end token. Raises Refusal 66."""
+    config = Path(folder) / "tokenizer_config.json"
+    if not config.is_file():
+        raise Refusal(
+            Exit.MODEL, f"No tokenizer in {folder}: tokenizer_config.json is missing; give the folder of a whole model."
+        )
+    try:
+        return _class_of(config).from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise Refusal(
+            Exit.MODEL, f"Cannot load the tokenizer in {folder}: {first_line(error)}. Repair its files."
+        ) from error
+
+
 def tokenizer_folder(model: ModelFolders) -> str:
     """Whose tokenizer counts: an adapter's own, or that of its base where it has none."""
     return model.folder if not model.base or (Path(model.folder) / "tokenizer_config.json").is_file() else model.base
+
+
+def template_tokens(
+    tokenizer: PreTrainedTokenizerBase, messages: list[dict], opens: bool = True, continues: bool = False
+) -> list[int]:
+    """Tokens of `messages` under the chat template: with all that opens the next turn, or for the last one to go on.
+
+    Raises ValueError with what the template says where it cannot render them.
+    """
+    try:
+        return tokenizer.apply_chat_template(
+            messages, add_generation_prompt=opens, continue_final_message=continues, return_dict=False
+        )
+    except TemplateError as error:
+        raise ValueError(str(error)) from error
+
+
+def turn_tokens(tokenizer: PreTrainedTokenizerBase, before: list[dict], answer: str) -> tuple[list[int], list[int]]:
+    """Tokens of the turns `before`, with all that opens the assistant's, and of its answer up to the end token.
+
+    Raises ValueError, whose message says what the turns do.
+    """
+    try:
+        opened = template_tokens(tokenizer, before)
+        closed = template_tokens(tokenizer, [*before, {"role": "assistant", "content": answer}], opens=False)
+    except Exception as error:
+        raise ValueError(f"cannot be rendered by the model's chat template ({error})") from error
+    if closed[: len(opened)] != opened:
+        raise ValueError(
+            "does not begin with its own prompt once rendered, so the loss cannot be put on the answer alone"
+        )
+    ends = [at for at in range(len(opened), len(closed)) if closed[at] == tokenizer.eos_token_id]
+    if not ends:
+        raise ValueError("has no end token once rendered by the model's chat template")
+    return opened, closed[len(opened) : ends[-1] + 1]
+
+
+def continuation_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Tokens of a text that continues another: without those that the tokenizer puts before every text."""
+    beginning, tokens = tokenizer.encode(""), tokenizer.encode(text)
+    return tokens[len(beginning) :] if tokens[: len(beginning)] == beginning else tokens
+
+
+def fingerprint(tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]) -> str:
+    """What `ids` were made of, as hex digits of SHA-256: vocabulary and rules of the tokenizer, its chat template with
+    the tokens that it may name, the text, and the ids."""
+    template = [tokenizer.chat_template, tokenizer.bos_token, tokenizer.eos_token]
+    return hashlib.sha256(json.dumps([_rules(tokenizer), template, text, ids]).encode()).hexdigest()
 
 
 def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
@@ -78,3 +134,12 @@ def _class_of(config: Path) -> type:
     from transformers import AutoTokenizer
 
     return AutoTokenizer
+
+
+@functools.lru_cache(maxsize=1)
+def _rules(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A digest of tokenizer.json as it was loaded, but for what a call may set."""
+    if not tokenizer.is_fast:
+        return hashlib.sha256(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode()).hexdigest()
+    rules = json.loads(tokenizer.backend_tokenizer.to_str()) | {"padding": None, "truncation": None}
+    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()

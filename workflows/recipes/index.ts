@@ -1,6 +1,7 @@
 import { cycleInstruct } from './cycle-instruct.ts';
 import { humpback } from './humpback.ts';
 import { main } from './main.ts';
+import { musc } from './musc.ts';
 import { pretrain } from './pretrain.ts';
 
 /** By the name in an experiment file. What a recipe is called with was checked by its schema. */
@@ -8,5 +9,6 @@ export const recipes: Readonly<Record<string, (run: never, config: never) => Pro
   'cycle-instruct': cycleInstruct,
   humpback,
   main,
+  musc,
   pretrain,
 };

@@ -1,0 +1,101 @@
+/** A probe that is one batch: what it asks for the child, and the map through what the child answered. The child itself is in `devices/`. */
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { Rejected, TooLong } from '../inference/client.ts';
+import { Flow } from '../inference/flow.ts';
+import type { Asked, Scored } from '../recipe/define.ts';
+import type { Registry } from '../operators/registry.ts';
+import type { Output } from '../schemas/store.ts';
+import { scoredRow, type ScoredText, type ScoreSpec } from '../schemas/trainer.ts';
+import { readLines, writeLines } from '../store/files.ts';
+import type { Store } from '../store/store.ts';
+import { commitMap } from './commit.ts';
+import type { MapWork } from './open.ts';
+import type { AnyOperator, Link, Resolved } from './resolve.ts';
+import type { StepContext } from './services.ts';
+import { asideOf, fitting, loaded, noModels, runSlice } from './slice.ts';
+import { foldersOf, runFolder } from './train.ts';
+
+export interface Scoring {
+  readonly store: Store;
+  readonly registry: Registry;
+  readonly resolved: Resolved;
+  readonly context: StepContext;
+  readonly work: MapWork;
+  readonly signal: AbortSignal;
+}
+
+/** Writes what every record asks. A run that goes on finds what it began with. */
+export async function prepareScoring({ store, registry, resolved, context, work, signal }: Scoring): Promise<ScoreSpec> {
+  const [{ operator, what }] = resolved.chain as [Link];
+  const params = await loaded(resolved.params, store);
+  const { seed } = context;
+  async function* asked() {
+    for await (const record of store.read(work.over)) {
+      const value = fitting(operator.input, record.value, `${what} cannot read record ${record.id}`);
+      yield { asked: operator.probe!.ask(value, asideOf(record, resolved.stepKey, { registry, seed, signal }), params) };
+    }
+  }
+  const run = runFolder(store, resolved.stepKey);
+  const rows = join(run, 'rows.jsonl');
+  await writeLines(rows, asked());
+  const [model] = Object.values(resolved.cast);
+  return { version: 1, model: await foldersOf(store, model!), rows, run, threads: context.training.threads ?? cpus().length };
+}
+
+/** Runs the map, with what the child answered in place of a model, and commits it. */
+export async function commitScoring(
+  { store, registry, resolved, context, work, signal }: Scoring,
+  rows: string,
+  answers: string,
+): Promise<Output> {
+  const { over, slices, sliceSize } = work;
+  const [link] = resolved.chain as [Link];
+  const params = await loaded(resolved.params, store);
+  const asked = readLines(rows);
+  const answered = readLines(answers);
+  for (let slice = 0; slice < slices; slice++) {
+    const from = slice * sliceSize;
+    const to = Math.min(from + sliceSize, over.rows);
+    const known = new Map<string, ScoredText>();
+    for (let row = from; row < to; row++) {
+      const questions = (await asked.next()).value as { readonly asked: readonly Asked[] };
+      const texts = scoredRow.parse((await answered.next()).value).answers;
+      questions.asked.forEach((question, n) => known.set(JSON.stringify(question), texts[n]!));
+    }
+    const chain = [{ ...link, operator: answeredBy(link.operator, known) }];
+    const flow = new Flow(noModels.concurrency);
+    const { seed } = context;
+    const part = { slice, from, to, limits: null, models: noModels, flow, underWay: () => {}, signal };
+    await runSlice({ store, registry, resolved: { ...resolved, chain }, params, seed, over, ...part });
+  }
+  return commitMap(store, resolved, { over, slices, until: null, cut: false, determinism: resolved.determinism, before: undefined });
+}
+
+/** A probe that asks nobody. */
+function answeredBy(operator: AnyOperator, known: ReadonlyMap<string, ScoredText>): AnyOperator {
+  const { ask, take } = operator.probe!;
+  return {
+    ...operator,
+    run(record, aside, params) {
+      const answers = ask(record, aside, params).map((question) => scoredOf(known.get(JSON.stringify(question))!));
+      return take(record, answers, params);
+    },
+  };
+}
+
+/** As a server would have it: what is too long or refused drops its record. */
+function scoredOf(text: ScoredText): Scored {
+  if ('tooLong' in text) throw new TooLong(text.tooLong);
+  if ('rejected' in text) throw new Rejected(400, text.rejected);
+  const { ids, logprobs, entropies, beside, hash = null } = text;
+  const tokens = ids.map((id, t) => ({
+    id,
+    logprob: logprobs[t]!,
+    entropy: entropies[t]!,
+    ...(beside && {
+      beside: { logprob: beside.logprobs[t]!, entropy: beside.entropies[t]!, kl: beside.kl[t]!, reverseKl: beside.reverseKl[t]! },
+    }),
+  }));
+  return { tokens, hash };
+}

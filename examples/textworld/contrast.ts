@@ -1,0 +1,129 @@
+// The text world under two constraints at once: instructions in parts, and whether both are kept. `textworld-contrast.parts` and so on.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { dataSuite, keep, operator, source, suite, type Message } from '../../recipe/index.ts';
+import type { WeightedPair } from '../../operators/musc/records.ts';
+import { createDatasets } from './datasets.ts';
+import { constraintsOf, doubleForms, suffixesOf, undress, type Constraint } from './forms.ts';
+import { topicKey, World } from './world.ts';
+import { seededRandom, type Random } from './random.ts';
+import type { Topic } from './world.ts';
+
+export const space = 'textworld-contrast';
+
+const world = new World(0);
+const seed = z.int().min(0);
+const dataParams = z.strictObject({ seed, size: z.enum(['full', 'miniature']).default('full') });
+type DataParams = z.infer<typeof dataParams>;
+type Doubled = Topic & { readonly form: (typeof doubleForms)[number] };
+
+/** What is asked for: every fact under two constraints. */
+function doubled({ seed, size }: DataParams): Doubled[] {
+  const random = seededRandom(`contrast ${seed}`);
+  return createDatasets(world, seed, size).topics.map((topic) => ({ ...topic, form: random.pick(doubleForms) }));
+}
+/** A question, and each constraint on its answer, as sentences. */
+const sentences = (random: Random, { form, ...topic }: Doubled): string[] => [
+  world.ask(random, { ...topic, form: 'plain' }),
+  ...random.shuffle(constraintsOf(form)).map((constraint) => random.pick(suffixesOf(constraint)).trim()),
+];
+
+/** An instruction about each of 864 facts, taken apart. */
+export const parts = source({
+  version: 1,
+  output: z.strictObject({ instruction: z.string(), constraints: z.array(z.string()) }),
+  params: dataParams,
+  rows(params) {
+    const random = seededRandom(`contrast wordings ${params.seed}`);
+    return doubled(params).map((asked) => {
+      const constraints = sentences(random, asked);
+      return { instruction: constraints.join(' '), constraints };
+    });
+  },
+});
+
+const text = z.strictObject({ text: z.string() });
+const asTold = (text: string): Message[] => [{ role: 'user', content: text }];
+
+/** Of sampled answers about every other fact, asked for in another form than in `parts`: the shares that keep both constraints and no
+ *  other, and that are true. */
+export const forward = suite({
+  version: 1,
+  oracle: true,
+  params: dataParams,
+  items(params) {
+    const random = seededRandom(`contrast tests ${params.seed}`);
+    return doubled(params)
+      .filter((_, n) => n % 2 === 0)
+      .map(({ form, ...topic }) => ({ ...topic, form: random.pick(doubleForms.filter((other) => other !== form)) }))
+      .map((asked) => ({ text: sentences(random, asked).join(' ') }));
+  },
+  ask: operator({
+    version: 1,
+    input: text,
+    output: text,
+    params: dataParams,
+    roles: ['model'],
+    needs: ['chat'],
+    draws: () => true,
+    async run({ text }, { chat }) {
+      return keep({ text: (await chat('model', asTold(text), { temperature: 1, maxTokens: 40 })).text.trim() });
+    },
+  }),
+  measure(answers) {
+    const told = answers.map(({ item, answer = { text: '' } }) => {
+      const asked = world.parseInstruction(item.text)!;
+      const { form } = undress(answer.text);
+      const fact = world.parseAnswer(answer.text);
+      return { both: form === asked.form, fact: fact !== null && topicKey(fact) === topicKey(asked) };
+    });
+    return { bothKept: share(told, ({ both }) => both), factsRight: share(told, ({ fact }) => fact) };
+  },
+});
+
+const marks: { readonly [constraint in Constraint]: RegExp } = { note: /^Note:/, dash: /^-/, quote: /<<|>>/g, done: /Done\.$/ };
+const keeps = (answer: string, constraint: Constraint): boolean => constraintsOf(undress(answer).form ?? 'plain').includes(constraint);
+
+/** Of pairs of which the chosen answer keeps the constraint that was left out and the rejected one does not: the mean weight of the chosen
+ *  answer's tokens that keep it, and of all its others. */
+export const weights = dataSuite({
+  version: 1,
+  oracle: true,
+  async measure(rows: AsyncIterable<{ readonly value: WeightedPair }>) {
+    const [on, off]: [number[], number[]] = [[], []];
+    let [pairs, sharp] = [0, 0];
+    for await (const { value } of rows) {
+      pairs++;
+      const { chosen, rejected, touched } = value;
+      const dropped = (Object.keys(marks) as Constraint[]).find((constraint) => suffixesOf(constraint).includes(` ${touched[0]}`))!;
+      if (!keeps(chosen.text, dropped) || keeps(rejected.text, dropped)) continue;
+      sharp++;
+      let end = 0;
+      const spans = chosen.ids.map((id): [number, number] => [end, (end += pieceOf(id).length)]);
+      const text = chosen.ids.map(pieceOf).join('');
+      const marked = [...text.matchAll(new RegExp(marks[dropped].source.replace('^', '^ ?'), 'g'))].map(
+        ({ index, 0: mark }) => [index, index + mark.length] as const,
+      );
+      spans.forEach(([from, to], t) => (marked.some(([start, stop]) => start < to && from < stop) ? on : off).push(chosen.weights[t]!));
+    }
+    return { pairs, sharpShare: pairs === 0 ? 0 : sharp / pairs, weightOn: mean(on), weightElsewhere: mean(off) };
+  },
+});
+
+let pieces: ReadonlyMap<number, string> | undefined;
+/** What a token says. The end token says nothing. */
+function pieceOf(id: number): string {
+  if (!pieces) {
+    const { model } = JSON.parse(readFileSync(join(import.meta.dirname, 'tokenizer/tokenizer.json'), 'utf8')) as {
+      model: { vocab: Record<string, number> };
+    };
+    pieces = new Map(Object.entries(model.vocab).map(([piece, id]) => [id, piece.startsWith('<|') ? '' : piece.replaceAll('Ġ', ' ')]));
+  }
+  return pieces.get(id) ?? '';
+}
+
+const share = <T>(items: readonly T[], test: (item: T) => boolean): number =>
+  items.length === 0 ? 0 : items.filter(test).length / items.length;
+const mean = (numbers: readonly number[]): number =>
+  numbers.length === 0 ? 0 : numbers.reduce((sum, one) => sum + one, 0) / numbers.length;

@@ -1,0 +1,70 @@
+/** The noise: some of an instruction's constraints go, or become others. The first, which is the task, never does. */
+import { z } from 'zod';
+import { drop, keep, operator, type Aside } from '../../recipe/index.ts';
+import { registered } from '../../schemas/config.ts';
+import { noise, type Noise } from '../../schemas/recipes/musc.ts';
+import { sampling } from '../../schemas/sampling.ts';
+import { reply } from '../reply.ts';
+import { newConstraintIn } from './parse.ts';
+import { noised, taken, type Taken } from './records.ts';
+import { drawn } from './shots.ts';
+
+type Kind = 'delete' | 'substitute' | 'negate';
+
+/** Constraints that are touched of `count`: the share, rounded to the nearest, a half to the even number; at least one. */
+export function touchedOf(count: number, ratio: number): number {
+  const share = ratio * count;
+  const below = Math.floor(share);
+  const rest = share - below;
+  const half = Math.abs(rest - 0.5) < 1e-9; // .3 x 5 is 1.5
+  return Math.max(1, half ? below + (below % 2) : Math.round(share));
+}
+
+/** Which constraints are touched, by index, and how. */
+function lots({ constraints }: Taken, { ratio, kinds }: Noise, random: () => number): Map<number, Kind> {
+  const indices = Array.from({ length: constraints.length - 1 }, (_, n) => n + 1);
+  const total = kinds.delete + kinds.substitute + kinds.negate;
+  const kindOf = (lot: number): Kind => (lot < kinds.delete ? 'delete' : lot < kinds.delete + kinds.substitute ? 'substitute' : 'negate');
+  const touched = drawn(indices, touchedOf(constraints.length, ratio), random);
+  return new Map(touched.map((index) => [index, kindOf(random() * total)]));
+}
+
+const corrupted = (record: Taken, touched: ReadonlyMap<number, unknown>, instead: ReadonlyMap<number, string>) => ({
+  ...record,
+  corrupted: record.constraints.flatMap((constraint, n) => (touched.has(n) ? (instead.get(n) ?? []) : constraint)),
+  touched: record.constraints.filter((_, n) => touched.has(n)),
+});
+const noiseOf = (record: Taken, aside: Aside, noise: Noise) => lots(record, noise, aside.random('noise'));
+
+/** Leaves constraints out. */
+export const corrupt = operator({
+  version: 1,
+  input: taken,
+  output: noised,
+  params: z.object({ noise }),
+  draws: () => true,
+  run: (record, context, { noise }) => keep(corrupted(record, noiseOf(record, context, noise), new Map())),
+});
+
+/** Leaves constraints out, or has the model put another in their place, or the opposite. */
+export const corruptBy = operator({
+  version: 1,
+  input: taken,
+  output: noised,
+  params: z.object({ noise, prompts: z.object({ substitute: registered, negate: registered }), rewriting: sampling }),
+  roles: ['self'],
+  needs: ['chat'],
+  draws: () => true,
+  async run(record, context, { noise, prompts, rewriting }) {
+    const touched = noiseOf(record, context, noise);
+    const instead = new Map<number, string>();
+    for (const [n, kind] of touched) {
+      if (kind === 'delete') continue;
+      const { text } = await reply(context, 'self', context.prompt(prompts[kind], { constraint: record.constraints[n] }), rewriting);
+      const constraint = newConstraintIn(text);
+      if (constraint === undefined) return drop('no-new-constraint', text);
+      instead.set(n, constraint);
+    }
+    return keep(corrupted(record, touched, instead));
+  },
+});

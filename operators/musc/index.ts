@@ -1,0 +1,211 @@
+/** The work of MuSC on records: pairs of answers that differ in what was demanded, and how sure the model is of each token (2502.11541). */
+import { z } from 'zod';
+import { drop, keep, operator, probe, reducer, type Asked, type Dataset, type Scored as Answer, type Soon } from '../../recipe/index.ts';
+import { registered } from '../../schemas/config.ts';
+import { sampling } from '../../schemas/sampling.ts';
+import { reply } from '../reply.ts';
+import { instructionIn, partsIn, taskIn, verdictIn } from './parse.ts';
+import { contrast, demo, noised, query, scored, taken, twins, type Confidence, type Contrast, type Demo } from './records.ts';
+import { toInvent, toPutTogether, toTakeApart } from './shots.ts';
+
+export { corrupt, corruptBy } from './corrupt.ts';
+export { instruct, judge, makeUp, makeUpAnew, negate, putTogether, substitute, takeApart, toPair, toWeighted } from './prompts.ts';
+export { weigh } from './weigh.ts';
+
+const asking = <const K extends string>(...prompts: K[]) =>
+  z.object({ prompts: z.object(Object.fromEntries(prompts.map((name) => [name, registered])) as Record<K, typeof registered>), sampling });
+
+/** A1: what an instruction demands, and the text that it is about. */
+export const decompose = operator({
+  version: 1,
+  input: query,
+  output: taken,
+  params: asking('decompose').extend({ demos: z.custom<Dataset<Demo>>().exactOptional() }),
+  roles: ['self'],
+  needs: ['chat', 'prefill'],
+  async run({ instruction }, context, { prompts, sampling, demos = [] }) {
+    const shots = toTakeApart(demos, context.random('shots'));
+    const { text } = await reply(context, 'self', context.prompt(prompts.decompose, { instruction, shots }), sampling);
+    const parts = partsIn(text);
+    if (parts === undefined) return drop('no-constraints', text);
+    return keep({ instruction, ...parts, shots: toPutTogether(demos, parts.input, context.random('shots again')) });
+  },
+});
+
+/** A3 and A4: one instruction with all constraints, and one with those that the noise has left, by the same demonstrations. */
+export const recombine = operator({
+  version: 1,
+  input: noised,
+  output: twins,
+  params: asking('recombine'),
+  roles: ['self'],
+  needs: ['chat', 'prefill'],
+  async run({ instruction: original, input, shots, constraints, corrupted, touched }, context, { prompts, sampling }) {
+    const [whole, part] = await Promise.all(
+      [constraints, corrupted].map((constraints) =>
+        reply(context, 'self', context.prompt(prompts.recombine, { constraints, input, shots }), sampling),
+      ),
+    );
+    const said = { instruction: instructionIn(whole!.text), corrupted: instructionIn(part!.text) };
+    if (said.instruction === undefined) return drop('no-instruction', whole!.text);
+    if (said.corrupted === undefined) return drop('no-instruction', part!.text);
+    return keep({ original, instruction: said.instruction, corrupted: said.corrupted, touched });
+  },
+});
+
+/** The same without a model, for constraints that are sentences of an instruction. */
+export const join = operator({
+  version: 1,
+  input: noised,
+  output: twins,
+  run({ instruction: original, input, constraints, corrupted, touched }) {
+    const joined = (sentences: readonly string[]) => [sentences.join(' '), ...(input === null ? [] : [input])].join('\n\n');
+    return keep({ original, instruction: joined(constraints), corrupted: joined(corrupted), touched });
+  },
+});
+
+/** Draws the demonstrations of so many instructions that are to be made up. */
+export const drawShots = reducer<{ readonly demos: Soon<Dataset<Demo>> }, Dataset<{ readonly shots: Demo[] }>, { readonly count: number }>({
+  version: 1,
+  params: z.object({ count: z.int().min(1) }),
+  draws: () => true,
+  creates: true,
+  most: (_, { count }) => count,
+  async *run({ demos }, { count }, { random, derive }) {
+    const all = [];
+    for await (const record of demos) all.push(record);
+    const values = all.map(({ value }) => value);
+    const lots = random('shots');
+    for (let n = 0; n < count; n++) yield { record: derive({ n, shots: toInvent(values, lots) }, []) };
+  },
+});
+
+/** B1: an instruction that the model makes up, its constraints first. */
+export const invent = operator({
+  version: 1,
+  input: z.object({ shots: z.array(demo) }),
+  output: taken,
+  params: asking('invent'),
+  roles: ['self'],
+  needs: ['chat', 'prefill'],
+  async run({ shots }, context, { prompts, sampling }) {
+    const { text } = await reply(context, 'self', context.prompt(prompts.invent, { shots }), sampling);
+    const made = taskIn(text);
+    return made === undefined ? drop('no-task', text) : keep({ ...made, input: null, shots });
+  },
+});
+
+/** B3: the same once more, for the constraints that the noise has left. */
+export const reinvent = operator({
+  version: 1,
+  input: noised,
+  output: twins,
+  params: asking('reinvent'),
+  roles: ['self'],
+  needs: ['chat', 'prefill'],
+  async run({ instruction, shots, corrupted: constraints, touched }, context, { prompts, sampling }) {
+    const { text } = await reply(context, 'self', context.prompt(prompts.reinvent, { shots, constraints }), sampling);
+    const corrupted = instructionIn(text);
+    return corrupted === undefined ? drop('no-instruction', text) : keep({ original: instruction, instruction, corrupted, touched });
+  },
+});
+
+/** R: an answer to each of the two instructions. As a control, both to the whole one. */
+export const respond = operator({
+  version: 1,
+  input: twins,
+  output: contrast,
+  params: asking('respond').extend({ rejected: z.enum(['corrupted', 'instruction']).default('corrupted') }),
+  roles: ['self'],
+  needs: ['chat'],
+  async run(pair, context, { prompts, sampling, rejected: from }) {
+    const answers = await Promise.all(
+      [pair.instruction, pair[from]].map((instruction) =>
+        reply(context, 'self', context.prompt(prompts.respond, { instruction }), sampling),
+      ),
+    );
+    const [chosen, rejected] = answers.map(({ text }) => text.trim()) as [string, string];
+    const cut = answers.find(({ finish }) => finish === 'length');
+    if (cut) return drop('truncated', cut.text);
+    if (chosen === '' || rejected === '') return drop('empty');
+    return chosen === rejected ? drop('equal', chosen) : keep({ ...pair, chosen, rejected });
+  },
+});
+
+/** Whether a rejected answer lacks something: where it meets all that was touched, there is nothing to learn from its pair. */
+export const verify = operator({
+  version: 1,
+  input: contrast,
+  output: contrast,
+  params: asking('verify'),
+  roles: ['self'],
+  needs: ['chat'],
+  async run(pair, context, { prompts, sampling }) {
+    const { instruction, rejected: response, touched } = pair;
+    for (const constraint of touched) {
+      const { text } = await reply(context, 'self', context.prompt(prompts.verify, { instruction, response, constraint }), sampling);
+      const met = verdictIn(text);
+      if (met === undefined) return drop('no-verdict', text);
+      if (!met) return keep(pair);
+    }
+    return drop('complies', touched.join(' | '));
+  },
+});
+
+/** Of instructions that the model made up: so many at most that open with one verb and ask for a recipe, a story or a trip. */
+export const capTopics = reducer<{ readonly of: Soon<Dataset<Contrast>> }, Dataset<Contrast>, { readonly perTopic: number }>({
+  version: 1,
+  params: z.object({ perTopic: z.int().min(1) }),
+  async *run({ of }, { perTopic }) {
+    const seen = new Map<string, number>();
+    for await (const record of of) {
+      const topic = topicOf(record.value.instruction);
+      const before = seen.get(topic ?? '') ?? 0;
+      if (topic !== undefined) seen.set(topic, before + 1);
+      if (topic !== undefined && before >= perTopic) yield { record, dropped: 'topic', evidence: topic };
+      else yield { record };
+    }
+  },
+});
+function topicOf(instruction: string): string | undefined {
+  const [, verb, topic] = /^\W*([a-z]+) an? [^.!?\n]*?\b(recipe|story|travel)\b/i.exec(instruction) ?? [];
+  return verb && `${verb} a ${topic}`.toLowerCase();
+}
+
+/** S: both answers under both instructions, and under none where that is asked for. */
+export const measureConfidence = probe({
+  version: 1,
+  input: contrast,
+  output: scored,
+  params: z.object({ prompts: z.object({ respond: registered }), unconditional: z.boolean() }),
+  role: 'self',
+  batch: true,
+  ask({ instruction, corrupted, chosen, rejected }, context, { prompts, unconditional }) {
+    const under = (instruction: string) => context.prompt(prompts.respond, { instruction });
+    const asked = (continuation: string, own: string, other: string): Asked[] => [
+      { prompt: under(own), continuation, ends: true, beside: under(other) },
+      ...(unconditional ? [{ prompt: under(''), continuation, ends: true } as const] : []),
+    ];
+    return [...asked(chosen, instruction, corrupted), ...asked(rejected, corrupted, instruction)];
+  },
+  take(pair, answers) {
+    const [chosen, rejected] = [answers.slice(0, answers.length / 2), answers.slice(answers.length / 2)].map(confidenceOf);
+    return keep({ ...pair, confidence: { chosen: chosen!, rejected: rejected! } });
+  },
+});
+
+function confidenceOf([answer, alone]: readonly Answer[]): Confidence {
+  const { tokens, hash } = answer!;
+  const beside = tokens.map((token) => token.beside!);
+  return {
+    hash: hash!,
+    ids: tokens.map(({ id }) => id),
+    own: tokens.map(({ logprob }) => logprob),
+    ownEntropy: tokens.map(({ entropy }) => entropy!),
+    other: beside.map(({ logprob }) => logprob),
+    otherEntropy: beside.map(({ entropy }) => entropy),
+    kl: beside.map(({ kl }) => kl),
+    reverseKl: beside.map(({ reverseKl }) => reverseKl),
+    none: alone ? alone.tokens.map(({ logprob }) => logprob) : null,
+  };
+}

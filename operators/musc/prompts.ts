@@ -1,0 +1,116 @@
+/** The wordings of MuSC, ours, in the forms that its code asks for (2502.11541). */
+import { prompt, template, type Message, type Preference, type Prompt, type WeightedPreference } from '../../recipe/index.ts';
+import { contrast, weightedPair, type Contrast, type Demo, type WeightedPair } from './records.ts';
+
+const user = (content: string): Message => ({ role: 'user', content });
+const listed = (constraints: readonly string[]): string => constraints.map((constraint, n) => `##${n + 1}. ${constraint}`).join('\n');
+const inputOf = ({ input }: Pick<Demo, 'input'>): string => input ?? 'None';
+
+/** A request with demonstrations as earlier turns, whose reply is opened. */
+const shown = <T>(
+  request: string,
+  shots: readonly Demo[],
+  ask: (one: T | Demo) => string,
+  opening: string,
+  show: (shot: Demo) => string,
+  of: T,
+): Prompt => ({
+  messages: [
+    ...shots.flatMap((shot): Message[] => [user(`${request}\n\n${ask(shot)}`), { role: 'assistant', content: `${opening}${show(shot)}` }]),
+    user(`${request}\n\n${ask(of)}`),
+  ],
+  prefill: opening,
+});
+
+/** Takes an instruction apart. */
+export const takeApart = prompt<{ readonly instruction: string; readonly shots: readonly Demo[] }>({
+  version: 1,
+  render: ({ instruction, shots }) =>
+    shown(
+      'List what the instruction below demands as numbered constraints, the first of which is the task itself; then the text that it is about, or None. Use the headers **Constraints**: and **Input**:.',
+      shots,
+      ({ instruction }) => instruction,
+      '**Constraints**:',
+      (shot) => `\n${listed(shot.constraints)}\n**Input**: ${inputOf(shot)}`,
+      { instruction },
+    ),
+});
+
+/** Puts constraints and text together as one instruction. */
+export const putTogether = prompt<Pick<Demo, 'constraints' | 'input'> & { readonly shots: readonly Demo[] }>({
+  version: 1,
+  render: ({ constraints, input, shots }) =>
+    shown(
+      'Write one instruction that demands just what the constraints below do, about the text below, if there is one. Use the header **Instruction**: and write nothing else.',
+      shots,
+      (parts) => `**Constraints**:\n${listed(parts.constraints)}\n**Input**: ${inputOf(parts)}`,
+      '**Instruction**:',
+      (shot) => ` ${shot.instruction}`,
+      { constraints, input },
+    ),
+});
+
+const inventing = (count: string, shots: readonly Demo[]): Message =>
+  user(
+    [
+      `Make up one task with ${count} constraints. Write its constraints first, numbered, the first of which is the task itself, then the task in full. Use the headers **Constraints:** and **Task:**. Some examples:`,
+      ...shots.map((shot) => `**Constraints:**\n${listed(shot.constraints)}\n**Task:** ${shot.instruction}`),
+    ].join('\n\n'),
+  );
+/** Makes up an instruction. */
+export const makeUp = prompt<{ readonly shots: readonly Demo[] }>({
+  version: 1,
+  render: ({ shots }) => ({ messages: [inventing('more than 5', shots)], prefill: '**Constraints:**' }),
+});
+/** Writes the task anew for constraints that are given. */
+export const makeUpAnew = prompt<{ readonly shots: readonly Demo[]; readonly constraints: readonly string[] }>({
+  version: 1,
+  render: ({ shots, constraints }) => ({
+    messages: [inventing('several', shots)],
+    prefill: `**Constraints:**\n${listed(constraints)}\n**Task:**`,
+  }),
+});
+
+const rewriting = (how: string) =>
+  prompt<{ readonly constraint: string }>({
+    version: 1,
+    render: ({ constraint }) => ({
+      messages: [
+        user(`Write a constraint that ${how} the one below. Begin with **New Constraint**: and write nothing else.\n\n${constraint}`),
+      ],
+    }),
+  });
+export const substitute = rewriting('is on the same subject but deviates from');
+export const negate = rewriting('demands the opposite of');
+
+/** Asks whether an answer meets one constraint. */
+export const judge = prompt<{ readonly instruction: string; readonly response: string; readonly constraint: string }>({
+  version: 1,
+  render: ({ instruction, response, constraint }) => ({
+    messages: [
+      user(
+        `Instruction:\n${instruction}\n\nResponse:\n${response}\n\nDoes the response fully meet this constraint: ${constraint}\n\nWrite a short analysis, then "Answer: Yes" or "Answer: No".`,
+      ),
+    ],
+  }),
+});
+
+/** Gives the model an instruction; an empty one, to see what it would say to none. */
+export const instruct = prompt<{ readonly instruction: string }>({
+  version: 1,
+  render: ({ instruction }) => ({ messages: [user(instruction)] }),
+});
+
+/** Both answers to the whole instruction, weighed. */
+export const toWeighted = template<WeightedPair, WeightedPreference>({
+  version: 1,
+  input: weightedPair,
+  render: ({ instruction, chosen, rejected }) => ({ prompt: [user(instruction)], chosen, rejected }),
+});
+
+/** Both answers to the whole instruction, whose tokens all count once. */
+export const toPair = template<Contrast, Preference>({
+  version: 1,
+  input: contrast,
+  render: ({ instruction, chosen, rejected }) => ({ prompt: [user(instruction)], chosen, rejected }),
+});

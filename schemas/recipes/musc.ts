@@ -1,0 +1,123 @@
+/** What an experiment file says of MuSC (2502.11541). What neither the paper's reachable parts nor its code tell is a parameter, and its
+ *  default ours. */
+import { z } from 'zod';
+import { registered, type RecipeSchema } from '../config.ts';
+import { sampling } from '../sampling.ts';
+import { beta, training } from '../training.ts';
+
+const share = z.number().min(0).max(1);
+
+export const noise = z
+  .strictObject({
+    ratio: share
+      .default(0.3)
+      .describe(
+        'Share of the constraints that is touched, a half rounded to the even number; at least one, and never the first, which is the task.',
+      ),
+    kinds: z
+      .strictObject({ delete: share.default(1), substitute: share.default(0), negate: share.default(0) })
+      .refine((kinds) => kinds.delete + kinds.substitute + kinds.negate > 0, 'at least one kind must be above 0')
+      .prefault({})
+      .describe('How likely a touched constraint is left out, or the model puts another in its place, or the opposite.'),
+  })
+  .describe('What the rejected answers were not told.');
+export type Noise = z.output<typeof noise>;
+
+export const weighing = z
+  .strictObject({
+    metric: z.enum(['logprob-ratio', 'entropy-ratio', 'kl', 'bi-kl', 'pmi']).default('logprob-ratio'),
+    scale: z.number().positive().default(0.6).describe('Weight of a token to which the two instructions are the same.'),
+    cap: z
+      .number()
+      .positive()
+      .default(2)
+      .describe('Of a weight; also where a token is certain under its own instruction and under the other is not.'),
+    bothZero: z.number().min(0).default(1.2).describe('Weight of a token that is certain under both.'),
+    firstToken: z
+      .number()
+      .min(0)
+      .nullable()
+      .default(null)
+      .describe("Weight of each answer's first token: 0 in the paper's code, by its alignment; null: its own."),
+  })
+  .describe('How the confidence in a token becomes its weight.');
+export type Weighing = z.output<typeof weighing>;
+
+const of = training.shape;
+const dpo = training.extend({
+  beta,
+  learningRate: of.learningRate.default(5e-6),
+  length: of.length.default({ epochs: 3 }),
+  batch: of.batch.default(8),
+  maxTokens: of.maxTokens.default(2048),
+  lora: of.lora.default({ rank: 8, alpha: 16 }),
+  schedule: of.schedule.unwrap().default('cosine'),
+  warmup: of.warmup.unwrap().default(0.1),
+});
+
+const sure = { temperature: 0.1, maxTokens: 4096 };
+const free = { temperature: 0.5, maxTokens: 4096 };
+
+const parameters = z.strictObject({
+  rounds: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(1)
+    .describe('The paper has one. In a further one, the model of the round before does everything, and is the reference.'),
+  recombine: z
+    .enum(['model', 'joined'])
+    .default('model')
+    .describe('Who makes an instruction of constraints: the model; or they are its sentences, and are joined.'),
+  selfMade: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe("Instructions that the model makes up, from `demos`, beside those of the data; the paper's code has 1,000."),
+  perTopic: z.int().min(1).default(25).describe('Of those at most so many that open alike and ask for a recipe, a story or a trip.'),
+  noise: noise.prefault({}),
+  check: z
+    .boolean()
+    .default(false)
+    .describe('The model is asked whether a rejected answer meets what was left out; if it does, its pair goes.'),
+  weighing: weighing.prefault({}),
+  minimum: z.int().min(1).default(100).describe('Pairs of a round; with fewer the experiment waits for a person.'),
+  arms: z
+    .array(z.enum(['plain', 'uncorrupted']))
+    .default([])
+    .describe(
+      '`plain` is trained on the same pairs by DPO. `uncorrupted` is the control: by DPO on pairs of answers to the whole instruction.',
+    ),
+  sampling: z
+    .strictObject({
+      decompose: sampling.default(sure).describe('And recombine.'),
+      invent: sampling.default(free),
+      corrupt: sampling.default(free),
+      respond: sampling.default(free),
+      check: sampling.default(sure),
+    })
+    .prefault({}),
+  dpo: dpo.prefault({}),
+  templates: z.strictObject({ weighted: registered.default('musc.toWeighted'), pair: registered.default('musc.toPair') }).prefault({}),
+  prompts: z
+    .strictObject({
+      decompose: registered.default('musc.takeApart'),
+      recombine: registered.default('musc.putTogether'),
+      invent: registered.default('musc.makeUp'),
+      reinvent: registered.default('musc.makeUpAnew'),
+      substitute: registered.default('musc.substitute'),
+      negate: registered.default('musc.negate'),
+      respond: registered.default('musc.instruct'),
+      verify: registered.default('musc.judge'),
+    })
+    .prefault({}),
+});
+export type MuscParameters = z.output<typeof parameters>;
+
+export const musc = {
+  parameters,
+  data: { queries: 'either', parts: 'either', demos: 'optional' },
+  models: { policy: 'required' },
+  evaluation: ['forward', 'weights'],
+  roles: ['self', 'model'],
+} satisfies RecipeSchema;

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+import world
+from scoring import CHAT, PREFILLED, ROWS, TEXT, TOKENS, answers, spec
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, Gemma2ForCausalLM
+
+from backspin_trainer import score as room
+from backspin_trainer.adapters import merge
+from backspin_trainer.exits import Exit, Refusal
+from backspin_trainer.models import read_model
+from backspin_trainer.score import Scorer, Sequence, score
+from backspin_trainer.spec import MergeSpec, ModelFolders, ScoreSpec, read_spec
+from backspin_trainer.stop import Stop
+
+
+def prompt_ids(tokenizer, prompt: dict) -> list[int]:
+    if "messages" not in prompt:
+        return prompt.get("tokens") or tokenizer.encode(prompt["text"])
+    text = tokenizer.apply_chat_template(prompt["messages"], tokenize=False, add_generation_prompt=True)
+    return tokenizer.encode(text + prompt.get("prefill", ""))
+
+
+@torch.inference_mode()
+def plain(model, prompt: list[int], ids: list[int]) -> torch.Tensor:
+    """All log-probabilities [tokens, vocabulary] of a whole forward."""
+    logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 :]
+    return logits.double().log_softmax(-1)[: len(ids)]
+
+
+def close(ours: list[float], theirs: torch.Tensor, within: float = 1e-5) -> bool:
+    return torch.allclose(torch.tensor(ours), theirs.float(), rtol=0, atol=within)
+
+
+def check(model, prompt: list[int], beside: list[int] | None, answer: dict) -> None:
+    p = plain(model, prompt, answer["ids"])
+    assert close(answer["logprobs"], p[range(len(p)), answer["ids"]])
+    assert close(answer["entropies"], -(p.exp() * p).sum(-1))
+    assert ("beside" in answer) == (beside is not None)
+    if beside is not None:
+        q, other = plain(model, beside, answer["ids"]), answer["beside"]
+        assert close(other["logprobs"], q[range(len(q)), answer["ids"]])
+        assert close(other["entropies"], -(q.exp() * q).sum(-1))
+        assert close(other["kl"], (q.exp() * (q - p)).sum(-1))
+        assert close(other["reverseKl"], (p.exp() * (p - q)).sum(-1))
+
+
+def test_numbers_are_those_of_a_plain_forward_and_of_the_naive_formulas(tmp_path, model, tokenizer):
+    causal = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    for asked, row in zip(ROWS, answers(spec(model, tmp_path / "run", batch=2)), strict=True):
+        for ask, answer in zip(asked, row, strict=True):
+            end = [tokenizer.eos_token_id] if ask.get("ends") else []
+            assert answer["ids"] == tokenizer.encode(ask["continuation"]) + end
+            beside = prompt_ids(tokenizer, ask["beside"]) if "beside" in ask else None
+            check(causal, prompt_ids(tokenizer, ask["prompt"]), beside, answer)
+
+
+def test_a_models_own_way_from_hidden_states_to_logits_is_taken(tmp_path):
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    rest = {"num_key_value_heads": 1, "head_dim": 16, "vocab_size": 90, "max_position_embeddings": 64}
+    whole = Gemma2ForCausalLM(Gemma2Config(**shape, **rest, final_logit_softcapping=0.5, initializer_range=0.5)).eval()
+    wanted = plain(whole, [5, 6, 7], [8, 9, 10])
+    assert (wanted - wanted.mean(-1, keepdim=True)).abs().max() < 1.01
+    logprobs, entropies = Scorer(whole, 4).score([Sequence([5, 6, 7], [8, 9, 10])])[0].tolist()
+    assert close(logprobs, wanted[range(3), [8, 9, 10]])
+    assert close(entropies, -(wanted.exp() * wanted).sum(-1))
+
+
+def test_ids_and_log_probabilities_are_those_that_the_embedded_server_gives(tmp_path, model, server):
+    def tokens(**prompt) -> list[int]:
+        status, reply = server.send("/tokenize", {"model": "tied", **prompt})
+        assert status == 200, reply
+        return reply["tokens"]
+
+    def before(prompt: dict) -> list[int]:
+        if "tokens" in prompt:
+            return prompt["tokens"]
+        if "prefill" not in prompt:
+            return tokens(messages=prompt["messages"]) if "messages" in prompt else tokens(prompt=prompt["text"])
+        opened = [*prompt["messages"], {"role": "assistant", "content": prompt["prefill"]}]
+        return tokens(messages=opened, add_generation_prompt=False, continue_final_message=True)
+
+    rows = [[{**ask, "ends": False} for ask in asked] for asked in ROWS]
+    for asked, row in zip(rows, answers(spec(model, tmp_path / "run", rows)), strict=True):
+        for ask, answer in zip(asked, row, strict=True):
+            prompt, ids = before(ask["prompt"]), tokens(prompt=ask["continuation"])
+            assert answer["ids"] == ids
+            reply = server.complete(prompt=prompt + ids, max_tokens=1, prompt_logprobs=0)
+            given = reply["choices"][0]["prompt_logprobs"][len(prompt) :]
+            wanted = [one[str(token)]["logprob"] for one, token in zip(given, ids, strict=True)]
+            assert close(answer["logprobs"], torch.tensor(wanted), 1e-4)
+
+
+def test_what_the_tokenizer_puts_before_every_text_stands_before_the_prompt_alone(tmp_path):
+    folder = world.make_model(tmp_path / "begins")
+    file = folder / "tokenizer.json"
+    rules = json.loads(file.read_text())
+    begin = {"id": "<|doc|>", "ids": [2], "tokens": ["<|doc|>"]}
+    single = [{"SpecialToken": {"id": "<|doc|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    pair = [*single, {"Sequence": {"id": "B", "type_id": 0}}]
+    template = {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": {"<|doc|>": begin}}
+    file.write_text(json.dumps(rules | {"post_processor": template}))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.encode("") == [2]
+    [[answer]] = answers(spec(folder, tmp_path / "run", [[{"prompt": TEXT, "continuation": " is old."}]]))
+    assert answer["ids"] == tokenizer.encode(" is old.", add_special_tokens=False)
+    check(AutoModelForCausalLM.from_pretrained(folder), tokenizer.encode(TEXT["text"]), None, answer)
+
+
+def test_what_else_is_asked_and_in_which_order_changes_nothing(tmp_path, model):
+    chance = random.Random(0)
+    text = lambda most: " ".join(chance.choices(world.TEXTS, k=chance.randint(1, most)))  # noqa: E731
+    rows = [
+        [{"prompt": {"text": text(3)}, "continuation": text(3)} | ({"beside": {"text": text(2)}} if n % 2 else {})]
+        for n in range(24)
+    ]
+    alone = answers(spec(model, tmp_path / "alone", rows, batch=1))
+    order = chance.sample(range(24), 24)
+    together = answers(spec(model, tmp_path / "together", [rows[at] for at in order], batch=7))
+    for at, row in zip(order, together, strict=True):
+        assert row[0]["ids"] == alone[at][0]["ids"]
+        for ours, theirs in ((row[0], alone[at][0]), (row[0].get("beside", {}), alone[at][0].get("beside", {}))):
+            assert set(ours) == set(theirs)
+            for name in set(ours) - {"ids", "beside"}:
+                assert close(ours[name], torch.tensor(theirs[name]))
+
+
+def test_the_head_sees_only_what_predicts_a_continuation_and_few_positions_at_once(model, monkeypatch):
+    causal, seen, calls = read_model(str(model), 0.0), [], []
+    causal.lm_head.register_forward_hook(lambda _, __, logits: seen.append(logits.shape[:-1].numel()))
+    causal.base_model.register_forward_hook(lambda _, __, states: calls.append(states.last_hidden_state.shape[0]))
+    monkeypatch.setattr(room, "_POSITIONS", 4)
+    sequences = [Sequence([5] * (10 + n), [6] * (3 + n), [7] * 5 if n % 2 else None) for n in range(6)]
+    Scorer(causal, 2).score(sequences)
+    counts = [len(one.ids) * (1 if one.beside is None else 2) for one in sequences]
+    assert max(seen) == 4 and sum(seen) == sum(counts)
+    assert max(calls) == 2
+
+
+def test_an_adapter_is_scored_with_what_it_goes_upon(tmp_path, model):
+    adapter = world.make_adapter(model, tmp_path / "adapter", seed=1, targets=("q_proj", "v_proj"))
+    assert merge(MergeSpec(1, str(adapter), str(model), str(tmp_path / "merged"))) == Exit.DONE
+    upon = answers(spec(model, tmp_path / "upon", model=ModelFolders(str(adapter), str(model))))
+    assert upon == answers(spec(tmp_path / "merged", tmp_path / "whole"))
+    assert upon[0][0]["logprobs"] != answers(spec(model, tmp_path / "base"))[0][0]["logprobs"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        (
+            {"prompt": {"tokens": [7] * 60}, "continuation": "a" * 36},
+            {"tooLong": "prompt and continuation have 96 tokens, the context 96 for them and one more"},
+        ),
+        (
+            {"prompt": TOKENS, "continuation": "a", "beside": {"tokens": [7] * 120}},
+            {"tooLong": "prompt and continuation have 121 tokens, the context 96 for them and one more"},
+        ),
+        (
+            {"prompt": {"text": ""}, "continuation": "a"},
+            {"rejected": "the prompt has no tokens, so nothing predicts the first of the continuation"},
+        ),
+        (
+            {"prompt": TOKENS, "continuation": "a", "beside": {"tokens": []}},
+            {"rejected": "the prompt has no tokens, so nothing predicts the first of the continuation"},
+        ),
+        (
+            {"prompt": {"tokens": [300]}, "continuation": "a"},
+            {"rejected": "token 300 is not in the model's vocabulary"},
+        ),
+        (
+            {"prompt": PREFILLED, "continuation": "a", "ends": True},
+            {"rejected": "a continuation that ends its turn needs messages without prefill for a prompt"},
+        ),
+    ],
+)
+def test_what_cannot_be_scored_says_why_and_the_rest_is_scored(tmp_path, model, ask, answer):
+    [[first, second]] = answers(spec(model, tmp_path / "run", [[ask, ROWS[0][0]]]))
+    assert first == answer
+    assert len(second["logprobs"]) == len(second["ids"]) > 0
+
+
+def test_the_longest_that_fits_is_one_token_short_of_the_context(tmp_path, model, tokenizer):
+    count = len(tokenizer.encode("a" * 36))
+    [[answer]] = answers(
+        spec(model, tmp_path / "run", [[{"prompt": {"tokens": [7] * (95 - count)}, "continuation": "a" * 36}]])
+    )
+    assert len(answer["logprobs"]) == count
+
+
+def test_messages_without_a_chat_template_are_rejected_and_text_is_scored(tmp_path):
+    folder = world.make_model(tmp_path / "plain")
+    world.make_tokenizer(folder, template=None)
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    asked = [{"prompt": CHAT, "continuation": "a"}, {"prompt": TEXT, "continuation": "a"}]
+    [[first, second]] = answers(spec(folder, tmp_path / "run", [asked]))
+    assert first["rejected"].startswith("the conversation cannot be rendered by the model's chat template")
+    assert second["logprobs"]
+
+
+def test_a_run_that_was_killed_between_two_parts_goes_on_and_gives_the_same_bytes(tmp_path, model, monkeypatch):
+    rows = [[{"prompt": TEXT, "continuation": f"text {n} of a river", "beside": CHAT}] for n in range(40)]
+    whole, killed = spec(model, tmp_path / "whole", rows), spec(model, tmp_path / "killed", rows)
+    command = (
+        "import sys; from backspin_trainer import score; score._PART = 4; from backspin_trainer.__main__ import main"
+    )
+    slow = "; s = score._save; score._save = lambda f, a: (s(f, a), __import__('time').sleep(0.2))"
+    file = tmp_path / "killed.json"
+    file.write_text(json.dumps(asdict(killed)))
+    child = subprocess.Popen([sys.executable, "-c", f"{command}{slow}; sys.exit(main())", "score", "--spec", file])
+    parts = lambda: len(list((tmp_path / "killed" / "scores").glob("*.jsonl")))  # noqa: E731
+    deadline = time.monotonic() + 60
+    while parts() < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    done = parts()
+    assert 3 <= done < 10
+    (tmp_path / "killed" / "scores" / "00009.partial").write_bytes(b"torn")
+    monkeypatch.setattr(room, "_PART", 4)
+    assert score(read_spec(str(file), ScoreSpec), Stop()) == Exit.DONE
+    assert score(whole, Stop()) == Exit.DONE
+    assert (tmp_path / "killed" / "answers.jsonl").read_bytes() == (tmp_path / "whole" / "answers.jsonl").read_bytes()
+    starts = [event for event in world.events(tmp_path / "killed") if event["event"] == "start"]
+    assert [event["resumedFrom"] for event in starts] == [None, 4 * done]
+
+
+def test_a_run_stops_at_the_next_part_when_it_is_told_to(tmp_path, model):
+    one = spec(model, tmp_path / "run")
+    (tmp_path / "run" / "stop").touch()
+    assert score(one, Stop()) == Exit.INTERRUPTED
+    assert not (tmp_path / "run" / "answers.jsonl").exists()
+    assert [len(row) for row in answers(one)] == [len(row) for row in ROWS]
+
+
+def test_no_rows_have_no_answers(tmp_path, model):
+    assert answers(spec(model, tmp_path / "run", [])) == []
+
+
+def test_a_model_that_has_diverged_is_refused(tmp_path, model):
+    causal = AutoModelForCausalLM.from_pretrained(model)
+    causal.model.norm.weight.data.fill_(float("nan"))
+    folder = tmp_path / "diverged"
+    causal.save_pretrained(folder)
+    world.make_tokenizer(folder)
+    with pytest.raises(Refusal, match="has diverged") as refusal:
+        score(spec(folder, tmp_path / "run"), Stop())
+    assert refusal.value.code == Exit.MODEL
+    assert world.events(tmp_path / "run")[-1]["event"] == "error"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "{}",
+        "[]",
+        "no json",
+        '{"asked": {}}',
+        '{"asked": [{"prompt": {"text": "a"}}]}',
+        '{"asked": [{"prompt": {"text": "a", "tokens": [1]}, "continuation": "a"}]}',
+        '{"asked": [{"prompt": {"tokens": [-1]}, "continuation": "a"}]}',
+        '{"asked": [{"prompt": {"messages": []}, "continuation": "a"}]}',
+        '{"asked": [{"prompt": {"text": "a"}, "continuation": "a", "ends": 1}]}',
+        '{"asked": [{"prompt": {"text": "a"}, "continuation": "a", "more": 1}]}',
+    ],
+)
+def test_a_row_that_asks_nothing_that_can_be_answered_is_named(tmp_path, model, row):
+    one = spec(model, tmp_path / "run")
+    Path(one.rows).write_text('{"asked": []}\n' + row + "\n")
+    with pytest.raises(Refusal, match=r"rows\.jsonl:2 ") as refusal:
+        score(one, Stop())
+    assert refusal.value.code == Exit.DATA
