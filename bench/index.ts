@@ -18,6 +18,7 @@ const benches: Record<string, () => Promise<() => Promise<Result>>> = {
   start: async () => (await import('./start.ts')).start,
   main: async () => (await import('./recipes.ts')).main,
   'cycle-instruct': async () => (await import('./recipes.ts')).cycleInstruct,
+  musc: async () => (await import('./recipes.ts')).musc,
   textworld: async () => (await import('./textworld.ts')).textworld,
 };
 

@@ -1,4 +1,4 @@
-/** `main`, `cycle-instruct`: what these recipes learn on the text world, on three data seeds, beside the controls of their files. */
+/** `main`, `cycle-instruct`, `musc`: what these recipes learn on the text world, on three data seeds, beside the controls of their files. */
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
@@ -9,7 +9,9 @@ const SEEDS = [0, 1, 2];
 type Sources = Readonly<Record<string, { readonly params?: { readonly seed?: number } }>>;
 /** Another choice of things and tests, and other samples and trainings. */
 function seeded({ data, evaluation }: { data: Sources; evaluation: Sources }, seed: number): string[] {
-  const paths = Object.entries({ data, evaluation }).flatMap(([part, of]) => Object.keys(of).map((name) => `${part}.${name}.params.seed`));
+  const paths = Object.entries({ data, evaluation }).flatMap(([part, of]) =>
+    Object.keys(of).flatMap((name) => (of[name]!.params?.seed === undefined ? [] : `${part}.${name}.params.seed`)),
+  );
   return ['seed', ...paths].flatMap((path) => ['--set', `${path}=${seed}`]);
 }
 
@@ -73,6 +75,28 @@ export async function cycleInstruct(): Promise<Result> {
         what: 'forward exact where what was generated is learnt, above or below the base',
         is: -least(all, (one) => -Math.abs(gain(one, 2, 'generated'))),
         atMost: 0.05,
+      },
+    ],
+  };
+}
+
+export async function musc(): Promise<Result> {
+  const { all, rows } = await measured('musc');
+  const gain = (one: Measured, name: string, arm?: string) => one.at(1, name, arm) - one.at(0, name);
+  return {
+    rows,
+    bounds: [
+      { what: 'both constraints kept, above the base', is: least(all, (one) => gain(one, 'bothSampled')), atLeast: 0.12 },
+      { what: 'facts right, above the base', is: least(all, (one) => gain(one, 'factsGreedy')), atLeast: -0.05 },
+      {
+        what: 'weight of the tokens of what was left out, by that of the others',
+        is: least(all, (one) => one.at(1, 'weightOn') / one.at(1, 'weightElsewhere')),
+        atLeast: 1.3,
+      },
+      {
+        what: 'both constraints kept where both answers are to the whole instruction, above the base',
+        is: -least(all, (one) => -gain(one, 'bothSampled', 'uncorrupted')),
+        atMost: 0,
       },
     ],
   };

@@ -31,8 +31,8 @@ const SHAPE = {
 /** `prompt` and `continuation` are median lengths in tokens; `batch` is that of both. */
 export async function score({
   rows = 200,
-  prompt = 80,
-  continuation = 60,
+  prompt = 60,
+  continuation = 40,
   batch = 8,
   runs = 3,
   threads = 2,

@@ -2,13 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { dataSuite, keep, operator, source, suite, type Message } from '../../recipe/index.ts';
+import { dataSuite, keep, operator, source, suite } from '../../recipe/index.ts';
 import type { WeightedPair } from '../../operators/musc/records.ts';
 import { createDatasets } from './datasets.ts';
 import { constraintsOf, doubleForms, suffixesOf, undress, type Constraint } from './forms.ts';
-import { topicKey, World } from './world.ts';
 import { seededRandom, type Random } from './random.ts';
-import type { Topic } from './world.ts';
+import { topicKey, World, type Topic } from './world.ts';
 
 export const space = 'textworld-contrast';
 
@@ -43,11 +42,11 @@ export const parts = source({
   },
 });
 
-const text = z.strictObject({ text: z.string() });
-const asTold = (text: string): Message[] => [{ role: 'user', content: text }];
+const item = z.strictObject({ text: z.string() });
+const told = z.strictObject({ greedy: z.string(), sampled: z.string() });
 
-/** Of sampled answers about every other fact, asked for in another form than in `parts`: the shares that keep both constraints and no
- *  other, and that are true. */
+/** About every other fact, asked for in another form than in `parts`: the shares of answers that keep both constraints and no other, and
+ *  that are true; each of greedy answers, and of such as are sampled at temperature 1. */
 export const forward = suite({
   version: 1,
   oracle: true,
@@ -61,24 +60,30 @@ export const forward = suite({
   },
   ask: operator({
     version: 1,
-    input: text,
-    output: text,
+    input: item,
+    output: told,
     params: dataParams,
     roles: ['model'],
     needs: ['chat'],
     draws: () => true,
     async run({ text }, { chat }) {
-      return keep({ text: (await chat('model', asTold(text), { temperature: 1, maxTokens: 40 })).text.trim() });
+      const answer = async (temperature: number) =>
+        (await chat('model', [{ role: 'user', content: text }], { temperature, maxTokens: 40 })).text.trim();
+      return keep({ greedy: await answer(0), sampled: await answer(1) });
     },
   }),
   measure(answers) {
-    const told = answers.map(({ item, answer = { text: '' } }) => {
-      const asked = world.parseInstruction(item.text)!;
-      const { form } = undress(answer.text);
-      const fact = world.parseAnswer(answer.text);
-      return { both: form === asked.form, fact: fact !== null && topicKey(fact) === topicKey(asked) };
-    });
-    return { bothKept: share(told, ({ both }) => both), factsRight: share(told, ({ fact }) => fact) };
+    const shares = (of: 'greedy' | 'sampled') => {
+      const judged = answers.map(({ item, answer }) => {
+        const asked = world.parseInstruction(item.text)!;
+        const text = answer?.[of] ?? '';
+        const fact = world.parseAnswer(text);
+        return { both: undress(text).form === asked.form, fact: fact !== null && topicKey(fact) === topicKey(asked) };
+      });
+      return { both: share(judged, ({ both }) => both), facts: share(judged, ({ fact }) => fact) };
+    };
+    const [greedy, sampled] = [shares('greedy'), shares('sampled')];
+    return { bothGreedy: greedy.both, bothSampled: sampled.both, factsGreedy: greedy.facts, factsSampled: sampled.facts };
   },
 });
 

@@ -10,7 +10,7 @@ import { scored, weightedPair, type Confidence } from './records.ts';
  */
 export function ratioWeight(own: number, other: number, { scale, cap, bothZero }: Weighing): number {
   if (own === 0) return other === 0 ? bothZero : cap;
-  return Math.min(cap, (scale * other) / own);
+  return Math.min(cap, Math.max(0, (scale * other) / own));
 }
 
 /** By a difference in nats, 0 where the two instructions make no difference: our form, of which only the ratio is known. */

@@ -9,16 +9,19 @@ import { openServices, type Services, type StepContext } from '../../activities/
 import { reduceStep } from '../../activities/reduce.ts';
 import { resolve } from '../../activities/resolve.ts';
 import { commitTraining, prepareTraining } from '../../activities/train.ts';
+import { commitScoring, prepareScoring } from '../../activities/score.ts';
 import type { Models } from '../../activities/slice.ts';
 import { embeds, isRef, type Call, type ModelRef, type Result } from '../../recipe/call.ts';
 import type { Message } from '../../recipe/api.ts';
-import type { Prompt, TokenScore } from '../../recipe/define.ts';
-import type { Placed, TrainSpec } from '../../schemas/trainer.ts';
+import type { Asked, Prompt, TokenScore } from '../../recipe/define.ts';
+import type { Placed, ScoredText, TrainSpec } from '../../schemas/trainer.ts';
+import { readLines, writeLines } from '../../store/files.ts';
 
 /** What a test's models answer. `model` is the manifest-backed reference that was cast in `role`. */
 export interface Played {
   reply(asked: { role: string; model: ModelRef; prompt: Prompt | { messages: readonly Message[] }; seed: number }): string;
   place?(texts: readonly string[]): Placed;
+  weigh?(asked: Asked & { model: ModelRef }): ScoredText;
   score?(asked: { role: string; model: ModelRef; prompt: Prompt; continuation: string }): readonly TokenScore[];
 }
 
@@ -86,6 +89,19 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
         return result;
       }
       const work = opened.work!;
+      if (work.batch) {
+        const scoring = { store: services.store, registry, resolved, context, work, signal: beat.signal };
+        const { rows, run } = await prepareScoring(scoring);
+        const answers = join(run, 'answers.jsonl');
+        async function* answered() {
+          for await (const row of readLines(rows)) {
+            const { asked } = row as { asked: Asked[] };
+            yield { answers: asked.map((one) => played.weigh!({ ...one, model: Object.values(resolved.cast)[0]! })) };
+          }
+        }
+        await writeLines(answers, answered());
+        return (await commitScoring(scoring, rows, answers)).result;
+      }
       for (let slice = 0; slice < work.slices; slice++)
         await steps.shard({ call, context, work, slice }, playing(self, played, resolved.cast), beat);
       return (await steps.commit(call, context, work, { slices: work.slices, spent: null })).result;

@@ -46,10 +46,15 @@ interface Answering {
   reply(role: string, model: string, content: string): string;
   readonly score?: Played['score'];
   readonly place?: Played['place'];
+  readonly weigh?: Played['weigh'];
 }
 
 /** `files`: texts by path; a path that ends in a slash is the folder of a model. */
-export async function stage(name: string, { reply, score, place }: Answering, files: Readonly<Record<string, string>>): Promise<Stage> {
+export async function stage(
+  name: string,
+  { reply, score, place, weigh }: Answering,
+  files: Readonly<Record<string, string>>,
+): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), `backspin-${name}-`));
   for (const [path, text] of Object.entries(files)) {
     const file = join(folder, path, path.endsWith('/') ? 'config.json' : '');
@@ -66,6 +71,7 @@ export async function stage(name: string, { reply, score, place }: Answering, fi
     },
     ...(score && { score }),
     ...(place && { place }),
+    ...(weigh && { weigh }),
   });
   const rows = async <T>(ref: unknown) => {
     const records: Rec<T>[] = [];
@@ -104,4 +110,8 @@ export async function stage(name: string, { reply, score, place }: Answering, fi
 
 export const jsonl = (rows: readonly object[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 const contentOf = (prompt: Prompt | { readonly messages: readonly Message[] }): string =>
-  'messages' in prompt ? prompt.messages.map(({ content }) => content).join('\n') : 'text' in prompt ? prompt.text : '';
+  'messages' in prompt
+    ? [...prompt.messages.map(({ content }) => content), ...('prefill' in prompt ? [prompt.prefill] : [])].join('\n')
+    : 'text' in prompt
+      ? prompt.text
+      : '';

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.utils import ModelOutput
 
 from .adapters import whole
 from .exits import Exit, Refusal
@@ -47,13 +47,13 @@ class Sequence:
 
 
 def score(spec: ScoreSpec, stop: Stop) -> Exit:
-    """Writes a line for each row of `spec.rows`, in order, to `answers.jsonl`: `{"answers": [...]}`, one for each asked.
+    """Writes a line for each row of `spec.rows`, in order, to `answers.jsonl`: `{"answers": [...]}`, one an ask.
 
     An answer has a number for each of the continuation's `ids`, in nats, of the fp32 log-softmax: `logprobs` and
     `entropies`; where a prompt `beside` is given, the same under that one as `beside`, with `kl`, KL(q || p), and
-    `reverseKl`, KL(p || q), q being the distribution under it; or it is `tooLong` or `rejected` and says why. A continuation that `ends` is a whole
-    turn as training renders it, with the `hash` of its making. Parts that are done stay in `scores/`, so a run that was
-    killed goes on; equal specs give equal bytes. Raises Refusal.
+    `reverseKl`, KL(p || q), q being the distribution under it; or it is `tooLong` or `rejected` and says why. A
+    continuation that `ends` is a whole turn as training renders it, with the `hash` of its making. Parts that are done
+    stay in `scores/`, so a run that was killed goes on; equal specs give equal bytes. Raises Refusal.
     """
 
     def open_model() -> Callable[[Path, list[list[dict]]], None]:
@@ -78,7 +78,8 @@ class Scorer:
         self.context: int | None = getattr(config, "max_position_embeddings", None)
         self.vocabulary: int = model.get_input_embeddings().num_embeddings
         self._body, self._rest, self._batch = model.base_model, model, batch
-        setattr(model, model.base_model_prefix, _Given())
+        self._given = _Given()
+        setattr(model, model.base_model_prefix, self._given)
 
     @torch.inference_mode()
     def score(self, sequences: list[Sequence]) -> list[torch.Tensor]:
@@ -117,7 +118,8 @@ class Scorer:
         rows = [prompt + ids[:-1] for prompt, ids in texts]
         longest = max(map(len, rows))
         tokens = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self._rest.device)
-        hidden = self._body(input_ids=tokens, use_cache=False).last_hidden_state
+        output = self._body(input_ids=tokens, use_cache=False)
+        hidden, self._given.kind = output.last_hidden_state, type(output)
         return torch.cat([hidden[at, len(prompt) - 1 : len(rows[at])] for at, (prompt, _) in enumerate(texts)])
 
     def _values(self, ids: torch.Tensor, states: list[torch.Tensor]) -> torch.Tensor:
@@ -139,8 +141,10 @@ class Scorer:
 class _Given(torch.nn.Module):
     """Stands where a model's body stood, and gives as hidden states what the model is given as embeddings."""
 
-    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> BaseModelOutputWithPast:
-        return BaseModelOutputWithPast(last_hidden_state=inputs_embeds)
+    kind: type[ModelOutput]  # of the body's output
+
+    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> ModelOutput:
+        return self.kind(last_hidden_state=inputs_embeds)
 
 
 def _answers(scorer: Scorer, tokenizer: PreTrainedTokenizerBase, rows: list[list[dict]]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import pytest
 import torch
 import world
 from scoring import CHAT, PREFILLED, ROWS, TEXT, TOKENS, answers, spec
-from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, Gemma2ForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, GPT2Config
 
 from backspin_trainer import score as room
 from backspin_trainer.adapters import merge
@@ -66,14 +66,17 @@ def test_numbers_are_those_of_a_plain_forward_and_of_the_naive_formulas(tmp_path
             check(causal, prompt_ids(tokenizer, ask["prompt"]), beside, answer)
 
 
-def test_a_models_own_way_from_hidden_states_to_logits_is_taken(tmp_path):
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 90}
+BENT = {"num_key_value_heads": 1, "head_dim": 16, "final_logit_softcapping": 0.5, "initializer_range": 0.5}
+
+
+@pytest.mark.parametrize("config", [Gemma2Config(**SMALL, **BENT), GPT2Config(**SMALL)])
+def test_a_models_own_way_from_hidden_states_to_logits_is_taken(config):
     torch.manual_seed(0)
-    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-    rest = {"num_key_value_heads": 1, "head_dim": 16, "vocab_size": 90, "max_position_embeddings": 64}
-    whole = Gemma2ForCausalLM(Gemma2Config(**shape, **rest, final_logit_softcapping=0.5, initializer_range=0.5)).eval()
+    whole = AutoModelForCausalLM.from_config(config).eval()
     wanted = plain(whole, [5, 6, 7], [8, 9, 10])
-    assert (wanted - wanted.mean(-1, keepdim=True)).abs().max() < 1.01
-    logprobs, entropies = Scorer(whole, 4).score([Sequence([5, 6, 7], [8, 9, 10])])[0].tolist()
+    longer = Sequence([5] * 20, [8] * 9)
+    logprobs, entropies = Scorer(whole, 4).score([Sequence([5, 6, 7], [8, 9, 10]), longer])[0].tolist()
     assert close(logprobs, wanted[range(3), [8, 9, 10]])
     assert close(entropies, -(wanted.exp() * wanted).sum(-1))
 
