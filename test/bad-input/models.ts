@@ -81,4 +81,15 @@ export const models: readonly Case[] = [
     { 'config.json': '{"model_type":"gpt2","architectures":["GPT2LMHeadModel"]}' },
     /Missing:\n\s+The model "base" is GPT2LMHeadModel: the embedded engine serves LlamaForCausalLM/,
   ),
+  plan(
+    'a chat template in a file that is not there',
+    changed(`{ path: ${base} }`, `{ path: ${base}, chatTemplate: chat.jinja }`),
+    /experiment\.yaml:6:\d+ models\.base\.chatTemplate: .*chat\.jinja cannot be read; give a file with a chat template/,
+  ),
+  plan(
+    'a chat template in a file that opens no answer',
+    changed(`{ path: ${base} }`, `{ path: ${base}, chatTemplate: chat.jinja }`),
+    /models\.base\.chatTemplate: the chat template .*chat\.jinja has no generation prompt .*; repair it/,
+    { more: { 'chat.jinja': '{% for message in messages %}{{ message.role + message.content + eos_token }}{% endfor %}' } },
+  ),
 ];

@@ -58,6 +58,42 @@ models:
   t.is((await loadExperiment(write(given('pairs')))).bound.recipe, 'cycle-instruct');
 });
 
+test('an encoder writes nothing: it needs neither chat template nor end token, but a vocabulary; and it is no base', async (t) => {
+  const folder = temporary();
+  cpSync(join(world, 'base/plain/model.safetensors'), join(folder, 'model.safetensors'));
+  cpSync(join(world, 'base/plain/tokenizer.json'), join(folder, 'tokenizer.json'));
+  file(folder, 'config.json', '{"architectures": ["BertModel"]}');
+  file(folder, 'tokenizer_config.json', '{}');
+  const given = (base: string) => `recipe: cycle-instruct
+modules: [${world}/module.ts]
+data: { documents: { source: textworld.corpus, params: { seed: 0 } } }
+models: { base: { path: ${base} }, encoder: { path: ${folder} } }
+`;
+  const { bound } = await loadExperiment(write(given(join(world, 'base/plain'))));
+  const { missing } = await plan(await openServices(temporary()), bound);
+  t.deepEqual(missing, []);
+  t.regex(await fault(t, given(folder)), /models\.base\.path: the tokenizer in .* has no end token/);
+  rmSync(join(folder, 'tokenizer.json'));
+  t.regex(await fault(t, given(join(world, 'base/plain'))), /models\.encoder\.path: .* has no tokenizer\.json/);
+});
+
+test("a chat template in a file takes the place of the model's own; other words are another model", async (t) => {
+  const template = (words: string) =>
+    `{{ bos_token }}{% for message in messages %}{{ '${words} ' + message.role + message.content + eos_token }}{% endfor %}{% if add_generation_prompt %}{{ '${words} assistant' }}{% endif %}`;
+  const services = await openServices(temporary());
+  const planned = async (words?: string) => {
+    const path = write(words === undefined ? sound : sound.replace('base/rated }', `base/rated, chatTemplate: chat.jinja }`));
+    if (words !== undefined) file(dirname(path), 'chat.jinja', template(words));
+    const { bound } = await loadExperiment(path);
+    const { steps, missing } = await plan(services, bound);
+    t.deepEqual(missing, []);
+    return steps.find((step) => step.path === 'model-base')!.stepKey;
+  };
+  const keys = [await planned(), await planned('one'), await planned('two'), await planned('one')];
+  t.is(new Set(keys).size, 3);
+  t.is(keys[1], keys[3]);
+});
+
 const faults: readonly (readonly [title: string, from: string, to: string, says: RegExp])[] = [
   ['an unknown key', 'rounds: 2', 'ronds: 2', /experiment\.yaml:11:3 parameters\.ronds: unknown key; the nearest is "rounds"/],
   [

@@ -10,12 +10,12 @@ import { recipeSchemas } from '../../schemas/recipes/index.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
-async function planned(recipe: string, files: Readonly<Record<string, readonly object[]>>) {
+async function planned(recipe: string, files: Readonly<Record<string, readonly object[]>>, model = 'base') {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-example-'));
   const file = join(folder, `${recipe}.yaml`);
   await copyFile(join(root, `examples/${recipe}.yaml`), file);
   await mkdir(join(folder, recipe));
-  await symlink(join(root, 'examples/textworld/base/plain'), join(folder, recipe, 'base'));
+  await symlink(join(root, 'examples/textworld/base/plain'), join(folder, recipe, model));
   for (const [name, rows] of Object.entries(files))
     await writeFile(join(folder, recipe, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   const { bound } = await loadExperiment(file);
@@ -74,5 +74,21 @@ test('cycle-instruct: rewriting by the base, two trainings a round, clusters on 
   const of = (path: string) => steps.find((step) => step.path === path);
   t.like(of('cluster-answers'), { kind: 'reduce', pool: 'cpu', requests: 0 });
   t.like(of('cleanQuestion'), { kind: 'map', needs: ['byQuestionMark', 'model-base'] });
+  t.deepEqual(missing, []);
+});
+
+test('musc: of each instruction two answers, measured as a batch on the pool of the trainings', async (t) => {
+  const { steps, missing, trainings } = await planned(
+    'musc',
+    {
+      'queries.jsonl': Array.from({ length: 200 }, (_, n) => ({ instruction: `Write text ${n}, briefly and without the letter e.` })),
+      'demos.jsonl': Array.from({ length: 9 }, (_, n) => ({ instruction: `Demo ${n}`, input: null, constraints: ['task', 'short'] })),
+    },
+    'policy',
+  );
+  t.deepEqual(trainings, ['r1/policy: 450', 'r1/plain/policy: 450']);
+  const of = (path: string) => steps.find((step) => step.path === path);
+  t.like(of('r1/respond-made-up'), { kind: 'map', in: 1000, pool: 'cpu' });
+  t.like(of('r1/measureConfidence'), { kind: 'map', in: 1200, pool: 'cpu', needs: ['r1/pairs', 'model-policy'] });
   t.deepEqual(missing, []);
 });

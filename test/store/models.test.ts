@@ -32,6 +32,17 @@ test('what becomes of a folder that was brought in does not touch the model', as
   t.is(await readFile(join(await store.modelFolder(ref), 'model.safetensors'), 'utf8'), 'weights');
 });
 
+test('a file in place of one of its own makes it another model', async (t) => {
+  const store = await newStore();
+  const file = join(folder(), 'any-name');
+  await writeFile(file, 'mine');
+  const source = await modelFolder({ 'chat_template.jinja': 'its own' });
+  const ref = await store.putModel(source, aboutModel, { 'chat_template.jinja': file });
+  t.is(await readFile(join(await store.modelFolder(ref), 'chat_template.jinja'), 'utf8'), 'mine');
+  t.notDeepEqual(await store.putModel(source, aboutModel), ref);
+  t.deepEqual(await store.putModel(await modelFolder({ 'chat_template.jinja': 'mine' }), aboutModel), ref);
+});
+
 test('what a step made in the store is not copied', async (t) => {
   const store = await newStore();
   const made = await modelFolder({}, join(store.work('step'), 'model'));
