@@ -17,7 +17,7 @@ interface Measured {
   readonly tokens: number;
 }
 /** 42 million parameters, of which 16 are a vocabulary as large as those of real models. */
-const SHAPE = {
+export const SHAPE = {
   vocab_size: 32_000,
   hidden_size: 512,
   intermediate_size: 1408,
@@ -30,7 +30,7 @@ const SHAPE = {
 
 /** `prompt` and `continuation` are median lengths in tokens; `batch` is that of both. */
 export async function score({
-  rows = 200,
+  rows = 64,
   prompt = 60,
   continuation = 40,
   batch = 8,

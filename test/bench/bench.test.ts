@@ -3,6 +3,7 @@ import test from 'ava';
 import { engine } from '../../bench/engine.ts';
 import { handover } from '../../bench/handover.ts';
 import { scale } from '../../bench/scale.ts';
+import { score, SHAPE } from '../../bench/score.ts';
 import type { Result } from '../../bench/support.ts';
 import { lognormal, storm, throughput } from '../../bench/throughput.ts';
 
@@ -44,4 +45,10 @@ test.serial('handover: the same work by hand has the same answers', async (t) =>
 test.serial('engine: generate gives the answers that the server gives', async (t) => {
   t.timeout(200_000);
   t.true(bound(await engine({ count: 32, batches: [16], threads: [1], runs: 1 }), 'share of answers') >= 0.9);
+});
+
+test.serial('score: the naive way gives the same numbers', async (t) => {
+  t.timeout(200_000);
+  const shape = { ...SHAPE, vocab_size: 500, hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2 };
+  t.true(bound(await score({ rows: 16, runs: 1, shape }), 'difference') < 1e-4);
 });
