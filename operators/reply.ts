@@ -1,12 +1,35 @@
 /** What models say, as the operators of several recipes take it. */
 import { z } from 'zod';
-import { drop, keep, operator, type Context, type Operator, type Prompt, type Reply, type Sampling, type Schema } from '../recipe/index.ts';
+import {
+  drop,
+  keep,
+  operator,
+  type Context,
+  type Dropped,
+  type Operator,
+  type Prompt,
+  type Reply,
+  type Sampling,
+  type Schema,
+} from '../recipe/index.ts';
 import { registered } from '../schemas/config.ts';
 import { sampling } from '../schemas/sampling.ts';
 
 /** A reply to a prompt of any kind: a chat, unless the prompt opens the reply or is raw text. */
 export const reply = <R extends string>({ chat, complete }: Context<R>, role: R, prompt: Prompt, sampling: Sampling): Promise<Reply> =>
   'messages' in prompt && prompt.prefill === undefined ? chat(role, prompt.messages, sampling) : complete(role, prompt, sampling);
+
+/** The text of a reply that came to its end and says something; else why its record goes. */
+export async function wholeReply<R extends string>(
+  context: Context<R>,
+  role: R,
+  prompt: Prompt,
+  sampling: Sampling,
+): Promise<{ readonly text: string } | Dropped> {
+  const { text, finish } = await reply(context, role, prompt, sampling);
+  if (finish === 'length') return drop('truncated', text);
+  return text.trim() === '' ? drop('empty') : { text: text.trim() };
+}
 
 const params = z.object({ prompt: registered, sampling });
 
@@ -32,8 +55,7 @@ export const asking = <In, Out, const R extends string>({
     roles: [role],
     needs: ['chat'],
     async run(record, context, { prompt, sampling }) {
-      const { text, finish } = await reply(context, role, context.prompt(prompt, slots ? slots(record) : record), sampling);
-      if (finish === 'length') return drop('truncated', text);
-      return text.trim() === '' ? drop('empty') : keep(take(text.trim(), record));
+      const said = await wholeReply(context, role, context.prompt(prompt, slots ? slots(record) : record), sampling);
+      return 'dropped' in said ? said : keep(take(said.text, record));
     },
   });

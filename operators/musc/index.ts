@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { drop, keep, operator, probe, reducer, type Asked, type Dataset, type Scored as Answer, type Soon } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
-import { reply } from '../reply.ts';
+import { reply, wholeReply } from '../reply.ts';
 import { instructionIn, partsIn, taskIn, verdictIn } from './parse.ts';
 import { contrast, demo, noised, query, scored, taken, twins, type Confidence, type Contrast, type Demo } from './records.ts';
 import { toInvent, toPutTogether, toTakeApart } from './shots.ts';
@@ -25,9 +25,10 @@ export const decompose = operator({
   needs: ['chat', 'prefill'],
   async run({ instruction }, context, { prompts, sampling, demos = [] }) {
     const shots = toTakeApart(demos, context.random('shots'));
-    const { text } = await reply(context, 'self', context.prompt(prompts.decompose, { instruction, shots }), sampling);
-    const parts = partsIn(text);
-    if (parts === undefined) return drop('no-constraints', text);
+    const said = await wholeReply(context, 'self', context.prompt(prompts.decompose, { instruction, shots }), sampling);
+    if ('dropped' in said) return said;
+    const parts = partsIn(said.text);
+    if (parts === undefined) return drop('no-constraints', said.text);
     return keep({ instruction, ...parts, shots: toPutTogether(demos, parts.input, context.random('shots again')) });
   },
 });
@@ -41,15 +42,19 @@ export const recombine = operator({
   roles: ['self'],
   needs: ['chat', 'prefill'],
   async run({ instruction: original, input, shots, constraints, corrupted, touched }, context, { prompts, sampling }) {
-    const [whole, part] = await Promise.all(
+    const both = await Promise.all(
       [constraints, corrupted].map((constraints) =>
-        reply(context, 'self', context.prompt(prompts.recombine, { constraints, input, shots }), sampling),
+        wholeReply(context, 'self', context.prompt(prompts.recombine, { constraints, input, shots }), sampling),
       ),
     );
-    const said = { instruction: instructionIn(whole!.text), corrupted: instructionIn(part!.text) };
-    if (said.instruction === undefined) return drop('no-instruction', whole!.text);
-    if (said.corrupted === undefined) return drop('no-instruction', part!.text);
-    return keep({ original, instruction: said.instruction, corrupted: said.corrupted, touched });
+    const instructions: string[] = [];
+    for (const said of both) {
+      if ('dropped' in said) return said;
+      const instruction = instructionIn(said.text);
+      if (instruction === undefined) return drop('no-instruction', said.text);
+      instructions.push(instruction);
+    }
+    return keep({ original, instruction: instructions[0]!, corrupted: instructions[1]!, touched });
   },
 });
 
@@ -89,9 +94,10 @@ export const invent = operator({
   roles: ['self'],
   needs: ['chat', 'prefill'],
   async run({ shots }, context, { prompts, sampling }) {
-    const { text } = await reply(context, 'self', context.prompt(prompts.invent, { shots }), sampling);
-    const made = taskIn(text);
-    return made === undefined ? drop('no-task', text) : keep({ ...made, input: null, shots });
+    const said = await wholeReply(context, 'self', context.prompt(prompts.invent, { shots }), sampling);
+    if ('dropped' in said) return said;
+    const made = taskIn(said.text);
+    return made === undefined ? drop('no-task', said.text) : keep({ ...made, input: null, shots });
   },
 });
 
@@ -104,9 +110,10 @@ export const reinvent = operator({
   roles: ['self'],
   needs: ['chat', 'prefill'],
   async run({ instruction, shots, corrupted: constraints, touched }, context, { prompts, sampling }) {
-    const { text } = await reply(context, 'self', context.prompt(prompts.reinvent, { shots, constraints }), sampling);
-    const corrupted = instructionIn(text);
-    return corrupted === undefined ? drop('no-instruction', text) : keep({ original: instruction, instruction, corrupted, touched });
+    const said = await wholeReply(context, 'self', context.prompt(prompts.reinvent, { shots, constraints }), sampling);
+    if ('dropped' in said) return said;
+    const corrupted = instructionIn(said.text);
+    return corrupted === undefined ? drop('no-instruction', said.text) : keep({ original: instruction, instruction, corrupted, touched });
   },
 });
 
@@ -119,16 +126,16 @@ export const respond = operator({
   roles: ['self'],
   needs: ['chat'],
   async run(pair, context, { prompts, sampling, rejected: from }) {
-    const answers = await Promise.all(
+    const [chosen, rejected] = await Promise.all(
       [pair.instruction, pair[from]].map((instruction) =>
-        reply(context, 'self', context.prompt(prompts.respond, { instruction }), sampling),
+        wholeReply(context, 'self', context.prompt(prompts.respond, { instruction }), sampling),
       ),
     );
-    const [chosen, rejected] = answers.map(({ text }) => text.trim()) as [string, string];
-    const cut = answers.find(({ finish }) => finish === 'length');
-    if (cut) return drop('truncated', cut.text);
-    if (chosen === '' || rejected === '') return drop('empty');
-    return chosen === rejected ? drop('equal', chosen) : keep({ ...pair, chosen, rejected });
+    if ('dropped' in chosen!) return chosen;
+    if ('dropped' in rejected!) return rejected;
+    return chosen!.text === rejected!.text
+      ? drop('equal', chosen!.text)
+      : keep({ ...pair, chosen: chosen!.text, rejected: rejected!.text });
   },
 });
 
