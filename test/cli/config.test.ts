@@ -258,7 +258,7 @@ test('an external model is bound with its limits, the address that stands before
 });
 
 test('the external model of the documents is one', async (t) => {
-  const [, block] = /```yaml\n(models:.*?)```/s.exec(readFileSync(join(root, 'docs/operating.md'), 'utf8'))!;
+  const [, block] = /```yaml\n(models:\n  scorer:.*?)```/s.exec(readFileSync(join(root, 'docs/operating.md'), 'utf8'))!;
   const { models } = parse(block!) as { models: { scorer: object } };
   const { bound } = await loadExperiment(write(sound), [`models.scorer=${JSON.stringify(models.scorer)}`]);
   t.like(bound.models['scorer'], { external: { model: 'judge-large', revision: '2026-03', requestsPerMinute: 500 } });
