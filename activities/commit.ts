@@ -55,6 +55,8 @@ export interface Mapped {
   readonly determinism: Determinism;
   /** What the operators gave that were done earlier: their dropped are counted here too. */
   readonly before: Output | undefined;
+  /** When a child was at it, before the slices. */
+  readonly child?: Span;
 }
 
 /** Commits every prefix of the chain, so that a change of its last operator asks the first nothing again. */
@@ -69,11 +71,11 @@ export async function commitMap(store: Store, resolved: Resolved, mapped: Mapped
 
 /** What the chain gave up to `op`: a source record is kept when something of it is, else dropped for the reason it went last. */
 async function commitPrefix(store: Store, resolved: Resolved, op: number, mapped: Mapped): Promise<Output> {
-  const { over, slices, until, cut, before } = mapped;
+  const { over, slices, until, cut, before, child } = mapped;
   const writer = store.write(RECORDS);
   const drops = new Drops(store);
   const counts = { in: 0, kept: 0, requests: 0, tokens: 0 };
-  const spans: Span[] = [];
+  const spans: Span[] = child ? [child] : [];
   let rows = 0;
   try {
     if (before?.droppedRecords) for await (const { value } of store.read(before.droppedRecords)) await drops.again(value as DroppedRecord);

@@ -26,7 +26,7 @@ import { resolve, type Resolved } from './resolve.ts';
 import { commitScoring, prepareScoring } from './score.ts';
 import { pythonOf, type Services, type StepContext } from './services.ts';
 import { shards } from './shards.ts';
-import type { Models } from './slice.ts';
+import type { Models, Span } from './slice.ts';
 import { commitTraining, foldersOf, prepareTraining } from './train.ts';
 import { turnOver } from './turns.ts';
 import { activity } from './wrap.ts';
@@ -103,8 +103,8 @@ export function gpuActivities(gpu: GpuWorker) {
     embed: (call: Call, context: StepContext): Promise<LedgerEntry> =>
       supervised(call, context, {
         prepare: (resolved, registry) => prepareEmbedding(store, registry, resolved, context),
-        async commit(resolved, registry, _, { result }, signal) {
-          const output = await reduceStep({ store, registry, resolved, seed: context.seed, signal, places: placesIn(result) });
+        async commit(resolved, registry, _, { result, child }, signal) {
+          const output = await reduceStep({ store, registry, resolved, seed: context.seed, signal, places: placesIn(result), child });
           await store.clearWork(resolved.stepKey);
           return output;
         },
@@ -114,8 +114,8 @@ export function gpuActivities(gpu: GpuWorker) {
     score: (call: Call, context: StepContext, work: MapWork): Promise<LedgerEntry> =>
       supervised(call, context, {
         prepare: (resolved, registry, signal) => prepareScoring({ store, registry, resolved, context, work, signal }),
-        commit: (resolved, registry, { rows }, { result }, signal) =>
-          commitScoring({ store, registry, resolved, context, work, signal }, rows, result),
+        commit: (resolved, registry, { rows }, { result, child }, signal) =>
+          commitScoring({ store, registry, resolved, context, work, signal }, rows, result, child),
       }),
   };
 
@@ -132,6 +132,7 @@ export function gpuActivities(gpu: GpuWorker) {
       await using slot = await slots.acquire(signal, { key });
       tell({ state: 'starting', slot: slot.name, others: await slot.others() });
       const spec = await prepare(resolved, registry, signal);
+      const began = Date.now();
       const done = await runTrainer({
         slot,
         key,
@@ -142,14 +143,14 @@ export function gpuActivities(gpu: GpuWorker) {
         ...pythonOf(),
         onEvent: (event) => tell({ slot: slot.name, ...event }),
       });
-      const { result, stepKey } = await commit(resolved, registry, spec, done, signal);
+      const { result, stepKey } = await commit(resolved, registry, spec, { ...done, child: { began, ended: Date.now() } }, signal);
       return { result, stepKey, memoised: false };
     });
   }
 }
 interface Supervised<S> {
   prepare(resolved: Resolved, registry: Registry, signal: AbortSignal): Promise<S>;
-  commit(resolved: Resolved, registry: Registry, spec: S, done: Trained, signal: AbortSignal): Promise<Output>;
+  commit(resolved: Resolved, registry: Registry, spec: S, done: Trained & { readonly child: Span }, signal: AbortSignal): Promise<Output>;
 }
 export type GpuActivities = ReturnType<typeof gpuActivities>;
 

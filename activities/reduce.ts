@@ -10,9 +10,9 @@ import type { Output } from '../schemas/store.ts';
 import type { Placed } from '../schemas/trainer.ts';
 import { canonicalJson, recordId } from '../store/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
-import { Drops, inherited, outputOf, RECORDS, type Counts } from './commit.ts';
+import { Drops, inherited, outputOf, RECORDS, secondsOf, type Counts } from './commit.ts';
 import { importedFolder, type AnyReducer, type Resolved } from './resolve.ts';
-import { stream } from './slice.ts';
+import { stream, type Span } from './slice.ts';
 import { recordsOf } from './source.ts';
 
 interface Work {
@@ -21,24 +21,23 @@ interface Work {
   readonly resolved: Resolved;
   readonly seed: number;
   readonly signal: AbortSignal;
-  /** Of a reducer that embeds. */
+  /** Of a reducer that embeds: what its child said, and when it was at it. */
   readonly places?: AsyncIterable<Placed>;
+  readonly child?: Span;
 }
 async function* nowhere(): AsyncIterable<Placed> {}
 
 export async function reduceStep(work: Work): Promise<Output> {
   const { call } = work.resolved;
-  const started = performance.now();
-  const seconds = () => (performance.now() - started) / 1000;
+  const began = Date.now();
   const { result, counts, dropped } = call.what.startsWith('source:')
     ? await readSource(work)
     : call.what.startsWith('model:')
       ? await importModel(work)
       : await runReducer(work);
   const determinism = await inherited(work.store, work.resolved.determinism, datasetsIn(call));
-  return work.store.putOutput(
-    outputOf(work.resolved, result, { ...counts, requests: 0, tokens: 0, seconds: seconds() }, dropped, determinism),
-  );
+  const seconds = secondsOf([...(work.child ? [work.child] : []), { began, ended: Date.now() }]);
+  return work.store.putOutput(outputOf(work.resolved, result, { ...counts, requests: 0, tokens: 0, seconds }, dropped, determinism));
 }
 
 interface Made {

@@ -13,7 +13,7 @@ import { commitMap } from './commit.ts';
 import type { MapWork } from './open.ts';
 import type { AnyOperator, Link, Resolved } from './resolve.ts';
 import type { StepContext } from './services.ts';
-import { asideOf, fitting, loaded, noModels, runSlice } from './slice.ts';
+import { asideOf, fitting, loaded, noModels, runSlice, type Span } from './slice.ts';
 import { foldersOf, runFolder } from './train.ts';
 
 export interface Scoring {
@@ -48,6 +48,7 @@ export async function commitScoring(
   { store, registry, resolved, context, work, signal }: Scoring,
   rows: string,
   answers: string,
+  child?: Span,
 ): Promise<Output> {
   const { over, slices, sliceSize } = work;
   const [link] = resolved.chain as [Link];
@@ -69,7 +70,15 @@ export async function commitScoring(
     const part = { slice, from, to, limits: null, models: noModels, flow, underWay: () => {}, signal };
     await runSlice({ store, registry, resolved: { ...resolved, chain }, params, seed, over, ...part });
   }
-  return commitMap(store, resolved, { over, slices, until: null, cut: false, determinism: resolved.determinism, before: undefined });
+  return commitMap(store, resolved, {
+    over,
+    slices,
+    until: null,
+    cut: false,
+    determinism: resolved.determinism,
+    before: undefined,
+    ...(child && { child }),
+  });
 }
 
 /** A probe that asks nobody. */

@@ -7,7 +7,8 @@ import { Completed } from '../support/again.ts';
 const musc = new Completed(test, join(import.meta.dirname, '../support/musc.yaml'), 'musc-miniature');
 
 test.serial('every answer is measured token by token, under its own instruction and under the other, by no server', async (t) => {
-  const { in: of, kept, requests } = musc.step('r1/measureConfidence');
+  const { in: of, kept, requests, seconds } = musc.step('r1/measureConfidence');
+  t.true(seconds! > 1, 'the time of its child counts');
   t.deepEqual([of, kept, requests], [musc.step('r1/respond').kept, of, 0]);
   for (const { confidence } of await musc.records<Scored>('r1/measureConfidence'))
     for (const { ids, own, other, ownEntropy, otherEntropy, kl, reverseKl, none, hash } of Object.values(confidence)) {
