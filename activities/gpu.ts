@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
 import type { NativeConnection } from '@temporalio/worker';
 import { mkdir } from 'node:fs/promises';
-import type { Slots } from '../devices/slots.ts';
+import type { Slot, Slots } from '../devices/slots.ts';
 import type { ServedModels } from '../devices/engines/engine.ts';
 import { engineOf } from '../devices/engines/index.ts';
 import { ModelServer } from '../devices/server.ts';
@@ -13,6 +13,7 @@ import { ModelClient } from '../inference/client.ts';
 import { Fixed } from '../inference/limiter.ts';
 import type { Call } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
+import type { LeaseState } from '../schemas/devices.ts';
 import { queues } from '../schemas/names.ts';
 import type { Output } from '../schemas/store.ts';
 import type { ChildSpec } from '../schemas/trainer.ts';
@@ -53,11 +54,11 @@ export function gpuActivities(gpu: GpuWorker) {
     serve: (call: Call, context: StepContext, stepKey: string, lease: Lease, replica: number): Promise<boolean> =>
       activity(async ({ signal, tell }) => {
         const { attempt } = Context.current().info;
-        tell({ state: 'waiting for a device group' });
+        tell(begun('waiting'));
         const key = `serve.${stepKey}.${replica}`;
         const engine = engineOf(lease.serving, await servedFrom(store, lease), pythonOf());
         await using slot = await slots.acquire(signal, { key, warm: engine.warmth });
-        tell({ state: 'starting', slot: slot.name, others: await slot.others() });
+        tell(begun('starting', slot, await slot.others()));
         const folder = join(services.home, 'serve', slot.name);
         await mkdir(folder, { recursive: true });
         const server = await ModelServer.start({
@@ -80,7 +81,7 @@ export function gpuActivities(gpu: GpuWorker) {
           for (const served of Object.keys(lease.models)) await probe(client, served, wantsOf(resolved, registry), signal);
           const own: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
           const models = withOwn(externalsOf(services, resolved.cast, context), own);
-          tell({ state: 'serving', slot: slot.name, models: Object.keys(lease.models) });
+          tell(() => ({ ...server.state, slot: slot.name, models: Object.keys(lease.models) }) satisfies LeaseState);
           const turn = turnOver(gpu.tenure, over.signal).then(() => (gaveWay = true));
           const site = { ...gpu, connection: gpu.connections[slot.group]! };
           ended = await shards(site, queues.lease(store.id, stepKey), models, Promise.race([aborted(signal), turn, server.failed]));
@@ -127,10 +128,10 @@ export function gpuActivities(gpu: GpuWorker) {
       const resolved = await resolve(call, context, registry);
       const known = await lookUp(services, resolved);
       if (known) return known;
-      tell({ state: 'waiting for a device group' });
+      tell(begun('waiting'));
       const key = `train.${resolved.stepKey}`;
       await using slot = await slots.acquire(signal, { key });
-      tell({ state: 'starting', slot: slot.name, others: await slot.others() });
+      tell(begun('starting', slot, await slot.others()));
       const spec = await prepare(resolved, registry, signal);
       const began = Date.now();
       const done = await runTrainer({
@@ -141,7 +142,7 @@ export function gpuActivities(gpu: GpuWorker) {
         lifeline: gpu.lifeline,
         signal,
         ...pythonOf(),
-        onEvent: (event) => tell({ slot: slot.name, ...event }),
+        onEvent: (event) => tell({ ...begun('training', slot, undefined, began), ...event }),
       });
       const { result, stepKey } = await commit(resolved, registry, spec, { ...done, child: { began, ended: Date.now() } }, signal);
       return { result, stepKey, memoised: false };
@@ -158,6 +159,12 @@ async function servedFrom(store: Store, { models }: Lease): Promise<ServedModels
   const folders = Object.entries(models).map(async ([served, model]) => [served, await foldersOf(store, model)] as const);
   return Object.fromEntries(await Promise.all(folders));
 }
+
+const begun = (state: LeaseState['state'], slot?: Slot, others?: readonly string[], since = Date.now()): LeaseState => ({
+  state,
+  since,
+  ...(slot ? { slot: slot.name, others } : {}),
+});
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((done) => {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { LeaseState } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { abortable } from './abortable.ts';
 import type { Child } from './child.ts';
@@ -43,6 +44,7 @@ export class ModelServer {
   /** Ends with the next look. */
   #looked = fresh<void>();
   #answering = false;
+  #since = Date.now();
   #child: Child | undefined;
 
   private constructor(options: ServerOptions) {
@@ -84,6 +86,11 @@ export class ModelServer {
   /** Rejects when the server is given up (CrashLoop, or what its exit code means) or was stopped; never resolves. */
   get failed(): Promise<never> {
     return this.#failed.promise;
+  }
+
+  /** Whether it answers, and when that began (milliseconds since 1970). */
+  get state(): Pick<LeaseState, 'state' | 'since'> {
+    return { state: this.#answering ? 'serving' : 'starting', since: this.#since };
   }
 
   /** Ends it with all its processes. */
@@ -154,7 +161,7 @@ export class ModelServer {
       const endpoint = await this.#found(signal);
       let answers = await this.#answers(endpoint, signal);
       if (answers && adopted) await this.#load(endpoint, signal);
-      this.#answering = answers;
+      this.#set(answers);
       if (answers) this.#up.resolve(endpoint);
       while (answers) {
         this.#doubted = fresh();
@@ -173,9 +180,14 @@ export class ModelServer {
       return described(code);
     } finally {
       if (this.#answering) this.#up = fresh();
-      this.#answering = false;
+      this.#set(false);
       this.#look();
     }
+  }
+
+  #set(answering: boolean): void {
+    if (this.#answering !== answering) this.#since = Date.now();
+    this.#answering = answering;
   }
 
   /** Waits until the server of our folder answers for the first time. */

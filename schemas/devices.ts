@@ -11,6 +11,21 @@ export interface Pool {
   readonly tenure: number;
 }
 
+/** Heartbeat details of `serve`, `train`, `embed` and `score`. One that no worker has taken yet (pending, scheduled) has none: all
+ *  device groups of its pool are held, by the activities that run on the pool's queue. */
+export interface LeaseState {
+  /** `waiting`: what was left on the device group is being stopped. */
+  readonly state: 'waiting' | 'starting' | 'serving' | 'training';
+  /** Milliseconds since 1970 at which this state began. */
+  readonly since: number;
+  /** The device group that it holds. */
+  readonly slot?: string;
+  /** Processes that are not ours on its devices. */
+  readonly others?: readonly string[] | undefined;
+  /** Served names. */
+  readonly models?: readonly string[];
+}
+
 /** `devices/SLOT.json`: the child on a device group. */
 export const slotRecord = z.strictObject({
   slot: z.string(),

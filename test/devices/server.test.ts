@@ -68,6 +68,23 @@ test('a server that hangs is stopped and started again', async (t) => {
   await server.stop();
 });
 
+test('it says whether it serves or starts, and since when', async (t) => {
+  const p = place(t);
+  const before = Date.now();
+  const server = await start(p);
+  const first = server.state;
+  t.is(first.state, 'serving');
+  t.true(first.since >= before && first.since <= Date.now());
+  t.deepEqual(server.state, first);
+  writeFileSync(join(p.folder, 'hang'), '');
+  process.kill(p.starts()[0]!, 'SIGKILL');
+  const down = await until(() => server.state.state === 'starting' && server.state);
+  t.true(down.since >= first.since);
+  rmSync(join(p.folder, 'hang'));
+  t.true((await until(() => server.state.state === 'serving' && server.state)).since >= down.since);
+  await server.stop();
+});
+
 test('while it is down its endpoint waits, and whoever waits can give up', async (t) => {
   const p = place(t);
   const server = await start(p);
