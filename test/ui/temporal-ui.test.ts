@@ -1,18 +1,13 @@
-/** What a person sees of an experiment in the Temporal UI: a real server with its UI, living workers, headless Chromium. */
-import { existsSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+/** What a person sees of an experiment in the Temporal UI: a real server with its UI, living workers, a headless browser. */
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { chromium, type Browser, type Frame, type Page } from 'playwright-core';
+import type { Browser, Frame, Page } from 'playwright-core';
 import { isRef } from '../../recipe/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { workflowId } from '../../schemas/names.ts';
+import { root } from '../cli/cli.ts';
+import { hasBrowser, inBrowser, launchBrowser } from '../support/browser.ts';
 import { site, until, type Site } from '../support/temporal.ts';
-
-const CHROMIUM = '/usr/bin/chromium';
-const flags =
-  '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync';
 
 interface Shown {
   readonly record: ExperimentRecord;
@@ -21,14 +16,12 @@ interface Shown {
 }
 let on: Site;
 let browser: Browser;
-let screenshots: string;
 let stop: () => Promise<void>;
 let done: Shown;
 let waiting: Shown;
 
 test.before(async () => {
-  if (!existsSync(CHROMIUM))
-    throw new Error(`The UI is tested in Chromium, and there is no ${CHROMIUM}: apt-get update && apt-get install -y chromium`);
+  if (!hasBrowser) return;
   on = await site({ ui: true });
   const workers = await Promise.all([on.orchestrator(), on.data()]);
   const running = Promise.all(workers.map((worker) => worker.run()));
@@ -38,8 +31,7 @@ test.before(async () => {
   };
   done = await shown('done', { rounds: 2, minimum: 1, by: 3 }, 'completed');
   waiting = await shown('waiting', { rounds: 2, minimum: 1000, by: 5 }, 'attention');
-  screenshots = await mkdtemp(join(tmpdir(), 'backspin-ui-'));
-  browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: flags.split(' ') });
+  browser = await launchBrowser();
 });
 test.after.always(async () => {
   await browser?.close();
@@ -56,16 +48,18 @@ async function shown(name: string, parameters: object, state: ExperimentRecord['
   return { record, address: `/namespaces/default/workflows/${handle.workflowId}/${handle.firstExecutionRunId}` };
 }
 
-/** Shows `look` a page of the UI, and leaves a picture of it. */
+/** Shows `look` a page of the UI, and leaves a picture of it where that fails. */
 async function see(t: ExecutionContext, address: string, look: (page: Page) => Promise<void>): Promise<void> {
   const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });
   try {
     await page.goto(on.ui + address);
     await look(page);
-  } finally {
-    const path = join(screenshots, `${t.title.toLowerCase().replaceAll(/[^a-z]+/g, '-')}.png`);
+  } catch (error) {
+    const path = join(root, 'node_modules/.cache/ui', `${t.title.toLowerCase().replaceAll(/[^a-z]+/g, '-')}.png`);
     await page.screenshot({ path });
     t.log(path);
+    throw error;
+  } finally {
     await page.close();
   }
 }
@@ -106,11 +100,11 @@ const finds = test.macro({
     });
   },
 });
-test.serial(finds, 'BackspinRecipe = "toy"', ['done', 'waiting']);
-test.serial(finds, 'BackspinState = "attention"', ['waiting']);
-test.serial(finds, 'BackspinExperiment = "done" AND BackspinRound = 2', ['done']);
+inBrowser(finds, 'BackspinRecipe = "toy"', ['done', 'waiting']);
+inBrowser(finds, 'BackspinState = "attention"', ['waiting']);
+inBrowser(finds, 'BackspinExperiment = "done" AND BackspinRound = 2', ['done']);
 
-test.serial('its page tabulates the rounds: what was measured, how many steps are done, how many rows came out', async (t) => {
+inBrowser('its page tabulates the rounds: what was measured, how many steps are done, how many rows came out', async (t) => {
   const rows = (path: string): number => {
     const { result } = done.record.steps.find((step) => step.path === path)!;
     return result && isRef(result) && result.kind === 'dataset' ? result.rows : NaN;
@@ -141,7 +135,7 @@ test.serial('its page tabulates the rounds: what was measured, how many steps ar
   });
 });
 
-test.serial('where it waits, its page says for what, and the command that lets it go on', async (t) => {
+inBrowser('where it waits, its page says for what, and the command that lets it go on', async (t) => {
   await see(t, `${waiting.address}/user-metadata`, async (page) => {
     const frame = await markdown(page, 'toy · attention · round 1');
     const said = await frame.locator('blockquote').textContent();
@@ -149,7 +143,7 @@ test.serial('where it waits, its page says for what, and the command that lets i
   });
 });
 
-test.serial('its stages are its children', async (t) => {
+inBrowser('its stages are its children', async (t) => {
   const maps = done.record.steps.filter(({ kind }) => kind === 'map');
   const stages = maps.map(({ what, stepKey }) => workflowId.stage(on.services.store.id, what, stepKey!));
   const family = [done.record.workflowId, ...stages].toSorted();
@@ -160,7 +154,7 @@ test.serial('its stages are its children', async (t) => {
   });
 });
 
-test.serial('its history names each step by its path', async (t) => {
+inBrowser('its history names each step by its path', async (t) => {
   await see(t, `${done.address}/history`, async (page) => {
     await page.getByText('compute • r1/select: std.select').first().waitFor();
     await page.getByText('r1/other/fragile: toy.fragile over').first().waitFor();
