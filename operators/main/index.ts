@@ -1,6 +1,6 @@
 /** The per-record half of MAIN: mutual alignment of a forward and a reverse model (2504.12913). */
 import { z } from 'zod';
-import { drop, keep, probe, type Scored } from '../../recipe/index.ts';
+import { drop, keep, operator, probe, type Scored } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { pair, segment } from '../humpback/records.ts';
 import { asking } from '../reply.ts';
@@ -9,6 +9,9 @@ import { agreed, direction, imagined, measured } from './records.ts';
 export { curate } from './curate.ts';
 export { invert, respond, toInstruction, toResponse } from './prompts.ts';
 export { balance, weigh } from './weigh.ts';
+
+/** A pair by people and nothing else of its row: a `weight` or a `group` among a user's columns would steer the trainings. */
+export const humanPair = operator({ version: 1, input: pair, output: pair, run: (pair) => keep(pair) });
 
 /** What the reverse model takes a human response for an answer to: the instruction that the forward model is then trained with. */
 export const imagineInstruction = asking({

@@ -1,5 +1,6 @@
 /** The acceptance facts of MAIN, and what the recipe lets one choose where the paper is silent. The loss itself is in trainer/tests. */
 import test from 'ava';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Pair } from '../../operators/humpback/records.ts';
 import type { Agreed, Imagined, Row } from '../../operators/main/records.ts';
@@ -173,6 +174,30 @@ test('10 alpha of every round is recorded: constant, on a line, or by the losses
       );
     }
   }
+});
+
+test.serial('a weight or a group among the columns of the seed steers no training', async (t) => {
+  const steered = seed.map((pair, n) => ({ ...pair, weight: n, group: n < 5 ? 'sums' : 'other', part: 'curated' }));
+  await writeFile(join(made.folder, 'steered.jsonl'), jsonl(steered));
+  const other = await made.run({
+    parameters: { rounds: ROUNDS, minimum: 1 },
+    data: { seed: source('steered.jsonl'), corpus: source('texts.jsonl') },
+    models: { base: { path: join(made.folder, 'base') } },
+  });
+  for (const path of ['forward', 'reverse', 'r1/forward', 'final']) {
+    const [steered, usual] = await Promise.all([other, ran].map(async (of) => (await made.trained<Row>(of, path)).map(({ chat }) => chat)));
+    t.deepEqual(
+      steered!.map(({ weight }) => weight),
+      usual!.map(({ weight }) => weight),
+      path,
+    );
+    t.deepEqual(
+      steered!.map(({ group }) => group === undefined),
+      usual!.map(({ group }) => group === undefined),
+      path,
+    );
+  }
+  t.true((await made.trained<Row>(other, 'final')).every(({ chat }) => chat.weight === undefined));
 });
 
 test.serial('with another share nothing is asked anew, and only the model that is handed over is trained', async (t) => {

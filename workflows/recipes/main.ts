@@ -16,7 +16,7 @@ import type { Pair, Segment } from '../../operators/humpback/records.ts';
 import type { Direction, Imagined } from '../../operators/main/records.ts';
 import type { MainParameters } from '../../schemas/recipes/main.ts';
 
-const { imagineInstruction, imagineResponse, measure, balance, weigh, augment, agree, curate } =
+const { humanPair, imagineInstruction, imagineResponse, measure, balance, weigh, augment, agree, curate } =
   operators<typeof import('../../operators/main/index.ts')>('main');
 
 export interface MainConfig extends MainParameters {
@@ -34,7 +34,7 @@ export interface MainConfig extends MainParameters {
 }
 
 export const main: Recipe<MainConfig> = async (run, config) => {
-  const { base, seed, corpus, order, alpha, nearDuplicates, keep, minimum, prompts, sampling, evaluation } = config;
+  const { base, corpus, order, alpha, nearDuplicates, keep, minimum, prompts, sampling, evaluation } = config;
   const sft = { ...config.sft, objective: 'sft' } as const;
   const toInstruction = { id: config.templates.toInstruction };
   const toResponse = { id: config.templates.toResponse };
@@ -51,6 +51,7 @@ export const main: Recipe<MainConfig> = async (run, config) => {
   };
 
   // Both directions on the seed alone.
+  const seed = run.map(humanPair, config.seed, { as: 'seed' });
   let reverse = run.train('reverse', { ...sft, from: base, data: seed, template: toInstruction });
   let forward = run.train('forward', { ...sft, from: base, data: seed, template: toResponse });
   examine(run, 'reverse', reverse);
