@@ -9,8 +9,12 @@ export const onInvalid = z.enum(['fail', 'drop']).default('fail').describe('What
 
 const types = ['string', 'number', 'boolean', 'any'] as const;
 const field = z.union([
-  z.string().transform((path) => ({ path, type: 'string' as const })),
-  z.strictObject({ path: z.string(), type: z.enum(types).default('string') }),
+  z.string().transform((path) => ({ path, type: 'string' as const, optional: false })),
+  z.strictObject({
+    path: z.string(),
+    type: z.enum(types).default('string'),
+    optional: z.boolean().default(false).describe('A line may lack it, or have null there; it is null then.'),
+  }),
 ]);
 const params = z.strictObject({
   path: paths.describe('A file, or files in order: .jsonl, .jsonl.gz, .jsonl.zst.'),
@@ -22,7 +26,7 @@ const params = z.strictObject({
 });
 type Fields = z.infer<typeof params>['fields'];
 
-/** Objects, one a line. A line is invalid when it is no JSON object, or lacks a field of `fields` or has it in another type: it ends the
+/** Objects, one a line. A line is invalid when it is no JSON object, or lacks a field of `fields` that is not optional or has it in another type: it ends the
  *  import with a `SchemaError`, or is dropped as `invalid`; both name file and line. */
 export const jsonl = source<Values, z.infer<typeof params>>({
   version: 1,
@@ -44,10 +48,10 @@ export const jsonl = source<Values, z.infer<typeof params>>({
 function mapped(value: Values, fields: Fields): Values | string {
   if (!fields) return value;
   const row: Record<string, unknown> = {};
-  for (const [name, { path, type }] of Object.entries(fields)) {
-    const found = at(value, path);
-    if (found === undefined || found === null) return `has no "${path}"`;
-    if (type !== 'any' && typeof found !== type) return `has a "${path}" that is no ${type}`;
+  for (const [name, { path, type, optional }] of Object.entries(fields)) {
+    const found = at(value, path) ?? null;
+    if (found === null && !optional) return `has no "${path}"`;
+    if (found !== null && type !== 'any' && typeof found !== type) return `has a "${path}" that is no ${type}`;
     row[name] = found;
   }
   return row;

@@ -27,6 +27,18 @@ test('jsonl maps fields by dotted paths, with their types', async (t) => {
   t.deepEqual(rows, [{ instruction: 'q', response: 'a', score: 2 }]);
 });
 
+test('an optional field may be missing or null, and is null then; one of another type is still refused', async (t) => {
+  const paths = await files({ 'a.jsonl': lines({ q: 'a', input: 'b' }, { q: 'a', input: null }, { q: 'a' }) });
+  const fields = { q: 'q', input: { path: 'input', optional: true } };
+  t.deepEqual(
+    (await rowsOf(jsonl, paths, { fields })).rows,
+    ['b', null, null].map((input) => ({ q: 'a', input })),
+  );
+  const wrong = await files({ 'a.jsonl': lines({ q: 'a', input: 5 }) });
+  await t.throwsAsync(rowsOf(jsonl, wrong, { fields }), { message: /has a "input" that is no string/ });
+  await t.throwsAsync(rowsOf(jsonl, paths, { fields: { input: 'input' } }), { message: /a\.jsonl:2 has no "input"/ });
+});
+
 test('a line that does not fit ends the import with its file and number, or is dropped with them', async (t) => {
   const good = { text: 'good' };
   const bad = {
