@@ -16,19 +16,22 @@ import { registered } from '../schemas/config.ts';
 import { sampling } from '../schemas/sampling.ts';
 
 /** A reply to a prompt of any kind: a chat, unless the prompt opens the reply or is raw text. */
-export const reply = <R extends string>({ chat, complete }: Context<R>, role: R, prompt: Prompt, sampling: Sampling): Promise<Reply> =>
+const reply = <R extends string>({ chat, complete }: Context<R>, role: R, prompt: Prompt, sampling: Sampling): Promise<Reply> =>
   'messages' in prompt && prompt.prefill === undefined ? chat(role, prompt.messages, sampling) : complete(role, prompt, sampling);
 
-/** The text of a reply that came to its end and says something; else why its record goes. */
+/** The text of a reply that came to its end and says something; else why its record goes. Every operator reads replies through this one,
+ *  since a text that was cut off is not what the model had to say: half an instruction, a verdict from the midst of a thought.
+ *  `opening`: what the prompt has said of it already. `mayBeCut`: its beginning is all that was asked for. */
 export async function wholeReply<R extends string>(
   context: Context<R>,
   role: R,
   prompt: Prompt,
   sampling: Sampling,
+  { opening = '', mayBeCut = false } = {},
 ): Promise<{ readonly text: string } | Dropped> {
   const { text, finish } = await reply(context, role, prompt, sampling);
-  if (finish === 'length') return drop('truncated', text);
-  return text.trim() === '' ? drop('empty') : { text: text.trim() };
+  if (finish === 'length' && !mayBeCut) return drop('truncated', text);
+  return text.trim() === '' ? drop('empty') : { text: (opening + text).trim() };
 }
 
 const params = z.object({ prompt: registered, sampling });

@@ -1,15 +1,16 @@
 /** Three ways to score a pair with the model of the round before. */
 import { z } from 'zod';
-import { drop, keep, operator, probe, type Prompt } from '../../recipe/index.ts';
+import { drop, keep, operator, probe, type Dropped, type Prompt } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
-import { openingOf, parseRating } from './parse.ts';
+import { openingOf, opensRating, parseRating } from './parse.ts';
 import { judged, pair } from './records.ts';
-import { reply } from '../reply.ts';
+import { wholeReply } from '../reply.ts';
 
-/** The paper's judge: the rating that it writes, a fresh sample while it writes none. */
+/** The paper's judge: the rating that it writes, a fresh sample while it writes none. One that was cut off is none, unless it goes on
+ *  after `Score:`. */
 export const rating = operator({
-  version: 1,
+  version: 2,
   input: pair,
   output: judged,
   params: z.object({ prompts: z.object({ judge: registered }), sampling, attempts: z.int().min(1) }),
@@ -17,12 +18,15 @@ export const rating = operator({
   needs: ['chat'],
   async run(pair, context, { prompts, sampling, attempts }) {
     const prompt = context.prompt(prompts.judge, pair);
-    let judgement = '';
-    const score = await context.attempts(attempts, async () => {
-      judgement = openingOf(prompt) + (await reply(context, 'scorer', prompt, sampling)).text;
-      return parseRating(judgement);
+    const opening = openingOf(prompt);
+    let last: Dropped = drop('no-score');
+    const judged = await context.attempts(attempts, async () => {
+      const said = await wholeReply(context, 'scorer', prompt, sampling, { opening, mayBeCut: opensRating(opening) });
+      const score = 'dropped' in said ? undefined : parseRating(said.text);
+      last = 'dropped' in said ? said : drop('no-score', said.text);
+      return 'dropped' in said || score === undefined ? undefined : { score, judgement: said.text };
     });
-    return score === undefined ? drop('no-score', judgement) : keep({ ...pair, score, judgement });
+    return judged === undefined ? last : keep({ ...pair, ...judged });
   },
 });
 

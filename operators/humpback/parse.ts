@@ -17,3 +17,6 @@ export function openingOf(prompt: Prompt): string {
   if ('messages' in prompt) return prompt.prefill ?? '';
   return ('text' in prompt && /\bscore:\s*$/i.exec(prompt.text)?.[0]) || '';
 }
+
+/** Whether all that is left to say is the number, which stands at the beginning of a reply of any length. */
+export const opensRating = (opening: string): boolean => /\bscore:\s*$/i.test(opening);

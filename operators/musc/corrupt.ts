@@ -4,9 +4,9 @@ import { drop, keep, operator, type Aside } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { noise, type Noise } from '../../schemas/recipes/musc.ts';
 import { sampling } from '../../schemas/sampling.ts';
-import { reply } from '../reply.ts';
+import { wholeReply } from '../reply.ts';
 import { newConstraintIn } from './parse.ts';
-import { noised, taken, type Taken } from './records.ts';
+import { noised, same, taken, type Taken } from './records.ts';
 import { drawn } from './shots.ts';
 
 type Kind = 'delete' | 'substitute' | 'negate';
@@ -48,7 +48,7 @@ export const corrupt = operator({
 
 /** Leaves constraints out, or has the model put another in their place, or the opposite. */
 export const corruptBy = operator({
-  version: 1,
+  version: 2,
   input: taken,
   output: noised,
   params: z.object({ noise, prompts: z.object({ substitute: registered, negate: registered }), rewriting: sampling }),
@@ -57,13 +57,18 @@ export const corruptBy = operator({
   draws: () => true,
   async run(record, context, { noise, prompts, rewriting }) {
     const touched = noiseOf(record, context, noise);
+    const rewritten = [...touched].flatMap(([n, kind]) => (kind === 'delete' ? [] : [{ kind, n, constraint: record.constraints[n]! }]));
+    const said = await Promise.all(
+      rewritten.map(({ kind, constraint }) => wholeReply(context, 'self', context.prompt(prompts[kind], { constraint }), rewriting)),
+    );
     const instead = new Map<number, string>();
-    for (const [n, kind] of touched) {
-      if (kind === 'delete') continue;
-      const { text } = await reply(context, 'self', context.prompt(prompts[kind], { constraint: record.constraints[n] }), rewriting);
-      const constraint = newConstraintIn(text);
-      if (constraint === undefined) return drop('no-new-constraint', text);
-      instead.set(n, constraint);
+    for (const [at, { n, constraint }] of rewritten.entries()) {
+      const one = said[at]!;
+      if ('dropped' in one) return one;
+      const other = newConstraintIn(one.text);
+      if (other === undefined) return drop('no-new-constraint', one.text);
+      if (same(other, constraint)) return drop('same', one.text);
+      instead.set(n, other);
     }
     return keep(corrupted(record, touched, instead));
   },

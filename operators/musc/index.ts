@@ -3,9 +3,23 @@ import { z } from 'zod';
 import { drop, keep, operator, probe, reducer, type Asked, type Dataset, type Scored as Answer, type Soon } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
-import { reply, wholeReply } from '../reply.ts';
+import { wholeReply } from '../reply.ts';
 import { instructionIn, partsIn, taskIn, verdictIn } from './parse.ts';
-import { contrast, demo, noised, query, scored, taken, twins, type Confidence, type Contrast, type Demo } from './records.ts';
+import {
+  contrast,
+  demo,
+  demosIn,
+  noised,
+  query,
+  same,
+  scored,
+  taken,
+  twins,
+  type Confidence,
+  type Contrast,
+  type Demo,
+  type Twins,
+} from './records.ts';
 import { toInvent, toPutTogether, toTakeApart } from './shots.ts';
 
 export { corrupt, corruptBy } from './corrupt.ts';
@@ -15,15 +29,19 @@ export { weigh } from './weigh.ts';
 const asking = <const K extends string>(...prompts: K[]) =>
   z.object({ prompts: z.object(Object.fromEntries(prompts.map((name) => [name, registered])) as Record<K, typeof registered>), sampling });
 
+/** Of two instructions that say the same there is nothing to contrast: their answers are two samples of one prompt. */
+const apart = (twins: Twins) => (same(twins.instruction, twins.corrupted) ? drop('same', twins.instruction) : keep(twins));
+
 /** A1: what an instruction demands, and the text that it is about. */
 export const decompose = operator({
-  version: 1,
+  version: 2,
   input: query,
   output: taken,
   params: asking('decompose').extend({ demos: z.custom<Dataset<Demo>>().exactOptional() }),
   roles: ['self'],
   needs: ['chat', 'prefill'],
-  async run({ instruction }, context, { prompts, sampling, demos = [] }) {
+  async run({ instruction }, context, { prompts, sampling, demos: given = [] }) {
+    const demos = demosIn(given);
     const shots = toTakeApart(demos, context.random('shots'));
     const said = await wholeReply(context, 'self', context.prompt(prompts.decompose, { instruction, shots }), sampling);
     if ('dropped' in said) return said;
@@ -35,7 +53,7 @@ export const decompose = operator({
 
 /** A3 and A4: one instruction with all constraints, and one with those that the noise has left, by the same demonstrations. */
 export const recombine = operator({
-  version: 1,
+  version: 2,
   input: noised,
   output: twins,
   params: asking('recombine'),
@@ -54,32 +72,32 @@ export const recombine = operator({
       if (instruction === undefined) return drop('no-instruction', said.text);
       instructions.push(instruction);
     }
-    return keep({ original, instruction: instructions[0]!, corrupted: instructions[1]!, touched });
+    return apart({ original, instruction: instructions[0]!, corrupted: instructions[1]!, touched });
   },
 });
 
 /** The same without a model, for constraints that are sentences of an instruction. */
 export const join = operator({
-  version: 1,
+  version: 2,
   input: noised,
   output: twins,
   run({ instruction: original, input, constraints, corrupted, touched }) {
     const joined = (sentences: readonly string[]) => [sentences.join(' '), ...(input === null ? [] : [input])].join('\n\n');
-    return keep({ original, instruction: joined(constraints), corrupted: joined(corrupted), touched });
+    return apart({ original, instruction: joined(constraints), corrupted: joined(corrupted), touched });
   },
 });
 
 /** Draws the demonstrations of so many instructions that are to be made up. */
 export const drawShots = reducer<{ readonly demos: Soon<Dataset<Demo>> }, Dataset<{ readonly shots: Demo[] }>, { readonly count: number }>({
-  version: 1,
+  version: 2,
   params: z.object({ count: z.int().min(1) }),
   draws: () => true,
   creates: true,
   most: (_, { count }) => count,
   async *run({ demos }, { count }, { random, derive }) {
-    const all = [];
-    for await (const record of demos) all.push(record);
-    const values = all.map(({ value }) => value);
+    const given: unknown[] = [];
+    for await (const { value } of demos) given.push(value);
+    const values = demosIn(given);
     const lots = random('shots');
     for (let n = 0; n < count; n++) yield { record: derive({ n, shots: toInvent(values, lots) }, []) };
   },
@@ -103,7 +121,7 @@ export const invent = operator({
 
 /** B3: the same once more, for the constraints that the noise has left. */
 export const reinvent = operator({
-  version: 1,
+  version: 2,
   input: noised,
   output: twins,
   params: asking('reinvent'),
@@ -113,7 +131,7 @@ export const reinvent = operator({
     const said = await wholeReply(context, 'self', context.prompt(prompts.reinvent, { shots, constraints }), sampling);
     if ('dropped' in said) return said;
     const corrupted = instructionIn(said.text);
-    return corrupted === undefined ? drop('no-instruction', said.text) : keep({ original: instruction, instruction, corrupted, touched });
+    return corrupted === undefined ? drop('no-instruction', said.text) : apart({ original: instruction, instruction, corrupted, touched });
   },
 });
 
@@ -141,7 +159,7 @@ export const respond = operator({
 
 /** Whether a rejected answer lacks something: where it meets all that was touched, there is nothing to learn from its pair. */
 export const verify = operator({
-  version: 1,
+  version: 2,
   input: contrast,
   output: contrast,
   params: asking('verify'),
@@ -149,10 +167,12 @@ export const verify = operator({
   needs: ['chat'],
   async run(pair, context, { prompts, sampling }) {
     const { instruction, rejected: response, touched } = pair;
+    // One after the other: the first that is not met settles it.
     for (const constraint of touched) {
-      const { text } = await reply(context, 'self', context.prompt(prompts.verify, { instruction, response, constraint }), sampling);
-      const met = verdictIn(text);
-      if (met === undefined) return drop('no-verdict', text);
+      const said = await wholeReply(context, 'self', context.prompt(prompts.verify, { instruction, response, constraint }), sampling);
+      if ('dropped' in said) return said;
+      const met = verdictIn(said.text);
+      if (met === undefined) return drop('no-verdict', said.text);
       if (!met) return keep(pair);
     }
     return drop('complies', touched.join(' | '));

@@ -1,16 +1,35 @@
 /** What flows through MuSC. */
 import { z } from 'zod';
+import { BackspinError } from '../../schemas/errors.ts';
+import { faultOf } from '../../schemas/faults.ts';
 
 export const query = z.object({ instruction: z.string() });
 export type Query = Readonly<z.infer<typeof query>>;
 
-/** An instruction in parts: what it asks for, with which constraints (the first of them is the task itself), about which text. */
+/** Whether two texts differ in no more than spaces and case: to a model they say the same. */
+export const same = (one: string, other: string): boolean => bare(one) === bare(other);
+const bare = (text: string): string => text.trim().replaceAll(/\s+/g, ' ').toLowerCase();
+
+/** An instruction in parts: what it asks for, with which constraints (the first of them is the task itself), about which text. A blank
+ *  text is none. */
 export const demo = z.object({
   instruction: z.string(),
-  input: z.string().nullable().default(null),
+  input: z
+    .string()
+    .nullable()
+    .default(null)
+    .transform((text) => (text === null || text.trim() === '' ? null : text)),
   constraints: z.array(z.string()).min(1),
 });
 export type Demo = z.infer<typeof demo>;
+
+/** Rows as they were given. Throws `SchemaError` for one that is no demonstration. */
+export const demosIn = (rows: readonly unknown[]): Demo[] =>
+  rows.map((row, n) => {
+    const { data, error } = demo.safeParse(row);
+    if (error) throw new BackspinError('SchemaError', `Demonstration ${n + 1} of data.demos cannot be read: ${faultOf(error, row)}.`);
+    return data;
+  });
 
 /** `shots` are what it is put together again by: both of its instructions see the same. */
 export const taken = demo.extend({ constraints: z.array(z.string()).min(2), shots: z.array(demo).default([]) });

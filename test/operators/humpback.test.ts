@@ -15,36 +15,13 @@ import {
 } from '../../operators/humpback/index.ts';
 import { openingOf, parseRating } from '../../operators/humpback/parse.ts';
 import { tags } from '../../operators/humpback/prompts.ts';
-import type { Context, Prompt, Reply, Sampling, TokenScore } from '../../recipe/index.ts';
+import type { Context, Prompt, Sampling, TokenScore } from '../../recipe/index.ts';
+import { playing } from '../support/playing.ts';
 
 const pair = { instruction: 'How tall is the tower?', response: 'The tower is 96 metres tall.' };
 const sampling: Sampling = { temperature: 0, maxTokens: 8 };
 const contentOf = (prompt: Prompt) => ('messages' in prompt ? prompt.messages.map(({ content }) => content).join('\n') : '');
 
-/** A model that gives these replies, one after the other, and tells how it was asked. */
-function playing(prompt: Prompt, replies: readonly (string | Reply)[]) {
-  const asked: string[] = [];
-  const next = (how: string) => {
-    const reply = replies[asked.push(how) - 1]!;
-    return Promise.resolve<Reply>(typeof reply === 'string' ? { text: reply, finish: 'stop' } : reply);
-  };
-  const context: Context<string> = {
-    chat: () => next('chat'),
-    complete: () => next('complete'),
-    score: () => Promise.reject(new Error('not asked for here')),
-    async attempts(limit, body) {
-      for (let attempt = 0; attempt < limit; attempt++) {
-        const answer = await body(attempt);
-        if (answer !== undefined) return answer;
-      }
-      return undefined;
-    },
-    prompt: () => prompt,
-    random: () => Math.random,
-    signal: new AbortController().signal,
-  };
-  return { context, asked };
-}
 const chatting: Prompt = { messages: [{ role: 'user', content: 'rate this' }] };
 
 // ─────────────────────────────────────────── the parser ───────────────────────────────────────────

@@ -1,9 +1,11 @@
 /** The acceptance facts of MuSC (those of its loss are in trainer/tests), and what the recipe lets one choose. */
 import test from 'ava';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { touchedOf } from '../../operators/musc/corrupt.ts';
 import { capTopics } from '../../operators/musc/index.ts';
 import { instructionIn, newConstraintIn, partsIn, taskIn, verdictIn } from '../../operators/musc/parse.ts';
+import { demo, demosIn, same } from '../../operators/musc/records.ts';
 import type { Contrast, Noised, Scored, Taken, Twins, WeightedPair } from '../../operators/musc/records.ts';
 import { ratioWeight, weightsOf } from '../../operators/musc/weigh.ts';
 import type { WeightedPreference } from '../../recipe/index.ts';
@@ -39,18 +41,30 @@ function says(content: string): string {
   }
   if (content.endsWith('**Instruction**:')) {
     const constraints = itemsIn(last);
+    if (alike && lot(constraints[0]!, 2) === 0)
+      return constraints.length % 2 ? ` ${constraints[0]!}` : ` ${constraints[0]!.toUpperCase()}\n`;
     return constraints[0] === 'Write text 6.' ? '**Note** that' : ` ${constraints.join(' ')}`;
   }
+  if (content.endsWith('**Task:**') && alike)
+    return ` Tell a short story of ${
+      itemsIn(content)
+        .find((item) => item.startsWith('Name '))
+        ?.slice(5) ?? 'x.'
+    }`;
   if (content.endsWith('**Task:**')) return ` Only ${itemsIn(content.slice(content.lastIndexOf('**Constraints:**'))).join(' ')}`;
   if (content.endsWith('**Constraints:**')) {
     const name = lot(content, 1000);
     return `\n${list(['Tell a tale.', 'Be brief.', `Name ${name}.`])}\n**Task:** Tell a short story of ${name}.`;
   }
   if (content.includes('fully meet')) return ['Answer: Yes', 'It does not.\nAnswer: No', 'Perhaps.'][lot(content, 3)]!;
+  if (content.includes('deviates from') && alike && content.includes('Avoid'))
+    return `**New Constraint**: ${content.split('\n\n').at(-1)!.toLowerCase()}`;
   if (content.includes('deviates from')) return content.includes('word 9') ? 'Another' : '**New Constraint**: Instead.';
   if (content.includes('Write text 11.')) return 'the same';
   return `Answer to: ${content}${moods && answers++ % 2 ? ', perhaps' : ''}`;
 }
+/** Whether the model puts the same together of some constraints, whichever are left. */
+let alike = false;
 /** Whether the model answers in one way and then in another. */
 let moods = false;
 let answers = 0;
@@ -73,8 +87,10 @@ const made = await stage(
 const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
 const run = (parameters: object = {}, data: readonly string[] = ['parts']) =>
   made.run({
-    parameters: { minimum: 1, recombine: data.includes('parts') ? 'joined' : 'model', ...parameters },
-    data: Object.fromEntries(data.map((name) => [name, source(`${name}.jsonl`)])),
+    parameters: { minimum: 1, recombine: data.includes('queries') ? 'model' : 'joined', ...parameters },
+    data: Object.fromEntries(
+      data.map((name, at) => [data.includes('queries') ? ['queries', 'demos'][at]! : 'parts', source(`${name}.jsonl`)]),
+    ),
     models: { policy: { path: join(made.folder, 'policy') } },
   });
 const records = async <T>(of: Ran, path: string) => (await made.rows<T>(of.step(path).data)).map(({ value }) => value);
@@ -181,6 +197,17 @@ test('9 what a model must have said to be understood', (t) => {
     undefined,
     undefined,
   ]);
+});
+
+test('a blank text of an instruction is none, however it was said; where it is not text the fault is named', (t) => {
+  for (const input of ['', ' \n', null, undefined]) t.is(demo.parse({ instruction: 'i', constraints: ['c'], input }).input, null);
+  t.is(demo.parse({ instruction: 'i', constraints: ['c'], input: ' a text' }).input, ' a text');
+  t.throws(() => demosIn([demos[0], { ...demos[0], input: 5 }]), { name: 'SchemaError', message: /Demonstration 2 .*input is 5/ });
+});
+
+test('two instructions that differ in no more than spaces and case are the same', (t) => {
+  t.true(same('Write a poem.\n\nUse ten words.', ' write a  poem. Use ten words.'));
+  t.false(same('Write a poem.', 'Write a poem. Use ten words.'));
 });
 
 test.serial('8 the task is never touched; what is left keeps its order, and other seeds touch others', async (t) => {
@@ -364,6 +391,47 @@ test('of instructions that open alike and ask for a recipe, a story or a trip, s
   );
   t.like(dropped, [{ reason: 'topic', evidence: 'write a story' }]);
 });
+
+test.serial('demonstrations with a blank text are shown where there is none, and nothing is put behind an instruction', async (t) => {
+  const blank = demos.map((demo) => ({ ...demo, input: demo.input ?? ' ' }));
+  await writeFile(join(made.folder, 'blank.jsonl'), jsonl(blank));
+  const ran = await run({ selfMade: 5 }, ['queries', 'blank']);
+  for (const { input, shots } of await records<Taken>(ran, 'r1/decompose')) {
+    t.is(shots.length, 2);
+    t.true(shots.every((shot) => (shot.input === null) === (input === null)));
+  }
+  for (const { shots } of await records<Pick<Taken, 'shots'>>(ran, 'r1/drawShots'))
+    t.is(shots.filter(({ input }) => input === null).length, 2);
+  const poem = { instruction: 'Write a poem. Use ten words.', input: '', constraints: ['Write a poem.', 'Use ten words.'] };
+  await writeFile(join(made.folder, 'poem.jsonl'), jsonl([poem]));
+  const joined = await run({}, ['poem']);
+  t.like((await records<Twins>(joined, 'r1/join'))[0], { instruction: poem.instruction, corrupted: 'Write a poem.' });
+});
+
+test.serial(
+  'a pair whose two instructions say the same is no contrast: it is dropped and counted, whoever made them the same',
+  async (t) => {
+    const other = { temperature: 0.1, maxTokens: 99 }; // so that nothing is known of another test
+    const sampling = { decompose: other, invent: other, corrupt: other };
+    alike = true;
+    const given = await run({ selfMade: 6, sampling }, ['queries', 'demos']);
+    for (const path of ['r1/recombine', 'r1/reinvent']) {
+      const kept = await records<Twins>(given, path);
+      const reasons = (await dropped(given, path)).map(([reason]) => reason);
+      t.true(reasons.includes('same'), path);
+      t.true(kept.length > 0 && kept.every(({ instruction, corrupted }) => !same(instruction, corrupted)));
+    }
+    const substituted = await run({ noise: { kinds: { delete: 0, substitute: 1 } }, sampling });
+    t.true((await dropped(substituted, 'r1/corrupt')).some(([reason]) => reason === 'same'));
+    alike = false;
+    const twice = { instruction: 'Write. write.', constraints: ['Write.', ' '] };
+    await writeFile(join(made.folder, 'twice.jsonl'), jsonl([twice, parts[0]!]));
+    t.deepEqual(
+      (await dropped(await run({}, ['twice']), 'r1/join')).map(([reason]) => reason),
+      ['same'],
+    );
+  },
+);
 
 async function keyOf(of: Ran, path: string): Promise<string> {
   const { resolve } = await import('../../activities/resolve.ts');

@@ -1,0 +1,91 @@
+/** What all operators have in common that read what a model says. */
+import test from 'ava';
+import * as cycleInstruct from '../../operators/cycle-instruct/index.ts';
+import * as humpback from '../../operators/humpback/index.ts';
+import * as main from '../../operators/main/index.ts';
+import * as musc from '../../operators/musc/index.ts';
+import type { Operator, Outcome, Prompt } from '../../recipe/index.ts';
+import { playing } from '../support/playing.ts';
+
+type AnyOperator = Operator<object, unknown, string, object>;
+const spaces: Readonly<Record<string, object>> = { 'cycle-instruct': cycleInstruct, humpback, main, musc };
+/** The operators that ask for text, by id. */
+const asking: ReadonlyMap<string, AnyOperator> = new Map(
+  Object.entries(spaces).flatMap(([space, exported]) =>
+    Object.entries(exported)
+      .filter(([, one]: [string, Partial<AnyOperator>]) => one.is === 'operator' && one.needs!.includes('chat'))
+      .map(([name, one]) => [`${space}.${name}`, one as AnyOperator] as const),
+  ),
+);
+
+const sampling = { temperature: 0, maxTokens: 8 };
+const taken = { instruction: 'Write. Be short.', input: null, constraints: ['Write.', 'Be short.'], shots: [] };
+const noised = { ...taken, corrupted: ['Write.'], touched: ['Be short.'] };
+const twins = { original: 'o', instruction: 'Write. Be short.', corrupted: 'Write.', touched: ['Be short.'] };
+const pair = { instruction: 'q', response: 'a' };
+const qa = { question: 'q', answer: 'a', original: 'question' };
+/** A record, and a reply that is understood where it is whole: of two calls each has its own. */
+const cases: Readonly<Record<string, readonly [record: object, ...replies: string[]]>> = {
+  'cycle-instruct.cleanQuestion': [{ question: 'q?' }, 'Why?'],
+  'cycle-instruct.cleanAnswer': [{ answer: 'a' }, 'So.'],
+  'cycle-instruct.answerQuestion': [{ question: 'q?' }, 'So.'],
+  'cycle-instruct.askForAnswer': [{ answer: 'a' }, 'Why?'],
+  'cycle-instruct.askAgain': [qa, 'Why?'],
+  'cycle-instruct.answerAgain': [qa, 'So.'],
+  'humpback.backtranslate': [{ text: 'y' }, 'What is y?'],
+  'humpback.rating': [pair, 'A perfect answer would get\nScore: 5'],
+  'main.imagineInstruction': [pair, 'What?'],
+  'main.imagineResponse': [pair, 'That.'],
+  'main.augment': [{ text: 'y' }, 'What is y?'],
+  'musc.decompose': [{ instruction: 'Write. Be short.' }, '##1. Write.\n##2. Be short.\n**Input**: None'],
+  'musc.recombine': [noised, 'Write, and be short.', 'Write.'],
+  'musc.invent': [{ shots: [] }, '##1. Write.\n##2. Be short.\n**Task:** Write, and be short.'],
+  'musc.reinvent': [noised, 'Write.'],
+  'musc.respond': [twins, 'Short.', 'A longer one.'],
+  'musc.verify': [{ ...twins, chosen: 'c', rejected: 'r' }, 'It is long. Answer: No'],
+  'musc.corruptBy': [taken, '**New Constraint**: Be long.'],
+};
+const params = {
+  prompt: 'p',
+  prompts: { judge: 'p', substitute: 'p', negate: 'p' },
+  sampling,
+  rewriting: sampling,
+  attempts: 1,
+  noise: { ratio: 0.3, kinds: { delete: 0, substitute: 1, negate: 0 } },
+};
+const chatting: Prompt = { messages: [{ role: 'user', content: 'x' }] };
+const outcomeOf = async (id: string, finish: 'stop' | 'length', prompt = chatting): Promise<Outcome<unknown>> => {
+  const [record, ...replies] = cases[id]!;
+  const { context } = playing(
+    prompt,
+    replies.map((text) => ({ text, finish })),
+  );
+  const { input, run } = asking.get(id)!;
+  return run(input.parse(record) as object, context, params);
+};
+
+test('every operator that asks for text is tried here', (t) => t.deepEqual(Object.keys(cases).toSorted(), [...asking.keys()].toSorted()));
+
+for (const id of asking.keys())
+  test(`${id} keeps a reply that came to its end, and drops the same one as truncated where it was cut off`, async (t) => {
+    t.true('kept' in (await outcomeOf(id, 'stop')));
+    t.like(await outcomeOf(id, 'length'), { dropped: 'truncated', evidence: cases[id]![1] });
+  });
+
+test('a judgement may be cut off where it goes on after Score:, and nowhere else', async (t) => {
+  const { messages } = chatting as { messages: [] };
+  const rated = async (prompt: Prompt, text: string) => {
+    const { context } = playing(prompt, [{ text, finish: 'length' }]);
+    return humpback.rating.run(pair, context, params);
+  };
+  for (const prompt of [{ messages, prefill: 'Score:' }, { messages, prefill: 'It helps. Score: ' }, { text: 'q a Score:' }])
+    t.like(await rated(prompt, ' 4'), { kept: [{ score: 4 }] });
+  t.like(await rated({ messages, prefill: 'Reasons:' }, ' a 5 would be\nScore: 5'), { dropped: 'truncated' });
+  t.like(await rated({ text: 'q a' }, 'Score: 5'), { dropped: 'truncated' });
+});
+
+test('a cut judgement is followed by a fresh sample, as one without a rating is', async (t) => {
+  const { context, asked } = playing(chatting, [{ text: 'Score: 5', finish: 'length' }, 'Score: 3']);
+  t.like(await humpback.rating.run(pair, context, { ...params, attempts: 2 }), { kept: [{ score: 3 }] });
+  t.is(asked.length, 2);
+});
