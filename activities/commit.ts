@@ -4,7 +4,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { Determinism, Output } from '../schemas/store.ts';
 import { recordId } from '../store/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
-import { slicePath, sliceResult, type SliceResult, type Span } from './slice.ts';
+import { slicePath, sliceResult, THREW, type SliceResult, type Span } from './slice.ts';
 import { cutKey, type Resolved } from './resolve.ts';
 
 /** Of the envelope of a record: `{ id, from, value }`. */
@@ -77,6 +77,7 @@ async function commitPrefix(store: Store, resolved: Resolved, op: number, mapped
   const counts = { in: 0, kept: 0, requests: 0, tokens: 0 };
   const spans: Span[] = child ? [child] : [];
   let rows = 0;
+  let lastThrown = '';
   try {
     if (before?.droppedRecords) for await (const { value } of store.read(before.droppedRecords)) await drops.again(value as DroppedRecord);
     counts.in = drops.count;
@@ -95,12 +96,14 @@ async function commitPrefix(store: Store, resolved: Resolved, op: number, mapped
         else {
           conserved(resolved, gone.length > 0);
           const { id, reason, evidence, value } = gone.at(-1)!;
+          if (reason === THREW) lastThrown = evidence!;
           await drops.add(id, reason, evidence, value);
         }
       }
     }
     if (until === null && !cut) conserved(resolved, counts.in === over.rows + (before?.droppedRecords?.rows ?? 0));
     conserved(resolved, counts.in === counts.kept + drops.count);
+    if (drops.count > 0 && drops.counts[THREW] === counts.in) await broken(store, resolved, drops.count, lastThrown);
     const determinism = await inherited(store, mapped.determinism, [over, ...Object.values(resolved.cast)]);
     const result = { ...(await writer.commit(determinism)), ...(counts.in > 0 ? { share: counts.kept / counts.in } : {}) };
     const { stepKey, what } = resolved.chain[op]!;
@@ -115,6 +118,15 @@ async function commitPrefix(store: Store, resolved: Resolved, op: number, mapped
   }
 }
 
+/** An operator that throws on every record is at fault itself; mended, it begins anew. */
+async function broken(store: Store, { stepKey, call }: Resolved, records: number, evidence: string): Promise<never> {
+  await store.clearWork(stepKey);
+  throw new BackspinError(
+    'ConfigError',
+    `Step ${call.path} has no result: on each of its ${records} records ${evidence}. Mend the operator.`,
+  );
+}
+
 /** Seconds in which at least one of the slices was worked on. */
 export function secondsOf(spans: readonly Span[]): number {
   let [milliseconds, until] = [0, 0];
@@ -125,7 +137,7 @@ export function secondsOf(spans: readonly Span[]): number {
   return milliseconds / 1000;
 }
 
-function conserved(resolved: Resolved, holds: boolean): void {
+export function conserved(resolved: Resolved, holds: boolean): void {
   if (!holds)
     throw new BackspinError(
       'ConservationViolated',

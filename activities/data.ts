@@ -4,7 +4,7 @@ import { Flow } from '../inference/flow.ts';
 import { embeds, type Call } from '../recipe/call.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 import { bringIn, checkExternals } from './canary.ts';
-import { commitMap, readSlice, secondsOf } from './commit.ts';
+import { commitMap, Drops, readSlice, secondsOf } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
 import { checkRoom, lookUp, openStep, type MapWork, type Opened, type StageEnd } from './open.ts';
@@ -102,6 +102,7 @@ export function stepsOf(services: Services) {
         return entry(await commitMap(store, rest(step, skip), { over, slices, until, cut, determinism, before }));
       }
       const answers = new Map<string, unknown>();
+      const drops = new Drops(store);
       const cost = { requests: 0, tokens: 0 };
       const spans: Span[] = [];
       for (let slice = 0; slice < slices; slice++) {
@@ -109,9 +110,12 @@ export function stepsOf(services: Services) {
         cost.requests += totals.requests;
         cost.tokens += totals.tokens;
         spans.push(totals);
-        for (const one of done) if (one.kept[0]?.[0]) answers.set(one.id, one.kept[0][0].value);
+        for (const one of done) {
+          if (one.kept[0]?.[0]) answers.set(one.id, one.kept[0][0].value);
+          for (const { id, reason, evidence, value } of one.dropped) await drops.add(id, reason, evidence, value);
+        }
       }
-      const output = await measureModel(store, registry, step, work.over, answers, { ...cost, seconds: secondsOf(spans) });
+      const output = await measureModel(store, registry, step, work.over, answers, drops, { ...cost, seconds: secondsOf(spans) });
       await store.clearWork(step.stepKey);
       return entry(output);
     },

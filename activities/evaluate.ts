@@ -6,7 +6,7 @@ import type { Output } from '../schemas/store.ts';
 import { recordId } from '../store/canonical.ts';
 import type { Registry } from '../operators/registry.ts';
 import type { Store } from '../store/store.ts';
-import { inherited, outputOf, RECORDS } from './commit.ts';
+import { conserved, inherited, outputOf, RECORDS, type Drops } from './commit.ts';
 import { rowsOf, reportRef } from './reduce.ts';
 import type { AnyOperator, Resolved } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
@@ -47,16 +47,17 @@ export async function measureModel(
   resolved: Resolved,
   items: DatasetRef,
   answers: ReadonlyMap<string, unknown>,
+  drops: Drops,
   spent: { requests: number; tokens: number; seconds: number },
 ): Promise<Output> {
   const suite = registry.suite(resolved.call.what) as AnySuite;
   const pairs = [];
   for await (const record of store.read(items)) pairs.push({ item: record.value, answer: answers.get(record.id) });
   const result = reportRef(resolved, suite.measure(pairs, resolved.params), suite.oracle);
-  const dropped = items.rows - answers.size;
-  const counts = { in: items.rows, kept: answers.size, dropped: dropped > 0 ? { 'no-answer': dropped } : {}, ...spent };
+  const counts = { in: items.rows, kept: answers.size, dropped: drops.counts, ...spent };
+  conserved(resolved, counts.in === counts.kept + drops.count);
   const determinism = await inherited(store, resolved.determinism, Object.values(resolved.cast));
-  return store.putOutput(outputOf(resolved, result, counts, null, determinism));
+  return store.putOutput(outputOf(resolved, result, counts, await drops.commit(determinism), determinism));
 }
 
 export async function measureData(store: Store, registry: Registry, resolved: Resolved): Promise<Output> {

@@ -3,8 +3,9 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Rejected, TooLong } from '../inference/client.ts';
 import { Flow } from '../inference/flow.ts';
-import type { Asked, Scored } from '../recipe/define.ts';
+import type { Asked, Rec, Scored } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
+import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import { scoredRow, type ScoredText, type ScoreSpec } from '../schemas/trainer.ts';
 import { readLines, writeLines } from '../store/files.ts';
@@ -13,7 +14,7 @@ import { commitMap } from './commit.ts';
 import type { MapWork } from './open.ts';
 import type { AnyOperator, Link, Resolved } from './resolve.ts';
 import type { StepContext } from './services.ts';
-import { asideOf, fitting, loaded, noModels, runSlice, type Span } from './slice.ts';
+import { asideOf, fit, loaded, noModels, runSlice, type Span } from './slice.ts';
 import { foldersOf, runFolder } from './train.ts';
 
 export interface Scoring {
@@ -27,14 +28,21 @@ export interface Scoring {
 
 /** Writes what every record asks. A run that goes on finds what it began with. */
 export async function prepareScoring({ store, registry, resolved, context, work, signal }: Scoring): Promise<ScoreSpec> {
-  const [{ operator, what }] = resolved.chain as [Link];
+  const [{ operator }] = resolved.chain as [Link];
   const params = await loaded(resolved.params, store);
   const { seed } = context;
-  async function* asked() {
-    for await (const record of store.read(work.over)) {
-      const value = fitting(operator.input, record.value, `${what} cannot read record ${record.id}`);
-      yield { asked: operator.probe!.ask(value, asideOf(record, resolved.stepKey, { registry, seed, signal }), params) };
+  const askedOf = (record: Rec<unknown>): readonly Asked[] => {
+    const input = fit(operator.input, record.value);
+    if ('fault' in input) return [];
+    try {
+      return operator.probe!.ask(input.value, asideOf(record, resolved.stepKey, { registry, seed, signal }), params);
+    } catch (error) {
+      if (error instanceof BackspinError || signal.aborted) throw error;
+      return [];
     }
+  };
+  async function* asked() {
+    for await (const record of store.read(work.over)) yield { asked: askedOf(record) }; // what asks nothing is dropped by the map
   }
   const run = runFolder(store, resolved.stepKey);
   const rows = join(run, 'rows.jsonl');

@@ -6,7 +6,18 @@ import type { ModelClient } from '../inference/client.ts';
 import { Rejected, TooLong } from '../inference/client.ts';
 import type { Flow } from '../inference/flow.ts';
 import { isRef, type DatasetRef } from '../recipe/call.ts';
-import type { Aside, Context, Prompt, Rec, Reply, Sampling, Schema, TokenScore } from '../recipe/define.ts';
+import {
+  drop,
+  type Aside,
+  type Context,
+  type Outcome,
+  type Prompt,
+  type Rec,
+  type Reply,
+  type Sampling,
+  type Schema,
+  type TokenScore,
+} from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
@@ -15,7 +26,7 @@ import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { Bounds, type Bound, type Limits } from './bounds.ts';
 import { Journal, type Done } from './journal.ts';
-import type { Resolved } from './resolve.ts';
+import type { Link, Resolved } from './resolve.ts';
 
 /** Milliseconds since 1970. */
 export interface Span {
@@ -158,27 +169,13 @@ async function throughChain(source: Rec<unknown>, work: SliceWork & { journal: J
   const kept: Rec<unknown>[][] = [];
   const dropped: Done['dropped'][number][] = [];
   let current: readonly Rec<unknown>[] = [source];
-  for (const [op, { what: id, operator, stepKey }] of work.resolved.chain.entries()) {
+  for (const [op, link] of work.resolved.chain.entries()) {
     const next: Rec<unknown>[] = [];
     for (const record of current) {
-      const input = fitting(operator.input, record.value, `${id} cannot read record ${record.id}`);
-      let outcome;
-      try {
-        outcome = await operator.run(input, contextOf(record, op, stepKey, work), work.params);
-      } catch (error) {
-        if (error instanceof Rejected) outcome = { dropped: 'rejected', evidence: `${error.status}: ${error.message}` };
-        else if (error instanceof TooLong) outcome = { dropped: 'too-long', evidence: error.message };
-        else throw error;
-      }
-      if ('dropped' in outcome) {
+      const outcome = await outcomeOf(link, record, contextOf(record, op, link.stepKey, work), work);
+      if ('dropped' in outcome)
         dropped.push({ op, id: record.id, reason: outcome.dropped, evidence: outcome.evidence ?? null, value: record.value });
-        continue;
-      }
-      outcome.kept.forEach((raw, ordinal) => {
-        const value = fitting(operator.output, raw, `${id} gave a record that its own schema refuses`);
-        next.push({ id: recordId(value, [record.id], ordinal), from: [record.id], value });
-      });
-      if (outcome.kept.length === 0) throw new Error(`${id} kept no record and dropped none: use drop(reason)`);
+      else next.push(...outcome.kept);
     }
     kept.push(next);
     current = next;
@@ -186,12 +183,50 @@ async function throughChain(source: Rec<unknown>, work: SliceWork & { journal: J
   return { kept, dropped };
 }
 
-/** The value as the schema makes it. Throws `SchemaError`: what was to happen, and what of the value hinders it. */
-export function fitting(schema: Schema<unknown>, value: unknown, what: string): unknown {
+/** What an operator makes of a record. What concerns this record alone drops it and stops no other: a schema that refuses it, a server
+ *  that refuses it, code that throws on it. Throws what concerns the step. */
+async function outcomeOf(
+  { what, operator }: Link,
+  record: Rec<unknown>,
+  context: Context<string>,
+  { params, signal }: Pick<SliceWork, 'params' | 'signal'>,
+): Promise<Outcome<Rec<unknown>>> {
+  const id = what.split('>').at(-1)!;
+  const input = fit(operator.input, record.value);
+  if ('fault' in input) return drop('invalid', `${id} cannot read it: ${input.fault}`);
   try {
-    return schema.parse(value);
+    const outcome = await operator.run(input.value, context, params);
+    if ('dropped' in outcome) return outcome;
+    if (outcome.kept.length === 0) throw new Error('it kept no record and dropped none: use drop(reason)');
+    const kept: Rec<unknown>[] = [];
+    for (const [ordinal, raw] of outcome.kept.entries()) {
+      const output = fit(operator.output, raw);
+      if ('fault' in output) return drop('invalid', `${id} gave what its own schema refuses: ${output.fault}`);
+      kept.push({ id: recordId(output.value, [record.id], ordinal), from: [record.id], value: output.value });
+    }
+    return { kept };
   } catch (error) {
-    throw new BackspinError('SchemaError', `${what}: ${faultOf(error, value)}.`, { cause: error });
+    if (error instanceof Rejected) return drop('rejected', `${error.status}: ${error.message}`);
+    if (error instanceof TooLong) return drop('too-long', error.message);
+    if (unanswered.has(error as Error) || signal.aborted) throw error;
+    if (error instanceof BackspinError && error.type === 'SchemaError')
+      return drop('invalid', `${id} gave what nothing can store: ${error.message}`);
+    if (error instanceof BackspinError) throw error;
+    return drop(THREW, `${id} threw ${String(error)}`);
+  }
+}
+
+/** Why a record is dropped that an operator's own code throws on. */
+export const THREW = 'error';
+/** What calls to models ended with: it concerns their servers, whichever record asked. */
+const unanswered = new WeakSet<Error>();
+
+/** The value as the schema makes it, or what of it the schema refuses. */
+export function fit(schema: Schema<unknown>, value: unknown): { readonly value: unknown } | { readonly fault: string } {
+  try {
+    return { value: schema.parse(value) };
+  } catch (error) {
+    return { fault: faultOf(error, value).replace(/\.$/, '') };
   }
 }
 
@@ -209,10 +244,14 @@ function contextOf(record: Rec<unknown>, op: number, stepKey: string, work: Slic
     ) => Promise<{ reply: T; tokens: number }>,
   ) => {
     const n = calls++;
-    return journal.call(owner, n, () => {
+    const reply = journal.call(owner, n, () => {
       signal.throwIfAborted();
       const { client, served } = models.of(role);
       return what(client, served, seedOf(work.seed, stepKey, record.id, n), `${stepKey.slice(0, 16)}/${owner}/${n}`);
+    });
+    return reply.catch((error: Error) => {
+      unanswered.add(error);
+      throw error;
     });
   };
   return {

@@ -12,7 +12,7 @@ import { writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { inherited, outputOf } from './commit.ts';
 import { trainingSeed, type AnyTemplate, type Resolved } from './resolve.ts';
-import { fitting } from './slice.ts';
+import { fit } from './slice.ts';
 import type { StepContext } from './services.ts';
 
 type Inputs = Settings & {
@@ -105,8 +105,11 @@ async function writeRows(store: Store, registry: Registry, { data, template }: I
   const { input, render } =
     template === undefined ? { input: undefined, render: (value: unknown) => value } : (registry.template(template) as AnyTemplate);
   async function* rendered() {
-    for await (const { id, value } of store.read(data))
-      yield render(input ? fitting(input, value, `Record ${id} cannot be rendered by ${template}`) : value);
+    for await (const { id, value } of store.read(data)) {
+      const given = input ? fit(input, value) : { value };
+      if ('fault' in given) throw new BackspinError('SchemaError', `Record ${id} cannot be rendered by ${template}: ${given.fault}.`);
+      yield render(given.value);
+    }
   }
   const rows = await writeLines(path, rendered());
   if (rows === 0)

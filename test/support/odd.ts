@@ -1,0 +1,42 @@
+/** Operators that have trouble with some of their records, each in a way of its own; a suite whose items do not fit. */
+import { z } from 'zod';
+import { keep, operator, suite } from '../../recipe/index.ts';
+
+export const space = 'odd';
+
+const text = z.object({ text: z.string().min(1) });
+
+export const copy = operator({ version: 1, input: text, output: text, run: (record) => keep(record) });
+/** Gives what its own schema refuses, or cannot be stored, for some. */
+export const echo = operator({
+  version: 1,
+  input: text,
+  output: z.object({ text: z.string().min(2), more: z.unknown() }),
+  run: ({ text }) => keep({ text, more: text === 'endless' ? Infinity : null }),
+});
+/** Throws on some, keeps nothing of others. */
+export const third = operator({
+  version: 1,
+  input: text,
+  output: text,
+  run: ({ text }) => (text === 'none' ? { kept: [] } : keep({ text: text.split(' ')[2]!.toUpperCase() })),
+});
+/** Asks first, and then throws on some replies. */
+export const ask = operator({
+  version: 1,
+  input: text,
+  output: text,
+  roles: ['speaker'],
+  needs: ['chat'],
+  async run({ text }, { chat }) {
+    const reply = await chat('speaker', [{ role: 'user', content: text }], { temperature: 0, maxTokens: 8 });
+    return keep({ text: reply.text.split(' ')[1]!.trim() });
+  },
+});
+
+export const quiz = suite({
+  version: 1,
+  items: () => [{ text: 'one' }, { text: '' }, { text: 'three' }],
+  ask: operator({ version: 1, input: text, output: text, roles: ['model'], run: (record) => keep(record) }),
+  measure: (answers) => ({ answered: answers.filter(({ answer }) => answer !== undefined).length }),
+});
