@@ -27,7 +27,7 @@ if job["who"] == "make":
     tokenizer.save_pretrained(job["folder"])
     sys.exit()
 tokenizer = AutoTokenizer.from_pretrained(job["folder"])
-rows = [json.loads(line) for line in Path(job["rows"]).read_text().splitlines()]
+rows = [json.loads(line) for line in open(job["rows"], "rb")]
 
 
 def model() -> torch.nn.Module:

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, createReadStream, createWriteStream, openSync, readSync } from 'node:fs';
 import { link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
 import { BackspinError } from '../schemas/errors.ts';
 
@@ -108,9 +107,16 @@ export async function writeLines(path: string, values: AsyncIterable<unknown>): 
   }
   return lines;
 }
-/** Reads JSONL, line by line. */
+/** Reads JSONL, line by line. A line ends at a newline and nowhere else: JSON leaves U+2028 and U+2029 as they are, and `readline`
+ *  takes them for ends of lines. */
 export async function* readLines(path: string): AsyncGenerator<unknown, undefined> {
-  for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) yield JSON.parse(line);
+  let rest = '';
+  for await (const chunk of createReadStream(path, 'utf8') as AsyncIterable<string>) {
+    const lines = `${rest}${chunk}`.split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) yield JSON.parse(line);
+  }
+  if (rest !== '') yield JSON.parse(rest);
 }
 
 /** Whole lines of a file behind `offset`, and where they end. Nothing, where there is no file. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { openStep } from '../../activities/open.ts';
 import { resolve } from '../../activities/resolve.ts';
 import { Rejected, TooLong } from '../../inference/client.ts';
+import type { WeightedPair } from '../../operators/musc/records.ts';
 import type { Call, DatasetRef, ModelRef } from '../../recipe/call.ts';
 import { sha256 } from '../../store/canonical.ts';
 import { bench } from '../support/memory.ts';
@@ -35,11 +36,12 @@ async function pairs(count: number): Promise<DatasetRef> {
   const inputs = { params: { path }, folder: '/' };
   return (await made.perform(step('reduce', 'source:std.jsonl', inputs))) as DatasetRef;
 }
-async function model(): Promise<ModelRef> {
+async function folderOf(): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'backspin-score-'));
   await writeFile(join(path, 'config.json'), '{}');
-  return (await made.perform(step('reduce', 'model:path', { path }))) as ModelRef;
+  return path;
 }
+const model = async () => (await made.perform(step('reduce', 'model:path', { path: await folderOf() }))) as ModelRef;
 const step = (verb: Call['verb'], what: string, inputs: Call['inputs']): Call => ({
   verb,
   what,
@@ -93,3 +95,36 @@ test.serial(
       await t.throwsAsync(openStep(services, call, context), { message: /musc\.measureConfidence for what no server gives/ });
   },
 );
+
+test.serial('a text with U+2028 and U+2029 in it goes through the weighing of MuSC letter by letter', async (t) => {
+  const path = join(await mkdtemp(join(tmpdir(), 'backspin-score-')), 'parts.jsonl');
+  const one = { instruction: 'Name a river.\u2028Use one word.', constraints: ['Name a river.', 'Use one word.\u2028'] };
+  const other = { instruction: 'Name a sea. Use one word.', constraints: ['Name a sea.\u2029', 'Use one word.'] };
+  await writeFile(path, `${JSON.stringify(one)}\n${JSON.stringify(other)}\n`);
+  const speaking = await bench({
+    reply: ({ seed }) => `A river\u2028or ${seed} of them.`,
+    weigh({ continuation }) {
+      const ids = Array.from(continuation, (letter) => letter.codePointAt(0)!);
+      const each = ids.map(() => -1);
+      return { ids, logprobs: each, entropies: each, beside: { logprobs: each, entropies: each, kl: each, reverseKl: each }, hash: 'h' };
+    },
+  });
+  const self = (await speaking.perform(step('reduce', 'model:path', { path: await folderOf() }))) as ModelRef;
+  const sampling = { temperature: 0.5, maxTokens: 8 };
+  const noise = { ratio: 0.3, kinds: { delete: 1, substitute: 0, negate: 0 } };
+  const steps = [
+    ['musc.corrupt>musc.join', { params: { noise } }],
+    ['musc.respond', { with: { self }, params: { prompts: { respond: 'musc.instruct' }, sampling } }],
+    ['musc.measureConfidence', { with: { self }, params: { prompts: { respond: 'musc.instruct' }, unconditional: false } }],
+    ['musc.weigh', { params: { weighing: { metric: 'logprob-ratio', scale: 0.6, cap: 2, bothZero: 1.2, firstToken: null } } }],
+  ] as const;
+  let over = (await speaking.perform(step('reduce', 'source:std.jsonl', { params: { path }, folder: '/' }))) as DatasetRef;
+  for (const [what, inputs] of steps) over = (await speaking.perform(step('map', what, { over, ...inputs }))) as DatasetRef;
+  const weighed: WeightedPair[] = [];
+  for await (const { value } of speaking.services.store.read(over)) weighed.push(value as WeightedPair);
+  t.deepEqual(
+    weighed.map(({ instruction }) => instruction),
+    ['Name a river. Use one word.\u2028', 'Name a sea.\u2029 Use one word.'],
+  );
+  for (const { chosen } of weighed) t.is(String.fromCodePoint(...chosen.ids), chosen.text);
+});

@@ -94,7 +94,7 @@ async function come(miniature: Miniature, { step, reached, phase }: Spot, refere
 const unpoisoned = ({ steps }: View): string[] =>
   steps
     .filter(({ requests }) => requests)
-    .filter(({ kind, dropped }) => dropped['rejected'] !== 1)
+    .filter(({ dropped }) => dropped['rejected'] !== 1)
     .map(({ path, dropped }) => `${path} dropped ${JSON.stringify(dropped)}, where one record was refused`);
 
 function brokenIn(miniature: Miniature, view: View, tried: readonly Tried[], again: number): string[] {

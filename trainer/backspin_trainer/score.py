@@ -62,7 +62,7 @@ def score(spec: ScoreSpec, stop: Stop) -> Exit:
         return lambda file, rows: _save(file, _answers(scorer, tokenizer, rows))
 
     def answers(_: list[list[dict]], files: list[Path]) -> Iterator[str]:
-        return (line for file in files for line in file.read_text().splitlines(keepends=True))
+        return (line for file in files for line in file.open())
 
     read = lambda: list(_asked(spec.rows))  # noqa: E731
     return work_off(spec, stop, Batch(read, _PART, "scores/{:05}.jsonl", open_model, answers))
