@@ -14,7 +14,7 @@ import type { AnyRef, Call, Result } from '../recipe/call.ts';
 import type { Gate } from '../recipe/run.ts';
 import type { Attention, ExperimentRecord, LedgerEntry, Step } from '../schemas/experiment.ts';
 import { details } from './details.ts';
-import { causeOf, FromTheTop } from './errors.ts';
+import { causeOf, FromTheTop, type Cause } from './errors.ts';
 import type { Carried, ExperimentInput } from './messages.ts';
 import { Steps } from './steps.ts';
 import { listen, type Answer } from './updates.ts';
@@ -50,6 +50,8 @@ export class Control {
   readonly #working = new Map<CancellationScope, Work>();
   /** Path of a step -> the pool that it waits for and that has no worker. */
   readonly #unpolled = new Map<string, string>();
+  /** What was said of leases that were lost. */
+  readonly #lost: Set<string>;
   readonly #approved: Set<string>;
   readonly #rejected: Set<string>;
   readonly #budgets: Map<string, Budget>;
@@ -60,8 +62,9 @@ export class Control {
   #published = '';
 
   constructor(input: ExperimentInput) {
-    const { approved, rejected, budgets = {}, paused = false, stopAfter = null } = input.carried ?? {};
+    const { approved, rejected, budgets = {}, lost, paused = false, stopAfter = null } = input.carried ?? {};
     this.#input = input;
+    this.#lost = new Set(lost);
     this.#approved = new Set(approved);
     this.#rejected = new Set(rejected);
     this.#budgets = new Map(Object.entries(budgets));
@@ -170,6 +173,11 @@ export class Control {
     this.publish();
   }
 
+  leaseLost({ path }: Call, of: number, { type, message }: Cause): void {
+    this.#lost.add(`One of the ${of} leases of ${path} is lost for good, and the step goes on with the others: ${type}: ${message}`);
+    this.publish();
+  }
+
   /** Resolves when nothing is short, or a person said go on. */
   async gate(gate: Gate, of: AnyRef, record: () => Promise<void>): Promise<void> {
     const { path, round, short } = gate;
@@ -273,6 +281,7 @@ export class Control {
       attention: this.waiting.map(({ path, kind, reason, remedy }) => ({ path, kind, reason, remedy })),
       notices: [
         ...[...this.#rejected].map((path) => `${path} was rejected, and its round undone.`),
+        ...this.#lost,
         ...[...Map.groupBy(this.#unpolled, ([, pool]) => pool)].map(
           ([pool, steps]) =>
             `No worker polls the pool ${pool}, which ${steps.map(([path]) => path).join(' and ')} waits for: \`backspin up --pool ${pool}=...\` starts one where its devices are.`,
@@ -287,6 +296,7 @@ export class Control {
       approved: [...this.#approved],
       rejected: [...this.#rejected],
       budgets: Object.fromEntries(this.#budgets),
+      lost: [...this.#lost],
       paused: this.#paused,
       stopAfter: this.#stopAfter,
     };

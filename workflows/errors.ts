@@ -4,8 +4,13 @@ import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure } from '@temp
 /** The step is asked for again by the next run. */
 export class FromTheTop extends Error {}
 
+export interface Cause {
+  readonly type: string;
+  readonly message: string;
+}
+
 /** The error that an activity threw, under what Temporal wrapped around it. */
-export function causeOf(error: unknown): { type: string; message: string } {
+export function causeOf(error: unknown): Cause {
   let inner = error;
   while ((inner instanceof ActivityFailure || inner instanceof ChildWorkflowFailure) && inner.cause) inner = inner.cause;
   const { name, message } = inner as Error;

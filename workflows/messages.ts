@@ -25,6 +25,8 @@ export interface Carried {
   readonly rejected: readonly string[];
   /** Set by a person, by the path of the step. */
   readonly budgets: { readonly [path: string]: Budget };
+  /** Sentences about leases that were lost while others went on. */
+  readonly lost: readonly string[];
   readonly paused: boolean;
   readonly stopAfter: number | null;
   /** Steps whose inputs were found missing and made again. */

@@ -7,6 +7,7 @@ import type { Budget } from '../recipe/api.ts';
 import { embeds, isRef, type Call } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues, workflowId } from '../schemas/names.ts';
+import { causeOf, type Cause } from './errors.ts';
 import { data, pool } from './options.ts';
 import { withLeases } from './scopes.ts';
 import { stage } from './stage.ts';
@@ -19,6 +20,8 @@ export interface Overseer {
   spent(call: Call, spent: Spent): Promise<boolean>;
   /** The pool that a step waits for has no worker (null: it has one, or the step is over). */
   unpolled(call: Call, pool: string | null): void;
+  /** One of so many leases is lost for good, and others go on. */
+  leaseLost(call: Call, of: number, why: Cause): void;
 }
 
 /** Carries one step out, from the look-up to the commit. */
@@ -90,9 +93,9 @@ export class Performer {
   }
 
   async #map(call: Call, stepKey: string, work: MapWork): Promise<LedgerEntry> {
-    const child = await this.#stage(call, stepKey, work);
+    const scope = new CancellationScope(); // what is not started in it goes on when it is cancelled
+    const child = await scope.run(() => this.#stage(call, stepKey, work));
     if (child === null) return this.#awaitOther(call, stepKey, work);
-    const result = () => child.result();
     /** Null: the step has another budget now. */
     const finish = async (end: StageEnd): Promise<LedgerEntry | null> => {
       if (end.spent !== null && !(await this.#overseer.spent(call, end.spent))) return null;
@@ -101,7 +104,8 @@ export class Performer {
     const { lease, slices } = work;
     const leases =
       lease && slices > 0 ? Array.from({ length: lease.replicas }, (_, replica) => () => this.#hold(call, stepKey, lease, replica)) : [];
-    return (await withLeases(leases, result, finish)) ?? this.perform(call);
+    const lost = (error: unknown) => this.#overseer.leaseLost(call, leases.length, causeOf(error));
+    return (await withLeases(leases, scope, () => child.result(), finish, lost)) ?? this.perform(call);
   }
 
   /** The stage, which waits for its lease; null when another experiment's stage computes this very step. */

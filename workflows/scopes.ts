@@ -2,25 +2,30 @@
 import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
 
 /**
- * Runs `body` while each of `leases` holds a device, and then `after` while they are given back. A lost lease ends the body, and is how
- * the step ended; how a lease ends that is given back is not. A cancellation reaches all at once, since whoever serves ends the body's
- * work before its server.
+ * Waits for `work` while at least one of `leases` holds a device or waits for one, and then runs `after` while they are given back.
+ * When the last lease is lost, `scope`, in which the work was started, is cancelled, and that lease's error is how the step ended; of
+ * any other that is lost, `lost` is told. How a lease ends that is given back decides nothing. A cancellation reaches all at once,
+ * since whoever serves ends the work before its server.
  */
 export async function withLeases<S, T>(
   leases: readonly (() => Promise<void>)[],
-  body: () => Promise<S>,
+  scope: CancellationScope,
+  work: () => Promise<S>,
   after: (of: S) => Promise<T>,
+  lost: (error: unknown) => void,
 ): Promise<T> {
   const held = new CancellationScope();
-  const inner = new CancellationScope();
   let over = false;
-  let lost: { error: unknown } | undefined;
+  let left = leases.length;
+  let last: { error: unknown } | undefined;
   const hold = (lease: () => Promise<void>) =>
     lease().catch((error: unknown) => {
-      if (!over) {
-        lost = { error };
-        inner.cancel();
-      } else if (!isCancellation(error)) log.warn('a lease ended badly', { error: String(error) });
+      if (over) {
+        if (!isCancellation(error)) log.warn('a lease ended badly', { error: String(error) });
+      } else if (--left === 0) {
+        last = { error };
+        scope.cancel();
+      } else if (!isCancellation(error)) lost(error);
     });
   const holding = held.run(() => Promise.all(leases.map(hold)));
   const release = () => {
@@ -28,8 +33,8 @@ export async function withLeases<S, T>(
     held.cancel();
   };
   try {
-    const of = await inner.run(body).catch((error: unknown) => {
-      throw lost ? lost.error : error;
+    const of = await work().catch((error: unknown) => {
+      throw last ? last.error : error;
     });
     release();
     return await after(of);

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Stands in for a Python with vLLM: `-c` prints its version, `-m vllm... serve BASE --name=value ...` serves at once. Like the real one
 // it has an engine in a process of its own that a killed server leaves behind, and a /health that knows nothing of it. Does what files
-// beside the folder of the base say: `stall` (requests to models hang), `busy` (its counters move all the same), `refuse`.
+// beside the folder of the base say: `stall` (requests to models hang), `busy` (its counters move all the same), `refuse`. Refuses the
+// argument `no-such-thing`, and ends for no reason with `crash-at=start`, or `crash-at=chat` when it is asked for a chat.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -18,9 +19,14 @@ if (more.includes('--no-such-thing')) {
   console.error('usage: vllm serve\nvllm serve: error: unrecognized arguments: --no-such-thing');
   process.exit(2);
 }
+const crash = () => {
+  console.error('out of luck');
+  process.exit(1);
+};
 const value = (name) => more.find((one) => one.startsWith(`--${name}=`))?.slice(name.length + 3);
 spawn('sleep', ['1000'], { stdio: 'ignore' });
 fs.appendFileSync(path.join(folder, 'starts'), `${process.pid}\n`);
+if (value('crash-at') === 'start') crash();
 
 const served = new Map([[value('served-model-name'), { root: base }]]);
 for (const text of more.filter((one) => one.startsWith('{"name"'))) {
@@ -41,6 +47,13 @@ const routes = {
   '/metrics': () => {
     if (told('busy')) tokens++;
     return `# TYPE vllm:prompt_tokens counter\nvllm:prompt_tokens_total{engine="0",model_name="m"} ${tokens}.0\n`;
+  },
+  '/v1/chat/completions': () => {
+    if (value('crash-at') === 'chat') crash();
+    return {
+      choices: [{ index: 0, message: { role: 'assistant', content: 'ok' }, finish_reason: 'stop' }],
+      usage: { completion_tokens: 1 },
+    };
   },
   '/v1/completions': () => {
     if (told('stall')) return undefined;
