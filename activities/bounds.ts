@@ -2,7 +2,6 @@
 import { statSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Store } from '../store/store.ts';
 import { Tally } from './journal.ts';
 
 export interface Limits {
@@ -32,20 +31,20 @@ export class Bounds implements Disposable {
   /** The bound that was reached. */
   reached: Bound | undefined;
 
-  /** For a slice that begins; disposed of when it has ended. */
-  static of(store: Store, stepKey: string, limits: Limits): Bounds {
-    const name = `${stepKey} ${JSON.stringify(limits)}`;
-    const bounds = Bounds.#open.get(name) ?? new Bounds(name, store.work(stepKey), limits);
+  /** For a slice that begins; disposed of when it has ended. `work` is the step's, `slices` the folder of its slices. */
+  static of(work: string, slices: string, limits: Limits): Bounds {
+    const name = `${slices} ${JSON.stringify(limits)}`;
+    const bounds = Bounds.#open.get(name) ?? new Bounds(name, work, slices, limits);
     Bounds.#open.set(name, bounds);
     bounds.#users++;
     return bounds;
   }
 
-  private constructor(name: string, folder: string, limits: Limits) {
+  private constructor(name: string, work: string, slices: string, limits: Limits) {
     this.#name = name;
     this.#limits = limits;
-    this.#clock = join(folder, 'clock');
-    this.#tally = new Tally(join(folder, 'slices'));
+    this.#clock = join(work, 'clock');
+    this.#tally = new Tally(slices);
     this.#look();
     if (this.reached === undefined) this.#timer = setInterval(() => void this.#tick(), LOOK_EVERY);
   }

@@ -4,13 +4,16 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { Determinism, Output } from '../schemas/store.ts';
 import { recordId } from '../store/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
-import { slicePath, sliceResult, THREW, type SliceResult, type Span } from './slice.ts';
+import { beforeStart, conserved, joined, type Joining } from './joined.ts';
+import type { Done } from './journal.ts';
+import { at } from './points.ts';
+import { THREW, type SliceTotals, type Span, type Start } from './slice.ts';
 import { cutKey, type Resolved } from './resolve.ts';
 
 /** Of the envelope of a record: `{ id, from, value }`. */
 export const RECORDS = 'backspin/records@1';
 
-export type Counts = Pick<Output, 'in' | 'kept' | 'dropped' | 'requests' | 'tokens' | 'seconds'>;
+export type Counts = Pick<Output, 'in' | 'kept' | 'dropped' | 'parts' | 'requests' | 'tokens' | 'seconds'>;
 
 export function outputOf(
   resolved: Resolved,
@@ -45,72 +48,91 @@ export async function inherited(store: Store, own: Determinism, inputs: readonly
 }
 
 /** A map that has come to its end. */
-export interface Mapped {
-  readonly over: DatasetRef;
+export interface Mapped extends Start {
   /** Counted from the first: those that hold its records. */
   readonly slices: number;
   readonly until: number | null;
   /** Its budget was spent: not all of its records were tried. */
   readonly cut: boolean;
   readonly determinism: Determinism;
-  /** What the operators gave that were done earlier: their dropped are counted here too. */
-  readonly before: Output | undefined;
   /** When a child was at it, before the slices. */
   readonly child?: Span;
 }
 
 /** Commits every prefix of the chain, so that a change of its last operator asks the first nothing again. */
 export async function commitMap(store: Store, resolved: Resolved, mapped: Mapped): Promise<Output> {
-  const whole = mapped.until === null && !mapped.cut; // otherwise only the last operator has a result of its own
+  const { skip, until, cut } = mapped;
   const last = resolved.chain.length - 1;
-  for (let op = 0; whole && op < last; op++) await commitPrefix(store, resolved, op, mapped);
-  const output = await commitPrefix(store, resolved, last, mapped);
-  if (!mapped.cut) await store.clearWork(resolved.stepKey); // a larger budget goes on from there
-  return output;
+  const whole = until === null && !cut; // otherwise only the last operator has a result of its own
+  await at('commit: before the first prefix');
+  const started = await beforeStart(store, resolved, mapped);
+  let output = started;
+  for (let op = whole ? skip : last; op <= last; op++) {
+    const since = whole ? op : skip;
+    output = await commitPrefix(store, resolved, { ...mapped, started, before: output, since, op, check: since === skip });
+    if (op < last) await at('commit: after a prefix');
+  }
+  await at('commit: before its work is cleared');
+  if (!cut) await store.clearWork(resolved.stepKey); // a larger budget goes on from there
+  return output!;
 }
 
-/** What the chain gave up to `op`: a source record is kept when something of it is, else dropped for the reason it went last. */
-async function commitPrefix(store: Store, resolved: Resolved, op: number, mapped: Mapped): Promise<Output> {
-  const { over, slices, until, cut, before, child } = mapped;
+interface Prefix extends Mapped, Pick<Joining, 'started' | 'check'> {
+  /** The last operator of the prefix. */
+  readonly op: number;
+  /** The first whose dropped records are not in `before`, which is what was committed of those before it. */
+  readonly since: number;
+  readonly before: Output | undefined;
+}
+
+/**
+ * What the chain gave up to `op`. A source record counts as kept if something of it is left, otherwise as dropped, for the reason for
+ * which the last of it went; `parts` counts every other record that was dropped on the way. The dropped of `before` come first: so
+ * neither their order nor a count tells where the map began.
+ */
+async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): Promise<Output> {
+  const { over, op, since, until, cut, before, child, skip } = prefix;
   const writer = store.write(RECORDS);
   const drops = new Drops(store);
   const counts = { in: 0, kept: 0, requests: 0, tokens: 0 };
   const spans: Span[] = child ? [child] : [];
+  const onSlice = (totals: SliceTotals) => {
+    counts.requests += totals.requests;
+    counts.tokens += totals.tokens;
+    spans.push(totals);
+  };
   let rows = 0;
   let lastThrown = '';
   try {
-    if (before?.droppedRecords) for await (const { value } of store.read(before.droppedRecords)) await drops.again(value as DroppedRecord);
-    counts.in = drops.count;
-    reading: for (let slice = 0; slice < slices; slice++) {
-      const { totals, done } = await readSlice(store, resolved, slice);
-      counts.requests += totals.requests;
-      counts.tokens += totals.tokens;
-      spans.push(totals);
-      for (const one of done) {
-        if (until !== null && rows >= until) break reading;
-        counts.in++;
-        for (const record of one.kept[op]!) await writer.add(record);
-        rows += one.kept[op]!.length;
-        const gone = one.dropped.filter((drop) => drop.op <= op);
-        if (one.kept[op]!.length > 0) counts.kept++;
-        else {
-          conserved(resolved, gone.length > 0);
-          const { id, reason, evidence, value } = gone.at(-1)!;
-          if (reason === THREW) lastThrown = evidence!;
-          await drops.add(id, reason, evidence, value);
-        }
+    if (before) await drops.goOn(before);
+    for await (const source of joined(store, resolved, { ...prefix, partial: cut || until !== null, onSlice })) {
+      if (until !== null && rows >= until) break;
+      if (since > skip && source.every((entry) => entry.kept[since - 1]!.length === 0)) continue; // it went before
+      counts.in++;
+      const left = rows;
+      for (const entry of source) {
+        for (const record of entry.kept[op]!) await writer.add(record);
+        rows += entry.kept[op]!.length;
       }
+      if (rows > left) counts.kept++;
+      const gone = source.flatMap((entry) => entry.dropped.filter((drop) => drop.op >= since && drop.op <= op));
+      const last = gone.at(-1);
+      if (last?.reason === THREW) lastThrown = last.evidence!;
+      if (last) await drops.ofSource(gone, rows > left);
+      else conserved(resolved, rows > left);
     }
-    if (until === null && !cut) conserved(resolved, counts.in === over.rows + (before?.droppedRecords?.rows ?? 0));
+    conserved(resolved, before === undefined || cut || counts.in === before.kept);
+    counts.in += before ? before.in - before.kept : 0;
     conserved(resolved, counts.in === counts.kept + drops.count);
     if (drops.count > 0 && drops.counts[THREW] === counts.in) await broken(store, resolved, drops.count, lastThrown);
-    const determinism = await inherited(store, mapped.determinism, [over, ...Object.values(resolved.cast)]);
+    const determinism = await inherited(store, prefix.determinism, [over, ...Object.values(resolved.cast)]);
     const result = { ...(await writer.commit(determinism)), ...(counts.in > 0 ? { share: counts.kept / counts.in } : {}) };
     const { stepKey, what } = resolved.chain[op]!;
     const step = { ...resolved, stepKey: cut ? cutKey(resolved) : stepKey, call: { ...resolved.call, what } };
-    return await store.putOutput(
-      outputOf(step, result, { ...counts, seconds: secondsOf(spans), dropped: drops.counts }, await drops.commit(determinism), determinism),
-    );
+    const dropped = { dropped: drops.counts, ...(Object.keys(drops.parts).length > 0 && { parts: drops.parts }) };
+    const droppedRecords = await drops.commit(determinism);
+    await at('commit: before an output');
+    return await store.putOutput(outputOf(step, result, { ...counts, ...dropped, seconds: secondsOf(spans) }, droppedRecords, determinism));
   } catch (error) {
     await writer.abort();
     await drops.abort();
@@ -137,25 +159,6 @@ export function secondsOf(spans: readonly Span[]): number {
   return milliseconds / 1000;
 }
 
-export function conserved(resolved: Resolved, holds: boolean): void {
-  if (!holds)
-    throw new BackspinError(
-      'ConservationViolated',
-      `Step ${resolved.call.path} lost or doubled a record: in is not kept + dropped. This is a bug in ${resolved.call.what} or in backspin; nothing was committed.`,
-    );
-}
-
-/** Throws `ArtifactMissing`, for which an experiment goes from the top: then what is lost runs again. */
-export async function readSlice(store: Store, { stepKey, call }: Resolved, slice: number): Promise<SliceResult> {
-  const result = await sliceResult(store, stepKey, slice);
-  if (result) return result;
-  const path = slicePath(store, stepKey, slice, 'result');
-  throw new BackspinError(
-    'ArtifactMissing',
-    `${path}, a slice of step ${call.path}, is gone or not whole: retry the step, and it runs again.`,
-  );
-}
-
 export interface DroppedRecord {
   readonly id: string;
   readonly reason: string;
@@ -165,22 +168,40 @@ export interface DroppedRecord {
 
 /** The dropped of a step, counted and kept to be looked at. */
 export class Drops {
+  /** Sources of which nothing is left, by reason. */
   readonly counts: Record<string, number> = {};
-  count = 0;
+  /** Other records that were dropped on the way, by reason. */
+  readonly parts: Record<string, number> = {};
   readonly #store: Store;
   #writer: DatasetWriter | undefined;
 
   constructor(store: Store) {
     this.#store = store;
   }
-  async add(id: string, reason: string, evidence: string | null, value: unknown): Promise<void> {
-    await this.again({ id, reason, evidence, value });
+  /** Such sources. */
+  get count(): number {
+    return Object.values(this.counts).reduce((sum, count) => sum + count, 0);
   }
-  /** One that was dropped in an earlier step. */
-  async again(about: DroppedRecord): Promise<void> {
+  async add(id: string, reason: string, evidence: string | null, value: unknown): Promise<void> {
+    count(this.counts, reason);
+    await this.#write({ id, reason, evidence, value });
+  }
+  /** Records of one source, dropped by operators. If it is not `kept`, the last of them stands for it. */
+  async ofSource(gone: Done['dropped'], kept: boolean): Promise<void> {
+    const inOrder = gone.toSorted((a, b) => a.op - b.op);
+    for (const [i, { id, reason, evidence, value }] of inOrder.entries()) {
+      count(!kept && i === gone.length - 1 ? this.counts : this.parts, reason);
+      await this.#write({ id, reason, evidence, value });
+    }
+  }
+  /** Begins with what was dropped in an earlier step. */
+  async goOn({ dropped, parts, droppedRecords }: Output): Promise<void> {
+    Object.assign(this.counts, dropped);
+    Object.assign(this.parts, parts);
+    if (droppedRecords) for await (const { value } of this.#store.read(droppedRecords)) await this.#write(value as DroppedRecord);
+  }
+  async #write(about: DroppedRecord): Promise<void> {
     this.#writer ??= this.#store.write(RECORDS);
-    this.counts[about.reason] = (this.counts[about.reason] ?? 0) + 1;
-    this.count++;
     await this.#writer.add({ id: recordId(about, [about.id]), from: [about.id], value: about });
   }
   async commit(determinism: Determinism): Promise<DatasetRef | null> {
@@ -190,3 +211,4 @@ export class Drops {
     await this.#writer?.abort();
   }
 }
+const count = (counts: Record<string, number>, reason: string): void => void (counts[reason] = (counts[reason] ?? 0) + 1);

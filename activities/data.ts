@@ -1,17 +1,20 @@
 /** The activities of a data worker. */
+import { join } from 'node:path';
 import { ApplicationFailure } from '@temporalio/activity';
 import { Flow } from '../inference/flow.ts';
 import { embeds, type Call } from '../recipe/call.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 import { bringIn, checkExternals } from './canary.ts';
-import { commitMap, Drops, readSlice, secondsOf } from './commit.ts';
+import { commitMap, Drops, secondsOf } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
 import { checkRoom, lookUp, openStep, type MapWork, type Opened, type StageEnd } from './open.ts';
+import { readSlice } from './joined.ts';
+import { Earlier } from './journal.ts';
 import { isPolled } from './presence.ts';
 import { reduceStep } from './reduce.ts';
-import { castOf, cutKey, resolve, type Resolved } from './resolve.ts';
-import { loaded, runSlice, type Models, type SliceTotals, type Span } from './slice.ts';
+import { castOf, cutKey, resolve } from './resolve.ts';
+import { loaded, runSlice, slicesOf, startName, type Models, type SliceTotals, type Span } from './slice.ts';
 import type { Services, StepContext } from './services.ts';
 import type { Output } from '../schemas/store.ts';
 import { activity, type Beat } from './wrap.ts';
@@ -31,10 +34,8 @@ interface UnderWay {
   shards: number;
   readonly flow: Flow;
   readonly params: Promise<object>;
+  readonly earlier: Earlier;
 }
-
-/** What is left of a chain whose first operators were done before. */
-const rest = (resolved: Resolved, skip: number): Resolved => ({ ...resolved, chain: resolved.chain.slice(skip) });
 
 const entry = (output: Output): LedgerEntry => ({ result: output.result, stepKey: output.stepKey, memoised: false });
 
@@ -60,10 +61,16 @@ export function stepsOf(services: Services) {
       const { registry, step } = await resolved(call, context);
       const from = slice * work.sliceSize;
       const to = Math.min(from + work.sliceSize, work.candidates);
-      const asked = rest(asking(step, registry), work.skip);
+      const asked = asking(step, registry);
       const { stepKey, params } = asked;
-      const shared = steps.get(stepKey) ?? { shards: 0, flow: new Flow(models.concurrency), params: loaded(params, store) };
-      steps.set(stepKey, shared);
+      const name = join(slicesOf(store, stepKey), startName(work));
+      const shared = steps.get(name) ?? {
+        shards: 0,
+        flow: new Flow(models.concurrency),
+        params: loaded(params, store),
+        earlier: new Earlier(slicesOf(store, stepKey), startName(work)),
+      };
+      steps.set(name, shared);
       shared.shards++;
       try {
         return await runSlice({
@@ -73,17 +80,19 @@ export function stepsOf(services: Services) {
           params: await shared.params,
           seed: context.seed,
           over: work.over,
+          skip: work.skip,
           slice,
           from,
           to,
           limits: work.limits,
           models,
           flow: shared.flow,
+          earlier: shared.earlier,
           underWay,
           signal,
         });
       } finally {
-        if (--shared.shards === 0) steps.delete(stepKey);
+        if (--shared.shards === 0) steps.delete(name);
       }
     },
 
@@ -95,18 +104,17 @@ export function stepsOf(services: Services) {
       if (known && (await store.has(known.result))) return entry(known);
       if (call.verb === 'map') {
         const { over, skip, until, limits } = work;
-        const before = skip > 0 ? await store.output(step.chain[skip - 1]!.stepKey) : undefined;
         // Which records are left out by a quorum, or by what is spent of tokens and minutes, is a matter of speed.
         const timed = (limits?.quorum ?? null) !== null || (cut && spent.limit !== 'candidates');
         const determinism = timed ? 'timing' : step.determinism;
-        return entry(await commitMap(store, rest(step, skip), { over, slices, until, cut, determinism, before }));
+        return entry(await commitMap(store, step, { over, skip, slices, until, cut, determinism }));
       }
       const answers = new Map<string, unknown>();
       const drops = new Drops(store);
       const cost = { requests: 0, tokens: 0 };
       const spans: Span[] = [];
       for (let slice = 0; slice < slices; slice++) {
-        const { totals, done } = await readSlice(store, step, slice);
+        const { totals, done } = await readSlice(store, step, work, slice);
         cost.requests += totals.requests;
         cost.tokens += totals.tokens;
         spans.push(totals);

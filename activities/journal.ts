@@ -2,12 +2,13 @@
  * What a shard has done so far, appended as it happens: one line for each answered call and each finished record. What is
  * journaled is never asked again; a torn last line is cut off when the journal is opened.
  */
-import { closeSync, fdatasync, ftruncateSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fdatasync, ftruncateSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { BackspinError } from '../schemas/errors.ts';
 import { linesFrom } from '../store/files.ts';
+import { at } from './points.ts';
 
 /** A finished record: what each operator of the chain kept of it, and why it was dropped where it was. */
 export interface Done {
@@ -37,14 +38,16 @@ export class Journal {
   #dirty = false;
   #syncing: Promise<void> | undefined;
   #torn: Error | undefined;
+  readonly #earlier: Earlier | undefined;
 
   /** Throws `ArtifactDamaged` where a line within is not whole. */
-  static async open(path: string): Promise<Journal> {
+  static async open(path: string, earlier?: Earlier): Promise<Journal> {
     await mkdir(dirname(path), { recursive: true });
-    return new Journal(path);
+    return new Journal(path, earlier);
   }
 
-  private constructor(path: string) {
+  private constructor(path: string, earlier?: Earlier) {
+    this.#earlier = earlier;
     this.#fd = openSync(path, 'a+');
     const bytes = readFileSync(path);
     const end = bytes.lastIndexOf(0x0a) + 1;
@@ -78,13 +81,15 @@ export class Journal {
     return this.#calls.values().reduce((sum, call) => sum + call.tokens, 0);
   }
 
-  /** The reply to call `n` of a record: the one journaled, or `ask` now. */
+  /** The reply to call `n` of a record: the one journaled, here or earlier, or `ask` now. */
   async call<T>(record: string, n: number, ask: () => Promise<{ reply: T; tokens: number }>): Promise<T> {
     const known = this.#calls.get(`${record}#${n}`);
     if (known) return known.reply as T;
-    const answer = await ask();
+    const answer = (this.#earlier?.reply(`${record}#${n}`) as { reply: T; tokens: number } | undefined) ?? (await ask());
     this.#calls.set(`${record}#${n}`, answer);
     this.#append({ r: record, n, ...answer });
+    const held = at('record: after a reply');
+    if (held) await held;
     return answer.reply;
   }
   finish(record: string, done: Done): void {
@@ -119,6 +124,54 @@ export class Journal {
   }
 }
 
+/** Replies in the journals of a step that began elsewhere in its chain: where they stand, so that few of them are in memory. */
+export class Earlier {
+  readonly #places = new Map<string, { readonly path: string; readonly at: number; readonly bytes: number }>();
+
+  /** `slices` holds a folder for each start of the step; the journals of `own` are left out. */
+  constructor(slices: string, own: string) {
+    for (const start of foldersIn(slices))
+      if (start !== own) for (const name of journalsIn(join(slices, start)) ?? []) this.#index(join(slices, start, name));
+  }
+
+  reply(call: string): { readonly reply: unknown; readonly tokens: number } | undefined {
+    const place = this.#places.get(call);
+    if (!place) return undefined;
+    const bytes = Buffer.alloc(place.bytes);
+    const file = openSync(place.path, 'r');
+    try {
+      readSync(file, bytes, 0, bytes.length, place.at);
+    } finally {
+      closeSync(file);
+    }
+    const { reply, tokens } = JSON.parse(bytes.toString()) as { reply: unknown; tokens: number };
+    return { reply, tokens };
+  }
+
+  #index(path: string): void {
+    const bytes = readFileSync(path);
+    for (let at = 0, end; (end = bytes.indexOf(0x0a, at)) !== -1; at = end + 1) {
+      const line = parsed(bytes.toString('utf8', at, end));
+      if (line && 'reply' in line) this.#places.set(`${line.r}#${line.n}`, { path, at, bytes: end - at });
+    }
+  }
+}
+
+function foldersIn(path: string): string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+  } catch {
+    return [];
+  }
+}
+function journalsIn(folder: string): string[] | undefined {
+  try {
+    return readdirSync(folder).filter((name) => name.endsWith('.jsonl'));
+  } catch {
+    return undefined;
+  }
+}
+
 /** Counts the journals of a step as they grow, whoever writes them: looking again costs only what is new. */
 export class Tally {
   /** Finished. */
@@ -134,12 +187,8 @@ export class Tally {
 
   /** False where nothing has begun, or all is over. */
   look(): boolean {
-    let names: string[];
-    try {
-      names = readdirSync(this.#folder).filter((name) => name.endsWith('.jsonl'));
-    } catch {
-      return false;
-    }
+    const names = journalsIn(this.#folder);
+    if (!names) return false;
     for (const name of names) {
       const { lines, end } = linesFrom(join(this.#folder, name), this.#ends.get(name) ?? 0);
       this.#ends.set(name, end);

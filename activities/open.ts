@@ -14,6 +14,8 @@ import { budgetOf, cutKey, promptIds, resolve, servingOf, unbatched, type Resolv
 import type { Services, StepContext } from './services.ts';
 import { itemsOf } from './evaluate.ts';
 import { externalOf, lacksWeights, ownOf } from './external.ts';
+import { at } from './points.ts';
+import { startName, type Start } from './slice.ts';
 
 /** Records per slice, the unit of hand-out. Neither it nor the order of slices shows in a result. */
 const SLICE = 256;
@@ -28,8 +30,7 @@ const IN_FLIGHT = 1.25;
 const AUTO = 16;
 
 /** What a stage needs to map one operator chain over one dataset. */
-export interface MapWork {
-  readonly over: DatasetRef;
+export interface MapWork extends Start {
   /** Records of it that are tried: all, or the first as many as the budget allows. */
   readonly candidates: number;
   /** What else may end it before its last record. */
@@ -43,8 +44,6 @@ export interface MapWork {
   /** It asks external models. */
   readonly external: boolean;
   readonly until: number | null;
-  /** Operators of the chain whose results are there already; `over` is what they gave. */
-  readonly skip: number;
   /** A child on the training's pool computes it: there are no shards. */
   readonly batch: boolean;
 }
@@ -87,6 +86,7 @@ export async function openStep(services: Services, call: Call, context: StepCont
   const resolved = await resolve(call, context, registry);
   const known = await lookUp(services, resolved);
   if (known) return { hit: known };
+  await at('open: before its beginning is looked up');
   await checkRoom(services);
   await checkInputs(services, resolved);
   const weightless = lacksItsWeights(context, call);
@@ -96,8 +96,13 @@ export async function openStep(services: Services, call: Call, context: StepCont
   const lack = unbatched(call, context, registry);
   if (lack) throw new BackspinError('CapabilityMissing', lack);
   const work = await workOf(services, resolved, context);
-  // For who watches: how many records there are to do.
-  if (work) await writeAtomic(join(services.store.work(resolved.stepKey), 'work.json'), JSON.stringify({ in: work.candidates }));
+  // For who watches: how many records there are to do, and which journals tell of them.
+  if (work)
+    await writeAtomic(
+      join(services.store.work(resolved.stepKey), 'work.json'),
+      JSON.stringify({ in: work.candidates, start: startName(work) }),
+    );
+  await at('open: before its work is given');
   return { hit: null, stepKey: resolved.stepKey, work };
 }
 
@@ -199,9 +204,12 @@ export async function checkRoom({ store, lowWater }: Pick<Services, 'store' | 'l
   );
 }
 
-/** The longest beginning of a chain that was done before, and what it gave. A budget's candidates are counted at the beginning. */
-async function begun(services: Services, resolved: Resolved): Promise<{ over: DatasetRef; skip: number }> {
-  const longest = budgetOf(resolved.call).candidates === undefined ? resolved.chain.length - 1 : 0;
+/** The longest beginning of a chain that was done before, and what it gave. A budget's candidates, and the records that were tried until
+ *  enough were kept, are counted at the beginning. */
+async function begun(services: Services, resolved: Resolved): Promise<Start> {
+  const { until } = resolved.call.inputs as { until?: object };
+  const counted = until !== undefined || budgetOf(resolved.call).candidates !== undefined;
+  const longest = counted ? 0 : resolved.chain.length - 1;
   for (let skip = longest; skip > 0; skip--) {
     const known = await lookUp(services, resolved, [resolved.chain[skip - 1]!.stepKey]);
     if (known) return { over: known.result as DatasetRef, skip };

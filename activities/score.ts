@@ -76,15 +76,15 @@ export async function commitScoring(
     const flow = new Flow(noModels.concurrency);
     const { seed } = context;
     const part = { slice, from, to, limits: null, models: noModels, flow, underWay: () => {}, signal };
-    await runSlice({ store, registry, resolved: { ...resolved, chain }, params, seed, over, ...part });
+    await runSlice({ store, registry, resolved: { ...resolved, chain }, params, seed, over, skip: 0, ...part });
   }
   return commitMap(store, resolved, {
     over,
+    skip: 0,
     slices,
     until: null,
     cut: false,
     determinism: resolved.determinism,
-    before: undefined,
     ...(child && { child }),
   });
 }

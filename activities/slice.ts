@@ -1,7 +1,7 @@
 /** One slice of a map: every record flows through the chain by itself, the limiter decides how many are in flight. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { ModelClient } from '../inference/client.ts';
 import { Rejected, TooLong } from '../inference/client.ts';
 import type { Flow } from '../inference/flow.ts';
@@ -25,7 +25,8 @@ import { recordId } from '../store/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { Bounds, type Bound, type Limits } from './bounds.ts';
-import { Journal, type Done } from './journal.ts';
+import { Journal, type Done, type Earlier } from './journal.ts';
+import { at } from './points.ts';
 import type { Link, Resolved } from './resolve.ts';
 
 /** Milliseconds since 1970. */
@@ -60,34 +61,49 @@ export const noModels: Models = {
   concurrency: 16,
 };
 
-export const slicePath = (store: Store, stepKey: string, slice: number, kind: 'journal' | 'result') =>
-  join(store.work(stepKey), 'slices', `${String(slice).padStart(5, '0')}.${kind === 'journal' ? 'jsonl' : 'json'}`);
+/** Where in its chain a map begins. Its slices are of these records: one that is opened again may begin elsewhere, because the
+ *  beginning of its chain was committed meanwhile. */
+export interface Start {
+  readonly over: DatasetRef;
+  /** Operators whose results `over` holds already. */
+  readonly skip: number;
+}
+
+/** Holds the slices of a step, a folder for each of its starts. */
+export const slicesOf = (store: Pick<Store, 'work'>, stepKey: string) => join(store.work(stepKey), 'slices');
+export const startName = ({ over, skip }: Start) => `${skip}-${over.digest.slice(0, 16)}`;
+export const slicePath = (store: Store, stepKey: string, start: Start, slice: number, kind: 'journal' | 'result') =>
+  join(slicesOf(store, stepKey), startName(start), `${String(slice).padStart(5, '0')}.${kind === 'journal' ? 'jsonl' : 'json'}`);
 
 /** Records in order, as far as they were tried. */
 export interface SliceResult {
+  /** Digest. */
+  readonly over: string;
+  readonly skip: number;
+  /** Row of `over` that its first record is. */
+  readonly from: number;
   readonly totals: SliceTotals;
   readonly done: readonly (Done & { readonly id: string })[];
 }
 
-/** What a slice gave; undefined where it has not ended, or its file is not whole: then it is run again, from its journal. */
-export async function sliceResult(store: Store, stepKey: string, slice: number): Promise<SliceResult | undefined> {
+/** What a slice gave; undefined where it has not ended, its file is not whole or is of other records: then it is run again, from its journal. */
+export async function sliceResult(store: Store, stepKey: string, start: Start, slice: number): Promise<SliceResult | undefined> {
   try {
-    const result = JSON.parse(await readFile(slicePath(store, stepKey, slice, 'result'), 'utf8')) as Partial<SliceResult>;
-    return result.totals && result.done ? (result as SliceResult) : undefined;
+    const result = JSON.parse(await readFile(slicePath(store, stepKey, start, slice, 'result'), 'utf8')) as Partial<SliceResult>;
+    const own = result.over === start.over.digest && result.skip === start.skip;
+    return own && result.totals && result.done ? (result as SliceResult) : undefined;
   } catch {
     return undefined;
   }
 }
 
-export interface SliceWork {
+export interface SliceWork extends Start {
   readonly store: Store;
   readonly registry: Registry;
   readonly resolved: Resolved;
   /** Those of `resolved`, loaded. */
   readonly params: object;
   readonly seed: number;
-  /** The dataset that the chain's first uncommitted operator reads. */
-  readonly over: DatasetRef;
   readonly slice: number;
   readonly from: number;
   readonly to: number;
@@ -96,6 +112,8 @@ export interface SliceWork {
   readonly models: Models;
   /** Of the step's records, whatever their slice. */
   readonly flow: Flow;
+  /** Replies that the step was given under other starts. */
+  readonly earlier?: Earlier;
   /** Called once no record of this slice waits any more. */
   readonly underWay: () => void;
   readonly signal: AbortSignal;
@@ -103,14 +121,15 @@ export interface SliceWork {
 
 /** Runs a slice to its end or to that of its step, going on where an earlier attempt stopped. A finished slice is not run again. */
 export async function runSlice(work: SliceWork): Promise<SliceTotals> {
-  const { store, resolved, slice, limits, from, to } = work;
-  const resultPath = slicePath(store, resolved.stepKey, slice, 'result');
-  const before = await sliceResult(store, resolved.stepKey, slice);
-  if (before?.totals.in === to - from) return before.totals;
+  const { store, resolved, slice, limits, from, to, over, skip } = work;
+  const resultPath = slicePath(store, resolved.stepKey, work, slice, 'result');
+  const before = await sliceResult(store, resolved.stepKey, work, slice);
+  if (before?.from === from && before.totals.in === to - from) return before.totals;
 
   const began = Date.now();
-  const journal = await Journal.open(slicePath(store, resolved.stepKey, slice, 'journal'));
-  using bounds = limits && Bounds.of(store, resolved.stepKey, limits);
+  await at('slice: before its journal is opened');
+  const journal = await Journal.open(slicePath(store, resolved.stepKey, work, slice, 'journal'), work.earlier);
+  using bounds = limits && Bounds.of(store.work(resolved.stepKey), dirname(resultPath), limits);
   const signal = bounds ? AbortSignal.any([work.signal, bounds.signal]) : work.signal;
   try {
     const records: Rec<unknown>[] = [];
@@ -129,6 +148,8 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
       const result = await throughChain(record, { ...work, signal, journal });
       journal.finish(record.id, result);
       settled.set(record.id, result);
+      const held = at('record: after it is done');
+      if (held) await held;
     };
     try {
       await work.flow.each(read, signal, settle, work.underWay);
@@ -136,7 +157,7 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
       if (bounds?.reached === undefined || work.signal.aborted) throw error;
       if (records.length === 0) await read(); // its turn had not come
     }
-    const left = (record: Rec<unknown>) => (bounds?.reached === 'quorum' ? straggler(record, resolved) : undefined);
+    const left = (record: Rec<unknown>) => (bounds?.reached === 'quorum' ? straggler(record, work) : undefined);
     const done = records.flatMap((record) => {
       const result = settled.get(record.id) ?? left(record);
       return result ? [{ id: record.id, ...result }] : [];
@@ -151,7 +172,9 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
       ended: Date.now(),
       spent: done.length === records.length ? null : (bounds!.reached as SliceTotals['spent']),
     };
-    await writeAtomic(resultPath, JSON.stringify({ totals, done } satisfies SliceResult));
+    await at('slice: before its result');
+    await writeAtomic(resultPath, JSON.stringify({ over: over.digest, skip, from, totals, done } satisfies SliceResult));
+    await at('slice: after its result');
     return totals;
   } finally {
     await journal.close();
@@ -159,17 +182,18 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
 }
 
 /** A record that the quorum does not wait for. */
-const straggler = ({ id, value }: Rec<unknown>, { chain }: Resolved): Done => ({
-  kept: chain.map(() => []),
-  dropped: [{ op: 0, id, reason: 'straggler', evidence: null, value }],
+const straggler = ({ id, value }: Rec<unknown>, { resolved, skip }: SliceWork): Done => ({
+  kept: resolved.chain.map(() => []),
+  dropped: [{ op: skip, id, reason: 'straggler', evidence: null, value }],
 });
 
-/** A record, and what became of it, operator after operator. */
+/** A record, and what became of it, operator after operator. Operators are counted from the first of the chain, wherever it begins. */
 async function throughChain(source: Rec<unknown>, work: SliceWork & { journal: Journal }): Promise<Done> {
-  const kept: Rec<unknown>[][] = [];
+  const kept: Rec<unknown>[][] = Array.from({ length: work.skip }, () => []);
   const dropped: Done['dropped'][number][] = [];
   let current: readonly Rec<unknown>[] = [source];
   for (const [op, link] of work.resolved.chain.entries()) {
+    if (op < work.skip) continue;
     const next: Rec<unknown>[] = [];
     for (const record of current) {
       const outcome = await outcomeOf(link, record, contextOf(record, op, link.stepKey, work), work);

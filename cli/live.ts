@@ -26,9 +26,11 @@ export class LiveCounts {
   }
 
   #records(folder: string): Live | undefined {
-    const tally = this.#tallies.get(folder) ?? new Tally(join(folder, 'slices'));
-    this.#tallies.set(folder, tally);
-    return tally.look() ? { done: tally.records, of: totalOf(folder) } : undefined;
+    const { in: of, start } = workIn(folder);
+    const slices = join(folder, 'slices', start);
+    const tally = this.#tallies.get(slices) ?? new Tally(slices);
+    this.#tallies.set(slices, tally);
+    return tally.look() ? { done: tally.records, of } : undefined;
   }
 
   #child(path: string): Live | undefined {
@@ -46,11 +48,11 @@ export class LiveCounts {
   }
 }
 
-/** A stage writes how many records enter it; an older one did not. */
-function totalOf(folder: string): number | null {
+/** When a step is opened, it is written how many records enter it, and in which folder their slices are. */
+function workIn(folder: string): { readonly in: number | null; readonly start: string } {
   try {
-    return (JSON.parse(readFileSync(join(folder, 'work.json'), 'utf8')) as { in: number }).in;
+    return JSON.parse(readFileSync(join(folder, 'work.json'), 'utf8')) as { in: number; start: string };
   } catch {
-    return null;
+    return { in: null, start: '' };
   }
 }

@@ -41,11 +41,15 @@ export async function run(name: string, wanted: string, { dropped, limit, json }
   const shown: unknown[] = [];
   for (const [label, ref] of Object.entries(refs))
     shown.push(...(await records(store, ref, limit)).map((record) => (label === '' ? record : { output: label, ...record })));
-  if (!json)
-    console.log(
-      `${step.path}: ${step.what}, ${number(output.kept)} of ${number(output.in)} kept${Object.keys(output.dropped).length > 0 ? `, dropped ${droppedText(output.dropped)}` : ''}\n`,
-    );
+  if (!json) console.log(`${step.path}: ${step.what}, ${countsOf(output)}\n`);
   print(shown, json);
+}
+
+/** What was made of a source and dropped, while it is counted by what else came of it, is told apart. */
+function countsOf({ in: of, kept, dropped, parts = {} }: Output): string {
+  const sources = Object.keys(dropped).length > 0 ? [`dropped ${droppedText(dropped)}`] : [];
+  const siblings = Object.keys(parts).length > 0 ? [`besides, of sources that are counted by another record, ${droppedText(parts)}`] : [];
+  return [`${number(kept)} of ${number(of)} kept`, ...sources, ...siblings].join(', ');
 }
 
 async function records(store: Store, ref: AnyRef, limit: number): Promise<object[]> {
@@ -62,12 +66,12 @@ async function records(store: Store, ref: AnyRef, limit: number): Promise<object
 
 async function droppedOf(
   store: Store,
-  { dropped, droppedRecords }: Output,
+  { dropped, parts, droppedRecords }: Output,
   path: string,
   reason: string,
   limit: number,
 ): Promise<object[]> {
-  const reasons = Object.keys(dropped);
+  const reasons = [...new Set([...Object.keys(dropped), ...Object.keys(parts ?? {})])];
   if (reasons.length === 0 || !droppedRecords) throw new BackspinError('NotFound', `The step ${path} dropped nothing.`);
   if (reason !== 'all' && !reasons.includes(reason))
     throw new BackspinError('NotFound', `The step ${path} dropped nothing as "${reason}"${suggest(reason, reasons)}.`);

@@ -79,7 +79,11 @@ export const output = z.strictObject({
   result,
   in: z.int().min(0),
   kept: z.int().min(0),
+  /** Sources of which nothing was kept, by reason: `in` is `kept` and these. */
   dropped: z.record(z.string(), z.int().min(0)),
+  /** Records that were made of a source and dropped by a later operator of the chain, while something else of it was kept or went
+   *  after them. */
+  parts: z.record(z.string(), z.int().min(0)).exactOptional(),
   /** The dropped records with reason and evidence: a dataset of `{ id, reason, evidence, value }`, `id` and `value` being the record's. */
   droppedRecords: datasetRef.nullable(),
   requests: z.int().min(0),

@@ -38,15 +38,15 @@ export async function mapped(what: string, values: readonly object[], role?: str
   assert.ok(opened.hit === null && opened.work !== null);
   const { stepKey, work } = opened;
   return {
-    journal: slicePath(store, stepKey, 0, 'journal'),
-    result: slicePath(store, stepKey, 0, 'result'),
+    journal: slicePath(store, stepKey, work, 0, 'journal'),
+    result: slicePath(store, stepKey, work, 0, 'result'),
     shard(client) {
       const of = () => (client ? { client, served: 'm' } : assert.fail('no model is asked'));
       return steps.shard({ call, context, work, slice: 0 }, { of, concurrency: 1 }, beat);
     },
     commit: () => steps.commit(call, context, work, { slices: 1, spent: null }),
     async dropped() {
-      const { done } = (await sliceResult(store, stepKey, 0))!;
+      const { done } = (await sliceResult(store, stepKey, work, 0))!;
       assert.equal(done.filter((one) => one.kept.at(-1)!.length + one.dropped.length === 1).length, values.length);
       return done.flatMap((one) => one.dropped.map(({ reason, evidence }) => `${reason}: ${evidence}`));
     },

@@ -1,6 +1,7 @@
 /** The verbs that need no server, on a store that a completed experiment left. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { configDigest, loadExperiment } from '../../cli/config.ts';
@@ -9,6 +10,7 @@ import type { Bound } from '../../schemas/config.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
 import { recordId } from '../../store/canonical.ts';
 import { openStore } from '../../store/local.ts';
+import { pathsOf } from '../../store/paths.ts';
 import type { Store } from '../../store/store.ts';
 import { backspin, file, root, temporary } from './cli.ts';
 
@@ -186,6 +188,19 @@ test('show --dropped gives the dropped with reason and evidence, and names the r
   const { stdout } = await backspin(folder, ['show', 'toy', 'r1/judge', '--dropped', 'no-score', '--json']);
   t.like((JSON.parse(stdout) as object[])[0], { reason: 'no-score', evidence: 'I like it', value: { text: 'x' } });
   t.regex((await backspin(folder, ['show', 'toy', 'r1/judge', '--dropped', 'no-scor'])).stderr, /the nearest is "no-score"/);
+});
+
+test('show tells records that went while their source is kept apart from dropped sources, and --dropped gives both', async (t) => {
+  const folder = await home();
+  const store = await openStore(join(folder, 'store'));
+  const known = (await store.output(key('r1/judge')))!;
+  const about = (reason: string) => ({ id: '0', reason, evidence: 'said', value: { text: reason } });
+  const droppedRecords = await dataset(store, [about('no-score'), about('short'), about('short')]);
+  await rm(pathsOf(store.root).output(known.stepKey));
+  await store.putOutput({ ...known, dropped: { 'no-score': 1 }, parts: { short: 2 }, droppedRecords });
+  const show = async (...more: string[]) => (await backspin(folder, ['show', 'toy', 'r1/judge', ...more])).stdout;
+  t.regex(await show(), /dropped 1 no-score, besides, of sources that are counted by another record, 2 short\n/);
+  t.is((JSON.parse(await show('--dropped', 'short', '--json')) as unknown[]).length, 2);
 });
 
 test('show --limit shows no more records than asked for', async (t) => {
