@@ -1,46 +1,48 @@
 /** The per-record half of Cycle-Instruct: two models that train each other, without seed pairs (2508.16100). */
 import { asking } from '../reply.ts';
-import { answer as answerSide, cycled, qa, question } from './records.ts';
+import { answer as answerSide, cycled, foundAnswer, foundQuestion, qa, question } from './records.ts';
 
 export { health, prune } from './measure.ts';
 export { answer, ask, baseAnswer, baseAsk, rewriteAnswer, rewriteQuestion, toAnswer, toQuestion } from './prompts.ts';
 export { breakPairs, byQuestionMark, passages } from './route.ts';
 
-/** A raw question, written anew so that it stands by itself. */
+/** A question, and beside it the same written anew so that it stands by itself: what Q2A is asked. */
 export const cleanQuestion = asking({
-  version: 1,
+  version: 2,
   input: question,
-  output: question,
+  output: foundQuestion,
   role: 'rewriter',
   slots: ({ question }) => ({ text: question }),
-  take: (question) => ({ question }),
+  take: (shown, { question }) => ({ question, shown }),
 });
 
-/** A raw answer, written anew as one paragraph. */
+/** An answer, and beside it the same written anew as one paragraph: what A2Q is asked about. */
 export const cleanAnswer = asking({
-  version: 1,
+  version: 2,
   input: answerSide,
-  output: answerSide,
+  output: foundAnswer,
   role: 'rewriter',
   slots: ({ answer }) => ({ text: answer }),
-  take: (answer) => ({ answer }),
+  take: (shown, { answer }) => ({ answer, shown }),
 });
 
 /** S1: an answer to a question that was found. */
 export const answerQuestion = asking({
   version: 1,
-  input: question,
+  input: foundQuestion,
   output: qa,
   role: 'q2a',
+  slots: ({ question, shown = question }) => ({ question: shown }),
   take: (answer, { question }) => ({ question, answer, original: 'question' as const }),
 });
 
 /** S3: a question for an answer that was found. */
 export const askForAnswer = asking({
   version: 1,
-  input: answerSide,
+  input: foundAnswer,
   output: qa,
   role: 'a2q',
+  slots: ({ answer, shown = answer }) => ({ answer: shown }),
   take: (question, { answer }) => ({ question, answer, original: 'answer' as const }),
 });
 

@@ -10,6 +10,12 @@ export type Question = Readonly<z.infer<typeof question>>;
 export const answer = z.object({ answer: z.string() });
 export type Answer = Readonly<z.infer<typeof answer>>;
 
+/** A side as it was found, and what a model is shown of it where it was written anew. The found text is what is learnt. */
+export const foundQuestion = question.extend({ shown: z.string().exactOptional() });
+export type FoundQuestion = Readonly<z.infer<typeof foundQuestion>>;
+export const foundAnswer = answer.extend({ shown: z.string().exactOptional() });
+export type FoundAnswer = Readonly<z.infer<typeof foundAnswer>>;
+
 /** A side that was found in text, its `original`, and the other, which a model wrote for it. */
 export const qa = z.object({ question: z.string(), answer: z.string(), original: z.enum(['question', 'answer']) });
 export type QA = Readonly<z.infer<typeof qa>>;

@@ -51,7 +51,12 @@ const parameters = z.strictObject({
   breakSeed: z.int().default(0).describe('Seed of the lots by which one side of each of `pairs` goes.'),
   split: z.enum(['paragraphs', 'none']).default('paragraphs').describe('`none`: a document is one passage, as a turn of a dialogue is.'),
   shortest: z.int().min(1).default(10).describe('Characters; shorter passages are dropped.'),
-  rewrite: z.boolean().default(true).describe('Passages are written anew first, each as a question or an answer that stands by itself.'),
+  rewrite: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Models are shown each passage written anew, as a question or an answer that stands by itself. What is learnt stays as it was found.',
+    ),
   minimum: z.int().min(1).default(100).describe('Questions, and answers; with fewer of either the experiment waits for a person.'),
   stop: z
     .strictObject({

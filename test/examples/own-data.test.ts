@@ -63,7 +63,7 @@ test('main: two trainings a round, and one behind them', async (t) => {
   t.deepEqual(missing, []);
 });
 
-test('cycle-instruct: rewriting by the base, two trainings a round, clusters on the pool of the trainings', async (t) => {
+test('cycle-instruct: nothing is written anew, two trainings a round, clusters on the pool of the trainings', async (t) => {
   const { steps, missing, trainings } = await planned('cycle-instruct', {
     'documents.jsonl': Array.from({ length: 200 }, (_, n) => ({ text: `Why is ${n} a number?\n\nNobody knows why ${n} is one.` })),
   });
@@ -73,7 +73,8 @@ test('cycle-instruct: rewriting by the base, two trainings a round, clusters on 
   );
   const of = (path: string) => steps.find((step) => step.path === path);
   t.like(of('cluster-answers'), { kind: 'reduce', pool: 'cpu', requests: 0 });
-  t.like(of('cleanQuestion'), { kind: 'map', needs: ['byQuestionMark', 'model-base'] });
+  t.like(of('r1/answer'), { kind: 'map', needs: ['byQuestionMark', 'model-base'] });
+  t.is(of('cleanQuestion'), undefined);
   t.deepEqual(missing, []);
 });
 

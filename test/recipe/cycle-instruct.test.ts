@@ -46,7 +46,7 @@ const run = (
   models: readonly string[] = ['base'],
 ) =>
   made.run({
-    parameters: { rounds: ROUNDS, minimum: 1, rewrite: false, ...parameters },
+    parameters: { rounds: ROUNDS, minimum: 1, ...parameters },
     data,
     models: Object.fromEntries(models.map((name) => [name, { path: join(made.folder, name) }])),
   });
@@ -120,6 +120,12 @@ test.serial('the base is asked in words of its own, a trained model as it was tr
   t.is(prompt(ran, 'r2/answer'), 'cycle-instruct.answer');
   t.is(prompt(ran, 'r1/ask'), 'cycle-instruct.ask');
   t.is(prompt(jacobi, 'r1/ask'), 'cycle-instruct.baseAsk');
+});
+
+test.serial('an instruction-tuned base can be asked in the words that it is then trained with', async (t) => {
+  const tuned = await run({ prompts: { baseAnswer: 'cycle-instruct.answer', baseAsk: 'cycle-instruct.ask' }, order: 'jacobi' });
+  for (const path of ['r1/answer', 'r2/answer']) t.is(inputs(tuned, path).params['prompt'], 'cycle-instruct.answer');
+  for (const path of ['r1/ask', 'r2/ask']) t.is(inputs(tuned, path).params['prompt'], 'cycle-instruct.ask');
 });
 
 test.serial('jacobi: both speak as they were before the round', async (t) => {
@@ -257,11 +263,30 @@ test.serial(
   },
 );
 
-test.serial('passages are written anew by the rewriter, each as what it was found to be', async (t) => {
+test.serial('nothing is written anew unless it is asked for', (t) => {
+  t.false(paths(ran).some((path) => path.startsWith('clean')));
+  t.true(ran.asked.every(({ role }) => role !== 'rewriter'));
+});
+
+test.serial('what the rewriter writes is shown to the models, and what is learnt is as it was found, byte for byte', async (t) => {
   const clean = await run({ rewrite: true }, undefined, ['base', 'rewriter']);
   t.is(inputs(clean, 'cleanQuestion').with['rewriter']!.digest, digest(clean, 'model-rewriter'));
-  const learnt = (await made.trained<QA>(clean, 'r1/a2q')).map(({ chat }) => chat.messages.at(-1)!.content);
-  t.true(learnt.length > 0 && learnt.every((text) => text.startsWith('Clean: ') && text.endsWith('?')));
+  const { questions, answers } = await sides(clean);
+  for (const [role, found, opposite] of [
+    ['a2q', questions, 'q2a'],
+    ['q2a', answers, 'a2q'],
+  ] as const)
+    for (const round of rounds) {
+      const learnt = (await made.trained<QA>(clean, `r${round}/${role}`)).map(({ chat }) => chat.messages.at(-1)!.content);
+      t.true(learnt.length > 0 && learnt.every((text) => found.includes(text)));
+      const asked = clean.asked.filter(
+        (one) =>
+          one.role === opposite && one.model === inputs(clean, `r${round}/${opposite === 'q2a' ? 'answer' : 'ask'}`).with[opposite]!.digest,
+      );
+      t.true(asked.some(({ content }) => content.includes('Clean: ')));
+    }
+  for (const { value } of await made.rows<QA>(clean.step('all').data))
+    t.true(value.original === 'question' ? questions.includes(value.question) : answers.includes(value.answer));
 });
 
 test.serial('a document can be one passage', async (t) => {
