@@ -50,12 +50,12 @@ export async function main(): Promise<Result> {
     bounds: [
       {
         what: 'precision of the kept above the pool',
-        is: least(all, (one) => one.at(0, 'evaluate-curated.keptPrecision') - one.at(0, 'keptPrecision')),
+        is: least(all, (one) => one.at(0, 'evaluate-curated.keptPrecision') - one.at(0, 'evaluate-augmented.keptPrecision')),
         atLeast: 0.05,
       },
       {
         what: 'forward exact of the last model above M_0',
-        is: least(all, (one) => one.at(0, 'evaluate-final.forwardExact') - one.at(0, 'forwardExact')),
+        is: least(all, (one) => one.at(0, 'evaluate-final.forwardExact') - one.at(0, 'evaluate-forward.forwardExact')),
         atLeast: 0,
       },
     ],
@@ -64,7 +64,8 @@ export async function main(): Promise<Result> {
 
 export async function cycleInstruct(): Promise<Result> {
   const { all, rows } = await measured('cycle-instruct');
-  const gain = (one: Measured, round: number, arm?: string) => one.at(round, 'forwardExact', arm) - one.at(0, 'forwardExact');
+  const gain = (one: Measured, round: number, arm?: string) =>
+    one.at(round, 'evaluate-forward.forwardExact', arm) - one.at(0, 'evaluate-forward.forwardExact');
   return {
     rows,
     bounds: [

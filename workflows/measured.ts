@@ -8,20 +8,32 @@ export interface Measured {
   readonly [metric: string]: number | string | null;
 }
 
-/** One object for each round and arm. What is measured outside the rounds stands at round 0; a number that two suites give keeps
- *  its name for the first and is `step.number` of the second. */
+/** One object for each round and arm. What is measured outside the rounds stands at round 0. A number is `evaluation.number`, all over the
+ *  table, where its name alone does not say what it was measured of: evaluations of other names give it too, by another suite or of the
+ *  same round and arm. */
 export function measured(steps: readonly Step[]): Measured[] {
+  const reports = steps.flatMap(({ kind, round, arm, name, what, result }) =>
+    kind === 'evaluate' && result !== null && isRef(result) && result.kind === 'report'
+      ? [{ round: round ?? 0, arm, name, what, metrics: result.metrics }]
+      : [],
+  );
+  const vague = (metric: string) => {
+    const giving = reports.filter(({ metrics }) => metric in metrics);
+    return giving.some((one) =>
+      giving.some((other) => one.name !== other.name && (one.what !== other.what || (one.round === other.round && one.arm === other.arm))),
+    );
+  };
+  const vagueOnes = new Set([...new Set(reports.flatMap(({ metrics }) => Object.keys(metrics)))].filter(vague));
   const groups = new Map<string, Record<string, number | string | null>>();
-  for (const { kind, round, arm, name, result } of steps) {
-    if (kind !== 'evaluate' || result === null || !isRef(result) || result.kind !== 'report') continue;
-    const key = JSON.stringify([round ?? 0, arm]);
-    const group = groups.get(key) ?? { round: round ?? 0, arm };
-    for (const [metric, value] of Object.entries(result.metrics)) group[metric in group ? `${name}.${metric}` : metric] = value;
+  for (const { round, arm, name, metrics } of reports) {
+    const key = JSON.stringify([round, arm]);
+    const group = groups.get(key) ?? { round, arm };
+    for (const [metric, value] of Object.entries(metrics)) group[vagueOnes.has(metric) ? `${name}.${metric}` : metric] = value;
     groups.set(key, group);
   }
   return ([...groups.values()] as Measured[]).toSorted((a, b) => a.round - b.round || (a.arm ?? '').localeCompare(b.arm ?? '', 'en'));
 }
 
-/** The names of the numbers, in the order in which they came up. */
+/** The names of the numbers, in an order that does not hang on which evaluation ended first. */
 export const metricNames = (rows: readonly Measured[]): string[] =>
-  [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((key) => key !== 'round' && key !== 'arm');
+  [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((key) => key !== 'round' && key !== 'arm').toSorted();

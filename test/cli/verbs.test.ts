@@ -165,8 +165,8 @@ test('status --json has the fields that are promised, with counts from the outpu
 test('metrics are one object for each round and arm; what was measured before the rounds stands at round 0', async (t) => {
   const { stdout } = await backspin(await home(), ['status', 'toy', '--json']);
   t.deepEqual((JSON.parse(stdout) as { metrics: unknown }).metrics, [
-    { round: 0, arm: null, exact: 0.25 },
-    { round: 1, arm: null, exact: 0.5, 'theirs.exact': 0.75, other: 1 },
+    { round: 0, arm: null, 'first.exact': 0.25 },
+    { round: 1, arm: null, 'ours.exact': 0.5, 'theirs.exact': 0.75, other: 1 },
   ]);
 });
 
