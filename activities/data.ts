@@ -5,12 +5,12 @@ import { Flow } from '../inference/flow.ts';
 import { embeds, type Call } from '../recipe/call.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 import { bringIn, checkExternals } from './canary.ts';
-import { commitMap, Drops, secondsOf } from './commit.ts';
+import { commitMap, secondsOf } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
 import { checkRoom, lookUp, openStep, type MapWork, type Opened, type StageEnd } from './open.ts';
 import { readSlice } from './joined.ts';
-import { Earlier } from './journal.ts';
+import { Earlier, type Done } from './journal.ts';
 import { isPolled } from './presence.ts';
 import { reduceStep } from './reduce.ts';
 import { castOf, cutKey, resolve } from './resolve.ts';
@@ -109,8 +109,7 @@ export function stepsOf(services: Services) {
         const determinism = timed ? 'timing' : step.determinism;
         return entry(await commitMap(store, step, { over, skip, slices, until, cut, determinism }));
       }
-      const answers = new Map<string, unknown>();
-      const drops = new Drops(store);
+      const settled = new Map<string, Done>();
       const cost = { requests: 0, tokens: 0 };
       const spans: Span[] = [];
       for (let slice = 0; slice < slices; slice++) {
@@ -118,12 +117,9 @@ export function stepsOf(services: Services) {
         cost.requests += totals.requests;
         cost.tokens += totals.tokens;
         spans.push(totals);
-        for (const one of done) {
-          if (one.kept[0]?.[0]) answers.set(one.id, one.kept[0][0].value);
-          for (const { id, reason, evidence, value } of one.dropped) await drops.add(id, reason, evidence, value);
-        }
+        for (const one of done) settled.set(one.id, one);
       }
-      const output = await measureModel(store, registry, step, work.over, answers, drops, { ...cost, seconds: secondsOf(spans) });
+      const output = await measureModel(store, registry, step, work.over, settled, { ...cost, seconds: secondsOf(spans) });
       await store.clearWork(step.stepKey);
       return entry(output);
     },

@@ -6,8 +6,9 @@ import type { Output } from '../schemas/store.ts';
 import { recordId } from '../store/canonical.ts';
 import type { Registry } from '../operators/registry.ts';
 import type { Store } from '../store/store.ts';
-import { inherited, outputOf, RECORDS, type Drops } from './commit.ts';
+import { Drops, inherited, outputOf, RECORDS } from './commit.ts';
 import { conserved } from './joined.ts';
+import type { Done } from './journal.ts';
 import { rowsOf, reportRef } from './reduce.ts';
 import type { AnyOperator, Resolved } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
@@ -41,24 +42,45 @@ export const wantsOf = (resolved: Resolved, registry: Registry): Wants => ({
   sampling: (resolved.params as { sampling?: Sampling }).sampling ?? {},
 });
 
-/** Numbers of answers that are there by item; `answers` maps the id of an item to what was answered. */
+/** The numbers, and the answers themselves as records beside them; `done` says by the id of an item what became of it. */
 export async function measureModel(
   store: Store,
   registry: Registry,
   resolved: Resolved,
   items: DatasetRef,
-  answers: ReadonlyMap<string, unknown>,
-  drops: Drops,
+  done: ReadonlyMap<string, Done>,
   spent: { requests: number; tokens: number; seconds: number },
 ): Promise<Output> {
   const suite = registry.suite(resolved.call.what) as AnySuite;
+  const { params } = resolved;
   const pairs = [];
-  for await (const record of store.read(items)) pairs.push({ item: record.value, answer: answers.get(record.id) });
-  const result = reportRef(resolved, suite.measure(pairs, resolved.params), suite.oracle);
-  const counts = { in: items.rows, kept: answers.size, dropped: drops.counts, ...spent };
-  conserved(resolved, counts.in === counts.kept + drops.count);
-  const determinism = await inherited(store, resolved.determinism, Object.values(resolved.cast));
-  return store.putOutput(outputOf(resolved, result, counts, await drops.commit(determinism), determinism));
+  const writer = store.write(RECORDS);
+  const drops = new Drops(store);
+  try {
+    for await (const { id, value: item } of store.read(items)) {
+      const settled = done.get(id);
+      conserved(resolved, settled !== undefined);
+      const { kept, dropped } = settled!;
+      const answer = kept[0]![0]?.value;
+      pairs.push({ item, answer });
+      if (answer === undefined) {
+        const { reason, evidence, value } = dropped.at(-1)!;
+        await drops.add(id, reason, evidence, value);
+        continue;
+      }
+      const value = { item, answer, ...(suite.each && { measured: suite.each({ item, answer }, params) }) };
+      await writer.add({ id: recordId(value, [id]), from: [id], value });
+    }
+    const result = reportRef(resolved, suite.measure(pairs, params), suite.oracle);
+    const determinism = await inherited(store, resolved.determinism, Object.values(resolved.cast));
+    const counts = { in: items.rows, kept: items.rows - drops.count, dropped: drops.counts, ...spent };
+    const answers = await writer.commit(determinism);
+    return await store.putOutput({ ...outputOf(resolved, result, counts, await drops.commit(determinism), determinism), answers });
+  } catch (error) {
+    await writer.abort();
+    await drops.abort();
+    throw error;
+  }
 }
 
 export async function measureData(store: Store, registry: Registry, resolved: Resolved): Promise<Output> {

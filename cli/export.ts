@@ -47,13 +47,14 @@ export async function run(name: string, wanted: string | undefined, { to, adapte
   if (((await ifThere(readdir(folder))) ?? []).length > 0)
     throw new BackspinError('ConfigError', `${folder} is not empty: give a new folder, so that nothing is mixed up.`);
   const several = Object.keys(refs).length > 1;
+  const answers = step?.stepKey ? (await store.output(step.stepKey))?.answers : undefined;
   const made = temporary(dirname(folder), basename(folder));
   try {
     await mkdir(made, { recursive: true });
     const lines: string[] = [];
     for (const [label, ref] of Object.entries(refs)) {
       const part = several ? label : '';
-      const { file, what } = await put(store, record, ref, join(made, part), step?.path ?? label, adapter);
+      const { file, what } = await put(store, record, ref, join(made, part), step?.path ?? label, adapter, answers);
       lines.push(`${join(folder, part, file)}: ${what}`);
     }
     await rename(made, folder); // whole, or not there
@@ -69,12 +70,23 @@ interface Put {
   readonly what: string;
 }
 
-async function put(store: Store, record: ExperimentRecord, ref: AnyRef, folder: string, from: string, adapter: boolean): Promise<Put> {
+async function put(
+  store: Store,
+  record: ExperimentRecord,
+  ref: AnyRef,
+  folder: string,
+  from: string,
+  adapter: boolean,
+  answers?: DatasetRef,
+): Promise<Put> {
   await mkdir(folder, { recursive: true });
   if (ref.kind === 'model') return putModel(store, record, ref, folder, from, adapter);
   if (ref.kind === 'dataset') return putDataset(store, record, ref, folder, from);
   await writeFile(join(folder, 'report.json'), `${JSON.stringify(ref, null, 2)}\n`);
-  return { file: 'report.json', what: `${Object.keys(ref.metrics).length} numbers` };
+  const numbers = `${Object.keys(ref.metrics).length} numbers`;
+  if (!answers) return { file: 'report.json', what: numbers };
+  const { what } = await putDataset(store, record, answers, folder, from);
+  return { file: '', what: `${numbers} in report.json, ${what} of answers in data.jsonl` };
 }
 
 async function putModel(

@@ -41,6 +41,8 @@ export async function run(name: string, wanted: string, { dropped, limit, json }
   const shown: unknown[] = [];
   for (const [label, ref] of Object.entries(refs))
     shown.push(...(await records(store, ref, limit)).map((record) => (label === '' ? record : { output: label, ...record })));
+  const answered = output.answers ? await records(store, output.answers, limit) : [];
+  shown.push(...answered.map((record) => inOrder(record as Answered)));
   if (!json) console.log(`${step.path}: ${step.what}, ${countsOf(output)}\n`);
   print(shown, json);
 }
@@ -51,6 +53,14 @@ function countsOf({ in: of, kept, dropped, parts = {} }: Output): string {
   const siblings = Object.keys(parts).length > 0 ? [`besides, of sources that are counted by another record, ${droppedText(parts)}`] : [];
   return [`${number(kept)} of ${number(of)} kept`, ...sources, ...siblings].join(', ');
 }
+
+interface Answered {
+  readonly id: string;
+  readonly item: unknown;
+  readonly answer: unknown;
+}
+/** What was asked before what was answered. */
+const inOrder = ({ id, item, answer, ...rest }: Answered): object => ({ id, item, answer, ...rest });
 
 async function records(store: Store, ref: AnyRef, limit: number): Promise<object[]> {
   if (ref.kind === 'report') return [{ digest: ref.digest, oracle: ref.oracle, ...ref.metrics }];
@@ -97,6 +107,10 @@ async function head(
 /** Each record as its keys, one a line; texts of several lines stand below theirs. */
 function print(records: readonly unknown[], json: boolean | undefined): void {
   if (json) return printJson(records);
+  const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);
+  /** `item.instruction: ...` */
+  const parts = ([key, value]: [string, unknown]): [string, unknown][] =>
+    isObject(value) ? Object.entries(value).map(([inner, one]) => [`${key}.${inner}`, one]) : [[key, value]];
   const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
   const field = ([key, value]: [string, unknown]) =>
     typeof value === 'string' && value.includes('\n') ? `${key}:\n${value.replaceAll(/^/gm, '  ')}` : `${key}: ${text(value)}`;
@@ -104,6 +118,7 @@ function print(records: readonly unknown[], json: boolean | undefined): void {
     records
       .map((record) =>
         Object.entries(record as object)
+          .flatMap(parts)
           .map(field)
           .join('\n'),
       )

@@ -127,9 +127,11 @@ export interface SuiteDef<K extends ModelKind, out M extends Metrics, Roles exte
   items(params: P): readonly unknown[];
   readonly ask: Operator<never, unknown, Roles | 'model', never>;
   measure(answers: readonly { readonly item: unknown; readonly answer: unknown }[], params: P): M;
+  /** What is measured of one answer, to be read beside it. */
+  each?(answered: { readonly item: unknown; readonly answer: unknown }, params: P): object;
 }
 /** A benchmark of a model: items, what to ask (role `model` is the one measured), and the numbers. An item whose answer was
- *  dropped comes with `answer: undefined`, so that it counts. */
+ *  dropped comes with `answer: undefined`, so that it counts. `show` prints the answers, each with what `each` measures of it. */
 export function suite<Item, Answer, M extends Metrics, Roles extends string = never, P extends Params = {}>(spec: {
   readonly version: number;
   readonly oracle?: boolean;
@@ -138,6 +140,7 @@ export function suite<Item, Answer, M extends Metrics, Roles extends string = ne
   items(params: P): readonly Item[];
   readonly ask: Operator<Item, Answer, Roles | 'model', P>;
   measure(answers: readonly { readonly item: Item; readonly answer: Answer | undefined }[], params: P): M;
+  each?(answered: { readonly item: Item; readonly answer: Answer }, params: P): object;
 }): SuiteDef<'lm', M, Roles, P> {
   return { is: 'suite', oracle: false, kind: 'lm', ...spec, params: spec.params } as never;
 }

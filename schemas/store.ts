@@ -86,6 +86,8 @@ export const output = z.strictObject({
   parts: z.record(z.string(), z.int().min(0)).exactOptional(),
   /** The dropped records with reason and evidence: a dataset of `{ id, reason, evidence, value }`, `id` and `value` being the record's. */
   droppedRecords: datasetRef.nullable(),
+  /** Of the evaluation of a model: what it answered, a dataset of `{ item, answer }`, with `measured` where the suite measures each. */
+  answers: datasetRef.exactOptional(),
   requests: z.int().min(0),
   tokens: z.int().min(0),
   seconds: z.number().min(0),

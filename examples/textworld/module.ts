@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { dataSuite, keep, operator, prompt, source, suite, template, type Chat, type Message, type Sampling } from '../../recipe/index.ts';
 import { createDatasets, type Datasets } from './datasets.ts';
 import { questionFirst, type Pair } from './interviews.ts';
-import { scoreBackward, scoreForward, scorePairs } from './oracle.ts';
+import { isRight, scoreBackward, scoreForward, scorePairs } from './oracle.ts';
 import { baseTests, pretrainingText, ratingText, replayPairs, systemTurns } from './pretraining.ts';
 import { World } from './world.ts';
 
@@ -134,6 +134,7 @@ export const forward = suite({
   items: (params) => datasets(params).forwardTests.map((text) => ({ text })),
   ask: reply(systemTurns.answer),
   measure: (answers) => scoreForward(world, answers.map(answered)),
+  each: (one) => ({ exact: isRight(world, answered(one)) }),
 });
 
 /** Whether a model asks for what an answer gives. */
@@ -144,6 +145,7 @@ export const backward = suite({
   items: (params) => datasets(params).backwardTests.map((text) => ({ text })),
   ask: reply(systemTurns.ask),
   measure: (answers) => scoreBackward(world, answers.map(asked)),
+  each: (one) => ({ exact: isRight(world, asked(one)) }),
 });
 
 /** Whether a base model has learnt from its text alone to ask about things without interviews. It judges a base before any recipe
