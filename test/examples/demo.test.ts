@@ -3,6 +3,7 @@ import test from 'ava';
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { currentUp } from '../../cli/home.ts';
 import type { Measured, View } from '../../cli/view.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -20,6 +21,12 @@ const status = async () => JSON.parse(await backspin('status', 'textworld-humpba
 const at = ({ metrics }: View, round: number, arm: string | null = null): Measured =>
   metrics.find((one) => one.round === round && one.arm === arm)!;
 
+/** Whoever has it up keeps it up. */
+const wasUp = currentUp() !== undefined;
+test.after.always(async () => {
+  if (!wasUp) await backspin('down');
+});
+
 test.serial('the demo learns: curated beats its own M_0 and random curation of the same size, and keeps no adverts', async (t) => {
   t.timeout(12 * 60_000);
   await backspin('launch', FILE, '--watch');
@@ -33,10 +40,8 @@ test.serial('the demo learns: curated beats its own M_0 and random curation of t
   t.true(number(end, 'keptPrecision') >= number(start, 'keptPrecision') + 0.2);
 });
 
-test.serial('a second demo makes no model call and no training step, and ends within 15 seconds', async (t) => {
+test.serial('a second demo makes no model call and no training step', async (t) => {
   const before = await status();
-  const began = performance.now();
   await backspin('launch', FILE, '--watch');
-  t.true(performance.now() - began < 15_000);
   t.deepEqual((await status()).steps, before.steps);
 });

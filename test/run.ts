@@ -1,0 +1,62 @@
+/** The tests of `npm test`: both suites, what they leave behind, and one closing line for all of it. */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { ownTemporaryFolder, sweep } from './support/leftovers.ts';
+
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+const folder = ownTemporaryFolder();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.on(signal, () => {
+    sweep(folder, 0);
+    process.exit(1);
+  });
+
+const suites = [await suite('test:ts', [], countsOfAva), await suite('test:py', [`--basetemp=${join(folder, 'pytest')}`], countsOfPytest)];
+const left = sweep(folder, 5_000);
+for (const sentence of left) console.error(sentence);
+const total = (of: keyof Counts) => suites.reduce((sum, counts) => sum + counts[of], 0);
+const failed = total('failed') + left.length;
+console.log(`${total('passed')} passed, ${failed} failed, ${total('skipped')} skipped`);
+process.exitCode = failed > 0 ? 1 : 0;
+
+/** Runs an npm script to its end, shows what it prints, and counts by that. One that ends badly has failed, whatever it counts. */
+async function suite(script: string, args: readonly string[], countsOf: (output: string) => Counts): Promise<Counts> {
+  const child = spawn('npm', ['run', '--silent', script, '--', ...args], { stdio: ['inherit', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+    process.stdout.write(text);
+  });
+  const code = await new Promise<number | null>((done, failed_) => child.once('error', failed_).once('close', done));
+  const counts = countsOf(output);
+  return code === 0 ? counts : { ...counts, failed: Math.max(counts.failed, 1) };
+}
+
+function countsOfAva(output: string): Counts {
+  const closing = output.slice(output.lastIndexOf('  ─\n'));
+  return {
+    passed: output.match(/^ {2}✔ /gm)?.length ?? 0,
+    failed:
+      sum(closing, /^ {2}(\d+) (?:(?:test|hook)s? failed|unhandled|uncaught|tests? remained pending)/gm) +
+      (output.match(/^ {2}✘ .* exited (?:with|due to)/gm)?.length ?? 0),
+    skipped: sum(closing, /^ {2}(\d+) tests? skipped/gm),
+  };
+}
+
+function countsOfPytest(output: string): Counts {
+  const closing = output.trimEnd().split('\n').at(-1) ?? '';
+  return {
+    passed: sum(closing, /(\d+) passed/g),
+    failed: sum(closing, /(\d+) (?:failed|error)/g),
+    skipped: sum(closing, /(\d+) skipped/g),
+  };
+}
+
+function sum(text: string, pattern: RegExp): number {
+  return [...text.matchAll(pattern)].reduce((all, [, number]) => all + Number(number), 0);
+}
