@@ -125,12 +125,9 @@ test.serial('a fork from round 1 has the rounds of its parent up to there, and i
   t.deepEqual(forked.parent, { name: 'miniature', round: 1 });
 });
 
-test.serial('launching what is done again does nothing, at once', async (t) => {
-  const requests = (of: View) => of.steps.reduce((sum, one) => sum + (one.requests ?? 0), 0);
-  const began = performance.now();
+test.serial('launching what is done again does nothing', async (t) => {
   await run('launch', FILE, ...keeping(4.5), '--watch');
-  t.true(performance.now() - began < 15_000);
-  t.is(requests(await status('miniature')), requests(view));
+  t.deepEqual((await status('miniature')).steps, view.steps);
 });
 
 test.serial('with lora each model is an adapter of the one base, exported whole or alone', async (t) => {
