@@ -23,7 +23,15 @@ export interface Done {
   }[];
 }
 
-type Line = { r: string; n: number; reply: unknown; tokens: number } | { r: string; done: Done };
+/** A call: whose, a hash of what it asks, and how many equal ones went before. */
+export interface CallName {
+  readonly r: string;
+  readonly ask: string;
+  readonly n: number;
+}
+const keyOf = ({ r, ask, n }: CallName) => `${r}#${ask}#${n}`;
+
+type Line = (CallName & { reply: unknown; tokens: number }) | { r: string; done: Done };
 
 const sync = promisify(fdatasync);
 
@@ -63,7 +71,7 @@ export class Journal {
         );
       }
       if ('done' in line) this.#done.set(line.r, line.done);
-      else this.#calls.set(`${line.r}#${line.n}`, { reply: line.reply, tokens: line.tokens });
+      else this.#calls.set(keyOf(line), { reply: line.reply, tokens: line.tokens });
       at = next + 1;
     }
     this.#timer = setInterval(() => void this.#sync(), SYNC_EVERY);
@@ -81,13 +89,14 @@ export class Journal {
     return this.#calls.values().reduce((sum, call) => sum + call.tokens, 0);
   }
 
-  /** The reply to call `n` of a record: the one journaled, here or earlier, or `ask` now. */
-  async call<T>(record: string, n: number, ask: () => Promise<{ reply: T; tokens: number }>): Promise<T> {
-    const known = this.#calls.get(`${record}#${n}`);
+  /** The reply to a call: the one journaled, here or earlier, or `ask` now. */
+  async call<T>(name: CallName, ask: () => Promise<{ reply: T; tokens: number }>): Promise<T> {
+    const key = keyOf(name);
+    const known = this.#calls.get(key);
     if (known) return known.reply as T;
-    const answer = (this.#earlier?.reply(`${record}#${n}`) as { reply: T; tokens: number } | undefined) ?? (await ask());
-    this.#calls.set(`${record}#${n}`, answer);
-    this.#append({ r: record, n, ...answer });
+    const answer = (this.#earlier?.reply(key) as { reply: T; tokens: number } | undefined) ?? (await ask());
+    this.#calls.set(key, answer);
+    this.#append({ ...name, ...answer });
     const held = at('record: after a reply');
     if (held) await held;
     return answer.reply;
@@ -152,7 +161,7 @@ export class Earlier {
     const bytes = readFileSync(path);
     for (let at = 0, end; (end = bytes.indexOf(0x0a, at)) !== -1; at = end + 1) {
       const line = parsed(bytes.toString('utf8', at, end));
-      if (line && 'reply' in line) this.#places.set(`${line.r}#${line.n}`, { path, at, bytes: end - at });
+      if (line && 'reply' in line) this.#places.set(keyOf(line), { path, at, bytes: end - at });
     }
   }
 }

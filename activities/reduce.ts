@@ -12,7 +12,8 @@ import { canonicalJson, recordId } from '../store/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { Drops, inherited, outputOf, RECORDS, secondsOf, type Counts } from './commit.ts';
 import { importedFolder, type AnyReducer, type Resolved } from './resolve.ts';
-import { stream, type Span } from './slice.ts';
+import { stream } from './calls.ts';
+import type { Span } from './slice.ts';
 import { recordsOf } from './source.ts';
 
 interface Work {

@@ -10,11 +10,12 @@ import type { Output } from '../schemas/store.ts';
 import { scoredRow, type ScoredText, type ScoreSpec } from '../schemas/trainer.ts';
 import { readLines, writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
+import { asideOf } from './calls.ts';
 import { commitMap } from './commit.ts';
 import type { MapWork } from './open.ts';
 import type { AnyOperator, Link, Resolved } from './resolve.ts';
 import type { StepContext } from './services.ts';
-import { asideOf, fit, loaded, noModels, runSlice, type Span } from './slice.ts';
+import { fit, loaded, noModels, runSlice, type Span } from './slice.ts';
 import { foldersOf, runFolder } from './train.ts';
 
 export interface Scoring {

@@ -1,23 +1,11 @@
 /** One slice of a map: every record flows through the chain by itself, the limiter decides how many are in flight. */
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ModelClient } from '../inference/client.ts';
 import { Rejected, TooLong } from '../inference/client.ts';
 import type { Flow } from '../inference/flow.ts';
 import { isRef, type DatasetRef } from '../recipe/call.ts';
-import {
-  drop,
-  type Aside,
-  type Context,
-  type Outcome,
-  type Prompt,
-  type Rec,
-  type Reply,
-  type Sampling,
-  type Schema,
-  type TokenScore,
-} from '../recipe/define.ts';
+import { drop, type Context, type Outcome, type Rec, type Schema } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
@@ -26,6 +14,7 @@ import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { Bounds, type Bound, type Limits } from './bounds.ts';
 import { Journal, type Done, type Earlier } from './journal.ts';
+import { contextOf, unanswered } from './calls.ts';
 import { at } from './points.ts';
 import type { Link, Resolved } from './resolve.ts';
 
@@ -242,9 +231,6 @@ async function outcomeOf(
 
 /** Why a record is dropped that an operator's own code throws on. */
 export const THREW = 'error';
-/** What calls to models ended with: it concerns their servers, whichever record asked. */
-const unanswered = new WeakSet<Error>();
-
 /** The value as the schema makes it, or what of it the schema refuses. */
 export function fit(schema: Schema<unknown>, value: unknown): { readonly value: unknown } | { readonly fault: string } {
   try {
@@ -252,71 +238,6 @@ export function fit(schema: Schema<unknown>, value: unknown): { readonly value: 
   } catch (error) {
     return { fault: faultOf(error, value).replace(/\.$/, '') };
   }
-}
-
-function contextOf(record: Rec<unknown>, op: number, stepKey: string, work: SliceWork & { journal: Journal }): Context<string> {
-  const { models, journal, signal } = work;
-  const owner = `${op}/${record.id}`;
-  let calls = 0;
-  const ask = <T>(
-    role: string,
-    what: (
-      client: Pick<ModelClient, 'chat' | 'complete' | 'score'>,
-      served: string,
-      seed: number,
-      requestId: string,
-    ) => Promise<{ reply: T; tokens: number }>,
-  ) => {
-    const n = calls++;
-    const reply = journal.call(owner, n, () => {
-      signal.throwIfAborted();
-      const { client, served } = models.of(role);
-      return what(client, served, seedOf(work.seed, stepKey, record.id, n), `${stepKey.slice(0, 16)}/${owner}/${n}`);
-    });
-    return reply.catch((error: Error) => {
-      unanswered.add(error);
-      throw error;
-    });
-  };
-  return {
-    chat: (role, messages, sampling: Sampling) =>
-      ask<Reply>(role, (client, served, seed, requestId) => client.chat(served, messages, sampling, { seed, requestId, signal })),
-    complete: (role, prompt: Prompt, sampling: Sampling) =>
-      ask<Reply>(role, (client, served, seed, requestId) => client.complete(served, prompt, sampling, { seed, requestId, signal })),
-    score: (role, prompt: Prompt, continuation: string) =>
-      ask<readonly TokenScore[]>(role, (client, served, _seed, requestId) =>
-        client.score(served, prompt, continuation, { requestId, signal }),
-      ),
-    async attempts(limit, body) {
-      for (let attempt = 0; attempt < limit; attempt++) {
-        const answer = await body(attempt);
-        if (answer !== undefined) return answer;
-      }
-      return undefined;
-    },
-    ...asideOf(record, stepKey, work),
-  };
-}
-
-/** What an operator has beside its models. */
-export const asideOf = (
-  record: Rec<unknown>,
-  stepKey: string,
-  { registry, seed, signal }: Pick<SliceWork, 'registry' | 'seed' | 'signal'>,
-): Aside => ({
-  prompt: (name, slots) => registry.prompt(name).render(slots as never),
-  random: (name) => stream(`${seed}/${stepKey}/${record.id}/${name}`),
-  signal,
-});
-
-/** Seed of a request: (experiment's seed, step, record, how many-th call), 31 bits. */
-export const seedOf = (seed: number, stepKey: string, record: string, n: number): number =>
-  createHash('sha256').update(`${seed}/${stepKey}/${record}/${n}`).digest().readUInt32BE(0) >>> 1;
-
-/** Numbers in [0, 1) with 32 bits each, by hashing a counter. */
-export function stream(name: string): () => number {
-  let n = 0;
-  return () => createHash('sha256').update(`${name}/${n++}`).digest().readUInt32BE(0) / 2 ** 32;
 }
 
 /** Datasets given as parameters are loaded beside the operator. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { glob } from 'node:fs/promises';
 import { inFlightOf } from '../activities/open.ts';
-import { seedOf } from '../activities/slice.ts';
+import { questionOf, seedOf } from '../activities/calls.ts';
 import type { DatasetRef } from '../recipe/call.ts';
 import { trainSpec, type TrainSpec } from '../schemas/trainer.ts';
 import { baseFolder } from '../test/support/embedded.ts';
@@ -89,13 +89,11 @@ async function asked({ services: { store } }: Site, path: string, folder: string
       const { id, value: source } = value as { id: string; value: { n: number } };
       sources.push({ id, n: source.n });
     }
-  const requests = sources.map(({ id, n }) => ({
-    model: 'speaker',
-    messages: [{ role: 'user', content: `say ${n}` }],
-    temperature: 1,
-    max_tokens: 8,
-    seed: seedOf(0, stepKey!, id, 0),
-  }));
+  const requests = sources.map(({ id, n }) => {
+    const messages = [{ role: 'user', content: `say ${n}` }];
+    const question = questionOf('chat', 'speaker', messages, { temperature: 1, maxTokens: 8 });
+    return { model: 'speaker', messages, temperature: 1, max_tokens: 8, seed: seedOf(0, stepKey!, id, question, 0) };
+  });
   const server = await serve({ speaker: { folder, base: null } }, serving.slots, serving.threads);
   const { replies } = await ask(server, requests, inFlightOf({ serving }));
   await server.stop();

@@ -74,7 +74,8 @@ export interface Aside {
   random(name: string): () => number;
   readonly signal: AbortSignal;
 }
-/** Each call is journaled under (record, ordinal): a record half done resumes at its next call. */
+/** Each call is journaled under its record, what it asks and how many equal ones went before: a record half done gets the replies it had,
+ *  and its calls may run concurrently. */
 export interface Context<Roles extends string> extends Aside {
   chat(role: Roles, messages: readonly Message[], sampling: Sampling): Promise<Reply>;
   complete(role: Roles, prompt: Prompt, sampling: Sampling): Promise<Reply>;

@@ -20,3 +20,19 @@ test('a journal that cannot be written any more keeps every record that it took,
   t.is(journal.done(`record-${taken}`), undefined);
   await journal.close();
 });
+
+test('a reply is given to the question that it answered, asked as often before, and to no other', async (t) => {
+  const path = join(mkdtempSync(join(tmpdir(), 'backspin-')), 'journal.jsonl');
+  const ask = (journal: Journal, question: string, n: number, reply: string) =>
+    journal.call({ r: '0/record', ask: question, n }, () => Promise.resolve({ reply, tokens: 1 }));
+  const first = await Journal.open(path);
+  await ask(first, 'how?', 0, 'so');
+  await first.close();
+  const second = await Journal.open(path);
+  t.deepEqual(
+    [await ask(second, 'why?', 0, 'because'), await ask(second, 'how?', 1, 'thus'), await ask(second, 'how?', 0, '')],
+    ['because', 'thus', 'so'],
+  );
+  t.is(second.requests, 3);
+  await second.close();
+});

@@ -133,7 +133,9 @@ export class Miniature extends Sandbox {
         .slice(0, text.lastIndexOf('\n') + 1)
         .split('\n')
         .slice(0, -1);
-      const names = whole.map((line) => JSON.parse(line) as { r: string; n?: number }).map(({ r, n }) => `${r} ${n ?? 'done'}`);
+      const names = whole
+        .map((line) => JSON.parse(line) as { r: string; ask?: string; n?: number })
+        .map(({ r, ask, n }) => `${r} ${ask} ${n}`);
       return names.filter((name, index) => names.indexOf(name) < index);
     });
   }
