@@ -12,9 +12,18 @@ export const openHome = (): Promise<Store> => openStore(inHome('store'));
 export async function experimentOf(store: Store, name: string): Promise<ExperimentRecord> {
   const record = await store.experiment(name);
   if (record) return record;
-  const names = (await store.experiments()).map((experiment) => experiment.name);
+  const names = await store.experimentNames();
   throw new BackspinError(
     'NotFound',
     `There is no experiment "${name}" in ${store.root}${names.length === 0 ? '; none was launched yet' : suggest(name, names)}.`,
   );
+}
+
+export const isClosed = ({ state }: Pick<ExperimentRecord, 'state'>): boolean =>
+  state === 'completed' || state === 'failed' || state === 'cancelled';
+
+/** The experiments that have not ended, as the store knows them; a damaged record is passed over. */
+export async function openExperiments(store: Store): Promise<ExperimentRecord[]> {
+  const records = await Promise.all((await store.experimentNames()).map((name) => store.experiment(name).catch(() => undefined)));
+  return records.filter((record) => record !== undefined && !isClosed(record)) as ExperimentRecord[];
 }

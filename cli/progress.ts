@@ -1,9 +1,8 @@
 /** The state of an experiment: Temporal's while it is open and an orchestrator answers, the store's otherwise. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
-import type { Held } from '../activities/external.ts';
 import type { Temporal } from './connect.ts';
-import { heldSteps } from './held.ts';
+import { waitsOf, type Waits } from './waits.ts';
 
 /** Milliseconds for an answer; a query without a worker would hang half a minute. */
 const DEADLINE = 2_000;
@@ -13,11 +12,16 @@ export interface Progress {
   readonly open: boolean;
   /** Why `record` may be behind; null: it is not. */
   readonly stale: string | null;
-  /** Steps that wait for an external server, by path. */
-  readonly held?: ReadonlyMap<string, Held>;
+  /** What running steps wait for, by path. */
+  readonly waits?: ReadonlyMap<string, Waits>;
 }
 
-export async function progressOf(temporal: Temporal, record: ExperimentRecord): Promise<Progress> {
+/** `others`: open experiments, which may hold what this one waits for. */
+export async function progressOf(
+  temporal: Temporal,
+  record: ExperimentRecord,
+  others?: () => Promise<readonly ExperimentRecord[]>,
+): Promise<Progress> {
   const { client } = temporal;
   const { connection } = client;
   const handle = client.workflow.getHandle(record.workflowId);
@@ -39,8 +43,8 @@ export async function progressOf(temporal: Temporal, record: ExperimentRecord): 
   }
   try {
     const live = await connection.withDeadline(Date.now() + DEADLINE, () => handle.query<ExperimentRecord>('progress'));
-    const held = await connection.withDeadline(Date.now() + DEADLINE, () => heldSteps(temporal, live));
-    return { record: live, open: true, stale: null, held };
+    const waits = await connection.withDeadline(Date.now() + DEADLINE, () => waitsOf(temporal, live, others));
+    return { record: live, open: true, stale: null, waits };
   } catch (error) {
     const why = (error as Error).message.split('\n')[0];
     return {

@@ -1,6 +1,6 @@
 /** `backspin status NAME`: where an experiment stands. Answers from the store when no server is up. */
 import { tryConnect } from './connect.ts';
-import { experimentOf, openHome } from './home-store.ts';
+import { experimentOf, openExperiments, openHome } from './home-store.ts';
 import { LiveCounts } from './live.ts';
 import { progressOf } from './progress.ts';
 import { printJson } from './text.ts';
@@ -12,8 +12,8 @@ export async function run(name: string, { json }: { json?: boolean }): Promise<v
   const record = await experimentOf(store, name);
   const temporal = await tryConnect();
   try {
-    const progress = temporal && (await progressOf(temporal, record));
-    const view = await viewOf(store, progress?.record ?? record, new LiveCounts(), progress?.held);
+    const progress = temporal && (await progressOf(temporal, record, () => openExperiments(store)));
+    const view = await viewOf(store, progress?.record ?? record, new LiveCounts(), progress?.waits);
     if (json) return printJson(view);
     console.log([...tree(view), '', ...summary(view, temporal?.ui ?? null, temporal?.namespace)].join('\n'));
     if (progress?.stale) console.error(`Note: ${progress.stale}.`);

@@ -2,6 +2,7 @@
 import { metricNames } from '../workflows/measured.ts';
 import { dropped, duration, number, table } from './text.ts';
 import type { StepView, View } from './view.ts';
+import { waitText } from './waits.ts';
 
 /** Records or optimizer steps per second of a running step; undefined: not known yet. */
 export type Rate = (path: string) => number | undefined;
@@ -25,9 +26,10 @@ export function tree(view: View, rate: Rate = () => undefined): string[] {
 }
 
 /** What there is to say of a step, in a line. */
-export function about(step: StepView, rate?: number): string {
-  const { state, memoised, kind, live, held } = step;
-  if (state === 'running') return [live ? running(live, kind, rate) : 'waiting', ...(held ? ['held'] : [])].join(', ');
+export function about(step: StepView, rate?: number, now = Date.now()): string {
+  const { state, memoised, kind, live, waits } = step;
+  if (state === 'running')
+    return [...(live ? [running(live, kind, rate)] : []), ...(waits ? [waitText(waits, now)] : [])].join(', ') || 'running';
   if (state !== 'completed') return state;
   const counts = isData(step) ? [kept(step)] : kind === 'train' && step.in !== null ? [`on ${number(step.in)} rows`] : [];
   const reasons = dropped(step.dropped);
@@ -69,8 +71,10 @@ export function summary(view: View, ui: string | null, namespace = 'default'): s
       : []),
     ...(drops ? [`Dropped       backspin show ${experiment} ${drops.path} --dropped ${Object.keys(drops.dropped)[0]}`] : []),
     ...(view.state === 'completed' ? [`Result        backspin export ${experiment} --to FOLDER`] : []),
-    ...steps.flatMap(({ path, held }) =>
-      held ? ['', `${path} is held since ${held.since} by ${held.url}: ${held.why.replace(/\.$/, '')}. It goes on by itself.`] : [],
+    ...steps.flatMap(({ path, waits }) =>
+      waits?.state === 'held'
+        ? ['', `${path} is held since ${waits.since} by ${waits.url}: ${waits.why.replace(/\.$/, '')}. It goes on by itself.`]
+        : [],
     ),
     ...(notices.length === 0 ? [] : ['', ...notices]),
     ...(attention.length === 0

@@ -1,10 +1,10 @@
 /** An experiment as `status`, `list` and `watch` show it: the root's record, what the store knows of its steps, and live counts. */
 import { isRef, type AnyRef, type Result } from '../recipe/call.ts';
-import type { Held } from '../activities/external.ts';
 import type { Attention, ExperimentRecord, Step } from '../schemas/experiment.ts';
 import type { Store } from '../store/store.ts';
 import { measured, type Measured } from '../workflows/measured.ts';
 import type { Live, LiveCounts } from './live.ts';
+import type { Waits } from './waits.ts';
 
 export interface StepView {
   readonly path: string;
@@ -25,8 +25,8 @@ export interface StepView {
   readonly outputs?: Readonly<Record<string, OutputView>>;
   /** Of a running step. */
   readonly live?: Live;
-  /** Of one that waits for an external server. */
-  readonly held?: Held;
+  /** Of a running step that waits: for what. */
+  readonly waits?: Waits;
 }
 interface OutputView {
   readonly digest: string;
@@ -53,11 +53,11 @@ export async function viewOf(
   store: Store,
   record: ExperimentRecord,
   live?: LiveCounts,
-  held: ReadonlyMap<string, Held> = new Map(),
+  waits: ReadonlyMap<string, Waits> = new Map(),
 ): Promise<View> {
   const { name, workflowId, runId, recipe, state, round, result, failure, parent, attention, notices } = record;
   const steps = await Promise.all(
-    record.steps.map(async (step) => ({ ...(await stepView(store, step, live)), ...heldOf(held.get(step.path)) })),
+    record.steps.map(async (step) => ({ ...(await stepView(store, step, live)), ...waitsOf(waits.get(step.path)) })),
   );
   return {
     experiment: name,
@@ -101,5 +101,5 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
     ...(running ? { live: running } : {}),
   };
 }
-const heldOf = (held: Held | undefined) => (held ? { held } : {});
+const waitsOf = (waits: Waits | undefined) => (waits ? { waits } : {});
 const short = (ref: AnyRef): OutputView => ({ digest: ref.digest, rows: ref.kind === 'dataset' ? ref.rows : null });

@@ -103,9 +103,15 @@ class LocalStore implements Store {
     return readJson(this.#paths.experiment(name), experimentRecord, (record) => record.name === name, remedy);
   }
   async experiments(): Promise<readonly ExperimentRecord[]> {
-    const names = (await readdir(this.#paths.folders.experiments)).filter((file) => file.endsWith('.json')).sort();
-    const records = await Promise.all(names.map((file) => this.experiment(file.slice(0, -'.json'.length))));
+    const records = await Promise.all((await this.experimentNames()).map((name) => this.experiment(name)));
     return records.filter((record) => record !== undefined);
+  }
+  async experimentNames(): Promise<readonly string[]> {
+    const files = await readdir(this.#paths.folders.experiments);
+    return files
+      .filter((file) => file.endsWith('.json'))
+      .map((file) => file.slice(0, -'.json'.length))
+      .sort();
   }
 
   async has(result: Result | AnyRef): Promise<boolean> {

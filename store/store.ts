@@ -51,6 +51,7 @@ export interface Store {
   putExperiment(record: ExperimentRecord): Promise<void>;
   experiment(name: string): Promise<ExperimentRecord | undefined>;
   experiments(): Promise<readonly ExperimentRecord[]>;
+  experimentNames(): Promise<readonly string[]>;
 
   /** Whether every byte of these results is there (a look at names and sizes, not at content). */
   has(result: Result | AnyRef): Promise<boolean>;

@@ -2,7 +2,7 @@
 import test from 'ava';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { heldSteps } from '../../cli/held.ts';
+import { waitsOf } from '../../cli/waits.ts';
 import type { DatasetRef } from '../../recipe/call.ts';
 import { external, type External } from '../../schemas/external.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
@@ -28,6 +28,12 @@ test.after.always(async () => {
 const launch = (name: string, count: number, speaker = judge) =>
   on.start(name, 'chatter', { count }, { models: { speaker: { external: speaker } } });
 const view = (handle: { query(name: string): Promise<unknown> }) => handle.query('progress') as Promise<ExperimentRecord>;
+/** Once its step is held. */
+const heldOf = (handle: { query(name: string): Promise<unknown> }) =>
+  until(async () => {
+    const waits = (await waitsOf(on.env, await view(handle))).get('ask');
+    return waits?.state === 'held' && waits;
+  });
 const attention = (handle: { query(name: string): Promise<unknown> }) => until(async () => (await view(handle)).attention[0]);
 const work = () => join(on.services.store.root, 'work');
 /** Records in the journals of running steps. */
@@ -45,7 +51,7 @@ test.serial(
       await until(async () => (await journaled()) > 50);
       await elsewhere.kill();
       const before = await journaled();
-      const held = await until(async () => (await heldSteps(on.env, await view(handle))).get('ask'));
+      const held = await heldOf(handle);
       t.like(held, { state: 'held', url: judge.url });
       t.regex(held.why, /ECONNREFUSED/);
       await elsewhere.start('rated');
@@ -104,7 +110,7 @@ test.serial('a pause takes a held step back', async (t) => {
   await elsewhere.kill();
   await on.working(async () => {
     const handle = await launch('paused', 32);
-    await until(async () => (await heldSteps(on.env, await view(handle))).get('ask'));
+    await heldOf(handle);
     await handle.executeUpdate('pause');
     await elsewhere.start('rated');
     await handle.executeUpdate('resume');
