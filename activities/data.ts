@@ -8,6 +8,7 @@ import { bringIn, checkExternals } from './canary.ts';
 import { commitMap, secondsOf } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
+import { begun, noted } from './noted.ts';
 import { checkRoom, lookUp, openStep, type MapWork, type Opened, type StageEnd } from './open.ts';
 import { readSlice } from './joined.ts';
 import { Earlier, type Done } from './journal.ts';
@@ -150,6 +151,7 @@ export function dataActivities(services: Services) {
     open: (call: Call, context: StepContext): Promise<Opened & { readonly unpolled: string | null }> =>
       activity(async () => {
         const opened = await steps.open(call, context);
+        await (opened.hit ? noted(services, call, context, opened.hit) : begun(services, call, context, opened.stepKey));
         const pool = opened.hit
           ? undefined
           : call.verb === 'train' || embeds(call) || opened.work?.batch
@@ -167,8 +169,9 @@ export function dataActivities(services: Services) {
       activity((beat) => steps.shard(input, withOwn(externalsOf(services, castOf(input.call), input.context)), beat)),
     canary: (call: Call, context: StepContext): Promise<void> => activity((beat) => steps.canary(call, context, beat)),
     commit: (call: Call, context: StepContext, work: MapWork, end: StageEnd): Promise<LedgerEntry> =>
-      activity(() => steps.commit(call, context, work, end)),
-    compute: (call: Call, context: StepContext): Promise<LedgerEntry> => activity((beat) => steps.compute(call, context, beat)),
+      activity(async () => noted(services, call, context, await steps.commit(call, context, work, end))),
+    compute: (call: Call, context: StepContext): Promise<LedgerEntry> =>
+      activity(async (beat) => noted(services, call, context, await steps.compute(call, context, beat))),
     /** Waits a while for a step that another experiment computes; null when it has not ended yet. */
     lookUpOutput: (stepKey: string): Promise<LedgerEntry | null> =>
       activity(async () => {

@@ -21,6 +21,7 @@ import type { Store } from '../store/store.ts';
 import { placesIn, prepareEmbedding } from './embed.ts';
 import { wantsOf } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
+import { noted } from './noted.ts';
 import { inFlightOf, lookUp, servedName, type Lease, type MapWork } from './open.ts';
 import { reduceStep } from './reduce.ts';
 import { resolve, type Resolved } from './resolve.ts';
@@ -127,7 +128,7 @@ export function gpuActivities(gpu: GpuWorker) {
       const registry = await services.registry(context.modules);
       const resolved = await resolve(call, context, registry);
       const known = await lookUp(services, resolved);
-      if (known) return known;
+      if (known) return noted(services, call, context, known);
       tell(begun('waiting'));
       const key = `train.${resolved.stepKey}`;
       await using slot = await slots.acquire(signal, { key });
@@ -145,7 +146,7 @@ export function gpuActivities(gpu: GpuWorker) {
         onEvent: (event) => tell({ ...begun('training', slot, undefined, began), ...event }),
       });
       const { result, stepKey } = await commit(resolved, registry, spec, { ...done, child: { began, ended: Date.now() } }, signal);
-      return { result, stepKey, memoised: false };
+      return noted(services, call, context, { result, stepKey, memoised: false });
     });
   }
 }

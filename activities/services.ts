@@ -12,6 +12,8 @@ import { LOW_WATER, type Store } from '../store/store.ts';
 /** What a step needs to know of its experiment, sent with every call. */
 export interface StepContext {
   readonly experiment: string;
+  /** Under which its steps are noted in the store; without one they are not. */
+  readonly configDigest?: string;
   readonly seed: number;
   readonly modules: Bound['modules'];
   readonly serving: Bound['serving'];

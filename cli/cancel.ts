@@ -1,14 +1,22 @@
-/** `backspin cancel NAME`: asks an experiment to end; what it finished stays in the store. */
-import { connect } from './connect.ts';
-import { sentence } from './control.ts';
+/** `backspin cancel NAME`: asks an experiment to end; what it finished stays in the store. Closes the record of one whose workflow has
+ *  ended without a word, or is gone. */
+import { WorkflowNotFoundError } from '@temporalio/client';
+import type { ExperimentRecord } from '../schemas/experiment.ts';
+import type { Store } from '../store/store.ts';
+import { connect, type Temporal } from './connect.ts';
+import { refuseClosed, sentence } from './control.ts';
 import { experimentOf, openHome } from './home-store.ts';
+import { ended, progressOf } from './progress.ts';
 
 export async function run(name: string): Promise<void> {
-  const { workflowId } = await experimentOf(await openHome(), name);
+  const store = await openHome();
+  const record = await experimentOf(store, name);
   const temporal = await connect();
   try {
-    await temporal.client.workflow.getHandle(workflowId).cancel();
+    refuseClosed(record, temporal);
+    await temporal.client.workflow.getHandle(record.workflowId).cancel();
   } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return await close(store, temporal, record);
     throw sentence(error, name, temporal);
   } finally {
     await temporal.close();
@@ -16,4 +24,14 @@ export async function run(name: string): Promise<void> {
   console.log(
     `${name} is being cancelled: \`backspin status ${name}\` shows when it has ended. Launching it again takes what it finished from the store.`,
   );
+}
+
+async function close(store: Store, temporal: Temporal, record: ExperimentRecord): Promise<void> {
+  const { record: now, gone } = await progressOf(temporal, record);
+  const closed = gone ? ended(record, { state: 'cancelled', failure: null }) : now;
+  await store.putExperiment({ ...closed, updated: new Date().toISOString() });
+  const why = gone
+    ? `the Temporal server at ${temporal.address} has no workflow of it`
+    : `it had ended (${closed.failure ?? closed.state})`;
+  console.log(`${record.name} is closed as ${closed.state}: ${why}. Launching it again takes what it finished from the store.`);
 }

@@ -128,7 +128,7 @@ function silent(): Finding[] {
 
 async function server(): Promise<Finding[]> {
   const temporal = await tryConnect();
-  if (!temporal) return silent();
+  if (typeof temporal === 'string') return silent();
   try {
     return [
       { what: 'Temporal server', is: `${temporal.address}, namespace ${temporal.namespace}` },

@@ -38,14 +38,15 @@ export async function connect(within: number = DEADLINE): Promise<Temporal> {
   };
 }
 
-/** Likewise, but gives undefined where nothing is up or nothing answers: the store knows enough to go on with. */
-export async function tryConnect(): Promise<Temporal | undefined> {
-  if (!currentUp() && !process.env['TEMPORAL_ADDRESS'] && !namedServer()) return undefined;
+/** Likewise, but says why where nothing is up or nothing answers: the store knows enough to go on with. */
+export async function tryConnect(): Promise<Temporal | string> {
+  if (!currentUp() && !namedServer())
+    return `nothing is up in ${homeFolder()}: these are the steps that the store has. \`backspin up\` goes on with them`;
   try {
     return await connect(SHORT);
   } catch (error) {
     if (!(error instanceof BackspinError)) throw error;
-    return undefined;
+    return `${error.message.replace(/\.$/, '')}. These are the steps that the store has`;
   }
 }
 

@@ -3,6 +3,7 @@ import { WorkflowNotFoundError, WorkflowUpdateFailedError, type WorkflowHandle }
 import type { UpdateDefinition } from '@temporalio/common';
 import type { Budget } from '../recipe/api.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
 import * as messages from '../workflows/messages.ts';
 import { connect, type Temporal } from './connect.ts';
 import { experimentOf, openHome } from './home-store.ts';
@@ -35,11 +36,12 @@ export const setBudget = {
 };
 
 async function send(name: string, tell: (handle: WorkflowHandle) => Promise<void>, said: string): Promise<void> {
-  const { workflowId } = await experimentOf(await openHome(), name);
+  const record = await experimentOf(await openHome(), name);
   const temporal = await connect();
   try {
+    refuseClosed(record, temporal);
     await temporal.client.connection.withDeadline(Date.now() + DEADLINE, () =>
-      taken(() => tell(temporal.client.workflow.getHandle(workflowId))),
+      taken(() => tell(temporal.client.workflow.getHandle(record.workflowId))),
     );
   } catch (error) {
     throw sentence(error, name, temporal);
@@ -60,14 +62,20 @@ export async function taken(tell: () => Promise<void>, times = 5): Promise<void>
   }
 }
 
+/** Whoever has ended is told nothing; its workflow's id may be that of a later launch. */
+export function refuseClosed(record: ExperimentRecord, { address }: Temporal): void {
+  if (isClosed(record)) throw notOpen(record.name, address);
+}
+const notOpen = (name: string, address: string) =>
+  new BackspinError(
+    'NotOpen',
+    `The experiment ${name} is not running at ${address}: \`backspin status ${name}\` shows how it ended, \`backspin launch\` starts it again.`,
+  );
+
 /** What a person should know when an open experiment could not be told something. */
 export function sentence(error: unknown, name: string, { address }: Temporal): unknown {
   if (error instanceof WorkflowUpdateFailedError) return new BackspinError('Refused', error.cause?.message ?? error.message);
-  if (error instanceof WorkflowNotFoundError)
-    return new BackspinError(
-      'NotOpen',
-      `The experiment ${name} is not running at ${address}: \`backspin status ${name}\` shows how it ended, \`backspin launch\` starts it again.`,
-    );
+  if (error instanceof WorkflowNotFoundError) return notOpen(name, address);
   const { code, details } = grpcOf(error);
   if (code === DEADLINE_EXCEEDED) {
     const seconds = DEADLINE / 1000;

@@ -1,15 +1,38 @@
-/** The newest record of an experiment there is: the root's where it runs and answers, else the store's. */
-import type { ExperimentRecord } from '../schemas/experiment.ts';
-import { currentUp } from './home.ts';
+/** How an experiment stands, as far as that can be known: its root is asked where it runs and answers, else the store says. */
+import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
+import type { Temporal } from './connect.ts';
+import type { Progress } from './progress.ts';
 
-export async function currentRecord(record: ExperimentRecord): Promise<ExperimentRecord> {
-  const closed = record.state === 'completed' || record.state === 'failed' || record.state === 'cancelled';
-  if (closed || (!currentUp() && !process.env['TEMPORAL_ADDRESS'])) return record;
-  const [{ tryConnect }, { progressOf }] = await Promise.all([import('./connect.ts'), import('./progress.ts')]);
+/** Runs `body` with the Temporal server of this home, or without one and the reason. */
+export async function withTemporal<T>(body: (temporal: Temporal | undefined, why: string | null) => Promise<T>): Promise<T> {
+  const { tryConnect } = await import('./connect.ts');
   const temporal = await tryConnect();
   try {
-    return temporal ? (await progressOf(temporal, record)).record : record;
+    return await body(typeof temporal === 'string' ? undefined : temporal, typeof temporal === 'string' ? temporal : null);
   } finally {
-    await temporal?.close();
+    if (typeof temporal !== 'string') await temporal.close();
   }
+}
+
+/** `others`: open experiments, which may hold what this one waits for. */
+export async function progressIn(
+  temporal: Temporal | undefined,
+  why: string | null,
+  record: ExperimentRecord,
+  others?: () => Promise<readonly ExperimentRecord[]>,
+): Promise<Progress> {
+  if (!isClosed(record) && temporal) return (await import('./progress.ts')).progressOf(temporal, record, others);
+  const running = record.steps.filter(({ state }) => state === 'running');
+  return {
+    record,
+    open: !isClosed(record),
+    gone: false,
+    stale: isClosed(record) ? null : why,
+    waits: new Map(running.map(({ path }) => [path, { state: 'stopped' }])),
+  };
+}
+
+export async function currentRecord(record: ExperimentRecord): Promise<ExperimentRecord> {
+  if (isClosed(record)) return record;
+  return withTemporal(async (temporal, why) => (await progressIn(temporal, why, record)).record);
 }

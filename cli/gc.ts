@@ -1,11 +1,14 @@
 /** `backspin gc`: what no experiment needs, as a plan in a file; `--apply PLAN` removes it, as far as that still holds. Needs no server. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { BackspinError } from '../schemas/errors.ts';
+import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { faultOf } from '../schemas/faults.ts';
 import { gcPlan, type GcPlan } from '../schemas/store.ts';
 import { applyGc, planGc, type Swept } from '../store/gc.ts';
+import { progressIn, withTemporal } from './current.ts';
 import { currentUp, inHome } from './home.ts';
-import { openHome } from './home-store.ts';
+import { openExperiments, openHome } from './home-store.ts';
+import type { Store } from '../store/store.ts';
 import { number, size, table } from './text.ts';
 
 export async function run({ apply }: { apply?: string }): Promise<void> {
@@ -14,11 +17,13 @@ export async function run({ apply }: { apply?: string }): Promise<void> {
     const removed = await applyGc(store, read(apply));
     return console.log(`Removed ${number(removed.length)} files and folders, ${size(bytesOf(removed))}.`);
   }
+  const gone = await closeEnded(store);
   const plan = await planGc(store);
   if (plan.open.length > 0)
     console.log(
       `${plan.open.join(', ')} ${plan.open.length === 1 ? 'has' : 'have'} not ended: until then only scratch is listed${currentUp() ? '' : ' (`backspin up` goes on with them)'}.`,
     );
+  for (const one of gone) console.log(`${one.name}: ${one.failure}.`);
   if (plan.sweep.length === 0) return console.log(`Nothing in ${store.root} can go.`);
   mkdirSync(inHome('gc'), { recursive: true });
   const file = inHome('gc', `${plan.digest.slice(0, 16)}.json`);
@@ -27,6 +32,24 @@ export async function run({ apply }: { apply?: string }): Promise<void> {
   console.log(
     [table(['why', 'files', 'space'], groups), '', `Each is named in ${file}. To remove them:`, `  backspin gc --apply ${file}`].join('\n'),
   );
+}
+
+/** Closes the records of experiments whose workflows have ended without a word; gives those that have none. */
+async function closeEnded(store: Store): Promise<ExperimentRecord[]> {
+  const open = await openExperiments(store);
+  if (open.length === 0) return [];
+  return withTemporal(async (temporal, why) => {
+    const gone: ExperimentRecord[] = [];
+    for (const record of open) {
+      const now = await progressIn(temporal, why, record);
+      if (now.gone) gone.push(now.record);
+      else if (!now.open && now.stale === null) {
+        await store.putExperiment({ ...now.record, updated: new Date().toISOString() });
+        console.log(`${record.name} had ended (${now.record.failure ?? now.record.state}), and its record is closed now.`);
+      }
+    }
+    return gone;
+  });
 }
 
 const bytesOf = (swept: readonly Swept[]) => swept.reduce((sum, { bytes }) => sum + bytes, 0);

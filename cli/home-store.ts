@@ -1,5 +1,5 @@
 /** The store of this home, for the verbs that read it. */
-import type { ExperimentRecord } from '../schemas/experiment.ts';
+import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { openStore } from '../store/local.ts';
 import type { Store } from '../store/store.ts';
@@ -19,11 +19,8 @@ export async function experimentOf(store: Store, name: string): Promise<Experime
   );
 }
 
-export const isClosed = ({ state }: Pick<ExperimentRecord, 'state'>): boolean =>
-  state === 'completed' || state === 'failed' || state === 'cancelled';
-
 /** The experiments that have not ended, as the store knows them; a damaged record is passed over. */
 export async function openExperiments(store: Store): Promise<ExperimentRecord[]> {
   const records = await Promise.all((await store.experimentNames()).map((name) => store.experiment(name).catch(() => undefined)));
-  return records.filter((record) => record !== undefined && !isClosed(record)) as ExperimentRecord[];
+  return records.filter((record) => record !== undefined).filter((record) => !isClosed(record));
 }

@@ -7,9 +7,10 @@ import type { ExperimentInput } from '../workflows/messages.ts';
 import { loadExperiment, type Experiment } from './config.ts';
 import { namedServer } from '../workers/profile.ts';
 import { differences } from './difference.ts';
+import { currentRecord } from './current.ts';
 import { currentUp } from './home.ts';
 import { openHome } from './home-store.ts';
-import { startExperiment } from './start.ts';
+import { startExperiment, type Writes } from './start.ts';
 
 interface Options {
   readonly name?: string;
@@ -29,27 +30,56 @@ export async function launch(
   origin: Pick<ExperimentInput, 'parent' | 'pins'>,
   watch: boolean,
 ): Promise<number> {
-  const before = await store.experiment(bound.name);
-  if (before) refuseOther(before, bound, digest);
+  const found = await store.experiment(bound.name);
+  const before = found && (await currentRecord(found));
+  const other = before && before.configDigest !== digest ? changesIn(before, bound) : undefined;
   if (before?.state !== 'completed' || watch) await ensureUp();
-  if (before?.state !== 'completed') {
-    if (!before) await store.putExperiment(newRecord(workflowId.experiment(store.id, bound.name), { bound, digest }, origin));
-    console.log(await startExperiment(store.id, { bound, digest }, origin));
-  } else {
-    console.log(`${bound.name} was completed with this configuration; nothing is left to do.`);
+  if (before?.state === 'completed') console.log(`${bound.name} was completed with this configuration; nothing is left to do.`);
+  else {
+    const kept = other === undefined ? undefined : await freeName(store, bound.name);
+    if (kept !== undefined) console.log(`${other}\nThe record of before is kept as ${kept}.`);
+    const record = newRecord(workflowId.experiment(store.id, bound.name), { bound, digest }, origin);
+    const writes: Writes = {
+      async begin() {
+        if (kept !== undefined) await store.putExperiment({ ...before!, name: kept });
+        await store.putExperiment(record);
+      },
+      async undo() {
+        await (found ? store.putExperiment(found) : store.removeExperiment(bound.name));
+        if (kept !== undefined) await store.removeExperiment(kept);
+      },
+    };
+    console.log(await startExperiment(store.id, { bound, digest }, origin, writes));
   }
   if (watch) return (await import('./watch.ts')).run(bound.name);
   await (await import('./status.ts')).run(bound.name, {});
   return 0;
 }
 
-function refuseOther(before: ExperimentRecord, bound: Experiment['bound'], digest: string): void {
-  if (before.configDigest === digest) return;
-  const lines = differences(before.config, bound).map((line) => `  ${line}`);
-  throw new BackspinError(
-    'NameInUse',
-    `${bound.name} was launched with another configuration (then -> now):\n${lines.join('\n')}\nGive this one a name of its own (--name), or fork that one (\`backspin fork\`).`,
-  );
+/** What another configuration changes. Throws where that name is not free: an experiment that runs, or was completed, keeps it. */
+function changesIn({ state, config }: ExperimentRecord, bound: Experiment['bound']): string {
+  const { name } = bound;
+  const lines = differences(config, bound)
+    .map((line) => `  ${line}`)
+    .join('\n');
+  const ways = `give this one a name of its own (--name), or fork that one (\`backspin fork\`)`;
+  if (state === 'completed')
+    throw new BackspinError('NameInUse', `${name} was launched with another configuration (then -> now):\n${lines}\n${capital(ways)}.`);
+  if (state !== 'failed' && state !== 'cancelled')
+    throw new BackspinError(
+      'NameInUse',
+      `${name} was launched with another configuration, and has not ended (then -> now):\n${lines}\nEnd it first (\`backspin cancel ${name}\`), ${ways}. Where a step waits, \`backspin retry-step ${name} --set path=value\` changes a setting of it as it is.`,
+    );
+  return `${name} ${state === 'cancelled' ? 'was cancelled' : 'has failed'}, and starts anew with another configuration (then -> now); what that does not touch is taken from the store:\n${lines}`;
+}
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** Of a record that is kept: no experiment that is launched can be named so. */
+async function freeName(store: Store, name: string): Promise<string> {
+  const taken = await store.experimentNames();
+  let n = 1;
+  while (taken.includes(`${name}~${n}`)) n++;
+  return `${name}~${n}`;
 }
 
 async function ensureUp(): Promise<void> {

@@ -1,45 +1,51 @@
 /** `backspin list`: all experiments of this home. Answers from the store when no server is up. */
+import type { ExperimentRecord } from '../schemas/experiment.ts';
+import { progressIn, withTemporal } from './current.ts';
+import { sentenceOf } from './failure.ts';
 import { openHome } from './home-store.ts';
 import { printJson, table } from './text.ts';
 
 export async function run({ json }: { json?: boolean }): Promise<void> {
   const store = await openHome();
-  const records = (await store.experiments()).toSorted((a, b) => b.updated.localeCompare(a.updated));
-  const { tryConnect } = await import('./connect.ts');
-  const temporal = await tryConnect();
-  try {
-    const { progressOf } = await import('./progress.ts');
-    const closed = (state: string) => ['completed', 'failed', 'cancelled'].includes(state);
-    const current = await Promise.all(
-      records.map(async (record) => (temporal && !closed(record.state) ? (await progressOf(temporal, record)).record : record)),
-    );
-    if (json) {
-      printJson(
-        current.map(({ name, workflowId, runId, recipe, state, round, parent, updated }) => ({
-          experiment: name,
-          workflowId,
-          runId,
-          recipe,
-          state,
-          round,
-          parent,
-          updated,
-        })),
-      );
-    } else if (current.length === 0) {
-      console.log(`No experiment in ${store.root} yet: backspin launch FILE starts one.`);
-    } else {
-      const rows = current.map(({ name, recipe, state, round, parent, updated }) => [
-        name,
-        recipe,
-        state,
-        round,
-        parent ? `${parent.name} r${parent.round}` : '',
-        updated,
-      ]);
-      console.log(table(['experiment', 'recipe', 'state', 'round', 'fork of', 'updated'], rows));
+  const records: ExperimentRecord[] = [];
+  const notes = new Set<string>();
+  for (const name of await store.experimentNames()) {
+    try {
+      const record = await store.experiment(name);
+      if (record) records.push(record);
+    } catch (error) {
+      notes.add(sentenceOf(error) ?? (error as Error).message);
     }
-  } finally {
-    await temporal?.close();
   }
+  await withTemporal(async (temporal, why) => {
+    const progress = await Promise.all(records.map((record) => progressIn(temporal, why, record)));
+    for (const { stale, gone, record } of progress) {
+      if (stale !== null) notes.add(`Note: ${stale}.`);
+      if (gone) notes.add(`Note: ${record.name}: ${record.failure}.`);
+    }
+    const current = progress.map(({ record }) => record).toSorted((a, b) => b.updated.localeCompare(a.updated));
+    if (json) printJson(current.map(fields));
+    else if (current.length === 0) console.log(`No experiment in ${store.root} yet: backspin launch FILE starts one.`);
+    else console.log(table(['experiment', 'recipe', 'state', 'round', 'fork of', 'updated'], current.map(row)));
+  });
+  for (const note of notes) console.error(note);
 }
+
+const fields = ({ name, workflowId, runId, recipe, state, round, parent, updated }: ExperimentRecord) => ({
+  experiment: name,
+  workflowId,
+  runId,
+  recipe,
+  state,
+  round,
+  parent,
+  updated,
+});
+const row = ({ name, recipe, state, round, parent, updated }: ExperimentRecord) => [
+  name,
+  recipe,
+  state,
+  round,
+  parent ? `${parent.name} r${parent.round}` : '',
+  updated,
+];

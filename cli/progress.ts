@@ -1,6 +1,6 @@
 /** The state of an experiment: Temporal's while it is open and an orchestrator answers, the store's otherwise. */
 import { WorkflowNotFoundError } from '@temporalio/client';
-import type { ExperimentRecord } from '../schemas/experiment.ts';
+import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
 import type { Temporal } from './connect.ts';
 import { waitsOf, type Waits } from './waits.ts';
 
@@ -10,6 +10,8 @@ const DEADLINE = 2_000;
 export interface Progress {
   readonly record: ExperimentRecord;
   readonly open: boolean;
+  /** Its record is open, and the server knows no workflow of it. */
+  readonly gone: boolean;
   /** Why `record` may be behind; null: it is not. */
   readonly stale: string | null;
   /** What running steps wait for, by path. */
@@ -22,9 +24,10 @@ export async function progressOf(
   record: ExperimentRecord,
   others?: () => Promise<readonly ExperimentRecord[]>,
 ): Promise<Progress> {
-  const { client } = temporal;
-  const { connection } = client;
-  const handle = client.workflow.getHandle(record.workflowId);
+  const over = { record, open: false, gone: false, stale: null };
+  if (isClosed(record)) return over;
+  const { connection } = temporal.client;
+  const handle = temporal.client.workflow.getHandle(record.workflowId);
   let status: string;
   let runId: string;
   try {
@@ -33,30 +36,42 @@ export async function progressOf(
       runId,
     } = await connection.withDeadline(Date.now() + DEADLINE, () => handle.describe()));
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return { record, open: false, stale: null };
-    return { record, open: false, stale: `the Temporal server does not answer (${(error as Error).message})` };
+    if (error instanceof WorkflowNotFoundError) return { ...over, gone: true, record: ended(record, goneFrom(record, temporal)) };
+    return { ...over, stale: `the Temporal server does not answer (${(error as Error).message})` };
   }
-  if (status !== 'RUNNING') {
-    const ended = ends[status];
-    const closed = ['completed', 'failed', 'cancelled'].includes(record.state);
-    return { record: ended && !closed ? { ...record, runId, ...ended } : record, open: false, stale: null };
-  }
+  if (status !== 'RUNNING') return { ...over, record: ended({ ...record, runId }, ends[status] ?? ends['FAILED']!) };
   try {
     const live = await connection.withDeadline(Date.now() + DEADLINE, () => handle.query<ExperimentRecord>('progress'));
     const waits = await connection.withDeadline(Date.now() + DEADLINE, () => waitsOf(temporal, live, others));
-    return { record: live, open: true, stale: null, waits };
+    return { record: live, open: true, gone: false, stale: null, waits };
   } catch (error) {
     const why = (error as Error).message.split('\n')[0];
     return {
       record: { ...record, runId },
       open: true,
-      stale: `no orchestrator answers (${why}): these are the counts of the last round. See \`backspin doctor\``,
+      gone: false,
+      stale: `no orchestrator answers (${why}): these are the steps that the store has. See \`backspin doctor\``,
     };
   }
 }
 
+type End = Pick<ExperimentRecord, 'state' | 'failure'>;
+/** The record as it is without its workflow. */
+export const ended = (record: ExperimentRecord, { state, failure }: End): ExperimentRecord => ({
+  ...record,
+  state,
+  failure,
+  attention: [],
+  steps: record.steps.map((step) => (step.state === 'completed' ? step : { ...step, state: state === 'failed' ? 'failed' : 'cancelled' })),
+});
+
+const goneFrom = ({ name }: ExperimentRecord, { address }: Temporal): End => ({
+  state: 'failed',
+  failure: `the Temporal server at ${address} has no workflow of it (it was never started there, or its database is another one): \`backspin launch\` starts it with what the store has, \`backspin cancel ${name}\` closes it`,
+});
+
 /** Of an experiment that ended without telling the store: terminated, or before its first record. */
-const ends: Record<string, Pick<ExperimentRecord, 'state' | 'failure'> | undefined> = {
+const ends: Record<string, End | undefined> = {
   COMPLETED: { state: 'completed', failure: null },
   CANCELLED: { state: 'cancelled', failure: null },
   FAILED: { state: 'failed', failure: 'the workflow failed; the Temporal UI shows why' },

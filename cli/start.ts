@@ -1,4 +1,5 @@
 /** Starts the root workflow of an experiment, once: a second start attaches to the first. */
+import { WorkflowNotFoundError } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { stringify } from 'yaml';
 import { BackspinError } from '../schemas/errors.ts';
@@ -30,19 +31,30 @@ export function startOptions(input: ExperimentInput) {
   };
 }
 
+/** What a start writes into the store. */
+export interface Writes {
+  /** Before it can run: from then on it may write its own record. */
+  readonly begin: () => Promise<void>;
+  /** After a start that failed. */
+  readonly undo: () => Promise<void>;
+}
+
 /** Gives the sentence that says what happened. */
 export async function startExperiment(
   store: string,
   { bound, digest }: Experiment,
   origin: Pick<ExperimentInput, 'parent' | 'pins'>,
+  { begin, undo }: Writes,
 ): Promise<string> {
   const temporal = await connect();
+  const options = startOptions({ store, config: bound, configDigest: digest, ...origin });
   try {
-    const options = startOptions({ store, config: bound, configDigest: digest, ...origin });
-    const open = await isOpen(temporal.client, options.workflowId);
+    if (await isOpen(temporal.client, options.workflowId)) return `${bound.name} is running already; attached to it.`;
+    await begin();
     await temporal.client.workflow.start('experiment', options);
-    return open ? `${bound.name} is running already; attached to it.` : `${bound.name} is launched.`;
+    return `${bound.name} is launched.`;
   } catch (error) {
+    if (!(await isOpen(temporal.client, options.workflowId).catch(() => true))) await undo();
     if (/no mapping defined for search attribute/i.test((error as Error).message + String((error as { cause?: Error }).cause?.message))) {
       throw new BackspinError(
         'SearchAttribute',
@@ -58,7 +70,8 @@ export async function startExperiment(
 async function isOpen(client: import('@temporalio/client').Client, id: string): Promise<boolean> {
   try {
     return (await client.workflow.getHandle(id).describe()).status.name === 'RUNNING';
-  } catch {
-    return false; // it was never started, or is forgotten
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
   }
 }

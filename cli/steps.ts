@@ -15,11 +15,7 @@ export function findStep({ name, steps }: ExperimentRecord, wanted: string): Ste
       'NotFound',
       `"${wanted}" names several steps of ${name}; give one of ${found.map(({ path }) => path).join(', ')}.`,
     );
-  throw new BackspinError(
-    'NotFound',
-    `The experiment ${name} has no step "${wanted}"${suggest(
-      wanted,
-      steps.map(({ path }) => path),
-    )}.`,
-  );
+  const paths = steps.map(({ path }) => path);
+  const there = paths.length === 0 ? '; it has begun none yet' : suggest(wanted, paths);
+  throw new BackspinError('NotFound', `The experiment ${name} has no step "${wanted}"${there}.`);
 }

@@ -18,7 +18,9 @@ export type Waits =
   | { readonly state: 'elsewhere'; readonly experiment: string; readonly since: string }
   /** For its next attempt. */
   | { readonly state: 'failing'; readonly attempts: number; readonly why: string; readonly since: string }
-  | { readonly state: 'paused' };
+  | { readonly state: 'paused' }
+  /** Until something is up. */
+  | { readonly state: 'stopped' };
 
 /** Of the wire: nobody works at it; with an attempt behind it, it is tried again. */
 const SCHEDULED = 1;
@@ -154,7 +156,7 @@ const iso = (time: { seconds?: unknown } | null | undefined): string => new Date
 
 /** As a part of a line. */
 export function waitText(waits: Waits, now = Date.now()): string {
-  if (waits.state === 'paused') return 'paused';
+  if (waits.state === 'paused' || waits.state === 'stopped') return waits.state;
   const lasts = duration(Math.max(0, now - Date.parse(waits.since)) / 1000);
   switch (waits.state) {
     case 'held':

@@ -5,7 +5,7 @@ import { experimentOf, openExperiments, openHome } from './home-store.ts';
 import { Lines, Rates } from './lines.ts';
 import { LiveCounts } from './live.ts';
 import { progressOf, type Progress } from './progress.ts';
-import { about, summary, tree } from './tree.ts';
+import { summary, tree } from './tree.ts';
 import { viewOf, type View } from './view.ts';
 
 const EVERY = 1_000;

@@ -21,6 +21,10 @@ export const step = z.strictObject({
 });
 export type Step = z.infer<typeof step>;
 
+/** `experiments/NAME.steps/HASH.json`, the hash being that of the path: a step that began or ended, under this configuration. */
+export const stepNote = z.strictObject({ experiment: z.string(), configDigest: digest, step });
+export type StepNote = z.infer<typeof stepNote>;
+
 /** Why an experiment waits, and the way on. All but `space` wait for a word. */
 export const attention = z.strictObject({
   path: z.string(),
@@ -56,3 +60,6 @@ export const experimentRecord = z.strictObject({
   updated: z.iso.datetime(),
 });
 export type ExperimentRecord = z.infer<typeof experimentRecord>;
+
+export const isClosed = ({ state }: Pick<ExperimentRecord, 'state'>): boolean =>
+  state === 'completed' || state === 'failed' || state === 'cancelled';

@@ -2,7 +2,7 @@
 import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import { BackspinError } from '../schemas/errors.ts';
-import type { ExperimentRecord } from '../schemas/experiment.ts';
+import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
 import type { GcPlan, Output } from '../schemas/store.ts';
 import { canonicalJson, sha256 } from './canonical.ts';
 import { ifThere, temporary } from './files.ts';
@@ -18,7 +18,7 @@ const YOUNG = 3_600_000;
 export async function planGc(store: Store, now = Date.now()): Promise<GcPlan> {
   const paths = pathsOf(store.root);
   const experiments = await store.experiments();
-  const open = experiments.filter(isOpen).map(({ name }) => name);
+  const open = experiments.filter((one) => !isClosed(one)).map(({ name }) => name);
   const found = await find(paths);
   const needed = await reachable(store, experiments, found.outputs);
   const unneeded = (files: readonly string[]) => files.filter((path) => !needed.has(digestIn(path)));
@@ -68,7 +68,6 @@ export async function applyGc(store: Store, plan: GcPlan, now = Date.now()): Pro
   return sweep;
 }
 
-const isOpen = ({ state }: ExperimentRecord) => state === 'running' || state === 'paused' || state === 'attention';
 const digestIn = (path: string) => basename(path).slice(0, 64);
 
 /** Whatever digest an experiment names is needed, and whatever is named by what is needed; and the outputs of the operators that a needed

@@ -2,15 +2,15 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rm, stat, statfs } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { isRef, type AnyRef, type DatasetRef, type ModelRef, type Result } from '../recipe/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
-import { experimentRecord, type ExperimentRecord } from '../schemas/experiment.ts';
+import { experimentRecord, isClosed, stepNote, type ExperimentRecord, type Step, type StepNote } from '../schemas/experiment.ts';
 import { datasetManifest, output, type DatasetManifest, type ModelManifest, type Output } from '../schemas/store.ts';
-import { canonicalJson } from './canonical.ts';
+import { canonicalJson, sha256 } from './canonical.ts';
 import { damaged, ShardReader, ShardWriter } from './datasets.ts';
 import { ifThere, makeFolder, putIfAbsent, writeAtomic } from './files.ts';
 import { hasModel, ModelFolders, putModel, readModel, type AboutModel, type Instead } from './models.ts';
@@ -94,13 +94,35 @@ class LocalStore implements Store {
     return rm(this.work(stepKey), { recursive: true, force: true });
   }
 
-  putExperiment(record: ExperimentRecord): Promise<void> {
-    return writeAtomic(this.#paths.experiment(record.name), `${canonicalJson(experimentRecord.parse(record))}\n`, this.#paths.temporary);
+  async putExperiment(record: ExperimentRecord): Promise<void> {
+    const text = `${canonicalJson(experimentRecord.parse(record))}\n`;
+    await writeAtomic(this.#paths.experiment(record.name), text, this.#paths.temporary);
+    if (isClosed(record)) await rm(this.#paths.notes(record.name), { recursive: true, force: true });
   }
   async experiment(name: string): Promise<ExperimentRecord | undefined> {
-    if (!/^[a-z0-9-]+$/.test(name)) return undefined;
+    if (!/^[a-z0-9-]+(~\d+)?$/.test(name)) return undefined;
     const remedy = 'move that file away and launch the experiment again; what it has finished is taken from the store';
-    return readJson(this.#paths.experiment(name), experimentRecord, (record) => record.name === name, remedy);
+    const record = await readJson(this.#paths.experiment(name), experimentRecord, (read) => read.name === name, remedy);
+    return record && !isClosed(record) ? { ...record, steps: merged(record.steps, await this.#noted(record)) } : record;
+  }
+  async removeExperiment(name: string): Promise<void> {
+    await rm(this.#paths.experiment(name), { force: true });
+    await rm(this.#paths.notes(name), { recursive: true, force: true });
+  }
+  noteStep(note: StepNote): Promise<void> {
+    const path = join(this.#paths.notes(note.experiment), `${sha256(note.step.path).slice(0, 32)}.json`);
+    return writeAtomic(path, `${canonicalJson(stepNote.parse(note))}\n`, this.#paths.temporary);
+  }
+  /** In the order in which they were noted. One that cannot be read is none: the record is the truth. */
+  async #noted({ name, configDigest }: ExperimentRecord): Promise<Step[]> {
+    const folder = this.#paths.notes(name);
+    const files = ((await ifThere(readdir(folder))) ?? []).map((file) => join(folder, file));
+    const notes = files.map(async (path) => {
+      const [note, stats] = [await readJson(path, stepNote, () => true).catch(() => undefined), await ifThere(stat(path))];
+      return note && note.configDigest === configDigest ? [{ step: note.step, at: stats?.mtimeMs ?? 0 }] : [];
+    });
+    const all = (await Promise.all(notes)).flat();
+    return all.toSorted((a, b) => a.at - b.at).map(({ step }) => step);
   }
   async experiments(): Promise<readonly ExperimentRecord[]> {
     const records = await Promise.all((await this.experimentNames()).map((name) => this.experiment(name)));
@@ -134,6 +156,14 @@ class LocalStore implements Store {
     const { bavail, bsize } = await statfs(this.root);
     return bavail * bsize;
   }
+}
+
+/** What was noted of a step is news where its record does not say that it has ended. */
+function merged(recorded: readonly Step[], noted: readonly Step[]): Step[] {
+  const news = new Map(noted.map((step) => [step.path, step]));
+  const known = recorded.map((step) => (step.state === 'completed' ? step : (news.get(step.path) ?? step)));
+  const paths = new Set(recorded.map(({ path }) => path));
+  return [...known, ...noted.filter(({ path }) => !paths.has(path))];
 }
 
 /** A file of the store, checked by its schema and against its name; undefined when there is none. */

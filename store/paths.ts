@@ -13,6 +13,8 @@ export interface Paths {
   model(digest: string): string;
   output(stepKey: string): string;
   experiment(name: string): string;
+  /** The folder of what its steps noted since its record was last written. */
+  notes(name: string): string;
   work(stepKey: string): string;
 }
 
@@ -36,6 +38,7 @@ export function pathsOf(root: string): Paths {
     model: (digest) => join(folders.models, digest),
     output: (stepKey) => join(folders.outputs, stepKey.slice(0, 2), `${stepKey}.json`),
     experiment: (name) => join(folders.experiments, `${name}.json`),
+    notes: (name) => join(folders.experiments, `${name}.steps`),
     work: (stepKey) => join(folders.work, stepKey),
   };
 }

@@ -5,7 +5,7 @@
 import type { AnyRef, DatasetRef, ModelRef, Result } from '../recipe/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import type { DatasetManifest, Determinism, ModelManifest, Output } from '../schemas/store.ts';
-import type { ExperimentRecord } from '../schemas/experiment.ts';
+import type { ExperimentRecord, StepNote } from '../schemas/experiment.ts';
 
 /** Writes records in order into shards; `commit` fsyncs, writes the manifest and gives the reference. */
 export interface DatasetWriter {
@@ -48,8 +48,13 @@ export interface Store {
   work(stepKey: string): string;
   clearWork(stepKey: string): Promise<void>;
 
+  /** The notes of the steps of one that has ended go. */
   putExperiment(record: ExperimentRecord): Promise<void>;
+  /** Its record; while it is open, with what its steps have noted. */
   experiment(name: string): Promise<ExperimentRecord | undefined>;
+  removeExperiment(name: string): Promise<void>;
+  /** Notes how far a step is, as soon as that is known: for whoever asks when its workflow cannot be asked. */
+  noteStep(note: StepNote): Promise<void>;
   experiments(): Promise<readonly ExperimentRecord[]>;
   experimentNames(): Promise<readonly string[]>;
 

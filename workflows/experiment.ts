@@ -35,6 +35,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
   const healed = new Set(input.carried?.healed);
   const context = {
     experiment: config.name,
+    configDigest: input.configDigest,
     seed: config.seed,
     modules: config.modules,
     serving: config.serving,

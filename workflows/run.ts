@@ -72,11 +72,12 @@ export class Performer {
       await coming;
       this.#overseer.unpolled(call, null);
     });
+    watching.catch(() => {}); // it decides nothing, and may end, cancelled, long before the step has
     try {
       return await carryOut();
     } finally {
       watch.cancel();
-      await watching.catch(() => {}); // it decides nothing
+      await watching.catch(() => {});
       this.#overseer.unpolled(call, null);
     }
   }

@@ -25,7 +25,7 @@ test('piped, a step that runs has a line every half minute, with its count, rate
   for (let second = 1; second < 30; second++) t.deepEqual(show(second, at(2 * second)), []);
   t.deepEqual(show(30, at(60)), ['r1/forward 60 of 400 steps, 2.0/s, 2 min 50 s left, loss 1.500']);
   t.deepEqual(show(31, at(62)), []);
-  t.deepEqual(show(61, at(62)), ['r1/forward 62 of 400 steps, 2.0/s, 2 min 48 s left, loss 1.500']);
+  t.deepEqual(show(61, at(62)), ['r1/forward 62 of 400 steps, 1.0/s, 5 min 50 s left, loss 1.500']);
 });
 
 test('piped, a step that waits says for what every half minute', (t) => {
