@@ -2,7 +2,9 @@
 import type { ModelClient } from '../inference/client.ts';
 import type { Aside, Context, Prompt, Rec, Reply, Sampling, TokenScore } from '../recipe/define.ts';
 import { canonicalJson, sha256 } from '../store/canonical.ts';
+import { BackspinError } from '../schemas/errors.ts';
 import type { Journal } from './journal.ts';
+import type { Link } from './resolve.ts';
 import type { SliceWork } from './slice.ts';
 
 type Client = Pick<ModelClient, 'chat' | 'complete' | 'score'>;
@@ -14,8 +16,9 @@ type Put<T> = (client: Client, served: string, how: { seed: number; requestId: s
 export const unanswered = new WeakSet<Error>();
 
 /** A call is known by its record, by what it asks, and by how many equal ones of the record went before: never by when it comes. */
-export function contextOf(record: Rec<unknown>, op: number, stepKey: string, work: SliceWork & { journal: Journal }): Context<string> {
+export function contextOf(record: Rec<unknown>, op: number, link: Link, work: SliceWork & { journal: Journal }): Context<string> {
   const { models, journal, signal, seed } = work;
+  const { stepKey } = link;
   const owner = `${op}/${record.id}`;
   const before = new Map<string, number>();
   const ask = <T>(role: string, question: string, put: Put<T>): Promise<T> => {
@@ -34,10 +37,12 @@ export function contextOf(record: Rec<unknown>, op: number, stepKey: string, wor
   };
   return {
     chat: (role, messages, sampling: Sampling) =>
-      ask<Reply>(role, questionOf('chat', role, messages, sampling), (client, served, how) => client.chat(served, messages, sampling, how)),
+      ask<Reply>(role, questionOf('chat', role, messages, sampling), (client, served, how) =>
+        client.chat(served, messages, drawn(link, sampling), how),
+      ),
     complete: (role, prompt: Prompt, sampling: Sampling) =>
       ask<Reply>(role, questionOf('complete', role, prompt, sampling), (client, served, how) =>
-        client.complete(served, prompt, sampling, how),
+        client.complete(served, prompt, drawn(link, sampling), how),
       ),
     score: (role, prompt: Prompt, continuation: string) =>
       ask<readonly TokenScore[]>(role, questionOf('score', role, [prompt, continuation]), (client, served, how) =>
@@ -50,7 +55,7 @@ export function contextOf(record: Rec<unknown>, op: number, stepKey: string, wor
       }
       return undefined;
     },
-    ...asideOf(record, stepKey, work),
+    ...asideOf(record, link, work),
   };
 }
 
@@ -58,16 +63,31 @@ export function contextOf(record: Rec<unknown>, op: number, stepKey: string, wor
 export const questionOf = (kind: 'chat' | 'complete' | 'score', role: string, prompt: unknown, sampling?: Sampling): string =>
   sha256(JSON.stringify([kind, role, prompt, sampling && canonicalJson(sampling)])).slice(0, 16);
 
-/** What an operator has beside its models. */
+/** What an operator has beside its models. It throws for what the key of its step does not hold. */
 export const asideOf = (
   record: Rec<unknown>,
-  stepKey: string,
+  { what, operator, stepKey, params, prompts }: Link,
   { registry, seed, signal }: Pick<SliceWork, 'registry' | 'seed' | 'signal'>,
 ): Aside => ({
-  prompt: (name, slots) => registry.prompt(name).render(slots as never),
-  random: (name) => stream(`${seed}/${stepKey}/${record.id}/${name}`),
+  prompt(name, slots) {
+    if (prompts.includes(name)) return registry.prompt(name).render(slots as never);
+    throw new BackspinError('ConfigError', `${what} asks by the prompt ${name}, which is none of its parameters: take its name from one.`);
+  },
+  random(name) {
+    if (operator.declaresDraws && operator.draws(params)) return stream(`${seed}/${stepKey}/${record.id}/${name}`);
+    throw new BackspinError('ConfigError', `${what} uses \`random\` and does not say so: add \`draws: () => true\` to it.`);
+  },
   signal,
 });
+
+/** Checks that a request that samples is of an operator that draws. */
+function drawn({ what, operator, params }: Link, sampling: Sampling): Sampling {
+  if (sampling.temperature === 0 || operator.draws(params)) return sampling;
+  throw new BackspinError(
+    'ConfigError',
+    `${what} samples at temperature ${sampling.temperature}, and its result is not known to depend on the seed: add \`draws: () => true\` to it.`,
+  );
+}
 
 /** Seed of a request: (experiment's seed, step, record, what is asked, how many equal ones went before), 31 bits. */
 export const seedOf = (seed: number, stepKey: string, record: string, question: string, n: number): number =>

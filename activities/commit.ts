@@ -63,7 +63,8 @@ export interface Mapped extends Start {
 export async function commitMap(store: Store, resolved: Resolved, mapped: Mapped): Promise<Output> {
   const { skip, until, cut } = mapped;
   const last = resolved.chain.length - 1;
-  const whole = until === null && !cut; // otherwise only the last operator has a result of its own
+  const { quorum = 1 } = resolved.call.inputs as { quorum?: number };
+  const whole = until === null && !cut && quorum === 1; // otherwise only the last operator has a result of its own
   await at('commit: before the first prefix');
   const started = await beforeStart(store, resolved, mapped);
   let output = started;

@@ -45,7 +45,7 @@ export function stepsOf(services: Services) {
   const { store } = services;
   const resolved = async (call: Call, context: StepContext) => {
     const registry = await services.registry(context.modules);
-    return { registry, step: await resolve(call, context, registry) };
+    return { registry, step: await resolve(call, context, registry, services.machine) };
   };
   const steps = new Map<string, UnderWay>();
   return {

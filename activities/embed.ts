@@ -1,11 +1,11 @@
 /** A reducer that embeds: its records' texts for the child, and what the child answered. The child itself is in `devices/`. */
-import { cpus } from 'node:os';
 import { join } from 'node:path';
 import type { DatasetRef, ModelRef } from '../recipe/call.ts';
 import type { Registry } from '../operators/registry.ts';
 import { placed, type EmbedSpec, type Placed } from '../schemas/trainer.ts';
 import { readLines, writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
+import { threadsOf } from './machine.ts';
 import type { AnyReducer, Resolved } from './resolve.ts';
 import type { StepContext } from './services.ts';
 import { foldersOf, runFolder } from './train.ts';
@@ -28,7 +28,7 @@ export async function prepareEmbedding(store: Store, registry: Registry, resolve
     run,
     ...settings(params),
     seed: context.seed + 1_000_003 * (call.round ?? 0), // afresh in each round
-    threads: context.training.threads ?? cpus().length,
+    threads: threadsOf(context.training),
   };
 }
 

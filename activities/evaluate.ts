@@ -7,6 +7,7 @@ import { recordId } from '../store/canonical.ts';
 import type { Registry } from '../operators/registry.ts';
 import type { Store } from '../store/store.ts';
 import { Drops, inherited, outputOf, RECORDS } from './commit.ts';
+import { promptIds } from './definitions.ts';
 import { conserved } from './joined.ts';
 import type { Done } from './journal.ts';
 import { rowsOf, reportRef } from './reduce.ts';
@@ -33,7 +34,9 @@ export async function itemsOf({ store, registry }: Services, resolved: Resolved,
 export function asking(resolved: Resolved, registry: Registry): Resolved {
   if (resolved.call.verb !== 'evaluate') return resolved;
   const { ask } = registry.suite(resolved.call.what) as AnySuite;
-  return { ...resolved, chain: [{ what: resolved.call.what, operator: ask as unknown as AnyOperator, stepKey: resolved.stepKey }] };
+  const { params, stepKey } = resolved;
+  const prompts = promptIds(params, registry);
+  return { ...resolved, chain: [{ what: resolved.call.what, operator: ask as unknown as AnyOperator, stepKey, params, prompts }] };
 }
 
 /** By convention the parameter `sampling` is how a step's models are sampled. */

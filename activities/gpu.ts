@@ -78,7 +78,7 @@ export function gpuActivities(gpu: GpuWorker) {
           const limit = inFlightOf(lease);
           const client = new ModelClient({ endpoint: (waiting, silent) => server.endpoint(waiting, silent), limiter: new Fixed(limit) });
           const registry = await services.registry(context.modules);
-          const resolved = await resolve(call, context, registry);
+          const resolved = await resolve(call, context, registry, services.machine);
           for (const served of Object.keys(lease.models)) await probe(client, served, wantsOf(resolved, registry), signal);
           const own: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
           const models = withOwn(externalsOf(services, resolved.cast, context), own);
@@ -126,7 +126,7 @@ export function gpuActivities(gpu: GpuWorker) {
     return activity(async ({ signal, tell }): Promise<LedgerEntry> => {
       const { attempt } = Context.current().info;
       const registry = await services.registry(context.modules);
-      const resolved = await resolve(call, context, registry);
+      const resolved = await resolve(call, context, registry, services.machine);
       const known = await lookUp(services, resolved);
       if (known) return noted(services, call, context, known);
       tell(begun('waiting'));

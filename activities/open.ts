@@ -5,12 +5,13 @@ import { embeds, isRef, refsIn, type Call, type DatasetRef, type ModelRef } from
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { Serving } from '../schemas/serving.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import type { Output } from '../schemas/store.ts';
 import { canonicalJson } from '../store/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Registry } from '../operators/registry.ts';
 import type { Limits } from './bounds.ts';
-import { budgetOf, cutKey, promptIds, resolve, servingOf, unbatched, type Resolved } from './resolve.ts';
+import { checkSources } from './changed.ts';
+import { promptIds } from './definitions.ts';
+import { budgetOf, cutKey, resolve, servingOf, unbatched, type Resolved } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { itemsOf } from './evaluate.ts';
 import { externalOf, lacksWeights, ownOf } from './external.ts';
@@ -83,7 +84,7 @@ export const servedName = (model: ModelRef) => model.digest.slice(0, 16);
 
 export async function openStep(services: Services, call: Call, context: StepContext): Promise<Opened> {
   const registry = await services.registry(context.modules);
-  const resolved = await resolve(call, context, registry);
+  const resolved = await resolve(call, context, registry, services.machine);
   const known = await lookUp(services, resolved);
   if (known) return { hit: known };
   await at('open: before its beginning is looked up');
@@ -129,22 +130,10 @@ export async function lookUp(
   for (const stepKey of keys) {
     const output = await store.output(stepKey);
     if (!output) continue;
-    checkSources(output, resolved);
+    await checkSources(store, output, resolved);
     if (await store.has(output.result)) return { result: output.result, stepKey, memoised: true };
   }
   return undefined;
-}
-
-function checkSources({ sources }: Output, resolved: Resolved): void {
-  for (const [space, digest] of Object.entries(resolved.sources)) {
-    const then = sources[space];
-    if (then !== undefined && then !== digest && process.env['BACKSPIN_SAME'] !== space) {
-      throw new BackspinError(
-        'OperatorChanged',
-        `The sources of "${space}" have changed since step ${resolved.call.path} was made, under unchanged versions: raise the \`version\` of what gives other results, or say that nothing does: start with BACKSPIN_SAME=${space} in the environment.`,
-      );
-    }
-  }
 }
 
 async function checkInputs({ store }: Services, resolved: Resolved): Promise<void> {
@@ -204,11 +193,11 @@ export async function checkRoom({ store, lowWater }: Pick<Services, 'store' | 'l
   );
 }
 
-/** The longest beginning of a chain that was done before, and what it gave. A budget's candidates, and the records that were tried until
- *  enough were kept, are counted at the beginning. */
+/** The longest beginning of a chain that was done before, and what it gave. What ends a map before its last record is counted at the
+ *  beginning: a budget's candidates, records until enough are kept, the share of a quorum. */
 async function begun(services: Services, resolved: Resolved): Promise<Start> {
-  const { until } = resolved.call.inputs as { until?: object };
-  const counted = until !== undefined || budgetOf(resolved.call).candidates !== undefined;
+  const { until, quorum = 1 } = resolved.call.inputs as { until?: object; quorum?: number };
+  const counted = until !== undefined || quorum < 1 || budgetOf(resolved.call).candidates !== undefined;
   const longest = counted ? 0 : resolved.chain.length - 1;
   for (let skip = longest; skip > 0; skip--) {
     const known = await lookUp(services, resolved, [resolved.chain[skip - 1]!.stepKey]);
@@ -228,7 +217,7 @@ export async function templateMismatch(
   if (models.length !== 1) return undefined; // which of several models a prompt is for, only the operator knows
   const [[role, model]] = models as [[string, ModelRef]];
   const template = await templateOf(model);
-  for (const id of promptIds(params)) {
+  for (const id of promptIds(params, registry)) {
     const wanted = registry.prompt(id).template;
     if (template !== null && wanted !== undefined && wanted !== template)
       return `Step ${call.path} asks the model in the role "${role}" by the prompt ${id}, which is for models trained with ${wanted}; this one was trained with ${template}. Name a prompt of the same form.`;

@@ -29,7 +29,8 @@ import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
 import { externalDigest, externalOf, lacksWeights, ownOf } from './external.ts';
 import { lacksItsWeights, leaseFault, lookUp, templateMismatch } from './open.ts';
-import { budgetOf, castOf, checkParams, isBatch, resolve, servingOf, unbatched, type AnyReducer } from './resolve.ts';
+import { checkParams } from './definitions.ts';
+import { budgetOf, castOf, isBatch, resolve, servingOf, unbatched, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { bytesOfModel, sizeOf, type Size, type Sizes } from './sizes.ts';
 import { recordsOf } from './source.ts';
@@ -65,7 +66,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
   const verbs = new Verbs({
     async perform(call) {
       const real = refsIn(call.inputs).every(isReal);
-      const resolved = real ? await resolve(call, context, registry) : undefined;
+      const resolved = real ? await resolve(call, context, registry, services.machine) : undefined;
       const known = resolved && (await lookUp(services, resolved));
       const output = known && (await services.store.output(known.stepKey));
       const weightless = lacksItsWeights(context, call);

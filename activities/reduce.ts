@@ -1,6 +1,6 @@
 /** Steps that one data worker does by itself: reducers, sources, models brought in, numbers of a dataset. */
 import { createHash } from 'node:crypto';
-import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRef, refsIn, type Call, type DatasetRef, type ReportRef, type Result } from '../recipe/call.ts';
 import type { Emitted, Rows } from '../recipe/define.ts';
@@ -11,7 +11,7 @@ import type { Placed } from '../schemas/trainer.ts';
 import { canonicalJson, recordId } from '../store/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { Drops, inherited, outputOf, RECORDS, secondsOf, type Counts } from './commit.ts';
-import { importedFolder, type AnyReducer, type Resolved } from './resolve.ts';
+import { importedFiles, type AnyReducer, type Resolved } from './resolve.ts';
 import { stream } from './calls.ts';
 import type { Span } from './slice.ts';
 import { recordsOf } from './source.ts';
@@ -36,7 +36,7 @@ export async function reduceStep(work: Work): Promise<Output> {
     : call.what.startsWith('model:')
       ? await importModel(work)
       : await runReducer(work);
-  const determinism = await inherited(work.store, work.resolved.determinism, datasetsIn(call));
+  const determinism = await inherited(work.store, work.resolved.determinism, bytesIn(call));
   const seconds = secondsOf([...(work.child ? [work.child] : []), { began, ended: Date.now() }]);
   return work.store.putOutput(outputOf(work.resolved, result, { ...counts, requests: 0, tokens: 0, seconds }, dropped, determinism));
 }
@@ -47,15 +47,22 @@ interface Made {
   readonly dropped: DatasetRef | null;
 }
 
+const bytesIn = (call: Call) => refsIn(call.inputs).filter((ref) => ref.kind !== 'report');
 const datasetsIn = (call: Call) => refsIn(call.inputs).filter((ref) => ref.kind === 'dataset');
 
 async function runReducer(work: Work): Promise<Made> {
   const { store, registry, resolved, seed, signal, places = nowhere() } = work;
   const reducer = registry.reducer(resolved.call.what) as AnyReducer;
-  const determinism = await inherited(store, resolved.determinism, datasetsIn(resolved.call));
+  const determinism = await inherited(store, resolved.determinism, bytesIn(resolved.call));
   const params = await parameters(resolved.params, store);
   const emitted = reducer.run(reading(resolved.call.inputs['inputs'], store), params, {
-    random: (name) => stream(`${seed}/${resolved.stepKey}/${name}`),
+    random(name) {
+      if (reducer.draws(resolved.params)) return stream(`${seed}/${resolved.stepKey}/${name}`);
+      throw new BackspinError(
+        'ConfigError',
+        `${resolved.call.what} uses \`random\` and does not say so: add \`draws: () => true\` to the reducer.`,
+      );
+    },
     derive: (value, from) => ({
       id: recordId(
         value,
@@ -156,19 +163,16 @@ export const imported = {
 
 /** Brings a model folder into the store; or, for `init`, its architecture and tokenizer, whose weights the first training makes. */
 async function importModel({ store, resolved }: Work): Promise<Made> {
-  const folder = importedFolder(resolved.call)!;
   const about = { ...imported, determinism: 'exact' } as const;
   const counts = { in: 0, kept: 0, dropped: {} };
-  const { architecture, seed } = resolved.call.inputs as { architecture?: object; seed?: number };
-  const { chatTemplate } = resolved.call.inputs as { chatTemplate?: string };
-  const instead = chatTemplate === undefined ? {} : { 'chat_template.jinja': chatTemplate };
-  if (!architecture) return { result: await store.putModel(folder, { ...about, state: 'weights' }, instead), counts, dropped: null };
+  const { path, architecture, seed } = resolved.call.inputs as { path?: string; architecture?: object; seed?: number };
+  const files = await importedFiles(resolved.call);
+  if (path !== undefined) return { result: await store.putModel(path, { ...about, state: 'weights' }, files), counts, dropped: null };
   const made = join(store.work(resolved.stepKey), 'init');
   await rm(made, { recursive: true, force: true });
   await mkdir(made, { recursive: true });
-  await cp(folder, made, { recursive: true, filter: (path) => !path.endsWith('.safetensors') });
   await writeFile(join(made, 'init.json'), canonicalJson({ architecture, seed }));
-  const result = await store.putModel(made, { ...about, state: 'init' });
+  const result = await store.putModel(made, { ...about, state: 'init' }, files);
   await store.clearWork(resolved.stepKey);
   return { result, counts, dropped: null };
 }

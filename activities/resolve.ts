@@ -1,38 +1,41 @@
 /** From a call to a step: definitions, checked parameters, versions, and the key that says what the step is. */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { join, resolve as resolvePath } from 'node:path';
-import type { Budget } from '../recipe/api.ts';
-import { isRef, refsIn, type Call, type DatasetRef, type ModelRef } from '../recipe/call.ts';
+import { resolve as resolvePath } from 'node:path';
+import type { Budget, Settings } from '../recipe/api.ts';
+import { embeds, isRef, refsIn, type Call, type DatasetRef, type ModelRef } from '../recipe/call.ts';
 import type { Operator, ReducerDef, SourceDef, TemplateDef } from '../recipe/define.ts';
 import { engineIdentity, repeats } from '../devices/engines/index.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { faultOf } from '../schemas/faults.ts';
 import type { Serving } from '../schemas/serving.ts';
 import type { Determinism } from '../schemas/store.ts';
-import { canonicalJson } from '../store/canonical.ts';
+import { canonicalJson, sha256 } from '../store/canonical.ts';
+import { modelFiles } from '../store/models.ts';
+import { definedBy, isImport, isSource, operatorParams, promptIds, sourceOf, type Defined } from './definitions.ts';
 import { externalOf } from './external.ts';
+import { computing, machineOf, repeatsOn, type Machine } from './machine.ts';
 import type { StepContext } from './services.ts';
+import { settled } from './settings.ts';
 
 export type AnyOperator = Operator<unknown, unknown, string, object>;
 export type AnyReducer = ReducerDef<unknown, never, object>;
 export type AnySource = SourceDef<unknown, object>;
 export type AnyTemplate = TemplateDef<unknown, unknown>;
 
+/** An operator of a chain. */
 export interface Link {
   readonly operator: AnyOperator;
   /** The chain so far, and its key. */
   readonly what: string;
   readonly stepKey: string;
+  /** Its own; datasets among them are references. */
+  readonly params: object;
+  /** Names of the prompts whose versions are in the key. */
+  readonly prompts: readonly string[];
 }
-export interface Resolved {
+export interface Resolved extends Pick<Defined, 'params' | 'versions' | 'sources'> {
   readonly call: Call;
   readonly stepKey: string;
-  readonly params: object;
-  readonly versions: Readonly<Record<string, number>>;
-  readonly sources: Readonly<Record<string, string>>;
+  readonly registry: Registry;
   readonly inputs: readonly string[];
   readonly determinism: Determinism;
   /** Operators of a map in order, each with the key of the chain that ends with it. */
@@ -43,55 +46,67 @@ export interface Resolved {
   readonly batch: boolean;
 }
 
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
-
-export async function resolve(call: Call, context: StepContext, registry: Registry): Promise<Resolved> {
+/** `machine` is that of the home whose workers carry the step out. */
+export async function resolve(call: Call, context: StepContext, registry: Registry, machine: Machine = machineOf()): Promise<Resolved> {
   const ids = call.what.split('>');
   const cast = castOf(call);
-  const { params, versions, sources } = definedBy(call, registry);
+  const defined = definedBy(call, registry);
+  const { params, versions, sources } = defined;
   const batch = isBatch(call, context, registry);
-  const files = await fileDigests(call, registry, params);
-  /** The key of the chain's first operators: a change of a later one is no part of it. */
+  const operators = call.verb === 'map' ? ids.map((id) => registry.operator(id) as AnyOperator) : [];
+  const own = operators.map((_, i) => operatorParams(call, ids[i]!, registry));
+  const subprocess = call.verb === 'train' ? 'train' : embeds(call) ? 'embed' : batch ? 'score' : undefined;
+  const fixed = {
+    verb: call.verb,
+    files: await fileDigests(call, registry, params, machine),
+    ...(subprocess && { computing: await computing(machine, subprocess, context.training) }),
+  };
+  const embedded = Object.entries(cast).some(
+    ([role, model]) => !externalOf(context, model) && servingOf(context, role).engine === 'embedded',
+  );
+  const server = embedded && !batch ? await machine.trainer('serve') : undefined;
+  const engineOf = (role: string, model: ModelRef) => {
+    if (externalOf(context, model)) return 'external';
+    const serving = servingOf(context, role);
+    return serving.engine === 'embedded' ? { engine: engineIdentity(serving), server } : engineIdentity(serving);
+  };
+  /** The key of the chain's first operators: what only a later one depends on is no part of it. */
   const keyOf = (length: number) => {
-    const head: Call = length === ids.length ? call : { ...call, what: ids.slice(0, length).join('>') };
-    const { params, versions, sources } = definedBy(head, registry);
-    const draws = drawsOf(head, registry, params);
-    const asks = Object.keys(cast).length > 0;
+    const whole = length === ids.length;
+    const head = whole ? defined : definedBy({ ...call, what: ids.slice(0, length).join('>') }, registry);
+    const roles = whole ? Object.keys(cast) : operators.slice(0, length).flatMap((operator) => operator.roles);
+    const asked = Object.entries(cast).filter(([role]) => roles.includes(role));
+    const draws =
+      call.verb === 'map' ? operators.slice(0, length).some((operator, i) => operator.draws(own[i]!)) : drawsOf(call, registry, params);
     return sha256(
       canonicalJson({
-        verb: call.verb,
+        ...fixed,
         what: ids.slice(0, length),
-        versions,
-        modules: Object.fromEntries(Object.entries(sources).filter(([space]) => registry.isModule(space))),
-        params: digested(params),
-        inputs: digested(identity(call)),
-        ...(files.length > 0 ? { files } : {}),
+        versions: head.versions,
+        modules: head.modules,
+        params: digested(call.verb === 'map' ? own.slice(0, length) : params),
+        inputs: digested(call.verb === 'map' ? mapInputs(call, asked, whole) : identity(call)),
         ...(call.verb === 'train' ? { seed: trainingSeed(call, context) } : {}),
         ...(draws ? { seed: context.seed, round: call.verb === 'map' || call.verb === 'reduce' ? call.round : null } : {}),
-        ...(asks
-          ? {
-              engines: Object.fromEntries(
-                Object.entries(cast).map(([role, model]) => [role, batch ? BATCH : identityOf(context, role, model)]),
-              ),
-            }
-          : {}),
+        engines: batch ? {} : Object.fromEntries(asked.map(([role, model]) => [role, engineOf(role, model)])),
       }),
     );
   };
-  const operators = call.verb === 'map' ? ids.map((id) => registry.operator(id) as AnyOperator) : [];
-  const chain = operators.map((operator, i) => ({ operator, what: ids.slice(0, i + 1).join('>'), stepKey: keyOf(i + 1) }));
-  const determinism =
-    !batch && !Object.entries(cast).every(([role, model]) => !externalOf(context, model) && repeats(servingOf(context, role)))
-      ? 'sampled'
-      : drawsOf(call, registry, params)
-        ? 'seeded'
-        : 'exact';
+  const chain = operators.map((operator, i) => ({
+    operator,
+    what: ids.slice(0, i + 1).join('>'),
+    stepKey: keyOf(i + 1),
+    params: own[i]!,
+    prompts: promptIds(own[i]!, registry),
+  }));
+  const again = subprocess
+    ? repeatsOn(machine, context.training)
+    : Object.entries(cast).every(([role, model]) => !externalOf(context, model) && repeats(servingOf(context, role)));
+  const determinism = !again ? 'sampled' : call.verb === 'train' || drawsOf(call, registry, params) ? 'seeded' : 'exact';
   const inputs = [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort();
-  return { call, stepKey: keyOf(ids.length), params, versions, sources, inputs, determinism, chain, cast, batch };
+  return { call, stepKey: keyOf(ids.length), registry, params, versions, sources, inputs, determinism, chain, cast, batch };
 }
 
-/** What computes a batch, as part of the key of its step. */
-const BATCH = 'batch 1';
 /** Records from which on a probe is a batch: to load the model costs more than to ask a server so many times. */
 const MANY = 1000;
 
@@ -115,23 +130,11 @@ export function unbatched(call: Call, context: StepContext, registry: Registry):
   );
 }
 
-/** A training's own seed, or the experiment's. */
-export const trainingSeed = (call: Call, context: StepContext): number => (call.inputs as { seed?: number }).seed ?? context.seed;
-
-/** Parameters, checked; and the versions and sources of every definition that the call names. */
-function definedBy(call: Call, registry: Registry): Pick<Resolved, 'params' | 'versions' | 'sources'> {
-  const params = checkParams(call, registry);
-  const named = [...new Set([...definitionIds(call, registry), ...promptIds(params)])].sort();
-  const spaces = [...new Set(named.map((id) => id.split('.')[0]!))].sort();
-  return {
-    params,
-    versions: Object.fromEntries(named.map((id) => [id, registry.version(id)])),
-    sources: Object.fromEntries(spaces.map((space) => [space, registry.sourceDigest(space)])),
-  };
+/** A training's own seed, or the experiment's; another for each `repeat`. */
+export function trainingSeed(call: Call, context: StepContext): number {
+  const { seed = context.seed, repeat = 0 } = call.inputs as { seed?: number; repeat?: number };
+  return seed + 1_000_003 * repeat;
 }
-
-const identityOf = (context: StepContext, role: string, model: ModelRef): string =>
-  externalOf(context, model) ? 'external' : engineIdentity(servingOf(context, role));
 
 export const servingOf = (context: StepContext, role: string): Serving => context.roles[role] ?? context.serving;
 
@@ -142,19 +145,20 @@ export function castOf(call: Call): Record<string, ModelRef> {
   return call.verb === 'evaluate' && isRef(of) && of.kind === 'model' ? { ...cast, model: of } : { ...cast };
 }
 
-/** What of a call is its identity: everything but its parameters, which go apart, paths, whose content goes in their place, and a
- *  budget, which changes no result that is whole. */
+/** What of a call is its identity: everything but its parameters, which go apart, paths, whose content goes in their place, and the seed
+ *  of a training, whose settings have their defaults. */
 function identity(call: Call): object {
-  const {
-    params: _,
-    folder: __,
-    path: ___,
-    tokenizer: ____,
-    chatTemplate: _____,
-    budget: ______,
-    ...rest
-  } = call.inputs as Record<string, unknown>;
-  return rest;
+  const { params: _, folder: __, path: ___, tokenizer: ____, chatTemplate: _____, ...rest } = call.inputs;
+  if (call.verb !== 'train') return rest;
+  const { seed: ______, repeat: _______, ...training } = rest;
+  return { ...training, ...settled(training as unknown as Settings) };
+}
+
+/** Of a map, and for its first operators alone: whoever they ask. A budget changes no result that is whole, and a quorum of 1 is none. */
+function mapInputs({ inputs }: Call, asked: readonly (readonly [string, ModelRef])[], whole: boolean): object {
+  const { with: _, params: __, budget: ___, until, quorum, ...rest } = inputs as { until?: object; quorum?: number } & Call['inputs'];
+  const limits = { ...(until && { until }), ...(quorum !== undefined && quorum !== 1 && { quorum }) };
+  return { ...rest, with: Object.fromEntries(asked), ...(whole && limits) };
 }
 
 export const budgetOf = (call: Call): Budget => (call.inputs as { budget?: Budget }).budget ?? {};
@@ -171,69 +175,22 @@ const digested = (value: unknown): unknown =>
         ? Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, digested(inner)]))
         : value;
 
-const isSource = (call: Call) => call.what.startsWith('source:');
-const isImport = (call: Call) => call.what.startsWith('model:');
-export const sourceOf = (call: Call, registry: Registry) => registry.source(call.what.slice('source:'.length)) as AnySource;
-
-function definitionIds(call: Call, registry: Registry): string[] {
-  if (isImport(call)) return [];
-  if (isSource(call)) return [call.what.slice('source:'.length)];
-  if (call.verb !== 'train') return call.what.split('>');
-  const { template } = call.inputs as { template?: string };
-  if (template !== undefined) registry.template(template);
-  return template === undefined ? [] : [template];
-}
-
-/** By convention `prompt` and the values of `prompts` are names of registered prompts. */
-export function promptIds(params: object): string[] {
-  const { prompt, prompts } = params as { prompt?: unknown; prompts?: unknown };
-  return [prompt, ...(typeof prompts === 'object' && prompts !== null ? Object.values(prompts) : [])].filter((x) => typeof x === 'string');
-}
-
-/** Checks parameters by the definition's schema. Datasets among them are references here and rows in the operator. */
-export function checkParams(call: Call, registry: Registry): object {
-  const given = ((call.inputs as { params?: object }).params ?? {}) as Record<string, unknown>;
-  if (isImport(call) || call.verb === 'train') return given;
-  const schemas = isSource(call)
-    ? [sourceOf(call, registry).params]
-    : call.verb === 'reduce'
-      ? [registry.reducer(call.what).params]
-      : call.verb === 'evaluate'
-        ? [registry.suite(call.what).params]
-        : call.what.split('>').map((id) => registry.operator(id).params);
-  const refs = Object.fromEntries(Object.entries(given).filter(([, value]) => isRef(value)));
-  const plain = Object.fromEntries(Object.entries(given).filter(([, value]) => !isRef(value)));
-  let checked: object = schemas.some((schema) => schema !== undefined) ? {} : plain;
-  for (const schema of schemas) {
-    if (!schema) continue;
-    try {
-      const own = schema.parse(plain) as { prompts?: object };
-      const prompts = { ...(checked as { prompts?: object }).prompts, ...own.prompts }; // each operator of a chain names its own
-      checked = { ...checked, ...own, ...(own.prompts && { prompts }) };
-    } catch (error) {
-      throw new BackspinError('ConfigError', `The parameters of ${call.what} (step ${call.path}) do not fit: ${faultOf(error, plain)}.`);
-    }
-  }
-  return { ...checked, ...refs };
-}
-
 function drawsOf(call: Call, registry: Registry, params: object): boolean {
   if (call.verb === 'train') return false; // its seed is one of its settings
-  if (call.verb === 'map') return call.what.split('>').some((id) => (registry.operator(id) as AnyOperator).draws(params));
+  if (call.verb === 'map')
+    return call.what.split('>').some((id) => (registry.operator(id) as AnyOperator).draws(operatorParams(call, id, registry)));
   if (isSource(call) || isImport(call)) return false;
-  if (call.verb === 'reduce') return (registry.reducer(call.what) as AnyReducer).draws(params);
+  if (call.verb === 'reduce') return embeds(call) || (registry.reducer(call.what) as AnyReducer).draws(params); // clusters are drawn
   const suite = registry.suite(call.what);
   return suite.is === 'suite' && (suite.ask as AnyOperator).draws(params);
 }
 
-async function fileDigests(call: Call, registry: Registry, params: object): Promise<string[]> {
-  const folder = isImport(call) ? importedFolder(call) : undefined;
-  const { chatTemplate } = call.inputs as { chatTemplate?: string };
-  const own = folder === undefined ? [] : await filesUnder(folder);
-  const files = isSource(call) ? sourceFiles(call, registry, params) : chatTemplate === undefined ? own : [...own, chatTemplate];
-  const digests = [];
-  for (const file of files) digests.push(await fileDigest(file));
-  return digests;
+/** Digests of the files that a source reads, in its order; of those of a model, by their names. */
+async function fileDigests(call: Call, registry: Registry, params: object, machine: Machine): Promise<unknown> {
+  if (isSource(call)) return Promise.all(sourceFiles(call, registry, params).map((file) => digestOf(file, machine)));
+  if (!isImport(call)) return [];
+  const digests = Object.entries(await importedFiles(call)).map(async ([name, file]) => [name, await digestOf(file, machine)] as const);
+  return Object.fromEntries(await Promise.all(digests));
 }
 export function sourceFiles(call: Call, registry: Registry, params: object): string[] {
   const { folder } = call.inputs as { folder: string };
@@ -241,29 +198,22 @@ export function sourceFiles(call: Call, registry: Registry, params: object): str
     .files(params as never)
     .map((file) => resolvePath(folder, file));
 }
-/** A model's folder, or the folder of the tokenizer of a model that is to be made; undefined for an external one. */
-export function importedFolder(call: Call): string | undefined {
-  const { path, tokenizer } = call.inputs as { path?: string; tokenizer?: string };
-  return path ?? tokenizer;
+
+/** The files that an imported model takes from outside, by their names in it: all of its folder, or the tokenizer of a model that is to be
+ *  made. None of an external one. */
+export async function importedFiles(call: Call): Promise<Readonly<Record<string, string>>> {
+  const { path, tokenizer, chatTemplate } = call.inputs as { path?: string; tokenizer?: string; chatTemplate?: string };
+  const folder = path ?? tokenizer;
+  const files = folder === undefined ? {} : await modelFiles(folder);
+  const taken = path === undefined ? Object.entries(files).filter(([name]) => !name.endsWith('.safetensors')) : Object.entries(files);
+  return { ...Object.fromEntries(taken), ...(chatTemplate !== undefined && { 'chat_template.jinja': chatTemplate }) };
 }
-async function filesUnder(folder: string): Promise<string[]> {
+
+async function digestOf(file: string, machine: Machine): Promise<string> {
   try {
-    const entries = await readdir(folder, { withFileTypes: true });
-    return entries
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(folder, entry.name))
-      .sort();
-  } catch {
-    throw new BackspinError('ConfigError', `The model folder ${folder} cannot be read: check its path in the experiment file.`);
-  }
-}
-async function fileDigest(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  try {
-    for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+    return await machine.files.of(file);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new BackspinError('ConfigError', `The file ${file} cannot be read (${code}): check its path in the experiment file.`);
   }
-  return hash.digest('hex');
 }

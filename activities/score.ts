@@ -1,5 +1,4 @@
 /** A probe that is one batch: what it asks for the child, and the map through what the child answered. The child itself is in `devices/`. */
-import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Rejected, TooLong } from '../inference/client.ts';
 import { Flow } from '../inference/flow.ts';
@@ -12,6 +11,7 @@ import { readLines, writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { asideOf } from './calls.ts';
 import { commitMap } from './commit.ts';
+import { threadsOf } from './machine.ts';
 import type { MapWork } from './open.ts';
 import type { AnyOperator, Link, Resolved } from './resolve.ts';
 import type { StepContext } from './services.ts';
@@ -29,14 +29,15 @@ export interface Scoring {
 
 /** Writes what every record asks. A run that goes on finds what it began with. */
 export async function prepareScoring({ store, registry, resolved, context, work, signal }: Scoring): Promise<ScoreSpec> {
-  const [{ operator }] = resolved.chain as [Link];
+  const [link] = resolved.chain as [Link];
+  const { operator } = link;
   const params = await loaded(resolved.params, store);
   const { seed } = context;
   const askedOf = (record: Rec<unknown>): readonly Asked[] => {
     const input = fit(operator.input, record.value);
     if ('fault' in input) return [];
     try {
-      return operator.probe!.ask(input.value, asideOf(record, resolved.stepKey, { registry, seed, signal }), params);
+      return operator.probe!.ask(input.value, asideOf(record, link, { registry, seed, signal }), params);
     } catch (error) {
       if (error instanceof BackspinError || signal.aborted) throw error;
       return [];
@@ -49,7 +50,7 @@ export async function prepareScoring({ store, registry, resolved, context, work,
   const rows = join(run, 'rows.jsonl');
   await writeLines(rows, asked());
   const [model] = Object.values(resolved.cast);
-  return { version: 1, model: await foldersOf(store, model!), rows, run, threads: context.training.threads ?? cpus().length };
+  return { version: 1, model: await foldersOf(store, model!), rows, run, threads: threadsOf(context.training) };
 }
 
 /** Runs the map, with what the child answered in place of a model, and commits it. */

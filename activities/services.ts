@@ -1,13 +1,14 @@
 /** What every activity stands on. Made once per worker process. */
-import { dirname, resolve } from 'node:path';
-import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { Servers } from '../inference/servers.ts';
 import { loadRegistry, type Registry } from '../operators/registry.ts';
-import { BackspinError } from '../schemas/errors.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { External } from '../schemas/external.ts';
 import { openStore } from '../store/local.ts';
 import { LOW_WATER, type Store } from '../store/store.ts';
+import { machineOf, type Machine } from './machine.ts';
+
+export { pythonOf } from '../devices/python.ts';
 
 /** What a step needs to know of its experiment, sent with every call. */
 export interface StepContext {
@@ -27,6 +28,7 @@ export interface Services {
   readonly home: string;
   readonly store: Store;
   readonly servers: Servers;
+  readonly machine: Machine;
   /** Bytes; with less free on the store's disk no new step begins. */
   readonly lowWater: number;
   registry(modules: Bound['modules']): Promise<Registry>;
@@ -38,6 +40,7 @@ export async function openServices(home: string, { lowWater = LOW_WATER } = {}):
     home,
     store: await openStore(resolve(home, 'store')),
     servers: new Servers(),
+    machine: machineOf(home),
     lowWater,
     registry(modules) {
       const key = JSON.stringify(modules);
@@ -47,15 +50,4 @@ export async function openServices(home: string, { lowWater = LOW_WATER } = {}):
       return registry;
     },
   };
-}
-
-/** The Python that set-up made, and the trainer beside this code. */
-export function pythonOf(): { python: string; trainerPath: string } {
-  const root = dirname(import.meta.dirname);
-  try {
-    const { python } = JSON.parse(readFileSync(resolve(root, 'node_modules/.backspin-setup.json'), 'utf8')) as { python: string };
-    return { python, trainerPath: resolve(root, 'trainer') };
-  } catch {
-    throw new BackspinError('ConfigError', 'The Python environment is not set up: run `npm run setup` in the backspin folder.');
-  }
 }

@@ -185,7 +185,7 @@ async function throughChain(source: Rec<unknown>, work: SliceWork & { journal: J
     if (op < work.skip) continue;
     const next: Rec<unknown>[] = [];
     for (const record of current) {
-      const outcome = await outcomeOf(link, record, contextOf(record, op, link.stepKey, work), work);
+      const outcome = await outcomeOf(link, record, contextOf(record, op, link, work), work);
       if ('dropped' in outcome)
         dropped.push({ op, id: record.id, reason: outcome.dropped, evidence: outcome.evidence ?? null, value: record.value });
       else next.push(...outcome.kept);
@@ -199,16 +199,17 @@ async function throughChain(source: Rec<unknown>, work: SliceWork & { journal: J
 /** What an operator makes of a record. What concerns this record alone drops it and stops no other: a schema that refuses it, a server
  *  that refuses it, code that throws on it. Throws what concerns the step. */
 async function outcomeOf(
-  { what, operator }: Link,
+  link: Link,
   record: Rec<unknown>,
   context: Context<string>,
   { params, signal }: Pick<SliceWork, 'params' | 'signal'>,
 ): Promise<Outcome<Rec<unknown>>> {
+  const { what, operator } = link;
   const id = what.split('>').at(-1)!;
   const input = fit(operator.input, record.value);
   if ('fault' in input) return drop('invalid', `${id} cannot read it: ${input.fault}`);
   try {
-    const outcome = await operator.run(input.value, context, params);
+    const outcome = await operator.run(input.value, context, ownOf(link, params));
     if ('dropped' in outcome) return outcome;
     if (outcome.kept.length === 0) throw new Error('it kept no record and dropped none: use drop(reason)');
     const kept: Rec<unknown>[] = [];
@@ -239,6 +240,10 @@ export function fit(schema: Schema<unknown>, value: unknown): { readonly value: 
     return { fault: faultOf(error, value).replace(/\.$/, '') };
   }
 }
+
+/** The parameters of one operator, with the datasets among them loaded. */
+const ownOf = ({ params }: Link, loaded: object): object =>
+  Object.fromEntries(Object.entries(params).map(([key, value]) => [key, isRef(value) ? (loaded as Record<string, unknown>)[key] : value]));
 
 /** Datasets given as parameters are loaded beside the operator. */
 export async function loaded(params: object, store: Store): Promise<object> {

@@ -5,7 +5,8 @@ import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
 import { recordId } from '../store/canonical.ts';
-import { sourceFiles, sourceOf } from './resolve.ts';
+import { sourceOf } from './definitions.ts';
+import { sourceFiles } from './resolve.ts';
 
 /** Every row as a record, kept or dropped; equal ones are kept once. Throws `SchemaError` for a row that does not fit and for a source
  *  that keeps none, `ConfigError` where the source itself fails. */

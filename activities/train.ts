@@ -7,11 +7,12 @@ import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { TrainSpec } from '../schemas/trainer.ts';
 import type { Output } from '../schemas/store.ts';
-import { cpus } from 'node:os';
 import { writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { inherited, outputOf } from './commit.ts';
+import { threadsOf } from './machine.ts';
 import { trainingSeed, type AnyTemplate, type Resolved } from './resolve.ts';
+import { settled } from './settings.ts';
 import { fit } from './slice.ts';
 import type { StepContext } from './services.ts';
 
@@ -55,13 +56,11 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
   const folder = runFolder(store, resolved.stepKey);
   const rows = await writeRows(store, registry, settings, join(folder, 'rows.jsonl'));
   const { batch, steps } = lengthOf(settings, rows);
-  const rate = settings.learningRate;
   const { state } = await store.model(settings.from);
   const { folder: parent, base } = await foldersOf(store, settings.from);
-  const { lora } = settings;
   return {
     version: 1,
-    objective: settings.objective as TrainSpec['objective'],
+    ...settled(settings),
     from: state === 'weights' ? parent : null,
     base,
     init:
@@ -71,27 +70,15 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
             tokenizer: parent,
           } as never)
         : null,
-    lora: lora && { rank: lora.rank, alpha: lora.alpha, targets: lora.targets ? [...lora.targets] : null, dropout: lora.dropout ?? 0 },
-    adapter: settings.adapter,
     data: join(folder, 'rows.jsonl'),
     run: folder,
-    seed: trainingSeed(resolved.call, context) + 1_000_003 * (settings.repeat ?? 0),
+    seed: trainingSeed(resolved.call, context),
     steps,
     batch,
-    maxTokens: settings.maxTokens,
-    learningRate: typeof rate === 'number' ? { from: rate, to: 0 } : rate,
-    schedule: settings.schedule ?? 'linear',
-    warmup: settings.warmup ?? 0,
-    weightDecay: settings.weightDecay ?? 0,
-    betas: [...(settings.betas ?? [0.9, 0.999])] as [number, number],
-    clip: settings.clip ?? null,
-    dropout: settings.dropout ?? 0,
-    optimizer: settings.optimizer ?? 'adamw',
-    beta: ['dpo', 'token-dpo'].includes(settings.objective) ? (settings.beta ?? 0.1) : null,
     reference: settings.reference ? await foldersOf(store, settings.reference) : null,
     checkpointEvery: Math.max(1, Math.min(200, Math.ceil(steps / 4))),
     keepCheckpoints: 2,
-    threads: context.training.threads ?? cpus().length,
+    threads: threadsOf(context.training),
   };
 }
 
@@ -125,7 +112,11 @@ export async function commitTraining(
   done: { seconds: number; tokens: number; lastLearningRate: number },
 ): Promise<Output> {
   const settings = inputsOf(resolved);
-  const determinism = await inherited(store, 'seeded', [settings.data, settings.from, ...(settings.reference ? [settings.reference] : [])]);
+  const determinism = await inherited(store, resolved.determinism, [
+    settings.data,
+    settings.from,
+    ...(settings.reference ? [settings.reference] : []),
+  ]);
   const { from, base, init, data, run, threads, reference, ...recorded } = spec;
   const model = await store.putModel(join(spec.run, 'model'), {
     state: 'weights',

@@ -1,7 +1,7 @@
 /** The device groups of each pool of this host: `--pool`, else `pools.yaml` in the home, else one CPU group. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { cudaDevices, type Device } from '../devices/nvidia.ts';
+import { cudaCapabilities, cudaDevices, type Device } from '../devices/nvidia.ts';
 import type { Pool } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { inHome } from './home.ts';
@@ -93,6 +93,18 @@ export async function placed(pools: Pools): Promise<Pools> {
     return [name, { ...own, groups: uuids }] as const;
   });
   return Object.fromEntries(placing);
+}
+
+/** What each pool computes on, for the keys of steps: `cpu`, or `cuda` with the compute capabilities of its devices. */
+export async function devicesOf(pools: Pools): Promise<Readonly<Record<string, string>>> {
+  const owned = Object.entries(pools).map(([name, { groups: own }]) => [name, own.flat()] as const);
+  const capabilities = owned.some(([, devices]) => devices.length > 0) ? await cudaCapabilities() : new Map<string, string>();
+  return Object.fromEntries(
+    owned.map(([name, devices]) => {
+      const found = [...new Set(devices.flatMap((device) => capabilities.get(device) ?? []))].sort();
+      return [name, devices.length === 0 ? 'cpu' : ['cuda', ...found].join(' ')];
+    }),
+  );
 }
 
 const listed = (devices: readonly Device[]): string =>

@@ -1,14 +1,16 @@
 /** `backspin up`: the Temporal dev server and the workers, kept alive until it is told to stop. */
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { devicesIn, poolsFile } from '../activities/machine.ts';
 import { makeLifeline, type Lifeline } from '../devices/lifeline.ts';
 import { self } from '../devices/processes.ts';
 import type { Pool } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { writeAtomic } from '../store/files.ts';
 import { namedServer } from '../workers/profile.ts';
 import { homeFolder, inHome, lifelinePath, type Up } from './home.ts';
 import { holdHome, sweepLeftovers } from './leftovers.ts';
-import { placed, readPools, type Pools } from './pools.ts';
+import { devicesOf, placed, readPools, type Pools } from './pools.ts';
 import { choosePorts, type Ports } from './ports.ts';
 import { answers, checkDatabase, checkTemporal, prepare, serverCommand } from './server.ts';
 import { readSetup } from './setup.ts';
@@ -33,6 +35,8 @@ export async function run(options: Options): Promise<void> {
   await holdHome();
   await sweepLeftovers();
   const pools = await placed(readPools(options.pool ?? []));
+  // Pools that are not up now keep what they had, so that `plan` finds what they made.
+  await writeAtomic(poolsFile(homeFolder()), JSON.stringify({ ...devicesIn(homeFolder()), ...(await devicesOf(pools)) }));
   const site = await new Site(pools, options).prepared();
   try {
     await Promise.race([site.start(), told.promise]);

@@ -29,6 +29,12 @@ export async function cudaDevices(): Promise<Device[]> {
   return rows.map(([index, uuid, total, used]) => ({ index: Number(index), uuid: uuid!, total: Number(total), used: Number(used) }));
 }
 
+/** The compute capability of each device, such as 9.0, by UUID; empty where the driver does not tell. */
+export async function cudaCapabilities(): Promise<ReadonlyMap<string, string>> {
+  const rows = await query('--query-gpu=uuid,compute_cap', 2).catch(() => []);
+  return new Map(rows.filter(([, capability]) => /^\d+\.\d+$/.test(capability!)).map(([uuid, capability]) => [uuid!, capability!]));
+}
+
 /** All processes that compute on some device. In a container these are only the processes of the container, or none. */
 export async function cudaProcesses(): Promise<Occupant[]> {
   const rows = await query('--query-compute-apps=gpu_uuid,pid,used_memory,process_name', 4);

@@ -1,46 +1,39 @@
 /** A user's own TypeScript files: their digest, and imports that see a changed file in a worker that lives for days. */
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
-import { dirname, join, relative, resolve, sep } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { BackspinError } from '../schemas/errors.ts';
 import { canonicalJson, sha256 } from '../store/canonical.ts';
+import { isOurs, named, Sources } from './sources.ts';
 
 const root = dirname(import.meta.dirname);
-const guests = ['examples', 'test'].map((folder) => join(root, folder) + sep);
-/** backspin itself is loaded once per process, whoever imports it. */
-const isOurs = (path: string) => path.startsWith(root + sep) && !guests.some((folder) => path.startsWith(folder));
-
-const relativeImport = /(?:\bfrom|\bimport)\s*\(?\s*['"](\.{1,2}\/[^'"]+)['"]/g;
 
 /** sha256 over a file and all that it imports by relative paths, but for backspin's own. Other files that it reads are not in it. */
-export async function moduleDigest(path: string): Promise<string> {
-  const first = resolve(path);
-  const digests: Record<string, string> = {};
-  const queue = [first];
-  for (const file of queue) {
-    const text = await readFile(file, 'utf8').catch((error: unknown) => {
-      if (file !== first) return undefined; // in a comment, or the import will say so
-      throw new BackspinError(
-        'ConfigError',
-        `The module ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): check its path.`,
-        { cause: error },
-      );
-    });
-    if (text === undefined) continue;
-    digests[relative(dirname(first), file)] = sha256(text);
-    for (const [, specifier] of text.matchAll(relativeImport)) {
-      const imported = resolve(dirname(file), specifier!);
-      if (!isOurs(imported) && !queue.includes(imported)) queue.push(imported);
-    }
+export function moduleDigest(path: string): Promise<string> {
+  return Promise.resolve().then(() => digestBehind(resolve(path)));
+}
+
+function digestBehind(path: string): string {
+  try {
+    readFileSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new BackspinError('ConfigError', `The module ${path} cannot be read (${code}): check its path.`, { cause: error });
   }
-  return sha256(canonicalJson(digests));
+  const guests = [...new Sources().behind(path)].filter(([file]) => !isOurs(file));
+  return sha256(canonicalJson(named(new Map(guests), dirname(path))));
+}
+
+export interface Module {
+  readonly path: string;
+  readonly digest: string;
 }
 
 let hooked = false;
 
 /** Imports a module as it is now. Throws `ConfigError` when it is not as it was, or cannot be loaded. */
-export async function importModule({ path, digest }: { readonly path: string; readonly digest: string }): Promise<object> {
+export async function importModule({ path, digest }: Module): Promise<object> {
   if ((await moduleDigest(path)) !== digest) {
     throw new BackspinError(
       'ConfigError',
@@ -49,12 +42,16 @@ export async function importModule({ path, digest }: { readonly path: string; re
   }
   if (!hooked) hookImports();
   try {
-    return (await import(`${pathToFileURL(path).href}?v=${digest}`)) as object;
+    return await importVersion(path, digest);
   } catch (error) {
     const why = reason(error).replaceAll(`?v=${digest}`, '');
     throw new BackspinError('ConfigError', `The module ${path} cannot be loaded (${why}): mend it and launch again.`, { cause: error });
   }
 }
+
+/** A file of a module, as it was loaded with it. */
+export const importVersion = async (path: string, digest: string): Promise<object> =>
+  (await import(isOurs(path) ? pathToFileURL(path).href : `${pathToFileURL(path).href}?v=${digest}`)) as object;
 
 /** What an error says, and the first line of somebody else's code that it names. */
 function reason(error: unknown): string {

@@ -1,12 +1,13 @@
 /** Definitions by name: those that come with backspin, and those of an experiment's own modules. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { Definition } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { nearest } from '../schemas/nearest.ts';
 import { canonicalJson, sha256 } from '../store/canonical.ts';
 import { spaces as builtIn } from './index.ts';
-import { importModule } from './modules.ts';
+import { importModule, importVersion, type Module } from './modules.ts';
+import { homesOf, isOurs, named, Sources } from './sources.ts';
 
 export { moduleDigest } from './modules.ts';
 
@@ -17,7 +18,15 @@ const kinds: ReadonlySet<string> = new Set<Kind>(['operator', 'reducer', 'templa
 interface Space {
   readonly definitions: ReadonlyMap<string, Definition>;
   readonly module: boolean;
-  readonly digest: string;
+  /** Files behind the whole space, and behind each of its definitions: name -> sha256. */
+  readonly files: Files;
+  behind(definition: Definition): Behind;
+}
+type Files = Readonly<Record<string, string>>;
+/** Files behind a definition: those of backspin, and those of the experiment's own module. */
+interface Behind {
+  readonly ours: Files;
+  readonly own: Files;
 }
 
 /** Each look-up takes `space.name` and throws `ConfigError` with the nearest valid name. */
@@ -26,20 +35,29 @@ export interface Registry {
   reducer(id: string): Defined<'reducer'>;
   template(id: string): Defined<'template'>;
   prompt(id: string): Defined<'prompt'>;
+  isPrompt(id: string): boolean;
   suite(id: string): Defined<'suite' | 'data-suite'>;
   source(id: string): Defined<'source'>;
   version(id: string): number;
-  /** sha256 over the source files of a space. */
+  /** The files that a definition is written in and imports. What is `own` is part of the keys of steps; a change of `ours` under the same
+   *  version stops a step. */
+  behind(id: string): Behind;
+  /** sha256 over all source files of a space, and the names of the spaces that one of these files stands behind. */
   sourceDigest(space: string): string;
+  spacesWith(files: readonly string[]): string[];
+  readonly spaces: readonly string[];
   /** Whether a space is the experiment's own. */
   isModule(space: string): boolean;
 }
 
 /** Throws `ConfigError` for a module that has changed since its digest was taken, or cannot be loaded. */
-export async function loadRegistry(modules: readonly { readonly path: string; readonly digest: string }[]): Promise<Registry> {
+export async function loadRegistry(modules: readonly Module[]): Promise<Registry> {
   const spaces = new Map<string, Space>();
+  const sources = new Sources();
   for (const [name, load] of Object.entries(builtIn)) {
-    spaces.set(name, { definitions: definitionsIn(await load()), module: false, digest: folderDigest(name) });
+    const entry = join(import.meta.dirname, name, 'index.ts');
+    const loadFile = (path: string) => import(pathToFileURL(path).href) as Promise<object>;
+    spaces.set(name, await spaceOf(await load(), false, entry, sources, loadFile));
   }
   for (const module of modules) {
     const exported = await importModule(module);
@@ -55,12 +73,16 @@ export async function loadRegistry(modules: readonly { readonly path: string; re
         'ConfigError',
         `The module ${module.path} calls its space "${name}", and so does ${name in builtIn ? 'backspin' : 'another module'}: give it another name.`,
       );
-    spaces.set(name, { definitions: definitionsIn(exported), module: true, digest: module.digest });
+    const entry = resolve(module.path);
+    spaces.set(name, await spaceOf(exported, true, entry, sources, (path) => importVersion(path, module.digest)));
   }
 
-  function find<K extends Kind>(id: string, ...wanted: K[]): Defined<K> {
+  function definitionOf(id: string): Definition | undefined {
     const [name = '', own = ''] = id.split('.');
-    const definition = spaces.get(name)?.definitions.get(own);
+    return spaces.get(name)?.definitions.get(own);
+  }
+  function find<K extends Kind>(id: string, ...wanted: K[]): Defined<K> {
+    const definition = definitionOf(id);
     if (definition && (wanted as Kind[]).includes(definition.is)) return definition as Defined<K>;
     throw new BackspinError(
       'ConfigError',
@@ -83,7 +105,7 @@ export async function loadRegistry(modules: readonly { readonly path: string; re
           : `there is no space "${space}", only ${[...spaces.keys()].join(', ')}`;
     return `${near === undefined ? '' : `; the nearest is ${near}`}; ${has}`;
   }
-  function spaceOf(name: string): Space {
+  function spaceNamed(name: string): Space {
     const space = spaces.get(name);
     if (!space) throw new BackspinError('ConfigError', `There is no space "${name}", only ${[...spaces.keys()].join(', ')}.`);
     return space;
@@ -93,11 +115,15 @@ export async function loadRegistry(modules: readonly { readonly path: string; re
     reducer: (id) => find(id, 'reducer'),
     template: (id) => find(id, 'template'),
     prompt: (id) => find(id, 'prompt'),
+    isPrompt: (id) => definitionOf(id)?.is === 'prompt',
     suite: (id) => find(id, 'suite', 'data-suite'),
     source: (id) => find(id, 'source'),
     version: (id) => find(id, ...([...kinds] as Kind[])).version,
-    sourceDigest: (space) => spaceOf(space).digest,
-    isModule: (space) => spaceOf(space).module,
+    behind: (id) => spaceNamed(id.split('.')[0]!).behind(find(id, ...([...kinds] as Kind[]))),
+    sourceDigest: (space) => sha256(canonicalJson(spaceNamed(space).files)),
+    spacesWith: (files) => [...spaces].filter(([, space]) => files.some((file) => file in space.files)).map(([name]) => name),
+    spaces: [...spaces.keys()],
+    isModule: (space) => spaceNamed(space).module,
   };
 }
 
@@ -105,8 +131,24 @@ const isDefinition = (x: unknown): x is Definition => typeof x === 'object' && x
 const definitionsIn = (exported: object): Map<string, Definition> =>
   new Map(Object.entries(exported).filter((entry): entry is [string, Definition] => isDefinition(entry[1])));
 
-function folderDigest(space: string): string {
-  const folder = join(import.meta.dirname, space);
-  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => /\.[jt]s$/.test(file));
-  return sha256(canonicalJson(Object.fromEntries(files.map((file) => [file, sha256(readFileSync(join(folder, file)))]))));
+async function spaceOf(
+  exported: object,
+  module: boolean,
+  entry: string,
+  sources: Sources,
+  load: (path: string) => Promise<object>,
+): Promise<Space> {
+  const definitions = definitionsIn(exported);
+  const homes = await homesOf(entry, definitions.values(), sources, load);
+  const filesOf = (path: string, wanted: (path: string) => boolean = () => true) =>
+    named(new Map([...sources.behind(path)].filter(([file]) => wanted(file))), dirname(entry));
+  return {
+    definitions,
+    module,
+    files: filesOf(entry),
+    behind(definition) {
+      const home = homes.get(definition) ?? entry;
+      return { ours: filesOf(home, isOurs), own: filesOf(home, (file) => !isOurs(file)) };
+    },
+  };
 }

@@ -38,6 +38,7 @@ export interface Embedding<in P extends Params> {
   settings(params: P): { readonly clusters: number; readonly maxTokens: number };
 }
 export interface Reading {
+  /** A stream of numbers in [0, 1). Throws where the reducer says that it draws nothing. */
   random(name: string): () => number;
   /** A new record made of others: its id follows from its value and theirs. */
   derive(value: unknown, from: readonly Rec<unknown>[]): Rec<unknown>;
@@ -65,6 +66,7 @@ export interface ReducerDef<in I, out T extends Outputs, in P extends Params> {
 export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
   readonly version: number;
   readonly params?: Schema<P>;
+  /** Whether the result depends on the seed: to be said where `random` is used. Default: no. */
   readonly draws?: (params: P) => boolean;
   readonly creates?: boolean;
   /** Default: as many as enter. */

@@ -68,9 +68,9 @@ export interface Asked {
 
 /** What an operator has beside its models. */
 export interface Aside {
-  /** Renders a registered prompt by its name in the config. */
+  /** Renders a registered prompt by its name in the config. Throws for a name that is not among the parameters. */
   prompt(name: string, slots: unknown): Prompt;
-  /** A stream of numbers in [0, 1), seeded by (seed, step, record, name). */
+  /** A stream of numbers in [0, 1), seeded by (seed, step, record, name). Throws unless the operator says that it `draws`. */
   random(name: string): () => number;
   readonly signal: AbortSignal;
 }
@@ -99,6 +99,8 @@ export interface Operator<in In, out Out, Roles extends string, in P extends Par
   readonly probe: Probing<In, P> | undefined;
   /** Whether the result depends on the seed (and so on the round). */
   draws(params: P): boolean;
+  /** The author says so. Otherwise it follows from the temperature, and `random` throws. */
+  readonly declaresDraws: boolean;
   run(record: In, context: Context<Roles>, params: Loaded<P>): Outcome<Out> | Promise<Outcome<Out>>;
 }
 
@@ -123,12 +125,23 @@ export function operator<In, Out, const Roles extends readonly string[] = readon
   readonly params?: Schema<P>;
   readonly roles?: Roles;
   readonly needs?: readonly Need[];
-  /** Default: it talks to a model at a temperature other than 0. */
+  /** Whether the result depends on the seed. Default: it talks to a model at a temperature other than 0. To be said where `random` is used,
+   *  which throws otherwise. */
   readonly draws?: (params: P) => boolean;
   run(record: In, context: Context<Roles[number]>, params: Loaded<P>): Outcome<NoInfer<Out>> | Promise<Outcome<NoInfer<Out>>>;
 }): Operator<In, Out, Roles[number], P> {
   const needs = spec.needs ?? [];
-  return { is: 'operator', draws: samples(needs), probe: undefined, ...spec, params: spec.params, roles: spec.roles ?? [], needs };
+  const declaresDraws = spec.draws !== undefined;
+  return {
+    is: 'operator',
+    draws: samples(needs),
+    probe: undefined,
+    ...spec,
+    declaresDraws,
+    params: spec.params,
+    roles: spec.roles ?? [],
+    needs,
+  };
 }
 
 /** Forward passes only, known before the first answer: they may be one batch, by a child on a pool, instead of requests to a server. */
@@ -140,6 +153,8 @@ export function probe<In, Out, const Role extends string, P extends Params = {}>
   readonly role: Role;
   /** It asks for what servers do not give, so it is always a batch: a step of its own, of a model of one's own. */
   readonly batch?: true;
+  /** To be said where `random` is used. Default: it draws nothing. */
+  readonly draws?: (params: P) => boolean;
   ask(record: In, context: Aside, params: Loaded<P>): readonly Asked[];
   take(record: In, answers: readonly Scored[], params: Loaded<P>): Outcome<NoInfer<Out>>;
 }): Operator<In, Out, Role, P> {

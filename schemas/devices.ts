@@ -26,6 +26,9 @@ export interface LeaseState {
   readonly models?: readonly string[];
 }
 
+/** `pools.json`: what each pool of this home computes on, as it last was: `cpu`, or `cuda` with compute capabilities. */
+export const poolDevices = z.record(z.string(), z.string());
+
 /** `devices/SLOT.json`: the child on a device group. */
 export const slotRecord = z.strictObject({
   slot: z.string(),

@@ -20,7 +20,8 @@ export const reportRef = z.strictObject({
 export const anyRef = z.discriminatedUnion('kind', [datasetRef, modelRef, reportRef]);
 export const result = z.union([anyRef, z.record(z.string(), anyRef)]);
 
-/** How far the bytes of a result can be had again; inherited downstream, the weakest wins. Equality is promised for the first two. */
+/** How far the bytes of a result can be had again; inherited downstream, the weakest wins. Equality is promised for the first two, on
+ *  machines of one kind: the same CPU, and the devices and threads that are in the key. What a training pool computes on CUDA is `sampled`. */
 export const determinism = z.enum(['exact', 'seeded', 'sampled', 'timing']);
 export type Determinism = z.infer<typeof determinism>;
 

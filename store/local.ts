@@ -94,6 +94,13 @@ class LocalStore implements Store {
     return rm(this.work(stepKey), { recursive: true, force: true });
   }
 
+  same(space: string): Promise<string | undefined> {
+    return ifThere(readFile(this.#paths.same(space), 'utf8'));
+  }
+  async putSame(space: string, digest: string): Promise<void> {
+    if ((await this.same(space)) !== digest) await writeAtomic(this.#paths.same(space), digest, this.#paths.temporary);
+  }
+
   async putExperiment(record: ExperimentRecord): Promise<void> {
     const text = `${canonicalJson(experimentRecord.parse(record))}\n`;
     await writeAtomic(this.#paths.experiment(record.name), text, this.#paths.temporary);

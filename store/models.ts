@@ -1,6 +1,5 @@
 /** Models: folders of files, named by the digest of the files' names and bytes. */
-import { createHash } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
+import { constants } from 'node:fs';
 import { copyFile, link, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import type { ModelRef } from '../recipe/call.ts';
@@ -8,6 +7,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { modelManifest, type ModelManifest } from '../schemas/store.ts';
 import { canonicalJson, sha256 } from './canonical.ts';
 import { damaged } from './datasets.ts';
+import { digestOf } from './digests.ts';
 import { codeOf, ifThere, makeFolder, syncFolder, temporary, writeAtomic, writing } from './files.ts';
 import type { Paths } from './paths.ts';
 
@@ -17,10 +17,10 @@ export type AboutModel = Omit<ModelManifest, 'kind' | 'digest' | 'files'>;
 const filesOf = (paths: Paths, digest: string) => join(paths.model(digest), 'files');
 const manifestOf = (paths: Paths, digest: string) => join(paths.model(digest), 'manifest.json');
 
-/** Copies a folder in, and links what lies in the store already; `instead` are files, by their names, in place of its own. Throws
- *  `ConfigError` for a folder that is no model. */
+/** Copies the `modelFiles` of a folder in, and links what lies in the store already; `instead` are files, by their names, in place of its
+ *  own. Throws `ConfigError` for a folder that is no model. */
 export async function putModel(paths: Paths, folder: string, about: AboutModel, instead: Instead = {}): Promise<ModelRef> {
-  const sources = new Map([...(await filesIn(folder)), ...Object.entries(instead)]);
+  const sources = new Map(Object.entries({ ...(await modelFiles(folder)), ...instead }));
   const needed = about.base === null ? 'config.json' : 'adapter_config.json';
   if (about.state === 'weights' && !sources.has(needed)) {
     throw new BackspinError('ConfigError', `${folder} has no ${needed}: give the folder of a whole Hugging Face model.`);
@@ -68,6 +68,16 @@ async function moveIn(paths: Paths, made: string, digest: string): Promise<void>
   }
 }
 
+/** The files of a model: those of its folder but for what no program reads to serve it, such as a `.git`, a README, or the same weights in
+ *  another format beside safetensors. */
+export async function modelFiles(folder: string): Promise<Instead> {
+  const all = [...(await filesIn(folder))];
+  const safe = all.some(([name]) => /^[^/]+\.safetensors$/.test(name));
+  return Object.fromEntries(all.filter(([name]) => !IDLE.test(name) && !(safe && SAME_WEIGHTS.test(name))));
+}
+const IDLE = /(^|\/)\.|^original\/|^(README|LICENSE|NOTICE|USE_POLICY)[^/]*$/i;
+const SAME_WEIGHTS = /^(pytorch_model[^/]*\.bin(\.index\.json)?|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|(onnx|openvino)\/.*)$/;
+
 /** Every file under a folder: its name there, and where its bytes are. */
 async function filesIn(folder: string): Promise<Map<string, string>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
@@ -103,12 +113,6 @@ async function place(source: string, path: string, linked: boolean): Promise<voi
   } finally {
     await file.close();
   }
-}
-
-async function digestOf(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
-  return hash.digest('hex');
 }
 
 /** Throws `ArtifactMissing`, or `ArtifactDamaged` when the manifest cannot be read. */

@@ -15,6 +15,7 @@ export interface Paths {
   experiment(name: string): string;
   /** The folder of what its steps noted since its record was last written. */
   notes(name: string): string;
+  same(space: string): string;
   work(stepKey: string): string;
 }
 
@@ -37,6 +38,7 @@ export function pathsOf(root: string): Paths {
     dataset: (digest) => join(folders.datasets, `${digest}.json`),
     model: (digest) => join(folders.models, digest),
     output: (stepKey) => join(folders.outputs, stepKey.slice(0, 2), `${stepKey}.json`),
+    same: (space) => join(root, 'same', space),
     experiment: (name) => join(folders.experiments, `${name}.json`),
     notes: (name) => join(folders.experiments, `${name}.steps`),
     work: (stepKey) => join(folders.work, stepKey),

@@ -48,6 +48,10 @@ export interface Store {
   work(stepKey: string): string;
   clearWork(stepKey: string): Promise<void>;
 
+  /** Of the sources of a namespace of operators, the digest that somebody said gives the same results as any before. */
+  same(space: string): Promise<string | undefined>;
+  putSame(space: string, digest: string): Promise<void>;
+
   /** The notes of the steps of one that has ended go. */
   putExperiment(record: ExperimentRecord): Promise<void>;
   /** Its record; while it is open, with what its steps have noted. */

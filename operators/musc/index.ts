@@ -40,6 +40,7 @@ export const decompose = operator({
   params: asking('decompose').extend({ demos: z.custom<Dataset<Demo>>().exactOptional() }),
   roles: ['self'],
   needs: ['chat', 'prefill'],
+  draws: () => true, // its demonstrations, at any temperature
   async run({ instruction }, context, { prompts, sampling, demos: given = [] }) {
     const demos = demosIn(given);
     const shots = toTakeApart(demos, context.random('shots'));

@@ -1,6 +1,17 @@
-import { resolve } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import test from 'ava';
+import { stepsOf } from '../../activities/data.ts';
+import { poolsFile } from '../../activities/machine.ts';
+import type { Missed } from '../../activities/open.ts';
+import { plan } from '../../activities/planner.ts';
+import { resolve as resolveStep } from '../../activities/resolve.ts';
+import { openServices } from '../../activities/services.ts';
+import { loadExperiment } from '../../cli/config.ts';
+import type { Call, Result } from '../../recipe/call.ts';
+import { runInMemory } from '../../recipe/memory.ts';
 import type { Plan } from '../../schemas/plan.ts';
+import { recipes } from '../../workflows/recipes/index.ts';
 import { backspin, temporary } from '../cli/cli.ts';
 
 const file = resolve(import.meta.dirname, '../support/miniature.yaml');
@@ -20,4 +31,45 @@ test('a model that would be asked in another form than it is trained in fails th
   t.is(code, 1);
   t.regex(stdout, /Step backtranslate asks the model in the role "backward" by the prompt textworld\.answer, which is for models trained/);
   t.is((await backspin(home, ['plan', file])).code, 0);
+});
+
+test('a plan, the worker that opens a step and the one that carries it out name it alike; on another kind of device it is another step', async (t) => {
+  const home = temporary();
+  const folder = temporary();
+  const tokenizer = resolve(import.meta.dirname, '../../examples/textworld/tokenizer');
+  writeFileSync(join(folder, 'text.jsonl'), '{"text": "one"}\n{"text": "two"}\n');
+  const yaml = `recipe: pretrain
+training: { pool: gpu }
+data: { text: { source: std.jsonl, params: { path: text.jsonl, fields: { text: text } } } }
+models: { base: { init: { tokenizer: ${tokenizer}, seed: 0, architecture: { hiddenSize: 8, layers: 1, heads: 1, headSize: 8, kvHeads: 1, mlp: 8, context: 32, tied: true, std: 0.02 } } } }
+parameters: { lm: { learningRate: 1e-3, length: { steps: 1 }, batch: 1, maxTokens: 8 } }
+`;
+  writeFileSync(join(folder, 'experiment.yaml'), yaml);
+  const { bound } = await loadExperiment(join(folder, 'experiment.yaml'));
+  const { seed, modules, serving, roles, training } = bound;
+  const context = { experiment: bound.name, seed, modules, serving, roles, training, external: [] };
+  const named = async () => {
+    const services = await openServices(home); // each worker has its own
+    const steps = stepsOf(services);
+    let call: Call | undefined;
+    const engine = async (one: Call): Promise<Result> => {
+      if (one.verb !== 'train') return (await steps.compute(one, context, { signal: new AbortController().signal, tell: () => {} })).result;
+      call = one;
+      throw new Error('not trained');
+    };
+    await t.throwsAsync(runInMemory(recipes['pretrain']!, bound, engine), { message: 'not trained' });
+    const planned = (await plan(await openServices(home), bound)).steps.find(({ path }) => path === 'base')!.stepKey;
+    const opened = (await stepsOf(await openServices(home)).open(call!, context)) as Missed;
+    const resolved = await resolveStep(call!, context, await services.registry(modules), services.machine);
+    t.is(planned, opened.stepKey);
+    t.is(planned, resolved.stepKey);
+    return planned;
+  };
+  const unknown = await named();
+  const of = async (device: string) => {
+    writeFileSync(poolsFile(home), JSON.stringify({ gpu: device }));
+    return named();
+  };
+  t.is(await of('cpu'), unknown);
+  t.is(new Set([unknown, await of('cuda 8.0'), await of('cuda 9.0')]).size, 3);
 });

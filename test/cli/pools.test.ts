@@ -1,6 +1,8 @@
 /** Device groups as a person declares them, and what is said where they cannot be. */
+import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
-import { placed, readPools } from '../../cli/pools.ts';
+import { devicesOf, placed, readPools } from '../../cli/pools.ts';
 import { nvidia, uuid } from '../support/nvidia.ts';
 import { backspin, file, temporary } from './cli.ts';
 
@@ -43,6 +45,29 @@ test.serial('options stand for the whole file, and without either there is one g
     },
     cpu: { groups: [[]], ...settings },
   });
+});
+
+test.serial('what a pool computes on is told by the driver, whichever devices of one kind it has', async (t) => {
+  const folder = temporary();
+  const smi = (capabilities: readonly string[]) => {
+    const rows = capabilities.map((capability, index) => `${uuid(index)}, ${capability}`);
+    file(folder, 'nvidia-smi', `#!/bin/sh\nprintf '%s\\n' ${rows.map((row) => `'${row}'`).join(' ')}\n`);
+    chmodSync(join(folder, 'nvidia-smi'), 0o755);
+  };
+  const path = process.env['PATH']!;
+  process.env['PATH'] = `${folder}:${path}`;
+  t.teardown(() => (process.env['PATH'] = path));
+  const pools = {
+    cpu: { groups: [[]], ...settings },
+    one: { groups: [[uuid(0)]], ...settings },
+    two: { groups: [[uuid(0), uuid(1)]], ...settings },
+  };
+  smi(['9.0', '9.0']);
+  t.deepEqual(await devicesOf(pools), { cpu: 'cpu', one: 'cuda 9.0', two: 'cuda 9.0' });
+  smi(['9.0', '8.0']);
+  t.deepEqual(await devicesOf(pools), { cpu: 'cpu', one: 'cuda 9.0', two: 'cuda 8.0 9.0' });
+  smi(['[Not Supported]', '']);
+  t.deepEqual(await devicesOf(pools), { cpu: 'cpu', one: 'cuda', two: 'cuda' });
 });
 
 const wrong: readonly (readonly [yaml: string, says: RegExp])[] = [

@@ -117,3 +117,31 @@ test('a module that cannot be loaded is a sentence', async (t) => {
   await broken(`export const space = 'std';`, /calls its space "std", and so does backspin/);
   await t.throwsAsync(moduleDigest(`${path}.none`), { name: 'ConfigError', message: /cannot be read/ });
 });
+
+test('behind a definition stands the file that it is written in, and what that imports but for types: no other file of its namespace', async (t) => {
+  const path = await module('x');
+  const folder = dirname(path);
+  const write = (name: string, text: string) => writeFile(join(folder, name), text);
+  const defining = (name: string, more: string) =>
+    `${more} export const ${name} = { is: 'prompt', version: 1, render: () => ({ text: '' }) };`;
+  await write('mine.ts', `export const space = 'mine'; export { one } from './one.ts'; export * from './other.ts';`);
+  await write('one.ts', defining('one', `import { shared } from './shared.ts'; import type { T } from './types.ts'; export type { T };`));
+  await write('other.ts', defining('other', `import './aside.ts';`));
+  await write('shared.ts', `import { keep } from 'backspin'; export const shared = keep;`);
+  await write('types.ts', 'export interface T {}');
+  await write('aside.ts', '');
+  const registry = await load(path);
+  t.deepEqual(Object.keys(registry.behind('mine.one').own).sort(), ['one.ts', 'shared.ts']);
+  t.deepEqual(Object.keys(registry.behind('mine.other').own).sort(), ['aside.ts', 'other.ts']);
+  t.deepEqual(registry.behind('mine.other').ours, {});
+  t.true('recipe/operator.ts' in registry.behind('mine.one').ours, 'backspin, whose code it runs');
+  t.true('operators/reply.ts' in registry.behind('musc.verify').ours, 'shared by several namespaces');
+  t.true('operators/std/shingles.ts' in registry.behind('cycle-instruct.health').ours, 'of another namespace');
+  t.false('operators/humpback/parse.ts' in registry.behind('humpback.toResponse').ours);
+  t.deepEqual(registry.behind('std.dedup').own, {});
+  await write('aside.ts', 'export {};');
+  await write('types.ts', 'export interface T { a: string }');
+  const changed = await load(path);
+  t.deepEqual(changed.behind('mine.one'), registry.behind('mine.one'));
+  t.notDeepEqual(changed.behind('mine.other'), registry.behind('mine.other'));
+});

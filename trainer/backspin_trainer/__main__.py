@@ -1,4 +1,4 @@
-"""python -m backspin_trainer train|embed|score|merge|serve --spec FILE, or doctor."""
+"""python -m backspin_trainer train|embed|score|merge|serve --spec FILE, or doctor, or identity."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _ENVIRONMENT = {
 def main() -> int:
     """Runs one verb; prints one sentence on stderr and returns the code of `exits.Exit` when it cannot."""
     parser = argparse.ArgumentParser(prog="backspin_trainer", description=__doc__)
-    parser.add_argument("verb", choices=("train", "embed", "score", "merge", "serve", "doctor"))
+    parser.add_argument("verb", choices=("train", "embed", "score", "merge", "serve", "doctor", "identity"))
     parser.add_argument("--spec", help="JSON file that says what to do")
     arguments = parser.parse_args()
-    if arguments.verb != "doctor" and arguments.spec is None:
+    if arguments.verb not in ("doctor", "identity") and arguments.spec is None:
         parser.error(f"{arguments.verb} needs --spec FILE")
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -54,6 +54,10 @@ def _run(verb: str, spec: str | None) -> int:
         from .doctor import doctor
 
         return doctor()
+    if verb == "identity":
+        from .identity import identity
+
+        return identity()
     os.dup2(2, 1)  # a stray print in some library is a log line, never an answer
     if verb == "train":
         stop, read = Stop(), read_spec(spec, TrainSpec)

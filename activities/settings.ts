@@ -1,0 +1,39 @@
+/** The settings of a training as its trainer gets them, defaults filled in: the same whether somebody writes a default down or not. */
+import type { Settings } from '../recipe/api.ts';
+import type { TrainSpec } from '../schemas/trainer.ts';
+
+type Settled = Pick<
+  TrainSpec,
+  | 'objective'
+  | 'lora'
+  | 'adapter'
+  | 'maxTokens'
+  | 'learningRate'
+  | 'schedule'
+  | 'warmup'
+  | 'weightDecay'
+  | 'betas'
+  | 'clip'
+  | 'dropout'
+  | 'optimizer'
+  | 'beta'
+>;
+
+export function settled(settings: Settings): Settled {
+  const { lora, learningRate: rate } = settings;
+  return {
+    objective: settings.objective,
+    lora: lora && { rank: lora.rank, alpha: lora.alpha, targets: lora.targets ? [...lora.targets] : null, dropout: lora.dropout ?? 0 },
+    adapter: settings.adapter,
+    maxTokens: settings.maxTokens,
+    learningRate: typeof rate === 'number' ? { from: rate, to: 0 } : rate,
+    schedule: settings.schedule ?? 'linear',
+    warmup: settings.warmup ?? 0,
+    weightDecay: settings.weightDecay ?? 0,
+    betas: [...(settings.betas ?? [0.9, 0.999])] as [number, number],
+    clip: settings.clip ?? null,
+    dropout: settings.dropout ?? 0,
+    optimizer: settings.optimizer ?? 'adamw',
+    beta: ['dpo', 'token-dpo'].includes(settings.objective) ? (settings.beta ?? 0.1) : null,
+  };
+}

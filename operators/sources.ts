@@ -1,0 +1,81 @@
+/** Which files stand behind a definition: where it is written, and what that imports by relative paths, to the end. */
+import { readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { sha256 } from '../store/canonical.ts';
+
+const root = dirname(import.meta.dirname);
+const guests = ['examples', 'test'].map((folder) => join(root, folder) + sep);
+/** backspin itself is loaded once per process, whoever imports it. */
+export const isOurs = (path: string) => path.startsWith(root + sep) && !guests.some((folder) => path.startsWith(folder));
+
+/** An import or export from a relative path, or from backspin. Imports of types alone leave no trace at run time. */
+const imports =
+  /\b(?:import|export)\b\s*(type\b(?!\s*(?:,|from\b)))?[^'"`;=]*?\bfrom\s*['"]([^'"]+)['"]|\bimport\s*\(?\s*['"]([^'"]+)['"]/g;
+
+interface Source {
+  readonly digest: string;
+  readonly imports: readonly string[];
+}
+
+/** Reads each file once. */
+export class Sources {
+  readonly #read = new Map<string, Source | undefined>();
+
+  /** Path -> sha256 of the file and of all that it imports. A file that cannot be read is left out: to load it says why. */
+  behind(first: string): ReadonlyMap<string, string> {
+    const found = new Map<string, string>();
+    const queue = [first];
+    for (const path of queue) {
+      const source = found.has(path) ? undefined : this.#source(path);
+      if (!source) continue;
+      found.set(path, source.digest);
+      queue.push(...source.imports);
+    }
+    return found;
+  }
+
+  #source(path: string): Source | undefined {
+    if (!this.#read.has(path)) this.#read.set(path, read(path));
+    return this.#read.get(path);
+  }
+}
+
+function read(path: string): Source | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+  const named = [...text.matchAll(imports)].flatMap(([, type, from, alone]) => (type === undefined ? [from ?? alone!] : []));
+  const files = named.flatMap((specifier) =>
+    /^\.{1,2}\//.test(specifier) ? [resolve(dirname(path), specifier)] : specifier === 'backspin' ? [join(root, 'recipe', 'index.ts')] : [],
+  );
+  return { digest: sha256(text), imports: files };
+}
+
+/** For each of these objects, the path of the file that it is written in: of those that export it the one with the fewest behind it.
+ *  `load` gives what a file exports. */
+export async function homesOf(
+  entry: string,
+  objects: Iterable<object>,
+  sources: Sources,
+  load: (path: string) => Promise<object>,
+): Promise<ReadonlyMap<object, string>> {
+  const wanted = new Set(objects);
+  const homes = new Map<object, string>();
+  const size = (path: string) => sources.behind(path).size;
+  for (const path of sources.behind(entry).keys()) {
+    if ((isOurs(path) && !path.startsWith(import.meta.dirname + sep)) || !/\.[cm]?[jt]s$/.test(path)) continue;
+    const exported = await load(path).catch(() => ({})); // it stands in a comment, or is loaded only where it can be
+    for (const object of Object.values(exported) as object[]) {
+      const home = homes.get(object);
+      if (wanted.has(object) && (home === undefined || size(path) < size(home))) homes.set(object, path);
+    }
+  }
+  return homes;
+}
+
+/** Paths as they are named wherever the checkout lies: those of backspin from its root, others from the folder of their module. */
+export const named = (files: ReadonlyMap<string, string>, folder: string): Record<string, string> =>
+  Object.fromEntries([...files].map(([path, digest]) => [relative(isOurs(path) ? root : folder, path), digest]));

@@ -1,0 +1,57 @@
+/** Digests of files that lie outside the store, remembered for as long as a file stays as it is: a model may have hundreds of gigabytes. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { canonicalJson, sha256 } from './canonical.ts';
+import { writeAtomic } from './files.ts';
+
+/** Bytes from which on it is worth remembering. */
+const LARGE = 2 ** 20;
+/** Milliseconds. A file that changed so lately may change again within the same tick of the disk's clock. */
+const YOUNG = 2_000;
+
+/** sha256 of a file's bytes. */
+export async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+export class FileDigests {
+  readonly #folder: string | undefined;
+  readonly #now: () => number;
+
+  /** `folder` holds a file for each path; without one nothing is remembered. */
+  constructor(folder?: string, now: () => number = Date.now) {
+    this.#folder = folder;
+    this.#now = now;
+  }
+
+  async of(path: string): Promise<string> {
+    const before = await stampOf(path);
+    const entry = this.#folder !== undefined && before.size >= LARGE ? join(this.#folder, `${sha256(path)}.json`) : undefined;
+    if (entry === undefined) return digestOf(path);
+    const remembered = await read(entry);
+    if (remembered?.stamp === before.stamp) return remembered.digest;
+    const digest = await digestOf(path);
+    const { stamp, changed } = await stampOf(path);
+    if (stamp === before.stamp && changed < this.#now() - YOUNG) await writeAtomic(entry, canonicalJson({ path, stamp, digest }));
+    return digest;
+  }
+}
+
+/** Size, times and inode; `changed` in milliseconds since 1970. */
+async function stampOf(path: string): Promise<{ stamp: string; size: number; changed: number }> {
+  const { size, mtimeNs, ctimeNs, ino, dev } = await stat(path, { bigint: true });
+  return { stamp: [size, mtimeNs, ctimeNs, ino, dev].join(' '), size: Number(size), changed: Number(ctimeNs / 1_000_000n) };
+}
+
+/** undefined: it is not there, or not whole. */
+async function read(entry: string): Promise<{ stamp: string; digest: string } | undefined> {
+  try {
+    return JSON.parse(await readFile(entry, 'utf8')) as { stamp: string; digest: string };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,64 @@
+"""The `identity` verb: what the results of this package depend on beside their spec, as JSON on stdout."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+
+from .exits import Exit
+
+_SERVE = ("torch", "transformers", "tokenizers", "jinja2")
+_SCORE = (*_SERVE, "peft", "numpy")
+_PACKAGES = {"train": (*_SCORE, "trl", "accelerate"), "embed": _SCORE, "score": _SCORE, "serve": _SERVE}
+
+
+def identity() -> Exit:
+    """Prints, for each verb, a SHA-256 of the code that it runs, and the versions of the packages that compute."""
+    print(json.dumps({verb: _identity_of(verb, packages) for verb, packages in _PACKAGES.items()}))
+    return Exit.DONE
+
+
+def _identity_of(verb: str, packages: tuple[str, ...]) -> dict[str, str | None]:
+    python = ".".join(platform.python_version_tuple()[:2])
+    code = code_of(Path(__file__).parent, verb)
+    return {"code": code, "python": python, **{name: _version(name) for name in packages}}
+
+
+def code_of(package: Path, module: str) -> str:
+    """A digest of a module of the package and of all that it imports from there, without comments and docstrings."""
+    texts: dict[str, str] = {}
+    queue = [module]
+    for name in queue:
+        path = package / f"{name}.py"
+        if name in texts or not path.is_file():
+            continue
+        tree = ast.parse(path.read_bytes())
+        queue += [found for node in ast.walk(tree) for found in _imported(node)]
+        texts[name] = ast.dump(_without_docstrings(tree))
+    return hashlib.sha256(json.dumps(sorted(texts.items())).encode()).hexdigest()
+
+
+def _imported(node: ast.AST) -> list[str]:
+    """Modules of the package that an import may name; `from . import a` names some, or what stands in `__init__`."""
+    if not isinstance(node, ast.ImportFrom) or node.level != 1:
+        return []
+    return [node.module] if node.module else ["__init__", *(alias.name for alias in node.names)]
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            node.body = body[1:]
+    return tree
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
