@@ -25,6 +25,7 @@ const operators = `
   export const named = op({ params: z.object({ judge: z.string() }), run: (n, { prompt }, { judge }) => (prompt(judge, {}), b.keep(n)) });
   export const half = op({ run: (n) => b.keep(n) });
   export const odd = op({ run: ({ n }) => (n % 2 ? b.keep({ n }) : b.drop('even')) });
+  export const dated = b.source({ version: 1, output: z.object({ at: z.coerce.date() }), rows: () => [{ at: '2026-01-01' }, { at: '2026-01-02' }] });
   export const lots = b.reducer({ version: 1, params: z.object({ draws: z.boolean() }), draws: ({ draws }) => draws,
     async *run({ of }, _, { random }) { random('lot'); for await (const record of of) yield { record }; } });`;
 
@@ -61,6 +62,14 @@ test('`random` throws in an operator or reducer that does not say that it draws,
   const reduce = (draws: boolean) => made.perform(call('reduce', 'mine.lots', { inputs: { of: over }, params: { draws } }));
   await t.throwsAsync(reduce(false), refused(/mine\.lots uses `random`/));
   await t.notThrowsAsync(reduce(true));
+});
+
+test('a source whose schema makes dates of texts is refused with where they are, and loses none', async (t) => {
+  const read = made.perform({ ...call('reduce', 'source:mine.dated', { folder: '/' }), label: 'data-x' });
+  await t.throwsAsync(read, {
+    name: 'SchemaError',
+    message: /Record 1 of mine\.dated \(data-x\) does not fit: A Date at at cannot be stored as JSON/,
+  });
 });
 
 test('an operator whose seed is not in its key cannot sample', async (t) => {

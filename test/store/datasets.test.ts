@@ -1,5 +1,6 @@
 import { readFile, readdir, writeFile, copyFile, rename, rm, truncate } from 'node:fs/promises';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { runInNewContext } from 'node:vm';
 import test from 'ava';
 import { canonicalJson } from '../../store/canonical.ts';
 import { ShardWriter } from '../../store/datasets.ts';
@@ -65,6 +66,37 @@ test('an empty dataset is one', async (t) => {
 test('equal values give equal bytes, whatever the order of their keys', (t) => {
   t.is(canonicalJson({ b: [1, { d: 1, c: null }], a: 'x', gone: undefined }), canonicalJson({ a: 'x', b: [1, { c: null, d: 1 }] }));
   t.throws(() => canonicalJson({ score: Number.NaN }), { message: /NaN/ });
+});
+
+test('what is no plain JSON is refused, with where it is, and loses nothing without a word', (t) => {
+  class Point {
+    readonly x = 1;
+  }
+  const loop: Record<string, unknown> = {};
+  loop['loop'] = loop;
+  const cases: readonly (readonly [unknown, RegExp])[] = [
+    [new Date(0), /^A Date cannot be stored as JSON: give .* \(of a date its ISO form\)/],
+    [new Map([[1, 2]]), /^A Map cannot/],
+    [new Set([1]), /^A Set cannot/],
+    [new Point(), /^A Point cannot/],
+    [new Uint8Array(2), /^A Uint8Array cannot/],
+    [Number.NaN, /^NaN cannot/],
+    [-Infinity, /^-Infinity cannot/],
+    [1n, /^A bigint cannot/],
+    [Symbol('s'), /^A symbol cannot/],
+    [() => 1, /^A function cannot/],
+    [[1, undefined], /^undefined at 1 cannot/],
+    // eslint-disable-next-line no-sparse-arrays
+    [[, 1], /^undefined at 0 cannot/],
+    [{ a: { b: [{}, { 'c.d': new Date(0) }] } }, /^A Date at a\.b\.1\.c\.d cannot/],
+    [loop, /^What is nested so deep, or holds itself, cannot/],
+  ];
+  for (const [value, message] of cases) {
+    t.throws(() => canonicalJson(value), { name: 'SchemaError', message }, message.source);
+    if (!Array.isArray(value)) t.throws(() => canonicalJson({ in: [value] }), { name: 'SchemaError' });
+  }
+  const bare = Object.assign(Object.create(null) as object, { b: 1, a: runInNewContext('({ c: [null] })') as object });
+  t.is(canonicalJson(bare), '{"a":{"c":[null]},"b":1}', 'plain objects of any making');
 });
 
 test('line separators and lone surrogates survive a store', async (t) => {
