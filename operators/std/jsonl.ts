@@ -27,9 +27,10 @@ const params = z.strictObject({
 type Fields = z.infer<typeof params>['fields'];
 
 /** Objects, one a line. A line is invalid when it is no JSON object, or lacks a field of `fields` that is not optional or has it in another type: it ends the
- *  import with a `SchemaError`, or is dropped as `invalid`; both name file and line. */
+ *  import with a `SchemaError`, or is dropped as `invalid`; both name file and line. Integers beyond 2^53 become texts; of a key that stands
+ *  twice the last counts. */
 export const jsonl = source<Values, z.infer<typeof params>>({
-  version: 1,
+  version: 2,
   output: z.record(z.string(), z.unknown()),
   params,
   files: ({ path }) => path,

@@ -83,10 +83,30 @@ function parsed(text: string): { readonly value: Values } | { readonly fault: st
   if (text.trimStart().startsWith('[')) return { fault: 'is not a JSON object but a list (`jq -c .[]` writes its entries one a line)' };
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? { value: value as Values } : { fault: 'is not a JSON object' };
+    if (typeof value !== 'object' || value === null) return { fault: 'is not a JSON object' };
+    if (isDeeper(value, DEEPEST)) return { fault: `is nested more than ${DEEPEST} deep` };
+    return { value: (wide.test(text) ? JSON.parse(text, exactly as typeof reviver) : value) as Values };
   } catch (error) {
+    if (error instanceof TooLarge) return { fault: error.message };
     return { fault: `is not JSON (${(error as Error).message.replaceAll(/\p{Cc}/gu, '\ufffd')})` };
   }
+}
+
+/** Lists and objects in one another. */
+const DEEPEST = 500;
+const isDeeper = (value: unknown, left: number): boolean =>
+  typeof value === 'object' && value !== null && (left === 0 || Object.values(value).some((inner) => isDeeper(inner, left - 1)));
+
+/** What a line may hold whose numbers a double cannot. */
+const wide = /\d{16}|\d[eE]\+?\d{3}/;
+class TooLarge extends Error {}
+declare const reviver: (this: unknown, key: string, value: unknown) => unknown;
+/** An integer beyond 2^53, an id, stays as it is written, as a text: rounded, two of them would be one. */
+function exactly(_key: string, value: unknown, { source }: { readonly source?: string }): unknown {
+  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value;
+  if (/^-?\d+$/.test(source!)) return source;
+  if (!Number.isFinite(value)) throw new TooLarge(`has the number ${source}, which is too large`);
+  return value;
 }
 
 /** What lies at `a.b.c` of a value. */

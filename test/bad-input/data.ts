@@ -68,7 +68,7 @@ export const data: readonly Case[] = [
   seed(
     'a number that nothing can hold',
     among('{"instruction":"a","response":"b","score":1e999}'),
-    /Record 3 of std\.jsonl \(data-seed\) does not fit: Infinity cannot be stored as JSON: give a finite number/,
+    /seed\.jsonl:3 has the number 1e999, which is too large: mend the line, or set onInvalid/,
   ),
   seed('a last line that was cut', whole.slice(0, -20), /seed\.jsonl:8 is not JSON .*: mend the line/),
   seed('a record without a field', among('{"instruction":"a"}'), /seed\.jsonl:3 has no "response": mend the line, or set onInvalid/, {

@@ -39,6 +39,43 @@ test('an optional field may be missing or null, and is null then; one of another
   await t.throwsAsync(rowsOf(jsonl, paths, { fields: { input: 'input' } }), { message: /a\.jsonl:2 has no "input"/ });
 });
 
+test('integers beyond 2^53 stay as they are written, as texts, so that two of them are two', async (t) => {
+  const ids = ['1990391500702712081', '1990391500702712082', '-9007199254740993', '9007199254740992', '1990391500702712064'];
+  const small = [9007199254740991, -9007199254740991, 0.1, 1e300, 12345678901234.5];
+  const written = [...ids, ...small.map(String)].map((id) => `{"id":${id},"deep":[{"id":${id}}],"text":"12345678901234567890 as words"}\n`);
+  const { rows } = await rowsOf(jsonl, await files({ 'ids.jsonl': written.join('') }));
+  t.deepEqual(
+    rows,
+    [...ids, ...small].map((id) => ({ id, deep: [{ id }], text: '12345678901234567890 as words' })),
+  );
+  const paths = await files({ 'ids.jsonl': written[0]! });
+  t.deepEqual((await rowsOf(jsonl, paths, { fields: { id: 'id' } })).rows, [{ id: ids[0] }]);
+  const number = { fields: { id: { path: 'id', type: 'number' } } };
+  await t.throwsAsync(rowsOf(jsonl, paths, number), { message: /ids\.jsonl:1 has a "id" that is no number/ }, 'rather than another number');
+});
+
+test('a number or a nesting that nothing can hold is a line that does not fit', async (t) => {
+  const good = { text: 'good' };
+  const bad = {
+    '{"text": "a", "score": 1e999}': /bad\.jsonl:2 has the number 1e999, which is too large/,
+    '{"text": "a", "in": [{"score": -1E+0400}]}': /bad\.jsonl:2 has the number -1E\+0400, which is too large/,
+    [`{"text": "a", "in": ${'['.repeat(20_000)}${']'.repeat(20_000)}}`]: /bad\.jsonl:2 is nested more than 500 deep/,
+    [`{"text": "12345678901234567890", "in": ${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}}`]:
+      /bad\.jsonl:2 is nested more than 500 deep/,
+  };
+  for (const [line, message] of Object.entries(bad)) {
+    const paths = await files({ 'bad.jsonl': `${lines(good)}${line}\n${lines(good)}` });
+    await t.throwsAsync(rowsOf(jsonl, paths), { name: 'SchemaError', message });
+    const { rows, dropped } = await rowsOf(jsonl, paths, { onInvalid: 'drop' });
+    t.deepEqual([rows, dropped.length], [[good, good], 1]);
+    t.regex(dropped[0]!.evidence!, message);
+    const documented = await rowsOf(documents, paths, { onInvalid: 'drop', minChars: 1 });
+    t.true(documented.dropped.some(({ reason, evidence }) => reason === 'invalid' && message.test(evidence!)));
+  }
+  const deep = `{"in": ${'['.repeat(400)}1${']'.repeat(400)}}\n`;
+  t.is((await rowsOf(jsonl, await files({ 'deep.jsonl': deep }))).rows.length, 1);
+});
+
 test('a line that does not fit ends the import with its file and number, or is dropped with them', async (t) => {
   const good = { text: 'good' };
   const bad = {
