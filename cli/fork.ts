@@ -2,6 +2,7 @@
 import type { Bound } from '../schemas/config.ts';
 import type { Step } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { canonicalJson } from '../store/canonical.ts';
 import type { Store } from '../store/store.ts';
 import type { ExperimentInput } from '../workflows/messages.ts';
 import { rebind } from './config.ts';
@@ -20,11 +21,28 @@ export async function run(
   if (fromRound > reached)
     throw new BackspinError('NotFound', `${parentName} has reached round ${reached}: fork from that round or an earlier one.`);
   const experiment = await rebind(parent.config as Bound, set, name);
-  const pins = await pinsOf(
-    store,
-    parent.steps.filter(({ round }) => round === null || round <= fromRound),
-  );
+  const changed = changedInputs(parent.config as Bound, experiment.bound);
+  for (const input of changed)
+    console.log(`${input} is another than that of ${parentName}: what depends on it is made anew, in rounds up to ${fromRound} too.`);
+  const pins = await pinsOf(store, takenOver(parent.steps, fromRound, changed));
   return launch(store, experiment, { parent: { name: parentName, round: fromRound }, pins }, false);
+}
+
+type Inputs = Pick<Bound, 'data' | 'models'>;
+
+/** Data and models, such as `data.corpus`, that are declared in another way than before, or were not. */
+export function changedInputs(before: Inputs, now: Inputs): string[] {
+  const changed = (part: keyof Inputs) =>
+    Object.entries(now[part]).filter(([name, own]) => canonicalJson(own) !== canonicalJson(before[part][name] ?? null));
+  return (['data', 'models'] as const).flatMap((part) => changed(part).map(([name]) => `${part}.${name}`));
+}
+
+/** The steps whose results a fork has, whatever its parameters are: those of rounds up to its own, and what was made before the first
+ *  round of data and models that are the same. What comes behind the rounds is looked up like any step. */
+export function takenOver(steps: readonly Step[], fromRound: number, changed: readonly string[]): Step[] {
+  const gone = changed.map((input) => input.replace('data.', 'data-').replace('models.', 'model-'));
+  const first = steps.findIndex(({ round }) => round !== null);
+  return steps.filter(({ path, round }, index) => (round === null ? index < first && !gone.includes(path) : round <= fromRound));
 }
 
 async function pinsOf(store: Store, steps: readonly Step[]): Promise<ExperimentInput['pins']> {
