@@ -7,7 +7,8 @@ import type { DatasetWriter, Store } from '../store/store.ts';
 import { beforeStart, conserved, joined, type Joining } from './joined.ts';
 import type { Done } from './journal.ts';
 import { at } from './points.ts';
-import { THREW, type SliceTotals, type Span, type Start } from './slice.ts';
+import { THREW, type SliceTotals, type Start } from './slice.ts';
+import { secondsOf, type Span } from './spans.ts';
 import { cutKey, type Resolved } from './resolve.ts';
 
 /** Of the envelope of a record: `{ id, from, value }`. */
@@ -56,7 +57,7 @@ export interface Mapped extends Start {
   readonly cut: boolean;
   readonly determinism: Determinism;
   /** When a child was at it, before the slices. */
-  readonly child?: Span;
+  readonly child?: readonly Span[];
 }
 
 /** Commits every prefix of the chain, so that a change of its last operator asks the first nothing again. */
@@ -96,11 +97,11 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
   const writer = store.write(RECORDS);
   const drops = new Drops(store);
   const counts = { in: 0, kept: 0, requests: 0, tokens: 0 };
-  const spans: Span[] = child ? [child] : [];
+  const spans: Span[] = [...(child ?? [])];
   const onSlice = (totals: SliceTotals) => {
     counts.requests += totals.requests;
     counts.tokens += totals.tokens;
-    spans.push(totals);
+    spans.push(...totals.spans);
   };
   let rows = 0;
   let lastThrown = '';
@@ -148,16 +149,6 @@ async function broken(store: Store, { stepKey, call }: Resolved, records: number
     'ConfigError',
     `Step ${call.path} has no result: on each of its ${records} records ${evidence}. Mend the operator.`,
   );
-}
-
-/** Seconds in which at least one of the slices was worked on. */
-export function secondsOf(spans: readonly Span[]): number {
-  let [milliseconds, until] = [0, 0];
-  for (const { began, ended } of spans.toSorted((a, b) => a.began - b.began)) {
-    milliseconds += Math.max(0, ended - Math.max(began, until));
-    until = Math.max(until, ended);
-  }
-  return milliseconds / 1000;
 }
 
 export interface DroppedRecord {

@@ -5,7 +5,7 @@ import { Flow } from '../inference/flow.ts';
 import { embeds, type Call } from '../recipe/call.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 import { bringIn, checkExternals } from './canary.ts';
-import { commitMap, secondsOf } from './commit.ts';
+import { commitMap } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
 import { begun, noted } from './noted.ts';
@@ -15,7 +15,8 @@ import { Earlier, type Done } from './journal.ts';
 import { isPolled } from './presence.ts';
 import { reduceStep } from './reduce.ts';
 import { castOf, cutKey, resolve } from './resolve.ts';
-import { loaded, runSlice, slicesOf, startName, type Models, type SliceTotals, type Span } from './slice.ts';
+import { loaded, runSlice, slicesOf, startName, type Models, type SliceTotals } from './slice.ts';
+import { secondsOf, type Span } from './spans.ts';
 import type { Services, StepContext } from './services.ts';
 import type { Output } from '../schemas/store.ts';
 import { activity, type Beat } from './wrap.ts';
@@ -117,7 +118,7 @@ export function stepsOf(services: Services) {
         const { totals, done } = await readSlice(store, step, work, slice);
         cost.requests += totals.requests;
         cost.tokens += totals.tokens;
-        spans.push(totals);
+        spans.push(...totals.spans);
         for (const one of done) settled.set(one.id, one);
       }
       const output = await measureModel(store, registry, step, work.over, settled, { ...cost, seconds: secondsOf(spans) });

@@ -28,7 +28,8 @@ import { resolve, type Resolved } from './resolve.ts';
 import { commitScoring, prepareScoring } from './score.ts';
 import { pythonOf, type Services, type StepContext } from './services.ts';
 import { shards } from './shards.ts';
-import type { Models, Span } from './slice.ts';
+import type { Models } from './slice.ts';
+import { beginSpan, type Span } from './spans.ts';
 import { commitTraining, foldersOf, prepareTraining } from './train.ts';
 import { turnOver } from './turns.ts';
 import { activity } from './wrap.ts';
@@ -135,6 +136,7 @@ export function gpuActivities(gpu: GpuWorker) {
       tell(begun('starting', slot, await slot.others()));
       const spec = await prepare(resolved, registry, signal);
       const began = Date.now();
+      const endSpan = await beginSpan(join(spec.run, 'spans.json'), join(spec.run, 'events.jsonl'));
       const done = await runTrainer({
         slot,
         key,
@@ -145,14 +147,20 @@ export function gpuActivities(gpu: GpuWorker) {
         ...pythonOf(),
         onEvent: (event) => tell({ ...begun('training', slot, undefined, began), ...event }),
       });
-      const { result, stepKey } = await commit(resolved, registry, spec, { ...done, child: { began, ended: Date.now() } }, signal);
+      const { result, stepKey } = await commit(resolved, registry, spec, { ...done, child: await endSpan() }, signal);
       return noted(services, call, context, { result, stepKey, memoised: false });
     });
   }
 }
 interface Supervised<S> {
   prepare(resolved: Resolved, registry: Registry, signal: AbortSignal): Promise<S>;
-  commit(resolved: Resolved, registry: Registry, spec: S, done: Trained & { readonly child: Span }, signal: AbortSignal): Promise<Output>;
+  commit(
+    resolved: Resolved,
+    registry: Registry,
+    spec: S,
+    done: Trained & { readonly child: readonly Span[] },
+    signal: AbortSignal,
+  ): Promise<Output>;
 }
 export type GpuActivities = ReturnType<typeof gpuActivities>;
 

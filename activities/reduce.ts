@@ -10,10 +10,10 @@ import type { Output } from '../schemas/store.ts';
 import type { Placed } from '../schemas/trainer.ts';
 import { canonicalJson, recordId } from '../store/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
-import { Drops, inherited, outputOf, RECORDS, secondsOf, type Counts } from './commit.ts';
+import { Drops, inherited, outputOf, RECORDS, type Counts } from './commit.ts';
 import { importedFiles, type AnyReducer, type Resolved } from './resolve.ts';
 import { stream } from './calls.ts';
-import type { Span } from './slice.ts';
+import { secondsOf, type Span } from './spans.ts';
 import { recordsOf } from './source.ts';
 
 interface Work {
@@ -24,7 +24,7 @@ interface Work {
   readonly signal: AbortSignal;
   /** Of a reducer that embeds: what its child said, and when it was at it. */
   readonly places?: AsyncIterable<Placed>;
-  readonly child?: Span;
+  readonly child?: readonly Span[];
 }
 async function* nowhere(): AsyncIterable<Placed> {}
 
@@ -37,7 +37,7 @@ export async function reduceStep(work: Work): Promise<Output> {
       ? await importModel(work)
       : await runReducer(work);
   const determinism = await inherited(work.store, work.resolved.determinism, bytesIn(call));
-  const seconds = secondsOf([...(work.child ? [work.child] : []), { began, ended: Date.now() }]);
+  const seconds = secondsOf([...(work.child ?? []), { began, ended: Date.now() }]);
   return work.store.putOutput(outputOf(work.resolved, result, { ...counts, requests: 0, tokens: 0, seconds }, dropped, determinism));
 }
 

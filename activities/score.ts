@@ -15,7 +15,8 @@ import { threadsOf } from './machine.ts';
 import type { MapWork } from './open.ts';
 import type { AnyOperator, Link, Resolved } from './resolve.ts';
 import type { StepContext } from './services.ts';
-import { fit, loaded, noModels, runSlice, type Span } from './slice.ts';
+import { fit, loaded, noModels, runSlice } from './slice.ts';
+import type { Span } from './spans.ts';
 import { foldersOf, runFolder } from './train.ts';
 
 export interface Scoring {
@@ -58,7 +59,7 @@ export async function commitScoring(
   { store, registry, resolved, context, work, signal }: Scoring,
   rows: string,
   answers: string,
-  child?: Span,
+  child?: readonly Span[],
 ): Promise<Output> {
   const { over, slices, sliceSize } = work;
   const [link] = resolved.chain as [Link];

@@ -17,20 +17,17 @@ import { Journal, type Done, type Earlier } from './journal.ts';
 import { contextOf, unanswered } from './calls.ts';
 import { at } from './points.ts';
 import type { Link, Resolved } from './resolve.ts';
+import { beginSpan, type Span } from './spans.ts';
 
-/** Milliseconds since 1970. */
-export interface Span {
-  readonly began: number;
-  readonly ended: number;
-}
-
-export interface SliceTotals extends Span {
+export interface SliceTotals {
   readonly slice: number;
   readonly in: number;
   /** Kept by the last operator of the chain: records, for `until`. */
   readonly kept: number;
   readonly requests: number;
   readonly tokens: number;
+  /** Of all attempts. */
+  readonly spans: readonly Span[];
   /** The budget that was spent before all of its records were tried. */
   readonly spent: Exclude<Bound, 'quorum'> | null;
 }
@@ -80,7 +77,7 @@ export async function sliceResult(store: Store, stepKey: string, start: Start, s
   try {
     const result = JSON.parse(await readFile(slicePath(store, stepKey, start, slice, 'result'), 'utf8')) as Partial<SliceResult>;
     const own = result.over === start.over.digest && result.skip === start.skip;
-    return own && result.totals && result.done ? (result as SliceResult) : undefined;
+    return own && result.totals?.spans && result.done ? (result as SliceResult) : undefined;
   } catch {
     return undefined;
   }
@@ -115,9 +112,10 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
   const before = await sliceResult(store, resolved.stepKey, work, slice);
   if (before?.from === from && before.totals.in === to - from) return before.totals;
 
-  const began = Date.now();
   await at('slice: before its journal is opened');
-  const journal = await Journal.open(slicePath(store, resolved.stepKey, work, slice, 'journal'), work.earlier);
+  const path = slicePath(store, resolved.stepKey, work, slice, 'journal');
+  const endSpan = await beginSpan(`${path}.spans`, path);
+  const journal = await Journal.open(path, work.earlier);
   using bounds = limits && Bounds.of(store.work(resolved.stepKey), dirname(resultPath), limits);
   const signal = bounds ? AbortSignal.any([work.signal, bounds.signal]) : work.signal;
   try {
@@ -157,14 +155,16 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
       kept: done.reduce((sum, one) => sum + one.kept.at(-1)!.length, 0),
       requests: journal.requests,
       tokens: journal.tokens,
-      began,
-      ended: Date.now(),
+      spans: await endSpan(),
       spent: done.length === records.length ? null : (bounds!.reached as SliceTotals['spent']),
     };
     await at('slice: before its result');
     await writeAtomic(resultPath, JSON.stringify({ over: over.digest, skip, from, totals, done } satisfies SliceResult));
     await at('slice: after its result');
     return totals;
+  } catch (error) {
+    await endSpan().catch(() => {}); // a full disk, say, of which the error tells
+    throw error;
   } finally {
     await journal.close();
   }
@@ -212,6 +212,9 @@ async function outcomeOf(
     const outcome = await operator.run(input.value, context, ownOf(link, params));
     if ('dropped' in outcome) return outcome;
     if (outcome.kept.length === 0) throw new Error('it kept no record and dropped none: use drop(reason)');
+    const most = operator.most(params);
+    if (outcome.kept.length > most)
+      throw new Error(`it kept ${outcome.kept.length} records of one, and its \`most\` gives ${most} as the most`);
     const kept: Rec<unknown>[] = [];
     for (const [ordinal, raw] of outcome.kept.entries()) {
       const output = fit(operator.output, raw);
