@@ -129,6 +129,8 @@ export class Journal {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#sync();
+    // Of calls made at once one may end its record before another is answered; the number of the file may be another file's by then.
+    this.#torn ??= new Error('the journal is closed');
     closeSync(this.#fd);
   }
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import test from 'ava';
@@ -35,4 +35,20 @@ test('a reply is given to the question that it answered, asked as often before, 
   );
   t.is(second.requests, 3);
   await second.close();
+});
+
+test('a reply that comes after its journal was closed is written nowhere', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'backspin-'));
+  const journal = await Journal.open(join(folder, 'journal.jsonl'));
+  const reply = Promise.withResolvers<{ reply: string; tokens: number }>();
+  const call = journal.call({ r: 'record', ask: 'why?', n: 0 }, () => reply.promise);
+  await journal.close();
+  const others = ['a', 'b', 'c'].map((name) => openSync(join(folder, name), 'a')); // one of them has the number that the journal had
+  reply.resolve({ reply: 'late', tokens: 1 });
+  await t.throwsAsync(call, { message: /closed/ });
+  for (const other of others) closeSync(other);
+  t.deepEqual(
+    ['journal.jsonl', 'a', 'b', 'c'].map((name) => readFileSync(join(folder, name), 'utf8')),
+    ['', '', '', ''],
+  );
 });
