@@ -18,10 +18,13 @@ export const unanswered = new WeakSet<Error>();
 /** A call is known by its record, by what it asks, and by how many equal ones of the record went before: never by when it comes. */
 export function contextOf(record: Rec<unknown>, op: number, link: Link, work: SliceWork & { journal: Journal }): Context<string> {
   const { models, journal, signal, seed } = work;
-  const { stepKey } = link;
+  const { operator, stepKey } = link;
+  const most = operator.calls(link.params);
+  let calls = 0;
   const owner = `${op}/${record.id}`;
   const before = new Map<string, number>();
   const ask = <T>(role: string, question: string, put: Put<T>): Promise<T> => {
+    if (++calls > most) throw new Error(`it makes more calls for one record than ${most}, which its \`calls\` gives as the most`);
     const n = before.get(question) ?? 0;
     before.set(question, n + 1);
     const reply = journal.call({ r: owner, ask: question, n }, () => {
@@ -44,9 +47,9 @@ export function contextOf(record: Rec<unknown>, op: number, link: Link, work: Sl
       ask<Reply>(role, questionOf('complete', role, prompt, sampling), (client, served, how) =>
         client.complete(served, prompt, drawn(link, sampling), how),
       ),
-    score: (role, prompt: Prompt, continuation: string) =>
-      ask<readonly TokenScore[]>(role, questionOf('score', role, [prompt, continuation]), (client, served, how) =>
-        client.score(served, prompt, continuation, how),
+    score: (role, prompt: Prompt, continuations: readonly string[]) =>
+      ask<readonly (readonly TokenScore[])[]>(role, questionOf('score', role, [prompt, continuations]), (client, served, how) =>
+        client.score(served, prompt, continuations, how),
       ),
     async attempts(limit, body) {
       for (let attempt = 0; attempt < limit; attempt++) {

@@ -212,7 +212,7 @@ async function outcomeOf(
     const outcome = await operator.run(input.value, context, ownOf(link, params));
     if ('dropped' in outcome) return outcome;
     if (outcome.kept.length === 0) throw new Error('it kept no record and dropped none: use drop(reason)');
-    const most = operator.most(params);
+    const most = operator.most(link.params);
     if (outcome.kept.length > most)
       throw new Error(`it kept ${outcome.kept.length} records of one, and its \`most\` gives ${most} as the most`);
     const kept: Rec<unknown>[] = [];

@@ -33,7 +33,9 @@ const probes: { readonly [need in Need]: Probe } = {
   complete: (client, model, wanted, ask) =>
     honoured(wanted, ask, (sampling, ask) => client.complete(model, { text: 'Once upon a' }, sampling, ask)),
   prefill: (client, model, _, ask) => client.complete(model, { messages, prefill: 'A' }, greedy, ask),
-  score: (client, model, _, ask) => client.score(model, { text: 'One, two,' }, ' three', ask),
+  async score(client, model, _, ask) {
+    for (const continuations of [[' three'], [' 3', ' 4']]) await client.score(model, { text: 'One, two,' }, continuations, ask);
+  },
 };
 
 /** All of the step's fields at once; then, of those that can be told from the reply, each by itself. */

@@ -3,8 +3,9 @@ import { z } from 'zod';
 import type { Message } from '../recipe/api.ts';
 import type { Prompt, Reply, Sampling, TokenScore } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { faultOf } from '../schemas/faults.ts';
 import type { Limiter } from './limiter.ts';
+import { parsed } from './replies.ts';
+import { scoresAfter, type Post } from './scores.ts';
 import { Rejected, Transport, type RequestOptions, type TransportOptions } from './transport.ts';
 
 export { Rejected, type Endpoint } from './transport.ts';
@@ -39,9 +40,6 @@ const chatReply = z.object({
   usage,
 });
 const completion = z.object({ choices: z.tuple([z.object({ text: z.string(), finish_reason: finished })]), usage });
-const scored = z.object({
-  choices: z.tuple([z.object({ prompt_logprobs: z.array(z.record(z.string(), z.object({ logprob: z.number() })).nullable()) })]),
-});
 const tokenized = z.object({ tokens: z.array(z.int()), max_model_len: z.int() });
 /** An adapter has the context of its base, its parent. A server that keeps contexts to itself refuses what is too long. */
 const listed = z.object({ id: z.string(), parent: z.string().nullish(), max_model_len: z.int().nullish() });
@@ -55,6 +53,7 @@ export class ModelClient {
   /** What is known of a served model; a served name stands for the same weights for ever. */
   readonly #contexts = new Map<string, number>();
   readonly #beginnings = new Map<string, readonly number[]>();
+  readonly #lastCompared = new Map<string, { readonly texts: readonly string[]; readonly tokens: readonly (readonly number[])[] }>();
 
   constructor({ limiter, ...transport }: ClientOptions) {
     this.#limiter = limiter;
@@ -86,25 +85,23 @@ export class ModelClient {
     });
   }
 
-  /** Log-probabilities of the tokens of `continuation` after `prompt`. The two are tokenised apart, so no token spans both. */
-  score(model: string, prompt: Prompt, continuation: string, ask: RequestOptions): Promise<Answer<readonly TokenScore[]>> {
+  /** Log-probabilities of the tokens of each of `continuations` after `prompt`. Prompt and continuation are tokenised apart, so no token
+   *  spans both. One request where they differ in their last token alone and are all likely; else one for each that is not. */
+  score(
+    model: string,
+    prompt: Prompt,
+    continuations: readonly string[],
+    ask: RequestOptions,
+  ): Promise<Answer<readonly (readonly TokenScore[])[]>> {
     return this.#limiter.run(ask.signal, async () => {
-      const [before, after] = await Promise.all([this.#tokens(model, prompt, ask), this.#continuation(model, continuation, ask)]);
+      const [before, all] = await Promise.all([this.#tokens(model, prompt, ask), this.#continuations(model, continuations, ask)]);
       const context = await this.#context(model, ask);
-      const tokens = before.length + after.length;
+      const tokens = before.length + Math.max(...all.map(({ length }) => length));
       if (tokens >= context)
         throw new TooLong(`prompt and continuation have ${tokens} tokens, the context ${context} for them and one more`);
       if (before.length === 0) throw new Rejected(400, 'the prompt has no tokens, so nothing predicts the first of the continuation');
-      const body = { model, prompt: [...before, ...after], max_tokens: 1, prompt_logprobs: 0 }; // vLLM wants to write one
-      const {
-        choices: [choice],
-      } = await this.#post('/v1/completions', body, scored, ask);
-      const reply = after.map((id, i) => {
-        const logprob = choice.prompt_logprobs[before.length + i]?.[id]?.logprob;
-        if (logprob === undefined) throw unusable('/v1/completions', `choices.0.prompt_logprobs.${before.length + i}.${id} is missing`);
-        return { id, logprob, entropy: null };
-      });
-      return { reply, tokens };
+      const post: Post = (body, reply) => this.#post('/v1/completions', { model, ...body }, reply, ask);
+      return { reply: await scoresAfter(post, before, all), tokens };
     });
   }
 
@@ -137,12 +134,21 @@ export class ModelClient {
     return this.#tokenize(isChat(prompt) ? { model, ...chatOf(prompt) } : { model, prompt: prompt.text }, ask);
   }
 
-  /** Tokens of a text that continues another: without those that the tokenizer puts before every text. */
-  async #continuation(model: string, text: string, ask: RequestOptions): Promise<readonly number[]> {
+  /** Tokens of texts that continue another: without those that the tokenizer puts before every text. The records of a step are mostly
+   *  compared by the same few texts, so those that were asked for last are remembered. */
+  async #continuations(model: string, texts: readonly string[], ask: RequestOptions): Promise<readonly (readonly number[])[]> {
+    const last = this.#lastCompared.get(model);
+    if (last && last.texts.length === texts.length && texts.every((text, at) => text === last.texts[at])) return last.tokens;
     const beginning = this.#beginnings.get(model) ?? (await this.#tokenize({ model, prompt: '' }, ask));
     this.#beginnings.set(model, beginning);
-    const tokens = await this.#tokenize({ model, prompt: text }, ask);
-    return beginning.every((id, i) => tokens[i] === id) ? tokens.slice(beginning.length) : tokens;
+    const tokens = await Promise.all(
+      texts.map(async (text) => {
+        const ids = await this.#tokenize({ model, prompt: text }, ask);
+        return beginning.every((id, i) => ids[i] === id) ? ids.slice(beginning.length) : ids;
+      }),
+    );
+    if (texts.length > 1) this.#lastCompared.set(model, { texts, tokens });
+    return tokens;
   }
 
   async #tokenize(body: object, ask: RequestOptions): Promise<readonly number[]> {
@@ -153,19 +159,6 @@ export class ModelClient {
     return parsed(await this.#transport.request('post', path, body, ask), reply, path);
   }
 }
-
-function parsed<T>(value: unknown, schema: z.ZodType<T>, path: string): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const said = refusal.safeParse(value).data?.error.message;
-  throw unusable(path, `${faultOf(result.error, value)}${said === undefined ? '' : `; it says: ${said}`}`);
-}
-const refusal = z.object({ error: z.object({ message: z.string() }) });
-const unusable = (path: string, fault: string) =>
-  new BackspinError(
-    'CapabilityMissing',
-    `The model server's reply to ${path} cannot be used: ${fault}. Serve the model with an engine that gives it.`,
-  );
 
 const isChat = (prompt: Prompt): prompt is Extract<Prompt, { messages: unknown }> => 'messages' in prompt;
 const contentOf = (prompt: Exclude<Prompt, { messages: unknown }>) => ('text' in prompt ? prompt.text : prompt.tokens);

@@ -79,8 +79,9 @@ export interface Aside {
 export interface Context<Roles extends string> extends Aside {
   chat(role: Roles, messages: readonly Message[], sampling: Sampling): Promise<Reply>;
   complete(role: Roles, prompt: Prompt, sampling: Sampling): Promise<Reply>;
-  /** Log-probabilities of the tokens of `continuation` after `prompt`. */
-  score(role: Roles, prompt: Prompt, continuation: string): Promise<readonly TokenScore[]>;
+  /** Log-probabilities of the tokens of each of `continuations` after `prompt`. Of those that differ in their last token alone, such as
+   *  ratings, the prompt is read once. */
+  score(role: Roles, prompt: Prompt, continuations: readonly string[]): Promise<readonly (readonly TokenScore[])[]>;
   /** A fresh sample until `body` answers, counted against the method's budget; undefined when it is spent. */
   attempts<T>(limit: number, body: (attempt: number) => Promise<T | undefined>): Promise<T | undefined>;
 }
@@ -101,6 +102,8 @@ export interface Operator<in In, out Out, Roles extends string, in P extends Par
   draws(params: P): boolean;
   /** The author says so. Otherwise it follows from the temperature, and `random` throws. */
   readonly declaresDraws: boolean;
+  calls(params: P): number;
+  most(params: P): number;
   run(record: In, context: Context<Roles>, params: Loaded<P>): Outcome<Out> | Promise<Outcome<Out>>;
 }
 
@@ -128,14 +131,20 @@ export function operator<In, Out, const Roles extends readonly string[] = readon
   /** Whether the result depends on the seed. Default: it talks to a model at a temperature other than 0. To be said where `random` is used,
    *  which throws otherwise. */
   readonly draws?: (params: P) => boolean;
+  /** Calls to models for one record, at most; Infinity: it hangs on the record. A plan counts by it, and more of them drop the record as
+   *  `error`. Default: 1, of an operator with roles. */
+  readonly calls?: (params: P) => number;
+  /** Records kept of one, at most; Infinity and more as for `calls`. Default: 1. */
+  readonly most?: (params: P) => number;
   run(record: In, context: Context<Roles[number]>, params: Loaded<P>): Outcome<NoInfer<Out>> | Promise<Outcome<NoInfer<Out>>>;
 }): Operator<In, Out, Roles[number], P> {
   const needs = spec.needs ?? [];
   const declaresDraws = spec.draws !== undefined;
+  const defaults = { draws: samples(needs), calls: () => (spec.roles?.length ? 1 : 0), most: () => 1 };
   return {
     is: 'operator',
-    draws: samples(needs),
     probe: undefined,
+    ...defaults,
     ...spec,
     declaresDraws,
     params: spec.params,
@@ -155,6 +164,8 @@ export function probe<In, Out, const Role extends string, P extends Params = {}>
   readonly batch?: true;
   /** To be said where `random` is used. Default: it draws nothing. */
   readonly draws?: (params: P) => boolean;
+  /** Prompts that it asks about one record, at most. Default: 1. */
+  readonly calls?: (params: P) => number;
   ask(record: In, context: Aside, params: Loaded<P>): readonly Asked[];
   take(record: In, answers: readonly Scored[], params: Loaded<P>): Outcome<NoInfer<Out>>;
 }): Operator<In, Out, Role, P> {
@@ -165,9 +176,19 @@ export function probe<In, Out, const Role extends string, P extends Params = {}>
     needs: ['score'],
     async run(record, context, params) {
       const asked = ask(record, context, params);
-      const answers = [];
-      for (const { prompt, continuation } of asked) answers.push({ tokens: await context.score(role, prompt, continuation), hash: null });
-      return take(record, answers, params);
+      const answers = new Map<Asked, Scored>();
+      const ofOnePrompt = Map.groupBy(asked, ({ prompt }) => JSON.stringify(prompt));
+      const scored = [...ofOnePrompt.values()].map(async (some) => {
+        const continuations = some.map(({ continuation }) => continuation);
+        const scores = await context.score(role, some[0]!.prompt, continuations);
+        some.forEach((one, at) => answers.set(one, { tokens: scores[at]!, hash: null }));
+      });
+      await Promise.all(scored);
+      return take(
+        record,
+        asked.map((one) => answers.get(one)!),
+        params,
+      );
     },
   });
   return { ...asking, probe: { batch, ask, take } };

@@ -16,6 +16,7 @@ export const rating = operator({
   params: z.object({ prompts: z.object({ judge: registered }), sampling, attempts: z.int().min(1) }),
   roles: ['scorer'],
   needs: ['chat'],
+  calls: ({ attempts }) => attempts,
   async run(pair, context, { prompts, sampling, attempts }) {
     const prompt = context.prompt(prompts.judge, pair);
     const opening = openingOf(prompt);
@@ -34,7 +35,7 @@ const ratings = [1, 2, 3, 4, 5];
 
 /** The mean of the ratings by the probability that the judge says them, without reasons first. */
 export const expectedRating = probe({
-  version: 1,
+  version: 2,
   input: pair,
   output: judged,
   params: z.object({ prompts: z.object({ judge: registered }) }),

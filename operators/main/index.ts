@@ -39,6 +39,7 @@ export const measure = probe({
   output: measured,
   params: z.object({ prompt: registered, direction }),
   role: 'learner',
+  calls: () => 2,
   ask({ instruction, response, imagined }, context, { prompt, direction }) {
     const asked = (given: string) => context.prompt(prompt, direction === 'forward' ? { instruction: given } : { text: given });
     const [given, continuation] = direction === 'forward' ? [instruction, response] : [response, instruction];

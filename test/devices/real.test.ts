@@ -37,48 +37,60 @@ test.before('a tiny model of random weights', async () => {
   });
 });
 
-test.serial('a killed model server comes back, and its replies are what they were; its killed owner is survived', async (t) => {
-  const p = place(t);
-  const options = {
-    ...serving(p),
-    engine: engine('m', folder, realPython()),
-    health: { every: 200, timeout: 30_000, misses: 5 },
-  };
-  const dying = owner(t, p, 'serve', options, realPython(), folder);
-  await until(() => existsSync(join(p.folder, 'ready.json')));
-  const before = p.record()!;
-  const died = new Promise((done) => dying.once('exit', done));
-  dying.kill('SIGKILL');
-  await died;
+test.serial(
+  'a killed model server comes back, and its replies are what they were; ratings asked together are those asked alone; its killed owner is survived',
+  async (t) => {
+    const p = place(t);
+    const options = {
+      ...serving(p),
+      engine: engine('m', folder, realPython()),
+      health: { every: 200, timeout: 30_000, misses: 5 },
+    };
+    const dying = owner(t, p, 'serve', options, realPython(), folder);
+    await until(() => existsSync(join(p.folder, 'ready.json')));
+    const before = p.record()!;
+    const died = new Promise((done) => dying.once('exit', done));
+    dying.kill('SIGKILL');
+    await died;
 
-  const server = await ModelServer.start({ ...options, slot: await slotOf(p), signal: never, attempt: 2 });
-  t.is(p.record()!.pgid, before.pgid);
-  const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limiter: new Fixed(4) });
-  const sampling = { temperature: 1, topP: 0.9, topK: 40, repetitionPenalty: 1.1, stop: ['\n'] };
-  await probe(client, 'm', { needs: ['chat', 'complete', 'prefill', 'score'], sampling }, never);
+    const server = await ModelServer.start({ ...options, slot: await slotOf(p), signal: never, attempt: 2 });
+    t.is(p.record()!.pgid, before.pgid);
+    const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limiter: new Fixed(4) });
+    const sampling = { temperature: 1, topP: 0.9, topK: 40, repetitionPenalty: 1.1, stop: ['\n'] };
+    await probe(client, 'm', { needs: ['chat', 'complete', 'prefill', 'score'], sampling }, never);
 
-  const ask = (seed: number) => ({ seed, requestId: `r${seed}`, signal: never });
-  const replies = () =>
-    Promise.all([
-      ...[1, 2, 3].map((seed) =>
-        client.chat('m', [{ role: 'user', content: 'Where is Ardo?' }], { temperature: 1, maxTokens: 12 }, ask(seed)),
-      ),
-      client.score('m', { text: 'The river of' }, ' Ardo', ask(4)),
-    ]);
-  const first = await replies();
-  const { pid } = JSON.parse(readFileSync(join(p.folder, 'ready.json'), 'utf8')) as { pid: number };
-  await t.throwsAsync(client.complete('m', { tokens: [100_000] }, { temperature: 0, maxTokens: 4 }, ask(5)), {
-    instanceOf: Rejected,
-    message: /vocabulary/,
-  });
+    const ask = (seed: number) => ({ seed, requestId: `r${seed}`, signal: never });
+    const replies = () =>
+      Promise.all([
+        ...[1, 2, 3].map((seed) =>
+          client.chat('m', [{ role: 'user', content: 'Where is Ardo?' }], { temperature: 1, maxTokens: 12 }, ask(seed)),
+        ),
+        client.score('m', { text: 'The river of' }, [' Ardo'], ask(4)),
+      ]);
+    const first = await replies();
+    const { pid } = JSON.parse(readFileSync(join(p.folder, 'ready.json'), 'utf8')) as { pid: number };
+    await t.throwsAsync(client.complete('m', { tokens: [100_000] }, { temperature: 0, maxTokens: 4 }, ask(5)), {
+      instanceOf: Rejected,
+      message: /vocabulary/,
+    });
 
-  process.kill(pid, 'SIGKILL');
-  t.deepEqual(await replies(), first);
-  t.false(alive(before.pgid!, before.pgStart!));
-  const { marker } = p.record()!;
-  await server.stop();
-  t.deepEqual([...sweep(before.marker), ...sweep(marker)], []);
-});
+    const ratings = [' 1', ' 2', ' 3', ' 4', ' 5'];
+    const score = async (...continuations: string[]) => (await client.score('m', { text: 'Score:' }, continuations, ask(6))).reply;
+    const together = await score(...ratings);
+    for (const [at, rating] of ratings.entries())
+      for (const [i, { id, logprob }] of (await score(rating))[0]!.entries()) {
+        t.is(together[at]![i]!.id, id);
+        t.true(Math.abs(together[at]![i]!.logprob - logprob) < 1e-4, `${rating}: ${together[at]![i]!.logprob} and ${logprob}`);
+      }
+
+    process.kill(pid, 'SIGKILL');
+    t.deepEqual(await replies(), first);
+    t.false(alive(before.pgid!, before.pgStart!));
+    const { marker } = p.record()!;
+    await server.stop();
+    t.deepEqual([...sweep(before.marker), ...sweep(marker)], []);
+  },
+);
 
 test.serial('a folder that is no model is a sentence, not a crash', async (t) => {
   const p = place(t);

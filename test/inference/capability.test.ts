@@ -63,6 +63,13 @@ for (const [field, name] of [
   });
 }
 
+test('log-probabilities of what comes next that are left out are noticed', async (t) => {
+  const server = await fakeOpenAI(t);
+  server.change = (path, reply, body) =>
+    path === '/v1/completions' && 'logprobs' in body ? withChoice(reply, () => ({ logprobs: null })) : reply;
+  await t.throwsAsync(probed(server, ['score']), { name: 'CapabilityMissing', message: /choices\.0\.logprobs/ });
+});
+
 test('prompt log-probabilities that are left out, or too few, are noticed', async (t) => {
   for (const change of [() => ({ prompt_logprobs: null }), (choice: Choice) => ({ prompt_logprobs: choice.prompt_logprobs?.slice(1) })]) {
     const server = await fakeOpenAI(t);

@@ -105,25 +105,25 @@ test('as many samples are drawn as allowed, and none after the first rating', as
 
 const tokens = (...logprobs: number[]): TokenScore[] => logprobs.map((logprob, id) => ({ id, logprob, entropy: null }));
 const scoring = (prompt: Prompt, scores: (continuation: string) => readonly TokenScore[]) => {
-  const asked: { prompt: Prompt; continuation: string }[] = [];
+  const asked: { prompt: Prompt; continuations: readonly string[] }[] = [];
   const context: Context<string> = {
     ...playing(prompt, []).context,
-    score: (_role, prompt, continuation) => {
-      asked.push({ prompt, continuation });
-      return Promise.resolve(scores(continuation));
+    score: (_role, prompt, continuations) => {
+      asked.push({ prompt, continuations });
+      return Promise.resolve(continuations.map(scores));
     },
   };
   return { context, asked };
 };
 
-test('the expected rating is the mean over what the judge could say', async (t) => {
+test('the expected rating is the mean over what the judge could say, and is asked for once', async (t) => {
   const chances: Record<string, number> = { ' 1': 0.1, ' 2': 0, ' 3': 0, ' 4': 0.1, ' 5': 0.2 };
   const { context, asked } = scoring(chatting, (continuation) => tokens(0, Math.log(chances[continuation]!)));
   const outcome = await expectedRating.run(pair, context, judging());
   t.true('kept' in outcome && Math.abs(outcome.kept[0]!.score - 3.75) < 1e-9);
   t.deepEqual(
-    asked.map(({ continuation }) => continuation),
-    [' 1', ' 2', ' 3', ' 4', ' 5'],
+    asked.map(({ continuations }) => continuations),
+    [[' 1', ' 2', ' 3', ' 4', ' 5']],
   );
   t.true(asked.every(({ prompt }) => 'messages' in prompt && prompt.prefill === 'Score:'));
 });
@@ -137,7 +137,7 @@ test('the likelihood of a pair is that of its response, in nats per token', asyn
   const { context, asked } = scoring(chatting, () => tokens(-1, -2, -6));
   const outcome = await likelihood.run(pair, context, { prompts: { respond: 'humpback.response' } });
   t.like(outcome, { kept: [{ score: -3 }] });
-  t.deepEqual(asked, [{ prompt: chatting, continuation: pair.response }]);
+  t.deepEqual(asked, [{ prompt: chatting, continuations: [pair.response] }]);
 });
 
 // ─────────────────────────────────────────── generation and length ───────────────────────────────────────────

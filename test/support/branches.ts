@@ -11,6 +11,7 @@ export const both = operator({
   output: z.object({ a: z.string(), b: z.string() }),
   roles: ['speaker'],
   needs: ['chat'],
+  calls: () => 4,
   async run({ said }, { chat }) {
     const ask = async (content: string) => (await chat('speaker', [{ role: 'user', content }], { temperature: 1, maxTokens: 8 })).text;
     const branch = async (name: string) => ask(`${name}2 after ${await ask(`${name}1 ${said}`)}`);

@@ -124,9 +124,9 @@ function playing(self: Bench, played: Played, cast: Readonly<Record<string, Mode
         client: {
           chat: (_model, messages, _sampling, { seed }) => answer({ messages }, seed),
           complete: (_model, prompt, _sampling, { seed }) => answer(prompt, seed),
-          score: (_model, prompt, continuation) => {
+          async score(_model, prompt, continuations) {
             self.requests++;
-            return Promise.resolve({ reply: played.score!({ role, model, prompt, continuation }), tokens: 1 });
+            return { reply: continuations.map((continuation) => played.score!({ role, model, prompt, continuation })), tokens: 1 };
           },
         },
       };

@@ -46,6 +46,8 @@ export interface FakeOpenAI {
   gate: (request: IncomingMessage, response: ServerResponse, reply: () => void) => void;
   /** Changes a reply before it is sent. */
   change: (path: string, reply: Record<string, unknown>, body: Record<string, unknown>) => unknown;
+  /** Tokens that a reply with log-probabilities names. */
+  likeliest: readonly number[];
   /** Refuses connections, until it is up again at the same address. */
   down(): Promise<void>;
   up(): Promise<void>;
@@ -77,6 +79,10 @@ export async function fakeOpenAI(t: ExecutionContext, { context = 4096, beginnin
           index: 0,
           text: text(body),
           finish_reason: 'length',
+          logprobs:
+            body['logprobs'] === undefined
+              ? null
+              : { top_logprobs: [Object.fromEntries(self.likeliest.map((id) => [`token_id:${id}`, -id / 1000]))] },
           prompt_logprobs:
             body['prompt_logprobs'] === undefined
               ? null
@@ -115,6 +121,7 @@ export async function fakeOpenAI(t: ExecutionContext, { context = 4096, beginnin
     trouble,
     gate: (_request, _response, reply) => reply(),
     change: (_, reply) => reply,
+    likeliest: [...Buffer.from('0123456789')],
     down: () => down().then(() => {}),
     up: () => up(port).then(() => {}),
   };

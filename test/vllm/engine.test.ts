@@ -6,6 +6,7 @@ import { Slots } from '../../devices/slots.ts';
 import { probe } from '../../inference/capability.ts';
 import { ModelClient } from '../../inference/client.ts';
 import { Fixed } from '../../inference/limiter.ts';
+import type { TokenScore } from '../../recipe/index.ts';
 import { place, serving, until, type Place } from '../support/devices.ts';
 import { engine, engineFor, makeWeights, processesOf, weights } from './support.ts';
 
@@ -28,10 +29,17 @@ const prompt = { tokens: [2, 3, 4, 5, 6, 7, 8, 9] };
 const ask = (id: number) => ({ seed: id, requestId: `r${id}`, signal: never });
 
 async function agrees(t: import('ava').ExecutionContext, client: ModelClient, name: string) {
-  const { reply } = await client.score(name, prompt, ' the river of Ardo', ask(0));
+  const [reply] = (await client.score(name, prompt, [' the river of Ardo'], ask(0))).reply as [readonly TokenScore[]];
   t.is(reply.length, scores[name]!.length);
   for (const [i, { logprob }] of reply.entries())
     t.true(Math.abs(logprob - scores[name]![i]!) < 1e-3, `${name}: ${logprob} ${scores[name]![i]}`);
+  const ratings = [' 1', ' 2', ' 3', ' 4', ' 5'];
+  const together = (await client.score(name, prompt, ratings, ask(0))).reply;
+  for (const [at, rating] of ratings.entries()) {
+    const [alone] = (await client.score(name, prompt, [rating], ask(0))).reply;
+    for (const [i, { id, logprob }] of together[at]!.entries())
+      t.true(id === alone![i]!.id && Math.abs(logprob - alone![i]!.logprob) < 1e-4, `${name}${rating}: ${logprob} ${alone![i]!.logprob}`);
+  }
 }
 /** So many answers to long questions, of which some are under way for as long as it takes. */
 const answers = (client: ModelClient, model: string, count: number) =>

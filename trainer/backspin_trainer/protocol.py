@@ -47,6 +47,7 @@ class Asked:
     prompt: list[int]
     jobs: list[Job]
     stop: list[str] = field(default_factory=list)
+    names_ids: bool = False  # a token of a completion's log-probabilities is `token_id:7` there, not its text
 
 
 _Check = Callable[[Any], bool]
@@ -122,6 +123,7 @@ COMPLETION: _Fields = {
     "prompt": _PROMPT,
     "logprobs": (_integer(0, 20), "an integer from 0 to 20"),
     "prompt_logprobs": (_integer(0, 20), "an integer from 0 to 20"),
+    "return_tokens_as_token_ids": (_flag, "true or false"),
 }
 UNLOAD_ADAPTER: _Fields = {"lora_name": (_name, "a string, not empty")}
 LOAD_ADAPTER: _Fields = {**UNLOAD_ADAPTER, "lora_path": (_name, "the path of a folder")}
@@ -218,4 +220,5 @@ def ask(model: Served, prompt: list[int], body: dict[str, Any], default: int | N
             prompt_logprobs=scored,
         )
 
-    return Asked(model, prompt, [job(index) for index in range(body.get("n", 1))], stop)
+    jobs = [job(index) for index in range(body.get("n", 1))]
+    return Asked(model, prompt, jobs, stop, body.get("return_tokens_as_token_ids", False))

@@ -34,7 +34,7 @@ def completion_reply(asked: Asked) -> dict[str, Any]:
         return {
             "index": index,
             "text": answer(asked, job),
-            "logprobs": None if job.logprobs is None else _completion_logprobs(asked.model, job),
+            "logprobs": None if job.logprobs is None else _completion_logprobs(asked, job),
             "finish_reason": job.finish,
             "prompt_logprobs": None if job.prompt_logprobs is None else _prompt_logprobs(asked.model, job),
         }
@@ -74,15 +74,20 @@ def _chat_logprob(model: Served, likelihood: Likelihood) -> dict[str, Any]:
     }
 
 
-def _completion_logprobs(model: Served, job: Job) -> dict[str, Any]:
-    tokens = [_token(model, likelihood.token) for likelihood in job.likelihoods]
+def _completion_logprobs(asked: Asked, job: Job) -> dict[str, Any]:
+    model = asked.model
+
+    def name(token: int) -> str:
+        return f"token_id:{token}" if asked.names_ids else _token(model, token)
+
+    tokens = [name(likelihood.token) for likelihood in job.likelihoods]
     offsets = [len(model.text(job.tokens[:count])) for count in range(len(tokens))]
     return {
         "tokens": tokens,
         "token_logprobs": [likelihood.logprob for likelihood in job.likelihoods],
         "top_logprobs": [
             {
-                _token(model, token): logprob
+                name(token): logprob
                 for token, logprob in [*likelihood.top, (likelihood.token, likelihood.logprob)]
             }
             for likelihood in job.likelihoods

@@ -86,23 +86,36 @@ class Scorer:
         """Of each sequence [2, tokens], log-probabilities and entropies; with `beside` [6, tokens], those under it and
         both divergences too.
 
-        Batches hold sequences of like length, whatever the order they came in. Raises Refusal 66 for a model that has
-        diverged.
+        Batches hold sequences of like length, whatever the order they came in; those that differ in their last token
+        alone, such as ratings, are read once. Raises Refusal 66 for a model that has diverged.
         """
         scored = [torch.empty(2 if one.beside is None else 6, 0) for one in sequences]
         for compared in (False, True):
-            some = [at for at, one in enumerate(sequences) if one.ids and (one.beside is not None) == compared]
-            some.sort(key=lambda at: sequences[at].length)
+            alike: dict[tuple, list[int]] = {}
+            for at, one in enumerate(sequences):
+                if one.ids and (one.beside is not None) == compared:
+                    alike.setdefault((*map(tuple, (one.prompt, one.ids[:-1], one.beside or ())),), []).append(at)
+            some = sorted(alike.values(), key=lambda places: sequences[places[0]].length)
             for start in range(0, len(some), self._batch):
-                places = some[start : start + self._batch]
-                for at, values in zip(places, self._score([sequences[at] for at in places], compared)):
-                    scored[at] = values
+                batch = some[start : start + self._batch]
+                values = self._score([[sequences[at] for at in places] for places in batch], compared)
+                for at, own in zip((at for places in batch for at in places), values):
+                    scored[at] = own
         return scored
 
-    def _score(self, sequences: list[Sequence], compared: bool) -> tuple[torch.Tensor, ...]:
-        states = [self._states([(one.prompt, one.ids) for one in sequences])]
+    def _score(self, alike: list[list[Sequence]], compared: bool) -> tuple[torch.Tensor, ...]:
+        """Of the sequences of all lists, those of a list being alike but for the last token."""
+        firsts, sequences = [some[0] for some in alike], [one for some in alike for one in some]
+        states = [self._states([(one.prompt, one.ids) for one in firsts])]
         if compared:
-            states.append(self._states([(one.beside, one.ids) for one in sequences]))
+            states.append(self._states([(one.beside, one.ids) for one in firsts]))
+        lengths = [len(one.ids) for one in firsts]
+        states = [
+            torch.cat([own for own, some in zip(of.split(lengths), alike) for _ in some])
+            if len(sequences) > len(firsts)
+            else of
+            for of in states
+        ]
         ids = torch.tensor([token for one in sequences for token in one.ids], device=states[0].device)
         chunks = zip(ids.split(_POSITIONS), *(some.split(_POSITIONS) for some in states))
         values = torch.cat([self._values(targets, some) for targets, *some in chunks], 1).cpu()

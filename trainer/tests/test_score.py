@@ -152,6 +152,25 @@ def test_the_head_sees_only_what_predicts_a_continuation_and_few_positions_at_on
     assert max(calls) == 2
 
 
+def test_what_differs_in_its_last_token_alone_is_read_once_and_scored_as_if_by_itself(tmp_path, model, monkeypatch):
+    ratings = [" 1", " 2", " 3", " 4", " 5"]
+    rows = [
+        [{"prompt": {**prompt, "prefill": "Score:"}, "continuation": one} | more for one in ratings]
+        for prompt in (CHAT, {"messages": [{"role": "user", "content": "Another"}]})
+        for more in ({}, {"beside": TEXT})
+    ]
+    read = []
+    states = Scorer._states
+    monkeypatch.setattr(Scorer, "_states", lambda self, texts: read.extend(texts) or states(self, texts))
+    together = answers(spec(model, tmp_path / "together", rows))
+    assert len(read) == 2 + 2 * 2
+    alone = answers(spec(model, tmp_path / "alone", [[ask] for row in rows for ask in row], batch=1))
+    for ours, (theirs,) in zip((one for row in together for one in row), alone, strict=True):
+        assert ours["ids"] == theirs["ids"] and ("beside" in ours) == ("beside" in theirs)
+        assert close(ours["logprobs"], torch.tensor(theirs["logprobs"]))
+        assert close(ours.get("beside", {}).get("kl", []), torch.tensor(theirs.get("beside", {}).get("kl", [])))
+
+
 def test_an_adapter_is_scored_with_what_it_goes_upon(tmp_path, model):
     adapter = world.make_adapter(model, tmp_path / "adapter", seed=1, targets=("q_proj", "v_proj"))
     assert merge(MergeSpec(1, str(adapter), str(model), str(tmp_path / "merged"))) == Exit.DONE

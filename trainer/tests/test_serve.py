@@ -145,6 +145,21 @@ def test_prompt_log_probabilities_equal_transformers_over_several_chunks(server,
     assert reply["choices"][0]["text"] == "" and reply["usage"]["completion_tokens"] == 0
 
 
+def test_what_may_come_next_is_named_by_ids_on_request_with_the_numbers_that_each_has_as_a_prompt(server, tokenizer):
+    ids = tokenizer.encode(LONG)
+    asked = {"prompt": ids, "max_tokens": 1, "temperature": 0, "logprobs": 20, "prompt_logprobs": 0}
+    (choice,) = server.complete(**asked, return_tokens_as_token_ids=True)["choices"]
+    (likeliest,) = choice["logprobs"]["top_logprobs"]
+    assert len(likeliest) == 20 and choice["logprobs"]["tokens"][0] in likeliest
+    for name, logprob in likeliest.items():
+        token = int(name.removeprefix("token_id:"))
+        reply = server.complete(prompt=[*ids, token], max_tokens=1, prompt_logprobs=0)
+        assert logprob == pytest.approx(reply["choices"][0]["prompt_logprobs"][-1][str(token)]["logprob"], abs=1e-4)
+    (by_text,) = server.complete(**asked)["choices"][0]["logprobs"]["top_logprobs"]
+    assert not any(name.startswith("token_id:") for name in by_text)
+    assert choice["prompt_logprobs"] is not None
+
+
 def test_a_repetition_penalty_equals_transformers(server, network, tokenizer):
     ids = tokenizer.encode("The river of")
     theirs = generated(network, ids, 12, repetition_penalty=1.5)
