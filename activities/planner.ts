@@ -20,21 +20,20 @@ import {
 } from '../recipe/call.ts';
 import { externalModels, runRecipe, type Declared } from '../recipe/materials.ts';
 import { Verbs } from '../recipe/run.ts';
-import type { Settings } from '../recipe/api.ts';
 import type { Rec } from '../recipe/define.ts';
 import { faultOf } from '../schemas/faults.ts';
 import type { Registry } from '../operators/registry.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
+import { estimateOf, finite, kept, type Estimate, type RecordsIn } from './estimate.ts';
 import { externalDigest, externalOf, lacksWeights, ownOf } from './external.ts';
 import { lacksItsWeights, leaseFault, lookUp, templateMismatch } from './open.ts';
 import { checkParams } from './definitions.ts';
-import { budgetOf, castOf, isBatch, resolve, servingOf, unbatched, type AnyReducer } from './resolve.ts';
+import { castOf, isBatch, resolve, servingOf, unbatched, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { bytesOfModel, sizeOf, type Size, type Sizes } from './sizes.ts';
 import { recordsOf } from './source.ts';
-import { lengthOf } from './train.ts';
 
 const SYMBOL = 'planned:';
 const isReal = (ref: AnyRef) => !ref.digest.startsWith(SYMBOL);
@@ -60,6 +59,12 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
   const strange = new Map<string, string>(); // digest -> why the embedded engine cannot serve it
   const firsts = new Map<string, Rec<unknown>>(); // digest -> first record of a source that is to be read
   const templates = new Map<string, string | null>(); // digest -> what a model that is to be trained will be asked in
+  const sources = new Map<string, Call>(); // digest -> the source that gives it
+  const recordsIn: RecordsIn = (ref) => {
+    const source = sources.get(ref.digest);
+    if (isReal(ref)) return services.store.read(ref);
+    return source && kept(recordsOf(source, registry, checkParams(source, registry)));
+  };
   const templateOf = async (model: ModelRef) =>
     isReal(model) && !externalOf(context, model) ? (await services.store.model(model)).template : (templates.get(model.digest) ?? null);
 
@@ -71,9 +76,10 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const output = known && (await services.store.output(known.stepKey));
       const weightless = lacksItsWeights(context, call);
       if (weightless) missing.push(weightless);
-      const estimate = await estimateOf(call, registry, known !== undefined);
+      const estimate = await estimateOf(call, registry, known !== undefined, recordsIn);
       const result = known?.result ?? (await symbolOf(call, registry, estimate));
       if (estimate.first && isRef(result)) firsts.set(result.digest, estimate.first);
+      if (call.what.startsWith('source:') && isRef(result)) sources.set(result.digest, call);
       const misfit = misfitOf(call, registry, firsts);
       if (misfit) missing.push(misfit);
       if (call.verb === 'train' && isRef(result)) templates.set(result.digest, (call.inputs as { template?: string }).template ?? null);
@@ -105,11 +111,11 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
         stepKey: known?.stepKey ?? resolved?.stepKey ?? null,
         state: known ? 'completed' : 'planned',
         memoised: known !== undefined,
-        in: output?.in ?? estimate.in,
+        in: output?.in ?? finite(estimate.in),
         kept: output?.kept ?? estimate.kept ?? null,
         dropped: output?.dropped ?? estimate.dropped ?? {},
-        requests: known ? 0 : estimate.requests,
-        trainingSteps: known ? 0 : estimate.trainingSteps,
+        requests: known ? 0 : finite(estimate.requests),
+        trainingSteps: known ? 0 : finite(estimate.trainingSteps),
         seconds: output?.seconds ?? null,
         output:
           isRef(result) && result.kind === 'dataset' && known
@@ -171,7 +177,7 @@ const RECORD = 300;
 
 function bytesOf(call: Call, { rows }: Estimate, result: Result, sizes: Sizes): number {
   if (isRef(result) && result.kind === 'model') return bytesOfModel(call, result, sizes);
-  return call.verb === 'evaluate' ? 0 : (rows ?? 0) * RECORD;
+  return call.verb === 'evaluate' ? 0 : (finite((rows ?? 0) * RECORD) ?? 0);
 }
 
 function poolOf(call: Call, context: StepContext): string | null {
@@ -190,61 +196,6 @@ async function strangenessOf({ verb, what, label, inputs }: Call, strange: Reado
   if (architectures.includes('LlamaForCausalLM')) return undefined;
   const name = label.slice('model-'.length);
   return `The model "${name}" is ${architectures[0] ?? 'of no stated architecture'}: the embedded engine serves LlamaForCausalLM.`;
-}
-
-interface Estimate {
-  /** Upper bounds. */
-  readonly in: number | null;
-  readonly rows: number | null;
-  readonly requests: number;
-  readonly trainingSteps: number;
-  /** Of a source, which is read. */
-  readonly kept?: number;
-  readonly dropped?: Readonly<Record<string, number>>;
-  readonly first?: Rec<unknown>;
-}
-
-async function estimateOf(call: Call, registry: Registry, known: boolean): Promise<Estimate> {
-  const entering = refsIn(call.inputs)
-    .filter((ref) => ref.kind === 'dataset')
-    .reduce((rows, ref) => rows + ref.rows, 0);
-  const nothing = { in: entering, rows: entering, requests: 0, trainingSteps: 0 };
-  if (call.what.startsWith('source:')) return known ? nothing : { ...nothing, ...(await countOf(call, registry)) };
-  if (call.verb === 'map') {
-    const { over, with: cast } = call.inputs as { over: DatasetRef; with?: object };
-    const asked = cast ? call.what.split('>').filter((id) => registry.operator(id).roles.length > 0).length : 0;
-    const rows = Math.min(over.rows, budgetOf(call).candidates ?? Infinity);
-    return { ...nothing, in: rows, rows, requests: rows * asked };
-  }
-  if (call.verb === 'train') {
-    const { data } = call.inputs as { data: DatasetRef };
-    return { ...nothing, in: data.rows, trainingSteps: lengthOf(call.inputs as unknown as Settings, data.rows).steps };
-  }
-  if (call.verb === 'evaluate') {
-    const suite = registry.suite(call.what);
-    const items = suite.is === 'suite' ? suite.items((call.inputs['params'] ?? {}) as never).length : 0;
-    return { ...nothing, in: items || entering, requests: items };
-  }
-  const { inputs } = call.inputs as { inputs?: unknown };
-  const own = refsIn(inputs)
-    .filter((ref) => ref.kind === 'dataset')
-    .reduce((rows, ref) => rows + ref.rows, 0);
-  const most = call.what.startsWith('model:') ? own : registry.reducer(call.what).most(own, checkParams(call, registry) as never);
-  return { ...nothing, in: own, rows: most };
-}
-
-/** Reads a source, and so finds what is wrong with its files. */
-async function countOf(call: Call, registry: Registry): Promise<Pick<Estimate, 'in' | 'rows' | 'kept' | 'dropped' | 'first'>> {
-  const dropped: Record<string, number> = {};
-  let [read, kept] = [0, 0];
-  let first: Rec<unknown> | undefined;
-  for await (const one of recordsOf(call, registry, checkParams(call, registry))) {
-    read++;
-    if ('dropped' in one) dropped[one.dropped] = (dropped[one.dropped] ?? 0) + 1;
-    else kept++;
-    if (!('dropped' in one)) first ??= one.record;
-  }
-  return { in: read, rows: kept, kept, dropped, first: first! };
 }
 
 /** What stands first in a source that the step reads, where the step cannot read it. */

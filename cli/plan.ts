@@ -22,12 +22,14 @@ export function tableOf({ experiment, recipe, steps, questions, warnings, missin
     step.in,
     step.kept,
     dropped(step.dropped),
-    step.requests || null,
+    step.requests === null ? 'any' : step.requests || null,
     step.trainingSteps || null,
     step.bytes ? size(step.bytes) : null,
   ]);
+  const open = steps.flatMap(({ path, requests }) => (requests === null ? [path] : []));
+  const besides = open.length === 0 ? '' : ` besides those of ${open.join(', ')}, which hang on the records`;
   return [
-    `${experiment} (${recipe}): ${number(totals.steps)} steps, ${number(totals.memoised)} of them memoised; at most ${number(totals.requests)} model calls, ${number(totals.trainingSteps)} training steps and ${size(totals.bytes)} to come`,
+    `${experiment} (${recipe}): ${number(totals.steps)} steps, ${number(totals.memoised)} of them memoised; at most ${number(totals.requests)} model calls${besides}, ${number(totals.trainingSteps)} training steps and ${size(totals.bytes)} to come`,
     '',
     table(['step', 'kind', 'where', 'in', 'kept', 'dropped', 'calls', 'training steps', 'space'], rows),
     ...section(

@@ -19,7 +19,7 @@ export interface PlannedStep {
   readonly in: number | null;
   readonly kept: number | null;
   readonly dropped: { readonly [reason: string]: number };
-  /** Model calls to come. */
+  /** Model calls to come, at most; null: how many hangs on the records. */
   readonly requests: number | null;
   /** Optimizer steps to come. */
   readonly trainingSteps: number | null;
@@ -45,6 +45,7 @@ export interface Plan {
   readonly totals: {
     readonly steps: number;
     readonly memoised: number;
+    /** Of the steps that tell it. */
     readonly requests: number;
     readonly trainingSteps: number;
     readonly bytes: number;

@@ -66,6 +66,7 @@ export const forward = suite({
     roles: ['model'],
     needs: ['chat'],
     draws: () => true,
+    calls: () => 2,
     async run({ text }, { chat }) {
       const answer = async (temperature: number) =>
         (await chat('model', [{ role: 'user', content: text }], { temperature, maxTokens: 40 })).text.trim();

@@ -15,6 +15,7 @@ export const passages = operator({
   input: passage,
   output: passage,
   params: z.object({ split: z.enum(['paragraphs', 'none']), shortest: z.int() }),
+  most: ({ split }) => (split === 'none' ? 1 : Infinity),
   run({ text }, _, { split, shortest }) {
     const parts = (split === 'none' ? [text] : text.split(/\r?\n(?:[ \t]*\r?\n)+/)).map((part) => part.trim());
     const [first, ...others] = parts.filter((part) => part.length >= shortest).map((part) => ({ text: part }));

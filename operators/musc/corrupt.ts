@@ -55,6 +55,7 @@ export const corruptBy = operator({
   roles: ['self'],
   needs: ['chat'],
   draws: () => true,
+  calls: ({ noise: { kinds } }) => (kinds.substitute + kinds.negate > 0 ? Infinity : 0),
   async run(record, context, { noise, prompts, rewriting }) {
     const touched = noiseOf(record, context, noise);
     const rewritten = [...touched].flatMap(([n, kind]) => (kind === 'delete' ? [] : [{ kind, n, constraint: record.constraints[n]! }]));

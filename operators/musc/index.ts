@@ -60,6 +60,7 @@ export const recombine = operator({
   params: asking('recombine'),
   roles: ['self'],
   needs: ['chat', 'prefill'],
+  calls: () => 2,
   async run({ instruction: original, input, shots, constraints, corrupted, touched }, context, { prompts, sampling }) {
     const both = await Promise.all(
       [constraints, corrupted].map((constraints) =>
@@ -144,6 +145,7 @@ export const respond = operator({
   params: asking('respond').extend({ rejected: z.enum(['corrupted', 'instruction']).default('corrupted') }),
   roles: ['self'],
   needs: ['chat'],
+  calls: () => 2,
   async run(pair, context, { prompts, sampling, rejected: from }) {
     const [chosen, rejected] = await Promise.all(
       [pair.instruction, pair[from]].map((instruction) =>
@@ -166,6 +168,7 @@ export const verify = operator({
   params: asking('verify'),
   roles: ['self'],
   needs: ['chat'],
+  calls: () => Infinity,
   async run(pair, context, { prompts, sampling }) {
     const { instruction, rejected: response, touched } = pair;
     // One after the other: the first that is not met settles it.

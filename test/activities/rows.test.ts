@@ -66,6 +66,16 @@ test('a record on which an operator throws, before or behind its calls, is dropp
   t.like(asked, { kept: 1, dropped: { error: 1 }, requests: 2 });
 });
 
+test('a record that takes more calls, or gives more records, than its operator says is dropped: a plan that counts by it holds', async (t) => {
+  const texts = [{ text: 'one' }, { text: 'one two' }];
+  const asked = await mapped('odd.wordy', texts, { with: { speaker: model } });
+  t.like(asked, { kept: 1, dropped: { error: 1 }, requests: 2 });
+  t.regex((await evidence(asked))[0]!, /it makes more calls for one record than 1, which its `calls` gives as the most/);
+  const kept = await mapped('odd.cut', texts);
+  t.like(kept, { kept: 1, dropped: { error: 1 } });
+  t.regex((await evidence(kept))[0]!, /it kept 2 records of one, and its `most` gives 1 as the most/);
+});
+
 test('an operator that throws on all of its records stands at attention, and runs anew when it is mended', async (t) => {
   const over = await putRecords(store, [record({ text: 'a' }), record({ text: 'b' })]);
   const asked = call('map', 'odd.third', { over });

@@ -8,6 +8,7 @@ import { byQuestionMark } from '../../operators/cycle-instruct/route.ts';
 import type { Answer, Lying, Pair, QA, Question } from '../../operators/cycle-instruct/records.ts';
 import { isRef, type DatasetRef, type ModelRef, type ReportRef, type Result } from '../../recipe/call.ts';
 import { sha256 } from '../../store/canonical.ts';
+import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, stage, type Ran } from '../support/recipe.ts';
 import { rec, reduce, rows } from '../support/reduce.ts';
 
@@ -316,3 +317,17 @@ test.serial('the control learns what was generated, given what was found, and ea
   t.is(inputs(both, 'r2/generated/ask').with['a2q']!.digest, digest(both, 'r1/generated/a2q'));
   t.is(digest(both, 'r2/q2a'), digest(ran, 'r2/q2a'));
 });
+
+for (const [what, parameters, data] of [
+  ['paragraphs', { arms: ['unfiltered', 'generated'] }, 'documents'],
+  ['rewritten', { rewrite: true, filter: { together: true } }, 'documents'],
+  ['pairs', { order: 'jacobi', finalData: 'last' }, 'pairs'],
+] as const)
+  test.serial(`what it does is within its longest plan, in calls and records too: ${what}`, async (t) => {
+    const one = await run(parameters, { [data]: source(`${data}.jsonl`) });
+    const plan = await planOf('cycle-instruct', made, one.given);
+    t.deepEqual(await beyond(plan, one, made), []);
+    const passages = plan.steps.find(({ path }) => path === 'passages');
+    if (data === 'documents') t.like(passages, { in: documents.length, kept: documents.length });
+    if (data === 'documents') t.is(plan.steps.find(({ path }) => path === 'byQuestionMark')!.in, asked.length + told.length);
+  });

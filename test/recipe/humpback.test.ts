@@ -9,6 +9,7 @@ import type { DatasetRef, ModelRef } from '../../recipe/call.ts';
 import type { HumpbackParameters } from '../../schemas/recipes/humpback.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { humpback, instructions, seedPairs, type Ran } from '../support/humpback.ts';
+import { beyond, planOf } from '../support/planned.ts';
 
 const paper = await humpback();
 const ran = await paper.run({ arms: ['random'] });
@@ -254,3 +255,18 @@ test('a scorer that is given judges in every round, in place of the model of the
   t.deepEqual([...new Set(judged)], [run.step('model-scorer').model.digest]);
   t.true(['r1/judge', 'r2/judge'].every((path) => inputsOf(run, path).with['scorer']!.digest === judged[0]));
 });
+
+for (const parameters of [
+  { attempts: 3 },
+  { judge: 'expected', keep: { share: 0.5 } },
+  { judge: 'likelihood', keep: { share: 0.5 } },
+  { keep: 'all' },
+] as const)
+  test.serial(`what it does is within its longest plan, in calls and records too: ${JSON.stringify(parameters)}`, async (t) => {
+    const run = await paper.run({ arms: ['random'], nearDuplicates: 0.7, ...parameters });
+    const plan = await planOf('humpback', paper, run.given);
+    t.deepEqual(await beyond(plan, run, paper), []);
+    const judging = plan.steps.find(({ path }) => path === 'r1/judge');
+    if ('attempts' in parameters) t.is(judging!.requests, 3 * judging!.in!);
+    if ('judge' in parameters) t.is(judging!.requests, judging!.in);
+  });

@@ -6,6 +6,7 @@ import type { Pair } from '../../operators/humpback/records.ts';
 import type { Agreed, Imagined, Row } from '../../operators/main/records.ts';
 import type { DatasetRef, ModelRef, ReportRef } from '../../recipe/call.ts';
 import { sha256 } from '../../store/canonical.ts';
+import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, stage, type Ran } from '../support/recipe.ts';
 
 const ROUNDS = 3;
@@ -220,3 +221,12 @@ test('the model that is handed over learns from the seed and what was curated; t
   t.is((await made.trained<Row>(both, 'random/final')).length, rows.length);
   t.not(digest(both, 'random/final'), digest(both, 'final'));
 });
+
+for (const parameters of [{ arms: ['random'], nearDuplicates: 0.7 }, { alpha: { lossRatio: true } }] as const)
+  test.serial(`what it does is within its longest plan, in calls and records too: ${JSON.stringify(parameters)}`, async (t) => {
+    const one = await run(parameters);
+    const plan = await planOf('main', made, one.given);
+    t.deepEqual(await beyond(plan, one, made), []);
+    const measured = plan.steps.find(({ path }) => path === 'r1/measure-forward');
+    t.is(measured?.requests, 'alpha' in parameters ? 2 * measured!.in! : undefined);
+  });

@@ -2,6 +2,7 @@
 import test from 'ava';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { tableOf } from '../../cli/plan.ts';
 import { touchedOf } from '../../operators/musc/corrupt.ts';
 import { capTopics } from '../../operators/musc/index.ts';
 import { instructionIn, newConstraintIn, partsIn, taskIn, verdictIn } from '../../operators/musc/parse.ts';
@@ -12,6 +13,7 @@ import type { WeightedPreference } from '../../recipe/index.ts';
 import type { ModelRef } from '../../recipe/call.ts';
 import { weighing } from '../../schemas/recipes/musc.ts';
 import { sha256 } from '../../store/canonical.ts';
+import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, stage, type Asked, type Ran } from '../support/recipe.ts';
 import { rec, reduce, rows } from '../support/reduce.ts';
 
@@ -432,6 +434,26 @@ test.serial(
     );
   },
 );
+
+for (const [what, parameters, data] of [
+  ['taken apart and made up', { selfMade: 6, rounds: 2 }, ['queries', 'demos']],
+  ['in parts, and checked', { check: true, arms: ['plain'] }, ['parts']],
+  ['substituted', { noise: { kinds: { delete: 0.5, substitute: 0.5 } } }, ['parts']],
+] as const)
+  test.serial(`what it does is within its longest plan, in calls and records too: ${what}`, async (t) => {
+    const ran = await run(parameters, data);
+    const plan = await planOf('musc', made, ran.given);
+    t.deepEqual(await beyond(plan, ran, made), []);
+    const responding = plan.steps.find(({ path }) => path === 'r1/respond')!;
+    t.is(responding.requests, 2 * responding.in!);
+    t.deepEqual(
+      plan.steps.flatMap(({ path, requests }) => (requests === null ? [path] : [])),
+      what === 'substituted' ? ['r1/corrupt'] : what === 'in parts, and checked' ? ['r1/verify'] : [],
+      'what hangs on the records is told as such',
+    );
+    const told = /at most [\d,]+ model calls( besides those of (\S+), which hang on the records)?, /.exec(tableOf(plan))!;
+    t.is(told[2], what === 'substituted' ? 'r1/corrupt' : what === 'in parts, and checked' ? 'r1/verify' : undefined);
+  });
 
 async function keyOf(of: Ran, path: string): Promise<string> {
   const { resolve } = await import('../../activities/resolve.ts');

@@ -40,3 +40,25 @@ export const quiz = suite({
   ask: operator({ version: 1, input: text, output: text, roles: ['model'], run: (record) => keep(record) }),
   measure: (answers) => ({ answered: answers.filter(({ answer }) => answer !== undefined).length }),
 });
+
+/** Makes a call, and keeps a record, for each word, and says of neither. */
+export const wordy = operator({
+  version: 1,
+  input: text,
+  output: text,
+  roles: ['speaker'],
+  needs: ['chat'],
+  async run({ text }, { chat }) {
+    for (const content of text.split(' ')) await chat('speaker', [{ role: 'user', content }], { temperature: 0, maxTokens: 8 });
+    return keep({ text });
+  },
+});
+export const cut = operator({
+  version: 1,
+  input: text,
+  output: text,
+  run({ text }) {
+    const [first, ...others] = text.split(' ').map((word) => ({ text: word }));
+    return keep(first!, ...others);
+  },
+});

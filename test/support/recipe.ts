@@ -26,6 +26,7 @@ export interface Given {
   readonly before?: (call: Call) => Promise<void>;
 }
 export interface Ran extends Memory {
+  readonly given: Given;
   /** What this run asked and trained that none before it had. */
   readonly asked: readonly Asked[];
   readonly trainings: Bench['trainings'];
@@ -91,6 +92,7 @@ export async function stage(
       });
       return {
         ...memory,
+        given: { parameters, ...given },
         asked: asked.slice(known[0]),
         trainings: made.trainings.slice(known[1]),
         step(path) {

@@ -62,6 +62,7 @@ export const compare = operator({
   output: z.object({ n: z.number(), said: z.array(z.string()) }),
   roles: ['speaker', 'other'],
   needs: ['chat'],
+  calls: () => 2,
   async run({ n }, { chat }) {
     const ask = async (role: 'speaker' | 'other') =>
       (await chat(role, [{ role: 'user', content: `say ${n}` }], { temperature: 0, maxTokens: 8 })).text;

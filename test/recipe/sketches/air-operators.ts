@@ -92,6 +92,7 @@ export const refine = operator({
   params: schema<{ iterations: number }>(),
   roles: ['guidance', 'student'],
   needs: ['chat'],
+  calls: ({ iterations }) => 2 + 4 * iterations,
   async run(rated, { chat, random }, { iterations }) {
     const polished = (await chat('guidance', prompts.polish(rated), sampling)).text;
     const steps: Step[] = [];
@@ -121,6 +122,7 @@ export const level = operator({
   params: schema<{ level: number }>(),
   roles: ['guidance'],
   needs: ['chat', 'prefill'],
+  calls: () => 2,
   async run(refined, context, { level }) {
     if (refined.steps.length < level) return drop('too-few-constraints');
     const instruction = await merge(refined, level, context);

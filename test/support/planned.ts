@@ -1,0 +1,44 @@
+/** A plan of what a recipe would do on an empty store, beside what it did. */
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { plan } from '../../activities/planner.ts';
+import { resolve } from '../../activities/resolve.ts';
+import { openServices } from '../../activities/services.ts';
+import type { Plan } from '../../schemas/plan.ts';
+import { recipeSchemas } from '../../schemas/recipes/index.ts';
+import type { Given, Ran, Stage } from './recipe.ts';
+
+/** The longest plan: nothing is there yet, and every question is answered as its recipe assumes. */
+export async function planOf(
+  recipe: string,
+  { bench }: Pick<Stage, 'bench'>,
+  { parameters, data, models, evaluation = {} }: Given,
+): Promise<Plan> {
+  const { experiment: name, ...context } = bench.context;
+  const schema = recipeSchemas[recipe]!;
+  const config = { name, recipe, ...context, data, models, evaluation, parameters: schema.parameters.parse(parameters) as object };
+  return plan(await openServices(await mkdtemp(join(tmpdir(), 'backspin-plan-'))), config);
+}
+
+/** What was performed that the plan does not hold, or holds fewer calls or records of. A step that the plan shares with another costs
+ *  nothing there, so its calls are looked for among those of all. */
+export async function beyond({ steps, totals }: Plan, ran: Ran, { bench }: Pick<Stage, 'bench'>): Promise<string[]> {
+  const { services, context } = bench;
+  const planned = new Map(steps.map((step) => [step.path, step]));
+  const made = new Map<string, number>();
+  const found: string[] = [];
+  for (const { call } of ran.performed) {
+    const step = planned.get(call.path);
+    const { stepKey } = await resolve(call, context, await services.registry([]));
+    const output = await services.store.output(stepKey);
+    if (!step) found.push(`${call.path} is not planned`);
+    if (!step || !output) continue;
+    if (step.requests !== null) made.set(stepKey, output.requests);
+    if (!step.memoised && output.requests > (step.requests ?? Infinity))
+      found.push(`${call.path} makes ${output.requests} calls, of ${step.requests} planned`);
+    if (output.in > (step.in ?? Infinity)) found.push(`${call.path} reads ${output.in} records, of ${step.in} planned`);
+  }
+  const all = made.values().reduce((sum, requests) => sum + requests, 0);
+  return all > totals.requests ? [...found, `${all} calls are made, of ${totals.requests} planned`] : found;
+}
