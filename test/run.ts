@@ -16,7 +16,11 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.exit(1);
   });
 
-const suites = [await suite('test:ts', [], countsOfAva), await suite('test:py', [`--basetemp=${join(folder, 'pytest')}`], countsOfPytest)];
+// Python's suite beside the other, since it leaves a core idle; what it prints comes behind, in one piece.
+const python = suite('test:py', [`--basetemp=${join(folder, 'pytest')}`], countsOfPytest, () => {});
+const typescript = await suite('test:ts', [], countsOfAva, (text) => process.stdout.write(text));
+process.stdout.write((await python).output);
+const suites = [typescript, await python];
 const left = sweep(folder, 5_000);
 for (const sentence of left) console.error(sentence);
 const total = (of: keyof Counts) => suites.reduce((sum, counts) => sum + counts[of], 0);
@@ -24,17 +28,17 @@ const failed = total('failed') + left.length;
 console.log(`${total('passed')} passed, ${failed} failed, ${total('skipped')} skipped`);
 process.exitCode = failed > 0 ? 1 : 0;
 
-/** Runs an npm script to its end, shows what it prints, and counts by that. One that ends badly has failed, whatever it counts. */
-async function suite(script: string, args: readonly string[], countsOf: (output: string) => Counts): Promise<Counts> {
+/** Runs an npm script to its end, and counts by what it prints. One that ends badly has failed, whatever it counts. */
+async function suite(script: string, args: readonly string[], countsOf: (output: string) => Counts, show: (text: string) => void) {
   const child = spawn('npm', ['run', '--silent', script, '--', ...args], { stdio: ['inherit', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text;
-    process.stdout.write(text);
+    show(text);
   });
   const code = await new Promise<number | null>((done, failed_) => child.once('error', failed_).once('close', done));
   const counts = countsOf(output);
-  return code === 0 ? counts : { ...counts, failed: Math.max(counts.failed, 1) };
+  return { output, ...counts, failed: code === 0 ? counts.failed : Math.max(counts.failed, 1) };
 }
 
 function countsOfAva(output: string): Counts {

@@ -28,7 +28,7 @@ test.after.always(async () => {
 });
 
 test.serial('the demo learns: curated beats its own M_0 and random curation of the same size, and keeps no adverts', async (t) => {
-  t.timeout(12 * 60_000);
+  t.timeout(20 * 60_000); // beside other tests
   await backspin('launch', FILE, '--watch');
   const view = await status();
   const number = (of: Measured, name: string) => of[name] as number;
