@@ -46,7 +46,7 @@ export async function tokenDpo({ pairs = 4, words = 40, steps = 4, threads = 2, 
     const file = join(folder, 'job.json');
     await writeFile(file, JSON.stringify({ folder: model, rows, spec, steps, threads, shape, tokenizer: baseFolder('plain'), ...job }));
     const { python, trainerPath } = pythonOf();
-    const env = { ...process.env, ...trainerEnvironment(trainerPath), HF_HUB_OFFLINE: '1' };
+    const env = { ...process.env, ...trainerEnvironment(trainerPath), HF_HUB_OFFLINE: '1', TMPDIR: folder };
     return (await promisify(execFile)(python, [join(import.meta.dirname, 'dpo.py'), file], { env, maxBuffer: 2 ** 26 })).stdout;
   };
   try {

@@ -1,6 +1,6 @@
 /** Other programs that can do the two-step job, each in a Python environment of its own, which is made when it is first asked for. */
 import { execFile } from 'node:child_process';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -25,12 +25,16 @@ export async function peer(name: string, url: string, records: number): Promise<
   } catch (error) {
     return `it could not be installed: ${lastLine(error)}`;
   }
+  const scratch = await mkdtemp(join(tmpdir(), 'backspin-bench-peer-'));
   try {
     const script = join(import.meta.dirname, 'peers', `${name}.py`);
-    const { stdout } = await run(python, [script, url, String(records)], { timeout: DONE_WITHIN, maxBuffer: 2 ** 28, cwd: folder });
+    const env = { ...process.env, TMPDIR: scratch };
+    const { stdout } = await run(python, [script, url, String(records)], { timeout: DONE_WITHIN, maxBuffer: 2 ** 28, cwd: folder, env });
     return (JSON.parse(stdout.trim().split('\n').at(-1)!) as { seconds: number }).seconds;
   } catch (error) {
     return `it failed: ${lastLine(error)}`;
+  } finally {
+    await rm(scratch, { recursive: true });
   }
 }
 
