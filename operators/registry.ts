@@ -142,13 +142,16 @@ async function spaceOf(
   const homes = await homesOf(entry, definitions.values(), sources, load);
   const filesOf = (path: string, wanted: (path: string) => boolean = () => true) =>
     named(new Map([...sources.behind(path)].filter(([file]) => wanted(file))), dirname(entry));
+  const behind = new Map(
+    [...definitions.values()].map((definition) => {
+      const home = homes.get(definition) ?? entry;
+      return [definition, { ours: filesOf(home, isOurs), own: filesOf(home, (file) => !isOurs(file)) }];
+    }),
+  );
   return {
     definitions,
     module,
     files: filesOf(entry),
-    behind(definition) {
-      const home = homes.get(definition) ?? entry;
-      return { ours: filesOf(home, isOurs), own: filesOf(home, (file) => !isOurs(file)) };
-    },
+    behind: (definition) => behind.get(definition)!,
   };
 }
