@@ -4,9 +4,9 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 import { sha256 } from '../store/canonical.ts';
 
 const root = dirname(import.meta.dirname);
-const guests = ['examples', 'test'].map((folder) => join(root, folder) + sep);
-/** backspin itself is loaded once per process, whoever imports it. */
-export const isOurs = (path: string) => path.startsWith(root + sep) && !guests.some((folder) => path.startsWith(folder));
+const rooms = 'activities cli devices inference operators recipe schemas store workers workflows'.split(' ');
+/** Of backspin itself, which is loaded once per process, whoever imports it. Experiments and modules may lie elsewhere in its folder. */
+export const isOurs = (path: string) => rooms.some((room) => path.startsWith(join(root, room) + sep));
 
 /** An import or export from a relative path, or from backspin. Imports of types alone leave no trace at run time. */
 const imports =

@@ -1,10 +1,11 @@
-import { mkdtemp, mkdir, writeFile, rename } from 'node:fs/promises';
+import { mkdtemp, mkdir, writeFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import test from 'ava';
 import { z } from 'zod';
 import { source } from '../../recipe/index.ts';
 import { loadRegistry, moduleDigest } from '../../operators/registry.ts';
+import { isOurs, Sources } from '../../operators/sources.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 
 /** A user's module in a folder of its own, that takes its wording from a file beside it. */
@@ -144,4 +145,24 @@ test('behind a definition stands the file that it is written in, and what that i
   const changed = await load(path);
   t.deepEqual(changed.behind('mine.one'), registry.behind('mine.one'));
   t.notDeepEqual(changed.behind('mine.other'), registry.behind('mine.other'));
+});
+
+test('a module that lies in the folder of backspin is a module like any other', async (t) => {
+  const root = resolve(import.meta.dirname, '../..');
+  const folder = await mkdtemp(join(root, 'mine-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const said = async (text: string) => (await load(await module(text, folder))).prompt('mine.ask').render({} as never);
+  const digest = await moduleDigest(await module('one', folder));
+  t.deepEqual(await said('one'), { text: 'one' });
+  t.deepEqual(await said('two'), { text: 'two' }, 'what it imports is read anew too');
+  t.not(await moduleDigest(join(folder, 'mine.ts')), digest);
+});
+
+test('all that the programs of backspin import is of backspin', (t) => {
+  const root = resolve(import.meta.dirname, '../..');
+  for (const program of ['cli/backspin.ts', 'workers/data.ts', 'workers/gpu.ts', 'workers/orchestrator.ts', 'workflows/index.ts'])
+    t.deepEqual(
+      [...new Sources().behind(join(root, program)).keys()].filter((path) => !isOurs(path)),
+      [],
+    );
 });
