@@ -16,10 +16,11 @@ export async function checkSources(store: Store, { sources: then }: Pick<Output,
   for (const space of saidSame()) if (registry.spaces.includes(space)) await store.putSame(space, registry.sourceDigest(space));
   const open: string[] = [];
   for (const space of spaces) if ((await store.same(space)) !== registry.sourceDigest(space)) open.push(space);
-  if (!named.some((space) => open.includes(space))) return;
+  const own = named.filter((space) => open.includes(space));
+  if (own.length === 0) return;
   throw new BackspinError(
     'OperatorChanged',
-    `Step ${call.path} was made before ${listed(changed)} changed, under the same versions of ${named.join(', ')}: raise the \`version\` of what gives other results. If nothing does, say so once: BACKSPIN_SAME=${open.join(',')} npx backspin plan FILE, with the experiment's file.`,
+    `Step ${call.path} was made before ${listed(changed)} changed, under the same versions of ${own.join(', ')}: raise the \`version\` of what gives other results. If nothing does, say so once: BACKSPIN_SAME=${open.join(',')} npx backspin plan FILE, with the experiment's file.`,
   );
 }
 

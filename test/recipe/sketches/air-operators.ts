@@ -93,6 +93,7 @@ export const refine = operator({
   roles: ['guidance', 'student'],
   needs: ['chat'],
   calls: ({ iterations }) => 2 + 4 * iterations,
+  draws: () => true,
   async run(rated, { chat, random }, { iterations }) {
     const polished = (await chat('guidance', prompts.polish(rated), sampling)).text;
     const steps: Step[] = [];
@@ -123,6 +124,7 @@ export const level = operator({
   roles: ['guidance'],
   needs: ['chat', 'prefill'],
   calls: () => 2,
+  draws: () => true,
   async run(refined, context, { level }) {
     if (refined.steps.length < level) return drop('too-few-constraints');
     const instruction = await merge(refined, level, context);
