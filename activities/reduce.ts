@@ -167,7 +167,12 @@ async function importModel({ store, resolved }: Work): Promise<Made> {
   const counts = { in: 0, kept: 0, dropped: {} };
   const { path, architecture, seed } = resolved.call.inputs as { path?: string; architecture?: object; seed?: number };
   const files = await importedFiles(resolved.call);
-  if (path !== undefined) return { result: await store.putModel(path, { ...about, state: 'weights' }, files), counts, dropped: null };
+  if (path !== undefined) {
+    const result = await store.putModel(path, { ...about, state: 'weights' }, files);
+    const taken = (await store.model(result)).files.map(({ name, sha256 }) => [name, sha256] as const);
+    if (canonicalJson(Object.fromEntries(taken)) === canonicalJson(resolved.files)) return { result, counts, dropped: null };
+    throw new BackspinError('ConfigError', `The files of ${path} changed while they were read: retry the step once they stay as they are.`);
+  }
   const made = join(store.work(resolved.stepKey), 'init');
   await rm(made, { recursive: true, force: true });
   await mkdir(made, { recursive: true });

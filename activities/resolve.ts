@@ -44,6 +44,8 @@ export interface Resolved extends Pick<Defined, 'params' | 'versions' | 'sources
   readonly cast: Readonly<Record<string, ModelRef>>;
   /** It is computed by a child on the training's pool, not asked of a server. */
   readonly batch: boolean;
+  /** Digests of the files from outside that the key is of: of a source in its order, of a model by their names. */
+  readonly files: readonly string[] | Readonly<Record<string, string>>;
 }
 
 /** `machine` is that of the home whose workers carry the step out. */
@@ -56,9 +58,10 @@ export async function resolve(call: Call, context: StepContext, registry: Regist
   const operators = call.verb === 'map' ? ids.map((id) => registry.operator(id) as AnyOperator) : [];
   const own = operators.map((_, i) => operatorParams(call, ids[i]!, registry));
   const subprocess = call.verb === 'train' ? 'train' : embeds(call) ? 'embed' : batch ? 'score' : undefined;
+  const files = await fileDigests(call, registry, params, machine);
   const fixed = {
     verb: call.verb,
-    files: await fileDigests(call, registry, params, machine),
+    files,
     ...(subprocess && { computing: await computing(machine, subprocess, context.training) }),
   };
   const embedded = Object.entries(cast).some(
@@ -104,7 +107,7 @@ export async function resolve(call: Call, context: StepContext, registry: Regist
     : Object.entries(cast).every(([role, model]) => !externalOf(context, model) && repeats(servingOf(context, role)));
   const determinism = !again ? 'sampled' : call.verb === 'train' || drawsOf(call, registry, params) ? 'seeded' : 'exact';
   const inputs = [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort();
-  return { call, stepKey: keyOf(ids.length), registry, params, versions, sources, inputs, determinism, chain, cast, batch };
+  return { call, stepKey: keyOf(ids.length), registry, params, versions, sources, inputs, determinism, chain, cast, batch, files };
 }
 
 /** Records from which on a probe is a batch: to load the model costs more than to ask a server so many times. */
@@ -185,8 +188,7 @@ function drawsOf(call: Call, registry: Registry, params: object): boolean {
   return suite.is === 'suite' && (suite.ask as AnyOperator).draws(params);
 }
 
-/** Digests of the files that a source reads, in its order; of those of a model, by their names. */
-async function fileDigests(call: Call, registry: Registry, params: object, machine: Machine): Promise<unknown> {
+async function fileDigests(call: Call, registry: Registry, params: object, machine: Machine): Promise<Resolved['files']> {
   if (isSource(call)) return Promise.all(sourceFiles(call, registry, params).map((file) => digestOf(file, machine)));
   if (!isImport(call)) return [];
   const digests = Object.entries(await importedFiles(call)).map(async ([name, file]) => [name, await digestOf(file, machine)] as const);

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import test from 'ava';
 import { call, dataset, keyOf, machine, model, registryOf, resolved } from '../support/keys.ts';
 import { aboutModel, newStore } from '../support/store.ts';
+import { reduceStep } from '../../activities/reduce.ts';
 import { FileDigests } from '../../store/digests.ts';
 
 // ───────────────────────────── models that are brought in ─────────────────────────────
@@ -66,6 +67,19 @@ test('what no program reads to serve a model is neither in the key of its step n
   t.not(await keyOf(imported(more)), await keyOf(imported(plain)), 'without safetensors the others are its weights');
   const names = (await store.model(await store.putModel(more, aboutModel))).files.map(({ name }) => name);
   t.true(names.includes('pytorch_model.bin'));
+});
+
+test('a model whose files change between its key and its copy is not brought in under that key', async (t) => {
+  const store = await newStore();
+  const folder = await folderOf();
+  const before = await resolved(imported(folder));
+  const { registry } = before;
+  const bring = () => reduceStep({ store, registry, resolved: before, seed: 0, signal: new AbortController().signal });
+  await writeFile(join(folder, '1_Pooling/config.json'), 'changed meanwhile');
+  await t.throwsAsync(bring(), { name: 'ConfigError', message: /The files of .* changed while they were read/ });
+  t.is(await store.output(before.stepKey), undefined);
+  await writeFile(join(folder, '1_Pooling/config.json'), files['1_Pooling/config.json']);
+  await t.notThrowsAsync(bring());
 });
 
 test('a chat template from a file is the one that counts, not the one in the folder', async (t) => {
