@@ -10,7 +10,7 @@ import { until } from './support/devices.ts';
 // Each test runs the real setup.js in a checkout of its own that asks for little: one local package and an empty Python lock.
 // Its PATH has only what the test puts there.
 
-test('set-up makes everything once; a second run does nothing and takes under a second', async (t) => {
+test('set-up makes everything once; a second run does nothing', async (t) => {
   const checkout = newCheckout(t);
   checkout.command('python3', forwardingTo(ready.python));
   checkout.command('temporal', printing('temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)'));
@@ -28,7 +28,6 @@ test('set-up makes everything once; a second run does nothing and takes under a 
   const second = await checkout.setup();
   t.is(second.code, 0, second.output);
   t.is(second.output.match(/cached/g)?.length, 4, second.output);
-  t.true(Number(/ready in ([\d.]+) s/.exec(second.output)?.[1]) < 1, second.output);
   t.deepEqual(checkout.times(), before);
 });
 

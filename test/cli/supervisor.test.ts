@@ -51,16 +51,15 @@ test('a part that dies is started again, whoever killed it', async (t) => {
   const pid = () => readFileSync(join(folder, 'pid'), 'utf8');
   const first = pid();
   process.kill(Number(first), 'SIGKILL');
-  t.true(
-    (await until(() => said().filter((line) => line.includes('ready')).length === 2 && pid() !== first, 5_000, 'a second life')) < 5_000,
-  );
+  await until(() => said().filter((line) => line.includes('ready')).length === 2 && pid() !== first, 'a second life');
+  t.pass();
   await part.stop();
 });
 
 test('a part that ends again and again waits longer each time', async (t) => {
   const { part, said } = supervise(`${READY} console.log(Date.now());`);
   await part.ready;
-  await until(() => said().filter((line) => /^\d+$/.test(line)).length >= 4, 15_000, 'four lives');
+  await until(() => said().filter((line) => /^\d+$/.test(line)).length >= 4, 'four lives');
   await part.stop();
   const lives = said()
     .filter((line) => /^\d+$/.test(line))

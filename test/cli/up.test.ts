@@ -63,23 +63,24 @@ for (const worker of ['orchestrator', 'data', 'gpu']) {
     const log = worker === 'gpu' ? 'gpu-cpu.log' : `${worker}.log`;
     const before = lives(home, log);
     for (const pid of running(home, `${worker}.ts`)) process.kill(pid, 'SIGKILL');
-    t.true((await until(() => lives(home, log) > before, 20_000, `the ${worker} worker polls`)) < 20_000);
+    await until(() => lives(home, log) > before, `the ${worker} worker polls`);
+    t.pass();
   });
 }
 
 test.serial('a killed Temporal server comes back where it was', async (t) => {
   const { address } = upOf(home);
   for (const pid of running(home, 'temporal')) process.kill(pid, 'SIGKILL');
-  await until(() => running(home, 'temporal').length > 0, 5_000, 'the server runs');
+  await until(() => running(home, 'temporal').length > 0, 'the server runs');
   const port = address.split(':')[1]!;
-  await until(() => portAnswers(port), 10_000, 'the server answers');
+  await until(() => portAnswers(port), 'the server answers');
   t.is(upOf(home).address, address);
 });
 
 test.serial('when up is killed everything ends with it, and the next up works, at the same address', async (t) => {
   const { pid, address } = upOf(home);
   process.kill(pid, 'SIGKILL');
-  await until(() => ours(home).length === 0, 10_000, 'nothing is left');
+  await until(() => ours(home).length === 0, 'nothing is left');
   t.regex((await backspin(home, ['doctor'])).stdout, /No workers are up here: run `backspin up --detach`/);
   t.is((await backspin(home, ['up', '--detach'])).code, 0);
   t.is(upOf(home).address, address);
@@ -136,7 +137,7 @@ test.serial('a search attribute of another type on a named server is a sentence'
     'BackspinRound=Keyword',
   ]);
   t.teardown(() => server.kill('SIGKILL'));
-  await until(() => portAnswers(port), 15_000, 'the server answers');
+  await until(() => portAnswers(port), 'the server answers');
   const { code, stderr } = await backspin(temporary(), ['up'], { TEMPORAL_ADDRESS: `127.0.0.1:${port}` });
   t.is(code, 1);
   t.regex(stderr, /The search attribute BackspinRound of the namespace default is of type Keyword, needed is Int\./);
@@ -146,7 +147,7 @@ test.serial('workers are let in by the certificate that a profile names', async 
   const port = await freePort();
   const server = spawn(readSetup().temporal, ['server', 'start-dev', '--headless', '--port', `${port}`, '--log-level', 'never']);
   t.teardown(() => server.kill('SIGKILL'));
-  await until(() => portAnswers(`${port}`), 15_000, 'the server answers');
+  await until(() => portAnswers(`${port}`), 'the server answers');
   const pem = (name: string) => join(import.meta.dirname, '../support/tls', name);
   const front = createSecureServer(
     { key: readFileSync(pem('key.pem')), cert: readFileSync(pem('certificate.pem')), ALPNProtocols: ['h2'] },

@@ -2,6 +2,7 @@
 export default {
   files: ['test/vllm/*.test.ts'],
   extensions: ['ts'],
+  require: ['./test/support/temporary.ts'],
   workerThreads: false,
   concurrency: 1,
   serial: true,
