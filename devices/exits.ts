@@ -28,14 +28,16 @@ const LIMIT = 3;
 export class Crashes {
   #times: number[] = [];
 
-  /** Throws CrashLoop at the third within ten minutes. */
-  add(what: string, how: string, log: string): void {
+  /** Throws CrashLoop at the third within ten minutes, and at the third, whenever it comes, between which it never got on: what takes
+   *  ten minutes to start may end at once each time. */
+  add(what: string, how: string, log: string, gotOn: boolean): void {
     const now = performance.now();
-    this.#times = [...this.#times.filter((time) => now - time < WITHIN), now];
+    this.#times = [...this.#times.filter((time) => !gotOn || now - time < WITHIN), now];
     if (this.#times.length < LIMIT) return;
+    const when = now - this.#times[0]! < WITHIN ? 'within ten minutes' : 'without getting on in between';
     throw new BackspinError(
       'CrashLoop',
-      `${what} ended ${LIMIT} times within ten minutes, the last time ${how}. Its log ${log} ends with:\n${lastLines(log, 12)}`,
+      `${what} ended ${LIMIT} times ${when}, the last time ${how}. Its log ${log} ends with:\n${lastLines(log, 12)}`,
     );
   }
 }

@@ -29,6 +29,8 @@ export interface ServerOptions {
 /** Milliseconds that a start may take: the largest models load for minutes. */
 const START_WITHIN = 1_800_000;
 const LOOK_EVERY = 50;
+/** Milliseconds: a server that answered for so long has done some of its work. */
+const GOT_ON = 60_000;
 
 export class ModelServer {
   readonly #options: ServerOptions;
@@ -45,6 +47,8 @@ export class ModelServer {
   #looked = fresh<void>();
   #answering = false;
   #since = Date.now();
+  /** Milliseconds for which the child answered. */
+  #answered = 0;
   #child: Child | undefined;
 
   private constructor(options: ServerOptions) {
@@ -128,7 +132,7 @@ export class ModelServer {
       const how = await this.#attend(child, adopted !== undefined);
       await slot.stop(child, grace);
       this.#child = undefined;
-      crashes.add('The model server', how, this.#log);
+      crashes.add('The model server', how, this.#log, this.#answered > GOT_ON);
     }
   }
 
@@ -186,7 +190,9 @@ export class ModelServer {
   }
 
   #set(answering: boolean): void {
-    if (this.#answering !== answering) this.#since = Date.now();
+    const now = Date.now();
+    this.#answered = this.#answering ? now - this.#since : 0;
+    if (this.#answering !== answering) this.#since = now;
     this.#answering = answering;
   }
 

@@ -52,6 +52,7 @@ export async function train(options: TrainOptions): Promise<Trained> {
   const log = join(spec.run, 'train.log');
   const result = join(spec.run, verbOf(spec) === 'train' ? 'model' : 'answers.jsonl');
   const crashes = new Crashes();
+  let checkpoint = 0;
   const events = new Events(join(spec.run, 'events.jsonl'), options.onEvent);
   for (;;) {
     signal.throwIfAborted();
@@ -67,7 +68,8 @@ export async function train(options: TrainOptions): Promise<Trained> {
     const { code, message } = events.end ?? { code: exit };
     const meaning = meaningOf(code, log, message);
     if (meaning) throw meaning;
-    crashes.add(`The ${doings[verbOf(spec)]}`, described(code), log);
+    crashes.add(`The ${doings[verbOf(spec)]}`, described(code), log, events.checkpoint > checkpoint);
+    checkpoint = events.checkpoint;
   }
   await events.read();
   return { result, ...events.summary() };
@@ -125,6 +127,8 @@ class Events {
   readonly #steps = new Map<number, Extract<TrainEvent, { event: 'step' }>>();
   /** How the trainer says that it ended. Of several processes only the first says it: the code of their launcher tells nothing. */
   end: { readonly code: number; readonly message: string } | undefined;
+  /** The step of the newest; 0: there is none. */
+  checkpoint = 0;
   #offset = 0;
   #rest = Buffer.alloc(0);
 
@@ -144,6 +148,7 @@ class Events {
       const event = eventOf(line);
       if (!event) continue;
       if (event.event === 'step') this.#steps.set(event.step, event);
+      if (event.event === 'checkpoint') this.checkpoint = event.step;
       if (event.event === 'start') this.end = undefined;
       if (event.event === 'error') this.end = event;
       if (event.event === 'stopped') this.end = { code: 75, message: `The training was told to stop, and did at step ${event.step}.` };
