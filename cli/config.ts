@@ -61,6 +61,9 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
   const recipe = recipeSchemas[String(given.recipe)];
   const parameters = recipe && source.check(recipe.parameters, given.parameters ?? {}, ['parameters']);
   if (recipe && file) checkNames(source, recipe, file);
+  if (recipe?.lacks && file && parameters)
+    for (const [path, sentence] of recipe.lacks(parameters as never, Object.keys(file.data)))
+      source.problem(['parameters', ...path], sentence);
   const models = bindModels(source, file?.models ?? {}, folder, recipe);
   const modules = await bindModules(source, file?.modules ?? [], folder);
   source.throwIfAny(); // a registry without its modules would call everything unknown

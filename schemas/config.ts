@@ -28,6 +28,8 @@ export interface RecipeSchema {
   /** `encoder`: it may be left out, and is only embedded with. */
   readonly models: { readonly [name: string]: 'required' | 'optional' | 'encoder' };
   readonly evaluation: readonly string[];
+  /** What a parameter takes that the file does not have under `data`: the path of the parameter, and the sentence. */
+  readonly lacks?: (parameters: never, data: readonly string[]) => readonly (readonly [path: readonly string[], sentence: string])[];
   /** Names under which its operators and suites address models. */
   readonly roles: readonly string[];
 }

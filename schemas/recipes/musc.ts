@@ -120,4 +120,8 @@ export const musc = {
   models: { policy: 'required' },
   evaluation: ['forward', 'weights'],
   roles: ['self', 'model'],
+  lacks: ({ selfMade }: MuscParameters, data: readonly string[]) =>
+    selfMade > 0 && !data.includes('demos')
+      ? [[['selfMade'], 'to make up instructions takes `demos` under `data`; give them, or say 0'] as const]
+      : [],
 } satisfies RecipeSchema;

@@ -58,6 +58,19 @@ models:
   t.is((await loadExperiment(write(given('pairs')))).bound.recipe, 'cycle-instruct');
 });
 
+test('musc makes up instructions from demos: without them the file is refused, before anything runs', async (t) => {
+  const given = (demos: string) => `recipe: musc
+modules: [${world}/module.ts]
+data: { queries: { source: textworld.corpus, params: { seed: 0 } }${demos} }
+models:
+  policy: { path: ${world}/base/plain }
+parameters:
+  selfMade: 3
+`;
+  t.regex(await fault(t, given('')), /parameters\.selfMade: to make up instructions takes `demos` under `data`; give them, or say 0/);
+  t.is((await loadExperiment(write(given(', demos: { source: textworld.corpus, params: { seed: 0 } }')))).bound.recipe, 'musc');
+});
+
 test('an encoder writes nothing: it needs neither chat template nor end token, but a vocabulary; and it is no base', async (t) => {
   const folder = temporary();
   cpSync(join(world, 'base/plain/model.safetensors'), join(folder, 'model.safetensors'));

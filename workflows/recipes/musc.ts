@@ -12,7 +12,6 @@ import {
   type Suite,
 } from '../../recipe/api.ts';
 import { union } from '../../recipe/reducers.ts';
-import { BackspinError } from '../../schemas/errors.ts';
 import type { Contrast, Demo, Query, Taken, Twins, WeightedPair } from '../../operators/musc/records.ts';
 import type { MuscParameters } from '../../schemas/recipes/musc.ts';
 
@@ -117,8 +116,7 @@ function twinsOf(
   const noised = corrupted(taken, 'corrupt');
   const given = by === 'joined' ? round.map(join, noised) : round.map(recombine, noised, asking);
   if (selfMade === 0) return { given };
-  if (!demos)
-    throw new BackspinError('ConfigError', 'parameters.selfMade: to make up instructions takes `demos` under `data`; give them, or say 0');
-  const made = round.map(invent, round.reduce(drawShots({ demos }, { count: selfMade })), inventing);
+  const shots = round.reduce(drawShots({ demos: demos! }, { count: selfMade })); // the schema asks for them
+  const made = round.map(invent, shots, inventing);
   return { given, made: round.map(reinvent, corrupted(made, 'corrupt-made-up'), inventing) };
 }
