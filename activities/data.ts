@@ -1,6 +1,6 @@
 /** The activities of a data worker. */
 import { join } from 'node:path';
-import { ApplicationFailure } from '@temporalio/activity';
+import { ApplicationFailure, Context } from '@temporalio/activity';
 import { Flow } from '../inference/flow.ts';
 import { embeds, type Call } from '../recipe/call.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
@@ -12,6 +12,7 @@ import { begun, noted } from './noted.ts';
 import { checkRoom, lookUp, openStep, type MapWork, type Opened, type StageEnd } from './open.ts';
 import { readSlice } from './joined.ts';
 import { Earlier, type Done } from './journal.ts';
+import { ownerOf, type Owner, type Wanted } from './others.ts';
 import { isPolled } from './presence.ts';
 import { reduceStep } from './reduce.ts';
 import { castOf, cutKey, resolve } from './resolve.ts';
@@ -21,8 +22,14 @@ import type { Services, StepContext } from './services.ts';
 import type { Output } from '../schemas/store.ts';
 import { activity, type Beat } from './wrap.ts';
 
+/** Milliseconds between two looks, at first and at last: half as much again each time. */
+const [LOOK_AFTER, LOOK_EVERY] = [2_000, 30_000];
 /** What is waited for has not come: the attempt fails, and the next looks again. So a wait of days leaves nothing in a history. */
-const notYet = (message: string) => ApplicationFailure.create({ type: 'NotYet', message, nextRetryDelay: '2s' });
+function notYet(message: string): ApplicationFailure {
+  const { attempt } = Context.current().info;
+  const nextRetryDelay = Math.min(LOOK_AFTER * 1.5 ** (attempt - 1), LOOK_EVERY);
+  return ApplicationFailure.create({ type: 'NotYet', message: message.slice(0, 2000), nextRetryDelay });
+}
 
 export interface ShardInput {
   readonly call: Call;
@@ -173,11 +180,15 @@ export function dataActivities(services: Services) {
       activity(async () => noted(services, call, context, await steps.commit(call, context, work, end))),
     compute: (call: Call, context: StepContext): Promise<LedgerEntry> =>
       activity(async (beat) => noted(services, call, context, await steps.compute(call, context, beat))),
-    /** Waits a while for a step that another experiment computes; null when it has not ended yet. */
-    lookUpOutput: (stepKey: string): Promise<LedgerEntry | null> =>
+    /** Resolves once somebody else than `known` computes the step: who, or null where nobody does. */
+    otherThan: (known: Owner | null, wanted: Wanted): Promise<Owner | null> =>
       activity(async () => {
-        const output = await services.store.output(stepKey);
-        return output ? { ...entry(output), memoised: true } : null;
+        const owner = await ownerOf(wanted).catch((error: unknown) => {
+          throw notYet((error as Error).message); // of the server, which may be away
+        });
+        if (owner && owner.experiment === known?.experiment && owner.path === known.path)
+          throw notYet(`${owner.experiment} computes it as ${owner.path}.`);
+        return owner;
       }),
     /** Resolves once the store has room for one step more. */
     room: (): Promise<void> =>
@@ -187,6 +198,13 @@ export function dataActivities(services: Services) {
         }),
       ),
     record: (record: ExperimentRecord): Promise<void> => activity(() => services.store.putExperiment(record)),
+    /** Resolves once the record could be written. */
+    recordPatiently: (record: ExperimentRecord): Promise<void> =>
+      activity(() =>
+        services.store.putExperiment(record).catch((error: unknown) => {
+          throw notYet((error as Error).message);
+        }),
+      ),
   };
 }
 export type DataActivities = ReturnType<typeof dataActivities>;

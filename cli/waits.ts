@@ -27,7 +27,7 @@ const SCHEDULED = 1;
 /** From this attempt on a failure is no hand-over. */
 const FAILING = 3;
 /** Activities that wait for what is said elsewhere: a pool without a worker is a notice, too little room stands at attention. */
-const SAID = new Set(['watch', 'room', 'record']);
+const SAID = new Set(['watch', 'wait', 'room', 'record']);
 
 interface Pending {
   /** `serve` of `serve r1/judge`. */

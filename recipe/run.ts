@@ -62,8 +62,8 @@ export class Verbs {
   readonly #flights = new Map<string, Promise<Result>>();
   /** path -> fingerprint: two different steps may not have one name. */
   readonly #names = new Map<string, string>();
-  /** path -> how many gates stand there. */
-  readonly #gates = new Map<string, number>();
+  /** path -> how many gates or questions stand there. */
+  readonly #counts = new Map<string, number>();
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -134,17 +134,18 @@ export class Verbs {
     rule: (values: object) => unknown,
     assume: unknown,
   ) {
+    const path = this.#numbered(scope, question);
     const settled = (await settle(reports)) as Record<string, ReportRef>;
     for (const [name, report] of Object.entries(settled)) {
       if (report.oracle)
         throw new RecipeError(`"${question}" reads the report "${name}" of an oracle suite: the truth may be shown, never decided upon`);
     }
     const values = Object.fromEntries(Object.entries(settled).map(([name, report]) => [name, report.metrics]));
-    return this.#engine.decide([...scope.path, question].join('/'), settled, () => rule(values), assume);
+    return this.#engine.decide(path, settled, () => plain(rule(values)), assume);
   }
 
   async #gate(scope: Scope, of: unknown, need: Wanted): Promise<unknown> {
-    const path = this.#gatePath(scope);
+    const path = this.#numbered(scope, 'gate');
     const ref = (await of) as DatasetRef | ReportRef;
     if (ref.kind === 'report' && ref.oracle)
       throw new RecipeError(`${path} reads a report of an oracle suite: the truth may be shown, never decided upon`);
@@ -152,11 +153,11 @@ export class Verbs {
     return ref;
   }
 
-  /** `gate`, and from the second of a scope on `gate~2`: each is approved by itself. */
-  #gatePath(scope: Scope): string {
-    const path = [...scope.path, 'gate'].join('/');
-    const count = (this.#gates.get(path) ?? 0) + 1;
-    this.#gates.set(path, count);
+  /** The name, and from the second of a scope on `name~2`: each gate is approved, and each question answered, by itself. */
+  #numbered(scope: Scope, name: string): string {
+    const path = [...scope.path, name].join('/');
+    const count = (this.#counts.get(path) ?? 0) + 1;
+    this.#counts.set(path, count);
     return count === 1 ? path : `${path}~${count}`;
   }
 
@@ -175,6 +176,9 @@ export class Verbs {
     }
   }
 }
+
+/** What is left of an answer in a ledger. */
+const plain = (answer: unknown): unknown => (answer === undefined ? undefined : JSON.parse(JSON.stringify(answer)));
 
 const short = (id: string) =>
   id

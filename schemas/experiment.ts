@@ -18,6 +18,8 @@ export const step = z.strictObject({
   /** The result was there before this experiment asked. */
   memoised: z.boolean(),
   result: result.nullable(),
+  /** Who else computes it meanwhile, in words. */
+  waitingFor: z.string().exactOptional(),
 });
 export type Step = z.infer<typeof step>;
 

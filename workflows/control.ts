@@ -4,6 +4,7 @@ import {
   CancellationScope,
   condition,
   isCancellation,
+  log,
   setCurrentDetails,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
@@ -28,9 +29,14 @@ type Why = Omit<Attention, 'path'>;
 interface Waiting extends Place, Why {
   answer?: Answer | 'set-budget';
 }
+/** A step that has been begun and has not ended. */
 interface Work {
   readonly call: Call;
+  /** What runs for it; undefined while nothing does. */
+  scope: CancellationScope | undefined;
   interrupted: boolean;
+  /** It waits for the end of a pause. */
+  held: boolean;
 }
 
 /** How a step is carried out. */
@@ -47,22 +53,32 @@ export class Control {
   readonly #input: ExperimentInput;
   readonly #steps = new Steps();
   readonly #waiting = new Map<string, Waiting>();
-  readonly #working = new Map<CancellationScope, Work>();
+  /** By path. */
+  readonly #working = new Map<string, Work>();
+  /** Path of a step -> who else computes it. */
+  readonly #others = new Map<string, string>();
   /** Path of a step -> the pool that it waits for and that has no worker. */
   readonly #unpolled = new Map<string, string>();
   /** What was said of leases that were lost. */
   readonly #lost: Set<string>;
+  /** What stood at attention when the run before ended, and when this one does. */
+  readonly #stood: Map<string, Why>;
   readonly #approved: Set<string>;
   readonly #rejected: Set<string>;
   readonly #budgets: Map<string, Budget>;
   #paused: boolean;
   #stopAfter: number | null;
   #round: number | null = null;
+  /** The run comes to its end, and the next goes on with what waits. */
+  #leaving = false;
+  /** Why the record cannot be written. */
+  #unrecorded: Cause | null = null;
   #ended: { state: 'completed' | 'failed' | 'cancelled'; result: Result | null; failure: string | null } | undefined;
+  #changed = false;
   #published = '';
 
   constructor(input: ExperimentInput) {
-    const { approved, rejected, budgets = {}, lost, paused = false, stopAfter = null } = input.carried ?? {};
+    const { approved, rejected, budgets = {}, lost, stood = {}, paused = false, stopAfter = null } = input.carried ?? {};
     this.#input = input;
     this.#lost = new Set(lost);
     this.#approved = new Set(approved);
@@ -70,7 +86,9 @@ export class Control {
     this.#budgets = new Map(Object.entries(budgets));
     this.#paused = paused;
     this.#stopAfter = stopAfter;
+    this.#stood = new Map(Object.entries(stood));
     listen(this);
+    CancellationScope.nonCancellable(() => this.#show()).catch((error: unknown) => log.error('the state is shown no more', { error }));
   }
 
   // ───────────────────────────────────────── what a person says ─────────────────────────────────────────
@@ -107,10 +125,10 @@ export class Control {
     else this.#interrupt((call) => call.path === path);
   }
   #interrupt(what: (call: Call) => boolean): void {
-    for (const [scope, work] of this.#working) {
+    for (const work of this.#working.values()) {
       if (!what(work.call)) continue;
       work.interrupted = true;
-      scope.cancel();
+      work.scope?.cancel();
     }
   }
 
@@ -118,42 +136,73 @@ export class Control {
 
   /** Carries a step out: held while paused and while the disk is too full, stood at attention when it failed for good. */
   async through(call: Call, { perform, room, heal }: Carrying): Promise<LedgerEntry> {
+    const work: Work = { call, scope: undefined, interrupted: false, held: false };
+    this.#working.set(call.path, work);
     let low: string | undefined;
-    for (;;) {
-      this.#set(call, { state: 'running' });
-      await this.#admitted(call.round);
-      const scope = new CancellationScope();
-      const work = { call, interrupted: false };
-      this.#working.set(scope, work);
-      try {
-        if (low !== undefined) {
-          const remedy = '`backspin gc` lists what no experiment needs; it goes on by itself once there is room';
-          await this.#stand(call, { kind: 'space', reason: low, remedy }, () => scope.run(room));
-          low = undefined;
-          continue;
+    try {
+      await this.#standAgain(call);
+      for (;;) {
+        this.#set(call, { state: 'running' });
+        await this.#admitted(call);
+        const scope = (work.scope = new CancellationScope());
+        work.interrupted = false;
+        try {
+          if (low !== undefined) {
+            const remedy = '`backspin gc` lists what no experiment needs; it goes on by itself once there is room';
+            await this.#stand(call, { kind: 'space', reason: low, remedy }, () => scope.run(room));
+            low = undefined;
+            continue;
+          }
+          const entry = await scope.run(perform);
+          this.done(call, entry);
+          return entry;
+        } catch (error) {
+          if (work.interrupted && !CancellationScope.current().consideredCancelled) continue;
+          if (isCancellation(error)) {
+            this.#set(call, { state: 'cancelled' });
+            throw error;
+          }
+          const { type, message } = causeOf(error);
+          if (error instanceof FromTheTop || type === GIVEN_UP) throw error;
+          if (heal(type)) throw new FromTheTop();
+          if (type === 'LowWater') {
+            low = message;
+            continue;
+          }
+          const remedy = `mend the cause, then ${this.#command('retry-step', call)}; or ${this.#command('give-up', call)}`;
+          await this.#word(call, { kind: 'step', reason: `${type}: ${message}`, remedy });
         }
-        const entry = await scope.run(perform);
-        this.done(call, entry);
-        return entry;
-      } catch (error) {
-        if (work.interrupted && !CancellationScope.current().consideredCancelled) continue;
-        if (isCancellation(error)) {
-          this.#set(call, { state: 'cancelled' });
-          throw error;
-        }
-        const { type, message } = causeOf(error);
-        if (error instanceof FromTheTop || type === GIVEN_UP) throw error;
-        if (heal(type)) throw new FromTheTop();
-        if (type === 'LowWater') {
-          low = message;
-          continue;
-        }
-        const remedy = `mend the cause, then ${this.#command('retry-step', call)}; or ${this.#command('give-up', call)}`;
-        await this.#word(call, { kind: 'step', reason: `${type}: ${message}`, remedy });
-      } finally {
-        this.#working.delete(scope);
       }
+    } finally {
+      this.#working.delete(call.path);
     }
+  }
+
+  /** A step that stood at attention when the run before ended does so again: nothing has changed. */
+  async #standAgain(call: Call): Promise<void> {
+    const why = this.#stood.get(call.path);
+    if (!why) return;
+    this.#stood.delete(call.path);
+    this.#set(call, {});
+    await this.#word(call, why);
+  }
+
+  /** The run ends at the next quiet moment: what only waits is left to the next. */
+  leave(): void {
+    this.#leaving = true;
+    this.#interrupt((call) => this.#waits(call));
+  }
+  /** Nothing is computed for this step. */
+  #waits = ({ path }: Pick<Call, 'path'>): boolean =>
+    this.#waiting.has(path) || this.#others.has(path) || this.#unpolled.has(path) || (this.#working.get(path)?.held ?? false);
+  /** Nothing is computed for any step. */
+  get idle(): boolean {
+    return [...this.#working.values()].every(({ call }) => this.#waits(call));
+  }
+  /** A step has begun to wait, or waits no more. */
+  #setWaits(path: string): void {
+    if (this.#leaving) this.#interrupt((call) => call.path === path && this.#waits(call));
+    this.publish();
   }
 
   /** Whether a map whose budget is spent goes on with what there is; otherwise a person has given it another. */
@@ -162,7 +211,7 @@ export class Control {
       const reason = `its budget of ${number(this.budgetOf(call)[limit]!)} ${limit} is spent: ${number(tried)} records were tried and ${number(kept)} kept, for ${number(tokens)} tokens`;
       const remedy = `${this.#command('approve', call)} goes on with what was kept, ${this.#command('set-budget', call, ` --${limit} N`)} with more, ${this.#command('give-up', call)} ends the experiment as failed`;
       await this.#word(call, { kind: 'budget', reason, remedy });
-      await this.#admitted(call.round);
+      await this.#admitted(call);
     }
     return this.#approved.has(call.path);
   }
@@ -170,6 +219,16 @@ export class Control {
   unpolled({ path }: Call, pool: string | null): void {
     if (pool === null) this.#unpolled.delete(path);
     else this.#unpolled.set(path, pool);
+    this.#setWaits(path);
+  }
+  other({ path }: Call, who: string | null): void {
+    if (who === null) this.#others.delete(path);
+    else this.#others.set(path, who);
+    this.#setWaits(path);
+  }
+  /** Why the record cannot be written; null: it can. */
+  unrecorded(why: Cause | null): void {
+    this.#unrecorded = why;
     this.publish();
   }
 
@@ -179,7 +238,7 @@ export class Control {
   }
 
   /** Resolves when nothing is short, or a person said go on. */
-  async gate(gate: Gate, of: AnyRef, record: () => Promise<void>): Promise<void> {
+  async gate(gate: Gate, of: AnyRef): Promise<void> {
     const { path, round, short } = gate;
     if (short === null || this.#approved.has(path)) return;
     const from = this.#steps.giving(of);
@@ -190,16 +249,19 @@ export class Control {
       `${this.#command('give-up', gate)} ends it as failed`,
     ];
     await this.#word(gate, { kind: 'gate', reason: `the gate ${short}`, remedy: ways.join('; ') });
-    await record();
   }
 
   /** Waits for a word; throws where it is one that does not let this go on. */
   async #word(at: Place, why: Why): Promise<void> {
     const answer = await this.#stand(at, why, async (waiting) => {
-      await condition(() => waiting.answer !== undefined || this.#undone(at.round));
+      await condition(() => waiting.answer !== undefined || this.#leaving || this.#undone(at.round));
       return waiting.answer;
     });
     if (this.#undone(at.round)) throw new FromTheTop();
+    if (answer === undefined) {
+      if (why.kind !== 'gate') this.#stood.set(at.path, why); // a gate is asked again by itself
+      throw new FromTheTop();
+    }
     if (answer !== 'give-up') return;
     this.#steps.failed(at.path);
     throw ApplicationFailure.nonRetryable(`${at.path} was given up: ${why.reason}`, GIVEN_UP);
@@ -209,7 +271,7 @@ export class Control {
   async #stand<T>({ path, round }: Place, why: Why, end: (waiting: Waiting) => Promise<T>): Promise<T> {
     const waiting: Waiting = { path, round, ...why };
     this.#waiting.set(path, waiting);
-    this.publish();
+    this.#setWaits(path);
     this.onAttention();
     try {
       return await end(waiting);
@@ -227,10 +289,13 @@ export class Control {
     return true;
   }
 
-  /** A pause is over, and this round takes place. */
-  async #admitted(round: number | null): Promise<void> {
-    await condition(() => !this.#paused || this.#undone(round));
-    if (this.#undone(round)) throw new FromTheTop();
+  /** A pause is over, this round takes place, and so does this run. */
+  async #admitted({ path, round }: Call): Promise<void> {
+    const work = this.#working.get(path);
+    if (work) work.held = this.#paused;
+    await condition(() => !this.#paused || this.#leaving || this.#undone(round));
+    if (work) work.held = false;
+    if (this.#leaving || this.#undone(round)) throw new FromTheTop();
   }
   /** Behind the last round there is to be. */
   #undone = (round: number | null): boolean => round !== null && this.#stopAfter !== null && round > this.#stopAfter;
@@ -273,12 +338,14 @@ export class Control {
   }
 
   view(): Pick<ExperimentRecord, 'state' | 'round' | 'steps' | 'attention' | 'notices' | 'result' | 'failure'> {
-    const state = this.#ended?.state ?? (this.#paused ? 'paused' : this.#waiting.size > 0 ? 'attention' : 'running');
     return {
-      state,
+      state: this.#state,
       round: this.#round,
-      steps: this.#steps.all.map((step) => (this.#waiting.has(step.path) ? { ...step, state: 'attention' } : step)),
-      attention: this.waiting.map(({ path, kind, reason, remedy }) => ({ path, kind, reason, remedy })),
+      steps: this.#steps.all.map((step) => {
+        const waitingFor = this.#others.get(step.path);
+        return this.#waiting.has(step.path) ? { ...step, state: 'attention' } : waitingFor === undefined ? step : { ...step, waitingFor };
+      }),
+      attention: [...this.waiting.map(({ path, kind, reason, remedy }) => ({ path, kind, reason, remedy })), ...this.#trouble],
       notices: [
         ...[...this.#rejected].map((path) => `${path} was rejected, and its round undone.`),
         ...this.#lost,
@@ -291,12 +358,24 @@ export class Control {
       failure: this.#ended?.failure ?? null,
     };
   }
+  get #state(): ExperimentRecord['state'] {
+    if (this.#ended) return this.#ended.state;
+    if (this.#paused) return 'paused';
+    return this.#waiting.size > 0 || this.#unrecorded ? 'attention' : 'running';
+  }
+  get #trouble(): readonly Attention[] {
+    if (!this.#unrecorded) return [];
+    const { type, message } = this.#unrecorded;
+    const reason = `the state of the experiment cannot be written to the store: ${type}: ${message}`;
+    return [{ path: 'record', kind: 'space', reason, remedy: 'mend the cause; it is written once it can be, and steps go on meanwhile' }];
+  }
   carried(): Omit<Carried, 'ledger' | 'decisions' | 'healed'> {
     return {
       approved: [...this.#approved],
       rejected: [...this.#rejected],
       budgets: Object.fromEntries(this.#budgets),
       lost: [...this.#lost],
+      stood: Object.fromEntries(this.#stood),
       paused: this.#paused,
       stopAfter: this.#stopAfter,
     };
@@ -304,14 +383,21 @@ export class Control {
   #command = (verb: string, { path }: Pick<Place, 'path'>, more = ''): string =>
     `\`backspin ${verb} ${this.#input.config.name} ${path}${more}\``;
 
-  /** Shows the state in the Temporal UI: a live table, and search attributes when they change. */
   publish(): void {
-    const view = this.view();
-    setCurrentDetails(details(this.#input.config, view));
-    const state = `${view.state}/${view.round}`;
-    if (state === this.#published) return;
-    this.#published = state;
-    upsertSearchAttributes([{ key: stateKey, value: view.state }, ...(view.round === null ? [] : [{ key: roundKey, value: view.round }])]);
+    this.#changed = true;
+  }
+  /** Shows the state in the Temporal UI: a live table, and search attributes when they change. Once for all that happens at one moment:
+   *  a run from the top comes by every step. */
+  async #show(): Promise<never> {
+    for (;;) {
+      await condition(() => this.#changed);
+      this.#changed = false;
+      setCurrentDetails(details(this.#input.config, this.view()));
+      const [state, round] = [this.#state, this.#round];
+      if (`${state}/${round}` === this.#published) continue;
+      this.#published = `${state}/${round}`;
+      upsertSearchAttributes([{ key: stateKey, value: state }, ...(round === null ? [] : [{ key: roundKey, value: round }])]);
+    }
   }
 }
 

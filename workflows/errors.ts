@@ -1,5 +1,5 @@
 /** How a workflow tells errors apart. */
-import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, TemporalFailure } from '@temporalio/workflow';
 
 /** The step is asked for again by the next run. */
 export class FromTheTop extends Error {}
@@ -13,6 +13,14 @@ export interface Cause {
 export function causeOf(error: unknown): Cause {
   let inner = error;
   while ((inner instanceof ActivityFailure || inner instanceof ChildWorkflowFailure) && inner.cause) inner = inner.cause;
-  const { name, message } = inner as Error;
+  if (!(inner instanceof Error)) return { type: 'Error', message: String(inner) };
+  const { name, message } = inner;
   return { type: inner instanceof ApplicationFailure ? (inner.type ?? name) : name, message };
+}
+
+/** What ends a workflow, or refuses an update: anything else would only fail the task, which is then tried again for ever. */
+export function failureOf(error: unknown): TemporalFailure {
+  if (error instanceof TemporalFailure) return error;
+  const { type, message } = causeOf(error);
+  return ApplicationFailure.create({ type, message, nonRetryable: true, ...(error instanceof Error && { cause: error }) });
 }

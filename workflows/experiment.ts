@@ -3,7 +3,6 @@
  * continue-as-new carries. It decides nothing itself: recipes say what, `run.ts` how.
  */
 import {
-  ApplicationFailure,
   CancellationScope,
   allHandlersFinished,
   condition,
@@ -12,27 +11,30 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { fingerprint, refsIn, type Call, type Result } from '../recipe/call.ts';
+import { fingerprint, type Result } from '../recipe/call.ts';
 import { externalModels, runRecipe } from '../recipe/materials.ts';
-import { RecipeError, Verbs, type Engine } from '../recipe/run.ts';
-import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
+import { Verbs, type Engine } from '../recipe/run.ts';
+import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
 import { Control, type Carrying } from './control.ts';
-import { FromTheTop } from './errors.ts';
+import { failureOf, FromTheTop } from './errors.ts';
+import { Ledger } from './ledger.ts';
 import { progress, type ExperimentInput } from './messages.ts';
 import { data } from './options.ts';
 import { recipes } from './recipes/index.ts';
+import { Recorder } from './recorder.ts';
 import { Performer } from './run.ts';
 import { Gate, parked } from './scopes.ts';
 
-/** Events after which the root continues as new at the first quiet moment; past five times as many it makes one. */
+/** Events after which the root continues as new at the first quiet moment; past five times as many it makes one. Those of the run from
+ *  the top to where the last run was do not count. */
 const HISTORY = 4096;
+/** Attempts at writing the record before it is told that it cannot be written. */
+const ATTEMPTS = 5;
 
 export async function experiment(input: ExperimentInput): Promise<Result> {
-  const { config, store } = input;
-  const ledger: Record<string, LedgerEntry> = { ...input.carried?.ledger };
-  const decisions: Record<string, unknown> = { ...input.carried?.decisions };
-  const healed = new Set(input.carried?.healed);
+  const { config, store, historyLimit = HISTORY } = input;
+  const ledger = new Ledger(input);
   const context = {
     experiment: config.name,
     configDigest: input.configDigest,
@@ -56,116 +58,104 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     configDigest: input.configDigest,
     parent: input.parent,
     ...control.view(),
-    ledger,
-    decisions,
+    ledger: ledger.steps,
+    decisions: ledger.decisions,
     updated: new Date().toISOString(),
   });
   setHandler(progress, snapshot);
-  let recording: Promise<void> | undefined;
-  let stale = false;
-  /** Writes the record to the store; calls that come while it is written are one more writing. */
-  const record = (): Promise<void> => {
-    stale = true;
-    recording ??= CancellationScope.nonCancellable(async () => {
-      const name = { id: 'record', summary: 'the state of the experiment', queue: queues.data(store), experiment: config.name };
-      for (; stale;) {
-        stale = false;
-        await data(name).record(snapshot());
-      }
-      recording = undefined;
-    });
-    return recording;
-  };
+  const name = { id: 'record', summary: 'the state of the experiment', queue: queues.data(store), experiment: config.name };
+  const recorder = new Recorder(
+    (patiently) => (patiently ? data(name).recordPatiently(snapshot()) : data(name, ATTEMPTS).record(snapshot())),
+    (why) => control.unrecorded(why),
+  );
 
+  /** Events of this run when it came upon something that no run before it had done. */
+  let replayed: number | undefined;
   const long = () => {
     const { historyLength, continueAsNewSuggested } = workflowInfo();
-    const limit = input.historyLimit ?? HISTORY;
-    return historyLength > 5 * limit || (gate.open === 0 && (historyLength > limit || continueAsNewSuggested));
+    const events = historyLength - (replayed ??= historyLength);
+    if (ledger.added === 0) return false; // the next run would come no further
+    return events > 5 * historyLimit || (control.idle && (events > historyLimit || continueAsNewSuggested));
   };
-  /** What the parent of a fork gave for this step, or what this experiment did. */
-  const known = (call: Call, print: string): LedgerEntry | undefined => {
-    const pin = input.pins[call.path];
-    if (pin && pin.inputs.join() === [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort().join())
-      return { ...pin.entry, memoised: true };
-    return ledger[print];
-  };
-  /** An input is gone from the store: what gave it is asked for again, from the top. */
-  const heal = (call: Call, print: string): boolean => {
-    if (healed.has(print)) return false;
-    healed.add(print);
-    const wanted = new Set(refsIn(call.inputs).map((ref) => ref.digest));
-    for (const [key, entry] of Object.entries(ledger)) if (refsIn(entry.result).some((ref) => wanted.has(ref.digest))) delete ledger[key];
-    return true;
-  };
-
-  /** Where a person undid the round, or an input is made again, the next run asks anew. */
-  const fromTheTop = (error: unknown): Promise<never> => {
-    if (!(error instanceof FromTheTop)) return Promise.reject(error);
+  const close = () => {
     gate.close();
+    control.leave();
+  };
+  const failure = Promise.withResolvers<never>();
+  /** Where a person undid the round, an input is made again, or this run ends, the next run asks anew. The recipe hears of no failure: if
+   *  it does not await what failed just then, that would be a rejection that nobody handles, which fails the workflow's task for ever. */
+  const ended = (error: unknown): Promise<never> => {
+    if (error instanceof FromTheTop) close();
+    else failure.reject(error);
     return parked;
   };
 
+  /** What was added when the record was last written. */
+  let recorded = 0;
   const engine: Engine = {
     async perform(call) {
       const print = fingerprint(call);
-      const before = known(call, print);
+      const before = ledger.known(call, print);
       if (before) {
         control.done(call, before);
-        ledger[print] = before;
         return before.result;
       }
-      if (long()) gate.close();
+      if (long()) close();
       try {
         const carrying: Carrying = {
           perform: () => performer.perform(call),
           room: () => performer.room(call),
-          heal: (type) => type === 'ArtifactMissing' && heal(call, print),
+          heal: (type) => type === 'ArtifactMissing' && ledger.heal(call, print),
         };
         const entry = await gate.through(() => control.through(call, carrying));
-        ledger[print] = entry;
+        ledger.add(print, entry);
         return entry.result;
       } catch (error) {
-        return fromTheTop(error);
+        return ended(error);
       }
     },
     shared(call, result) {
       result.then(
-        () => control.done(call, { ...ledger[fingerprint(call)]!, memoised: true }),
+        () => control.done(call, { ...ledger.steps[fingerprint(call)]!, memoised: true }),
         () => {}, // told under the name that it is performed by
       );
     },
-    async decide(path, _reports, rule) {
-      if (!(path in decisions)) decisions[path] = rule();
-      return decisions[path];
+    async decide(path, reports, rule) {
+      try {
+        return ledger.decide(path, reports, rule);
+      } catch (error) {
+        return ended(error);
+      }
     },
-    gate: (of, at) => control.gate(at, of, record).catch(fromTheTop),
+    gate: (of, at) => control.gate(at, of).catch(ended),
     async round(number, moment) {
-      if (moment === 'begin') return control.beginRound(number);
-      await record();
+      if (moment === 'begin') return control.beginRound(number).catch(ended);
+      if (ledger.added > recorded) void recorder.record(); // else the store has it, and perhaps more
+      recorded = ledger.added;
       return true;
     },
   };
 
-  const verbs = new Verbs(engine);
-  const recipe = runRecipe(verbs, recipes[config.recipe]!, config) as Promise<Result>;
+  const recipe = runRecipe(new Verbs(engine), recipes[config.recipe]!, config) as Promise<Result>;
   recipe.catch(() => {});
 
-  control.onAttention = () => void record();
+  control.onAttention = () => void recorder.record();
   try {
-    await Promise.race([recipe, CancellationScope.nonCancellable(() => condition(() => gate.drained))]);
+    await Promise.race([recipe, failure.promise, CancellationScope.nonCancellable(() => condition(() => gate.drained))]);
     if (gate.drained) {
       await condition(allHandlersFinished);
-      await continueAsNew<typeof experiment>({ ...input, carried: { ledger, decisions, healed: [...healed], ...control.carried() } });
+      await recorder.idle();
+      await continueAsNew<typeof experiment>({ ...input, carried: { ...ledger.carried(), ...control.carried() } });
     }
     const result = await recipe;
     control.end('completed', result);
-    await record();
+    await recorder.record();
     return result;
   } catch (error) {
-    if ((error as Error).name === 'ContinueAsNew') throw error;
+    if ((error as Error | null)?.name === 'ContinueAsNew') throw error;
     await CancellationScope.nonCancellable(() => condition(() => gate.open === 0)); // what was started is over first
     control.end(isCancellation(error) ? 'cancelled' : 'failed', null, error);
-    await record();
-    throw error instanceof RecipeError ? ApplicationFailure.nonRetryable(error.message, 'RecipeError') : error;
+    await recorder.record();
+    throw failureOf(error);
   }
 }

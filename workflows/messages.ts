@@ -2,7 +2,7 @@
 import { defineQuery, defineUpdate } from '@temporalio/workflow';
 import type { Budget } from '../recipe/api.ts';
 import type { Bound } from '../schemas/config.ts';
-import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
+import type { Attention, ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 
 /** What the root workflow is started with, and what it carries when it continues as new. */
 export interface ExperimentInput {
@@ -20,7 +20,8 @@ export interface ExperimentInput {
 }
 export interface Carried {
   readonly ledger: { readonly [fingerprint: string]: LedgerEntry };
-  readonly decisions: { readonly [path: string]: unknown };
+  /** By path and digests of the reports. */
+  readonly decisions: { readonly [question: string]: unknown };
   readonly approved: readonly string[];
   readonly rejected: readonly string[];
   /** Set by a person, by the path of the step. */
@@ -29,6 +30,8 @@ export interface Carried {
   readonly lost: readonly string[];
   readonly paused: boolean;
   readonly stopAfter: number | null;
+  /** Steps that stood at attention when the run ended, by path. */
+  readonly stood: { readonly [path: string]: Omit<Attention, 'path'> };
   /** Steps whose inputs were found missing and made again. */
   readonly healed: readonly string[];
 }

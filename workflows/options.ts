@@ -25,12 +25,12 @@ const named = ({ id, summary, queue, experiment }: Named) => ({
   priority: { fairnessKey: experiment.slice(0, 64) },
 });
 
-export const data = (name: Named) =>
+export const data = (name: Named, maximumAttempts?: number) =>
   proxyActivities<DataActivities>({
     ...common,
     ...named(name),
     heartbeatTimeout: '15s',
-    retry: { initialInterval: '1s', maximumInterval: '30s', nonRetryableErrorTypes },
+    retry: { initialInterval: '1s', maximumInterval: '30s', nonRetryableErrorTypes, ...(maximumAttempts && { maximumAttempts }) },
   });
 
 /** `serve` and `train`: the first retry is nearly always a hand-over, so it comes at once. */

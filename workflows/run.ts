@@ -1,7 +1,16 @@
 /** How a step is carried out on Temporal: looked up, then computed by activities, under a lease where models are asked. */
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { CancellationScope, condition, ParentClosePolicy, sleep, startChild, type ChildWorkflowHandle } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  condition,
+  isCancellation,
+  ParentClosePolicy,
+  sleep,
+  startChild,
+  type ChildWorkflowHandle,
+} from '@temporalio/workflow';
 import type { Lease, MapWork, Spent, StageEnd } from '../activities/open.ts';
+import type { Owner } from '../activities/others.ts';
 import type { StepContext } from '../activities/services.ts';
 import type { Budget } from '../recipe/api.ts';
 import { embeds, isRef, type Call } from '../recipe/call.ts';
@@ -20,9 +29,14 @@ export interface Overseer {
   spent(call: Call, spent: Spent): Promise<boolean>;
   /** The pool that a step waits for has no worker (null: it has one, or the step is over). */
   unpolled(call: Call, pool: string | null): void;
+  /** Who else computes the step, in words (null: nobody, or the step is over). */
+  other(call: Call, who: string | null): void;
   /** One of so many leases is lost for good, and others go on. */
   leaseLost(call: Call, of: number, why: Cause): void;
 }
+
+/** Milliseconds that a step is left to the experiment that has taken it over: it is there within a second or two. */
+const LEFT = 15_000;
 
 /** Carries one step out, from the look-up to the commit. */
 export class Performer {
@@ -37,7 +51,14 @@ export class Performer {
   }
 
   async perform(asked: Call): Promise<LedgerEntry> {
-    const call = this.#budgeted(asked);
+    for (;;) {
+      const entry = await this.#attempt(this.#budgeted(asked));
+      if (entry !== null) return entry;
+    }
+  }
+
+  /** Null: the step is to be begun again. */
+  async #attempt(call: Call): Promise<LedgerEntry | null> {
     const of = call.inputs['of'];
     const onPool = embeds(call);
     if ((call.verb === 'reduce' && !onPool) || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset')) {
@@ -46,7 +67,7 @@ export class Performer {
     const opening = await this.#data('open', call).open(call, this.#context);
     if (opening.hit) return opening.hit;
     this.#overseer.opened(call, opening.stepKey);
-    const carryOut = async (): Promise<LedgerEntry> => {
+    const carryOut = async (): Promise<LedgerEntry | null> => {
       if (call.verb === 'train') return this.#pool('train', call, this.#context.training.pool).train(call, this.#context);
       if (onPool) return this.#pool('embed', call, this.#context.training.pool).embed(call, this.#context);
       if (opening.work!.batch) return this.#pool('score', call, this.#context.training.pool).score(call, this.#context, opening.work!);
@@ -93,12 +114,22 @@ export class Performer {
     return Object.keys(budget).length === 0 ? call : { ...call, inputs: { ...call.inputs, budget } };
   }
 
-  async #map(call: Call, stepKey: string, work: MapWork): Promise<LedgerEntry> {
+  /** Null: it has another budget now, or another experiment had the step and has it no more. */
+  async #map(call: Call, stepKey: string, work: MapWork): Promise<LedgerEntry | null> {
     const scope = new CancellationScope(); // what is not started in it goes on when it is cancelled
     const child = await scope.run(() => this.#stage(call, stepKey, work));
-    if (child === null) return this.#awaitOther(call, stepKey, work);
-    /** Null: the step has another budget now. */
-    const finish = async (end: StageEnd): Promise<LedgerEntry | null> => {
+    if (child === null) return this.#awaitOther(call, stepKey, work.lease);
+    /** Null: somebody else has cancelled it, an experiment that can serve the step where this one cannot. */
+    const result = (): Promise<StageEnd | null> =>
+      child.result().catch((error: unknown) => {
+        if (isCancellation(error) && !scope.consideredCancelled) return null;
+        throw error;
+      });
+    const finish = async (end: StageEnd | null): Promise<LedgerEntry | null> => {
+      if (end === null) {
+        await sleep(LEFT, { summary: 'another experiment takes the step over' });
+        return null;
+      }
       if (end.spent !== null && !(await this.#overseer.spent(call, end.spent))) return null;
       return this.#data('commit', call).commit(call, this.#context, work, end);
     };
@@ -106,7 +137,7 @@ export class Performer {
     const leases =
       lease && slices > 0 ? Array.from({ length: lease.replicas }, (_, replica) => () => this.#hold(call, stepKey, lease, replica)) : [];
     const lost = (error: unknown) => this.#overseer.leaseLost(call, leases.length, causeOf(error));
-    return (await withLeases(leases, scope, () => child.result(), finish, lost)) ?? this.perform(call);
+    return withLeases(leases, scope, result, finish, lost);
   }
 
   /** The stage, which waits for its lease; null when another experiment's stage computes this very step. */
@@ -115,9 +146,10 @@ export class Performer {
     try {
       return await startChild(stage, {
         args: [{ call, context: this.#context, work, queue }],
-        workflowId: workflowId.stage(this.#store, call.what, stepKey),
+        workflowId: this.#stageId(call, stepKey),
         taskQueue: queues.orchestrator(this.#store),
         parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+        memo: { experiment: this.#context.experiment, path: call.path },
         staticSummary: `${call.path}: ${call.what} over ${work.over.rows} records`.slice(0, 200),
       });
     } catch (error) {
@@ -132,11 +164,23 @@ export class Performer {
     for (let gaveWay = true; gaveWay;) gaveWay = await serve(call, this.#context, stepKey, lease, replica);
   }
 
-  async #awaitOther(call: Call, stepKey: string, work: MapWork): Promise<LedgerEntry> {
-    await sleep('2s', { summary: 'another experiment computes this step' });
-    const output = await this.#data('wait', call).lookUpOutput(stepKey);
-    return output ?? this.#map(call, stepKey, work);
+  #stageId = (call: Call, stepKey: string): string => workflowId.stage(this.#store, call.what, stepKey);
+
+  /** Waits while somebody else computes this very step. Then it is there, or taken over. */
+  async #awaitOther(call: Call, stepKey: string, lease: Lease | null): Promise<null> {
+    const wanted = { store: this.#store, stage: this.#stageId(call, stepKey), pool: lease && lease.serving.pool };
+    try {
+      for (let owner: Owner | null = null; ;) {
+        owner = await this.#data('wait', call).otherThan(owner, wanted);
+        if (owner === null) return null;
+        this.#overseer.other(call, this.#words(owner));
+      }
+    } finally {
+      this.#overseer.other(call, null);
+    }
   }
+  #words = ({ experiment, path }: Owner): string =>
+    experiment === this.#context.experiment ? `its own step ${path}` : `another experiment: ${experiment}, its step ${path}`;
 
   #data(verb: string, call: Call, external = false) {
     return data({

@@ -1,5 +1,5 @@
 /** Structured scopes: what was started inside is over before the scope is. */
-import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
+import { CancellationScope, condition, isCancellation, log } from '@temporalio/workflow';
 
 /**
  * Waits for `work` while at least one of `leases` holds a device or waits for one, and then runs `after` while they are given back.
@@ -42,6 +42,12 @@ export async function withLeases<S, T>(
     release();
     await holding;
   }
+}
+
+/** Resolves when all that goes on without the world has gone on: conditions are looked at when no promise is left to be settled. */
+export function settled(): Promise<void> {
+  let looked = false;
+  return condition(() => looked || !(looked = true));
 }
 
 /** Never: what waits for it is asked for again by the next run, from the top. */

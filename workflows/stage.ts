@@ -5,6 +5,7 @@ import type { StepContext } from '../activities/services.ts';
 import type { SliceTotals } from '../activities/slice.ts';
 import type { Budget } from '../recipe/api.ts';
 import type { Call } from '../recipe/call.ts';
+import { failureOf } from './errors.ts';
 import { shards } from './options.ts';
 
 export interface StageInput {
@@ -75,7 +76,8 @@ export async function stage(input: StageInput): Promise<StageEnd> {
     await CancellationScope.nonCancellable(() => Promise.all(flying));
   }
   // A lease that is cancelled with its stage may end shards before the server has told them why.
-  if (failed) throw CancellationScope.current().consideredCancelled ? new CancelledFailure('the stage was cancelled') : failed.error;
+  if (failed)
+    throw CancellationScope.current().consideredCancelled ? new CancelledFailure('the stage was cancelled') : failureOf(failed.error);
   const { slice, enough } = prefix();
   if (enough) return { slices: slice, spent: null };
   if (slice >= work.slices && work.candidates < work.over.rows) limit = 'candidates';

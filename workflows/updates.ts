@@ -3,6 +3,7 @@ import { ApplicationFailure, setHandler } from '@temporalio/workflow';
 import type { Budget } from '../recipe/api.ts';
 import type { Attention } from '../schemas/experiment.ts';
 import type { Control } from './control.ts';
+import { failureOf } from './errors.ts';
 import * as messages from './messages.ts';
 
 export type Answer = 'approve' | 'reject' | 'retry-step' | 'give-up';
@@ -10,16 +11,28 @@ export type Answer = 'approve' | 'reject' | 'retry-step' | 'give-up';
 const where = { path: 'r1/gate' };
 const limits: Required<Budget> = { candidates: 1000, tokens: 200_000, minutes: 30 };
 
+/** What goes wrong with an update refuses it, and does not stop the experiment. */
+const on: typeof setHandler = ((update: never, handler: (given: never) => void, options: never) => {
+  const handled = (given: never) => {
+    try {
+      return handler(given);
+    } catch (error) {
+      throw failureOf(error);
+    }
+  };
+  setHandler(update, handled as never, options);
+}) as never;
+
 export function listen(control: Control): void {
-  setHandler(messages.pause, () => control.pause(), {
+  on(messages.pause, () => control.pause(), {
     description: 'Stops within two seconds and gives the devices back. Takes nothing.',
     validator: () => refuseIf(control.paused, 'The experiment is paused already.'),
   });
-  setHandler(messages.resume, () => control.resume(), {
+  on(messages.resume, () => control.resume(), {
     description: 'Goes on after a pause. Takes nothing.',
     validator: () => refuseIf(!control.paused, 'The experiment is not paused.'),
   });
-  setHandler(messages.stopAfterRound, ({ round }) => control.stopAfter(round), {
+  on(messages.stopAfterRound, ({ round }) => control.stopAfter(round), {
     description: 'Ends the experiment, completed, once this round has: {"round": 2}',
     validator: (given) => {
       const { round = NaN } = shaped({ round: 2 }, given);
@@ -27,7 +40,7 @@ export function listen(control: Control): void {
       refuseIf(!(Number.isInteger(round) && round >= now), `The experiment is in round ${now}: name that round or a later one.`);
     },
   });
-  setHandler(messages.setBudget, ({ path, ...more }) => control.setBudget(budgeted(control, path), more), {
+  on(messages.setBudget, ({ path, ...more }) => control.setBudget(budgeted(control, path), more), {
     description: `Changes the budget of a map: ${JSON.stringify({ path: 'r1/judge', ...limits })}; what is left out stays as it is.`,
     validator: (given) => {
       const { path, ...more } = shaped({ path: 'r1/judge', ...limits }, given);
@@ -40,7 +53,7 @@ export function listen(control: Control): void {
     },
   });
   const answers = (update: typeof messages.approve, answer: Answer, kinds: readonly Attention['kind'][], description: string) =>
-    setHandler(update, (given) => control.answer(waiting(control, given?.path, kinds, answer), answer), {
+    on(update, (given) => control.answer(waiting(control, given?.path, kinds, answer), answer), {
       description: `${description} ${JSON.stringify(where)}, or nothing where one thing waits.`,
       validator: (given) => {
         const path = waiting(control, shaped(where, given).path, kinds, answer);

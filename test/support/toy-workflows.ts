@@ -1,5 +1,5 @@
 /** The product's workflows with one more recipe, so that the engine is tested by itself. */
-import { chain, operators, select, type Dataset, type Limits, type Model, type Recipe } from '../../recipe/index.ts';
+import { chain, operators, select, type Dataset, type Limits, type Model, type Recipe, type Soon } from '../../recipe/index.ts';
 import { recipes } from '../../workflows/recipes/index.ts';
 
 export { experiment } from '../../workflows/experiment.ts';
@@ -77,4 +77,49 @@ const school: Recipe<ToyConfig & { readonly steps: number }, { data: Dataset<Num
   return { data: await run.map(ask, before, { with: { speaker: pupil }, as: 'after' }) };
 };
 
-Object.assign(recipes, { toy, chatter, echo, duet, sifter, adapters, school });
+/** A line of steps beside one that may wait long: for a model's answers, or because it is broken. */
+const braid: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, rounds, by }) => {
+  const aside = run.arm('aside');
+  const waits = speaker ? aside.map(ask, numbers, { with: { speaker } }) : aside.map(fragile, numbers);
+  let data = numbers;
+  for (let n = 1; n <= rounds; n++) data = await run.map(sieve, data, { params: { by: by + n }, as: `sieve-${n}` });
+  await waits;
+  return { data };
+};
+
+/** Does a step, and then what its author did not mean. */
+const faulty: Recipe<ToyConfig & { readonly how: string }, { data: Dataset<Numbered> }> = async (run, { numbers, how }) => {
+  const data = await run.map(double, numbers);
+  const sum = run.reduce(total({ of: data }));
+  const ways: Record<string, () => unknown> = {
+    error: () => raise(new Error('the parameters do not fit')),
+    'type error': () => (undefined as unknown as { nothing: { there: string } }).nothing.there,
+    'error of a class of its own': () => raise(new RangeError('out of range')),
+    string: () => raise('just a string'),
+    nothing: () => raise(undefined),
+    rule: () => run.decide('enough', { sum }, () => raise(new Error('the rule is wrong')) as boolean, true),
+    answer: () => run.decide('enough', { sum }, () => 1n as unknown as boolean, true),
+    loop: async () => {
+      for await (const round of run.rounds(2)) {
+        void round.map(sieve, data, { params: { by: 3 } });
+        raise(new Error('in the midst of a round'));
+      }
+    },
+  };
+  await ways[how]!();
+  return { data };
+};
+const raise = (error: unknown): never => {
+  throw error;
+};
+
+/** Asks one question twice in a scope, of two reports. */
+const doubtful: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers }) => {
+  const doubled = run.map(double, numbers);
+  const large = (of: Soon<Dataset<Numbered>>, as: string) =>
+    run.decide('large', { sum: run.reduce(total({ of }), { as }) }, ({ sum }) => sum.sum > 200, false);
+  const answers = [await large(numbers, 'first'), await large(doubled, 'second')];
+  return { data: await run.map(sieve, doubled, { params: { by: 2 }, as: `sieve-${answers.join('-')}` }) };
+};
+
+Object.assign(recipes, { braid, faulty, doubtful, toy, chatter, echo, duet, sifter, adapters, school });

@@ -1,0 +1,63 @@
+/** What an experiment knows of its past: results of steps and answers to questions. It goes from run to run. */
+import { refsIn, type Call, type ReportRef } from '../recipe/call.ts';
+import type { LedgerEntry } from '../schemas/experiment.ts';
+import type { Carried, ExperimentInput } from './messages.ts';
+
+export class Ledger {
+  readonly steps: Record<string, LedgerEntry>;
+  readonly decisions: Record<string, unknown>;
+  readonly #healed: Set<string>;
+  readonly #pins: ExperimentInput['pins'];
+  /** Entries and answers that this run has added. */
+  #added = 0;
+
+  constructor({ carried, pins }: ExperimentInput) {
+    this.steps = { ...carried?.ledger };
+    this.decisions = { ...carried?.decisions };
+    this.#healed = new Set(carried?.healed);
+    this.#pins = pins;
+  }
+
+  get added(): number {
+    return this.#added;
+  }
+
+  /** What the parent of a fork gave for this step, or what this experiment did. */
+  known(call: Call, print: string): LedgerEntry | undefined {
+    const pin = this.#pins[call.path];
+    const pinned = pin && pin.inputs.join() === [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort().join();
+    if (pinned && !(print in this.steps)) this.add(print, { ...pin.entry, memoised: true });
+    return this.steps[print];
+  }
+  add(print: string, entry: LedgerEntry): void {
+    this.steps[print] = entry;
+    this.#added++;
+  }
+
+  /** The answer that was given on these reports, or the one that `rule` gives now: reports that were made anew are asked about anew. */
+  decide(path: string, reports: Readonly<Record<string, ReportRef>>, rule: () => unknown): unknown {
+    const digests = Object.keys(reports)
+      .sort()
+      .map((name) => reports[name]!.digest.slice(0, 16));
+    const key = [path, ...digests].join(' ');
+    if (!(key in this.decisions)) {
+      this.decisions[key] = rule();
+      this.#added++;
+    }
+    return this.decisions[key];
+  }
+
+  /** An input is gone from the store: what gave it is forgotten, so that it is asked for again. False where that was tried before. */
+  heal(call: Call, print: string): boolean {
+    if (this.#healed.has(print)) return false;
+    this.#healed.add(print);
+    const wanted = new Set(refsIn(call.inputs).map((ref) => ref.digest));
+    for (const [key, { result }] of Object.entries(this.steps))
+      if (refsIn(result).some((ref) => wanted.has(ref.digest))) delete this.steps[key];
+    return true;
+  }
+
+  carried(): Pick<Carried, 'ledger' | 'decisions' | 'healed'> {
+    return { ledger: this.steps, decisions: this.decisions, healed: [...this.#healed] };
+  }
+}
