@@ -1,5 +1,6 @@
 /** The activities of a gpu worker: `serve` is a lease of a device group, `train`, `embed` and `score` hold one for the length of a child's work. */
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { Context } from '@temporalio/activity';
 import type { NativeConnection } from '@temporalio/worker';
 import { mkdir } from 'node:fs/promises';
@@ -14,9 +15,10 @@ import { Fixed } from '../inference/limiter.ts';
 import type { Call } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { LeaseState } from '../schemas/devices.ts';
+import { BackspinError } from '../schemas/errors.ts';
 import { queues } from '../schemas/names.ts';
 import type { Output } from '../schemas/store.ts';
-import type { ChildSpec } from '../schemas/trainer.ts';
+import type { ChildSpec, TrainEvent } from '../schemas/trainer.ts';
 import type { Store } from '../store/store.ts';
 import { placesIn, prepareEmbedding } from './embed.ts';
 import { wantsOf } from './evaluate.ts';
@@ -99,7 +101,7 @@ export function gpuActivities(gpu: GpuWorker) {
     train: (call: Call, context: StepContext): Promise<LedgerEntry> =>
       supervised(call, context, {
         prepare: (resolved, registry) => prepareTraining(store, registry, resolved, context),
-        commit: (resolved, _, spec, done) => commitTraining(store, resolved, spec, done),
+        commit: (resolved, registry, spec, done) => commitTraining(store, registry, resolved, spec, done),
       }),
 
     /** Runs a reducer that embeds: first the child, from the newest part of its vectors on. */
@@ -134,18 +136,17 @@ export function gpuActivities(gpu: GpuWorker) {
       const key = `train.${resolved.stepKey}`;
       await using slot = await slots.acquire(signal, { key });
       tell(begun('starting', slot, await slot.others()));
-      const spec = await prepare(resolved, registry, signal);
+      let spec = await prepare(resolved, registry, signal);
       const began = Date.now();
       const endSpan = await beginSpan(join(spec.run, 'spans.json'), join(spec.run, 'events.jsonl'));
-      const done = await runTrainer({
-        slot,
-        key,
-        attempt,
-        spec,
-        lifeline: gpu.lifeline,
-        signal,
-        ...pythonOf(),
-        onEvent: (event) => tell({ ...begun('training', slot, undefined, began), ...event }),
+      const onEvent = (event: TrainEvent) => tell({ ...begun('training', slot, undefined, began), ...event });
+      const run = () => runTrainer({ slot, key, attempt, spec, lifeline: gpu.lifeline, signal, ...pythonOf(), onEvent });
+      const done = await run().catch(async (error: unknown) => {
+        if (!(error instanceof BackspinError && error.type === 'SchemaError')) throw error;
+        const before = spec;
+        spec = await prepare(resolved, registry, signal); // without the rows that the child has refused
+        if (isDeepStrictEqual(spec, before)) throw error;
+        return run();
       });
       const { result, stepKey } = await commit(resolved, registry, spec, { ...done, child: await endSpan() }, signal);
       return noted(services, call, context, { result, stepKey, memoised: false });

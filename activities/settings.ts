@@ -8,6 +8,7 @@ type Settled = Pick<
   | 'lora'
   | 'adapter'
   | 'maxTokens'
+  | 'tooLong'
   | 'learningRate'
   | 'schedule'
   | 'warmup'
@@ -26,6 +27,7 @@ export function settled(settings: Settings): Settled {
     lora: lora && { rank: lora.rank, alpha: lora.alpha, targets: lora.targets ? [...lora.targets] : null, dropout: lora.dropout ?? 0 },
     adapter: settings.adapter,
     maxTokens: settings.maxTokens,
+    tooLong: settings.tooLong ?? 'drop',
     learningRate: typeof rate === 'number' ? { from: rate, to: 0 } : rate,
     schedule: settings.schedule ?? 'linear',
     warmup: settings.warmup ?? 0,

@@ -7,13 +7,13 @@ import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { TrainSpec } from '../schemas/trainer.ts';
 import type { Output } from '../schemas/store.ts';
-import { writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
-import { inherited, outputOf } from './commit.ts';
+import { Drops, inherited, outputOf } from './commit.ts';
+import { conserved } from './joined.ts';
 import { threadsOf } from './machine.ts';
-import { trainingSeed, type AnyTemplate, type Resolved } from './resolve.ts';
+import { trainingSeed, type Resolved } from './resolve.ts';
+import { dropRefused, rowsFile, writeRows, type Refused, type Rendering } from './rows.ts';
 import { settled } from './settings.ts';
-import { fit } from './slice.ts';
 import type { StepContext } from './services.ts';
 
 type Inputs = Settings & {
@@ -50,11 +50,19 @@ export function lengthOf(settings: Pick<Settings, 'length' | 'batch'>, rows: num
   return { batch, steps: Math.max(1, steps) };
 }
 
-/** Writes rows and spec, once: a resumed training finds what it began with. */
+const renderingOf = (store: Store, registry: Registry, resolved: Resolved): Rendering => {
+  const { data, template } = inputsOf(resolved);
+  return { store, registry, data, template, folder: runFolder(store, resolved.stepKey) };
+};
+
+/** Writes rows, and the spec for those that are left: all, before the trainer has looked at them. A resumed training finds what it began
+ *  with. Throws `SchemaError` where none is left, or one is too long that must not be. */
 export async function prepareTraining(store: Store, registry: Registry, resolved: Resolved, context: StepContext): Promise<TrainSpec> {
   const settings = inputsOf(resolved);
-  const folder = runFolder(store, resolved.stepKey);
-  const rows = await writeRows(store, registry, settings, join(folder, 'rows.jsonl'));
+  const rendering = renderingOf(store, registry, resolved);
+  const { folder } = rendering;
+  const { kept: rows, refused } = await writeRows(rendering);
+  checkRows(resolved, rows, refused);
   const { batch, steps } = lengthOf(settings, rows);
   const { state } = await store.model(settings.from);
   const { folder: parent, base } = await foldersOf(store, settings.from);
@@ -70,7 +78,8 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
             tokenizer: parent,
           } as never)
         : null,
-    data: join(folder, 'rows.jsonl'),
+    data: rowsFile(folder),
+    rows,
     run: folder,
     seed: trainingSeed(resolved.call, context),
     steps,
@@ -88,30 +97,39 @@ export async function foldersOf(store: Store, model: ModelRef): Promise<{ folder
   return { folder: await store.modelFolder(model), base: base && (await store.modelFolder({ digest: base })) };
 }
 
-async function writeRows(store: Store, registry: Registry, { data, template }: Inputs, path: string): Promise<number> {
-  const { input, render } =
-    template === undefined ? { input: undefined, render: (value: unknown) => value } : (registry.template(template) as AnyTemplate);
-  async function* rendered() {
-    for await (const { id, value } of store.read(data)) {
-      const given = input ? fit(input, value) : { value };
-      if ('fault' in given) throw new BackspinError('SchemaError', `Record ${id} cannot be rendered by ${template}: ${given.fault}.`);
-      yield render(given.value);
-    }
-  }
-  const rows = await writeLines(path, rendered());
-  if (rows === 0)
+function checkRows({ call }: Resolved, kept: number, refused: readonly Refused[]): void {
+  const { tooLong, data } = call.inputs as unknown as Inputs;
+  const named = ({ record, evidence }: Refused) => `record ${record.id} ${evidence}`;
+  const long = tooLong === 'fail' ? refused.filter(({ reason }) => reason === 'too-long') : [];
+  if (long.length > 0)
+    throw new BackspinError(
+      'SchemaError',
+      `Training ${call.path}: ${long.length} of ${data.rows} rows are too long, such as ${named(long[0]!)}: raise maxTokens, or set tooLong to "drop" or "truncate".`,
+    );
+  if (kept > 0) return;
+  if (data.rows === 0)
     throw new BackspinError('ConfigError', `The training data ${data.digest.slice(0, 16)} has no rows: what selected it kept nothing.`);
-  return rows;
+  const reasons = Object.entries(Object.groupBy(refused, ({ reason }) => reason)).map(([reason, those]) => `${those!.length} ${reason}`);
+  throw new BackspinError(
+    'SchemaError',
+    `Training ${call.path}: none of its ${data.rows} rows can be trained on (${reasons.join(', ')}), such as ${named(refused[0]!)}: give it other data or settings.`,
+  );
 }
 
 /** Puts the trained model in the store. Equal trainings give equal bytes, and so one model. */
 export async function commitTraining(
   store: Store,
+  registry: Registry,
   resolved: Resolved,
   spec: TrainSpec,
-  done: { seconds: number; tokens: number; lastLearningRate: number },
+  done: { seconds: number; tokens: number; truncated: number; lastLearningRate: number },
 ): Promise<Output> {
   const settings = inputsOf(resolved);
+  const { rows } = settings.data;
+  const kept = spec.rows ?? rows;
+  const drops = new Drops(store);
+  if (kept < rows) await dropRefused(renderingOf(store, registry, resolved), drops);
+  conserved(resolved, rows === kept + drops.count);
   const determinism = await inherited(store, resolved.determinism, [
     settings.data,
     settings.from,
@@ -124,14 +142,13 @@ export async function commitTraining(
     from: settings.from.digest,
     dataset: settings.data.digest,
     template: settings.template ?? null,
-    settings: recorded,
+    settings: { ...recorded, rows: { in: rows, kept, dropped: drops.counts, truncated: done.truncated } },
     steps: spec.steps,
     lastLearningRate: done.lastLearningRate,
     determinism,
   });
-  const rows = settings.data.rows;
-  const counts = { in: rows, kept: rows, dropped: {}, requests: 0, tokens: done.tokens, seconds: done.seconds };
-  const output = await store.putOutput(outputOf(resolved, model, counts, null, determinism));
+  const counts = { in: rows, kept, dropped: drops.counts, requests: 0, tokens: done.tokens, seconds: done.seconds };
+  const output = await store.putOutput(outputOf(resolved, model, counts, await drops.commit(determinism), determinism));
   await store.clearWork(resolved.stepKey);
   return output;
 }

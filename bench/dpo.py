@@ -58,7 +58,7 @@ def ours():
     policy = model()
     with tempfile.TemporaryDirectory() as folder:
         spec = replace(read_spec(job["spec"], TrainSpec), data=job["rows"])
-        examples = read_examples(spec, tokenizer)
+        examples = read_examples(spec, tokenizer).rows
         examples = preferences.with_reference(examples, policy, tokenizer.pad_token_id, Path(folder) / "reference.pt")
     batch = preferences.collate(tokenizer.pad_token_id)(list(examples))
     return policy, lambda: preferences.preference_loss(

@@ -31,7 +31,7 @@ export function about(step: StepView, rate?: number, now = Date.now()): string {
   if (state === 'running')
     return [...(live ? [running(live, kind, rate)] : []), ...(waits ? [waitText(waits, now)] : [])].join(', ') || 'running';
   if (state !== 'completed') return state;
-  const counts = isData(step) ? [kept(step)] : kind === 'train' && step.in !== null ? [`on ${number(step.in)} rows`] : [];
+  const counts = isData(step) ? [kept(step)] : kind === 'train' && step.in !== null ? [`on ${rows(step)} rows`] : [];
   const reasons = dropped(step.dropped);
   const cost = memoised
     ? ['memoised']
@@ -41,6 +41,8 @@ export function about(step: StepView, rate?: number, now = Date.now()): string {
 /** Whether records came out: a model that was read in is a step, and has none. */
 const isData = ({ output, outputs }: StepView): boolean =>
   [output, ...Object.values(outputs ?? {})].some((one) => one !== null && one.rows !== null);
+const rows = ({ kept, in: entered }: StepView): string =>
+  kept === null || kept === entered ? number(entered!) : `${number(kept)} of ${number(entered!)}`;
 const kept = ({ kept, in: entered }: StepView): string =>
   kept === null ? '' : entered === null || entered === kept ? `${number(kept)} kept` : `${number(kept)} of ${number(entered)} kept`;
 

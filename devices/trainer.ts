@@ -32,6 +32,8 @@ export interface Trained {
   /** Of the last step. */
   readonly loss: number | null;
   readonly lastLearningRate: number;
+  /** Rows that were cut since they were too long. */
+  readonly truncated: number;
   /** Of every step once, however often it was interrupted. */
   readonly tokens: number;
   readonly seconds: number;
@@ -129,6 +131,7 @@ class Events {
   end: { readonly code: number; readonly message: string } | undefined;
   /** The step of the newest; 0: there is none. */
   checkpoint = 0;
+  #truncated = 0;
   #offset = 0;
   #rest = Buffer.alloc(0);
 
@@ -149,7 +152,7 @@ class Events {
       if (!event) continue;
       if (event.event === 'step') this.#steps.set(event.step, event);
       if (event.event === 'checkpoint') this.checkpoint = event.step;
-      if (event.event === 'start') this.end = undefined;
+      if (event.event === 'start') [this.end, this.#truncated] = [undefined, event.truncated];
       if (event.event === 'error') this.end = event;
       if (event.event === 'stopped') this.end = { code: 75, message: `The training was told to stop, and did at step ${event.step}.` };
       this.#tell?.(event);
@@ -160,7 +163,13 @@ class Events {
     const steps = [...this.#steps.values()].sort((a, b) => a.step - b.step);
     const last = steps.at(-1);
     const sum = (of: 'tokens' | 'seconds') => steps.reduce((total, step) => total + step[of], 0);
-    return { loss: last?.loss ?? null, lastLearningRate: last?.learningRate ?? 0, tokens: sum('tokens'), seconds: sum('seconds') };
+    return {
+      loss: last?.loss ?? null,
+      lastLearningRate: last?.learningRate ?? 0,
+      truncated: this.#truncated,
+      tokens: sum('tokens'),
+      seconds: sum('seconds'),
+    };
   }
 }
 

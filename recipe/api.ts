@@ -286,6 +286,8 @@ export interface Settings<O extends Objective = 'sft'> {
     | { readonly stepsByRows: readonly (readonly [rows: number, steps: number])[] };
   readonly batch: number | { readonly byRows: readonly (readonly [rows: number, batch: number])[] };
   readonly maxTokens: number;
+  /** Of a row of more tokens: it is dropped and counted, its answer loses its end, or the training ends. Default: drop. */
+  readonly tooLong?: 'drop' | 'truncate' | 'fail';
   /** A low-rank adapter, scaled by alpha / rank, on the linear layers of these names (default: all but the head). null trains all weights. */
   readonly lora: {
     readonly rank: number;

@@ -17,6 +17,13 @@ export function faultOf(error: unknown, value: unknown): string {
   return `${issue.path.map(String).join('.') || 'it'} ${wrong(issue, within(value, issue.path))}`;
 }
 
+/** Whether what a schema refuses of a value is a text with nothing in it. */
+export function isBlankIn(error: unknown, value: unknown): boolean {
+  if (!(error instanceof z.core.$ZodError)) return false;
+  const refused = within(value, error.issues[0]!.path);
+  return typeof refused === 'string' && refused.trim() === '';
+}
+
 /** The issues of the alternative that the value comes nearest to. */
 export function meant({ errors, path }: z.core.$ZodIssueInvalidUnion, value: unknown): readonly Issue[] {
   const own = within(value, path);

@@ -17,12 +17,17 @@ export const trainSpec = z.strictObject({
   /** Of an adapter in `from`: it is trained on, or merged first; what it was merged into is then `base` in the run folder. */
   adapter: z.enum(['continue', 'merge']),
   data: z.string(),
+  /** Those of `data` that `steps` and `batch` were reckoned for; null: all. Where others are left once the trainer has refused what it must, it writes
+   *  those to `refused.jsonl` in the run folder (`line`, `reason`, `evidence`) and ends with 65. */
+  rows: z.int().min(1).nullable(),
   /** Folder of events, checkpoints and the model that comes out. */
   run: z.string(),
   seed: z.int(),
   steps: z.int().min(1),
   batch: z.int().min(1),
   maxTokens: z.int().min(2),
+  /** A row of more tokens is cut, or refused. */
+  tooLong: z.enum(['drop', 'truncate', 'fail']),
   learningRate: z.strictObject({ from: z.number(), to: z.number() }),
   schedule: z.enum(['linear', 'cosine']),
   warmup: z.number().min(0).max(1),
@@ -101,7 +106,7 @@ const step = z.int().min(0);
 
 /** A line of `events.jsonl`. A resumed training says the steps since its checkpoint a second time. The steps of `embed` and `score` are rows. */
 const trainEvent = z.discriminatedUnion('event', [
-  of('start', { pid: z.int(), resumedFrom: step.nullable(), steps: step }),
+  of('start', { pid: z.int(), resumedFrom: step.nullable(), steps: step, truncated: z.int().min(0).default(0) }),
   of('step', { step, loss: z.number(), learningRate: z.number(), tokens: z.int(), seconds: z.number() }),
   of('checkpoint', { step }),
   of('stopped', { step }),

@@ -20,6 +20,10 @@ const batch = z
   .describe('Rows of a step.');
 const maxTokens = z.int().min(2).describe('Of a row.');
 const options = {
+  tooLong: z
+    .enum(['drop', 'truncate', 'fail'])
+    .exactOptional()
+    .describe('Of a row of more than maxTokens: drop it, and count it; cut the end of its answer; or end the training. Default: drop.'),
   schedule: z.enum(['linear', 'cosine']).exactOptional().describe('Default: linear.'),
   warmup: z.number().min(0).max(1).exactOptional().describe('Share of the steps. Default: 0.'),
   weightDecay: z.number().min(0).exactOptional().describe('Default: 0.'),

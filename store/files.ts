@@ -1,7 +1,7 @@
 /** Files that are whole or not there: written under a temporary name, fsynced, and only then given their own. */
 import { randomBytes } from 'node:crypto';
 import { closeSync, createReadStream, createWriteStream, openSync, readSync } from 'node:fs';
-import { link, mkdir, open, rename, rm } from 'node:fs/promises';
+import { access, link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { BackspinError } from '../schemas/errors.ts';
@@ -17,6 +17,8 @@ export async function ifThere<T>(promise: Promise<T>): Promise<T | undefined> {
     throw error;
   }
 }
+
+export const isThere = async (path: string): Promise<boolean> => (await ifThere(access(path).then(() => true))) ?? false;
 
 /** Turns a full disk (or quota) into a `DiskFull`, which is tried again. */
 export function writing(path: string, error: unknown): unknown {

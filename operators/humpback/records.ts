@@ -1,10 +1,13 @@
 /** What flows through Humpback: segment -> pair -> judged pair. */
 import { z } from 'zod';
 
-export const segment = z.object({ text: z.string().min(1) });
+/** Of a blank one nothing can be asked or learnt. */
+const text = z.string().min(1).regex(/\S/, 'it is blank');
+
+export const segment = z.object({ text });
 export type Segment = Readonly<z.infer<typeof segment>>;
 
-export const pair = z.object({ instruction: z.string(), response: z.string() });
+export const pair = z.object({ instruction: text, response: text });
 export type Pair = Readonly<z.infer<typeof pair>>;
 
 /** `judgement` is what the score was read from. */

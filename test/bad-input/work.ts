@@ -40,7 +40,7 @@ const events = (what: string, lines: readonly string[], says: RegExp): Case =>
   });
 const said = (step: number, more: object = {}) =>
   JSON.stringify({ v: 1, event: 'step', step, loss: 1, learningRate: 1 / step, tokens: 10, seconds: 0.5, ...more });
-const two = /"loss":1,"lastLearningRate":0\.5,"tokens":20,"seconds":1/;
+const two = /"loss":1,"lastLearningRate":0\.5,"truncated":0,"tokens":20,"seconds":1/;
 
 export const work: readonly Case[] = [
   step(
@@ -83,33 +83,28 @@ export const work: readonly Case[] = [
       return (await step.dropped()).join();
     },
   ),
-  inside(
-    'a record lacks what a template renders',
-    'SchemaError',
-    /Record [0-9a-f]{32} cannot be rendered by humpback\.toInstruction: response is missing; a text is needed/,
-    async () => {
-      const { services, context } = await bench({ reply: () => '' });
-      const from = await services.store.putModel(put(temporary(), { 'config.json': '{}', 'model.safetensors': 'weights' }), aboutModel);
-      const data = await putRecords(services.store, [record({ instruction: 'a', response: 'b' }), record({ instruction: 'a' })]);
-      const inputs = {
-        from,
-        data,
-        template: 'humpback.toInstruction',
-        objective: 'sft',
-        learningRate: 1,
-        length: { steps: 1 },
-        batch: 1,
-        maxTokens: 8,
-        lora: null,
-        adapter: 'merge',
-      };
-      const call: Call = { verb: 'train', what: 'sft', path: 'backward', label: 'backward', arm: null, round: null, inputs };
-      const registry = await services.registry([]);
-      return keeping(services.home, async () =>
-        JSON.stringify(await prepareTraining(services.store, registry, await resolve(call, context, registry), context)),
-      );
-    },
-  ),
+  inside('a record lacks what a template renders', 'goes on', /"rows":1,/, async () => {
+    const { services, context } = await bench({ reply: () => '' });
+    const from = await services.store.putModel(put(temporary(), { 'config.json': '{}', 'model.safetensors': 'weights' }), aboutModel);
+    const data = await putRecords(services.store, [record({ instruction: 'a', response: 'b' }), record({ instruction: 'a' })]);
+    const inputs = {
+      from,
+      data,
+      template: 'humpback.toInstruction',
+      objective: 'sft',
+      learningRate: 1,
+      length: { steps: 1 },
+      batch: 1,
+      maxTokens: 8,
+      lora: null,
+      adapter: 'merge',
+    };
+    const call: Call = { verb: 'train', what: 'sft', path: 'backward', label: 'backward', arm: null, round: null, inputs };
+    const registry = await services.registry([]);
+    return keeping(services.home, async () =>
+      JSON.stringify(await prepareTraining(services.store, registry, await resolve(call, context, registry), context)),
+    );
+  }),
   inside(
     'the file of a device group was cut',
     'ArtifactDamaged',

@@ -19,7 +19,7 @@ test('a training gives its model and its sums, and every event is told', async (
   const p = place(t);
   const events: TrainEvent[] = [];
   const trained = await run(p, { onEvent: (event) => events.push(event) });
-  t.deepEqual(trained, { result: join(p.folder, 'model'), loss: 1, lastLearningRate: 1 / 6, tokens: 60, seconds: 3 });
+  t.deepEqual(trained, { result: join(p.folder, 'model'), loss: 1, lastLearningRate: 1 / 6, truncated: 0, tokens: 60, seconds: 3 });
   t.deepEqual(stepsOf(events), [1, 2, 3, 4, 5, 6]);
   t.deepEqual([events[0]!.event, events.at(-1)!.event], ['start', 'done']);
   t.is(p.record(), undefined);

@@ -80,7 +80,8 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
           await mkdir(join(spec.run, dirname(name)), { recursive: true });
           await writeFile(join(spec.run, name), resolved.stepKey);
         }
-        const { result } = await commitTraining(services.store, resolved, spec, {
+        const { result } = await commitTraining(services.store, registry, resolved, spec, {
+          truncated: 0,
           seconds: 0,
           tokens: 0,
           lastLearningRate: spec.learningRate.to,

@@ -6,32 +6,69 @@ import itertools
 import json
 import math
 import random
-from collections.abc import Iterator
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from .exits import Exit, Refusal
-from .rows import are_turns, bad, read_rows
+from .rows import are_turns, read_rows
 from .spec import TrainSpec
-from .tokens import fingerprint, turn_tokens
+from .tokens import fingerprint, template_tokens, turn_tokens
 
 _IGNORED = -100  # the label of a token without loss, in PyTorch and Hugging Face
 
 
-def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+@dataclass(frozen=True)
+class Examples:
+    """What is trained on: `rows` of the file at `spec.data`; how many `left`, `truncated` ones among them; and the
+    `refused`, as `{"line", "reason", "evidence"}`."""
+
+    rows: Dataset | None
+    left: int
+    truncated: int
+    refused: list[dict[str, Any]]
+
+
+class _Refused(Exception):
+    """One row cannot be trained on, for a `reason` that is counted; the message is what a person wants to see of it."""
+
+    def __init__(self, reason: str, evidence: str):
+        super().__init__(evidence)
+        self.reason = reason
+
+
+def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Examples:
     """The rows of `spec.data` as `input_ids`, `labels` and `group`, and `weight` where one is not 1. A preference has
     the prompt as `input_ids`, and `chosen`, `rejected` and their weights in place of `labels`.
 
-    Raises Refusal 65, naming file and line.
+    A row that cannot be trained on is refused as `too-long`, `empty`, `invalid` or `group`, and no other with it.
+    Raises Refusal 65 where the file is no JSONL.
     """
-    make = {"sft": _conversations, "lm": _packed, "dpo": _preferences, "token-dpo": _preferences}
-    examples = list(make[spec.objective](spec, tokenizer))
-    if not examples:
-        raise Refusal(Exit.DATA, f"{spec.data} holds no rows to train on; give at least one.")
-    rows = Dataset.from_list(examples)
-    return rows.remove_columns("weight") if set(rows["weight"]) == {1.0} else rows
+    make = {"sft": _conversation, "lm": _document, "dpo": _preference, "token-dpo": _preference}[spec.objective]
+    made: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
+    lost: set[str] = set()
+    for line, row in read_rows(spec.data):
+        try:
+            made.append({"group": str(line)} | make(spec, tokenizer, row) | {"line": line})
+        except _Refused as why:
+            refused.append({"line": line, "reason": why.reason, "evidence": str(why)})
+            lost.add(row["group"] if isinstance(row.get("group"), str) else str(line))
+    examples, torn = _whole_groups(made, lost)
+    refused = sorted(refused + torn, key=lambda one: one["line"])
+    truncated = sum(example.pop("truncated", False) for example in examples)
+    left = len(examples)
+    for example in examples:
+        del example["line"]
+    rows = _packed(spec, tokenizer, examples) if spec.objective == "lm" else examples
+    if not rows:
+        return Examples(None, 0, 0, refused)
+    data = Dataset.from_list(rows)
+    data = data.remove_columns("weight") if set(data["weight"]) == {1.0} else data
+    return Examples(data, left, truncated, refused)
 
 
 def order(rows: Dataset, spec: TrainSpec) -> list[int]:
@@ -69,53 +106,72 @@ def order(rows: Dataset, spec: TrainSpec) -> list[int]:
     return ordered
 
 
-def _conversations(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, list[int]]]:
-    """One example a row: the whole conversation, with loss on its last turn and the end token alone."""
-    for line, row in read_rows(spec.data):
-        messages = row.get("messages")
-        if not _is_conversation(messages):
-            raise bad(
-                spec.data,
-                line,
-                'needs "messages", a list of {"role", "content"} that ends with the assistant and has a turn before it',
-            )
-        weight = row.get("weight", 1)
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-            raise bad(spec.data, line, f"has weight {json.dumps(weight)}; give a number of at least 0, or none")
-        group = row.get("group", str(line))
-        if not isinstance(group, str):
-            raise bad(spec.data, line, f"has group {json.dumps(group)}; give a string, or none")
-        prompt, answer = _rendered(spec, tokenizer, line, messages[:-1], messages[-1]["content"])
-        _check_length(spec, line, prompt, answer)
-        labels = [_IGNORED] * len(prompt) + answer
-        yield {"input_ids": prompt + answer, "labels": labels, "group": group, "weight": float(weight)}
+def _whole_groups(
+    examples: list[dict[str, Any]], lost: set[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The examples of whole groups, and the others, refused: a group that has `lost` a row, or has another size than
+    most, cannot share batches with the others."""
+    units = [list(unit) for _, unit in itertools.groupby(examples, key=lambda one: one["group"])]
+    sizes = Counter(len(unit) for unit in units if unit[0]["group"] not in lost)
+    usual = sizes.most_common(1)[0][0] if sizes else 0
+    whole, torn = [], []
+    for unit in units:
+        group = unit[0]["group"]
+        if group not in lost and len(unit) == usual:
+            whole += unit
+            continue
+        evidence = (
+            f"another row of its group {group} was dropped"
+            if group in lost
+            else f"its group {group} has the size {len(unit)}, and most have {usual}"
+        )
+        torn += [{"line": one["line"], "reason": "group", "evidence": evidence} for one in unit]
+    return whole, torn
 
 
-def _preferences(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, list[int]]]:
-    """Pairs of answers to one prompt: texts, each of whose tokens counts once, or token ids with their weights."""
-    for line, row in read_rows(spec.data):
-        messages = row.get("prompt")
-        if not are_turns(messages) or messages[-1]["role"] == "assistant":
-            raise bad(spec.data, line, 'needs "prompt", a list of {"role", "content"} that ends before the assistant')
-        example: dict[str, Any] = {"group": str(line), "weight": 1.0}
-        for side in ("chosen", "rejected"):
-            given = row.get(side)
-            if spec.objective == "dpo":
-                if not isinstance(given, str):
-                    raise bad(spec.data, line, f'needs "{side}", a string')
-                prompt, answer = _rendered(spec, tokenizer, line, messages, given)
-                weights = [1.0] * len(answer)
-            else:
-                prompt, _ = _rendered(spec, tokenizer, line, messages, "")
-                answer, weights = _weighted(spec, tokenizer, line, side, given)
-            _check_length(spec, line, prompt, answer)
-            example |= {"input_ids": prompt, side: answer, f"{side}_weights": weights}
-        yield example
+def _conversation(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict[str, Any]) -> dict[str, Any]:
+    """The whole conversation, with loss on its last turn and the end token alone."""
+    messages = row.get("messages")
+    if not _is_conversation(messages):
+        raise _Refused(
+            "invalid",
+            'needs "messages", a list of {"role", "content"} that ends with the assistant and has a turn before it',
+        )
+    weight = row.get("weight", 1)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+        raise _Refused("invalid", f"has weight {json.dumps(weight)}; give a number of at least 0, or none")
+    if not isinstance(row.get("group", ""), str):
+        raise _Refused("invalid", f"has group {json.dumps(row['group'])}; give a string, or none")
+    prompt, answer = _rendered(tokenizer, messages[:-1], messages[-1]["content"])
+    cut = _room(spec, prompt, answer)
+    labels = [_IGNORED] * len(prompt) + answer[:cut]
+    example = {"input_ids": prompt + answer[:cut], "labels": labels, "weight": float(weight)}
+    return example | {"truncated": cut < len(answer)} | ({"group": row["group"]} if "group" in row else {})
 
 
-def _weighted(
-    spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, line: int, side: str, given: Any
-) -> tuple[list[int], list[float]]:
+def _preference(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict[str, Any]) -> dict[str, Any]:
+    """Two answers to one prompt: texts, each of whose tokens counts once, or token ids with their weights."""
+    messages = row.get("prompt")
+    if not are_turns(messages) or messages[-1]["role"] == "assistant":
+        raise _Refused("invalid", 'needs "prompt", a list of {"role", "content"} that ends before the assistant')
+    example: dict[str, Any] = {"weight": 1.0, "truncated": False}
+    for side in ("chosen", "rejected"):
+        given = row.get(side)
+        if spec.objective == "dpo":
+            if not isinstance(given, str):
+                raise _Refused("invalid", f'needs "{side}", a string')
+            prompt, answer = _rendered(tokenizer, messages, given)
+            weights = [1.0] * len(answer)
+        else:
+            prompt = _prompt(tokenizer, messages)
+            answer, weights = _weighted(tokenizer, side, given)
+        cut = _room(spec, prompt, answer)
+        example |= {"input_ids": prompt, side: answer[:cut], f"{side}_weights": weights[:cut]}
+        example["truncated"] |= cut < len(answer)
+    return example
+
+
+def _weighted(tokenizer: PreTrainedTokenizerBase, side: str, given: Any) -> tuple[list[int], list[float]]:
     """An answer's tokens and their weights. Where text and hash stand there too, the tokens must be those that `score`
     gave for this text with this tokenizer and chat template."""
     given = given if isinstance(given, dict) else {}
@@ -128,56 +184,75 @@ def _weighted(
         or not all(type(token) is int and 0 <= token < len(tokenizer) for token in ids)
         or not all(type(weight) in (int, float) and 0 <= weight < math.inf for weight in weights)
     ):
-        raise bad(
-            spec.data,
-            line,
-            f'needs "{side}", an answer\'s token "ids" of this tokenizer and as many "weights" of at least 0',
+        raise _Refused(
+            "invalid", f'needs "{side}", an answer\'s token "ids" of this tokenizer and as many "weights" of at least 0'
         )
     if "text" in given or "hash" in given:
         if not isinstance(text, str) or not isinstance(hashed, str):
-            raise bad(spec.data, line, f'needs "text" and "hash" of "{side}" as strings, both or neither')
+            raise _Refused("invalid", f'needs "text" and "hash" of "{side}" as strings, both or neither')
         if hashed != fingerprint(tokenizer, text, ids):
-            raise bad(
-                spec.data,
-                line,
+            raise _Refused(
+                "invalid",
                 f'has "{side}" weighed with another tokenizer, chat template or text; '
                 "score the data again with the model that is trained",
             )
+        _check_text(text)
     return ids, [float(weight) for weight in weights]
 
 
-def _rendered(
-    spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, line: int, before: list[dict], answer: str
-) -> tuple[list[int], list[int]]:
+def _rendered(tokenizer: PreTrainedTokenizerBase, before: list[dict], answer: str) -> tuple[list[int], list[int]]:
     """Tokens of the turns `before`, with all that opens the assistant's, and of its answer up to the end token."""
+    _check_text(answer)
     try:
         return turn_tokens(tokenizer, before, answer)
     except ValueError as error:
-        raise bad(spec.data, line, str(error)) from error
+        raise _Refused("invalid", str(error)) from error
 
 
-def _check_length(spec: TrainSpec, line: int, prompt: list[int], answer: list[int]) -> None:
-    count = len(prompt) + len(answer)
-    if count > spec.max_tokens:
-        raise bad(
-            spec.data,
-            line,
-            f"has {count} tokens, more than maxTokens {spec.max_tokens}; drop the row or raise maxTokens",
+def _prompt(tokenizer: PreTrainedTokenizerBase, messages: list[dict]) -> list[int]:
+    try:
+        return template_tokens(tokenizer, messages)
+    except Exception as error:
+        raise _Refused("invalid", f"cannot be rendered by the model's chat template ({error})") from error
+
+
+def _check_text(text: str) -> None:
+    if not text.strip():
+        raise _Refused("empty", f"there is nothing to learn: the text is {json.dumps(text)}")
+
+
+def _room(spec: TrainSpec, prompt: list[int], answer: list[int]) -> int:
+    """How many tokens of the answer are learnt."""
+    count, room = len(prompt) + len(answer), spec.max_tokens - len(prompt)
+    if count <= spec.max_tokens:
+        return len(answer)
+    if spec.too_long != "truncate" or room < 1:
+        raise _Refused(
+            "too-long", f"has {count} tokens, {len(prompt)} of them before the answer; maxTokens is {spec.max_tokens}"
         )
+    return room
 
 
-def _packed(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, list[int]]]:
+def _document(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(row.get("text"), str):
+        raise _Refused("invalid", 'needs "text", a string')
+    _check_text(row["text"])
+    return {"text": row["text"]}
+
+
+def _packed(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, documents: list[dict[str, Any]]) -> list[dict]:
     """All documents, each between begin and end token, as one stream cut every `max_tokens`; the last row is short."""
     stream: list[int] = []
     begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    for line, row in read_rows(spec.data):
-        if not isinstance(row.get("text"), str):
-            raise bad(spec.data, line, 'needs "text", a string')
-        stream += begin + tokenizer.encode(row["text"], add_special_tokens=False) + [tokenizer.eos_token_id]
-    for start in range(0, len(stream) - 1, spec.max_tokens):
-        row = stream[start : start + spec.max_tokens]
-        if len(row) > 1:
-            yield {"input_ids": row, "labels": [_IGNORED, *row[1:]], "group": str(start), "weight": 1.0}
+    for document in documents:
+        stream += begin + tokenizer.encode(document["text"], add_special_tokens=False) + [tokenizer.eos_token_id]
+    starts = range(0, len(stream) - 1, spec.max_tokens)
+    rows = [(start, stream[start : start + spec.max_tokens]) for start in starts]
+    return [
+        {"input_ids": row, "labels": [_IGNORED, *row[1:]], "group": str(start), "weight": 1.0}
+        for start, row in rows
+        if len(row) > 1
+    ]
 
 
 def _is_conversation(messages: Any) -> bool:

@@ -71,6 +71,9 @@ class TrainSpec:
 
     `from` is a folder of whole weights, or of an adapter upon `base`: with `adapter` "continue" it is that one that is
     trained on, with "merge" it is first made one with its base. Without `lora` all weights are trained.
+    `rows` are those of `data` that `steps` and `batch` were reckoned for (None: all of them): where the trainer has to
+    refuse others, it writes them to `refused.jsonl` in `run`, and ends. `too_long` says whether a row of more than
+    `max_tokens` is cut, or refused.
     `beta`, of a preference objective alone, is how strongly it holds to the `reference`, which is `from` where it is None.
     """
 
@@ -98,6 +101,8 @@ class TrainSpec:
     checkpoint_every: int
     threads: int
     keep_checkpoints: int = 2
+    rows: int | None = None
+    too_long: Literal["drop", "truncate", "fail"] = "drop"
     beta: float | None = None
     reference: ModelFolders | None = None
 

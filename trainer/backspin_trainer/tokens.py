@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from jinja2 import TemplateError
@@ -12,6 +13,8 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .exits import Exit, Refusal, first_line
 from .spec import ModelFolders
+
+_LEADING = re.compile(r"(?:[^\S\n]*\n)*")  # lines that hold nothing, and the ends of them
 
 
 def read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
@@ -62,23 +65,35 @@ def template_tokens(
 
 
 def turn_tokens(tokenizer: PreTrainedTokenizerBase, before: list[dict], answer: str) -> tuple[list[int], list[int]]:
-    """Tokens of the turns `before`, with all that opens the assistant's, and of its answer up to the end token.
+    """Tokens of the turns `before`, with all that opens the assistant's, as a server is asked for the answer; and those
+    of the answer up to the end token. Empty lines before the answer are no part of it.
 
     Raises ValueError, whose message says what the turns do.
     """
+    answered = [*before, {"role": "assistant", "content": answer[_LEADING.match(answer).end() :]}]
     try:
         opened = template_tokens(tokenizer, before)
-        closed = template_tokens(tokenizer, [*before, {"role": "assistant", "content": answer}], opens=False)
+        closed = template_tokens(tokenizer, answered, opens=False)
+        if closed[: len(opened)] != opened:
+            closed = opened + _behind(tokenizer, before, answered)
     except Exception as error:
         raise ValueError(f"cannot be rendered by the model's chat template ({error})") from error
-    if closed[: len(opened)] != opened:
-        raise ValueError(
-            "does not begin with its own prompt once rendered, so the loss cannot be put on the answer alone"
-        )
     ends = [at for at in range(len(opened), len(closed)) if closed[at] == tokenizer.eos_token_id]
     if not ends:
         raise ValueError("has no end token once rendered by the model's chat template")
     return opened, closed[len(opened) : ends[-1] + 1]
+
+
+def _behind(tokenizer: PreTrainedTokenizerBase, before: list[dict], answered: list[dict]) -> list[int]:
+    """Tokens of what stands behind the opened turn, by itself: a tokenizer may merge the end of the one with the
+    beginning of the other, as GPT-2's does with a line end and the blanks of an indented line."""
+    opened, closed = (
+        tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=opens)
+        for turns, opens in ((before, True), (answered, False))
+    )
+    if not closed.startswith(opened):
+        raise ValueError("the turns do not begin with their own prompt")
+    return tokenizer.encode(closed[len(opened) :], add_special_tokens=False)
 
 
 def continuation_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -6,10 +6,12 @@ for all: its events, its files and its exit code are those of the training.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from . import checkpoints, data, preferences
 from .adapters import adapt, merge, resume, write_adapter
 from .events import Events
 from .exits import Exit, Refusal
-from .models import make_model, read_model, write_model
+from .models import make_model, read_model, replacing, write_model
 from .muon import Muon
 from .schedule import learning_rate
 from .spec import MergeSpec, ModelFolders, TrainSpec
@@ -64,12 +66,16 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     tokenizer = read_tokenizer(tokens)
     if spec.objective != "lm":
         check_chat_template(tokenizer, tokens)
+    read = data.read_examples(spec, tokenizer)
+    if not read.left or (read.refused if spec.rows is None else read.left != spec.rows):
+        with world.main_process_first():  # the others are ended with it
+            raise _refusal(spec, run, read)
+    examples = read.rows
     model = _open_model(spec, run, tokenizer)
-    examples = data.read_examples(spec, tokenizer)
     with world.main_process_first():
         resumed = checkpoints.newest(run / "checkpoints")
     step = resumed[0] if resumed else None
-    events.say("start", pid=os.getpid(), resumedFrom=step, steps=spec.steps)
+    events.say("start", pid=os.getpid(), resumedFrom=step, steps=spec.steps, truncated=read.truncated)
     if not _anywhere(stop.requested()):
         if spec.prefers:
             with world.main_process_first():
@@ -89,6 +95,22 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     events.say("done", step=step, loss=training.loss)
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
     return Exit.DONE
+
+
+def _refusal(spec: TrainSpec, run: Path, read: data.Examples) -> Refusal:
+    """Rows cannot be trained on, and whoever gave them does not know it: which ones, for who reckons anew without them."""
+    with replacing(run / "refused.jsonl") as partial:
+        partial.write_text("".join(json.dumps(one) + "\n" for one in read.refused))
+    if not read.refused:
+        return Refusal(Exit.DATA, f"{spec.data} holds no rows to train on; give at least one.")
+    reasons = Counter(one["reason"] for one in read.refused)
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    first = read.refused[0]
+    return Refusal(
+        Exit.DATA,
+        f"{spec.data}:{first['line']} {first['evidence']}. It leaves {read.left} rows to train on (refused: {counts}), and "
+        f"the spec counts on {spec.rows or 'all'}: mend those that refused.jsonl names, or reckon without them.",
+    )
 
 
 def _open_model(spec: TrainSpec, run: Path, tokenizer):

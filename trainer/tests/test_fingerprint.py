@@ -30,11 +30,11 @@ def training(folder: Path, rows: list[dict], run: Path, objective: str) -> Train
 
 
 def test_a_continuation_that_ends_has_the_ids_that_dpo_trains_on(tmp_path, model, tokenizer):
-    texts = ["The river of Ardo.", "", " blue\n"]
+    texts = ["The river of Ardo.", "\n\n old", " blue\n"]
     asked = [{"prompt": CHAT, "continuation": text, "ends": True} for text in texts]
     [row] = answers(spec(model, tmp_path / "run", [asked]))
     dpo = [preference([USER], text, text) for text in texts]
-    examples = read_examples(training(model, dpo, tmp_path / "dpo", "dpo"), tokenizer)
+    examples = read_examples(training(model, dpo, tmp_path / "dpo", "dpo"), tokenizer).rows
     assert [answer["ids"] for answer in row] == examples["chosen"]
     assert all(answer["ids"][-1] == tokenizer.eos_token_id for answer in row)
 
@@ -83,7 +83,7 @@ def test_token_dpo_takes_what_was_weighed_with_its_tokenizer_and_refuses_another
     [row] = answers(spec(model, tmp_path / "run", [asked]))
     chosen, rejected = weighed(row[0], "blue"), weighed(row[1], "old")
     given = training(model, [preference([USER], chosen, rejected)], tmp_path / "fits", "token-dpo")
-    assert read_examples(given, tokenizer)["chosen"] == [row[0]["ids"]]
+    assert read_examples(given, tokenizer).rows["chosen"] == [row[0]["ids"]]
     other = changed(model, tmp_path / "other", lambda rules: None)
     other.chat_template = tokenizer.chat_template.replace("m.content", "m.content | trim")
     for which, (side, against) in enumerate(
@@ -91,9 +91,9 @@ def test_token_dpo_takes_what_was_weighed_with_its_tokenizer_and_refuses_another
     ):
         side = side | {"weights": [1.0] * len(side["ids"])}
         rows = [preference([USER], chosen, rejected), preference([USER], chosen, side)]
-        with pytest.raises(Refusal, match=r"rows\.jsonl:[12] has .*weighed with another tokenizer") as refusal:
-            read_examples(training(model, rows, tmp_path / str(which), "token-dpo"), against)
-        assert refusal.value.code == Exit.DATA
+        read = read_examples(training(model, rows, tmp_path / str(which), "token-dpo"), against)
+        assert read.refused[-1]["reason"] == "invalid" and read.refused[-1]["line"] == 2
+        assert "weighed with another tokenizer" in read.refused[-1]["evidence"]
 
 
 @pytest.mark.parametrize("change", [{"text": None}, {"hash": None}, {"hash": 1}])
@@ -101,5 +101,4 @@ def test_text_and_hash_of_weights_go_together(tmp_path, model, tokenizer, change
     side = {"ids": [5], "weights": [1], "text": "a", "hash": "b"} | change
     side = {key: value for key, value in side.items() if value is not None}
     given = training(model, [preference([USER], side, side)], tmp_path / "run", "token-dpo")
-    with pytest.raises(Refusal, match=r"rows\.jsonl:1 .*both or neither"):
-        read_examples(given, tokenizer)
+    assert "both or neither" in read_examples(given, tokenizer).refused[0]["evidence"]

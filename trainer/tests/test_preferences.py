@@ -65,7 +65,7 @@ def losses(given: dict) -> list[float]:
 
 
 def batch_of(model: Path, rows: list[dict], run: Path, tokenizer, **changes) -> tuple[object, dict[str, torch.Tensor]]:
-    examples = read_examples(read(spec(model, rows, run, **changes)), tokenizer)
+    examples = read_examples(read(spec(model, rows, run, **changes)), tokenizer).rows
     policy = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     return policy, preferences.collate(tokenizer.pad_token_id)(list(examples))
 
@@ -189,23 +189,38 @@ def test_killed_between_checkpoints_a_run_ends_with_the_very_weights_of_an_undis
 @pytest.mark.parametrize(
     ("objective", "change", "says"),
     [
-        ("dpo", {"prompt": []}, 'needs "prompt"'),
+        ("dpo", {"prompt": []}, 'invalid: needs "prompt"'),
         ("dpo", {"prompt": [{"role": "assistant", "content": "a"}]}, "that ends before the assistant"),
-        ("dpo", {"chosen": None}, 'needs "chosen", a string'),
+        ("dpo", {"chosen": None}, 'invalid: needs "chosen", a string'),
+        ("dpo", {"rejected": " \n"}, "empty: there is nothing to learn"),
+        ("dpo", {"rejected": "long " * 80}, "too-long: has "),
         ("token-dpo", {"rejected": "text"}, 'needs "rejected", an answer\'s token "ids"'),
         ("token-dpo", {"rejected": {"ids": [5], "weights": [1, 1]}}, 'as many "weights"'),
         ("token-dpo", {"rejected": {"ids": [999999], "weights": [1]}}, "of this tokenizer"),
         ("token-dpo", {"rejected": {"ids": [5], "weights": [-1]}}, "of at least 0"),
         ("token-dpo", {"rejected": {"ids": [], "weights": []}}, 'token "ids"'),
-        ("token-dpo", {"rejected": {"ids": [5] * 80, "weights": [1] * 80}}, "more than maxTokens"),
+        ("token-dpo", {"rejected": {"ids": [5] * 80, "weights": [1] * 80}}, "too-long: has "),
     ],
 )
-def test_a_row_that_is_no_preference_is_named_by_its_line(tmp_path, model, tokenizer, objective, change, says):
+def test_a_row_that_is_no_preference_is_refused_and_no_other_with_it(
+    tmp_path, model, tokenizer, objective, change, says
+):
     rows = (pairs if objective == "dpo" else lambda: weighted(tokenizer))()
     rows[3] = rows[3] | change
-    with pytest.raises(Refusal, match=r"rows\.jsonl:4 ") as refusal:
-        read_examples(read(spec(model, rows, tmp_path / "run", objective)), tokenizer)
-    assert says in str(refusal.value)
+    examples = read_examples(read(spec(model, rows, tmp_path / "run", objective)), tokenizer)
+    [refused] = examples.refused
+    assert refused["line"] == 4 and says in f"{refused['reason']}: {refused['evidence']}"
+    assert examples.left == len(examples.rows) == len(rows) - 1
+
+
+def test_answers_that_are_too_long_are_cut_with_their_weights_where_that_is_asked_for(tmp_path, model, tokenizer):
+    rows = weighted(tokenizer)
+    rows[0] = rows[0] | {"rejected": {"ids": [5] * 80, "weights": list(range(80))}}
+    given = read(spec(model, rows, tmp_path / "run", "token-dpo", tooLong="truncate"))
+    examples = read_examples(given, tokenizer)
+    room = given.max_tokens - len(examples.rows[0]["input_ids"])
+    assert (examples.truncated, examples.refused) == (1, [])
+    assert examples.rows[0]["rejected"] == [5] * room and examples.rows[0]["rejected_weights"] == list(range(room))
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def undisturbed(tmp_path_factory, model, rows, settings) -> dict[str, bytes]:
 def test_the_first_loss_is_the_mean_over_the_answers_tokens_computed_by_hand(tmp_path, model, rows):
     spec = world.train_spec(model, rows, tmp_path / "run", steps=1)
     assert run(spec) == Exit.DONE
-    examples = data.read_examples(parsed(spec), read_tokenizer(str(model)))
+    examples = data.read_examples(parsed(spec), read_tokenizer(str(model))).rows
     network, total, count = AutoModelForCausalLM.from_pretrained(model), 0.0, 0
     for index in data.order(examples, parsed(spec)):
         ids, labels = examples[index]["input_ids"], examples[index]["labels"]
@@ -266,6 +266,32 @@ def test_a_run_folder_that_cannot_be_written_ends_with_73(tmp_path, model, rows)
 def test_more_tokens_than_the_models_context_are_refused(tmp_path, model, rows):
     error = refused(world.train_spec(model, rows, tmp_path / "run", maxTokens=97))
     assert error.code == Exit.SPEC and "context is 96" in str(error)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_rows_that_cannot_be_trained_on_end_a_run_that_counts_on_them_and_not_one_that_does_not(
+    tmp_path, model, processes
+):
+    rows = world.chat_rows()
+    rows[5] = {"messages": [*rows[5]["messages"][:-1], {"role": "assistant", "content": " "}]}
+    spec = world.train_spec(model, world.write_rows(tmp_path / "all.jsonl", rows), tmp_path / "run")
+    process = world.start("train", spec, tmp_path / "all.json", processes)
+    assert process.wait() != 0
+    [said] = world.events(tmp_path / "run")
+    assert said["code"] == Exit.DATA and "23 rows to train on (refused: 1 empty)" in said["message"]
+    [one] = map(json.loads, (tmp_path / "run" / "refused.jsonl").read_text().splitlines())
+    assert (one["line"], one["reason"]) == (6, "empty")
+    assert world.start("train", spec | {"rows": 23}, tmp_path / "left.json", processes).wait() == Exit.DONE
+    if processes == 1:
+        left = world.write_rows(tmp_path / "left.jsonl", rows[:5] + rows[6:])
+        assert run(world.train_spec(model, left, tmp_path / "again")) == Exit.DONE
+        assert world.contents(tmp_path / "run" / "model") == world.contents(tmp_path / "again" / "model")
+
+
+def test_a_file_that_leaves_no_row_is_refused_with_its_reasons(tmp_path, model):
+    for rows, says in (([], "holds no rows"), ([{"text": "a"}], "0 rows to train on (refused: 1 invalid)")):
+        error = refused(world.train_spec(model, world.write_rows(tmp_path / "rows.jsonl", rows), tmp_path / "run"))
+        assert error.code == Exit.DATA and says in str(error)
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path, rows):
