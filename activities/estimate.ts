@@ -6,13 +6,14 @@ import type { Registry } from '../operators/registry.ts';
 import { checkParams, operatorParams } from './definitions.ts';
 import { budgetOf, type AnyOperator, type Link } from './resolve.ts';
 import { fit } from './slice.ts';
+import { LOOKED_AT, type Sample } from './misfits.ts';
 import { recordsOf } from './source.ts';
 import { lengthOf } from './train.ts';
 
 /** The records of a dataset that is there, or that a source gives which the plan reads; undefined: it is yet to be made. */
 export type RecordsIn = (ref: DatasetRef) => AsyncIterable<Rec<unknown>> | undefined;
 export async function* kept(read: ReturnType<typeof recordsOf>): AsyncIterable<Rec<unknown>> {
-  for await (const one of read) if ('record' in one) yield one.record;
+  for await (const one of read) if (!('dropped' in one)) yield one.record;
 }
 /** null for what has no bound. */
 export const finite = (bound: number | null): number | null => (Number.isFinite(bound) ? bound : null);
@@ -28,7 +29,7 @@ export interface Estimate {
   /** Of a source, which is read, and of operators without models that read it. */
   readonly kept?: number;
   readonly dropped?: Readonly<Record<string, number>>;
-  readonly first?: Rec<unknown>;
+  readonly sample?: readonly Sample[];
 }
 
 export async function estimateOf(call: Call, registry: Registry, known: boolean, recordsIn: RecordsIn): Promise<Estimate> {
@@ -107,15 +108,14 @@ async function ranOver(records: AsyncIterable<Rec<unknown>>, tried: number, link
 }
 
 /** Reads a source, and so finds what is wrong with its files. */
-async function countOf(call: Call, registry: Registry): Promise<Pick<Estimate, 'in' | 'rows' | 'kept' | 'dropped' | 'first'>> {
+async function countOf(call: Call, registry: Registry): Promise<Pick<Estimate, 'in' | 'rows' | 'kept' | 'dropped' | 'sample'>> {
   const dropped: Record<string, number> = {};
   let [read, kept] = [0, 0];
-  let first: Rec<unknown> | undefined;
+  const sample: Sample[] = [];
   for await (const one of recordsOf(call, registry, checkParams(call, registry))) {
     read++;
     if ('dropped' in one) dropped[one.dropped] = (dropped[one.dropped] ?? 0) + 1;
-    else kept++;
-    if (!('dropped' in one)) first ??= one.record;
+    else if (++kept <= LOOKED_AT) sample.push({ value: one.record.value, where: one.where });
   }
-  return { in: read, rows: kept, kept, dropped, first: first! };
+  return { in: read, rows: kept, kept, dropped, sample };
 }

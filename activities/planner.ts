@@ -20,8 +20,6 @@ import {
 } from '../recipe/call.ts';
 import { externalModels, runRecipe, type Declared } from '../recipe/materials.ts';
 import { Verbs } from '../recipe/run.ts';
-import type { Rec } from '../recipe/define.ts';
-import { faultOf } from '../schemas/faults.ts';
 import type { Registry } from '../operators/registry.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
@@ -33,6 +31,7 @@ import { checkParams } from './definitions.ts';
 import { castOf, isBatch, resolve, servingOf, unbatched, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { bytesOfModel, sizeOf, type Size, type Sizes } from './sizes.ts';
+import { misfitOf, type Sample } from './misfits.ts';
 import { recordsOf } from './source.ts';
 
 const SYMBOL = 'planned:';
@@ -57,7 +56,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
   const paths = new Map<string, string>(); // fingerprint -> path of the step that an equal call shares
   const sizes = new Map<string, Size>();
   const strange = new Map<string, string>(); // digest -> why the embedded engine cannot serve it
-  const firsts = new Map<string, Rec<unknown>>(); // digest -> first record of a source that is to be read
+  const samples = new Map<string, readonly Sample[]>(); // digest -> first records of a source that is to be read
   const templates = new Map<string, string | null>(); // digest -> what a model that is to be trained will be asked in
   const sources = new Map<string, Call>(); // digest -> the source that gives it
   const recordsIn: RecordsIn = (ref) => {
@@ -78,10 +77,10 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       if (weightless) missing.push(weightless);
       const estimate = await estimateOf(call, registry, known !== undefined, recordsIn);
       const result = known?.result ?? (await symbolOf(call, registry, estimate));
-      if (estimate.first && isRef(result)) firsts.set(result.digest, estimate.first);
+      if (estimate.sample && isRef(result)) samples.set(result.digest, estimate.sample);
       if (call.what.startsWith('source:') && isRef(result)) sources.set(result.digest, call);
-      const misfit = misfitOf(call, registry, firsts);
-      if (misfit) missing.push(misfit);
+      const misfit = misfitOf(call, registry, samples);
+      if (misfit) (misfit.all ? missing : warnings).push(misfit.sentence);
       if (call.verb === 'train' && isRef(result)) templates.set(result.digest, (call.inputs as { template?: string }).template ?? null);
       const asked = { params: checkParams(call, registry), cast: castOf(call) };
       const mismatch = known ? undefined : await templateMismatch(registry, call, asked, templateOf);
@@ -196,21 +195,6 @@ async function strangenessOf({ verb, what, label, inputs }: Call, strange: Reado
   if (architectures.includes('LlamaForCausalLM')) return undefined;
   const name = label.slice('model-'.length);
   return `The model "${name}" is ${architectures[0] ?? 'of no stated architecture'}: the embedded engine serves LlamaForCausalLM.`;
-}
-
-/** What stands first in a source that the step reads, where the step cannot read it. */
-function misfitOf({ verb, what, path, inputs }: Call, registry: Registry, firsts: ReadonlyMap<string, Rec<unknown>>): string | undefined {
-  const { over, data, template } = inputs as { over?: DatasetRef; data?: DatasetRef; template?: string };
-  const reader = verb === 'map' ? what.split('>')[0]! : verb === 'train' ? template : undefined;
-  const first = firsts.get((over ?? data)?.digest ?? '');
-  if (reader === undefined || first === undefined) return undefined;
-  const { input } = verb === 'map' ? registry.operator(reader) : registry.template(reader);
-  try {
-    input?.parse(first.value);
-    return undefined;
-  } catch (error) {
-    return `Step ${path} reads records by ${reader}, and the first of them does not fit: ${faultOf(error, first.value)}.`;
-  }
 }
 
 /** A result that does not exist yet: a reference whose digest says how it would be made. */

@@ -14,6 +14,7 @@ import { Drops, inherited, outputOf, RECORDS, type Counts } from './commit.ts';
 import { importedFiles, type AnyReducer, type Resolved } from './resolve.ts';
 import { stream } from './calls.ts';
 import { secondsOf, type Span } from './spans.ts';
+import { ORIGINS } from './origins.ts';
 import { recordsOf } from './source.ts';
 
 interface Work {
@@ -31,20 +32,22 @@ async function* nowhere(): AsyncIterable<Placed> {}
 export async function reduceStep(work: Work): Promise<Output> {
   const { call } = work.resolved;
   const began = Date.now();
-  const { result, counts, dropped } = call.what.startsWith('source:')
+  const { result, counts, dropped, origins } = call.what.startsWith('source:')
     ? await readSource(work)
     : call.what.startsWith('model:')
       ? await importModel(work)
       : await runReducer(work);
   const determinism = await inherited(work.store, work.resolved.determinism, bytesIn(call));
   const seconds = secondsOf([...(work.child ?? []), { began, ended: Date.now() }]);
-  return work.store.putOutput(outputOf(work.resolved, result, { ...counts, requests: 0, tokens: 0, seconds }, dropped, determinism));
+  const output = outputOf(work.resolved, result, { ...counts, requests: 0, tokens: 0, seconds }, dropped, determinism);
+  return work.store.putOutput({ ...output, ...(origins && { origins }) });
 }
 
 interface Made {
   readonly result: Result;
   readonly counts: Pick<Counts, 'in' | 'kept' | 'dropped'>;
   readonly dropped: DatasetRef | null;
+  readonly origins?: DatasetRef;
 }
 
 const bytesIn = (call: Call) => refsIn(call.inputs).filter((ref) => ref.kind !== 'report');
@@ -131,6 +134,7 @@ async function readSource(work: Work): Promise<Made> {
   const { store, registry, resolved, signal } = work;
   const writer = store.write(RECORDS);
   const drops = new Drops(store);
+  let places: DatasetWriter | undefined;
   let kept = 0;
   try {
     for await (const one of recordsOf(resolved.call, registry, resolved.params)) {
@@ -139,10 +143,13 @@ async function readSource(work: Work): Promise<Made> {
       else {
         kept++;
         await writer.add(one.record);
+        if (one.where !== undefined) await (places ??= store.write(ORIGINS)).add({ id: one.record.id, from: [], value: one.where });
       }
     }
     const result = await writer.commit('exact');
-    return { result, counts: { in: kept + drops.count, kept, dropped: drops.counts }, dropped: await drops.commit('exact') };
+    const origins = places && (await places.commit('exact'));
+    const counts = { in: kept + drops.count, kept, dropped: drops.counts };
+    return { result, counts, dropped: await drops.commit('exact'), ...(origins && { origins }) };
   } catch (error) {
     await writer.abort();
     await drops.abort();

@@ -1,6 +1,7 @@
 /** The records of a data source, for who imports them and for who only counts them. */
+import { relative } from 'node:path';
 import type { Call } from '../recipe/call.ts';
-import type { Dropped, Emitted, Rec, Schema } from '../recipe/define.ts';
+import { drop, type Dropped, type Emitted, type Place, type Rec, type Schema } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
@@ -8,24 +9,35 @@ import { recordId } from '../store/canonical.ts';
 import { sourceOf } from './definitions.ts';
 import { sourceFiles } from './resolve.ts';
 
-/** Every row as a record, kept or dropped; equal ones are kept once. Throws `SchemaError` for a row that does not fit and for a source
- *  that keeps none, `ConfigError` where the source itself fails. */
-export async function* recordsOf(call: Call, registry: Registry, params: object): AsyncGenerator<Emitted> {
+/** A record, and the file (in the folder of the experiment) and line that it comes from, where its source has told them. */
+export type Sourced = Emitted & { readonly where: string | undefined };
+
+/** Every row as a record, kept or dropped; equal ones are kept once. Throws `SchemaError` for a row that does not fit, unless such are to
+ *  be dropped, and for a source that keeps none, `ConfigError` where the source itself fails. */
+export async function* recordsOf(call: Call, registry: Registry, params: object): AsyncGenerator<Sourced> {
   const id = call.what.slice('source:'.length);
   const source = sourceOf(call, registry);
   const seen = new Set<string>();
   const reasons = new Set<string>();
+  const { folder } = call.inputs as { folder: string };
+  let where: string | undefined;
+  const place: Place = (file, line) => (where = `${relative(folder, file)}${line === undefined ? '' : `:${line}`}`);
   let read = 0;
-  for await (const row of rowsOf(id, () => source.rows(params, sourceFiles(call, registry, params)))) {
+  for await (const given of rowsOf(id, () => source.rows(params, sourceFiles(call, registry, params), place))) {
     read++;
-    if (isDropped(row)) {
-      reasons.add(row.dropped);
-      yield { record: { id: recordId(row.evidence ?? null, [String(read)]), from: [], value: null }, ...row };
+    const row = isDropped(given) ? given : checked(source.output, given);
+    if ('fault' in row && (params as { onInvalid?: string }).onInvalid !== 'drop') {
+      const what = `Record ${read} of ${id} (${call.label}${where === undefined ? '' : `, ${where}`})`;
+      throw new BackspinError('SchemaError', `${what} does not fit: ${row.fault}.`);
+    }
+    if ('value' in row) {
+      yield seen.has(row.id) ? { record: row, dropped: 'duplicate', where } : { record: row, where };
+      seen.add(row.id);
       continue;
     }
-    const record = checked(source.output, row, `Record ${read} of ${id} (${call.label})`);
-    yield seen.has(record.id) ? { record, dropped: 'duplicate' } : { record };
-    seen.add(record.id);
+    const gone = 'fault' in row ? drop('invalid', `${where ?? `record ${read}`} does not fit: ${row.fault}`) : row;
+    reasons.add(gone.dropped);
+    yield { record: { id: recordId(gone.evidence ?? null, [String(read)]), from: [], value: null }, ...gone, where };
   }
   if (seen.size === 0) {
     const why = read === 0 ? 'it holds nothing' : `all ${read} were dropped (${[...reasons].join(', ')})`;
@@ -33,12 +45,12 @@ export async function* recordsOf(call: Call, registry: Registry, params: object)
   }
 }
 
-function checked(schema: Schema<unknown>, row: unknown, what: string): Rec<unknown> {
+function checked(schema: Schema<unknown>, row: unknown): Rec<unknown> | { readonly fault: string } {
   try {
     const value = schema.parse(row);
     return { id: recordId(value, []), from: [], value };
   } catch (error) {
-    throw new BackspinError('SchemaError', `${what} does not fit: ${faultOf(error, row).replace(/\.$/, '')}.`, { cause: error });
+    return { fault: faultOf(error, row).replace(/\.$/, '') };
   }
 }
 

@@ -1,4 +1,5 @@
 /** `backspin show NAME STEP`: what a step gave, or what it dropped and why. Needs no server. */
+import { originsOf } from '../activities/origins.ts';
 import { isRef, type AnyRef, type DatasetRef } from '../recipe/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -24,7 +25,8 @@ interface DroppedValue {
 
 export async function run(name: string, wanted: string, { dropped, limit, json }: Options): Promise<void> {
   const store = await openHome();
-  const step = findStep(await currentRecord(await experimentOf(store, name)), wanted);
+  const experiment = await currentRecord(await experimentOf(store, name));
+  const step = findStep(experiment, wanted);
   const output = step.stepKey === null ? undefined : await store.output(step.stepKey);
   if (!output && step.state === 'completed')
     throw new BackspinError(
@@ -36,7 +38,19 @@ export async function run(name: string, wanted: string, { dropped, limit, json }
       'NotFound',
       `The step ${step.path} has given nothing yet (${step.state}): \`backspin status ${name}\` shows how far it is.`,
     );
-  if (dropped !== undefined) return print(await droppedOf(store, output, step.path, dropped, limit), json);
+  if (dropped !== undefined) {
+    const gone = await droppedOf(store, output, step.path, dropped, limit);
+    const keys = experiment.steps.flatMap(({ stepKey }) => stepKey ?? []);
+    const outputs = await Promise.all([...new Set(keys)].map((key) => store.output(key)));
+    const ids = gone.map(({ id }) => id);
+    const origins = await originsOf(
+      store,
+      outputs.flatMap((output) => output ?? []),
+      ids,
+    );
+    const placed = gone.map(({ id, reason, ...rest }) => ({ id, reason, ...(origins.has(id) && { where: origins.get(id) }), ...rest }));
+    return print(placed, json);
+  }
   const refs = isRef(step.result ?? output.result) ? { '': output.result as AnyRef } : (output.result as Record<string, AnyRef>);
   const shown: unknown[] = [];
   for (const [label, ref] of Object.entries(refs))
@@ -80,23 +94,23 @@ async function droppedOf(
   path: string,
   reason: string,
   limit: number,
-): Promise<object[]> {
+): Promise<DroppedValue[]> {
   const reasons = [...new Set([...Object.keys(dropped), ...Object.keys(parts ?? {})])];
   if (reasons.length === 0 || !droppedRecords) throw new BackspinError('NotFound', `The step ${path} dropped nothing.`);
   if (reason !== 'all' && !reasons.includes(reason))
     throw new BackspinError('NotFound', `The step ${path} dropped nothing as "${reason}"${suggest(reason, reasons)}.`);
   const fits = ({ value }: Rec<unknown>) => reason === 'all' || (value as DroppedValue).reason === reason;
-  return head(store, droppedRecords, limit, fits, ({ value }) => value as object);
+  return head(store, droppedRecords, limit, fits, ({ value }) => value as DroppedValue);
 }
 
-async function head(
+async function head<T extends object>(
   store: Store,
   ref: DatasetRef,
   limit: number,
   fits: (record: Rec<unknown>) => boolean,
-  give: (record: Rec<unknown>) => object,
-): Promise<object[]> {
-  const found: object[] = [];
+  give: (record: Rec<unknown>) => T,
+): Promise<T[]> {
+  const found: T[] = [];
   for await (const record of store.read(ref)) {
     if (fits(record)) found.push(give(record));
     if (found.length === limit) break;

@@ -171,16 +171,18 @@ export interface SourceDef<out T, in P extends Params> {
   readonly params: Schema<unknown> | undefined;
   /** Files (resolved against the experiment file's folder) whose content is part of the step's key. */
   files(params: P): readonly string[];
-  /** Records, and lines that do not fit with file and line in `evidence`. */
-  rows(params: P, files: readonly string[]): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
+  /** Records, and lines that do not fit with file and line in `evidence`. Before each, `place` may be told where it comes from. */
+  rows(params: P, files: readonly string[], place?: Place): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
 }
+/** `file` is one of those that the source was given, `line` counts from 1. */
+export type Place = (file: string, line?: number) => void;
 /** Where a dataset comes from: a file, or a generator. */
 export function source<T, P extends Params = {}>(spec: {
   readonly version: number;
   readonly output: Schema<T>;
   readonly params?: Schema<P>;
   files?(params: P): readonly string[];
-  rows(params: P, files: readonly string[]): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
+  rows(params: P, files: readonly string[], place?: Place): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
 }): SourceDef<T, P> {
   return { is: 'source', files: () => [], ...spec, params: spec.params };
 }

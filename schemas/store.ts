@@ -89,6 +89,8 @@ export const output = z.strictObject({
   droppedRecords: datasetRef.nullable(),
   /** Of the evaluation of a model: what it answered, a dataset of `{ item, answer }`, with `measured` where the suite measures each. */
   answers: datasetRef.exactOptional(),
+  /** Of a source that tells: where each record of its result comes from, by the record's id. */
+  origins: datasetRef.exactOptional(),
   requests: z.int().min(0),
   tokens: z.int().min(0),
   seconds: z.number().min(0),

@@ -58,28 +58,32 @@ type Params = z.infer<typeof params>;
 const segment = z.strictObject({ text: z.string(), header: z.string(), document: z.string() });
 
 /** Segments of documents: the text under a heading with all that is under lower ones, of `minChars` to `maxChars` characters. What is
- *  none is dropped as `no-header`, `capitals`, `navigation`, `too-short`, `too-long`, `repetitive`, `duplicate` (the same text twice) or
- *  `invalid` (a line of JSONL). Near-duplicates are for `std.dedup`. */
+ *  none is dropped as `no-header`, `capitals`, `navigation`, `too-short`, `too-long`, `repetitive`, `duplicate` (the same text twice),
+ *  `invalid` (a line of JSONL) or `empty` (a document without any). Near-duplicates are for `std.dedup`. */
 export const documents = source<z.infer<typeof segment>, Params>({
-  version: 1,
+  version: 2,
   output: segment,
   params,
   files: ({ path }) => path,
-  async *rows(params, files) {
+  async *rows(params, files, place = () => {}) {
     const seen = new Set<string>();
     for (const file of files) {
-      for await (const { text, document } of documentsIn(file, params)) {
+      for await (const { text, document, line } of documentsIn(file, params)) {
+        place(file, line);
         if (typeof text !== 'string') {
           yield text;
           continue;
         }
+        let found = false;
         for (const { header, text: own, fault } of candidatesOf(sectionsOf(text), params)) {
+          found = true;
           const digest = sha256(own);
           if (fault) yield drop(fault.reason, `${document}: ${fault.evidence}`);
           else if (seen.has(digest)) yield drop('duplicate', `${document}: ${header}`);
           else yield { text: own, header, document };
           if (!fault) seen.add(digest);
         }
+        if (!found) yield drop('empty', `${document}: it holds no text`);
       }
     }
   },
@@ -89,7 +93,7 @@ export const documents = source<z.infer<typeof segment>, Params>({
 async function* documentsIn(
   file: string,
   { text, title, onInvalid }: Params,
-): AsyncGenerator<{ readonly document: string; readonly text: string | Dropped }> {
+): AsyncGenerator<{ readonly document: string; readonly text: string | Dropped; readonly line?: number }> {
   const name = basename(file);
   const ending = /\.([a-z]+)(\.gz|\.zst)?$/i.exec(name)?.[1]?.toLowerCase();
   if (ending !== 'jsonl' && ending !== 'ndjson') {
@@ -101,8 +105,10 @@ async function* documentsIn(
     const document = `${name}:${line.number}`;
     const content = 'fault' in line ? undefined : at(line.value, text);
     const fault = 'fault' in line ? line.fault : `has no text at "${text}"`;
-    if (typeof content !== 'string') yield { document, text: invalid(file, line.number, fault, onInvalid) };
-    else yield { document, text: headed(content, 'value' in line && title !== undefined ? at(line.value, title) : undefined) };
+    const { number } = line;
+    if (typeof content !== 'string') yield { document, line: number, text: invalid(file, number, fault, onInvalid) };
+    else
+      yield { document, line: number, text: headed(content, 'value' in line && title !== undefined ? at(line.value, title) : undefined) };
   }
 }
 /** Under a title every other heading would have to be lower: it heads only what stands before them. */

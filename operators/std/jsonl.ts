@@ -26,17 +26,24 @@ const params = z.strictObject({
 });
 type Fields = z.infer<typeof params>['fields'];
 
-/** Objects, one a line. A line is invalid when it is no JSON object, or lacks a field of `fields` that is not optional or has it in another type: it ends the
- *  import with a `SchemaError`, or is dropped as `invalid`; both name file and line. Integers beyond 2^53 become texts; of a key that stands
- *  twice the last counts. */
+/** Objects, one a line. A line whose field of `fields` is a text of nothing is dropped as `empty`, unless it is optional. A line is invalid
+ *  when it is no JSON object, or lacks a field of `fields` that is not optional or has it in another type: it ends the import with a
+ *  `SchemaError`, or is dropped as `invalid`. All name file and line. Integers beyond 2^53 become texts; of a key that stands twice the
+ *  last counts. */
 export const jsonl = source<Values, z.infer<typeof params>>({
-  version: 2,
+  version: 3,
   output: z.record(z.string(), z.unknown()),
   params,
   files: ({ path }) => path,
-  async *rows({ fields, onInvalid }, files) {
+  async *rows({ fields, onInvalid }, files, place = () => {}) {
     for (const file of files) {
       for await (const line of objectsOf(file)) {
+        place(file, line.number);
+        const blank = 'value' in line && blankIn(line.value, fields);
+        if (blank) {
+          yield drop('empty', `${basename(file)}:${line.number} has an empty "${blank}"`);
+          continue;
+        }
         const row = 'fault' in line ? line.fault : mapped(line.value, fields);
         if (typeof row !== 'string') yield row;
         else yield invalid(file, line.number, row, onInvalid);
@@ -44,6 +51,13 @@ export const jsonl = source<Values, z.infer<typeof params>>({
     }
   },
 });
+
+/** Where a text should lie in a line, and nothing does but blanks. */
+const blankIn = (value: Values, fields: Fields): string | undefined =>
+  Object.values(fields ?? {}).find(({ path, type, optional }) => {
+    const found = type === 'string' && !optional && at(value, path);
+    return typeof found === 'string' && found.trim() === '';
+  })?.path;
 
 /** The row that a line gives, or what is wrong with it. */
 function mapped(value: Values, fields: Fields): Values | string {

@@ -19,9 +19,9 @@ async function planned(recipe: string, files: Readonly<Record<string, readonly o
   for (const [name, rows] of Object.entries(files))
     await writeFile(join(folder, recipe, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   const { bound } = await loadExperiment(file);
-  const { steps, missing } = await plan(await openServices(join(folder, 'home')), bound);
+  const { steps, missing, warnings } = await plan(await openServices(join(folder, 'home')), bound);
   const trainings = steps.flatMap(({ kind, path, trainingSteps }) => (kind === 'train' ? [`${path}: ${trainingSteps}`] : []));
-  return { bound, steps, missing, trainings };
+  return { bound, steps, missing, warnings, trainings };
 }
 
 test('humpback: what the paper does', async (t) => {
@@ -61,6 +61,20 @@ test('main: two trainings a round, and one behind them', async (t) => {
     'reverse: 30',
   ]);
   t.deepEqual(missing, []);
+});
+
+test('the plan counts the records that a step will drop, and names the file and line of the first', async (t) => {
+  const { missing, warnings } = await planned('main', {
+    'seed.jsonl': [
+      { instruction: 'Say nothing.', response: '' },
+      { instruction: 'Why?', response: 'Because.' },
+    ],
+    'texts.jsonl': [{ text: 'Rivers begin in the mountains.' }],
+  });
+  t.deepEqual(missing, []);
+  t.deepEqual(warnings, [
+    'Step seed reads records by main.humanPair, and will drop 1 of the 2 that do not fit, such as response is ""; at least 1 characters are needed (main/seed.jsonl:1).',
+  ]);
 });
 
 test('cycle-instruct: nothing is written anew, two trainings a round, clusters on the pool of the trainings', async (t) => {

@@ -181,3 +181,32 @@ test('every candidate is kept or dropped with a reason', async (t) => {
   t.is(rows.length + dropped.length, 9);
   t.is(markdownOf('<p>a&nbsp;&#x62;&unknown;</p>'), 'a b&unknown;');
 });
+
+test('a line without an instruction or a response is dropped as empty, with its file and number, whatever invalid lines do', async (t) => {
+  const empty = lines({ instruction: 'Say nothing.', response: '' }, { instruction: '', response: 'Hello.' });
+  const paths = await files({
+    'pairs.jsonl': `${empty}${lines({ instruction: 'a', response: ' \u3000\n' }, { instruction: 'Why?', response: 'So.' })}`,
+  });
+  const { rows, dropped } = await rowsOf(jsonl, paths, { fields: { instruction: 'instruction', response: 'response' } });
+  t.deepEqual(rows, [{ instruction: 'Why?', response: 'So.' }]);
+  t.deepEqual(
+    dropped.map(({ reason, evidence }) => [reason, evidence]),
+    [
+      ['empty', 'pairs.jsonl:1 has an empty "response"'],
+      ['empty', 'pairs.jsonl:2 has an empty "instruction"'],
+      ['empty', 'pairs.jsonl:3 has an empty "response"'],
+    ],
+  );
+  const optional = { q: 'instruction', a: { path: 'response', optional: true } };
+  t.is((await rowsOf(jsonl, await files({ 'a.jsonl': lines({ instruction: 'a', response: '' }) }), { fields: optional })).rows.length, 1);
+});
+
+test('a document that gives nothing is dropped as empty by its name', async (t) => {
+  const paths = await files({ 'a.jsonl': lines({ text: '' }), 'b.md': ' \n', 'c.html': '<form><input></form>' });
+  const { rows, dropped } = await rowsOf(documents, paths);
+  t.deepEqual(rows, []);
+  t.deepEqual(
+    dropped.map(({ reason, evidence }) => [reason, evidence]),
+    ['a.jsonl:1', 'b.md', 'c.html'].map((name) => ['empty', `${name}: it holds no text`]),
+  );
+});
