@@ -40,9 +40,10 @@ export const byQuestionMark = reducer<{ readonly of: Soon<Dataset<Passage>> }, S
 });
 
 /** Of one half of the pairs, drawn by lot, the instruction, and of the other the response. What is left knows nothing of the side that
- *  went: not by its id, nor by the lots, which follow from `seed` and a pair's place alone. Equal texts count once. */
+ *  went: not by its id, nor by the lots, which follow from `seed` and a pair's place alone. Equal texts count once; a pair whose half is no
+ *  text is dropped. */
 export const breakPairs = reducer<{ readonly of: Soon<Dataset<Pair>> }, Sides, { readonly seed: number }>({
-  version: 1,
+  version: 2,
   params: z.object({ seed: z.int() }),
   creates: true,
   outputs: ['questions', 'answers'],
@@ -51,9 +52,14 @@ export const breakPairs = reducer<{ readonly of: Soon<Dataset<Pair>> }, Sides, {
     const middle = lots.toSorted()[Math.floor(of.rows / 2)];
     const seen = new Set<string>();
     let at = 0;
-    for await (const { value } of of) {
+    for await (const record of of) {
       const output = lots[at++]! < middle! ? 'questions' : 'answers';
-      const text = output === 'questions' ? value.instruction : value.response;
+      const side = output === 'questions' ? 'instruction' : 'response';
+      const text: unknown = record.value[side]; // no operator has read it
+      if (typeof text !== 'string' || text.trim() === '') {
+        yield { record, dropped: typeof text === 'string' ? 'empty' : 'invalid', evidence: `it has no text in "${side}"` };
+        continue;
+      }
       if (!seen.has(text)) yield { record: derive(output === 'questions' ? { question: text } : { answer: text }, []), output };
       seen.add(text);
     }

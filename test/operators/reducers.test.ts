@@ -1,3 +1,4 @@
+import { breakPairs } from '../../operators/cycle-instruct/index.ts';
 import test from 'ava';
 import { dedup, draw, mix, select, spread, union, without } from '../../operators/std/index.ts';
 import { jaccard, shinglesOf } from '../../operators/std/shingles.ts';
@@ -190,5 +191,19 @@ test('dedup sees through case, punctuation and width, and takes short texts, sig
   t.deepEqual(
     split.kept.map(({ value }) => value['text']),
     ['Hello, World!', 'goodbye', '???', '!!!', '今日は天気がいい', '今日は天気が悪い', ''],
+  );
+});
+
+test('a pair whose half that is taken is no text, or an empty one, is dropped and no other with it', async (t) => {
+  const pairs = Array.from({ length: 40 }, (_, n) => rec({ instruction: `Why ${n}?`, response: `So ${n}.` }));
+  const odd = [rec({ instruction: ' ', response: '' }), rec({ prompt: 'a' })];
+  const { kept, dropped } = await reduce(breakPairs, { of: rows<object>([...odd, ...pairs]) }, { seed: 0 });
+  t.is(kept.length, 40);
+  t.deepEqual(
+    dropped.map(({ id, reason }) => [id, reason]),
+    [
+      [odd[0]!.id, 'empty'],
+      [odd[1]!.id, 'invalid'],
+    ],
   );
 });
