@@ -32,9 +32,9 @@ export const corpus = source({
 
 /** Rated pairs that are kept in every training set, so that the model does not forget how to rate: what it is asked, what it says. */
 export const replay = source({
-  version: 1,
+  version: 2,
   output: pairSchema,
-  params: z.strictObject({ seed: seedSchema, count: z.int().min(2).default(64) }),
+  params: z.strictObject({ seed: seedSchema, count: z.int().min(2).default(240) }),
   rows: ({ seed, count }) =>
     replayPairs(world, seed, count).map((pair) => ({ instruction: questionFirst(pair), response: `Score: ${pair.rating}` })),
 });
@@ -92,11 +92,16 @@ export const toInstruction = template<Pair, Chat>({
   render: ({ instruction, response }) => conversation(systemTurns.ask, response, instruction),
 });
 
+/** A rating is one token where an answer has a dozen: counted once, the loss would hardly hear of it. */
+const ratingWeight = 8;
+
 /** Instruction to response; a replayed rating under the turn that it is asked for with. */
 export const toResponse = template<Pair & { readonly part: string }, Chat>({
-  version: 1,
+  version: 2,
   render: ({ instruction, response, part }) =>
-    conversation(part === 'replay' ? systemTurns.rate : systemTurns.answer, instruction, response),
+    part === 'replay'
+      ? { ...conversation(systemTurns.rate, instruction, response), weight: ratingWeight }
+      : conversation(systemTurns.answer, instruction, response),
 });
 
 // ─────────────────────────────────────────── suites ───────────────────────────────────────────

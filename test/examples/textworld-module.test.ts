@@ -18,10 +18,12 @@ test('each model is asked with the very turns it was trained on', (t) => {
 });
 
 test('replayed rows show the judge its own prompt, and replies that it is parsed by', async (t) => {
-  const rated = replayPairs(new World(0), 0, 64);
+  const rated = replayPairs(new World(0), 0, 240);
   const rows: (typeof pair)[] = [];
-  for await (const row of textworld.replay.rows({ seed: 0, count: 64 }, [])) if ('response' in row) rows.push(row);
-  t.is(rows.length, 64);
+  for await (const row of textworld.replay.rows({ seed: 0, count: 240 }, [])) if ('response' in row) rows.push(row);
+  t.is(rows.length, 240);
+  t.true(textworld.toResponse.render({ ...pair, part: 'replay' }).weight! > 1, 'one token beside the dozen of an answer');
+  t.is(textworld.toResponse.render({ ...pair, part: 'seed' }).weight, undefined);
   rows.forEach((row, index) => {
     t.deepEqual(textworld.rate.render(rated[index]!), asked(textworld.toResponse.render({ ...row, part: 'replay' })));
     t.is(parseRating(row.response), rated[index]!.rating);
