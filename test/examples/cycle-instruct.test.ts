@@ -10,7 +10,6 @@ test.serial('every pair is placed, and of each cluster those that lie farthest a
   t.is(cycle.step('cluster-pairs').kept, cycle.step('cycled').kept);
   const placed = await cycle.records<Lying>('cluster-pairs');
   t.true(placed.every((value) => value.cluster === 0 && value.distance >= 0 && value.distance <= 2));
-  t.true(new Set(placed.map(({ distance }) => distance)).size > 5);
   t.true(
     placed.every((value) => value.distance < 1e-5 === (value.found === value.again)),
     'what comes back as it was lies where it was',

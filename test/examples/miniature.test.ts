@@ -1,4 +1,6 @@
-/** The text world through everything: what Humpback promises of lineage and sharing, by the command a user types. */
+/** The text world through everything: what Humpback promises of lineage and sharing, by the command a user types. Its models are trained
+ *  for ten steps, so nothing here may hang on what they say: the judge gives every pair an expected rating, whatever it would write,
+ *  and the shortest instruction does. */
 import test from 'ava';
 import { execFile } from 'node:child_process';
 import { join, resolve } from 'node:path';
@@ -13,12 +15,11 @@ import type { Rec } from '../../recipe/define.ts';
 import { backspin, temporary } from '../cli/cli.ts';
 
 const FILE = resolve(import.meta.dirname, '../support/miniature.yaml');
-const keeping = (threshold: number, arms = '[random]') => [
-  '--set',
-  `parameters.keep={ threshold: ${threshold} }`,
-  '--set',
-  `parameters.arms=${arms}`,
-];
+const set = (...changes: string[]) => changes.flatMap((change) => ['--set', change]);
+const JUDGED = set('parameters.judge=expected', 'parameters.instructionChars={ min: 1, max: 800 }');
+const BOTH_ARMS = [...JUDGED, ...set('parameters.arms=[random]')];
+/** One round, with another choice of the pairs. */
+const keeping = (threshold: number) => [...JUDGED, ...set(`parameters.keep={ threshold: ${threshold} }`, 'parameters.rounds=1')];
 const home = temporary();
 let store: Store;
 let view: View;
@@ -32,11 +33,12 @@ const status = async (name: string) => JSON.parse(await run('status', name, '--j
 const step = (path: string, of = view): StepView => of.steps.find((one) => one.path === path)!;
 const output = async (path: string) => (await store.output(step(path).stepKey!))!;
 const model = async (path: string) => store.model((await output(path)).result as ModelRef);
-async function records(path: string): Promise<Rec<{ score: number }>[]> {
+async function records(path: string, of = view): Promise<Rec<{ score: number }>[]> {
   const all: Rec<{ score: number }>[] = [];
-  for await (const record of store.read({ digest: step(path).output!.digest })) all.push(record as Rec<{ score: number }>);
+  for await (const record of store.read({ digest: step(path, of).output!.digest })) all.push(record as Rec<{ score: number }>);
   return all;
 }
+const lowest = async () => Math.min(...(await records('r1/judge')).map(({ value }) => value.score));
 const performed = (of: View, round: number) =>
   of.steps
     .filter((one) => !one.memoised && (one.round ?? 0) <= round)
@@ -45,7 +47,7 @@ const performed = (of: View, round: number) =>
 
 test.before(async () => {
   await run('up', '--detach', '--pool', 'cpu=2');
-  await run('launch', FILE, ...keeping(4.5), '--watch');
+  await run('launch', FILE, ...BOTH_ARMS, '--watch');
   store = await openStore(join(home, 'store'));
   view = await status('miniature');
 });
@@ -58,11 +60,13 @@ test.serial('every record that enters a step leaves it as kept or dropped', (t) 
   }
 });
 
-test.serial('H1 what is curated was rated 4.5 or better', async (t) => {
+test.serial('H1 what is curated was rated best', async (t) => {
   for (const round of [1, 2]) {
-    const curated = await records(`r${round}/curated`);
-    t.true(curated.every(({ value }) => value.score >= 4.5));
-    t.is(curated.length, (await records(`r${round}/judge`)).filter(({ value }) => value.score >= 4.5).length);
+    const curated = new Set((await records(`r${round}/curated`)).map(({ id }) => id));
+    const judged = await records(`r${round}/judge`);
+    t.is(curated.size, Math.floor(0.4 * judged.length));
+    const scores = (kept: boolean) => judged.filter(({ id }) => curated.has(id) === kept).map(({ value }) => value.score);
+    t.true(Math.min(...scores(true)) >= Math.max(...scores(false)));
   }
 });
 
@@ -89,10 +93,11 @@ test.serial('H4 the model of the round before is the judge', async (t) => {
 });
 
 test.serial('H7 a threshold that keeps others asks nothing in its first round, as the plan says before', async (t) => {
-  const plan = JSON.parse(await run('plan', FILE, ...keeping(1, '[]'), '--json')) as Plan;
-  await run('launch', FILE, ...keeping(1, '[]'), '--name', 'lower', '--watch');
+  const all = keeping(await lowest());
+  const plan = JSON.parse(await run('plan', FILE, ...all, '--json')) as Plan;
+  await run('launch', FILE, ...all, '--name', 'lower', '--watch');
   const lower = await status('lower');
-  t.true(step('r1/curated', lower).output!.rows! > step('r1/curated').output!.rows!);
+  t.is((await records('r1/curated', lower)).length, (await records('r1/judge')).length);
   const done = performed(lower, 1);
   t.deepEqual(done, ['r1/curated', 'r1/evaluate-curated', 'r1/evaluate-forward', 'r1/forward', 'r1/mixed']);
   t.true(done.every((path) => step(path, lower).kind !== 'map'));
@@ -106,12 +111,12 @@ test.serial('H7 a threshold that keeps others asks nothing in its first round, a
 });
 
 test.serial('a threshold that keeps the same runs select and nothing else', async (t) => {
-  await run('launch', FILE, ...keeping(4.6), '--name', 'same', '--watch');
-  t.deepEqual(performed(await status('same'), 2), ['r1/curated', 'r2/curated']);
+  await run('launch', FILE, ...keeping((await lowest()) / 2), '--name', 'same', '--watch');
+  t.deepEqual(performed(await status('same'), 1), ['r1/curated']);
 });
 
 test.serial('a fork from round 1 has the rounds of its parent up to there, and its own after', async (t) => {
-  await run('fork', 'miniature', '--from-round', '1', ...keeping(1), '--name', 'forked');
+  await run('fork', 'miniature', '--from-round', '1', ...set('parameters.keep={ share: 0.8 }'), '--name', 'forked');
   await run('watch', 'forked');
   const forked = await status('forked');
   const keys = (of: View, round: number) =>
@@ -126,13 +131,12 @@ test.serial('a fork from round 1 has the rounds of its parent up to there, and i
 });
 
 test.serial('launching what is done again does nothing', async (t) => {
-  await run('launch', FILE, ...keeping(4.5), '--watch');
+  await run('launch', FILE, ...BOTH_ARMS, '--watch');
   t.deepEqual((await status('miniature')).steps, view.steps);
 });
 
 test.serial('with lora each model is an adapter of the one base, exported whole or alone', async (t) => {
-  const lora = ['parameters.sft.lora={ rank: 8, alpha: 16 }', 'parameters.minimum=1'].flatMap((change) => ['--set', change]);
-  await run('launch', FILE, ...lora, '--name', 'lora', '--watch');
+  await run('launch', FILE, ...JUDGED, ...set('parameters.sft.lora={ rank: 8, alpha: 16 }'), '--name', 'lora', '--watch');
   const { steps } = await status('lora');
   const trained = steps.filter((one) => one.kind === 'train');
   const base = step('model-base').output!.digest;
