@@ -1,43 +1,23 @@
-/** `main`, `cycle-instruct`, `musc`: what these recipes learn on the text world, on three data seeds, beside the controls of their files. */
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { parse } from 'yaml';
-import { homeFor, rounded, type Result, type Row } from './support.ts';
+/** `main`, `cycle-instruct`, `musc`: what these recipes learn on the text world, on three data seeds by two kinds of arithmetic, beside the
+ *  controls of their files. */
+import { learnt, type Kind, type Learnt } from './learning.ts';
+import { rounded, type Result, type Row } from './support.ts';
 
 const SEEDS = [0, 1, 2];
-
-type Sources = Readonly<Record<string, { readonly params?: { readonly seed?: number } }>>;
-/** Another choice of things and tests, and other samples and trainings. */
-function seeded({ data, evaluation }: { data: Sources; evaluation: Sources }, seed: number): string[] {
-  const paths = Object.entries({ data, evaluation }).flatMap(([part, of]) =>
-    Object.keys(of).flatMap((name) => (of[name]!.params?.seed === undefined ? [] : `${part}.${name}.params.seed`)),
-  );
-  return ['seed', ...paths].flatMap((path) => ['--set', `${path}=${seed}`]);
-}
+const KINDS: readonly Kind[] = ['avx2', 'default'];
 
 interface Measured {
-  readonly seed: number;
-  readonly seconds: number;
   at(round: number, name: string, arm?: string): number;
 }
 
 async function measured(recipe: string): Promise<{ all: Measured[]; rows: object[] }> {
-  const file = resolve(import.meta.dirname, `../examples/textworld/${recipe}.yaml`);
-  const text = parse(await readFile(file, 'utf8')) as { data: Sources; evaluation: Sources };
-  const home = await homeFor(recipe);
-  const [all, rows]: [Measured[], object[]] = [[], []];
-  for (const seed of SEEDS) {
-    const name = `seed-${seed}`;
-    const began = performance.now();
-    await home.run('launch', file, '--name', name, ...seeded(text, seed), '--watch');
-    const seconds = Math.round((performance.now() - began) / 1000);
-    const { metrics } = await home.status(name);
+  const rowsOf = ({ metrics, ...one }: Learnt) => metrics.map((row) => ({ ...one, ...shortened(row) }));
+  const done = await learnt(recipe, SEEDS, KINDS, (one) => console.table(rowsOf(one)));
+  const all = done.map(({ metrics }) => {
     const of = (round: number, arm?: string) => metrics.find((one) => one.round === round && (one.arm ?? undefined) === arm);
-    all.push({ seed, seconds, at: (round, metric, arm) => Number(of(round, arm)?.[metric] ?? NaN) });
-    rows.push(...metrics.map((row) => ({ seed, seconds, ...shortened(row) })));
-  }
-  await home.down();
-  return { all, rows };
+    return { at: (round: number, metric: string, arm?: string) => Number(of(round, arm)?.[metric] ?? NaN) };
+  });
+  return { all, rows: done.flatMap(rowsOf) };
 }
 const shortened = (row: Row) =>
   Object.fromEntries(Object.entries(row).map(([name, value]) => [name, typeof value === 'number' ? rounded(value, 3) : value]));

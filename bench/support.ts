@@ -20,12 +20,12 @@ export interface Home {
   down(): Promise<void>;
 }
 
-/** A fresh home, up. */
-export async function homeFor(name: string): Promise<Home> {
+/** A fresh home, up; its workers have `env` too. */
+export async function homeFor(name: string, env: Readonly<Record<string, string>> = {}): Promise<Home> {
   const folder = await mkdtemp(join(tmpdir(), `backspin-bench-${name}-`));
   const start = async (args: string[]) => {
     const child = spawn(process.execPath, [command, ...args], {
-      env: { ...process.env, BACKSPIN_HOME: folder },
+      env: { ...process.env, ...env, BACKSPIN_HOME: folder },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const ended = new Promise<number | null>((done) => child.once('close', done));

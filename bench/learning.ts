@@ -1,0 +1,90 @@
+/** An experiment file of the text world carried out on other data and by other arithmetic: what it learns must hang on neither. What was
+ *  done is kept in `.backspin/bench`, so that a bench that was interrupted goes on where it was while the world's files stay the same. */
+import { createHash } from 'node:crypto';
+import { appendFile, mkdir, readFile, readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { homeFor, sources, type Row } from './support.ts';
+
+interface Arithmetic {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly settings?: readonly string[];
+}
+/** Kinds of it that round differently, the most restricted processor first. */
+const arithmetics = {
+  avx2: { env: { ATEN_CPU_CAPABILITY: 'avx2', ONEDNN_MAX_CPU_ISA: 'AVX2', MKL_ENABLE_INSTRUCTIONS: 'AVX2' } },
+  default: {},
+  'no vectors in PyTorch': { env: { ATEN_CPU_CAPABILITY: 'default' } },
+  'one thread': { settings: ['--set', 'training.threads=1'] },
+} satisfies Record<string, Arithmetic>;
+export type Kind = keyof typeof arithmetics;
+export const kinds = Object.keys(arithmetics) as Kind[];
+
+/** One experiment at its end. */
+export interface Learnt {
+  readonly arithmetic: Kind;
+  readonly seed: number;
+  readonly sources: string;
+  readonly seconds: number;
+  readonly metrics: readonly Row[];
+}
+const world = resolve(import.meta.dirname, '../examples/textworld');
+
+/** `recipe`.yaml on each seed by each kind of arithmetic, each in a home of its own; `told` hears of each as it ends. */
+export async function learnt(
+  recipe: string,
+  seeds: readonly number[],
+  by: readonly Kind[],
+  told: (one: Learnt) => void,
+): Promise<Learnt[]> {
+  const folder = resolve(import.meta.dirname, '../.backspin/bench');
+  await mkdir(folder, { recursive: true });
+  const log = join(folder, `${recipe}-${await digest()}.jsonl`);
+  const done = (await readFile(log, 'utf8').catch(() => '')).split('\n').flatMap((line) => (line ? [JSON.parse(line) as Learnt] : []));
+  const all: Learnt[] = [];
+  for (const arithmetic of by)
+    for (const seed of seeds) {
+      const before = done.find((one) => one.seed === seed && one.arithmetic === arithmetic);
+      const one = before ?? (await carriedOut(recipe, seed, arithmetic));
+      if (!before) await appendFile(log, `${JSON.stringify(one)}\n`);
+      if (!before) told(one);
+      all.push(one);
+    }
+  return all;
+}
+
+async function carriedOut(recipe: string, seed: number, arithmetic: Kind): Promise<Learnt> {
+  const { env, settings = [] }: Arithmetic = arithmetics[arithmetic];
+  const file = join(world, `${recipe}.yaml`);
+  const parts = parse(await readFile(file, 'utf8')) as Parts;
+  const home = await homeFor(recipe, env);
+  try {
+    const began = performance.now();
+    await home.run('launch', file, '--name', 'bench', ...settings, ...seeded(parts, seed), '--watch');
+    const seconds = Math.round((performance.now() - began) / 1000);
+    const { metrics } = await home.status('bench');
+    return { arithmetic, seed, sources: sources(), seconds, metrics };
+  } finally {
+    await home.down();
+  }
+}
+
+interface Parts {
+  readonly data: Readonly<Record<string, { readonly params?: { readonly seed?: number } }>>;
+  readonly evaluation: Parts['data'];
+}
+/** Another choice of things, corpus and tests, and other samples and trainings. */
+function seeded({ data, evaluation }: Parts, seed: number): string[] {
+  const paths = Object.entries({ data, evaluation }).flatMap(([part, of]) =>
+    Object.keys(of).flatMap((name) => (of[name]!.params?.seed === undefined ? [] : `${part}.${name}.params.seed`)),
+  );
+  return ['seed', ...paths].flatMap((path) => ['--set', `${path}=${seed}`]);
+}
+
+/** Of the world's modules and experiment files. */
+async function digest(): Promise<string> {
+  const hash = createHash('sha256');
+  for (const name of (await readdir(world)).toSorted())
+    if (/\.(ts|yaml)$/.test(name)) hash.update(`${name}\0`).update(await readFile(join(world, name)));
+  return hash.digest('hex').slice(0, 12);
+}
