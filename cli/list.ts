@@ -1,20 +1,23 @@
-/** `backspin list`: all experiments of this home. Answers from the store when no server is up. */
+/** `backspin list`: all experiments of this home. Answers from the store when no server is up. Gives the exit code: 1 when a record cannot
+ *  be read. */
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { progressIn, withTemporal } from './current.ts';
 import { sentenceOf } from './failure.ts';
 import { openHome } from './home-store.ts';
 import { printJson, table } from './text.ts';
 
-export async function run({ json }: { json?: boolean }): Promise<void> {
+export async function run({ json }: { json?: boolean }): Promise<number> {
   const store = await openHome();
   const records: ExperimentRecord[] = [];
   const notes = new Set<string>();
+  let code = 0;
   for (const name of await store.experimentNames()) {
     try {
       const record = await store.experiment(name);
       if (record) records.push(record);
     } catch (error) {
       notes.add(sentenceOf(error) ?? (error as Error).message);
+      code = 1;
     }
   }
   await withTemporal(async (temporal, why) => {
@@ -29,6 +32,7 @@ export async function run({ json }: { json?: boolean }): Promise<void> {
     else console.log(table(['experiment', 'recipe', 'state', 'round', 'fork of', 'updated'], current.map(row)));
   });
   for (const note of notes) console.error(note);
+  return code;
 }
 
 const fields = ({ name, workflowId, runId, recipe, state, round, parent, updated }: ExperimentRecord) => ({

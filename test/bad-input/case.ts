@@ -88,7 +88,7 @@ export function command(
     const ran = await keeping(folder, () => backspin(folder, args.map(placed), named));
     assert.doesNotMatch(ran.stderr, /^\s+at |does not know/m, 'a stack trace, or an error that nobody thought of');
     assert.ok(!existsSync(join(folder, 'logs', 'cli.log')), 'an error that nobody thought of');
-    return { ends: ran.code ?? 0, says: ran.stderr || ran.stdout };
+    return { ends: ran.code ?? 0, says: ran.code === 0 ? ran.stderr + ran.stdout : ran.stderr || ran.stdout };
   };
   return { what, ends, says, make: () => inTurn(make) };
 }

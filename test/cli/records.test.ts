@@ -151,7 +151,7 @@ test('list and status go on where the record of another experiment is damaged', 
   await on.launch(2);
   writeFileSync(join(on.store.root, 'experiments', 'other.json'), '{"name": "oth');
   const list = await on.run('list');
-  t.is(list.code, 0);
+  t.is(list.code, 1);
   t.regex(list.stdout, /^toy +humpback/m);
   t.regex(list.stderr, /other\.json/);
   t.is((await on.run('status', 'toy')).code, 0);
