@@ -6,6 +6,8 @@ import { waitsOf, type Waits } from './waits.ts';
 
 /** Milliseconds for an answer; a query without a worker would hang half a minute. */
 const DEADLINE = 2_000;
+/** Attempts at a workflow task from which on it fails by itself: the first may be lost with its worker. */
+const FAILING = 3;
 
 export interface Progress {
   readonly record: ExperimentRecord;
@@ -30,11 +32,14 @@ export async function progressOf(
   const handle = temporal.client.workflow.getHandle(record.workflowId);
   let status: string;
   let runId: string;
+  let attempts: number;
   try {
+    const described = await connection.withDeadline(Date.now() + DEADLINE, () => handle.describe());
     ({
       status: { name: status },
       runId,
-    } = await connection.withDeadline(Date.now() + DEADLINE, () => handle.describe()));
+    } = described);
+    attempts = described.raw.pendingWorkflowTask?.attempt ?? 0;
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return { ...over, gone: true, record: ended(record, goneFrom(record, temporal)) };
     return { ...over, stale: `the Temporal server does not answer (${(error as Error).message})` };
@@ -46,11 +51,15 @@ export async function progressOf(
     return { record: live, open: true, gone: false, stale: null, waits };
   } catch (error) {
     const why = (error as Error).message.split('\n')[0];
+    const stale =
+      attempts >= FAILING
+        ? `its workflow fails by its own code, a recipe's or backspin's (its task has been tried ${attempts} times; the Temporal UI shows why), and stands still until that is mended`
+        : `no orchestrator answers (${why}): these are the steps that the store has. See \`backspin doctor\``;
     return {
       record: { ...record, runId },
       open: true,
       gone: false,
-      stale: `no orchestrator answers (${why}): these are the steps that the store has. See \`backspin doctor\``,
+      stale,
     };
   }
 }

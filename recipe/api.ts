@@ -198,7 +198,8 @@ export interface Run {
     ...options: LastOf<Take<P> & Label>
   ): Promise<Report<M>>;
 
-  /** The only branch on data: a pure rule over reports. `assume` is the answer a plan goes by while the reports do not exist. */
+  /** The only branch on data: a pure rule over reports. `assume` is the answer a plan goes by while the reports do not exist. A question
+   *  that is asked again in a scope has an answer of its own. */
   decide<S extends { readonly [name: string]: Soon<Report<Metrics>> }, A extends string | number | boolean>(
     question: string,
     reports: S,

@@ -99,6 +99,10 @@ const faulty: Recipe<ToyConfig & { readonly how: string }, { data: Dataset<Numbe
     nothing: () => raise(undefined),
     rule: () => run.decide('enough', { sum }, () => raise(new Error('the rule is wrong')) as boolean, true),
     answer: () => run.decide('enough', { sum }, () => 1n as unknown as boolean, true),
+    floating: async () => {
+      void Promise.reject(new Error('nobody awaits this'));
+      await run.map(sieve, data, { params: { by: 2 } });
+    },
     loop: async () => {
       for await (const round of run.rounds(2)) {
         void round.map(sieve, data, { params: { by: 3 } });

@@ -4,7 +4,9 @@ import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
+import { progressOf } from '../../cli/progress.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
+import { experiment } from '../support/store.ts';
 import { replays, site, until, type Site } from '../support/temporal.ts';
 
 let on: Site;
@@ -89,6 +91,19 @@ test.serial('whatever a recipe or a rule throws ends the experiment as failed, w
       t.regex((await ended(name, 'failed')).failure!, says, how);
       t.is((await handle.describe()).status.name, 'FAILED');
     }
+  });
+});
+
+test.serial('an experiment whose own code fails its task, which no recipe can be kept from, says so', async (t) => {
+  await on.working(async () => {
+    const handle = await on.start('floating', 'faulty', { how: 'floating' });
+    const record = experiment('floating', { state: 'running', workflowId: handle.workflowId });
+    const { stale } = await until(async () => {
+      const now = await progressOf(on.env as never, record);
+      return now.stale?.includes('its own code') && now;
+    }, 60_000);
+    t.regex(stale!, /^its workflow fails by its own code.* tried \d+ times.* stands still until that is mended$/);
+    await handle.terminate();
   });
 });
 
