@@ -49,6 +49,7 @@ export interface Carrying {
 }
 
 export class Control {
+  /** Called when something begins to stand at attention, and when it does no more. */
   onAttention: () => void = () => {};
   readonly #input: ExperimentInput;
   readonly #steps = new Steps();
@@ -278,6 +279,7 @@ export class Control {
     } finally {
       this.#waiting.delete(path);
       this.publish();
+      this.onAttention();
     }
   }
 

@@ -175,4 +175,26 @@ test.serial(
   },
 );
 
+test.serial('the store knows of attention as long as it lasts, and no longer', async (t) => {
+  const broken = process.env['BACKSPIN_TOY_BROKEN']!;
+  await writeFile(broken, '');
+  await on.working(async () => {
+    const records = await written('mended', async () => {
+      const handle = await on.start('mended', 'braid', { rounds: 1, by: 37, count: 21 });
+      await until(async () => (await on.services.store.experiment('mended'))?.attention.length === 1, 60_000);
+      await rm(broken);
+      await handle.executeUpdate('retryStep', { args: [{}] });
+      await handle.result();
+    });
+    t.deepEqual(
+      records.map(({ state, attention }) => [state, attention.length]),
+      [
+        ['attention', 1],
+        ['running', 0],
+        ['completed', 0],
+      ],
+    );
+  });
+});
+
 test.serial('what has run replays, long and left in the midst of a wait', (t) => replays(t, on, ['standing']));
