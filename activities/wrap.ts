@@ -18,23 +18,54 @@ export async function activity<T>(body: (beat: Beat) => Promise<T>): Promise<T> 
   const context = Context.current();
   const signal = context.cancellationSignal;
   let details: object | (() => object) = {};
-  const timer = setInterval(() => context.heartbeat(typeof details === 'function' ? details() : details), BEAT_EVERY);
-  context.heartbeat(details);
+  let failures = failuresOf(context.info.heartbeatDetails);
+  const beat = () => {
+    const now = typeof details === 'function' ? details() : details;
+    context.heartbeat(Object.keys(failures).length > 0 ? { ...now, failures } : now);
+  };
+  const timer = setInterval(beat, BEAT_EVERY);
+  beat();
   try {
     return await body({ signal, tell: (now) => (details = now) });
   } catch (error) {
     if (signal.aborted) throw signal.reason instanceof CancelledFailure ? signal.reason : new CancelledFailure('cancelled');
-    throw failure(error);
+    const counted = kindOf(error);
+    if (!counted) throw failure(error);
+    const times = (failures[counted.kind] ?? 0) + 1;
+    failures = Object.fromEntries([...Object.entries(failures), [counted.kind, times] as const].slice(-KINDS));
+    beat(); // the next attempt is given it
+    throw failure(error, times >= counted.most);
   } finally {
     clearInterval(timer);
   }
 }
 
-export function failure(error: unknown): Error {
-  if (!(error instanceof Error)) return new Error(String(error));
+/** Failures of an activity, by kind, in all attempts: deaths of workers and hand-overs are none. */
+type Failures = Readonly<Record<string, number>>;
+/** Kinds that are counted at once: heartbeats are short. */
+const KINDS = 8;
+/** Failures of one kind after which a person looks at it: of a kind that nobody thought of, and of a server that is healthy and answers
+ *  nobody (10 minutes, about). */
+const UNKNOWN = 5;
+const UNANSWERED = 20;
+
+const failuresOf = (details: unknown): Failures => (details as { readonly failures?: Failures } | undefined)?.failures ?? {};
+
+/** What is counted of an error; undefined: it says by itself whether it is tried again. */
+function kindOf(error: unknown): { readonly kind: string; readonly most: number } | undefined {
+  if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return undefined;
+  if (error instanceof BackspinError)
+    return error.type === 'Down' || error.type === 'Overloaded' ? { kind: error.type, most: UNANSWERED } : undefined;
+  const { name = 'Error', code } = Object(error) as Partial<NodeJS.ErrnoException>;
+  return code === 'ENOSPC' ? undefined : { kind: `${name} ${code ?? ''}`.trim(), most: UNKNOWN };
+}
+
+/** The failure that a workflow reacts to. `last`: it is not tried again. */
+export function failure(error: unknown, last = false): Error {
+  if (!(error instanceof Error)) return failure(new Error(String(error)), last);
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
   if (error instanceof BackspinError) {
-    return ApplicationFailure.create({ type: error.type, message: error.message.slice(0, 2000), nonRetryable: !error.retryable });
+    return ApplicationFailure.create({ type: error.type, message: error.message.slice(0, 2000), nonRetryable: last || !error.retryable });
   }
   if ((error as NodeJS.ErrnoException).code === 'ENOSPC') {
     return ApplicationFailure.create({
@@ -48,6 +79,6 @@ export function failure(error: unknown): Error {
     type: error.name,
     message: error.message.slice(0, 2000),
     details: [String(error.stack).slice(0, 1500)],
-    nonRetryable: Context.current().info.attempt >= 5,
+    nonRetryable: last,
   });
 }
