@@ -1,38 +1,47 @@
 /** What an operator is given beside its record: calls of models, which are journaled, and what is drawn by chance. */
-import type { ModelClient } from '../inference/client.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Rejected, TooLong, Unavailable, Unusable, type ModelClient } from '../inference/client.ts';
+import { Others } from '../inference/limiter.ts';
 import type { Aside, Context, Prompt, Rec, Reply, Sampling, TokenScore } from '../recipe/define.ts';
 import { canonicalJson, sha256 } from '../store/canonical.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import type { Journal } from './journal.ts';
+import type { CallName, Journal } from './journal.ts';
 import type { Link } from './resolve.ts';
 import type { SliceWork } from './slice.ts';
 
-type Client = Pick<ModelClient, 'chat' | 'complete' | 'score'>;
-type Answer<T> = Promise<{ readonly reply: T; readonly tokens: number }>;
-/** Puts a question to a model under the name that it is served by. */
-type Put<T> = (client: Client, served: string, how: { seed: number; requestId: string; signal: AbortSignal }) => Answer<T>;
+/** `alive` tells a request that fails by itself from a server that answers nobody. */
+export type Client = Pick<ModelClient, 'chat' | 'complete' | 'score'> & Partial<Pick<ModelClient, 'alive'>>;
+type Answer<T> = { readonly reply: T; readonly tokens: number };
+type How = Readonly<Record<'requestId', string> & Record<'seed', number> & { signal: AbortSignal; failedBefore: boolean }>;
+interface Question<T> {
+  readonly role: string;
+  /** Hash of it. */
+  readonly hash: string;
+  /** What a small request of its kind is like. */
+  readonly like: Prompt | 'score';
+  /** Puts it to a model under the name that it is served by. */
+  put(client: Client, served: string, how: How): Promise<Answer<T>>;
+}
 
 /** What calls ended with: it concerns their servers, whichever record asked. */
 export const unanswered = new WeakSet<Error>();
 
 /** A call is known by its record, by what it asks, and by how many equal ones of the record went before: never by when it comes. */
 export function contextOf(record: Rec<unknown>, op: number, link: Link, work: SliceWork & { journal: Journal }): Context<string> {
-  const { models, journal, signal, seed } = work;
+  const { journal, seed } = work;
   const { operator, stepKey } = link;
   const most = operator.calls(link.params);
   let calls = 0;
   const owner = `${op}/${record.id}`;
-  const before = new Map<string, number>();
-  const ask = <T>(role: string, question: string, put: Put<T>): Promise<T> => {
+  const asked = new Map<string, number>();
+  const ask = <T>(question: Question<T>): Promise<T> => {
     if (++calls > most) throw new Error(`it makes more calls for one record than ${most}, which its \`calls\` gives as the most`);
-    const n = before.get(question) ?? 0;
-    before.set(question, n + 1);
-    const reply = journal.call({ r: owner, ask: question, n }, () => {
-      signal.throwIfAborted();
-      const { client, served } = models.of(role);
-      const requestId = `${stepKey.slice(0, 16)}/${owner}/${question}/${n}`;
-      return put(client, served, { seed: seedOf(seed, stepKey, record.id, question, n), requestId, signal });
-    });
+    const { hash } = question;
+    const before = asked.get(hash) ?? 0;
+    asked.set(hash, before + 1);
+    const name = { r: owner, n: `${hash}/${before}` };
+    const how = { seed: seedOf(seed, stepKey, record.id, hash, before), requestId: `${stepKey.slice(0, 16)}/${owner}/${name.n}` };
+    const reply = journal.call(name, () => answered(question, name, how, work));
     return reply.catch((error: Error) => {
       unanswered.add(error);
       throw error;
@@ -40,17 +49,26 @@ export function contextOf(record: Rec<unknown>, op: number, link: Link, work: Sl
   };
   return {
     chat: (role, messages, sampling: Sampling) =>
-      ask<Reply>(role, questionOf('chat', role, messages, sampling), (client, served, how) =>
-        client.chat(served, messages, drawn(link, sampling), how),
-      ),
+      ask<Reply>({
+        role,
+        hash: questionOf('chat', role, messages, sampling),
+        like: { messages },
+        put: (client, served, how) => client.chat(served, messages, drawn(link, sampling), how),
+      }),
     complete: (role, prompt: Prompt, sampling: Sampling) =>
-      ask<Reply>(role, questionOf('complete', role, prompt, sampling), (client, served, how) =>
-        client.complete(served, prompt, drawn(link, sampling), how),
-      ),
+      ask<Reply>({
+        role,
+        hash: questionOf('complete', role, prompt, sampling),
+        like: prompt,
+        put: (client, served, how) => client.complete(served, prompt, drawn(link, sampling), how),
+      }),
     score: (role, prompt: Prompt, continuations: readonly string[]) =>
-      ask<readonly (readonly TokenScore[])[]>(role, questionOf('score', role, [prompt, continuations]), (client, served, how) =>
-        client.score(served, prompt, continuations, how),
-      ),
+      ask<readonly (readonly TokenScore[])[]>({
+        role,
+        hash: questionOf('score', role, [prompt, continuations]),
+        like: 'score',
+        put: (client, served, how) => client.score(served, prompt, continuations, how),
+      }),
     async attempts(limit, body) {
       for (let attempt = 0; attempt < limit; attempt++) {
         const answer = await body(attempt);
@@ -60,6 +78,83 @@ export function contextOf(record: Rec<unknown>, op: number, link: Link, work: Sl
     },
     ...asideOf(record, link, work),
   };
+}
+
+/** What ends a call that fails by itself, again and again, while its server answers others: it drops its record. */
+export class GivenUp extends Error {
+  readonly reason: 'failed' | 'rejected';
+  constructor(reason: 'failed' | 'rejected', message: string) {
+    super(message);
+    this.name = 'GivenUp';
+    this.reason = reason;
+  }
+}
+
+/** Failures of one kind after which a call is given up. Behind each of the first stand several tries of the client with pauses; behind a
+ *  timeout tries that each took the whole time. */
+const GIVEN_UP = { unavailable: 3, timeout: 1, unusable: 2 };
+/** Milliseconds before a failed call is put again; it doubles with every further failure. */
+const PAUSE = 500;
+
+/** The answer to a question. Throws GivenUp where the fault is in what it asks, and what the client throws where it is the server's. */
+async function answered<T>(
+  { role, like, put }: Question<T>,
+  name: CallName,
+  how: Pick<How, 'seed' | 'requestId'>,
+  { models, journal, signal, others: roles }: SliceWork & { journal: Journal },
+): Promise<Answer<T>> {
+  const others = roles.get(role) ?? new Others();
+  roles.set(role, others);
+  const watch = others.watch();
+  for (;;) {
+    signal.throwIfAborted();
+    const { client, served } = models.of(role);
+    try {
+      const answer = await put(client, served, { ...how, signal, failedBefore: journal.failures(name) > 0 });
+      others.answered();
+      return answer;
+    } catch (error) {
+      signal.throwIfAborted();
+      const failure = failureOf(error);
+      if (!failure) {
+        if (error instanceof Rejected || error instanceof TooLong) others.answered();
+        throw error;
+      }
+      others.failed();
+      const { answered, failed } = watch.look();
+      const itself =
+        failure.alone ||
+        (failure.path !== '/tokenize' && answered > failed) ||
+        (await (client.alive?.(served, like, signal, failure.path) ?? journal.requests > 0));
+      if (!itself) throw error;
+      const times = journal.failed(name, failure.kind, failure.said);
+      if (times >= failure.most)
+        throw new GivenUp(failure.reason, `${failure.kind}, ${times} times while others were answered: ${failure.said}`);
+      await delay(Math.max(failure.wait, (PAUSE * 2 ** times * (1 + Math.random())) / 4), undefined, { signal }).catch(() => {});
+    }
+  }
+}
+
+/** Of an error that may be the fault of the one request that ended with it. */
+function failureOf(error: unknown) {
+  const about = { alone: false, path: undefined, wait: 0, reason: 'failed', most: GIVEN_UP.unavailable } as const;
+  if (error instanceof Unusable) {
+    const { message, reply, path } = error;
+    return {
+      ...about,
+      kind: 'unusable',
+      path,
+      reason: 'rejected',
+      most: GIVEN_UP.unusable,
+      said: `${message} The reply: ${reply}`,
+    } as const;
+  }
+  if (error instanceof Unavailable) {
+    const { failure: kind, alone, wait, message: said } = error;
+    return { ...about, kind, alone, wait, said, most: kind === 'timeout' ? GIVEN_UP.timeout : GIVEN_UP.unavailable };
+  }
+  if (!(error instanceof BackspinError) || (error.type !== 'Down' && error.type !== 'Overloaded')) return undefined;
+  return { ...about, kind: error.type, said: error.message };
 }
 
 /** Hash of what is asked: 16 hex. */

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { Flow } from '../inference/flow.ts';
+import type { Others } from '../inference/limiter.ts';
 import { embeds, type Call } from '../recipe/call.ts';
 import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
 import { bringIn, checkExternals } from './canary.ts';
@@ -44,6 +45,7 @@ interface UnderWay {
   readonly flow: Flow;
   readonly params: Promise<object>;
   readonly earlier: Earlier;
+  readonly others: Map<string, Others>;
 }
 
 const entry = (output: Output): LedgerEntry => ({ result: output.result, stepKey: output.stepKey, memoised: false });
@@ -78,6 +80,7 @@ export function stepsOf(services: Services) {
         flow: new Flow(models.concurrency),
         params: loaded(params, store),
         earlier: new Earlier(slicesOf(store, stepKey), startName(work)),
+        others: new Map(),
       };
       steps.set(name, shared);
       shared.shards++;
@@ -97,6 +100,7 @@ export function stepsOf(services: Services) {
           models,
           flow: shared.flow,
           earlier: shared.earlier,
+          others: shared.others,
           underWay,
           signal,
         });

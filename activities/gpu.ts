@@ -79,7 +79,12 @@ export function gpuActivities(gpu: GpuWorker) {
         let ended = false;
         try {
           const limit = inFlightOf(lease);
-          const client = new ModelClient({ endpoint: (waiting, silent) => server.endpoint(waiting, silent), limiter: new Fixed(limit) });
+          const { timeout } = lease.serving;
+          const client = new ModelClient({
+            endpoint: (waiting, silent) => server.endpoint(waiting, silent),
+            limiter: new Fixed(limit),
+            timeout: timeout && timeout * 1000,
+          });
           const registry = await services.registry(context.modules);
           const resolved = await resolve(call, context, registry, services.machine);
           for (const served of Object.keys(lease.models)) await probe(client, served, wantsOf(resolved, registry), signal);

@@ -23,15 +23,18 @@ export interface Done {
   }[];
 }
 
-/** A call: whose, a hash of what it asks, and how many equal ones went before. */
+/** A call: whose; and a hash of what it asks, with how many equal ones went before. */
 export interface CallName {
   readonly r: string;
-  readonly ask: string;
-  readonly n: number;
+  readonly n: string;
 }
-const keyOf = ({ r, ask, n }: CallName) => `${r}#${ask}#${n}`;
+const keyOf = ({ r, n }: CallName) => `${r}#${n}`;
 
-type Line = (CallName & { reply: unknown; tokens: number }) | { r: string; done: Done };
+type Line =
+  | (CallName & { reply: unknown; tokens: number })
+  /** The call `of` failed by itself: what kind of failure, and what was said. */
+  | (CallName & { of: string; failed: string; said: string })
+  | { r: string; done: Done };
 
 const sync = promisify(fdatasync);
 
@@ -42,6 +45,7 @@ export class Journal {
   readonly #fd: number;
   readonly #calls = new Map<string, { reply: unknown; tokens: number }>();
   readonly #done = new Map<string, Done>();
+  readonly #failures = new Map<string, Map<string, number>>();
   readonly #timer: NodeJS.Timeout;
   #dirty = false;
   #syncing: Promise<void> | undefined;
@@ -71,6 +75,7 @@ export class Journal {
         );
       }
       if ('done' in line) this.#done.set(line.r, line.done);
+      else if ('failed' in line) this.#count({ r: line.r, n: line.of }, line.failed);
       else this.#calls.set(keyOf(line), { reply: line.reply, tokens: line.tokens });
       at = next + 1;
     }
@@ -100,6 +105,25 @@ export class Journal {
     const held = at('record: after a reply');
     if (held) await held;
     return answer.reply;
+  }
+  /** Notes that a call failed by itself; gives how often it did so in this way, by this attempt and those before it. */
+  failed(name: CallName, failed: string, said: string): number {
+    const times = this.#count(name, failed);
+    this.#append({ r: name.r, n: `${name.n}/${failed}/${times}`, of: name.n, failed, said });
+    return times;
+  }
+  /** How often a call failed by itself. */
+  failures(name: CallName): number {
+    if (this.#failures.size === 0) return 0;
+    const kinds = this.#failures.get(keyOf(name));
+    return kinds ? kinds.values().reduce((sum, times) => sum + times, 0) : 0;
+  }
+  #count(name: CallName, failed: string): number {
+    const kinds = this.#failures.get(keyOf(name)) ?? new Map<string, number>();
+    this.#failures.set(keyOf(name), kinds);
+    const times = (kinds.get(failed) ?? 0) + 1;
+    kinds.set(failed, times);
+    return times;
   }
   finish(record: string, done: Done): void {
     this.#done.set(record, done);
@@ -214,8 +238,8 @@ export class Tally {
 
 function parsed(text: string): Line | undefined {
   try {
-    const line = JSON.parse(text) as Partial<Line> | null;
-    return line && 'r' in line && ('done' in line || 'reply' in line) ? (line as Line) : undefined;
+    const line = JSON.parse(text) as object | null;
+    return line && 'r' in line && ('done' in line || 'reply' in line || 'failed' in line) ? (line as Line) : undefined;
   } catch {
     return undefined;
   }

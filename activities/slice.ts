@@ -1,9 +1,9 @@
 /** One slice of a map: every record flows through the chain by itself, the limiter decides how many are in flight. */
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { ModelClient } from '../inference/client.ts';
 import { Rejected, TooLong } from '../inference/client.ts';
 import type { Flow } from '../inference/flow.ts';
+import type { Others } from '../inference/limiter.ts';
 import { isRef, type DatasetRef } from '../recipe/call.ts';
 import { drop, type Context, type Outcome, type Rec, type Schema } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
@@ -14,7 +14,7 @@ import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { Bounds, type Bound, type Limits } from './bounds.ts';
 import { Journal, type Done, type Earlier } from './journal.ts';
-import { contextOf, unanswered } from './calls.ts';
+import { contextOf, GivenUp, unanswered, type Client } from './calls.ts';
 import { at } from './points.ts';
 import type { Link, Resolved } from './resolve.ts';
 import { beginSpan, type Span } from './spans.ts';
@@ -34,7 +34,7 @@ export interface SliceTotals {
 
 /** How an operator reaches its models: a client and the name a role's model is served under. */
 export interface Models {
-  of(role: string): { readonly client: Pick<ModelClient, 'chat' | 'complete' | 'score'>; readonly served: string };
+  of(role: string): { readonly client: Client; readonly served: string };
   /** Records of one step that flow at once. */
   readonly concurrency: number;
   /** How it goes with their servers, for heartbeats. */
@@ -98,6 +98,8 @@ export interface SliceWork extends Start {
   readonly models: Models;
   /** Of the step's records, whatever their slice. */
   readonly flow: Flow;
+  /** By role, how requests of the step went: by these one that fails knows whether it does so by itself. */
+  readonly others: Map<string, Others>;
   /** Replies that the step was given under other starts. */
   readonly earlier?: Earlier;
   /** Called once no record of this slice waits any more. */
@@ -225,6 +227,7 @@ async function outcomeOf(
   } catch (error) {
     if (error instanceof Rejected) return drop('rejected', `${error.status}: ${error.message}`);
     if (error instanceof TooLong) return drop('too-long', error.message);
+    if (error instanceof GivenUp) return drop(error.reason, error.message);
     if (unanswered.has(error as Error) || signal.aborted) throw error;
     if (error instanceof BackspinError && error.type === 'SchemaError')
       return drop('invalid', `${id} gave what nothing can store: ${error.message}`);

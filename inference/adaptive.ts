@@ -1,6 +1,6 @@
 /** A remote server's limiter: it finds out how many requests the server takes, and holds all of them while it takes none. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { Places, type Limiter } from './limiter.ts';
+import { Others, Places, type About, type Limiter } from './limiter.ts';
 import { Unavailable } from './transport.ts';
 
 export interface AdaptiveOptions {
@@ -26,19 +26,22 @@ const LESS = 0.8;
 const SLOWLY = 20;
 /** Milliseconds between two looks at a server that is away. */
 const LONGEST_PAUSE = 15_000;
-/** Tries of a request that fails while others are answered. */
-const TRIES = 4;
+/** Tries of a request that fails while more of the others are answered than not. Crowding alone refuses some of them a few times. */
+const TRIES = { Down: 4, Overloaded: 8 };
+/** Failures of a request that may be for want of room, though others are answered: those after them say nothing of the server. */
+const CROWDED = 2;
 
 /**
  * Additive increase, multiplicative decrease on 429, 503 and timeouts, doubling at first; a Retry-After is waited for by all. When
  * nothing is answered any more, one request at a time tries whether the server is back, and the others wait, however long it takes.
- * Throws Down only for a request that fails where others do not.
+ * Throws Unavailable only for a request that fails by itself: it waits by itself too, and only its first failures count for all.
  */
 export class Adaptive implements Limiter {
   readonly most: number;
   readonly #pause: number;
   readonly #places = new Places((taken) => this.#free(taken));
   readonly #breaker = new Breaker();
+  readonly #others = new Others();
   readonly #requests: Rate;
   readonly #tokens: Rate;
   #limit: number;
@@ -63,10 +66,14 @@ export class Adaptive implements Limiter {
     return this.#breaker.open || performance.now() < this.#quiet;
   }
 
-  async run<T extends { readonly tokens: number }>(signal: AbortSignal, body: () => Promise<T>): Promise<T> {
-    for (let faults = 0; ;) {
+  async run<T extends { readonly tokens: number }>(signal: AbortSignal, body: () => Promise<T>, about: About = {}): Promise<T> {
+    let others: ReturnType<Others['watch']> | undefined;
+    let alone = 0;
+    for (let failures = about.failedBefore ? CROWDED : 0; ;) {
+      let wait = 0;
       await this.#places.enter(signal);
       const sent = performance.now();
+      others ??= this.#others.watch();
       try {
         const answer = await body();
         this.#answered(answer.tokens);
@@ -77,14 +84,29 @@ export class Adaptive implements Limiter {
           this.#answered(0);
           throw error;
         }
-        this.#failed(error, sent);
-        if (error.type === 'Overloaded' || this.#breaker.open) continue;
-        if (++faults === TRIES) throw error;
+        this.#others.failed();
+        const { answered, failed } = others.look();
+        const itself = answered > failed;
+        if (failures++ < CROWDED || !itself) this.#failed(error, sent, itself);
+        if (itself || (await this.#isAlive(about, error.failure, answered + failed))) {
+          wait = error.wait;
+          if (++alone === TRIES[error.type]) throw error.byItself();
+        } else if (this.#breaker.open) continue;
       } finally {
         this.#places.leave();
       }
-      await delay(Math.random() * this.#pause * 2 ** faults, undefined, { signal }).catch(() => {});
+      const pause = Math.min(LONGEST_PAUSE, this.#pause * 2 ** failures);
+      await delay(Math.max(wait, (pause * (1 + Math.random())) / 2), undefined, { signal }).catch(() => {});
     }
+  }
+
+  /** Where nothing is heard of others: a server that may be away is asked something small, if nobody else waits to ask it. */
+  async #isAlive({ alive }: About, failure: string, others: number): Promise<boolean> {
+    if (others > 0) return false;
+    if (!this.#breaker.open && failure !== 'timeout') return true;
+    if (this.#places.waiting > 0 || this.#places.taken > 1 || !(await alive?.())) return false;
+    this.#breaker.close();
+    return true;
   }
 
   #free(taken: number): boolean {
@@ -105,6 +127,7 @@ export class Adaptive implements Limiter {
   }
 
   #answered(tokens: number): void {
+    this.#others.answered();
     this.#tokens.spend(tokens);
     this.#doubling ||= this.#breaker.open;
     this.#breaker.close();
@@ -112,17 +135,20 @@ export class Adaptive implements Limiter {
     this.#limit = Math.min(this.most, this.#limit + (this.#doubling ? 1 : 1 / Math.max(SLOWLY, this.#limit)));
   }
 
-  #failed({ type, message, wait }: Unavailable, sent: number): void {
+  #failed({ type, message, wait }: Unavailable, sent: number, itself: boolean): void {
     const now = performance.now();
-    this.#held = { why: message, since: this.#holds ? this.#held!.since : new Date().toISOString() };
-    this.#quiet = Math.max(this.#quiet, now + wait);
+    if (!itself) {
+      this.#held = { why: message, since: this.#held && this.#holds ? this.#held.since : new Date().toISOString() };
+      this.#quiet = Math.max(this.#quiet, now + wait);
+    }
     if (!this.#breaker.failed(sent)) return;
     if (this.#breaker.open) {
       const pause = Math.min(LONGEST_PAUSE, this.#pause * 2 ** this.#breaker.beyond);
       this.#quiet = Math.max(this.#quiet, now + Math.random() * pause);
     } else if (type === 'Overloaded') {
       this.#doubling = false;
-      this.#limit = Math.max(1, LESS * Math.min(this.#limit, this.#places.taken));
+      const taken = itself ? this.#limit : Math.min(this.#limit, this.#places.taken);
+      this.#limit = Math.max(1, LESS * taken);
     }
   }
 }

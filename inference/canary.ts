@@ -2,6 +2,7 @@
 import type { Canary } from '../schemas/store.ts';
 import { distance } from '../schemas/nearest.ts';
 import type { ModelClient } from './client.ts';
+import { askedAgain } from './replies.ts';
 
 const questions = [
   'Write one sentence about the sea.',
@@ -18,7 +19,7 @@ export function sing(client: ModelClient, model: string, signal: AbortSignal, as
     asked.map(async (question, i) => {
       const messages = [{ role: 'user', content: question }] as const;
       const ask = { seed: 1, requestId: `canary/${i}`, signal };
-      const { reply } = await client.chat(model, messages, { temperature: 0, maxTokens: 32 }, ask);
+      const { reply } = await askedAgain(() => client.chat(model, messages, { temperature: 0, maxTokens: 32 }, ask));
       return { question, answer: reply.text };
     }),
   );

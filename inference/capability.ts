@@ -2,6 +2,7 @@
 import type { Need, Sampling } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { Rejected, type Ask, type ModelClient } from './client.ts';
+import { askedAgain } from './replies.ts';
 
 /** What a step will ask for; `sampling` as far as its parameters say. */
 export interface Wants {
@@ -29,12 +30,14 @@ export async function probe(client: ModelClient, model: string, { needs, samplin
 
 type Probe = (client: ModelClient, model: string, sampling: Partial<Sampling>, ask: Ask) => Promise<unknown>;
 const probes: { readonly [need in Need]: Probe } = {
-  chat: (client, model, wanted, ask) => honoured(wanted, ask, (sampling, ask) => client.chat(model, messages, sampling, ask)),
+  chat: (client, model, wanted, ask) =>
+    honoured(wanted, ask, (sampling, ask) => askedAgain(() => client.chat(model, messages, sampling, ask))),
   complete: (client, model, wanted, ask) =>
-    honoured(wanted, ask, (sampling, ask) => client.complete(model, { text: 'Once upon a' }, sampling, ask)),
-  prefill: (client, model, _, ask) => client.complete(model, { messages, prefill: 'A' }, greedy, ask),
+    honoured(wanted, ask, (sampling, ask) => askedAgain(() => client.complete(model, { text: 'Once upon a' }, sampling, ask))),
+  prefill: (client, model, _, ask) => askedAgain(() => client.complete(model, { messages, prefill: 'A' }, greedy, ask)),
   async score(client, model, _, ask) {
-    for (const continuations of [[' three'], [' 3', ' 4']]) await client.score(model, { text: 'One, two,' }, continuations, ask);
+    for (const continuations of [[' three'], [' 3', ' 4']])
+      await askedAgain(() => client.score(model, { text: 'One, two,' }, continuations, ask));
   },
 };
 

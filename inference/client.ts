@@ -4,11 +4,11 @@ import type { Message } from '../recipe/api.ts';
 import type { Prompt, Reply, Sampling, TokenScore } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Limiter } from './limiter.ts';
-import { parsed } from './replies.ts';
+import { chatReplies, parsed, textReplies, type End, type Usage } from './replies.ts';
 import { scoresAfter, type Post } from './scores.ts';
 import { Rejected, Transport, type RequestOptions, type TransportOptions } from './transport.ts';
 
-export { Rejected, type Endpoint } from './transport.ts';
+export { Rejected, Unavailable, Unusable, type Endpoint } from './transport.ts';
 
 /** The prompt and the room for the answer do not fit the model's context. Never sliced: the record is dropped. */
 export class TooLong extends Error {
@@ -33,13 +33,8 @@ export interface Answer<T> {
 /** Tokens that a chat template adds: at most so many for itself, and for every message. Beyond the estimate the server counts. */
 const TEMPLATE_TOKENS = { itself: 64, message: 16 };
 
-const finished = z.enum(['stop', 'length', 'content_filter']);
-const usage = z.object({ prompt_tokens: z.int(), completion_tokens: z.int() });
-const chatReply = z.object({
-  choices: z.tuple([z.object({ message: z.object({ content: z.string().nullable() }), finish_reason: finished })]),
-  usage,
-});
-const completion = z.object({ choices: z.tuple([z.object({ text: z.string(), finish_reason: finished })]), usage });
+/** Bytes of a text for each token of it, about. */
+const BYTES = 4;
 const tokenized = z.object({ tokens: z.array(z.int()), max_model_len: z.int() });
 /** An adapter has the context of its base, its parent. A server that keeps contexts to itself refuses what is too long. */
 const listed = z.object({ id: z.string(), parent: z.string().nullish(), max_model_len: z.int().nullish() });
@@ -54,6 +49,8 @@ export class ModelClient {
   readonly #contexts = new Map<string, number>();
   readonly #beginnings = new Map<string, readonly number[]>();
   readonly #lastCompared = new Map<string, { readonly texts: readonly string[]; readonly tokens: readonly (readonly number[])[] }>();
+  /** The server has counted the tokens of an answer. */
+  #counts = false;
 
   constructor({ limiter, ...transport }: ClientOptions) {
     this.#limiter = limiter;
@@ -67,22 +64,49 @@ export class ModelClient {
 
   /** What comes after the prompt; after messages with `prefill`, the rest of the turn that it opens. */
   complete(model: string, prompt: Prompt, sampling: Sampling, ask: Ask): Promise<Answer<Reply>> {
-    return this.#limiter.run(ask.signal, async () => {
-      await this.#fits(model, prompt, sampling.maxTokens, ask);
-      const body = { model, ...(isChat(prompt) ? chatOf(prompt) : { prompt: contentOf(prompt) }), ...sampled(sampling, ask.seed) };
-      if (isChat(prompt)) {
-        const {
-          choices: [choice],
-          usage,
-        } = await this.#post('/v1/chat/completions', body, chatReply, ask);
-        return answer(choice.message.content ?? '', choice.finish_reason, usage);
-      }
+    return this.#limiter.run(ask.signal, () => this.#completed(model, prompt, sampling, ask), {
+      ...ask,
+      alive: () => this.alive(model, prompt, ask.signal),
+    });
+  }
+
+  /** Whether the server gives a reply to a small request that is like this one, or at a path of its own; while others wait for none. */
+  async alive(model: string, like: Prompt | 'score', signal: AbortSignal, path?: string): Promise<boolean> {
+    const ask = { seed: 1, requestId: 'probe/alive', signal };
+    try {
+      if (path === '/v1/models') return false;
+      if (path === '/tokenize') await this.#tokenize({ model, prompt: 'A' }, ask);
+      else if (like === 'score') await this.#scored(model, { text: 'One, two,' }, [' three'], ask);
+      else await this.#completed(model, smallest(like), { temperature: 0, maxTokens: 1 }, ask);
+      return true;
+    } catch {
+      signal.throwIfAborted();
+      return false;
+    }
+  }
+
+  async #completed(model: string, prompt: Prompt, sampling: Sampling, ask: Ask): Promise<Answer<Reply>> {
+    await this.#fits(model, prompt, sampling.maxTokens, ask);
+    const body = { model, ...(isChat(prompt) ? chatOf(prompt) : { prompt: contentOf(prompt) }), ...sampled(sampling, ask.seed) };
+    if (isChat(prompt)) {
       const {
         choices: [choice],
         usage,
-      } = await this.#post('/v1/completions', body, completion, ask);
-      return answer(choice.text, choice.finish_reason, usage);
-    });
+      } = await this.#post('/v1/chat/completions', body, chatReplies[this.#counts ? 'lenient' : 'strict'], ask);
+      return this.#answer(prompt, choice.message.content ?? '', choice.finish_reason, usage);
+    }
+    const {
+      choices: [choice],
+      usage,
+    } = await this.#post('/v1/completions', body, textReplies[this.#counts ? 'lenient' : 'strict'], ask);
+    return this.#answer(prompt, choice.text, choice.finish_reason, usage);
+  }
+
+  #answer(prompt: Prompt, text: string, finish: End, usage: Usage | undefined): Answer<Reply> {
+    if (finish === 'content_filter') throw new Rejected(200, 'the server withheld its reply (content_filter)');
+    this.#counts ||= usage !== undefined;
+    const estimate = () => Math.ceil((atMost(prompt) + Buffer.byteLength(text)) / BYTES);
+    return { reply: { text, finish }, tokens: usage ? usage.prompt_tokens + usage.completion_tokens : estimate() };
   }
 
   /** Log-probabilities of the tokens of each of `continuations` after `prompt`. Prompt and continuation are tokenised apart, so no token
@@ -93,16 +117,25 @@ export class ModelClient {
     continuations: readonly string[],
     ask: RequestOptions,
   ): Promise<Answer<readonly (readonly TokenScore[])[]>> {
-    return this.#limiter.run(ask.signal, async () => {
-      const [before, all] = await Promise.all([this.#tokens(model, prompt, ask), this.#continuations(model, continuations, ask)]);
-      const context = await this.#context(model, ask);
-      const tokens = before.length + Math.max(...all.map(({ length }) => length));
-      if (tokens >= context)
-        throw new TooLong(`prompt and continuation have ${tokens} tokens, the context ${context} for them and one more`);
-      if (before.length === 0) throw new Rejected(400, 'the prompt has no tokens, so nothing predicts the first of the continuation');
-      const post: Post = (body, reply) => this.#post('/v1/completions', { model, ...body }, reply, ask);
-      return { reply: await scoresAfter(post, before, all), tokens };
+    return this.#limiter.run(ask.signal, () => this.#scored(model, prompt, continuations, ask), {
+      ...ask,
+      alive: () => this.alive(model, 'score', ask.signal),
     });
+  }
+
+  async #scored(
+    model: string,
+    prompt: Prompt,
+    continuations: readonly string[],
+    ask: RequestOptions,
+  ): Promise<Answer<readonly (readonly TokenScore[])[]>> {
+    const [before, all] = await Promise.all([this.#tokens(model, prompt, ask), this.#continuations(model, continuations, ask)]);
+    const context = await this.#context(model, ask);
+    const tokens = before.length + Math.max(...all.map(({ length }) => length));
+    if (tokens >= context) throw new TooLong(`prompt and continuation have ${tokens} tokens, the context ${context} for them and one more`);
+    if (before.length === 0) throw new Rejected(400, 'the prompt has no tokens, so nothing predicts the first of the continuation');
+    const post: Post = (body, reply) => this.#post('/v1/completions', { model, ...body }, reply, ask);
+    return { reply: await scoresAfter(post, before, all), tokens };
   }
 
   /** Throws TooLong. A token is at least one byte, so short texts need no count. */
@@ -160,6 +193,12 @@ export class ModelClient {
   }
 }
 
+/** A prompt of the same kind. */
+function smallest(prompt: Prompt): Prompt {
+  if (!isChat(prompt)) return { text: 'A' };
+  return { messages: [{ role: 'user', content: 'A' }], ...(prompt.prefill !== undefined && { prefill: 'A' }) };
+}
+
 const isChat = (prompt: Prompt): prompt is Extract<Prompt, { messages: unknown }> => 'messages' in prompt;
 const contentOf = (prompt: Exclude<Prompt, { messages: unknown }>) => ('text' in prompt ? prompt.text : prompt.tokens);
 
@@ -168,15 +207,6 @@ function chatOf({ messages, prefill }: Extract<Prompt, { messages: unknown }>): 
   if (prefill === undefined) return { messages };
   const opened = { role: 'assistant', content: prefill } as const;
   return { messages: [...messages, opened], add_generation_prompt: false, continue_final_message: true };
-}
-
-function answer(
-  text: string,
-  finish: z.infer<typeof finished>,
-  { prompt_tokens, completion_tokens }: z.infer<typeof usage>,
-): Answer<Reply> {
-  if (finish === 'content_filter') throw new Rejected(200, 'the server withheld its reply (content_filter)');
-  return { reply: { text, finish }, tokens: prompt_tokens + completion_tokens };
 }
 
 function atMost(prompt: Prompt): number {

@@ -5,7 +5,36 @@ export interface Limiter {
   readonly most: number;
   /** Runs `body` once there is room. Rejects with the signal's reason when it aborts before; then `body` is not run. `tokens` is what
    *  the answer cost. */
-  run<T extends { readonly tokens: number }>(signal: AbortSignal, body: () => Promise<T>): Promise<T>;
+  run<T extends { readonly tokens: number }>(signal: AbortSignal, body: () => Promise<T>, about?: About): Promise<T>;
+}
+export interface About {
+  /** Whether the server answers a small request of the kind. */
+  readonly alive?: () => Promise<boolean>;
+  readonly failedBefore?: boolean;
+}
+
+/** Answers and failures of a server. Who fails tells by them whether others fail too. */
+export class Others {
+  #answered = 0;
+  #failed = 0;
+
+  answered(): void {
+    this.#answered++;
+  }
+  failed(): void {
+    this.#failed++;
+  }
+  /** For a request that begins to be tried. `look` gives what happened to others since the look before; its own failures are told by then. */
+  watch(): { look(): { readonly answered: number; readonly failed: number } } {
+    let [answered, failed] = [this.#answered, this.#failed];
+    return {
+      look: () => {
+        const since = { answered: this.#answered - answered, failed: this.#failed - failed - 1 };
+        [answered, failed] = [this.#answered, this.#failed];
+        return since;
+      },
+    };
+  }
 }
 
 /** An own server's: it queues and batches by itself, so a fixed number keeps it busy. */

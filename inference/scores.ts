@@ -63,7 +63,7 @@ function sharedBy(all: readonly Ids[]): Ids | undefined {
 function scoresIn(logprobs: z.infer<typeof promptLogprobs>, from: number, ids: Ids): TokenScore[] {
   return ids.map((id, i) => {
     const logprob = logprobs[from + i]?.[id]?.logprob;
-    if (logprob === undefined) throw unusable('/v1/completions', `choices.0.prompt_logprobs.${from + i}.${id} is missing`);
+    if (logprob === undefined) throw unusable('/v1/completions', `choices.0.prompt_logprobs.${from + i}.${id} is missing`, logprobs);
     return { id, logprob, entropy: null };
   });
 }

@@ -14,12 +14,13 @@ export interface Server {
 export class Servers {
   readonly #known = new Map<string, Server>();
 
-  of({ url, key, inFlight, requestsPerMinute, tokensPerMinute }: External): Server {
-    const name = JSON.stringify([url, key, inFlight, requestsPerMinute, tokensPerMinute]);
+  of({ url, key, inFlight, requestsPerMinute, tokensPerMinute, timeout: seconds }: External): Server {
+    const name = JSON.stringify([url, key, inFlight, requestsPerMinute, tokensPerMinute, seconds]);
     const known = this.#known.get(name);
     if (known) return known;
     const limiter = new Adaptive({ most: inFlight, requestsPerMinute, tokensPerMinute });
-    const client = new ModelClient({ endpoint: async () => ({ url, key: keyOf(key) }), limiter, tries: 1 });
+    const timeout = seconds && seconds * 1000;
+    const client = new ModelClient({ endpoint: async () => ({ url, key: keyOf(key) }), limiter, tries: 1, timeout });
     this.#known.set(name, { client, limiter });
     return { client, limiter };
   }

@@ -21,14 +21,41 @@ export class Rejected extends Error {
   }
 }
 
-/** The moment is bad, not the request. */
+/** The moment is bad, or this request is one that the server never answers: which, others tell. */
 export class Unavailable extends BackspinError {
   declare readonly type: 'Overloaded' | 'Down';
+  /** Status, `timeout`, `no JSON`, or `no reply`. */
+  readonly failure: string;
   /** Milliseconds that the server asks to wait. */
   readonly wait: number;
-  constructor(type: 'Overloaded' | 'Down', message: string, wait: number) {
+  /** It was found that the server answers others meanwhile. */
+  readonly alone: boolean;
+  constructor(
+    type: 'Overloaded' | 'Down',
+    message: string,
+    { failure, wait, alone = false }: { failure: string; wait: number; alone?: boolean },
+  ) {
     super(type, message);
+    this.failure = failure;
     this.wait = wait;
+    this.alone = alone;
+  }
+  /** The same, of a request that fails by itself. */
+  byItself(): Unavailable {
+    return new Unavailable(this.type, this.message, { failure: this.failure, wait: this.wait, alone: true });
+  }
+}
+
+/** A reply that nothing can be made of. If every reply is so, the server lacks something. */
+export class Unusable extends BackspinError {
+  /** Of the server. */
+  readonly path: string;
+  /** What it said. */
+  readonly reply: string;
+  constructor(path: string, message: string, reply: string) {
+    super('CapabilityMissing', message);
+    this.path = path;
+    this.reply = reply;
   }
 }
 
@@ -40,8 +67,8 @@ export interface TransportOptions {
   readonly endpoint: (signal: AbortSignal, silent?: Endpoint) => Promise<Endpoint>;
   /** Sockets. */
   readonly sockets: number;
-  /** Milliseconds for one try, its reply included. Default: 600,000. */
-  readonly timeout?: number;
+  /** Milliseconds for one try, its reply included. Default: ten minutes, and a tenth of a second for each token that may be written. */
+  readonly timeout?: number | undefined;
   /** Tries at a server that was not started anew in between. Default: 4. */
   readonly tries?: number;
   /** Longest pause, in milliseconds, before the second try; it doubles with every further one. Default: 250. */
@@ -51,7 +78,11 @@ export interface RequestOptions {
   /** Sent as X-Request-Id, the same in every try. */
   readonly requestId: string;
   readonly signal: AbortSignal;
+  /** It failed before, while the server answered others: that it does again is no sign for them. */
+  readonly failedBefore?: boolean;
 }
+/** Milliseconds. */
+const TIMEOUT = { itself: 600_000, token: 100 };
 
 /** Milliseconds; a longer Retry-After is cut. */
 const LONGEST_WAIT = 3_600_000;
@@ -62,17 +93,19 @@ const CROWDED = [408, 409, 425, 429, 503, 504, 529];
 /** About the moment. 401 and 404 too: at the address of a server that has just gone another one may answer. */
 const passing = (status: number) => status >= 500 || [401, 404, ...CROWDED].includes(status);
 
+type Body = { readonly max_tokens?: number };
+
 /** Without what `axios.request` does around it, which takes a quarter of the processor time of a request and changes none of ours. */
 const send = axios.getAdapter('http');
 
 export class Transport {
   readonly #endpoint: TransportOptions['endpoint'];
-  readonly #timeout: number;
+  readonly #timeout: number | undefined;
   readonly #tries: number;
   readonly #pause: number;
   readonly #config: Omit<InternalAxiosRequestConfig, 'headers'>;
 
-  constructor({ endpoint, sockets, timeout = 600_000, tries = 4, pause = 250 }: TransportOptions) {
+  constructor({ endpoint, sockets, timeout, tries = 4, pause = 250 }: TransportOptions) {
     this.#endpoint = endpoint;
     this.#timeout = timeout;
     this.#tries = tries;
@@ -92,10 +125,11 @@ export class Transport {
   }
 
   /**
-   * The body of the reply. Throws Rejected (the record's fault), CapabilityMissing (the server's), Unavailable after so many tries at
-   * one server, what `endpoint` throws when there is no server any more, the signal's reason on abort.
+   * The body of the reply. Throws Rejected (the record's fault), Unusable, Unavailable after so many tries at one server, what `endpoint`
+   * throws when there is no server any more, the signal's reason on abort.
    */
-  async request(method: 'get' | 'post', path: string, body: object | undefined, { requestId, signal }: RequestOptions): Promise<unknown> {
+  async request(method: 'get' | 'post', path: string, body: Body | undefined, { requestId, signal }: RequestOptions): Promise<unknown> {
+    const timeout = this.#timeout ?? TIMEOUT.itself + TIMEOUT.token * (body?.max_tokens ?? 0);
     let asked: Endpoint | undefined;
     let silent: Endpoint | undefined;
     for (let tries = 1; ; tries++) {
@@ -106,7 +140,7 @@ export class Transport {
       // By hand: what AbortSignal.timeout and AbortSignal.any make is kept long after its request is over.
       const ended = new AbortController();
       const end = () => ended.abort();
-      const timer = setTimeout(end, this.#timeout);
+      const timer = setTimeout(end, timeout);
       signal.addEventListener('abort', end);
       try {
         const { data } = await send({
@@ -128,11 +162,11 @@ export class Transport {
         if (!(error instanceof AxiosError || error instanceof SyntaxError)) throw error;
         const response = error instanceof AxiosError ? refusal(error) : undefined;
         const status = response?.status;
-        const said = response ? sentence(response, key) : isCancel(error) ? `no reply within ${this.#timeout} ms` : words(error);
+        const said = response ? sentence(response, key) : isCancel(error) ? `no reply within ${timeout} ms` : words(error);
         if (status !== undefined && REJECTIONS.includes(status)) throw new Rejected(status, said);
         const wait = retryAfter(response);
         if ((status !== undefined && !passing(status)) || tries >= this.#tries)
-          throw failure(status ?? (isCancel(error) ? 408 : undefined), path, said, wait);
+          throw status === undefined ? silence(isCancel(error) ? 'timeout' : error, path, said) : failure(status, path, said, wait);
         silent = status === undefined || status >= 500 ? endpoint : undefined;
         await delay(Math.max(Math.random() * this.#pause * 2 ** (tries - 1), wait), undefined, { signal }).catch(() => {});
         signal.throwIfAborted();
@@ -145,16 +179,18 @@ export class Transport {
 }
 
 /** Without a cause: axios' errors hold the key. */
-function failure(status: number | undefined, path: string, said: string, wait: number): BackspinError {
-  if (status !== undefined && CROWDED.includes(status))
-    return new Unavailable('Overloaded', `The model server has no room for ${path}: ${said}`, wait);
-  if (status !== undefined && status < 500)
-    return new BackspinError('CapabilityMissing', `The model server refuses ${path} with status ${status}: ${said}`);
-  return new Unavailable(
-    'Down',
-    `The model server does not answer ${path}: ${status === undefined ? '' : `status ${status}, `}${said}`,
-    wait,
-  );
+function failure(status: number, path: string, said: string, wait: number): BackspinError {
+  const how = { failure: `${status}`, wait };
+  if (CROWDED.includes(status)) return new Unavailable('Overloaded', `The model server has no room for ${path}: ${said}`, how);
+  if (status < 500)
+    return new Unusable(path, `The model server refuses ${path} with status ${status}: ${said}`, `status ${status}: ${said}`);
+  return new Unavailable('Down', `The model server does not answer ${path}: status ${status}, ${said}`, how);
+}
+function silence(error: unknown, path: string, said: string): Unavailable {
+  if (error === 'timeout')
+    return new Unavailable('Overloaded', `The model server has no room for ${path}: ${said}`, { failure: 'timeout', wait: 0 });
+  const failure = error instanceof SyntaxError ? 'no JSON' : 'no reply';
+  return new Unavailable('Down', `The model server does not answer ${path}: ${said}`, { failure, wait: 0 });
 }
 
 /** The reply that is the error. One that broke off has good headers, and is none. */

@@ -1,5 +1,6 @@
 /** A model that somebody else serves, as an experiment file says it. */
 import { z } from 'zod';
+import { timeout } from './serving.ts';
 
 const url = z.url({ protocol: /^https?$/ }).refine((text) => !/[@?#]/.test(text), 'an address without a key, a user or a query in it');
 
@@ -19,6 +20,7 @@ export const external = z.strictObject({
   inFlight: z.int().min(1).default(64).describe('Requests in flight at most; how many the server takes is found out.'),
   requestsPerMinute: z.number().positive().nullable().default(null),
   tokensPerMinute: z.number().positive().nullable().default(null).describe('Read and written.'),
+  timeout: timeout.exactOptional(),
   tolerance: z
     .number()
     .min(0)

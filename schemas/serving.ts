@@ -7,6 +7,11 @@ export const name = z
   .regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens')
   .max(100);
 
+export const timeout = z
+  .number()
+  .positive()
+  .describe('Seconds for one request, its reply included. Default: 600, and 0.1 for each token of `maxTokens`.');
+
 const shared = {
   pool: name.default('cpu').describe('Pool whose device groups serve this role.'),
   slots: z.int().min(1).default(64).describe('Sequences decoded at once.'),
@@ -14,6 +19,7 @@ const shared = {
     .union([z.int().min(1), z.literal('auto')])
     .default(1)
     .describe('Servers that share the records of a step, each on a device group of its own; auto: as many as the pool has free.'),
+  timeout: timeout.exactOptional(),
 };
 
 const embedded = z.strictObject({

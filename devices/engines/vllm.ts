@@ -69,7 +69,7 @@ export function vllm(serving: VllmServing, models: ServedModels): Engine {
   let seen: number | undefined;
 
   return {
-    warmth: JSON.stringify([python, base, room, { ...serving, pool: null, replicas: null }]),
+    warmth: JSON.stringify([python, base, room, { ...serving, pool: null, replicas: null, timeout: null }]),
     devices: serving.tensorParallel * serving.dataParallel,
     health: { every: 5_000, timeout: 15_000, misses: 3 },
 

@@ -24,7 +24,7 @@ test('a journal that cannot be written any more keeps every record that it took,
 test('a reply is given to the question that it answered, asked as often before, and to no other', async (t) => {
   const path = join(mkdtempSync(join(tmpdir(), 'backspin-')), 'journal.jsonl');
   const ask = (journal: Journal, question: string, n: number, reply: string) =>
-    journal.call({ r: '0/record', ask: question, n }, () => Promise.resolve({ reply, tokens: 1 }));
+    journal.call({ r: '0/record', n: `${question}/${n}` }, () => Promise.resolve({ reply, tokens: 1 }));
   const first = await Journal.open(path);
   await ask(first, 'how?', 0, 'so');
   await first.close();
@@ -41,7 +41,7 @@ test('a reply that comes after its journal was closed is written nowhere', async
   const folder = mkdtempSync(join(tmpdir(), 'backspin-'));
   const journal = await Journal.open(join(folder, 'journal.jsonl'));
   const reply = Promise.withResolvers<{ reply: string; tokens: number }>();
-  const call = journal.call({ r: 'record', ask: 'why?', n: 0 }, () => reply.promise);
+  const call = journal.call({ r: 'record', n: 'why?/0' }, () => reply.promise);
   await journal.close();
   const others = ['a', 'b', 'c'].map((name) => openSync(join(folder, name), 'a')); // one of them has the number that the journal had
   reply.resolve({ reply: 'late', tokens: 1 });

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { stepsOf } from '../../activities/data.ts';
+import type { Client } from '../../activities/calls.ts';
 import { slicePath, sliceResult, type SliceTotals } from '../../activities/slice.ts';
-import type { ModelClient } from '../../inference/client.ts';
 import { moduleDigest } from '../../operators/registry.ts';
 import type { Call } from '../../recipe/call.ts';
 import type { LedgerEntry } from '../../schemas/experiment.ts';
@@ -17,7 +17,7 @@ export interface Mapped {
   readonly journal: string;
   readonly result: string;
   /** `client` answers for every role. */
-  shard(client?: ModelClient): Promise<SliceTotals>;
+  shard(client?: Client, signal?: AbortSignal): Promise<SliceTotals>;
   commit(): Promise<LedgerEntry>;
   /** Reasons and evidence of what was dropped. Rejects when a record is neither kept nor dropped. */
   dropped(): Promise<string[]>;
@@ -40,9 +40,9 @@ export async function mapped(what: string, values: readonly object[], role?: str
   return {
     journal: slicePath(store, stepKey, work, 0, 'journal'),
     result: slicePath(store, stepKey, work, 0, 'result'),
-    shard(client) {
+    shard(client, signal = beat.signal) {
       const of = () => (client ? { client, served: 'm' } : assert.fail('no model is asked'));
-      return steps.shard({ call, context, work, slice: 0 }, { of, concurrency: 1 }, beat);
+      return steps.shard({ call, context, work, slice: 0 }, { of, concurrency: 1 }, { ...beat, signal });
     },
     commit: () => steps.commit(call, context, work, { slices: 1, spent: null }),
     async dropped() {

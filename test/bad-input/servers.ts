@@ -18,7 +18,15 @@ const steps = {
     ),
 };
 
-function replies(what: string, step: keyof typeof steps, misbehave: (server: FakeOpenAI) => void, ends: End, says: RegExp): Case {
+/** `drops`: how many of the three records, where it goes on. */
+function replies(
+  what: string,
+  step: keyof typeof steps,
+  misbehave: (server: FakeOpenAI) => void,
+  ends: End,
+  says: RegExp,
+  drops = 1,
+): Case {
   return {
     what,
     ends,
@@ -36,7 +44,7 @@ function replies(what: string, step: keyof typeof steps, misbehave: (server: Fak
       server.trouble.length = 0;
       server.change = (_, reply) => reply;
       assert.equal((await shard(client())).in, 3);
-      assert.equal((await dropped()).length, ends === 'goes on' ? 1 : 0);
+      assert.equal((await dropped()).length, ends === 'goes on' ? drops : 0);
       return answer;
     },
   };
@@ -56,12 +64,98 @@ const always = (trouble: Trouble) => (server: FakeOpenAI) => {
   server.gate = (request, response, reply) => (server.trouble.length > 0 ? trouble(request, response) : reply());
   server.trouble.push(...Array<Trouble>(99).fill(trouble));
 };
+/** Only the second record meets it, every time. */
+const isOne = (body: Record<string, unknown>) => JSON.stringify(body).includes('say 2');
+const toOne = (trouble: Trouble) => (server: FakeOpenAI) => {
+  server.gate = (request, response, reply, body) => (isOne(body) ? trouble(request, response) : reply());
+};
+const changedForOne = (change: (reply: Record<string, unknown>) => unknown) => (server: FakeOpenAI) => {
+  server.change = (path, reply, body) => (path === '/v1/chat/completions' && isOne(body) ? change(reply) : reply);
+};
+const toOneChoice = (change: object) =>
+  changedForOne((reply) => ({
+    ...reply,
+    choices: [{ index: 0, message: { role: 'assistant', content: 'ok' }, finish_reason: 'stop', ...change }],
+  }));
 const says =
   (text: string): Trouble =>
   (_, response) =>
     void response.end(text);
 
+/** What a server does to one record, time and again, while it answers the others. */
+const ofOneRecord: readonly Case[] = [
+  replies(
+    '500 for one record',
+    'chat',
+    toOne(troubles.status(500, {}, 'it broke')),
+    'goes on',
+    /failed: 500, 3 times while others were answered: .*it broke/,
+  ),
+  replies(
+    '429 for one record',
+    'chat',
+    toOne(troubles.status(429, {}, 'Request too large')),
+    'goes on',
+    /failed: 429, 3 times .*Request too large/,
+  ),
+  replies('no JSON for one record', 'chat', toOne(says('<html>')), 'goes on', /failed: no JSON, 3 times/),
+  replies(
+    'a reset for one record',
+    'chat',
+    toOne((request) => request.socket.destroy()),
+    'goes on',
+    /no reply, 3 times/,
+  ),
+  replies(
+    '403 for one record',
+    'chat',
+    toOne(troubles.status(403, {}, 'a moderator says no')),
+    'goes on',
+    /rejected: .*status 403: a moderator says no/,
+  ),
+  replies('404 for one record', 'chat', toOne(troubles.status(404, {}, 'no such tool')), 'goes on', /rejected: .*status 404: no such tool/),
+  replies(
+    'no choice for one record',
+    'chat',
+    changedForOne((reply) => ({ ...reply, choices: [] })),
+    'goes on',
+    /rejected: .*choices .*The reply: .*"choices":\[\]/,
+  ),
+  replies(
+    'an error as a success for one record',
+    'chat',
+    toOne(says('{"error":{"message":"upstream is away"}}')),
+    'goes on',
+    /rejected: .*upstream is away/,
+  ),
+  ...['error', 'tool_calls', 'abort', 'function_call', ''].map((finish) =>
+    replies(`an end "${finish}" for one record`, 'chat', toOneChoice({ finish_reason: finish }), 'goes on', /rejected: .*finish_reason/),
+  ),
+  replies('no end for one record', 'chat', toOneChoice({ finish_reason: null }), 'goes on', /rejected: .*finish_reason/),
+  replies('no message for one record', 'chat', toOneChoice({ message: undefined }), 'goes on', /rejected: .*message/),
+  replies(
+    'one record whose tokens were not counted',
+    'chat',
+    changedForOne((reply) => ({ ...reply, usage: undefined })),
+    'goes on',
+    /^$/,
+    0,
+  ),
+  replies(
+    'one record of whose tokens half were counted',
+    'chat',
+    changedForOne((reply) => ({ ...reply, usage: { prompt_tokens: 3 } })),
+    'goes on',
+    /^$/,
+    0,
+  ),
+  ...['end_turn', 'eos', 'STOP', 'stop_sequence', 'max_tokens', 'MAX_TOKENS'].map((finish) =>
+    replies(`an end that another API calls "${finish}"`, 'chat', choice({ finish_reason: finish }), 'goes on', /^$/, 0),
+  ),
+];
+
 export const servers: readonly Case[] = [
+  ...ofOneRecord,
   replies(
     'no choice',
     'chat',

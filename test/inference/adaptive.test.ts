@@ -129,6 +129,56 @@ test('a request that alone fails is given up after four tries, and holds nobody'
   t.is(server.seen.filter(({ id }) => id === '-1').length, 4);
 });
 
+for (const [what, headers] of [
+  ['429', {}],
+  ['429 with a long Retry-After for it alone', { 'retry-after': '0.2' }],
+] as const)
+  test(`a request that is always refused with ${what} is given up after a few tries with pauses, and neither slows nor stops the others`, async (t) => {
+    const { server, limiter, ask, many } = await remote(t, { most: 16 });
+    await many(60);
+    const { limit } = limiter.pace;
+    const arrivals: number[] = [];
+    server.gate = (request, response, reply) => {
+      if (request.headers['x-request-id'] !== '-1') return void setTimeout(reply, 2);
+      arrivals.push(performance.now());
+      troubles.status(429, headers, 'Request too large')(request, response);
+    };
+    let over = false;
+    let held = 0;
+    const others = (async () => {
+      for (let n = 100; !over; n += 20) {
+        await many(20, n);
+        if (limiter.pace.held) held++;
+      }
+    })();
+    const lost = await t.throwsAsync(ask(-1), { name: 'Overloaded', message: /Request too large/ });
+    t.like(lost, { alone: true });
+    over = true;
+    await others;
+    t.is(arrivals.length, 8);
+    t.is(held, 0);
+    t.true(limiter.pace.limit >= limit / 2, `${limiter.pace.limit} of ${limit} places are left`);
+    if ('retry-after' in headers) for (let n = 1; n < arrivals.length; n++) t.true(arrivals[n]! - arrivals[n - 1]! >= 199);
+  });
+
+test('a request that is refused while nobody else asks anything is given up if a small one is answered, and held if none is', async (t) => {
+  const { server, ask, limiter } = await remote(t);
+  await ask(0);
+  let all = true;
+  let small = 0;
+  server.gate = (request, response, reply) => {
+    const isSmall = request.headers['x-request-id'] === 'probe/alive';
+    if (isSmall) small++;
+    if (isSmall && !all) reply();
+    else troubles.status(429, {}, 'no')(request, response);
+  };
+  const lost = ask(1);
+  while (small < 5) await turn();
+  t.truthy(limiter.pace.held);
+  all = false;
+  await t.throwsAsync(lost, { name: 'Overloaded' });
+});
+
 test('an abort ends a wait for a server that is down, at once and without a trace', async (t) => {
   const { server, ask, many, held } = await remote(t, { pause: 60_000 });
   await many(1);

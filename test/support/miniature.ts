@@ -133,9 +133,7 @@ export class Miniature extends Sandbox {
         .slice(0, text.lastIndexOf('\n') + 1)
         .split('\n')
         .slice(0, -1);
-      const names = whole
-        .map((line) => JSON.parse(line) as { r: string; ask?: string; n?: number })
-        .map(({ r, ask, n }) => `${r} ${ask} ${n}`);
+      const names = whole.map((line) => JSON.parse(line) as { r: string; n?: string }).map(({ r, n }) => `${r} ${n ?? 'done'}`);
       return names.filter((name, index) => names.indexOf(name) < index);
     });
   }

@@ -43,7 +43,7 @@ export interface FakeOpenAI {
   /** The next requests that are not GET get these, one each. */
   readonly trouble: Trouble[];
   /** Stands before every reply to a request that is not GET. */
-  gate: (request: IncomingMessage, response: ServerResponse, reply: () => void) => void;
+  gate: (request: IncomingMessage, response: ServerResponse, reply: () => void, body: Record<string, unknown>) => void;
   /** Changes a reply before it is sent. */
   change: (path: string, reply: Record<string, unknown>, body: Record<string, unknown>) => unknown;
   /** Tokens that a reply with log-probabilities names. */
@@ -103,7 +103,7 @@ export async function fakeOpenAI(t: ExecutionContext, { context = 4096, beginnin
       if (instead) return instead(request, response);
       const reply = () => void response.end(JSON.stringify(self.change(path, replies[path]!(body), body)));
       if (request.method === 'GET') reply();
-      else self.gate(request, response, reply);
+      else self.gate(request, response, reply, body);
     });
   });
   const up = (port: number) => once(server.listen(port, '127.0.0.1'), 'listening');
