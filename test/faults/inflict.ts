@@ -28,6 +28,7 @@ export async function inflict(miniature: Miniature, { part, phase, fault }: Cell
         await miniature.run('resume', miniature.name);
       });
     case '400 poison':
+    case '500 for one record':
       return null;
     case 'disk full':
       return disturbed(miniature, stepKey, { bad: () => full(miniature) });

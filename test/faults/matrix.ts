@@ -6,7 +6,11 @@ import type { Setting } from '../support/miniature.ts';
 import { troubles, type Trouble } from '../support/trouble.ts';
 import { spots, type Phase, type Spot } from './spots.ts';
 
-export type Fault = Signal | Trouble | '400 poison' | 'disk full' | 'half-written file';
+export type Fault = Signal | Trouble | Poison | 'disk full' | 'half-written file';
+/** One record of each step is refused for good. */
+export type Poison = '400 poison' | '500 for one record';
+export const poisonOf = ({ fault }: Pick<Cell, 'fault'>): Poison | undefined =>
+  fault === '400 poison' || fault === '500 for one record' ? fault : undefined;
 export interface Cell {
   readonly part: PartName | 'disk of the store';
   readonly phase: Phase;
@@ -39,6 +43,7 @@ export const matrix: readonly Cell[] = [
   ...all('model server', 'malformed JSON', 'generate', 'judge'),
   ...all('model server', 'truncated body', 'generate', 'evaluate'),
   ...all('model server', '400 poison', 'generate', 'judge', 'evaluate'),
+  ...all('model server', '500 for one record', 'generate', 'judge', 'evaluate'),
   ...all('trainer', 'SIGKILL', 'train', 'checkpoint'),
   ...all('trainer', 'SIGTERM', 'train', 'checkpoint'),
   ...all('trainer', 'SIGSTOP', 'train'),
@@ -73,7 +78,7 @@ export function settingFor(cells: readonly Cell[]): Setting {
   return {
     ...(any(({ phase }) => phase === 'hand-over') && { groups: 1 }),
     ...(any(({ phase }) => phase === 'continue-as-new') && { history: HISTORY }),
-    ...(any(({ fault }) => isTrouble(fault) || fault === '400 poison') && { network: true }),
+    ...(any((cell) => isTrouble(cell.fault) || poisonOf(cell) !== undefined) && { network: true }),
     ...(any(({ fault }) => fault === 'disk full') && { disk: DISK }),
   };
 }
@@ -106,9 +111,8 @@ export function runsOf(cells: readonly Cell[]): Run[] {
 
 /** A moment of the cell's phase that is free in a run. */
 function spotIn(run: readonly Trial[], cell: Cell): Spot | undefined {
-  const isPoison = ({ fault }: Cell) => fault === '400 poison';
   // What a poisoned record leaves out is compared with another run.
-  if (run.length === AT_ONCE || run.some((trial) => isPoison(trial.cell) !== isPoison(cell))) return undefined;
+  if (run.length === AT_ONCE || run.some((trial) => poisonOf(trial.cell) !== poisonOf(cell))) return undefined;
   const taken = run.map(({ spot }) => spot);
   return spots.find((spot) => spot.phase === cell.phase && !taken.some((other) => other === spot || tooNear(other, spot)));
 }

@@ -6,7 +6,7 @@ import type { View } from '../../cli/view.ts';
 import { IN_FLIGHT, Miniature } from '../support/miniature.ts';
 import { make, spoilt } from '../support/trouble.ts';
 import { inflict } from './inflict.ts';
-import { nameOf, settingFor, type Cell, type Run } from './matrix.ts';
+import { nameOf, settingFor, type Cell, type Poison, type Run } from './matrix.ts';
 import type { Spot } from './spots.ts';
 
 /** Milliseconds, of a machine with much else to do. */
@@ -34,8 +34,8 @@ export interface Outcome {
 export interface Circumstances {
   /** An undisturbed run, which this one must equal. */
   readonly reference?: View;
-  /** Records that the server refuses. */
-  readonly poisoned?: readonly string[];
+  /** Records that the server refuses, and how. */
+  readonly poisoned?: { readonly poison: Poison; readonly records: readonly string[] };
   /** Seconds in which something must go on. Default: 20. */
   readonly within?: number;
   /** Default: the miniature. */
@@ -43,10 +43,10 @@ export interface Circumstances {
 }
 
 /** Runs the miniature to its end in a home of its own; at each trial's moment its fault is done. */
-export async function carryOut(run: Run, { reference, poisoned = [], within = 20, experiment }: Circumstances = {}): Promise<Outcome> {
+export async function carryOut(run: Run, { reference, poisoned, within = 20, experiment }: Circumstances = {}): Promise<Outcome> {
   const setting = settingFor(run.map(({ cell }) => cell));
-  const miniature = new Miniature(poisoned.length > 0 ? { ...setting, network: true } : setting, experiment);
-  if (poisoned.length > 0) make(miniature.home, { trouble: null, poisoned });
+  const miniature = new Miniature(poisoned ? { ...setting, network: true } : setting, experiment);
+  if (poisoned) make(miniature.home, { trouble: null, poisoned: poisoned.records, status: outcomes[poisoned.poison].status });
   try {
     await miniature.up();
     const began = performance.now();
@@ -68,7 +68,7 @@ export async function carryOut(run: Run, { reference, poisoned = [], within = 20
     const broken = [...(reference ? unequal(reference, view) : []), ...brokenIn(miniature, view, tried, again)];
     for (const { cell, recovery } of tried)
       if (recovery && recovery.progress > within) broken.push(`${nameOf(cell)}: nothing went on for ${recovery.progress.toFixed(1)} s`);
-    if (poisoned.length > 0) broken.push(...unpoisoned(view));
+    if (poisoned) broken.push(...unpoisoned(view, outcomes[poisoned.poison].dropped));
     if (broken.length === 0) miniature.remove();
     return { tried, missed, view, seconds, again, asking, broken };
   } finally {
@@ -90,11 +90,15 @@ async function come(miniature: Miniature, { step, reached, phase }: Spot, refere
   return here ? stepKey : undefined;
 }
 
+const outcomes: Readonly<Record<Poison, { readonly status: number; readonly dropped: string }>> = {
+  '400 poison': { status: 400, dropped: 'rejected' },
+  '500 for one record': { status: 500, dropped: 'failed' },
+};
 /** One record of each step that asked is poison, and nothing else is missing. */
-const unpoisoned = ({ steps }: View): string[] =>
+const unpoisoned = ({ steps }: View, reason: string): string[] =>
   steps
     .filter(({ requests }) => requests)
-    .filter(({ dropped }) => dropped['rejected'] !== 1)
+    .filter(({ dropped }) => dropped[reason] !== 1)
     .map(({ path, dropped }) => `${path} dropped ${JSON.stringify(dropped)}, where one record was refused`);
 
 function brokenIn(miniature: Miniature, view: View, tried: readonly Tried[], again: number): string[] {

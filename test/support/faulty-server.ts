@@ -48,9 +48,9 @@ function control(): Control {
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const body = await buffer(request);
   const id = String(request.headers['x-request-id'] ?? '');
-  const { trouble, poisoned } = control();
+  const { trouble, poisoned, status = 400 } = control();
   if (poisoned.some((record) => id.includes(`/${record}/`)) && request.url !== '/tokenize')
-    return said(response, 400, 'this text is poison');
+    return said(response, status, 'this text is poison');
   if (trouble === null || (request.url === '/health' && trouble !== 'black hole')) return pass(response, await forwarded(request, body));
   appendFileSync(spoiltIn(home), `${JSON.stringify({ id, trouble })}\n`);
   await give[trouble](request, response, () => forwarded(request, body));

@@ -17,8 +17,10 @@ export type Trouble = (typeof troubles)[number];
 
 export interface Control {
   readonly trouble: Trouble | null;
-  /** Ids of records that the server refuses with a 400, always. */
+  /** Ids of records that the server refuses, always. */
   readonly poisoned: readonly string[];
+  /** With this status. Default: 400. */
+  readonly status?: number;
 }
 
 export const controlIn = (home: string): string => join(home, 'trouble.json');
