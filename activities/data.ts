@@ -16,6 +16,7 @@ import { Earlier, type Done } from './journal.ts';
 import { ownerOf, type Owner, type Wanted } from './others.ts';
 import { isPolled } from './presence.ts';
 import { reduceStep } from './reduce.ts';
+import { changedImports, type Imported } from './reread.ts';
 import { castOf, cutKey, resolve } from './resolve.ts';
 import { loaded, runSlice, slicesOf, startName, type Models, type SliceTotals } from './slice.ts';
 import { secondsOf, type Span } from './spans.ts';
@@ -194,6 +195,9 @@ export function dataActivities(services: Services) {
           throw notYet(`${owner.experiment} computes it as ${owner.path}.`);
         return owner;
       }),
+    /** Those whose files, or settings in this context, are others by now. */
+    reread: (imported: readonly Imported[], context: StepContext): Promise<readonly Imported[]> =>
+      activity(() => changedImports(services, imported, context)),
     /** Resolves once the store has room for one step more. */
     room: (): Promise<void> =>
       activity(() =>

@@ -18,7 +18,7 @@ import {
   type ReportRef,
   type Result,
 } from '../recipe/call.ts';
-import { externalModels, runRecipe, type Declared } from '../recipe/materials.ts';
+import { contextOf, runRecipe, type Declared } from '../recipe/materials.ts';
 import { Verbs } from '../recipe/run.ts';
 import type { Registry } from '../operators/registry.ts';
 import type { Bound } from '../schemas/config.ts';
@@ -38,15 +38,7 @@ const SYMBOL = 'planned:';
 const isReal = (ref: AnyRef) => !ref.digest.startsWith(SYMBOL);
 
 export async function plan(services: Services, config: Bound): Promise<Plan> {
-  const context: StepContext = {
-    experiment: config.name,
-    seed: config.seed,
-    modules: config.modules,
-    serving: config.serving,
-    roles: config.roles,
-    training: config.training,
-    external: externalModels(config),
-  };
+  const context = contextOf(config);
   const registry = await services.registry(config.modules);
   const steps = new Map<string, PlannedStep>();
   const questions: { path: string; answer: unknown; assumed: boolean }[] = [];

@@ -126,7 +126,9 @@ control('set-budget', '<name> [step]', 'change the budget of a map that runs, or
   .option('--tokens <count>', 'tokens that models read and write', whole(1))
   .option('--minutes <count>', 'minutes that workers are at it', whole(1))
   .action(lazy(async () => (await import('./control.ts')).setBudget));
-control('retry-step', '<name> [step]', 'run a step at attention again').action(lazy(async () => (await import('./control.ts')).retryStep));
+control('retry-step', '<name> [step]', 'run a step at attention again, with files and settings as they are now')
+  .addOption(set())
+  .action(lazy(() => import('./retry-step.ts')));
 control('give-up', '<name> [step]', 'give up what waits: the experiment fails').action(
   lazy(async () => (await import('./control.ts')).giveUp),
 );

@@ -11,7 +11,7 @@ import { experimentOf, openHome } from './home-store.ts';
 /** Milliseconds for an orchestrator to take an update. */
 const DEADLINE = 15_000;
 
-const where = (step: string | undefined): messages.Where => (step === undefined ? {} : { path: step });
+export const where = (step: string | undefined): messages.Where => (step === undefined ? {} : { path: step });
 const onStep = (update: UpdateDefinition<void, [messages.Where]>, said: string) => ({
   run: (name: string, step: string | undefined): Promise<void> =>
     send(name, (handle) => handle.executeUpdate(update, { args: [where(step)] }), said),
@@ -22,7 +22,6 @@ const onAll = (update: UpdateDefinition<void, []>, said: string) => ({
 
 export const approve = onStep(messages.approve, 'goes on');
 export const reject = onStep(messages.reject, 'ends with what it had before the round');
-export const retryStep = onStep(messages.retryStep, 'tries the step again');
 export const giveUp = onStep(messages.giveUp, 'has given the step up');
 export const pause = onAll(messages.pause, 'is paused; `backspin resume` goes on');
 export const resume = onAll(messages.resume, 'goes on');
@@ -35,7 +34,7 @@ export const setBudget = {
     send(name, (handle) => handle.executeUpdate(messages.setBudget, { args: [{ ...where(step), ...budget }] }), 'goes on with that'),
 };
 
-async function send(name: string, tell: (handle: WorkflowHandle) => Promise<void>, said: string): Promise<void> {
+export async function send(name: string, tell: (handle: WorkflowHandle) => Promise<void>, said: string): Promise<void> {
   const record = await experimentOf(await openHome(), name);
   const temporal = await connect();
   try {

@@ -2,9 +2,9 @@
 import type { Bound } from '../schemas/config.ts';
 import type { Step } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { canonicalJson } from '../store/canonical.ts';
 import type { Store } from '../store/store.ts';
 import type { ExperimentInput } from '../workflows/messages.ts';
+import { changedInputs, stepOf } from '../workflows/pins.ts';
 import { rebind } from './config.ts';
 import { currentRecord } from './current.ts';
 import { experimentOf, openHome } from './home-store.ts';
@@ -28,19 +28,10 @@ export async function run(
   return launch(store, experiment, { parent: { name: parentName, round: fromRound }, pins }, false);
 }
 
-type Inputs = Pick<Bound, 'data' | 'models'>;
-
-/** Data and models, such as `data.corpus`, that are declared in another way than before, or were not. */
-export function changedInputs(before: Inputs, now: Inputs): string[] {
-  const changed = (part: keyof Inputs) =>
-    Object.entries(now[part]).filter(([name, own]) => canonicalJson(own) !== canonicalJson(before[part][name] ?? null));
-  return (['data', 'models'] as const).flatMap((part) => changed(part).map(([name]) => `${part}.${name}`));
-}
-
 /** The steps whose results a fork has, whatever its parameters are: those of rounds up to its own, and what was made before the first
  *  round of data and models that are the same. What comes behind the rounds is looked up like any step. */
 export function takenOver(steps: readonly Step[], fromRound: number, changed: readonly string[]): Step[] {
-  const gone = changed.map((input) => input.replace('data.', 'data-').replace('models.', 'model-'));
+  const gone = changed.map(stepOf);
   const first = steps.findIndex(({ round }) => round !== null);
   return steps.filter(({ path, round }, index) => (round === null ? index < first && !gone.includes(path) : round <= fromRound));
 }

@@ -26,7 +26,8 @@ export type Waits =
 const SCHEDULED = 1;
 /** From this attempt on a failure is no hand-over. */
 const FAILING = 3;
-/** Activities that wait for what is said elsewhere: a pool without a worker is a notice, too little room stands at attention. */
+/** Activities that wait for what is said elsewhere: a pool without a worker is a notice, too little room stands at attention, another
+ *  experiment is known by its stage. */
 const SAID = new Set(['watch', 'wait', 'room', 'record']);
 
 interface Pending {

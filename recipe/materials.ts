@@ -1,7 +1,8 @@
 /** Data sources and models of an experiment file become steps like any other; a recipe gets their results under their names. */
 import type { Bound } from '../schemas/config.ts';
 import type { External } from '../schemas/external.ts';
-import type { Verbs } from './run.ts';
+import type { Call } from './call.ts';
+import { Verbs, type Engine } from './run.ts';
 
 /** What an external model is, wherever it is served. */
 export type Declared = Pick<External, 'model' | 'revision'>;
@@ -33,6 +34,30 @@ export const declared = ({ model, revision }: Declared): Declared => ({ model, r
 
 export const externalModels = ({ models }: Pick<Bound, 'models'>): readonly External[] =>
   Object.values(models).flatMap((model) => ('external' in model ? [model.external] : []));
+
+/** What every step needs to know of its experiment. */
+export const contextOf = (config: Bound, configDigest?: string) => ({
+  experiment: config.name,
+  ...(configDigest === undefined ? {} : { configDigest }),
+  seed: config.seed,
+  modules: config.modules,
+  serving: config.serving,
+  roles: config.roles,
+  training: config.training,
+  external: externalModels(config),
+});
+
+/** Data sources and models are read in by these calls. */
+export const isImport = ({ what }: Pick<Call, 'what'>): boolean => what.startsWith('source:') || what.startsWith('model:');
+export async function importsOf(config: Bound): Promise<Call[]> {
+  const calls: Call[] = [];
+  const perform: Engine['perform'] = async (call) => {
+    calls.push(call);
+    return { kind: 'model', digest: call.path };
+  };
+  await materials(new Verbs({ perform, shared: () => {} } as unknown as Engine), config);
+  return calls;
+}
 
 /** A recipe from its file's materials to its results, every step that it asked for joined. */
 export async function runRecipe(

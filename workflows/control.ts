@@ -13,10 +13,11 @@ import type { Spent } from '../activities/open.ts';
 import type { Budget } from '../recipe/api.ts';
 import type { AnyRef, Call, Result } from '../recipe/call.ts';
 import type { Gate } from '../recipe/run.ts';
+import type { Bound } from '../schemas/config.ts';
 import type { Attention, ExperimentRecord, LedgerEntry, Step } from '../schemas/experiment.ts';
 import { details } from './details.ts';
 import { causeOf, FromTheTop, type Cause } from './errors.ts';
-import type { Carried, ExperimentInput } from './messages.ts';
+import type { Carried, ExperimentInput, Mended } from './messages.ts';
 import { Steps } from './steps.ts';
 import { listen, type Answer } from './updates.ts';
 
@@ -51,6 +52,8 @@ export interface Carrying {
 export class Control {
   /** Called when something begins to stand at attention, and when it does no more. */
   onAttention: () => void = () => {};
+  /** Takes up what a person has mended: settings, or files that were read in. Whether the recipe runs from the top for it. */
+  takeUp: (mended: Mended | undefined) => Promise<boolean> = async () => false;
   readonly #input: ExperimentInput;
   readonly #steps = new Steps();
   readonly #waiting = new Map<string, Waiting>();
@@ -72,6 +75,9 @@ export class Control {
   #round: number | null = null;
   /** The run comes to its end, and the next goes on with what waits. */
   #leaving = false;
+  /** The next run takes up what was mended, and tries anew what stands at attention in this one. */
+  #anew = false;
+  #mended: Mended | undefined;
   /** Why the record cannot be written. */
   #unrecorded: Cause | null = null;
   #ended: { state: 'completed' | 'failed' | 'cancelled'; result: Result | null; failure: string | null } | undefined;
@@ -107,8 +113,9 @@ export class Control {
   stopAfter(round: number): void {
     this.#stopAfter = round;
   }
-  answer(path: string, answer: Answer): void {
+  answer(path: string, answer: Answer, mended?: Mended): void {
     const waiting = this.#waiting.get(path)!;
+    this.#mended ??= mended;
     if (answer === 'approve') this.#approved.add(path);
     if (answer === 'reject') {
       this.#rejected.add(path);
@@ -263,6 +270,12 @@ export class Control {
       if (why.kind !== 'gate') this.#stood.set(at.path, why); // a gate is asked again by itself
       throw new FromTheTop();
     }
+    if (answer === 'retry-step' && (await this.takeUp(this.#mended))) {
+      this.#anew = true;
+      this.leave();
+      this.#interrupt(() => true);
+      throw new FromTheTop();
+    }
     if (answer !== 'give-up') return;
     this.#steps.failed(at.path);
     throw ApplicationFailure.nonRetryable(`${at.path} was given up: ${why.reason}`, GIVEN_UP);
@@ -320,6 +333,13 @@ export class Control {
 
   // ───────────────────────────────────────── what there is to see ─────────────────────────────────────────
 
+  /** What a person has changed the configuration to; the next run has it. */
+  get mended(): Mended | undefined {
+    return this.#mended;
+  }
+  get config(): Bound {
+    return this.#input.config;
+  }
   get paused(): boolean {
     return this.#paused;
   }
@@ -377,7 +397,7 @@ export class Control {
       rejected: [...this.#rejected],
       budgets: Object.fromEntries(this.#budgets),
       lost: [...this.#lost],
-      stood: Object.fromEntries(this.#stood),
+      stood: this.#anew ? {} : Object.fromEntries(this.#stood),
       paused: this.#paused,
       stopAfter: this.#stopAfter,
     };

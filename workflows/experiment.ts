@@ -12,7 +12,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { fingerprint, type Result } from '../recipe/call.ts';
-import { externalModels, runRecipe } from '../recipe/materials.ts';
+import { contextOf, runRecipe } from '../recipe/materials.ts';
 import { Verbs, type Engine } from '../recipe/run.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
@@ -20,6 +20,7 @@ import { Control, type Carrying } from './control.ts';
 import { failureOf, FromTheTop } from './errors.ts';
 import { Ledger } from './ledger.ts';
 import { progress, type ExperimentInput } from './messages.ts';
+import { Mending } from './mending.ts';
 import { data } from './options.ts';
 import { recipes } from './recipes/index.ts';
 import { Recorder } from './recorder.ts';
@@ -35,27 +36,19 @@ const ATTEMPTS = 5;
 export async function experiment(input: ExperimentInput): Promise<Result> {
   const { config, store, historyLimit = HISTORY } = input;
   const ledger = new Ledger(input);
-  const context = {
-    experiment: config.name,
-    configDigest: input.configDigest,
-    seed: config.seed,
-    modules: config.modules,
-    serving: config.serving,
-    roles: config.roles,
-    training: config.training,
-    external: externalModels(config),
-  };
+  const context = contextOf(config, input.configDigest);
   const gate = new Gate();
   const control = new Control(input);
   const performer = new Performer(store, context, control);
+  const mending = new Mending(input, (imported, now) => performer.reread(imported, now));
 
   const snapshot = (): ExperimentRecord => ({
     name: config.name,
     recipe: config.recipe,
     workflowId: workflowInfo().workflowId,
     runId: workflowInfo().runId,
-    config,
-    configDigest: input.configDigest,
+    config: mending.next.config,
+    configDigest: mending.next.configDigest,
     parent: input.parent,
     ...control.view(),
     ledger: ledger.steps,
@@ -90,11 +83,20 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     return parked;
   };
 
+  control.takeUp = async (mended) => {
+    const kept = await mending.takeUp(mended, (print) => ledger.steps[print]?.stepKey);
+    if (!kept) return false;
+    ledger.forget(kept);
+    void recorder.record();
+    return true;
+  };
+
   /** What was added when the record was last written. */
   let recorded = 0;
   const engine: Engine = {
     async perform(call) {
       const print = fingerprint(call);
+      mending.sees(call, print);
       const before = ledger.known(call, print);
       if (before) {
         control.done(call, before);
@@ -145,7 +147,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     if (gate.drained) {
       await condition(allHandlersFinished);
       await recorder.idle();
-      await continueAsNew<typeof experiment>({ ...input, carried: { ...ledger.carried(), ...control.carried() } });
+      await continueAsNew<typeof experiment>({ ...mending.next, carried: { ...ledger.carried(), ...control.carried() } });
     }
     const result = await recipe;
     control.end('completed', result);

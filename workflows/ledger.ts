@@ -57,6 +57,13 @@ export class Ledger {
     return true;
   }
 
+  /** Forgets all steps but those that are `kept`: the store knows which of their results still hold. Answers are given anew, since a rule
+   *  is made of settings. */
+  forget(kept: (print: string) => boolean): void {
+    for (const print of Object.keys(this.steps)) if (!kept(print)) delete this.steps[print];
+    for (const question of Object.keys(this.decisions)) delete this.decisions[question];
+  }
+
   carried(): Pick<Carried, 'ledger' | 'decisions' | 'healed'> {
     return { ledger: this.steps, decisions: this.decisions, healed: [...this.#healed] };
   }

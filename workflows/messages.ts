@@ -52,8 +52,13 @@ export const approve = defineUpdate<void, [Where]>('approve');
 export const reject = defineUpdate<void, [Where]>('reject');
 /** Changes the budget of a map that runs, or waits because its budget is spent. What is not named stays as it is. */
 export const setBudget = defineUpdate<void, [Where & Budget]>('setBudget');
-/** Runs a step at `attention` again. */
-export const retryStep = defineUpdate<void, [Where]>('retryStep');
+/** A configuration of the same experiment with other settings, checked by whoever sends it. */
+export interface Mended {
+  readonly config: Bound;
+  readonly configDigest: string;
+}
+/** Runs a step at `attention` again, with the files that were read in as they are now, and other settings where some are given. */
+export const retryStep = defineUpdate<void, [Where & Partial<Mended>]>('retryStep');
 /** Gives up what waits; the experiment fails once its other arms have ended. */
 export const giveUp = defineUpdate<void, [Where]>('giveUp');
 export const stopAfterRound = defineUpdate<void, [{ readonly round: number }]>('stopAfterRound');

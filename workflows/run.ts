@@ -11,6 +11,7 @@ import {
 } from '@temporalio/workflow';
 import type { Lease, MapWork, Spent, StageEnd } from '../activities/open.ts';
 import type { Owner } from '../activities/others.ts';
+import type { Imported } from '../activities/reread.ts';
 import type { StepContext } from '../activities/services.ts';
 import type { Budget } from '../recipe/api.ts';
 import { embeds, isRef, type Call } from '../recipe/call.ts';
@@ -101,6 +102,12 @@ export class Performer {
       await watching.catch(() => {});
       this.#overseer.unpolled(call, null);
     }
+  }
+
+  /** Those sources and models whose files, or settings in this context, are others by now than when they were read in. */
+  reread(imported: readonly Imported[], context: StepContext): Promise<readonly Imported[]> {
+    const { experiment } = this.#context;
+    return data({ id: 'reread', summary: 'files that were read in', queue: this.#queue(false), experiment }).reread(imported, context);
   }
 
   /** Resolves once the store has room for one step more. */

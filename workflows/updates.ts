@@ -1,6 +1,7 @@
 /** What a person may say to a running experiment. Everything is checked before it is taken, so that what is refused leaves no trace. */
 import { ApplicationFailure, setHandler } from '@temporalio/workflow';
 import type { Budget } from '../recipe/api.ts';
+import type { Bound } from '../schemas/config.ts';
 import type { Attention } from '../schemas/experiment.ts';
 import type { Control } from './control.ts';
 import { failureOf } from './errors.ts';
@@ -66,7 +67,29 @@ export function listen(control: Control): void {
     });
   answers(messages.approve, 'approve', ['gate', 'budget'], 'Lets a gate pass, or a map whose budget is spent go on with what there is.');
   answers(messages.reject, 'reject', ['gate'], 'Undoes the round of a gate: the experiment ends with what it had before.');
-  answers(messages.retryStep, 'retry-step', ['step'], 'Runs a step that failed again.');
+  const failed = (path: string | undefined) => waiting(control, path, ['step'], 'retry-step');
+  on(
+    messages.retryStep,
+    ({ path, config, configDigest } = {}) =>
+      control.answer(failed(path), 'retry-step', config && configDigest ? { config, configDigest } : undefined),
+    {
+      description: `Runs a step that failed again, with the files that were read in as they are now: ${JSON.stringify(where)}, or nothing where one thing waits.`,
+      validator: (given) => {
+        const { path, config, configDigest } = shaped({ ...where, config: {} as Bound, configDigest: '' }, given);
+        failed(path);
+        refuseIf(
+          (config === undefined) !== (configDigest === undefined),
+          'Other settings come with their digest: `backspin retry-step` knows it.',
+        );
+        refuseIf(control.mended !== undefined, 'Other settings are just being taken up: say it again in a moment.');
+        for (const key of ['name', 'recipe'] as const)
+          refuseIf(
+            config !== undefined && config[key] !== control.config[key],
+            `These settings are of the ${key === 'name' ? 'experiment' : 'recipe'} ${config?.[key]}, and this is ${control.config[key]}.`,
+          );
+      },
+    },
+  );
   answers(messages.giveUp, 'give-up', ['gate', 'budget', 'step'], 'Gives up what waits: the experiment fails.');
 }
 

@@ -1,6 +1,7 @@
 /** What a fork has of its parent. */
 import test from 'ava';
-import { changedInputs, takenOver } from '../../cli/fork.ts';
+import { takenOver } from '../../cli/fork.ts';
+import { changedInputs } from '../../workflows/pins.ts';
 import type { Bound } from '../../schemas/config.ts';
 import type { Step } from '../../schemas/experiment.ts';
 

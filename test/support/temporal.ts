@@ -35,7 +35,7 @@ export interface Site {
     name: string,
     recipe: string,
     parameters: object,
-    more?: Partial<ExperimentInput> & Partial<Pick<Bound, 'seed' | 'models' | 'serving'>>,
+    more?: Partial<ExperimentInput> & Partial<Pick<Bound, 'seed' | 'data' | 'models' | 'serving'>>,
   ): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
   orchestrator(options?: Partial<WorkerOptions>): Promise<Worker>;
   data(options?: Partial<WorkerOptions>): Promise<Worker>;
@@ -76,7 +76,7 @@ export async function site({ ui = false } = {}): Promise<Site> {
     services,
     bundle,
     ui: uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}`,
-    async start(name, recipe, parameters, { seed = 0, models = {}, serving = SERVING, ...more } = {}) {
+    async start(name, recipe, parameters, { seed = 0, data, models = {}, serving = SERVING, ...more } = {}) {
       const config: Bound = {
         name,
         recipe,
@@ -87,7 +87,9 @@ export async function site({ ui = false } = {}): Promise<Site> {
         training: { pool: 'cpu', threads: 1 },
         evaluation: {},
         models,
-        data: { numbers: { source: 'toy.numbers', params: { count: (parameters as { count?: number }).count ?? 20 }, folder: '/' } },
+        data: data ?? {
+          numbers: { source: 'toy.numbers', params: { count: (parameters as { count?: number }).count ?? 20 }, folder: '/' },
+        },
         parameters,
       };
       const input: ExperimentInput = { store: services.store.id, configDigest: '0'.repeat(64), parent: null, pins: {}, ...more, config };

@@ -70,9 +70,12 @@ const adapters: Recipe<ToyConfig, { data: Dataset<unknown>; onward: Model; anew:
 };
 
 /** A model is asked, trained on what it was asked, and asked again: a round on one device group. */
-const school: Recipe<ToyConfig & { readonly steps: number }, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, steps }) => {
+const school: Recipe<ToyConfig & { readonly steps: number; readonly maxTokens?: number }, { data: Dataset<Numbered> }> = async (
+  run,
+  { numbers, speaker, steps, maxTokens = 64 },
+) => {
   const before = run.map(ask, numbers, { with: { speaker: speaker! }, as: 'before' });
-  const fixed = { objective: 'sft', learningRate: 1e-3, batch: 32, maxTokens: 64, lora: null, adapter: 'merge' } as const;
+  const fixed = { objective: 'sft', learningRate: 1e-3, batch: 32, maxTokens, lora: null, adapter: 'merge' } as const;
   const pupil = run.train('pupil', { ...fixed, length: { steps }, from: speaker!, data: before, template: toAnswer });
   return { data: await run.map(ask, before, { with: { speaker: pupil }, as: 'after' }) };
 };

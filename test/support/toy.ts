@@ -16,6 +16,18 @@ export const numbers = source({
   },
 });
 
+/** Numbers of a file, one JSON object a line. */
+export const file = source({
+  version: 1,
+  output: number,
+  params: z.object({ path: z.string() }),
+  files: ({ path }) => [path],
+  async *rows(_, [path]) {
+    const { readFile } = await import('node:fs/promises');
+    for (const line of (await readFile(path!, 'utf8')).split('\n')) if (line !== '') yield JSON.parse(line);
+  },
+});
+
 export const double = operator({ version: 1, input: number, output: number, run: ({ n }) => keep({ n: 2 * n }) });
 
 /** Keeps what is not a multiple of `by`; `draws` makes it fresh in each round. */

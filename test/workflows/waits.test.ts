@@ -50,24 +50,50 @@ test.serial('a step says that its server starts, and one behind it for which poo
   );
 });
 
-test.serial('a step that another experiment computes says which', async (t) => {
+/** Models that never answer. */
+function silent() {
   const chat = (_: string, __: object, ___: object, { signal }: { signal: AbortSignal }) =>
     new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
-  const client = { chat };
-  const models = { concurrency: 8, of: () => ({ served: 'speaker', client }) } as never;
+  return { concurrency: 8, of: () => ({ served: 'speaker', client: { chat } }) } as never;
+}
+const asking = (handle: WorkflowHandle) =>
+  until(async () => (await view(handle)).steps.some(({ path, stepKey }) => path === 'ask' && stepKey !== null));
+
+test.serial('a step that another experiment computes says which', async (t) => {
   const model = await fakeModel('silent');
   await on.working(
     async () => {
       const owner = await on.start('owner', 'chatter', { count: 3 }, { models: { speaker: { path: model } } });
-      await until(async () => (await view(owner)).steps.some(({ path, stepKey }) => path === 'ask' && stepKey !== null));
+      await asking(owner);
       const guest = await on.start('guest', 'chatter', { count: 3 }, { models: { speaker: { path: model } } });
       const { experiment } = await waiting('elsewhere', guest);
       t.is(experiment, 'owner');
       await end(guest, owner);
     },
-    await on.pool(models),
+    await on.pool(silent()),
   );
 });
+
+test.serial('the store knows each step as soon as it begins and ends, whatever its record was when it was written last', async (t) => {
+  const model = await fakeModel('quiet');
+  await on.working(
+    async () => {
+      const handle = await on.start('known', 'chatter', { count: 4 }, { models: { speaker: { path: model } } });
+      await asking(handle);
+      const { store } = on.services;
+      await store.putExperiment({ ...(await view(handle)), steps: [], ledger: {} });
+      const { steps } = (await store.experiment('known'))!;
+      t.deepEqual(steps.toSorted(byPath), (await view(handle)).steps.toSorted(byPath), 'as the root tells of them');
+      t.deepEqual(
+        steps.toSorted(byPath).map(({ path, state }) => `${path} ${state}`),
+        ['ask running', 'data-numbers completed', 'model-speaker completed'],
+      );
+      await end(handle);
+    },
+    await on.pool(silent()),
+  );
+});
+const byPath = (a: { readonly path: string }, b: { readonly path: string }) => (a.path < b.path ? -1 : 1);
 
 test.serial('a step that fails again and again says how often and why', async (t) => {
   const { store } = on.services;

@@ -1,0 +1,29 @@
+/** What of an experiment's imports has changed on disk since they were read in. */
+import type { Call } from '../recipe/call.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { resolve } from './resolve.ts';
+import type { Services, StepContext } from './services.ts';
+
+/** A source or a model that was read in, and the key that it had then. */
+export interface Imported {
+  readonly call: Call;
+  readonly stepKey: string;
+}
+
+/** Those whose files, settings or module now give another key. What cannot be read any more counts as it was: the store has it. */
+export async function changedImports(
+  { registry, machine }: Pick<Services, 'registry' | 'machine'>,
+  imported: readonly Imported[],
+  context: StepContext,
+): Promise<readonly Imported[]> {
+  const changed: Imported[] = [];
+  for (const one of imported) {
+    try {
+      const { stepKey } = await resolve(one.call, context, await registry(context.modules), machine);
+      if (stepKey !== one.stepKey) changed.push(one);
+    } catch (error) {
+      if (!(error instanceof BackspinError)) throw error;
+    }
+  }
+  return changed;
+}

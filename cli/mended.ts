@@ -1,0 +1,88 @@
+/** What a person has mended of an experiment since its launch, and what is made again for it. */
+import { stat } from 'node:fs/promises';
+import { changedImports, type Imported } from '../activities/reread.ts';
+import { plan } from '../activities/planner.ts';
+import { checkParams } from '../activities/definitions.ts';
+import { sourceFiles } from '../activities/resolve.ts';
+import { openServices, type Services } from '../activities/services.ts';
+import { moduleDigest } from '../operators/registry.ts';
+import { contextOf, importsOf } from '../recipe/materials.ts';
+import type { Bound } from '../schemas/config.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { ExperimentRecord } from '../schemas/experiment.ts';
+import type { PlannedStep } from '../schemas/plan.ts';
+import { rebind, type Experiment } from './config.ts';
+import { differences } from './difference.ts';
+import { homeFolder } from './home.ts';
+import { number } from './text.ts';
+
+export interface Mended {
+  /** Its configuration from now on; undefined: as before. */
+  readonly experiment: Experiment | undefined;
+  /** What to say of it. */
+  readonly lines: readonly string[];
+}
+
+/** Throws where a setting, or a file as it is now, does not fit. */
+export async function mendedOf(record: ExperimentRecord, sets: readonly string[]): Promise<Mended> {
+  const before = record.config as Bound;
+  const modules = await changedModules(before);
+  const bound = sets.length > 0 || modules.length > 0 ? await rebind(before, sets, before.name) : undefined;
+  const experiment = bound && bound.digest !== record.configDigest ? bound : undefined;
+  const now = experiment?.bound ?? before;
+  const services = await openServices(homeFolder());
+  const files = await changedFiles(services, record, now);
+  const settings = differences(before, now).filter((line) => !/^modules\.\d+\.digest:/.test(line));
+  const changes = [...settings, ...modules.map((path) => `The module ${path} has changed since the launch.`), ...files];
+  if (changes.length === 0) return { experiment, lines: [] };
+  return { experiment, lines: [...changes, await madeAgain(services, record, now)] };
+}
+
+async function madeAgain(services: Services, record: ExperimentRecord, now: Bound): Promise<string> {
+  const done = new Set(record.steps.filter(({ state }) => state === 'completed').map(({ path }) => path));
+  try {
+    const { steps } = await plan(services, now);
+    const again = steps.filter(({ path, memoised }) => done.has(path) && !memoised).map(named);
+    return again.length === 0 ? 'Nothing that was done is made again.' : `Made again: ${again.join(', ')}.`;
+  } catch (error) {
+    if (!(error instanceof BackspinError)) throw error;
+    return `What is made again cannot be told before: ${error.message}`;
+  }
+}
+
+async function changedModules({ modules }: Bound): Promise<string[]> {
+  const changed = [];
+  for (const { path, digest } of modules) if ((await moduleDigest(path).catch(() => digest)) !== digest) changed.push(path);
+  return changed;
+}
+
+/** A sentence for each source and model whose files are others than those that were read in. */
+async function changedFiles(services: Services, record: ExperimentRecord, now: Bound): Promise<string[]> {
+  const keys = new Map(
+    record.steps.flatMap(({ path, state, stepKey }) => (state === 'completed' && stepKey !== null ? [[path, stepKey]] : [])),
+  );
+  const imported = (await importsOf(now)).flatMap((call): Imported[] => {
+    const stepKey = keys.get(call.path);
+    return stepKey === undefined ? [] : [{ call, stepKey }];
+  });
+  const old = new Set((await importsOf(record.config as Bound)).map((call) => JSON.stringify(call)));
+  const same = imported.filter(({ call }) => old.has(JSON.stringify(call))); // another setting is said as such
+  const registry = await services.registry(now.modules);
+  const changed = await changedImports(services, same, contextOf(now));
+  return Promise.all(
+    changed.map(async ({ call, stepKey }) => {
+      const { path, tokenizer } = call.inputs as { path?: string; tokenizer?: string };
+      const folder = path ?? tokenizer;
+      const files = folder === undefined ? sourceFiles(call, registry, checkParams(call, registry)) : [folder];
+      const made = Date.parse((await services.store.output(stepKey))?.made ?? '');
+      const times = await Promise.all(files.map((file) => stat(file).then(({ mtimeMs, ctimeMs }) => Math.max(mtimeMs, ctimeMs))));
+      const newer = files.filter((_, i) => times[i]! > made);
+      return `${(newer.length > 0 ? newer : files).join(' and ')} changed since ${call.path} was read in, and is read again.`;
+    }),
+  );
+}
+
+function named({ path, requests, trainingSteps }: PlannedStep): string {
+  if (requests) return `${path} (at most ${number(requests)} model calls)`;
+  return trainingSteps ? `${path} (${number(trainingSteps)} training steps)` : path;
+}

@@ -1,0 +1,73 @@
+/** What a person mends while a step stands at attention: settings, and files that were read in. The next run begins with it. */
+import { isCancellation, log } from '@temporalio/workflow';
+import type { Imported } from '../activities/reread.ts';
+import type { StepContext } from '../activities/services.ts';
+import { canonical, type Call } from '../recipe/call.ts';
+import { contextOf, isImport } from '../recipe/materials.ts';
+import type { ExperimentInput, Mended } from './messages.ts';
+import { stillPinned } from './pins.ts';
+
+/** Gives those that are others by now. */
+type Reread = (imported: readonly Imported[], context: StepContext) => Promise<readonly Imported[]>;
+
+export class Mending {
+  readonly #input: ExperimentInput;
+  readonly #reread: Reread;
+  /** Sources and models of this run, by fingerprint. */
+  readonly #imports = new Map<string, Call>();
+  #next: ExperimentInput;
+
+  constructor(input: ExperimentInput, reread: Reread) {
+    this.#input = input;
+    this.#reread = reread;
+    this.#next = input;
+  }
+
+  /** The input of the next run, but for what it carries. */
+  get next(): ExperimentInput {
+    return this.#next;
+  }
+
+  sees(call: Call, print: string): void {
+    if (isImport(call)) this.#imports.set(print, call);
+  }
+
+  /** Which finished steps (by fingerprint) the next run may take from the ledger; undefined: nothing was mended. Where the context of all
+   *  steps has changed only imports are taken, and the store knows which of the other results still hold. */
+  async takeUp(
+    { config, configDigest }: Mended = this.#input,
+    keyOf: (print: string) => string | undefined,
+  ): Promise<((print: string) => boolean) | undefined> {
+    const before = this.#input.config;
+    const [then, now] = [before, config].map((one) => contextOf(one)) as [StepContext, StepContext];
+    const read = [...this.#imports].flatMap(([print, call]) => {
+      const stepKey = keyOf(print);
+      return stepKey === undefined ? [] : [{ call, print, stepKey }];
+    });
+    const changed = await this.#changed(read, now);
+    if (changed.size === 0 && config === before) return undefined;
+    const prints = new Set(read.filter(({ call }) => changed.has(call.path)).map(({ print }) => print));
+    const pins = Object.entries(stillPinned(this.#input.pins, before, config)).filter(([path]) => !changed.has(path));
+    this.#next = { ...this.#input, config, configDigest, pins: Object.fromEntries(pins) };
+    const same = canonical(now) === canonical(then);
+    return (print) => !prints.has(print) && (same || this.#imports.has(print));
+  }
+
+  /** Their paths. What cannot be compared counts as it was. */
+  async #changed(read: readonly Imported[], now: StepContext): Promise<ReadonlySet<string>> {
+    try {
+      return new Set(
+        (
+          await this.#reread(
+            read.map(({ call, stepKey }) => ({ call, stepKey })),
+            now,
+          )
+        ).map(({ call }) => call.path),
+      );
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      log.warn('what was read in cannot be compared', { error: String(error) });
+      return new Set();
+    }
+  }
+}
