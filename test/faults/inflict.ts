@@ -3,6 +3,7 @@ import { appendFileSync, closeSync, globSync, openSync, rmSync, statSync, trunca
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { disturbed, hit, send, type Recovery } from '../../cli/chaos/disturb.ts';
+import { BackspinError } from '../../schemas/errors.ts';
 import { parts, type PartName } from '../../cli/chaos/parts.ts';
 import type { Miniature } from '../support/miniature.ts';
 import { make, spoilt, type Trouble } from '../support/trouble.ts';
@@ -30,6 +31,8 @@ export async function inflict(miniature: Miniature, { part, phase, fault }: Cell
     case '400 poison':
     case '500 for one record':
       return null;
+    case 'refuses to start':
+      return refused(miniature, stepKey);
     case 'disk full':
       return disturbed(miniature, stepKey, { bad: () => full(miniature) });
     case 'half-written file':
@@ -49,6 +52,46 @@ async function bad(miniature: Miniature, trouble: Trouble, stepKey: string): Pro
   if (trouble === 'connection refused') await delay(REFUSES_FOR);
   else await miniature.until(met, MET_WITHIN, `requests meet trouble: ${trouble}`);
   make(home, { trouble: null, poisoned: [] });
+}
+
+/** The step's server dies, and the next refuses to start until a person has read why, mended it, and said so. */
+async function refused(miniature: Miniature, stepKey: string): Promise<Recovery> {
+  const { processes, returns } = parts['model server'];
+  const pids = processes(miniature, stepKey).map(({ pid }) => pid);
+  if (pids.length === 0) throw new BackspinError('NotFound', `No model server runs in ${miniature.home} at this moment.`);
+  const refuses = 'There is no room for the model: give it some.';
+  /** Paths of the steps that stand for that: others may want a server too. */
+  const standing = async () =>
+    (await miniature.status()).attention.filter(({ reason }) => reason.includes(refuses)).map(({ path }) => path);
+  const path = (await miniature.status()).steps.find((step) => step.stepKey === stepKey)!.path;
+  return disturbed(miniature, stepKey, {
+    async bad() {
+      make(miniature.home, { trouble: null, poisoned: [], refuses });
+      send(pids, 'SIGKILL');
+      await poll(
+        async () => miniature.committed(stepKey) || (await standing()).includes(path),
+        `${path} stands at attention with the sentence`,
+      );
+      if (!miniature.committed(stepKey)) return;
+      make(miniature.home, { trouble: null, poisoned: [] });
+      throw new BackspinError('NotFound', `${path} was over before its server was missed.`);
+    },
+    async mend() {
+      make(miniature.home, { trouble: null, poisoned: [] });
+      const retried = async () => {
+        for (const one of await standing()) await miniature.run('retry-step', miniature.name, one);
+        return miniature.record.attention.length === 0;
+      };
+      await poll(retried, 'the store knows that nothing waits for a person');
+    },
+    back: returns(miniature, stepKey),
+  });
+}
+
+/** Beside `Miniature.until`, for which attention is a failure. */
+async function poll(what: () => boolean | Promise<boolean>, hope: string): Promise<void> {
+  for (const end = Date.now() + MET_WITHIN; !(await what()); await delay(100))
+    if (Date.now() > end) throw new Error(`not in time: ${hope}`);
 }
 
 /** Fills the disk until an activity has failed for it. */

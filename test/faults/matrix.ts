@@ -6,7 +6,7 @@ import type { Setting } from '../support/miniature.ts';
 import { troubles, type Trouble } from '../support/trouble.ts';
 import { spots, type Phase, type Spot } from './spots.ts';
 
-export type Fault = Signal | Trouble | Poison | 'disk full' | 'half-written file';
+export type Fault = Signal | Trouble | Poison | 'refuses to start' | 'disk full' | 'half-written file';
 /** One record of each step is refused for good. */
 export type Poison = '400 poison' | '500 for one record';
 export const poisonOf = ({ fault }: Pick<Cell, 'fault'>): Poison | undefined =>
@@ -42,6 +42,7 @@ export const matrix: readonly Cell[] = [
   ...all('model server', '500', 'judge', 'evaluate'),
   ...all('model server', 'malformed JSON', 'generate', 'judge'),
   ...all('model server', 'truncated body', 'generate', 'evaluate'),
+  ...all('model server', 'refuses to start', 'generate', 'judge'),
   ...all('model server', '400 poison', 'generate', 'judge', 'evaluate'),
   ...all('model server', '500 for one record', 'generate', 'judge', 'evaluate'),
   ...all('trainer', 'SIGKILL', 'train', 'checkpoint'),
@@ -78,7 +79,7 @@ export function settingFor(cells: readonly Cell[]): Setting {
   return {
     ...(any(({ phase }) => phase === 'hand-over') && { groups: 1 }),
     ...(any(({ phase }) => phase === 'continue-as-new') && { history: HISTORY }),
-    ...(any((cell) => isTrouble(cell.fault) || poisonOf(cell) !== undefined) && { network: true }),
+    ...(any((cell) => isTrouble(cell.fault) || poisonOf(cell) !== undefined || cell.fault === 'refuses to start') && { network: true }),
     ...(any(({ fault }) => fault === 'disk full') && { disk: DISK }),
   };
 }

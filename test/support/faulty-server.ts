@@ -21,6 +21,11 @@ const [python, ...args] = process.argv.slice(2);
 const specFile = args.at(-1)!;
 const home = join(dirname(specFile), '../..');
 const spec = JSON.parse(readFileSync(specFile, 'utf8')) as ServeSpec;
+const { refuses } = control();
+if (refuses !== undefined) {
+  console.error(refuses);
+  process.exit(64);
+}
 const own = { spec: `${specFile}.behind`, ready: `${spec.ready}.behind` };
 rmSync(own.ready, { force: true }); // of one before
 writeFileSync(own.spec, JSON.stringify({ ...spec, ready: own.ready }));

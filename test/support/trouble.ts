@@ -21,6 +21,8 @@ export interface Control {
   readonly poisoned: readonly string[];
   /** With this status. Default: 400. */
   readonly status?: number;
+  /** A server that starts now ends with this sentence. */
+  readonly refuses?: string;
 }
 
 export const controlIn = (home: string): string => join(home, 'trouble.json');
