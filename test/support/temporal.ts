@@ -1,5 +1,5 @@
 /** A real Temporal server, and the workers of one store, for a test file. */
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -50,6 +50,14 @@ export interface Site {
 
 export const SERVING = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 } as const;
 const toyModule = resolve(import.meta.dirname, 'toy.ts');
+
+/** Makes a folder that counts as a model, and gives it. */
+export async function makeModel(home: string): Promise<string> {
+  const folder = join(home, 'speaker');
+  await mkdir(folder);
+  for (const file of ['config.json', 'model.safetensors']) await writeFile(join(folder, file), '{}');
+  return folder;
+}
 
 export async function site({ ui = false } = {}): Promise<Site> {
   const setup = JSON.parse(await readFile(resolve(import.meta.dirname, '../../node_modules/.backspin-setup.json'), 'utf8')) as {

@@ -1,13 +1,13 @@
 /** What a person says to an experiment, typed by hand too; and what it says to a person. */
 import test from 'ava';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { taken } from '../../cli/control.ts';
 import type { DatasetRef } from '../../recipe/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
-import { replays, site, until, type Site } from '../support/temporal.ts';
+import { makeModel, replays, site, type Site, until } from '../support/temporal.ts';
 
 let on: Site;
 test.before(async () => {
@@ -166,9 +166,7 @@ test.serial('with little room on the disk new steps are held and say so, and beg
 });
 
 test.serial('a pool without a worker is said within two minutes, and no more once it has one', async (t) => {
-  const model = join(on.services.home, 'speaker');
-  await mkdir(model);
-  for (const file of ['config.json', 'model.safetensors']) await writeFile(join(model, file), '{}');
+  const model = await makeModel(on.services.home);
   const client = { chat: async () => ({ reply: { text: 'one', finish: 'stop' }, tokens: 1 }) };
   const models = { concurrency: 8, of: () => ({ served: 'speaker', client }) } as never;
   const handle = await on.start('lonely', 'chatter', { count: 3 }, { models: { speaker: { path: model } } });

@@ -1,18 +1,14 @@
 /** What a failure may cost: a record that is never answered, and an error that nobody thought of, on a real Temporal server. */
 import test from 'ava';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { BackspinError } from '../../schemas/errors.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
-import { site, until, type Site } from '../support/temporal.ts';
+import { makeModel, type Site, site, until } from '../support/temporal.ts';
 
 let on: Site;
 let model: string;
 test.before(async () => {
   on = await site();
-  model = join(on.services.home, 'speaker');
-  await mkdir(model);
-  for (const file of ['config.json', 'model.safetensors']) await writeFile(join(model, file), '{}');
+  model = await makeModel(on.services.home);
 });
 test.after.always(async () => on?.close());
 

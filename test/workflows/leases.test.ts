@@ -1,6 +1,5 @@
 /** Leases that are lost for good: what becomes of the step, of its stage, and of the other leases. */
 import test from 'ava';
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApplicationFailure } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
@@ -9,15 +8,13 @@ import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { queues, workflowId } from '../../schemas/names.ts';
 import { serving } from '../../schemas/serving.ts';
 import { poolActivities } from '../support/pool.ts';
-import { SERVING, site, until, type Site } from '../support/temporal.ts';
+import { makeModel, SERVING, site, type Site, until } from '../support/temporal.ts';
 
 let on: Site;
 let model: string;
 test.before(async () => {
   on = await site();
-  model = join(on.services.home, 'speaker');
-  await mkdir(model);
-  for (const file of ['config.json', 'model.safetensors']) await writeFile(join(model, file), '{}');
+  model = await makeModel(on.services.home);
 });
 test.after.always(async () => on?.close());
 

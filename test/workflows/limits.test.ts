@@ -1,22 +1,18 @@
 /** What ends a map before its last record: budgets and quorum; and what a person says to one whose budget is spent. */
 import test from 'ava';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { Limits } from '../../recipe/api.ts';
 import type { DatasetRef } from '../../recipe/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import type { Output } from '../../schemas/store.ts';
 import { started } from '../support/process.ts';
-import { replays, site, until, type Site } from '../support/temporal.ts';
+import { makeModel, replays, site, type Site, until } from '../support/temporal.ts';
 
 let on: Site;
 let model: string;
 test.before(async () => {
   on = await site();
-  model = join(on.services.home, 'speaker');
-  await mkdir(model);
-  for (const file of ['config.json', 'model.safetensors']) await writeFile(join(model, file), '{}');
+  model = await makeModel(on.services.home);
 });
 test.after.always(async () => on?.close());
 

@@ -1,13 +1,11 @@
 /** Two experiments want one step: the second waits, says for whom, costs nothing, and takes the step over where the first leaves it. */
 import test from 'ava';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { Worker } from '@temporalio/worker';
 import type { DatasetRef } from '../../recipe/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { workflowId } from '../../schemas/names.ts';
-import { SERVING, site, until, type Site } from '../support/temporal.ts';
+import { makeModel, SERVING, site, type Site, until } from '../support/temporal.ts';
 
 let on: Site;
 let model: string;
@@ -28,9 +26,7 @@ const models = {
 
 test.before(async () => {
   on = await site();
-  model = join(on.services.home, 'speaker');
-  await mkdir(model);
-  for (const file of ['config.json', 'model.safetensors']) await writeFile(join(model, file), '{}');
+  model = await makeModel(on.services.home);
 });
 test.beforeEach(() => {
   speaks = Promise.withResolvers();
