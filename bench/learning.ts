@@ -39,7 +39,7 @@ export async function learnt(
 ): Promise<Learnt[]> {
   const folder = resolve(import.meta.dirname, '../.backspin/bench');
   await mkdir(folder, { recursive: true });
-  const log = join(folder, `${recipe}-${await digest()}.jsonl`);
+  const log = join(folder, `${recipe}-${await digest(recipe)}.jsonl`);
   const done = (await readFile(log, 'utf8').catch(() => '')).split('\n').flatMap((line) => (line ? [JSON.parse(line) as Learnt] : []));
   const all: Learnt[] = [];
   for (const arithmetic of by)
@@ -81,10 +81,10 @@ function seeded({ data, evaluation }: Parts, seed: number): string[] {
   return ['seed', ...paths].flatMap((path) => ['--set', `${path}=${seed}`]);
 }
 
-/** Of the world's modules and experiment files. */
-async function digest(): Promise<string> {
+/** Of the experiment file and the world's modules. */
+async function digest(recipe: string): Promise<string> {
   const hash = createHash('sha256');
   for (const name of (await readdir(world)).toSorted())
-    if (/\.(ts|yaml)$/.test(name)) hash.update(`${name}\0`).update(await readFile(join(world, name)));
+    if (name === `${recipe}.yaml` || name.endsWith('.ts')) hash.update(`${name}\0`).update(await readFile(join(world, name)));
   return hash.digest('hex').slice(0, 12);
 }
