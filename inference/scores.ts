@@ -26,7 +26,10 @@ type Scores = readonly TokenScore[];
 export async function scoresAfter(post: Post, before: Ids, all: readonly Ids[]): Promise<readonly Scores[]> {
   const shared = sharedBy(all);
   const known = shared && (await compare(post, before, shared, all));
-  return Promise.all(all.map(async (after, at) => known?.[at] ?? score(post, before, after)));
+  const scores: Scores[] = [];
+  // One after the other: vLLM's build for CPUs dies of several such requests at once under an adapter.
+  for (const [at, after] of all.entries()) scores.push(known?.[at] ?? (await score(post, before, after)));
+  return scores;
 }
 
 async function score(post: Post, before: Ids, after: Ids): Promise<Scores> {
