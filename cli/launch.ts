@@ -50,6 +50,7 @@ export async function launch(
       },
     };
     console.log(await startExperiment(store.id, { bound, digest }, origin, writes));
+    if (!(await store.experiment(bound.name))) await store.putExperiment(record); // it runs already, and its record is gone
   }
   if (watch) return (await import('./watch.ts')).run(bound.name);
   await (await import('./status.ts')).run(bound.name, {});
