@@ -18,12 +18,14 @@ test('what a model server refuses for ends the watch with attention; an experime
     backspin(home, ['launch', join(root, 'test/support/miniature.yaml'), '--name', name, '--set', `serving.slots=${slots}`, '--watch']);
   const refused = await launch('refused', 10_000_000);
   t.is(refused.code, 2, refused.stderr);
-  t.regex(refused.stdout, /backtranslate waits: ConfigError: The key-value cache of .* would take .* GiB .* lower 'slots'/);
-  t.regex(refused.stdout, /`backspin retry-step refused backtranslate`; or `backspin give-up refused backtranslate`/);
+  // Which of the steps that ask the server is refused first is left to the machine.
+  const path = /(\S+) waits: ConfigError: The key-value cache of .* would take .* GiB .* lower 'slots'/.exec(refused.stdout)?.[1] ?? '';
+  t.true(['backtranslate', 'evaluate-forward'].includes(path), refused.stdout);
+  t.regex(refused.stdout, new RegExp(`\`backspin retry-step refused ${path}\`; or \`backspin give-up refused ${path}\``));
   const mended = await launch('mended', 2);
   t.is(mended.code, 0, mended.stderr + mended.stdout);
   const step = async (name: string) =>
-    (JSON.parse((await backspin(home, ['status', name, '--json'])).stdout) as View).steps.find(({ path }) => path === 'backtranslate')!;
+    (JSON.parse((await backspin(home, ['status', name, '--json'])).stdout) as View).steps.find((one) => one.path === path)!;
   const [first, second] = [await step('refused'), await step('mended')];
   t.is(first.state, 'attention');
   t.is(second.state, 'completed');
