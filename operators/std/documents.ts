@@ -1,9 +1,8 @@
-import { basename } from 'node:path';
 import { z } from 'zod';
 import { drop, source, type Dropped } from '../../recipe/index.ts';
 import { sha256 } from '../../store/canonical.ts';
 import { invalid, onInvalid, paths } from './jsonl.ts';
-import { at, objectsOf, textOf } from './lines.ts';
+import { at, namesOf, objectsOf, textOf } from './lines.ts';
 import { candidatesOf, markdownOf, sectionsOf } from './segments.ts';
 
 const navigational = [
@@ -61,14 +60,15 @@ const segment = z.strictObject({ text: z.string(), header: z.string(), document:
  *  none is dropped as `no-header`, `capitals`, `navigation`, `too-short`, `too-long`, `repetitive`, `duplicate` (the same text twice),
  *  `invalid` (a line of JSONL) or `empty` (a document without any). Near-duplicates are for `std.dedup`. */
 export const documents = source<z.infer<typeof segment>, Params>({
-  version: 2,
+  version: 3,
   output: segment,
   params,
   files: ({ path }) => path,
   async *rows(params, files, place = () => {}) {
     const seen = new Set<string>();
+    const nameOf = namesOf(files);
     for (const file of files) {
-      for await (const { text, document, line } of documentsIn(file, params)) {
+      for await (const { text, document, line } of documentsIn(file, nameOf(file), params)) {
         place(file, line);
         if (typeof text !== 'string') {
           yield text;
@@ -89,24 +89,25 @@ export const documents = source<z.infer<typeof segment>, Params>({
   },
 });
 
-/** Named by file (and line), without its folder: where a corpus lies does not change the dataset. */
+/** Named by file (and line). */
 async function* documentsIn(
   file: string,
+  name: string,
   { text, title, onInvalid }: Params,
-): AsyncGenerator<{ readonly document: string; readonly text: string | Dropped; readonly line?: number }> {
-  const name = basename(file);
-  const ending = /\.([a-z]+)(\.gz|\.zst)?$/i.exec(name)?.[1]?.toLowerCase();
-  if (ending !== 'jsonl' && ending !== 'ndjson') {
+): AsyncGenerator<{ readonly document: string; readonly text: string | Dropped; readonly line?: number | undefined }> {
+  const ending = /\.([a-z]+)(\.gz|\.zst)?$/i.exec(file)?.[1]?.toLowerCase() ?? '';
+  if (!['jsonl', 'ndjson', 'json'].includes(ending)) {
     const content = await textOf(file);
-    yield { document: name, text: ending === 'html' || ending === 'htm' ? markdownOf(content) : content };
+    if (typeof content !== 'string') yield { document: name, text: invalid({ file, name }, content, onInvalid) };
+    else yield { document: name, text: ending === 'html' || ending === 'htm' ? markdownOf(content) : content };
     return;
   }
   for await (const line of objectsOf(file)) {
-    const document = `${name}:${line.number}`;
-    const content = 'fault' in line ? undefined : at(line.value, text);
-    const fault = 'fault' in line ? line.fault : `has no text at "${text}"`;
     const { number } = line;
-    if (typeof content !== 'string') yield { document, line: number, text: invalid(file, number, fault, onInvalid) };
+    const document = number === undefined ? name : `${name}:${number}`;
+    const content = 'fault' in line ? undefined : at(line.value, text);
+    const fault = 'fault' in line ? line : { fault: `has no text at "${text}"`, remedy: 'mend the line' };
+    if (typeof content !== 'string') yield { document, line: number, text: invalid({ file, name, number }, fault, onInvalid) };
     else
       yield { document, line: number, text: headed(content, 'value' in line && title !== undefined ? at(line.value, title) : undefined) };
   }

@@ -1,11 +1,11 @@
-import { basename } from 'node:path';
 import { z } from 'zod';
-import { drop, source } from '../../recipe/index.ts';
+import { drop, source, type Dropped } from '../../recipe/index.ts';
 import { BackspinError } from '../../schemas/errors.ts';
-import { at, objectsOf, type Values } from './lines.ts';
+import { at, namesOf, objectsOf, type Values } from './lines.ts';
+import type { Fault } from './unreadable.ts';
 
 export const paths = z.union([z.string(), z.array(z.string()).min(1)]).transform((path) => (typeof path === 'string' ? [path] : path));
-export const onInvalid = z.enum(['fail', 'drop']).default('fail').describe('What becomes of a line that does not fit.');
+export const onInvalid = z.enum(['fail', 'drop']).default('fail').describe('What becomes of a line, or a document, that does not fit.');
 
 const types = ['string', 'number', 'boolean', 'any'] as const;
 const field = z.union([
@@ -31,22 +31,24 @@ type Fields = z.infer<typeof params>['fields'];
  *  `SchemaError`, or is dropped as `invalid`. All name file and line. Integers beyond 2^53 become texts; of a key that stands twice the
  *  last counts. */
 export const jsonl = source<Values, z.infer<typeof params>>({
-  version: 3,
+  version: 4,
   output: z.record(z.string(), z.unknown()),
   params,
   files: ({ path }) => path,
   async *rows({ fields, onInvalid }, files, place = () => {}) {
+    const nameOf = namesOf(files);
     for (const file of files) {
+      const where = (number?: number) => ({ file, name: nameOf(file), number });
       for await (const line of objectsOf(file)) {
         place(file, line.number);
-        const blank = 'value' in line && blankIn(line.value, fields);
-        if (blank) {
-          yield drop('empty', `${basename(file)}:${line.number} has an empty "${blank}"`);
+        if ('fault' in line) {
+          yield invalid(where(line.number), line, onInvalid);
           continue;
         }
-        const row = 'fault' in line ? line.fault : mapped(line.value, fields);
+        const blank = blankIn(line.value, fields);
+        const row = blank ? drop('empty', `${nameOf(file)}:${line.number} has an empty "${blank}"`) : mapped(line.value, fields);
         if (typeof row !== 'string') yield row;
-        else yield invalid(file, line.number, row, onInvalid);
+        else yield invalid(where(line.number), { fault: row, remedy: 'mend the line' }, onInvalid);
       }
     }
   },
@@ -72,8 +74,17 @@ function mapped(value: Values, fields: Fields): Values | string {
   return row;
 }
 
+export interface Where {
+  readonly file: string;
+  /** As evidence has it. */
+  readonly name: string;
+  /** Of a line. */
+  readonly number?: number | undefined;
+}
+
 /** Throws `SchemaError`, or drops. */
-export function invalid(file: string, line: number, fault: string, how: 'fail' | 'drop') {
-  if (how === 'drop') return drop('invalid', `${basename(file)}:${line} ${fault}`);
-  throw new BackspinError('SchemaError', `${file}:${line} ${fault}: mend the line, or set onInvalid to "drop".`);
+export function invalid({ file, name, number }: Where, { fault, remedy }: Fault, how: 'fail' | 'drop'): Dropped {
+  const line = number === undefined ? '' : `:${number}`;
+  if (how === 'drop') return drop('invalid', `${name}${line} ${fault}`);
+  throw new BackspinError('SchemaError', `${file}${line} ${fault}: ${remedy}, or set onInvalid to "drop".`);
 }

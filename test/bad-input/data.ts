@@ -38,14 +38,21 @@ export const data: readonly Case[] = [
   seed(
     'a .zst of two frames',
     Buffer.concat([zstdCompressSync(whole), zstdCompressSync(whole)]),
-    /seed\.jsonl\.zst has several zstd frames, .*: pack it anew with `zstd -dc/,
-    { name: 'seed.jsonl.zst' },
+    /data-seed +reduce +data +16 +8 +8 duplicate/,
+    {
+      name: 'seed.jsonl.zst',
+      ends: 0,
+    },
   ),
-  seed('a packed file without its ending', gzipSync(whole), /seed\.jsonl:1 is not UTF-8 \(what is packed must end in \.gz or \.zst\)/),
+  seed(
+    'a packed file without its ending',
+    gzipSync(whole),
+    /seed\.jsonl is packed by gzip, and its name does not end in \.gz: name it so \(`mv .*seed\.jsonl .*seed\.jsonl\.gz`\)/,
+  ),
   seed(
     'a line in Latin-1',
     Buffer.from(among('{"instruction":"Größe?","response":"1"}'), 'latin1'),
-    /seed\.jsonl:3 is not UTF-8: mend the line, or set onInvalid/,
+    /seed\.jsonl:3 is not UTF-8, but perhaps WINDOWS-1252: convert the file \(`iconv -f WINDOWS-1252 -t UTF-8 .*`\) if all of it is so, else mend the line, or set onInvalid/,
   ),
   seed('NUL bytes after a crash of the disk', among('\0\0\0\0'), /seed\.jsonl:3 is not JSON .*: mend the line, or set onInvalid/),
   seed(
@@ -55,7 +62,7 @@ export const data: readonly Case[] = [
       null,
       2,
     ),
-    /seed\.json:1 is not a JSON object but a list \(`jq -c \.\[\]` writes its entries one a line\)/,
+    /seed\.json is not JSON Lines but a list: write its entries one a line \(`jq -c '\.\[\]' .*seed\.json > .*seed\.jsonl`\)/,
     { name: 'seed.json' },
   ),
   seed('a table', 'instruction,response\na,b\n', /seed\.csv:1 is not JSON .*: mend the line/, { name: 'seed.csv' }),
@@ -115,7 +122,12 @@ export const data: readonly Case[] = [
     /corpus\.jsonl:1 has no text at "text": mend the line/,
     { more: { 'corpus.jsonl': '{"body":"x"}\n' } },
   ),
-  plan('documents in UTF-16', sound, /corpus\.md is not UTF-8: convert it \(`iconv -t utf-8`\)/, {
-    more: { 'corpus.md': Buffer.from(`\ufeff${String(files['corpus.md'])}`, 'utf16le') },
-  }),
+  plan(
+    'documents in UTF-16',
+    sound,
+    /corpus\.md is not UTF-8 but UTF-16: convert it \(`iconv -f UTF-16 -t UTF-8 .*corpus\.md > .*corpus\.utf8\.md`\)/,
+    {
+      more: { 'corpus.md': Buffer.from(`\ufeff${String(files['corpus.md'])}`, 'utf16le') },
+    },
+  ),
 ];

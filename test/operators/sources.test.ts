@@ -95,16 +95,12 @@ test('a line that does not fit ends the import with its file and number, or is d
   await t.throwsAsync(rowsOf(jsonl, latin), { message: /latin\.jsonl:1 is not UTF-8/ });
 });
 
-test('a packed file that is cut short, or has a part that Node would leave out, is refused', async (t) => {
+test('a packed file that is cut short is refused', async (t) => {
   const text = Buffer.from(lines(...Array.from({ length: 5000 }, (_, n) => ({ n: Math.sin(n) }))));
   for (const pack of [gzipSync, zstdCompressSync]) {
     const whole = pack(text);
     const [path] = await files({ [pack === gzipSync ? 'cut.jsonl.gz' : 'cut.jsonl.zst']: whole.subarray(0, whole.length >> 1) });
     await t.throwsAsync(rowsOf(jsonl, [path!]), { name: 'SchemaError', message: /cut\.jsonl/ });
-  }
-  for (const more of [text, Buffer.from('{"n":1}\n')]) {
-    const paths = await files({ 'frames.jsonl.zst': Buffer.concat([zstdCompressSync(text), zstdCompressSync(more)]) });
-    await t.throwsAsync(rowsOf(jsonl, paths), { name: 'SchemaError', message: /frames\.jsonl\.zst .*pack it anew/ });
   }
 });
 
