@@ -63,11 +63,11 @@ async function refused(miniature: Miniature, stepKey: string): Promise<Recovery>
   /** Paths of the steps that stand for that: others may want a server too. */
   const standing = async () =>
     (await miniature.status()).attention.filter(({ reason }) => reason.includes(refuses)).map(({ path }) => path);
-  const path = (await miniature.status()).steps.find((step) => step.stepKey === stepKey)!.path;
   return disturbed(miniature, stepKey, {
     async bad() {
       make(miniature.home, { trouble: null, poisoned: [], refuses });
       send(pids, 'SIGKILL');
+      const { path } = (await miniature.status()).steps.find((step) => step.stepKey === stepKey)!;
       await poll(
         async () => miniature.committed(stepKey) || (await standing()).includes(path),
         `${path} stands at attention with the sentence`,

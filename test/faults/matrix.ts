@@ -42,7 +42,7 @@ export const matrix: readonly Cell[] = [
   ...all('model server', '500', 'judge', 'evaluate'),
   ...all('model server', 'malformed JSON', 'generate', 'judge'),
   ...all('model server', 'truncated body', 'generate', 'evaluate'),
-  ...all('model server', 'refuses to start', 'generate', 'judge'),
+  ...all('model server', 'refuses to start', 'generate', 'judge', 'evaluate'),
   ...all('model server', '400 poison', 'generate', 'judge', 'evaluate'),
   ...all('model server', '500 for one record', 'generate', 'judge', 'evaluate'),
   ...all('trainer', 'SIGKILL', 'train', 'checkpoint'),
