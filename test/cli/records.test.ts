@@ -146,6 +146,18 @@ test('a record whose workflow is unknown to the server: gc keeps what it needs a
   t.notRegex((await on.run('gc')).stdout, /not ended/);
 });
 
+test('launched again, what runs without a record has one again, and is not started anew', async (t) => {
+  const on = await home();
+  await on.launch(2);
+  const { configDigest } = (await on.store.experiment('toy'))!;
+  const { runId } = await env.client.workflow.getHandle(on.id).describe();
+  await on.store.removeExperiment('toy');
+  const again = await on.launch(2);
+  t.is(again.code, 0, again.stderr);
+  t.like(await on.store.experiment('toy'), { state: 'running', configDigest });
+  t.is((await env.client.workflow.getHandle(on.id).describe()).runId, runId);
+});
+
 test('list and status go on where the record of another experiment is damaged', async (t) => {
   const on = await home();
   await on.launch(2);

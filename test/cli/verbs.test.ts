@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import test from 'ava';
 import { configDigest, loadExperiment } from '../../cli/config.ts';
 import type { DatasetRef } from '../../recipe/call.ts';
+import type { Rec } from '../../recipe/define.ts';
 import type { Bound } from '../../schemas/config.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
+import type { Output } from '../../schemas/store.ts';
 import { recordId } from '../../store/canonical.ts';
 import { openStore } from '../../store/local.ts';
 import { pathsOf } from '../../store/paths.ts';
@@ -56,6 +58,13 @@ async function step(store: Store, path: string, kept: DatasetRef, droppedRecords
     memoised: false,
     result: kept,
   };
+}
+
+/** Puts the output of a step anew. */
+async function giveAgain(store: Store, path: string, change: Partial<Output>): Promise<void> {
+  const known = (await store.output(key(path)))!;
+  await rm(pathsOf(store.root).output(known.stepKey));
+  await store.putOutput({ ...known, ...change });
 }
 
 const report = (path: string, round: number | null, metrics: Record<string, number>): Step => ({
@@ -190,14 +199,32 @@ test('show --dropped gives the dropped with reason and evidence, and names the r
   t.regex((await backspin(folder, ['show', 'toy', 'r1/judge', '--dropped', 'no-scor'])).stderr, /the nearest is "no-score"/);
 });
 
+test('show --dropped tells the file and line that a dropped record was made of, whatever lies between', async (t) => {
+  const folder = await home();
+  const store = await openStore(join(folder, 'store'));
+  const read = { id: recordId({ text: 'read' }, []), from: [], value: { text: 'read' } };
+  const made = { id: recordId({ text: 'made' }, [read.id]), from: [read.id], value: { text: 'made' } };
+  const written = async (...records: Rec<unknown>[]) => {
+    const writer = store.write('pair');
+    for (const record of records) await writer.add(record);
+    return writer.commit('exact');
+  };
+  const [source, between] = [await step(store, 'data-corpus', await written(read)), await step(store, 'double', await written(made))];
+  const origins = await written({ id: read.id, from: [], value: 'corpus.jsonl:7' });
+  await giveAgain(store, 'data-corpus', { origins });
+  const gone = { id: made.id, reason: 'no-score', evidence: 'I like it', value: made.value };
+  const judged = await step(store, 'judge', await dataset(store, []), await dataset(store, [gone]));
+  await store.putExperiment({ ...(await store.experiment('toy'))!, steps: [source, between, judged] });
+  const { stdout } = await backspin(folder, ['show', 'toy', 'judge', '--dropped', 'all']);
+  t.regex(stdout, /^where: corpus\.jsonl:7$/m);
+});
+
 test('show tells records that went while their source is kept apart from dropped sources, and --dropped gives both', async (t) => {
   const folder = await home();
   const store = await openStore(join(folder, 'store'));
-  const known = (await store.output(key('r1/judge')))!;
   const about = (reason: string) => ({ id: '0', reason, evidence: 'said', value: { text: reason } });
   const droppedRecords = await dataset(store, [about('no-score'), about('short'), about('short')]);
-  await rm(pathsOf(store.root).output(known.stepKey));
-  await store.putOutput({ ...known, dropped: { 'no-score': 1 }, parts: { short: 2 }, droppedRecords });
+  await giveAgain(store, 'r1/judge', { dropped: { 'no-score': 1 }, parts: { short: 2 }, droppedRecords });
   const show = async (...more: string[]) => (await backspin(folder, ['show', 'toy', 'r1/judge', ...more])).stdout;
   t.regex(await show(), /dropped 1 no-score, besides, of sources that are counted by another record, 2 short\n/);
   t.is((JSON.parse(await show('--dropped', 'short', '--json')) as unknown[]).length, 2);

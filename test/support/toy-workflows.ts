@@ -2,6 +2,10 @@
 import { chain, operators, select, type Dataset, type Limits, type Model, type Recipe, type Soon } from '../../recipe/index.ts';
 import { recipes } from '../../workflows/recipes/index.ts';
 
+import { condition } from '@temporalio/workflow';
+import type { Control } from '../../workflows/control.ts';
+import { listen } from '../../workflows/updates.ts';
+
 export { experiment } from '../../workflows/experiment.ts';
 export { stage } from '../../workflows/stage.ts';
 
@@ -130,3 +134,11 @@ const doubtful: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { n
 };
 
 Object.assign(recipes, { braid, faulty, doubtful, toy, chatter, echo, duet, sifter, adapters, school });
+
+/** Hears what a person says, goes wrong at `pause`, and ends at `stopAfterRound`. */
+export async function flustered(): Promise<void> {
+  let over = false;
+  const heard = { paused: false, round: null, pause: () => raise(new TypeError('nobody thought of this')), stopAfter: () => (over = true) };
+  listen(heard as unknown as Control);
+  await condition(() => over);
+}

@@ -7,6 +7,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { taken } from '../../cli/control.ts';
 import type { DatasetRef } from '../../recipe/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
+import { queues } from '../../schemas/names.ts';
 import { makeModel, replays, site, type Site, until } from '../support/temporal.ts';
 
 let on: Site;
@@ -124,6 +125,17 @@ test.serial('what is not of the form that an update wants is refused with that f
   });
 });
 
+test.serial('an update whose handler goes wrong is refused with what went wrong, and the workflow goes on', async (t) => {
+  await on.working(async () => {
+    const taskQueue = queues.orchestrator(on.services.store.id);
+    const handle = await on.env.client.workflow.start('flustered', { workflowId: 'flustered', taskQueue });
+    const error = await t.throwsAsync(handle.executeUpdate('pause'));
+    t.is((error as { cause?: Error }).cause?.message, 'nobody thought of this');
+    await handle.executeUpdate('stopAfterRound', { args: [{ round: 1 }] });
+    await handle.result();
+  });
+});
+
 test.serial('each update tells in the Temporal UI what to type', async (t) => {
   await on.working(async () => {
     const handle = await on.start('told', 'toy', parameters);
@@ -165,11 +177,27 @@ test.serial('with little room on the disk new steps are held and say so, and beg
   });
 });
 
+test.serial('an experiment that is cancelled while a step waits for a pool ends as cancelled', async (t) => {
+  const speaker = { path: await makeModel(on.services.home) };
+  await on.working(async () => {
+    const handle = await on.start('left-alone', 'chatter', { count: 4 }, { models: { speaker } });
+    await until(async () => (await view(handle)).steps.some(({ path, stepKey }) => path === 'ask' && stepKey !== null));
+    await handle.cancel();
+    await t.throwsAsync(handle.result());
+    t.is((await handle.describe()).status.name, 'CANCELLED');
+    const { events } = await handle.fetchHistory();
+    t.false(
+      events!.some(({ workflowTaskFailedEventAttributes: failed }) => failed),
+      'no rejection is left that nobody handles',
+    );
+    await until(() => on.services.store.experiment('left-alone').then((found) => found?.state === 'cancelled'));
+  });
+});
+
 test.serial('a pool without a worker is said within two minutes, and no more once it has one', async (t) => {
-  const model = await makeModel(on.services.home);
   const client = { chat: async () => ({ reply: { text: 'one', finish: 'stop' }, tokens: 1 }) };
   const models = { concurrency: 8, of: () => ({ served: 'speaker', client }) } as never;
-  const handle = await on.start('lonely', 'chatter', { count: 3 }, { models: { speaker: { path: model } } });
+  const handle = await on.start('lonely', 'chatter', { count: 3 }, { models: { speaker: { path: join(on.services.home, 'speaker') } } });
   await on.working(async () => {
     const { state, notices } = await until(async () => {
       const now = await view(handle);

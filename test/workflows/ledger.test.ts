@@ -1,0 +1,35 @@
+/** What an experiment knows of its past, and what it asks again. */
+import test from 'ava';
+import type { Call, DatasetRef, ReportRef } from '../../recipe/call.ts';
+import type { ExperimentInput } from '../../workflows/messages.ts';
+import { Ledger } from '../../workflows/ledger.ts';
+
+const digest = (letter: string) => letter.repeat(64);
+const report = (letter: string): ReportRef => ({ kind: 'report', digest: digest(letter), metrics: {}, oracle: false });
+const ledgerOf = (carried?: Partial<NonNullable<ExperimentInput['carried']>>) => new Ledger({ pins: {}, carried } as ExperimentInput);
+
+test('a question is answered once for the reports that it was asked on, in later runs too', (t) => {
+  let asked = 0;
+  const rule = () => ++asked;
+  const ledger = ledgerOf();
+  t.is(ledger.decide('r1/enough', { sum: report('a') }, rule), 1);
+  t.is(ledger.decide('r1/enough', { sum: report('a') }, rule), 1);
+  t.is(ledgerOf(ledger.carried()).decide('r1/enough', { sum: report('a') }, rule), 1);
+});
+
+test('a question on a report that was made again, with another result, is asked again', (t) => {
+  const rows: DatasetRef = { kind: 'dataset', digest: digest('d'), rows: 1 };
+  const sums = { verb: 'reduce', path: 'r1/total', inputs: { of: rows } } as unknown as Call;
+  const ledger = ledgerOf();
+  ledger.add('gives rows', { result: rows, stepKey: digest('1'), memoised: false });
+  ledger.add('sums', { result: report('a'), stepKey: digest('2'), memoised: false });
+  t.true(ledger.decide('r1/enough', { sum: report('a') }, () => true));
+
+  t.true(ledger.heal(sums, 'sums'), 'its input is gone from the store');
+  t.false('gives rows' in ledger.steps);
+  t.false(
+    ledger.decide('r1/enough', { sum: report('b') }, () => false),
+    'the answer on the report of before does not hold for this one',
+  );
+  t.false(ledger.heal(sums, 'sums'), 'once for each step');
+});
