@@ -4,7 +4,7 @@ import { ApplicationFailure, Context } from '@temporalio/activity';
 import { Flow } from '../inference/flow.ts';
 import type { Others } from '../inference/limiter.ts';
 import { embeds, type Call } from '../recipe/call.ts';
-import type { ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
+import type { LedgerEntry, RecordNews, Written } from '../schemas/experiment.ts';
 import { bringIn, checkExternals } from './canary.ts';
 import { commitMap } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
@@ -15,6 +15,7 @@ import { readSlice } from './joined.ts';
 import { Earlier, type Done } from './journal.ts';
 import { ownerOf, type Owner, type Wanted } from './others.ts';
 import { isPolled } from './presence.ts';
+import { recordedSteps, type Recorded } from './recorded.ts';
 import { reduceStep } from './reduce.ts';
 import { changedImports, type Imported } from './reread.ts';
 import { castOf, cutKey, resolve } from './resolve.ts';
@@ -205,14 +206,19 @@ export function dataActivities(services: Services) {
           throw notYet((error as Error).message);
         }),
       ),
-    record: (record: ExperimentRecord): Promise<void> => activity(() => services.store.putExperiment(record)),
+    /** False: the store lacks what these news build on. */
+    record: (news: RecordNews): Promise<boolean> => activity(() => services.store.addToExperiment(news)),
     /** Resolves once the record could be written. */
-    recordPatiently: (record: ExperimentRecord): Promise<void> =>
+    recordPatiently: (news: RecordNews): Promise<boolean> =>
       activity(() =>
-        services.store.putExperiment(record).catch((error: unknown) => {
+        services.store.addToExperiment(news).catch((error: unknown) => {
           throw notYet((error as Error).message);
         }),
       ),
+    /** Finished steps of a record, from the `from`th of its steps on, and where the next begin (null: there are none). Null: the store has
+     *  no such record. */
+    recorded: (name: string, since: Written, from: number): Promise<Recorded | null> =>
+      activity(() => recordedSteps(services.store, name, since, from)),
   };
 }
 export type DataActivities = ReturnType<typeof dataActivities>;

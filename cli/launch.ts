@@ -107,7 +107,6 @@ const newRecord = (id: string, { bound, digest }: Experiment, { parent }: Pick<E
   steps: [],
   attention: [],
   notices: [],
-  ledger: {},
   decisions: {},
   result: null,
   failure: null,

@@ -1,6 +1,7 @@
 /** The state of an experiment: Temporal's while it is open and an orchestrator answers, the store's otherwise. */
-import { WorkflowNotFoundError } from '@temporalio/client';
-import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
+import { WorkflowNotFoundError, type WorkflowHandle } from '@temporalio/client';
+import { isClosed, latest, type ExperimentRecord, type Written } from '../schemas/experiment.ts';
+import type { Progress as Live } from '../workflows/messages.ts';
 import type { Temporal } from './connect.ts';
 import { waitsOf, type Waits } from './waits.ts';
 
@@ -46,7 +47,7 @@ export async function progressOf(
   }
   if (status !== 'RUNNING') return { ...over, record: ended({ ...record, runId }, ends[status] ?? ends['FAILED']!) };
   try {
-    const live = await connection.withDeadline(Date.now() + DEADLINE, () => handle.query<ExperimentRecord>('progress'));
+    const live = await connection.withDeadline(Date.now() + DEADLINE, () => liveOf(handle, record));
     const waits = await connection.withDeadline(Date.now() + DEADLINE, () => waitsOf(temporal, live, others));
     return { record: live, open: true, gone: false, stale: null, waits };
   } catch (error) {
@@ -62,6 +63,12 @@ export async function progressOf(
       stale,
     };
   }
+}
+
+/** The record with what is new since it was written. */
+async function liveOf(handle: WorkflowHandle, { written, steps }: ExperimentRecord): Promise<ExperimentRecord> {
+  const { since, ...live } = await handle.query<Live, [Written?]>('progress', ...(written ? [written] : []));
+  return since ? { ...live, steps: latest(steps, live.steps) } : live;
 }
 
 type End = Pick<ExperimentRecord, 'state' | 'failure'>;

@@ -20,6 +20,8 @@ export const step = z.strictObject({
   result: result.nullable(),
   /** Who else computes it meanwhile, in words. */
   waitingFor: z.string().exactOptional(),
+  /** Fingerprint of its call: equal ones are one step. */
+  print: z.string().exactOptional(),
 });
 export type Step = z.infer<typeof step>;
 
@@ -40,6 +42,20 @@ export type Attention = z.infer<typeof attention>;
 export const ledgerEntry = z.strictObject({ result, stepKey: digest, memoised: z.boolean() });
 export type LedgerEntry = z.infer<typeof ledgerEntry>;
 
+/** A run of the workflow has written the record so many times. */
+export const written = z.strictObject({ run: z.string(), count: z.int() });
+export type Written = z.infer<typeof written>;
+
+/** What a workflow adds to its record, so that no writing of it grows with the experiment: `steps` are those that are new or other than
+ *  the store has them. */
+export interface RecordNews extends ExperimentRecord {
+  readonly written: Written;
+  /** The writing that the store must have; null: it may have anything. */
+  readonly since: Written | null;
+  /** Paths of all steps, where no other is to stay. */
+  readonly only?: readonly string[];
+}
+
 export const experimentRecord = z.strictObject({
   name: z.string(),
   recipe: z.string(),
@@ -55,13 +71,21 @@ export const experimentRecord = z.strictObject({
   attention: z.array(attention),
   /** What a person should know and nothing waits for, as sentences. */
   notices: z.array(z.string()),
-  ledger: z.record(z.string(), ledgerEntry),
+  /** Of older records; by now `steps` hold all of it. */
+  ledger: z.record(z.string(), ledgerEntry).exactOptional(),
   decisions: z.record(z.string(), z.unknown()),
   result: result.nullable(),
   failure: z.string().nullable(),
   updated: z.iso.datetime(),
+  /** By whom; missing in one that no workflow has written yet. */
+  written: written.exactOptional(),
 });
 export type ExperimentRecord = z.infer<typeof experimentRecord>;
+
+/** Steps by their paths, in the order in which they were begun; of two that have one path the later stands. */
+export const latest = (before: readonly Step[], news: readonly Step[]): Step[] => [
+  ...new Map([...before, ...news].map((step) => [step.path, step])).values(),
+];
 
 export const isClosed = ({ state }: Pick<ExperimentRecord, 'state'>): boolean =>
   state === 'completed' || state === 'failed' || state === 'cancelled';

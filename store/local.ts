@@ -8,7 +8,16 @@ import { isRef, type AnyRef, type DatasetRef, type ModelRef, type Result } from 
 import type { Rec } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
-import { experimentRecord, isClosed, stepNote, type ExperimentRecord, type Step, type StepNote } from '../schemas/experiment.ts';
+import {
+  experimentRecord,
+  isClosed,
+  latest,
+  stepNote,
+  type ExperimentRecord,
+  type RecordNews,
+  type Step,
+  type StepNote,
+} from '../schemas/experiment.ts';
 import { datasetManifest, output, type DatasetManifest, type ModelManifest, type Output } from '../schemas/store.ts';
 import { canonicalJson, sha256 } from './canonical.ts';
 import { damaged, ShardReader, ShardWriter } from './datasets.ts';
@@ -106,10 +115,27 @@ class LocalStore implements Store {
     await writeAtomic(this.#paths.experiment(record.name), text, this.#paths.temporary);
     if (isClosed(record)) await rm(this.#paths.notes(record.name), { recursive: true, force: true });
   }
+  async addToExperiment({ since, only, ...news }: RecordNews): Promise<boolean> {
+    const before = await this.#recorded(news.name).catch((error: unknown) => {
+      if (error instanceof BackspinError) return undefined; // damaged: it is written anew, as a whole
+      throw error;
+    });
+    const has = before?.written;
+    if (has?.run === news.written.run && has.count >= news.written.count) return true;
+    if (since !== null && !(has?.run === since.run && has.count >= since.count)) return false;
+    const stay = only && new Set(only);
+    const steps = latest(before?.steps ?? [], news.steps).filter(({ path }) => stay?.has(path) ?? true);
+    await this.putExperiment({ ...news, steps });
+    for (const { path, state } of news.steps) if (state === 'completed') await rm(this.#note(news.name, path), { force: true });
+    return true;
+  }
+  #recorded(name: string): Promise<ExperimentRecord | undefined> {
+    const remedy = 'move that file away and launch the experiment again; what it has finished is taken from the store';
+    return readJson(this.#paths.experiment(name), experimentRecord, (read) => read.name === name, remedy);
+  }
   async experiment(name: string): Promise<ExperimentRecord | undefined> {
     if (!/^[a-z0-9-]+(~\d+)?$/.test(name)) return undefined;
-    const remedy = 'move that file away and launch the experiment again; what it has finished is taken from the store';
-    const record = await readJson(this.#paths.experiment(name), experimentRecord, (read) => read.name === name, remedy);
+    const record = await this.#recorded(name);
     return record && !isClosed(record) ? { ...record, steps: merged(record.steps, await this.#noted(record)) } : record;
   }
   async removeExperiment(name: string): Promise<void> {
@@ -117,8 +143,10 @@ class LocalStore implements Store {
     await rm(this.#paths.notes(name), { recursive: true, force: true });
   }
   noteStep(note: StepNote): Promise<void> {
-    const path = join(this.#paths.notes(note.experiment), `${sha256(note.step.path).slice(0, 32)}.json`);
-    return writeAtomic(path, `${canonicalJson(stepNote.parse(note))}\n`, this.#paths.temporary);
+    return writeAtomic(this.#note(note.experiment, note.step.path), `${canonicalJson(stepNote.parse(note))}\n`, this.#paths.temporary);
+  }
+  #note(experiment: string, path: string): string {
+    return join(this.#paths.notes(experiment), `${sha256(path).slice(0, 32)}.json`);
   }
   /** In the order in which they were noted. One that cannot be read is none: the record is the truth. */
   async #noted({ name, configDigest }: ExperimentRecord): Promise<Step[]> {

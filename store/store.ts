@@ -5,7 +5,7 @@
 import type { AnyRef, DatasetRef, ModelRef, Result } from '../recipe/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import type { DatasetManifest, Determinism, ModelManifest, Output } from '../schemas/store.ts';
-import type { ExperimentRecord, StepNote } from '../schemas/experiment.ts';
+import type { ExperimentRecord, RecordNews, StepNote } from '../schemas/experiment.ts';
 
 /** Writes records in order into shards; `commit` fsyncs, writes the manifest and gives the reference. */
 export interface DatasetWriter {
@@ -54,6 +54,8 @@ export interface Store {
 
   /** The notes of the steps of one that has ended go. */
   putExperiment(record: ExperimentRecord): Promise<void>;
+  /** Adds to a record; what comes after its successor, or once more, changes nothing. False: the store lacks what it builds on. */
+  addToExperiment(news: RecordNews): Promise<boolean>;
   /** Its record; while it is open, with what its steps have noted. */
   experiment(name: string): Promise<ExperimentRecord | undefined>;
   removeExperiment(name: string): Promise<void>;

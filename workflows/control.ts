@@ -209,6 +209,7 @@ export class Control {
   }
   /** A step has begun to wait, or waits no more. */
   #setWaits(path: string): void {
+    this.#steps.touch(path);
     if (this.#leaving) this.#interrupt((call) => call.path === path && this.#waits(call));
     this.publish();
   }
@@ -291,6 +292,7 @@ export class Control {
       return await end(waiting);
     } finally {
       this.#waiting.delete(path);
+      this.#steps.touch(path);
       this.publish();
       this.onAttention();
     }
@@ -318,8 +320,10 @@ export class Control {
   opened(call: Call, stepKey: string): void {
     this.#set(call, { stepKey });
   }
-  done(call: Call, { result, stepKey, memoised }: LedgerEntry): void {
-    this.#set(call, { state: 'completed', stepKey, memoised, result });
+  /** `recorded`: the store has it so. */
+  done(call: Call, { result, stepKey, memoised }: LedgerEntry, recorded = false): void {
+    this.#steps.set(call, { state: 'completed', stepKey, memoised, result }, recorded);
+    this.publish();
   }
   #set(call: Call, now: Partial<Step>): void {
     this.#steps.set(call, now);
@@ -336,6 +340,9 @@ export class Control {
   /** What a person has changed the configuration to; the next run has it. */
   get mended(): Mended | undefined {
     return this.#mended;
+  }
+  get steps(): Steps {
+    return this.#steps;
   }
   get config(): Bound {
     return this.#input.config;
@@ -359,11 +366,13 @@ export class Control {
     return { ...(inputs['budget'] as Budget | undefined), ...this.#budgets.get(path) };
   }
 
-  view(): Pick<ExperimentRecord, 'state' | 'round' | 'steps' | 'attention' | 'notices' | 'result' | 'failure'> {
+  /** With all steps, or those of some paths. */
+  view(paths?: ReadonlySet<string>): Pick<ExperimentRecord, 'state' | 'round' | 'steps' | 'attention' | 'notices' | 'result' | 'failure'> {
+    const steps = paths ? this.#steps.all.filter(({ path }) => paths.has(path)) : this.#steps.all;
     return {
       state: this.#state,
       round: this.#round,
-      steps: this.#steps.all.map((step) => {
+      steps: steps.map((step) => {
         const waitingFor = this.#others.get(step.path);
         return this.#waiting.has(step.path) ? { ...step, state: 'attention' } : waitingFor === undefined ? step : { ...step, waitingFor };
       }),

@@ -6,14 +6,20 @@ import { measured, metricNames } from './measured.ts';
 
 type View = Pick<ExperimentRecord, 'state' | 'round' | 'steps' | 'attention' | 'notices'>;
 
+/** Rounds that are shown: the last ones. It is made anew at every change, and must not take longer with every round. */
+const ROUNDS = 20;
+
 /** What waits for a person, what one should know, a table of what was measured in each round, and one of what was done. Under 20 KB. */
 export function details(config: Bound, { state, round, steps, attention, notices }: View): string {
+  const first = Math.max(...steps.map((step) => step.round ?? 0), 0) - ROUNDS + 1;
+  const shown = steps.filter((step) => (step.round ?? first) >= first);
   const blocks = [
     [`**${config.recipe}** · ${state}${round === null ? '' : ` · round ${round}`}`],
     ...attention.map(({ path, reason, remedy }) => [`> **${path}** waits: ${sentence(reason)} ${sentence(capital(remedy))}`]),
     ...notices.map((notice) => [`> ${notice}`]),
-    metricTable(steps),
-    stepTable(steps),
+    first > 1 ? [`Rounds from ${first} on.`] : [],
+    metricTable(shown),
+    stepTable(shown),
   ].filter((lines) => lines.length > 0);
   const text = blocks.map((lines) => lines.join('\n')).join('\n\n');
   return `${text.slice(0, 19_000)}\n\n\u00a0`; // the UI's frame is a line too short

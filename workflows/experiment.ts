@@ -27,9 +27,10 @@ import { Recorder } from './recorder.ts';
 import { Performer } from './run.ts';
 import { Gate, parked } from './scopes.ts';
 
-/** Events after which the root continues as new at the first quiet moment; past five times as many it makes one. Those of the run from
- *  the top to where the last run was do not count. */
-const HISTORY = 4096;
+/** Events after which the root continues as new at the first quiet moment; past `MOST` times as many it makes one, so that no run has more
+ *  than 4,096. Those of the run from the top to where the last run was do not count. */
+const HISTORY = 1500;
+const MOST = 2.4;
 /** Attempts at writing the record before it is told that it cannot be written. */
 const ATTEMPTS = 5;
 
@@ -42,7 +43,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
   const performer = new Performer(store, context, control);
   const mending = new Mending(input, (imported, now) => performer.reread(imported, now));
 
-  const snapshot = (): ExperimentRecord => ({
+  const snapshot = (paths?: ReadonlySet<string>): ExperimentRecord => ({
     name: config.name,
     recipe: config.recipe,
     workflowId: workflowInfo().workflowId,
@@ -50,17 +51,26 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     config: mending.next.config,
     configDigest: mending.next.configDigest,
     parent: input.parent,
-    ...control.view(),
-    ledger: ledger.steps,
+    ...control.view(paths),
     decisions: ledger.decisions,
     updated: new Date().toISOString(),
   });
-  setHandler(progress, snapshot);
   const name = { id: 'record', summary: 'the state of the experiment', queue: queues.data(store), experiment: config.name };
+  const before = input.carried?.recorded ?? null;
   const recorder = new Recorder(
-    (patiently) => (patiently ? data(name).recordPatiently(snapshot()) : data(name, ATTEMPTS).record(snapshot())),
+    workflowInfo().runId,
+    control.steps,
+    before,
+    (about, paths, patiently) => {
+      const news = { ...snapshot(paths), ...about };
+      return patiently ? data(name).recordPatiently(news) : data(name, ATTEMPTS).record(news);
+    },
     (why) => control.unrecorded(why),
   );
+  setHandler(progress, (since) => {
+    const count = since && recorder.after(since);
+    return count === undefined ? snapshot() : { ...snapshot(control.steps.since(count)), since: since! };
+  });
 
   /** Events of this run when it came upon something that no run before it had done. */
   let replayed: number | undefined;
@@ -68,7 +78,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     const { historyLength, continueAsNewSuggested } = workflowInfo();
     const events = historyLength - (replayed ??= historyLength);
     if (ledger.added === 0) return false; // the next run would come no further
-    return events > 5 * historyLimit || (control.idle && (events > historyLimit || continueAsNewSuggested));
+    return events > MOST * historyLimit || (control.idle && (events > historyLimit || continueAsNewSuggested));
   };
   const close = () => {
     gate.close();
@@ -97,10 +107,10 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     async perform(call) {
       const print = fingerprint(call);
       mending.sees(call, print);
-      const before = ledger.known(call, print);
-      if (before) {
-        control.done(call, before);
-        return before.result;
+      const known = ledger.known(call, print);
+      if (known) {
+        control.done(call, known, ledger.isRecorded(call));
+        return known.result;
       }
       if (long()) close();
       try {
@@ -118,7 +128,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     },
     shared(call, result) {
       result.then(
-        () => control.done(call, { ...ledger.steps[fingerprint(call)]!, memoised: true }),
+        () => control.done(call, { ...ledger.steps[fingerprint(call)]!, memoised: true }, ledger.isRecorded(call)),
         () => {}, // told under the name that it is performed by
       );
     },
@@ -138,16 +148,25 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     },
   };
 
-  const recipe = runRecipe(new Verbs(engine), recipes[config.recipe]!, config) as Promise<Result>;
-  recipe.catch(() => {});
+  /** So that the next run finds it in the store. */
+  const recordAll = async () => {
+    control.steps.forget((print) => print in ledger.steps);
+    void recorder.record();
+    await recorder.idle();
+  };
 
   control.onAttention = () => void recorder.record();
   try {
+    if (before) await ledger.load((from) => data({ ...name, id: 'recorded' }).recorded(config.name, before, from));
+    const recipe = runRecipe(new Verbs(engine), recipes[config.recipe]!, config) as Promise<Result>;
+    recipe.catch(() => {});
     await Promise.race([recipe, failure.promise, CancellationScope.nonCancellable(() => condition(() => gate.drained))]);
     if (gate.drained) {
       await condition(allHandlersFinished);
       await recorder.idle();
-      await continueAsNew<typeof experiment>({ ...mending.next, carried: { ...ledger.carried(), ...control.carried() } });
+      if (ledger.large) await recordAll();
+      const kept = ledger.large ? recorder.complete : undefined;
+      await continueAsNew<typeof experiment>({ ...mending.next, carried: { ...ledger.carried(kept), ...control.carried() } });
     }
     const result = await recipe;
     control.end('completed', result);

@@ -1,13 +1,20 @@
 /** What an experiment knows of its past: results of steps and answers to questions. It goes from run to run. */
+import { isCancellation, log } from '@temporalio/workflow';
+import type { Recorded } from '../activities/recorded.ts';
 import { refsIn, type Call, type ReportRef } from '../recipe/call.ts';
-import type { LedgerEntry } from '../schemas/experiment.ts';
+import type { LedgerEntry, Written } from '../schemas/experiment.ts';
 import type { Carried, ExperimentInput } from './messages.ts';
+
+/** Characters of the results that a run carries to the next; where there are more, it reads them from the record in the store. */
+const CARRIED = 2 ** 18;
 
 export class Ledger {
   readonly steps: Record<string, LedgerEntry>;
   readonly decisions: Record<string, unknown>;
   readonly #healed: Set<string>;
   readonly #pins: ExperimentInput['pins'];
+  /** Paths of the steps that were read from the store. */
+  readonly #recorded = new Set<string>();
   /** Entries and answers that this run has added. */
   #added = 0;
 
@@ -16,6 +23,27 @@ export class Ledger {
     this.decisions = { ...carried?.decisions };
     this.#healed = new Set(carried?.healed);
     this.#pins = pins;
+  }
+
+  /** Reads what was too much to be carried, part by part. What the store has no more is looked up again, step by step. */
+  async load(read: (from: number) => Promise<Recorded | null>): Promise<void> {
+    for (let from: number | null = 0; from !== null;) {
+      const part: Recorded | null = await read(from).catch((error: unknown) => {
+        if (isCancellation(error)) throw error;
+        log.warn('what was done before cannot be read from the store', { error: String(error) });
+        return null;
+      });
+      if (part === null) return;
+      for (const { path, print, entry } of part.steps) {
+        if (!entry.memoised || !(print in this.steps)) this.steps[print] = entry;
+        this.#recorded.add(path);
+      }
+      from = part.next;
+    }
+  }
+  /** Whether the step came from the store as it is. */
+  isRecorded({ path }: Call): boolean {
+    return this.#recorded.has(path);
   }
 
   get added(): number {
@@ -64,7 +92,12 @@ export class Ledger {
     for (const question of Object.keys(this.decisions)) delete this.decisions[question];
   }
 
-  carried(): Pick<Carried, 'ledger' | 'decisions' | 'healed'> {
-    return { ledger: this.steps, decisions: this.decisions, healed: [...this.#healed] };
+  get large(): boolean {
+    return JSON.stringify(this.steps).length > CARRIED;
+  }
+  /** `recorded`: the writing of the record that holds all steps. */
+  carried(recorded?: Written): Pick<Carried, 'ledger' | 'recorded' | 'decisions' | 'healed'> {
+    const healed = [...this.#healed];
+    return { ledger: recorded ? {} : this.steps, ...(recorded && { recorded }), decisions: this.decisions, healed };
   }
 }

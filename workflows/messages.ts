@@ -2,7 +2,7 @@
 import { defineQuery, defineUpdate } from '@temporalio/workflow';
 import type { Budget } from '../recipe/api.ts';
 import type { Bound } from '../schemas/config.ts';
-import type { Attention, ExperimentRecord, LedgerEntry } from '../schemas/experiment.ts';
+import type { Attention, ExperimentRecord, LedgerEntry, Written } from '../schemas/experiment.ts';
 
 /** What the root workflow is started with, and what it carries when it continues as new. */
 export interface ExperimentInput {
@@ -20,6 +20,8 @@ export interface ExperimentInput {
 }
 export interface Carried {
   readonly ledger: { readonly [fingerprint: string]: LedgerEntry };
+  /** The writing of the record that holds the ledger, where that is too much to be carried. */
+  readonly recorded?: Written;
   /** By path and digests of the reports. */
   readonly decisions: { readonly [question: string]: unknown };
   readonly approved: readonly string[];
@@ -36,7 +38,12 @@ export interface Carried {
   readonly healed: readonly string[];
 }
 
-export const progress = defineQuery<ExperimentRecord>('progress');
+/** The state of an experiment; for who has its record as it was written then, only those steps that are other than in it, if that is
+ *  still known. */
+export const progress = defineQuery<Progress, [Written?]>('progress');
+export interface Progress extends ExperimentRecord {
+  readonly since?: Written;
+}
 
 /** The path of what waits, or its end; it may be left out where one thing waits. */
 export interface Where {

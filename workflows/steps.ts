@@ -1,9 +1,17 @@
 /** The steps of an experiment that have begun, as people see them. */
-import { refsIn, type AnyRef, type Call } from '../recipe/call.ts';
+import { fingerprint, refsIn, type AnyRef, type Call } from '../recipe/call.ts';
 import type { Step } from '../schemas/experiment.ts';
+
+/** Steps that are written at once: a third of a megabyte. */
+const WRITTEN = 500;
 
 export class Steps {
   readonly #byPath = new Map<string, Step>();
+  /** By path, the writing of the record that has a step, or will have it, as it is now; none: an earlier run has written it. */
+  readonly #writing = new Map<string, number>();
+  /** Writings that were begun, and the last that is in the store. */
+  #begun = 0;
+  #written = 0;
 
   get all(): readonly Step[] {
     return [...this.#byPath.values()];
@@ -17,7 +25,42 @@ export class Steps {
     return this.all.findLast(({ result }) => refsIn(result).some((ref) => ref.digest === digest))!;
   }
 
-  set(call: Call, now: Partial<Step>): void {
+  /** Paths of those that are other than after that writing. */
+  since(count: number): ReadonlySet<string> {
+    return new Set(this.#writing.entries().flatMap(([path, writing]) => (writing > count ? [path] : [])));
+  }
+  get unwritten(): boolean {
+    return this.since(this.#written).size > 0;
+  }
+  /** Begins a writing: the first of those that are not written, and whether they are all. */
+  write(): { readonly count: number; readonly paths: ReadonlySet<string>; readonly last: boolean } {
+    const count = ++this.#begun;
+    const paths = [...this.since(this.#written)];
+    for (const path of paths.slice(0, WRITTEN)) this.#writing.set(path, count);
+    for (const path of paths.slice(WRITTEN)) this.touch(path);
+    return { count, paths: new Set(paths.slice(0, WRITTEN)), last: paths.length <= WRITTEN };
+  }
+  wrote(count: number): void {
+    this.#written = count;
+  }
+  /** Has it written again. */
+  touch(path: string): void {
+    if (this.#byPath.has(path)) this.#writing.set(path, this.#begun + 1);
+  }
+  touchAll(): void {
+    for (const path of this.#byPath.keys()) this.touch(path);
+  }
+  /** Those that are not known any more have to be done again. */
+  forget(known: (print: string) => boolean): void {
+    for (const [path, step] of this.#byPath) {
+      if (step.state !== 'completed' || known(step.print!)) continue;
+      this.#byPath.set(path, { ...step, state: 'running', result: null });
+      this.touch(path);
+    }
+  }
+
+  /** `recorded`: the store has it so. */
+  set(call: Call, now: Partial<Step>, recorded = false): void {
     const { path, arm, round, label, verb, what } = call;
     const before = this.#byPath.get(path) ?? {
       path,
@@ -30,12 +73,15 @@ export class Steps {
       stepKey: null,
       memoised: false,
       result: null,
+      print: fingerprint(call),
     };
     this.#byPath.set(path, { ...before, ...now });
+    if (!recorded) this.touch(path);
   }
   /** A gate, which is none of them, is passed over. */
   failed(path: string): void {
     const step = this.#byPath.get(path);
     if (step) this.#byPath.set(path, { ...step, state: 'failed' });
+    this.touch(path);
   }
 }

@@ -94,6 +94,15 @@ const braid: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numb
   return { data };
 };
 
+/** Rounds of many small steps, none of which needs more than a look at the store once the first round has done it. */
+const crowd: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, rounds, by }) => {
+  for await (const round of run.rounds(rounds))
+    await Promise.all(
+      Array.from({ length: by }, (_, n) => round.reduce(select(numbers, { where: { n: { atLeast: n } } }), { as: `from-${n}` })),
+    );
+  return { data: numbers };
+};
+
 /** Does a step, and then what its author did not mean. */
 const faulty: Recipe<ToyConfig & { readonly how: string }, { data: Dataset<Numbered> }> = async (run, { numbers, how }) => {
   const data = await run.map(double, numbers);
@@ -133,7 +142,7 @@ const doubtful: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { n
   return { data: await run.map(sieve, doubled, { params: { by: 2 }, as: `sieve-${answers.join('-')}` }) };
 };
 
-Object.assign(recipes, { braid, faulty, doubtful, toy, chatter, echo, duet, sifter, adapters, school });
+Object.assign(recipes, { braid, crowd, faulty, doubtful, toy, chatter, echo, duet, sifter, adapters, school });
 
 /** Hears what a person says, goes wrong at `pause`, and ends at `stopAfterRound`. */
 export async function flustered(): Promise<void> {

@@ -81,9 +81,10 @@ test.serial('the store knows each step as soon as it begins and ends, whatever i
       const handle = await on.start('known', 'chatter', { count: 4 }, { models: { speaker: { path: model } } });
       await asking(handle);
       const { store } = on.services;
-      await store.putExperiment({ ...(await view(handle)), steps: [], ledger: {} });
+      await store.putExperiment({ ...(await view(handle)), steps: [] });
       const { steps } = (await store.experiment('known'))!;
-      t.deepEqual(steps.toSorted(byPath), (await view(handle)).steps.toSorted(byPath), 'as the root tells of them');
+      const told = (await view(handle)).steps.map(({ print, ...step }) => step);
+      t.deepEqual(steps.toSorted(byPath), told.toSorted(byPath), 'as the root tells of them');
       t.deepEqual(
         steps.toSorted(byPath).map(({ path, state }) => `${path} ${state}`),
         ['ask running', 'data-numbers completed', 'model-speaker completed'],
