@@ -1,8 +1,8 @@
 /** The end of a map before its last record: a quorum is settled, or tokens or minutes are spent. */
-import { statSync } from 'node:fs';
-import { appendFile } from 'node:fs/promises';
+import { appendFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Tally } from './journal.ts';
+import { ifThere } from '../store/files.ts';
+import { JournalCounter } from './counter.ts';
 
 export interface Limits {
   /** Records that are settled. */
@@ -16,37 +16,39 @@ export type Bound = keyof Limits;
 const LOOK_EVERY = 250;
 
 /**
- * Tells every slice of a step when one of its bounds is reached. What counts is on disk, in the journals of all slices and in a clock
- * that grows by a byte a look; so a kill loses nothing of it, and nothing counts twice. One for each step and process.
+ * Tells every slice of a step when one of its bounds is reached. What counts is on disk, in what all slices write and in a clock that grows
+ * by a byte a look; so a kill loses nothing of it, and nothing counts twice. One for each lease of the step: their minutes add up.
  */
 export class Bounds implements Disposable {
-  static readonly #open = new Map<string, Bounds>();
-  readonly #name: string;
+  readonly #among: Map<string, Bounds>;
   readonly #limits: Limits;
   readonly #clock: string;
-  readonly #tally: Tally;
+  readonly #counter: JournalCounter;
   readonly #reached = new AbortController();
+  readonly #first: Promise<void>;
+  /** Up to when the clock has counted. */
+  #counted = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #users = 0;
   /** The bound that was reached. */
   reached: Bound | undefined;
 
-  /** For a slice that begins; disposed of when it has ended. `work` is the step's, `slices` the folder of its slices. */
-  static of(work: string, slices: string, limits: Limits): Bounds {
-    const name = `${slices} ${JSON.stringify(limits)}`;
-    const bounds = Bounds.#open.get(name) ?? new Bounds(name, work, slices, limits);
-    Bounds.#open.set(name, bounds);
+  /** For a slice that begins; disposed of when it has ended. `among` holds those of its lease, `work` is the step's, `slices` the folder
+   *  of its slices. */
+  static async of(among: Map<string, Bounds>, work: string, slices: string, limits: Limits): Promise<Bounds> {
+    const bounds = among.get(nameOf(limits)) ?? new Bounds(among, work, slices, limits);
+    among.set(nameOf(limits), bounds);
     bounds.#users++;
+    await bounds.#first;
     return bounds;
   }
 
-  private constructor(name: string, work: string, slices: string, limits: Limits) {
-    this.#name = name;
+  private constructor(among: Map<string, Bounds>, work: string, slices: string, limits: Limits) {
+    this.#among = among;
     this.#limits = limits;
     this.#clock = join(work, 'clock');
-    this.#tally = new Tally(slices);
-    this.#look();
-    if (this.reached === undefined) this.#timer = setInterval(() => void this.#tick(), LOOK_EVERY);
+    this.#counter = new JournalCounter(slices);
+    this.#first = this.#look();
   }
 
   /** Aborts when a bound is reached. */
@@ -56,26 +58,31 @@ export class Bounds implements Disposable {
 
   [Symbol.dispose](): void {
     if (--this.#users > 0) return;
-    clearInterval(this.#timer);
-    Bounds.#open.delete(this.#name);
+    clearTimeout(this.#timer);
+    this.#among.delete(nameOf(this.#limits));
   }
 
   async #tick(): Promise<void> {
-    if (this.#limits.minutes !== null) await appendFile(this.#clock, '.').catch(() => {}); // a full disk stops the work too
-    this.#look();
+    const ticks = Math.floor((performance.now() - this.#counted) / LOOK_EVERY); // more than one where the process was busy
+    this.#counted += ticks * LOOK_EVERY;
+    if (this.#limits.minutes !== null) await appendFile(this.#clock, '.'.repeat(ticks)).catch(() => {}); // a full disk stops the work too
+    await this.#look();
   }
 
-  #look(): void {
+  /** Looks, and does so again by and by. What cannot be read just now is read then. */
+  async #look(): Promise<void> {
     const { quorum, tokens, minutes } = this.#limits;
-    this.#tally.look();
+    await this.#counter.look().catch(() => {});
+    const clock = (await ifThere(stat(this.#clock)).catch(() => undefined))?.size ?? 0;
     const spent: readonly (readonly [Bound, number, number | null])[] = [
-      ['quorum', this.#tally.records, quorum],
-      ['tokens', this.#tally.tokens, tokens],
-      ['minutes', ((statSync(this.#clock, { throwIfNoEntry: false })?.size ?? 0) * LOOK_EVERY) / 60_000, minutes],
+      ['quorum', this.#counter.records, quorum],
+      ['tokens', this.#counter.tokens, tokens],
+      ['minutes', (clock * LOOK_EVERY) / 60_000, minutes],
     ];
     this.reached ??= spent.find(([, is, most]) => most !== null && is >= most)?.[0];
-    if (this.reached === undefined) return;
-    clearInterval(this.#timer);
-    this.#reached.abort(new Error(`${this.reached} reached`));
+    if (this.reached !== undefined) this.#reached.abort(new Error(`${this.reached} reached`));
+    else if (this.#among.get(nameOf(this.#limits)) === this) this.#timer = setTimeout(() => void this.#tick(), LOOK_EVERY);
   }
 }
+
+const nameOf = (limits: Limits): string => JSON.stringify(limits);

@@ -5,6 +5,7 @@ import { Flow } from '../inference/flow.ts';
 import type { Others } from '../inference/limiter.ts';
 import { embeds, type Call } from '../recipe/call.ts';
 import type { LedgerEntry, RecordNews, Written } from '../schemas/experiment.ts';
+import type { Bounds } from './bounds.ts';
 import { bringIn, checkExternals } from './canary.ts';
 import { commitMap } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
@@ -48,6 +49,7 @@ interface UnderWay {
   readonly params: Promise<object>;
   readonly earlier: Earlier;
   readonly others: Map<string, Others>;
+  readonly bounds: Map<string, Bounds>;
 }
 
 const entry = (output: Output): LedgerEntry => ({ result: output.result, stepKey: output.stepKey, memoised: false });
@@ -83,6 +85,7 @@ export function stepsOf(services: Services) {
         params: loaded(params, store),
         earlier: new Earlier(slicesOf(store, stepKey), startName(work)),
         others: new Map(),
+        bounds: new Map(),
       };
       steps.set(name, shared);
       shared.shards++;
@@ -103,6 +106,7 @@ export function stepsOf(services: Services) {
           flow: shared.flow,
           earlier: shared.earlier,
           others: shared.others,
+          bounds: shared.bounds,
           underWay,
           signal,
         });

@@ -7,7 +7,6 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { BackspinError } from '../schemas/errors.ts';
-import { linesFrom } from '../store/files.ts';
 import { at } from './points.ts';
 
 /** A finished record: what each operator of the chain kept of it, and why it was dropped where it was. */
@@ -204,35 +203,6 @@ function journalsIn(folder: string): string[] | undefined {
     return readdirSync(folder).filter((name) => name.endsWith('.jsonl'));
   } catch {
     return undefined;
-  }
-}
-
-/** Counts the journals of a step as they grow, whoever writes them: looking again costs only what is new. */
-export class Tally {
-  /** Finished. */
-  records = 0;
-  /** Of all answered calls. */
-  tokens = 0;
-  readonly #folder: string;
-  readonly #ends = new Map<string, number>();
-
-  constructor(folder: string) {
-    this.#folder = folder;
-  }
-
-  /** False where nothing has begun, or all is over. */
-  look(): boolean {
-    const names = journalsIn(this.#folder);
-    if (!names) return false;
-    for (const name of names) {
-      const { lines, end } = linesFrom(join(this.#folder, name), this.#ends.get(name) ?? 0);
-      this.#ends.set(name, end);
-      for (const line of lines) {
-        if (line.includes('"done":')) this.records++;
-        else this.tokens += Number(/"tokens":(\d+)}$/.exec(line)?.[1] ?? 0);
-      }
-    }
-    return true;
   }
 }
 

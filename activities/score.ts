@@ -78,7 +78,18 @@ export async function commitScoring(
     const chain = [{ ...link, operator: answeredBy(link.operator, known) }];
     const flow = new Flow(noModels.concurrency);
     const { seed } = context;
-    const part = { slice, from, to, limits: null, models: noModels, flow, underWay: () => {}, others: new Map(), signal };
+    const part = {
+      slice,
+      from,
+      to,
+      limits: null,
+      models: noModels,
+      flow,
+      underWay: () => {},
+      others: new Map(),
+      bounds: new Map(),
+      signal,
+    };
     await runSlice({ store, registry, resolved: { ...resolved, chain }, params, seed, over, skip: 0, ...part });
   }
   return commitMap(store, resolved, {

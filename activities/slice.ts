@@ -100,6 +100,8 @@ export interface SliceWork extends Start {
   readonly flow: Flow;
   /** By role, how requests of the step went: by these one that fails knows whether it does so by itself. */
   readonly others: Map<string, Others>;
+  /** By its limits, what ends the step of this lease. */
+  readonly bounds: Map<string, Bounds>;
   /** Replies that the step was given under other starts. */
   readonly earlier?: Earlier;
   /** Called once no record of this slice waits any more. */
@@ -118,7 +120,7 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
   const path = slicePath(store, resolved.stepKey, work, slice, 'journal');
   const endSpan = await beginSpan(`${path}.spans`, path);
   const journal = await Journal.open(path, work.earlier);
-  using bounds = limits && Bounds.of(store.work(resolved.stepKey), dirname(resultPath), limits);
+  using bounds = limits && (await Bounds.of(work.bounds, store.work(resolved.stepKey), dirname(resultPath), limits));
   const signal = bounds ? AbortSignal.any([work.signal, bounds.signal]) : work.signal;
   try {
     const records: Rec<unknown>[] = [];

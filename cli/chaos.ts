@@ -121,11 +121,11 @@ const said = ({ part, signal, step, percent }: Cell): string => `${part}, ${sign
 async function tried(sandbox: Sandbox, { part, signal, step, percent }: Cell): Promise<string> {
   const stepKey = repeats(step.gave) ? step.stepKey : await keyOf(sandbox, step.path);
   const over = () => sandbox.committed(stepKey);
-  const come = () => {
-    const { done = 0, of = null } = sandbox.live(step.kind, stepKey) ?? {};
+  const come = async () => {
+    const { done = 0, of = null } = (await sandbox.live(step.kind, stepKey)) ?? {};
     return of !== null && 100 * done >= percent * of;
   };
-  await sandbox.until(() => over() || come(), PATIENCE, `${step.path} is so far`);
+  await sandbox.until(async () => over() || (await come()), PATIENCE, `${step.path} is so far`);
   if (over()) return 'the step was over before';
   try {
     const { progress } = await hit(sandbox, part, signal, stepKey);

@@ -1,8 +1,9 @@
 /** How far running steps are, read from what workers append: the journals of a map, the event file of a child that trains, embeds or scores. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Tally } from '../activities/journal.ts';
+import { JournalCounter } from '../activities/counter.ts';
 import type { Step } from '../schemas/experiment.ts';
+import type { Output } from '../schemas/store.ts';
 import { eventOf } from '../schemas/trainer.ts';
 import { linesFrom } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
@@ -17,20 +18,28 @@ export interface Live {
 
 /** Remembers how far it has read, so that looking again costs only what is new. */
 export class LiveCounts {
-  readonly #tallies = new Map<string, Tally>();
+  readonly #counters = new Map<string, JournalCounter>();
+  readonly #outputs = new Map<string, Output>();
   readonly #children = new Map<string, { offset: number; live: Live }>();
 
-  of(store: Pick<Store, 'work'>, kind: Step['kind'], stepKey: string): Live | undefined {
+  async of(store: Pick<Store, 'work'>, kind: Step['kind'], stepKey: string): Promise<Live | undefined> {
     const folder = store.work(stepKey);
     return this.#child(join(folder, 'run', 'events.jsonl')) ?? (kind === 'map' || kind === 'evaluate' ? this.#records(folder) : undefined);
   }
 
-  #records(folder: string): Live | undefined {
+  /** What a step gave: it stays so. */
+  async output(store: Pick<Store, 'output'>, stepKey: string): Promise<Output | undefined> {
+    const output = this.#outputs.get(stepKey) ?? (await store.output(stepKey));
+    if (output) this.#outputs.set(stepKey, output);
+    return output;
+  }
+
+  async #records(folder: string): Promise<Live | undefined> {
     const { in: of, start } = workIn(folder);
     const slices = join(folder, 'slices', start);
-    const tally = this.#tallies.get(slices) ?? new Tally(slices);
-    this.#tallies.set(slices, tally);
-    return tally.look() ? { done: tally.records, of } : undefined;
+    const counter = this.#counters.get(slices) ?? new JournalCounter(slices);
+    this.#counters.set(slices, counter);
+    return (await counter.look()) ? { done: counter.records, of } : undefined;
   }
 
   #child(path: string): Live | undefined {

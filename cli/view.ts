@@ -78,8 +78,8 @@ export async function viewOf(
 
 async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<StepView> {
   const { path, arm, stepKey, name, kind, round, state, memoised, result } = step;
-  const output = stepKey === null ? undefined : await store.output(stepKey);
-  const running = state === 'running' && !output && stepKey !== null ? live?.of(store, kind, stepKey) : undefined;
+  const output = stepKey === null ? undefined : await (live ? live.output(store, stepKey) : store.output(stepKey));
+  const running = state === 'running' && !output && stepKey !== null ? await live?.of(store, kind, stepKey) : undefined;
   return {
     path,
     arm,

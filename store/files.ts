@@ -1,6 +1,6 @@
 /** Files that are whole or not there: written under a temporary name, fsynced, and only then given their own. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, createReadStream, createWriteStream, openSync, readSync } from 'node:fs';
+import { closeSync, createReadStream, createWriteStream, fstatSync, openSync, readSync } from 'node:fs';
 import { access, link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -130,15 +130,10 @@ export function linesFrom(path: string, offset: number): { lines: string[]; end:
     return { lines: [], end: offset };
   }
   try {
-    const chunks: Buffer[] = [];
-    const chunk = Buffer.alloc(1 << 20);
-    for (let at = offset; ;) {
-      const read = readSync(file, chunk, 0, chunk.length, at);
-      if (read === 0) break;
-      chunks.push(Buffer.from(chunk.subarray(0, read)));
-      at += read;
-    }
-    const bytes = Buffer.concat(chunks);
+    const { size } = fstatSync(file);
+    if (size <= offset) return { lines: [], end: offset };
+    const room = Buffer.allocUnsafe(size - offset);
+    const bytes = room.subarray(0, readSync(file, room, 0, room.length, offset));
     const length = bytes.lastIndexOf(0x0a) + 1;
     return { lines: length === 0 ? [] : bytes.toString('utf8', 0, length - 1).split('\n'), end: offset + length };
   } finally {

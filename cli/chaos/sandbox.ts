@@ -118,7 +118,7 @@ export class Sandbox {
     ]);
   }
   /** How many records of a map are finished, or optimizer steps of a training, and of how many. */
-  live = (kind: Step['kind'], stepKey: string): Live | undefined => this.#live.of({ work: this.paths.work }, kind, stepKey);
+  live = (kind: Step['kind'], stepKey: string): Promise<Live | undefined> => this.#live.of({ work: this.paths.work }, kind, stepKey);
   committed = (stepKey: string): boolean => existsSync(this.paths.output(stepKey));
   protected journals = (): string[] => globSync(join(this.paths.folders.work, '*/slices/*/*.jsonl'));
   #eventFiles = (): string[] => globSync(join(this.paths.folders.work, '*/run/events.jsonl'));

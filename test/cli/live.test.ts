@@ -14,32 +14,32 @@ function work() {
 }
 const done = (id: string) => `${JSON.stringify({ r: id, done: { kept: [], dropped: [] } })}\n`;
 
-test('a running map counts finished records over all slices: calls and a torn last line are none, and what comes later is added', (t) => {
+test('a running map counts finished records over all slices: calls and a torn last line are none, and what comes later is added', async (t) => {
   const { folder, look } = work();
   const counts = new LiveCounts();
-  t.is(look(counts, 'map'), undefined);
+  t.is(await look(counts, 'map'), undefined);
   mkdirSync(join(folder, 'slices'));
   const slice = join(folder, 'slices', '00000.jsonl');
   writeFileSync(slice, `${JSON.stringify({ r: 'a', n: 0, reply: 'done', tokens: 1 })}\n${done('a')}${done('b').slice(0, 9)}`);
   writeFileSync(join(folder, 'slices', '00001.jsonl'), done('c'));
-  t.is(look(counts, 'map')?.done, 2);
+  t.is((await look(counts, 'map'))?.done, 2);
   appendFileSync(slice, done('b').slice(9));
-  t.is(look(counts, 'map')?.done, 3);
-  t.is(look(new LiveCounts(), 'map')?.done, 3);
+  t.is((await look(counts, 'map'))?.done, 3);
+  t.is((await look(new LiveCounts(), 'map'))?.done, 3);
 });
 
-test('a running training tells its step, its length and its loss; after a resume it goes on from the checkpoint', (t) => {
+test('a running training tells its step, its length and its loss; after a resume it goes on from the checkpoint', async (t) => {
   const { folder, look } = work();
   const counts = new LiveCounts();
   mkdirSync(join(folder, 'run'));
   const events = join(folder, 'run', 'events.jsonl');
   const say = (event: object) => appendFileSync(events, `${JSON.stringify({ v: 1, ...event })}\n`);
   say({ event: 'start', pid: 1, resumedFrom: null, steps: 40 });
-  t.deepEqual(look(counts, 'train'), { done: 0, of: 40 });
+  t.deepEqual(await look(counts, 'train'), { done: 0, of: 40 });
   say({ event: 'step', step: 7, loss: 1.5, learningRate: 1e-3, tokens: 9, seconds: 1 });
-  t.deepEqual(look(counts, 'train'), { done: 7, of: 40, loss: 1.5 });
+  t.deepEqual(await look(counts, 'train'), { done: 7, of: 40, loss: 1.5 });
   say({ event: 'start', pid: 2, resumedFrom: 5, steps: 40 });
-  t.deepEqual(look(counts, 'train'), { done: 5, of: 40 });
+  t.deepEqual(await look(counts, 'train'), { done: 5, of: 40 });
 });
 
 test('a running step shows count, rate, time left and loss, as far as they are known', (t) => {

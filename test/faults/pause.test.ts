@@ -11,9 +11,9 @@ test('paused in mid-shard, an experiment stops and frees the device, and asks no
     await world.until(async () => (await step()) !== undefined, 200_000, 'something is generated');
     const { stepKey } = (await step())!;
     t.log(await pause(world, (await step())!, 5), 'seconds');
-    const { done } = world.live('map', stepKey!)!;
+    const { done } = (await world.live('map', stepKey!))!;
     t.is((await world.status()).state, 'paused');
-    t.deepEqual([world.live('map', stepKey!)!.done, world.slots()], [done, []]);
+    t.deepEqual([(await world.live('map', stepKey!))!.done, world.slots()], [done, []]);
   } finally {
     await world.down();
   }

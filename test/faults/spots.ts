@@ -31,13 +31,13 @@ const commit = (step: string): Spot => ({ phase: 'commit', step, reached: begun(
 const asked = (phase: Phase, step: string, done: number): Spot => ({
   phase,
   step,
-  reached: (miniature, stepKey) => (miniature.live('map', stepKey)?.done ?? 0) >= done,
+  reached: async (miniature, stepKey) => ((await miniature.live('map', stepKey))?.done ?? 0) >= done,
 });
 /** Between two checkpoints: these are at 3, 6 and 9 of 10 steps. */
 const train = (step: string): Spot => ({
   phase: 'train',
   step,
-  reached: (miniature, stepKey) => (miniature.live('train', stepKey)?.done ?? 0) >= 4,
+  reached: async (miniature, stepKey) => ((await miniature.live('train', stepKey))?.done ?? 0) >= 4,
 });
 /** While one is written, or has just been. */
 const checkpoint = (step: string): Spot => ({

@@ -26,7 +26,11 @@ export async function pause(site: Miniature, { path, stepKey }: StepView, record
   const connection = await Connection.connect({ address: site.current.address });
   try {
     const root = new Client({ connection }).workflow.getHandle(site.record.workflowId);
-    await site.until(() => (site.live('map', stepKey!)?.done ?? 0) >= records, 200_000, `${path} has come so far that it can be paused`);
+    await site.until(
+      async () => ((await site.live('map', stepKey!))?.done ?? 0) >= records,
+      200_000,
+      `${path} has come so far that it can be paused`,
+    );
     await root.executeUpdate('pause');
 
     let events: Event[] = [];
