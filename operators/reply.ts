@@ -14,13 +14,15 @@ import {
 } from '../recipe/index.ts';
 import { registered } from '../schemas/config.ts';
 import { sampling } from '../schemas/sampling.ts';
+import { said } from './said.ts';
 
 /** A reply to a prompt of any kind: a chat, unless the prompt opens the reply or is raw text. */
 const reply = <R extends string>({ chat, complete }: Context<R>, role: R, prompt: Prompt, sampling: Sampling): Promise<Reply> =>
   'messages' in prompt && prompt.prefill === undefined ? chat(role, prompt.messages, sampling) : complete(role, prompt, sampling);
 
-/** The text of a reply that came to its end and says something; else why its record goes. Every operator reads replies through this one,
- *  since a text that was cut off is not what the model had to say: half an instruction, a verdict from the midst of a thought.
+/** The text of a reply that came to its end and says something, without thoughts and leaked tokens; else why its record goes. Every operator
+ *  reads replies through this one, since a text that was cut off is not what the model had to say: half an instruction, a verdict from the
+ *  midst of a thought.
  *  `opening`: what the prompt has said of it already. `mayBeCut`: its beginning is all that was asked for. */
 export async function wholeReply<R extends string>(
   context: Context<R>,
@@ -30,8 +32,10 @@ export async function wholeReply<R extends string>(
   { opening = '', mayBeCut = false } = {},
 ): Promise<{ readonly text: string } | Dropped> {
   const { text, finish } = await reply(context, role, prompt, sampling);
-  if (finish === 'length' && !mayBeCut) return drop('truncated', text);
-  return text.trim() === '' ? drop('empty') : { text: (opening + text).trim() };
+  const own = said(text);
+  if (own === undefined || (finish === 'length' && !mayBeCut)) return drop('truncated', text);
+  if (own.trim() !== '') return { text: (opening + own).trim() };
+  return text.trim() === '' ? drop('empty') : drop('empty', text);
 }
 
 const params = z.object({ prompt: registered, sampling });

@@ -8,7 +8,7 @@ export { breakPairs, byQuestionMark, passages } from './route.ts';
 
 /** A question, and beside it the same written anew so that it stands by itself: what Q2A is asked. */
 export const cleanQuestion = asking({
-  version: 2,
+  version: 3,
   input: question,
   output: foundQuestion,
   role: 'rewriter',
@@ -18,7 +18,7 @@ export const cleanQuestion = asking({
 
 /** An answer, and beside it the same written anew as one paragraph: what A2Q is asked about. */
 export const cleanAnswer = asking({
-  version: 2,
+  version: 3,
   input: answerSide,
   output: foundAnswer,
   role: 'rewriter',
@@ -28,7 +28,7 @@ export const cleanAnswer = asking({
 
 /** S1: an answer to a question that was found. */
 export const answerQuestion = asking({
-  version: 1,
+  version: 2,
   input: foundQuestion,
   output: qa,
   role: 'q2a',
@@ -38,7 +38,7 @@ export const answerQuestion = asking({
 
 /** S3: a question for an answer that was found. */
 export const askForAnswer = asking({
-  version: 1,
+  version: 2,
   input: foundAnswer,
   output: qa,
   role: 'a2q',
@@ -48,7 +48,7 @@ export const askForAnswer = asking({
 
 /** The question once more, from the answer that Q2A wrote for it. */
 export const askAgain = asking({
-  version: 1,
+  version: 2,
   input: qa,
   output: cycled,
   role: 'a2q',
@@ -57,7 +57,7 @@ export const askAgain = asking({
 
 /** The answer once more, from the question that A2Q wrote for it. */
 export const answerAgain = asking({
-  version: 1,
+  version: 2,
   input: qa,
   output: cycled,
   role: 'q2a',

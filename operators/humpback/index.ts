@@ -12,7 +12,7 @@ export { toInstruction, toResponse } from './templates.ts';
 
 /** One instruction for a segment, by M_yx (2.2). */
 export const backtranslate = asking({
-  version: 1,
+  version: 2,
   input: segment,
   output: pair,
   role: 'backward',
@@ -33,7 +33,7 @@ export const withinLength = operator({
 });
 
 const answer = asking({
-  version: 1,
+  version: 2,
   input: pair.pick({ instruction: true }),
   output: pair.pick({ response: true }),
   role: 'model',
@@ -43,7 +43,7 @@ const answer = asking({
 /** Answers to a few instructions, to be read by people, with both tags in the prompt. The numbers tell when a model runs on or
  *  falls silent: the share of instructions answered to the end, and the mean length of those answers in characters. */
 export const answers = suite({
-  version: 1,
+  version: 2,
   params: z.strictObject({
     instructions: z.array(z.string().min(1)).min(1),
     prompt: registered.default('humpback.response'),

@@ -15,7 +15,7 @@ export const humanPair = operator({ version: 1, input: pair, output: pair, run: 
 
 /** What the reverse model takes a human response for an answer to: the instruction that the forward model is then trained with. */
 export const imagineInstruction = asking({
-  version: 1,
+  version: 2,
   input: pair,
   output: imagined,
   role: 'reverse',
@@ -25,7 +25,7 @@ export const imagineInstruction = asking({
 
 /** What the forward model answers to a human instruction: the response that the reverse model is then trained with. */
 export const imagineResponse = asking({
-  version: 1,
+  version: 2,
   input: pair,
   output: imagined,
   role: 'forward',
@@ -53,7 +53,7 @@ export const measure = probe({
 
 /** An instruction for a text, by the reverse model of the last round. */
 export const augment = asking({
-  version: 1,
+  version: 2,
   input: segment,
   output: pair,
   role: 'reverse',

@@ -48,7 +48,7 @@ export const corrupt = operator({
 
 /** Leaves constraints out, or has the model put another in their place, or the opposite. */
 export const corruptBy = operator({
-  version: 2,
+  version: 3,
   input: taken,
   output: noised,
   params: z.object({ noise, prompts: z.object({ substitute: registered, negate: registered }), rewriting: sampling }),

@@ -34,7 +34,7 @@ const apart = (twins: Twins) => (same(twins.instruction, twins.corrupted) ? drop
 
 /** A1: what an instruction demands, and the text that it is about. */
 export const decompose = operator({
-  version: 2,
+  version: 3,
   input: query,
   output: taken,
   params: asking('decompose').extend({ demos: z.custom<Dataset<Demo>>().exactOptional() }),
@@ -54,7 +54,7 @@ export const decompose = operator({
 
 /** A3 and A4: one instruction with all constraints, and one with those that the noise has left, by the same demonstrations. */
 export const recombine = operator({
-  version: 2,
+  version: 3,
   input: noised,
   output: twins,
   params: asking('recombine'),
@@ -107,7 +107,7 @@ export const drawShots = reducer<{ readonly demos: Soon<Dataset<Demo>> }, Datase
 
 /** B1: an instruction that the model makes up, its constraints first. */
 export const invent = operator({
-  version: 1,
+  version: 2,
   input: z.object({ shots: z.array(demo) }),
   output: taken,
   params: asking('invent'),
@@ -123,7 +123,7 @@ export const invent = operator({
 
 /** B3: the same once more, for the constraints that the noise has left. */
 export const reinvent = operator({
-  version: 2,
+  version: 3,
   input: noised,
   output: twins,
   params: asking('reinvent'),
@@ -139,7 +139,7 @@ export const reinvent = operator({
 
 /** R: an answer to each of the two instructions. As a control, both to the whole one. */
 export const respond = operator({
-  version: 1,
+  version: 2,
   input: twins,
   output: contrast,
   params: asking('respond').extend({ rejected: z.enum(['corrupted', 'instruction']).default('corrupted') }),
@@ -162,7 +162,7 @@ export const respond = operator({
 
 /** Whether a rejected answer lacks something: where it meets all that was touched, there is nothing to learn from its pair. */
 export const verify = operator({
-  version: 2,
+  version: 3,
   input: contrast,
   output: contrast,
   params: asking('verify'),

@@ -4,6 +4,7 @@ import * as cycleInstruct from '../../operators/cycle-instruct/index.ts';
 import * as humpback from '../../operators/humpback/index.ts';
 import * as main from '../../operators/main/index.ts';
 import * as musc from '../../operators/musc/index.ts';
+import { said } from '../../operators/said.ts';
 import type { Operator, Outcome, Prompt } from '../../recipe/index.ts';
 import { playing } from '../support/playing.ts';
 
@@ -88,4 +89,56 @@ test('a cut judgement is followed by a fresh sample, as one without a rating is'
   const { context, asked } = playing(chatting, [{ text: 'Score: 5', finish: 'length' }, 'Score: 3']);
   t.like(await humpback.rating.run(pair, context, { ...params, attempts: 2 }), { kept: [{ score: 3 }] });
   t.is(asked.length, 2);
+});
+
+const thoughts: readonly (readonly [how: string, wrap: (text: string) => string])[] = [
+  ['a thought before it', (text) => `<think>\nDrop <think>it</think>\n\n${text}`],
+  ['an empty thought', (text) => `<think>\n\n</think>\n\n${text}`],
+  ['a thought whose opening tag was in the prompt', (text) => `I could say **Input**: x, and Answer: Yes.\n</think>\n\n${text}`],
+  ['two thoughts', (text) => `<think>a</think>\n<think>b</think>\n${text}`],
+  ['a thought in other tags', (text) => `<Thinking>Score: 1</Thinking>${text}`],
+  ["Mistral's tags", (text) => `[THINK]Score: 1[/THINK]${text}`],
+  [
+    "gpt-oss's channels",
+    (text) => `<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>${text}<|return|>`,
+  ],
+  ['a leaked end token', (text) => `${text}<|im_end|>`],
+  ['several leaked tokens', (text) => `${text}</s>\n<|endoftext|> <pad><pad>\n`],
+  ['a turn of the user behind it', (text) => `${text}<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnd now?`],
+  ['the header of its turn', (text) => `<|im_start|>assistant\n${text}<｜end▁of▁sentence｜>`],
+];
+const replying = (id: string, wrap: (text: string) => string) => {
+  const [record, ...replies] = cases[id]!;
+  const { input, run } = asking.get(id)!;
+  return run(
+    input.parse(record) as object,
+    playing(
+      chatting,
+      replies.map((text) => ({ text: wrap(text), finish: 'stop' as const })),
+    ).context,
+    params,
+  );
+};
+for (const id of asking.keys()) {
+  test(`${id} makes the same of a reply with thoughts or leaked tokens as of one without`, async (t) => {
+    const plain = await replying(id, (text) => text);
+    for (const [how, wrap] of thoughts) t.deepEqual(await replying(id, wrap), plain, how);
+  });
+  test(`${id} drops a reply as truncated whose thought has no end, and as empty one that is thought alone`, async (t) => {
+    for (const open of ['<think>', '\n<think>Hm. ', '[THINK]', '<|channel|>analysis<|message|>'])
+      t.like(await replying(id, (text) => open + text), { dropped: 'truncated' }, open);
+    t.like(await replying(id, (text) => `<think>${text}</think>\n`), { dropped: 'empty', evidence: `<think>${cases[id]![1]}</think>\n` });
+  });
+}
+
+test('what an answer says about tags and tokens is a part of it', (t) => {
+  for (const text of [
+    'Write <|im_end|> after each message.',
+    'The tag `</think>` ends it.',
+    'Models write <think>so</think> first.',
+    'Now <s>9</s>',
+    'A <think> tag begins a thought.',
+    '<b>bold</b>',
+  ])
+    t.is(said(text), text);
 });
