@@ -9,12 +9,13 @@ import type { Done } from './journal.ts';
 import { at } from './points.ts';
 import { THREW, type SliceTotals, type Start } from './slice.ts';
 import { secondsOf, type Span } from './spans.ts';
+import { Endings } from './unread.ts';
 import { cutKey, type Resolved } from './resolve.ts';
 
 /** Of the envelope of a record: `{ id, from, value }`. */
 export const RECORDS = 'backspin/records@1';
 
-export type Counts = Pick<Output, 'in' | 'kept' | 'dropped' | 'parts' | 'requests' | 'tokens' | 'seconds'>;
+export type Counts = Pick<Output, 'in' | 'kept' | 'dropped' | 'parts' | 'unread' | 'requests' | 'tokens' | 'seconds'>;
 
 export function outputOf(
   resolved: Resolved,
@@ -95,7 +96,7 @@ interface Prefix extends Mapped, Pick<Joining, 'started' | 'check'> {
 async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): Promise<Output> {
   const { over, op, since, until, cut, before, child, skip } = prefix;
   const writer = store.write(RECORDS);
-  const drops = new Drops(store);
+  const drops = new Drops(store, Object.keys(resolved.cast).length > 0);
   const counts = { in: 0, kept: 0, requests: 0, tokens: 0 };
   const spans: Span[] = [...(child ?? [])];
   const onSlice = (totals: SliceTotals) => {
@@ -131,7 +132,7 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
     const result = { ...(await writer.commit(determinism)), ...(counts.in > 0 ? { share: counts.kept / counts.in } : {}) };
     const { stepKey, what } = resolved.chain[op]!;
     const step = { ...resolved, stepKey: cut ? cutKey(resolved) : stepKey, call: { ...resolved.call, what } };
-    const dropped = { dropped: drops.counts, ...(Object.keys(drops.parts).length > 0 && { parts: drops.parts }) };
+    const dropped = { dropped: drops.counts, ...(Object.keys(drops.parts).length > 0 && { parts: drops.parts }), ...drops.unread };
     const droppedRecords = await drops.commit(determinism);
     await at('commit: before an output');
     return await store.putOutput(outputOf(step, result, { ...counts, ...dropped, seconds: secondsOf(spans) }, droppedRecords, determinism));
@@ -165,10 +166,16 @@ export class Drops {
   /** Other records that were dropped on the way, by reason. */
   readonly parts: Record<string, number> = {};
   readonly #store: Store;
+  readonly #endings: Endings | undefined;
   #writer: DatasetWriter | undefined;
 
-  constructor(store: Store) {
+  constructor(store: Store, asksModels = false) {
     this.#store = store;
+    if (asksModels) this.#endings = new Endings();
+  }
+  get unread(): Pick<Output, 'unread'> {
+    const unread = this.#endings?.mostFrequent() ?? [];
+    return unread.length > 0 ? { unread } : {};
   }
   /** Such sources. */
   get count(): number {
@@ -194,6 +201,7 @@ export class Drops {
   }
   async #write(about: DroppedRecord): Promise<void> {
     this.#writer ??= this.#store.write(RECORDS);
+    if (about.evidence !== null && about.reason.startsWith('no-')) this.#endings?.add(about.evidence);
     await this.#writer.add({ id: recordId(about, [about.id]), from: [about.id], value: about });
   }
   async commit(determinism: Determinism): Promise<DatasetRef | null> {

@@ -9,7 +9,7 @@ import { experimentOf, openHome } from './home-store.ts';
 import { currentRecord } from './current.ts';
 import { suggest } from './nearest.ts';
 import { findStep } from './steps.ts';
-import { dropped as droppedText, number, printJson } from './text.ts';
+import { dropped as droppedText, number, printJson, unreadEndings } from './text.ts';
 
 interface Options {
   readonly dropped?: string;
@@ -57,7 +57,11 @@ export async function run(name: string, wanted: string, { dropped, limit, json }
     shown.push(...(await records(store, ref, limit)).map((record) => (label === '' ? record : { output: label, ...record })));
   const answered = output.answers ? await records(store, output.answers, limit) : [];
   shown.push(...answered.map((record) => inOrder(record as Answered)));
-  if (!json) console.log(`${step.path}: ${step.what}, ${countsOf(output)}\n`);
+  if (!json) {
+    console.log(`${step.path}: ${step.what}, ${countsOf(output)}`);
+    if (output.unread) console.log(`most frequent endings of unread replies: ${unreadEndings(output.unread, output.unread.length)}`);
+    console.log('');
+  }
   print(shown, json);
 }
 

@@ -35,4 +35,11 @@ export const dropped = (reasons: Readonly<Record<string, number>>): string =>
     .map(([reason, count]) => `${number(count)} ${reason}`)
     .join(', ');
 
+/** `"Score: 6" (12), "I pass." (3)`. */
+export const unreadEndings = (unread: readonly { readonly ending: string; readonly count: number }[], most: number): string =>
+  unread
+    .slice(0, most)
+    .map(({ ending, count }) => `${JSON.stringify(ending)} (${number(count)})`)
+    .join(', ');
+
 export const printJson = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);

@@ -1,6 +1,6 @@
 /** An experiment as lines of text: rounds and steps, and at its end the numbers and where to look on. */
 import { metricNames } from '../workflows/measured.ts';
-import { dropped, duration, number, table } from './text.ts';
+import { dropped, duration, number, table, unreadEndings } from './text.ts';
 import type { StepView, View } from './view.ts';
 import { waitText } from './waits.ts';
 
@@ -36,7 +36,8 @@ export function about(step: StepView, rate?: number, now = Date.now()): string {
   const cost = memoised
     ? ['memoised']
     : [...(step.requests ? [`${number(step.requests)} calls`] : []), ...(step.seconds === null ? [] : [duration(step.seconds)])];
-  return [...counts, ...(reasons ? [`dropped ${reasons}`] : []), ...cost].filter((part) => part !== '').join(', ');
+  const unread = step.unread ? ` (unread endings: ${unreadEndings(step.unread, 1)})` : '';
+  return [...counts, ...(reasons ? [`dropped ${reasons}${unread}`] : []), ...cost].filter((part) => part !== '').join(', ');
 }
 /** Whether records came out: a model that was read in is a step, and has none. */
 const isData = ({ output, outputs }: StepView): boolean =>

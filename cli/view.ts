@@ -1,6 +1,7 @@
 /** An experiment as `status`, `list` and `watch` show it: the root's record, what the store knows of its steps, and live counts. */
 import { isRef, type AnyRef, type Result } from '../recipe/call.ts';
 import type { Attention, ExperimentRecord, Step } from '../schemas/experiment.ts';
+import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';
 import { measured, type Measured } from '../workflows/measured.ts';
 import type { Live, LiveCounts } from './live.ts';
@@ -18,6 +19,8 @@ export interface StepView {
   readonly in: number | null;
   readonly kept: number | null;
   readonly dropped: Readonly<Record<string, number>>;
+  /** How unread replies end, and how many, the most frequent first. */
+  readonly unread?: NonNullable<Output['unread']>;
   readonly requests: number | null;
   readonly seconds: number | null;
   readonly output: OutputView | null;
@@ -92,6 +95,7 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
     in: output?.in ?? null,
     kept: output?.kept ?? null,
     dropped: output?.dropped ?? {},
+    ...(output?.unread ? { unread: output.unread } : {}),
     requests: output?.requests ?? null,
     seconds: output?.seconds ?? null,
     output: result !== null && isRef(result) ? short(result) : null,

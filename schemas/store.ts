@@ -85,6 +85,9 @@ export const output = z.strictObject({
   /** Records that were made of a source and dropped by a later operator of the chain, while something else of it was kept or went
    *  after them. */
   parts: z.record(z.string(), z.int().min(0)).exactOptional(),
+  /** Of a map that asks models: how the replies end of which nothing could be read (dropped as `no-...`), the most frequent first. Endings
+   *  that differ in their digits count as one. */
+  unread: z.array(z.strictObject({ ending: z.string(), count: z.int().min(1) })).exactOptional(),
   /** The dropped records with reason and evidence: a dataset of `{ id, reason, evidence, value }`, `id` and `value` being the record's. */
   droppedRecords: datasetRef.nullable(),
   /** Of the evaluation of a model: what it answered, a dataset of `{ item, answer }`, with `measured` where the suite measures each. */

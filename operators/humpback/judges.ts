@@ -10,7 +10,7 @@ import { wholeReply } from '../reply.ts';
 /** The paper's judge: the rating that it writes, a fresh sample while it writes none. One that was cut off is none, unless it goes on
  *  after `Score:`. */
 export const rating = operator({
-  version: 2,
+  version: 3,
   input: pair,
   output: judged,
   params: z.object({ prompts: z.object({ judge: registered }), sampling, attempts: z.int().min(1) }),

@@ -230,6 +230,24 @@ test('show tells records that went while their source is kept apart from dropped
   t.is((JSON.parse(await show('--dropped', 'short', '--json')) as unknown[]).length, 2);
 });
 
+test('status and show tell how most replies end of which nothing could be read', async (t) => {
+  const folder = await home();
+  const store = await openStore(join(folder, 'store'));
+  const known = (await store.output(key('r1/judge')))!;
+  const unread = [
+    { ending: 'Score: "6"\u001b[2J', count: 1200 },
+    { ending: 'I pass.', count: 3 },
+  ];
+  await rm(pathsOf(store.root).output(known.stepKey));
+  await store.putOutput({ ...known, unread });
+  const [status, show] = [await backspin(folder, ['status', 'toy']), await backspin(folder, ['show', 'toy', 'r1/judge'])];
+  t.true(status.stdout.includes(String.raw`dropped 1 no-score (unread endings: "Score: \"6\"\u001b[2J" (1,200)), 7 calls`), status.stdout);
+  t.true(
+    show.stdout.includes(String.raw`most frequent endings of unread replies: "Score: \"6\"\u001b[2J" (1,200), "I pass." (3)`),
+    show.stdout,
+  );
+});
+
 test('show --limit shows no more records than asked for', async (t) => {
   const { stdout } = await backspin(await home(), ['show', 'toy', 'r1/judge', '--limit', '1', '--json']);
   t.is((JSON.parse(stdout) as unknown[]).length, 1);

@@ -1,5 +1,6 @@
 /** The acceptance facts of Humpback, H1 to H8, and what the recipe offers beyond the paper. */
 import test from 'ava';
+import { resolve } from '../../activities/resolve.ts';
 import { lengthOf } from '../../activities/train.ts';
 import { parseRating } from '../../operators/humpback/parse.ts';
 import { tags } from '../../operators/humpback/prompts.ts';
@@ -44,6 +45,21 @@ for (const [t_, scorer] of [
     t.true(rated.some(({ reply }) => reply === 'Score: 8') && rated.some(({ reply }) => reply === 'I cannot say.'));
   });
 }
+
+test('the output of a judge tells how the replies end that hold no rating, the most frequent first', async (t) => {
+  const { call } = ran.step('r1/judge');
+  const { stepKey } = await resolve(call, bench.context, await bench.services.registry([]));
+  const { unread, dropped } = (await bench.services.store.output(stepKey))!;
+  t.deepEqual(unread!.map(({ ending }) => ending).toSorted(), ['I cannot say.', 'Score: 3 and more', 'Score: 8']);
+  t.is(
+    unread!.reduce((sum, { count }) => sum + count, 0),
+    dropped['no-score']!,
+  );
+  t.deepEqual(
+    unread!.map(({ count }) => count),
+    unread!.map(({ count }) => count).toSorted((a, b) => b - a),
+  );
+});
 
 test('H2 every model descends from the base alone', async (t) => {
   const base = modelOf('model-base');

@@ -45,7 +45,7 @@ function says(content: string): string {
     const constraints = itemsIn(last);
     if (alike && lot(constraints[0]!, 2) === 0)
       return constraints.length % 2 ? ` ${constraints[0]!}` : ` ${constraints[0]!.toUpperCase()}\n`;
-    return constraints[0] === 'Write text 6.' ? '**Note** that' : ` ${constraints.join(' ')}`;
+    return constraints[0] === 'Write text 6.' ? '**Input**: that' : ` ${constraints.join(' ')}`;
   }
   if (content.endsWith('**Task:**') && alike)
     return ` Tell a short story of ${
@@ -174,6 +174,29 @@ test('8 how many constraints are touched: three tenths, a half to the even numbe
   );
 });
 
+test('how a model sets headers, numbers and verdicts off does not count, and words in bold are no headers', (t) => {
+  const parts = { constraints: ['a', 'b'], input: null };
+  for (const reply of [
+    '##1. a\n##2. b\n**Input:** N/A',
+    '1. a\n2. b\n\n**Input**: (None)',
+    '**Constraints:**\n## 1. a\n## 2. b\nInput: "None"',
+    '##1. a\n##2. b\n### Input: none.',
+    '##1. a ##2. b **Input**: -',
+    '**1.** a\n**2.** b\n__Input:__ none provided',
+  ])
+    t.deepEqual(partsIn(reply), parts, reply);
+  t.deepEqual(partsIn('1. a, or 2. c\n2. b\n**Input:** N/A is the text.'), { constraints: ['a, or 2. c', 'b'], input: 'N/A is the text.' });
+  t.deepEqual(taskIn('##1. a\n##2. b\n**Task**: Do **a** and b.'), { constraints: ['a', 'b'], instruction: 'Do **a** and b.' });
+  for (const reply of ['Do **this**', '**Note** that', 'Use the headers **Start:** and **End**:']) t.is(instructionIn(reply), reply);
+  for (const reply of ['**Instruction:** Do it.', '**Instruction**: Do it.', '### Instruction: Do it.'])
+    t.is(instructionIn(reply), 'Do it.', reply);
+  for (const reply of ['**New Constraint:** Be long.', 'New Constraint: Be long.', '### New constraint：Be long.'])
+    t.is(newConstraintIn(reply), 'Be long.', reply);
+  for (const reply of ['**Answer**: Yes', '{"answer": "yes"}', 'Answer：Ｙｅｓ', '`Answer: Yes`', 'Answer: <Yes>', 'Answer:\n\n**Yes**.'])
+    t.true(verdictIn(reply), reply);
+  for (const reply of ['Answer: Yes/No', 'Answer: Yes or No', 'The answer is yes']) t.is(verdictIn(reply), undefined, reply);
+});
+
 test('9 what a model must have said to be understood', (t) => {
   t.deepEqual(partsIn('\n##1. a\n##2. b\n**Input**: None'), { constraints: ['a', 'b'], input: null });
   t.deepEqual(partsIn('##1. a\n##2. b\nand more\n**Input**: Some\ntext'), { constraints: ['a', 'b\nand more'], input: 'Some\ntext' });
@@ -186,7 +209,7 @@ test('9 what a model must have said to be understood', (t) => {
   ])
     t.is(partsIn(reply), undefined, reply);
   t.is(instructionIn(' Write a **very short** text. '), 'Write a **very short** text.');
-  for (const reply of ['Do **this**', '**Note** that', ' \n']) t.is(instructionIn(reply), undefined, reply);
+  for (const reply of ['**Constraints**: x', 'Do it.\n**Input:** x', ' \n']) t.is(instructionIn(reply), undefined, reply);
   t.deepEqual(taskIn('##1. a\n##2. b\n**Task:** Do a and b.'), { constraints: ['a', 'b'], instruction: 'Do a and b.' });
   for (const reply of ['##1. a\n**Task:** Do a.', '##1. a\n##2. b', '##1. a ##2. b **Task:** x **Task:** y', '##1. a ##2. b **Task:**'])
     t.is(taskIn(reply), undefined, reply);
