@@ -1,45 +1,52 @@
-/** Near-duplicates: MinHash finds the pairs worth a look, the Jaccard index of their word 3-grams decides. */
+/** Near-duplicates by the Jaccard index of their word 3-grams. */
 import { z } from 'zod';
 import { reducer, type Dataset, type Soon } from '../../recipe/index.ts';
-import { bandsOf, jaccard, shinglesOf } from './shingles.ts';
+import { Frequencies, SimilarSets } from './similar.ts';
+import { bandsOf, shinglesOf } from './shingles.ts';
 
 type Values = Readonly<Record<string, unknown>>;
 /** With 4 rows each, 32 bands miss 1 in 6,600 pairs of Jaccard .7 and 1 in 8 of .5. */
 const BANDS = 32;
 const ROWS = 4;
+/** Of so many records the sets fit into memory, and all of them are compared. Of more, MinHash finds those that may have a twin. */
+const COMPARED = 20_000;
 
-/** Drops each record whose `on` is as near as `jaccard` to that of an earlier one that was kept. */
-export const dedup = reducer<{ readonly of: Soon<Dataset<Values>> }, Dataset<Values>, { readonly on: string; readonly jaccard: number }>({
-  version: 1,
-  params: z.strictObject({ on: z.string(), jaccard: z.number().gt(0).max(1) }),
-  async *run({ of }, { on, jaccard: limit }) {
-    const text = (value: Values) => (typeof value[on] === 'string' ? value[on] : '');
-    const paired = new Paired();
-    for await (const { value } of of) paired.add(bandsOf(shinglesOf(text(value)), BANDS, ROWS));
-    const suspects = paired.suspects();
+/** Drops each record whose `on` is as near as `jaccard` to that of an earlier one that was kept: the earliest of those is its evidence.
+ *  `compared`: records of which no pair is missed. */
+export const dedupAmong = (compared: number) =>
+  reducer<{ readonly of: Soon<Dataset<Values>> }, Dataset<Values>, { readonly on: string; readonly jaccard: number }>({
+    version: 2,
+    params: z.strictObject({ on: z.string(), jaccard: z.number().gt(0).max(1) }),
+    async *run({ of }, { on, jaccard: limit }) {
+      const setOf = (value: Values) => shinglesOf(typeof value[on] === 'string' ? value[on] : '');
+      const paired = new Paired();
+      if (of.rows > compared) for await (const { value } of of) paired.add(bandsOf(setOf(value), BANDS, ROWS));
+      const suspects = of.rows > compared ? paired.suspects() : undefined;
+      const suspected = (row: number) => suspects?.has(row) ?? true;
 
-    // Whoever shares no band with another is no near-duplicate, so only suspects are held.
-    const kept = new Map<number, { readonly id: string; readonly shingles: Uint32Array }[]>();
-    let row = 0;
-    for await (const record of of) {
-      if (!suspects.has(row++)) {
+      const frequencies = new Frequencies();
+      let row = 0;
+      for await (const { value } of of) if (suspected(row++)) frequencies.add(setOf(value));
+
+      const kept = new SimilarSets(limit, frequencies);
+      const ids: string[] = [];
+      row = 0;
+      for await (const record of of) {
+        const set = suspected(row++) ? setOf(record.value) : undefined;
+        const twin = set && kept.firstLike(set);
+        if (twin !== undefined) {
+          yield { record, dropped: 'near-duplicate', evidence: `of ${ids[twin]!}` };
+          continue;
+        }
+        if (set) {
+          kept.add(set);
+          ids.push(record.id);
+        }
         yield { record };
-        continue;
       }
-      const shingles = shinglesOf(text(record.value));
-      const homes = [...bandsOf(shingles, BANDS, ROWS)].map((key, band) => (key % 2 ** 27) * BANDS + band);
-      const others = new Set(homes.flatMap((home) => kept.get(home) ?? []));
-      const twin = others.values().find((other) => jaccard(shingles, other.shingles) >= limit);
-      if (twin) {
-        yield { record, dropped: 'near-duplicate', evidence: `of ${twin.id}` };
-        continue;
-      }
-      const own = { id: record.id, shingles };
-      for (const home of homes) kept.set(home, [...(kept.get(home) ?? []), own]);
-      yield { record };
-    }
-  },
-});
+    },
+  });
+export const dedup = dedupAmong(COMPARED);
 
 /** Band keys of all records, 128 bytes each, and the rows that share one with another row. */
 class Paired {

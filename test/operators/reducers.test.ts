@@ -1,6 +1,8 @@
 import { breakPairs } from '../../operators/cycle-instruct/index.ts';
 import test from 'ava';
 import { dedup, draw, mix, select, spread, union, without } from '../../operators/std/index.ts';
+import { dedupAmong } from '../../operators/std/dedup.ts';
+import { Frequencies, SimilarSets } from '../../operators/std/similar.ts';
 import { jaccard, shinglesOf } from '../../operators/std/shingles.ts';
 import type { Rec } from '../../recipe/define.ts';
 import { randomOf, rec, reduce, rows, type Split } from '../support/reduce.ts';
@@ -183,6 +185,56 @@ test('dedup finds what is as near as asked, keeps the first of each, and nothing
     t.true(jaccard(twin!, other!) >= 0.5);
   }
   t.deepEqual((await reduce(dedup, { of: rows(input) }, { on: 'text', jaccard: 1 })).dropped, []);
+});
+
+/** What comparing every record with every one that was kept drops, and of which earliest one it is a twin. */
+function byBruteForce(input: readonly Rec<{ readonly text: string }>[], limit: number): string[] {
+  const kept: { readonly id: string; readonly set: Uint32Array }[] = [];
+  return input.flatMap(({ id, value }) => {
+    const set = shinglesOf(value.text);
+    const twin = kept.find((other) => jaccard(set, other.set) >= limit);
+    if (!twin) kept.push({ id, set });
+    return twin ? [`${id} of ${twin.id}`] : [];
+  });
+}
+
+test('dedup drops exactly what comparing all pairs does: of templates, of mutations, of texts of any length', async (t) => {
+  const template = textOf(80);
+  const page = () => template.map((word, i) => (i % 9 === 4 || integer(12) === 0 ? words[integer(words.length)]! : word)).join(' ');
+  const blocks = Array.from({ length: 6 }, () => textOf(14).join(' '));
+  const built = () => blocks.filter(() => integer(3) > 0).join(' ') || 'none';
+  const some = Array.from({ length: 30 }, () => textOf(1 + integer(40)));
+  const mutated = () => {
+    const of = some[integer(some.length)]!.slice(0, 1 + integer(45));
+    return of.map((word) => (integer(15) === 0 ? words[integer(words.length)]! : word)).join(' ');
+  };
+  const input = shuffled([page, built, mutated].flatMap((make) => Array.from({ length: 150 }, () => rec({ text: make(), n: random() }))));
+  for (const limit of [0.2, 0.5, 0.6, 0.7, 0.75, 0.9, 1]) {
+    const split = await reduce(dedup, { of: rows(input) }, { on: 'text', jaccard: limit });
+    const expected = byBruteForce(input, limit);
+    t.deepEqual(
+      split.dropped.map(({ id, evidence }) => `${id} ${evidence}`),
+      expected,
+      `${limit}`,
+    );
+    t.true(expected.length > 0);
+    const fewer = (await reduce(dedupAmong(0), { of: rows(input) }, { on: 'text', jaccard: limit })).dropped;
+    if (limit >= 0.7) t.is(fewer.length, expected.length, `by MinHash, ${limit}`);
+  }
+});
+
+test('of thousands of pages of one template, none of which is a twin of another, next to no pair is compared', (t) => {
+  const template = textOf(150);
+  const frequencies = new Frequencies();
+  const pages = Array.from({ length: 5000 }, (_, n) => shinglesOf(template.map((w, i) => (i % 14 === 3 ? `${n}x${i}` : w)).join(' ')));
+  for (const page of pages) frequencies.add(page);
+  const kept = new SimilarSets(0.7, frequencies);
+  for (const page of pages) {
+    t.is(kept.firstLike(page), undefined);
+    kept.add(page);
+  }
+  t.true(jaccard(pages[0]!, pages[1]!) > 0.6);
+  t.true(kept.compared < pages.length, `${kept.compared} of 12 million`);
 });
 
 test('dedup sees through case, punctuation and width, and takes short texts, signs and Han as they are', async (t) => {
