@@ -181,7 +181,6 @@ const unread: readonly (readonly [what: string, judgements: readonly string[]])[
       'Score: 1/2/3/4/5',
       'Score: 1 | 2 | 3 | 4 | 5',
       '{"score": [4, 5]}',
-      '{"score": [4]}',
       '- Score: 5 (perfect)\n- Score: 4 (good)\n- Score: 1 (bad)',
     ],
   ],
