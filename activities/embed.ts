@@ -26,6 +26,8 @@ export async function prepareEmbedding(store: Store, registry: Registry, resolve
     model: await foldersOf(store, encoder),
     rows,
     run,
+    clusters: 1,
+    picks: null,
     ...settings(params),
     seed: context.seed + 1_000_003 * (call.round ?? 0), // afresh in each round
     threads: threadsOf(context.training),

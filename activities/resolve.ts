@@ -183,7 +183,7 @@ function drawsOf(call: Call, registry: Registry, params: object): boolean {
   if (call.verb === 'map')
     return call.what.split('>').some((id) => (registry.operator(id) as AnyOperator).draws(operatorParams(call, id, registry)));
   if (isSource(call) || isImport(call)) return false;
-  if (call.verb === 'reduce') return embeds(call) || (registry.reducer(call.what) as AnyReducer).draws(params); // clusters are drawn
+  if (call.verb === 'reduce') return (registry.reducer(call.what) as AnyReducer).draws(params);
   const suite = registry.suite(call.what);
   return suite.is === 'suite' && (suite.ask as AnyOperator).draws(params);
 }

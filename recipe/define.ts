@@ -32,10 +32,11 @@ export type Read<I> =
             ? { readonly [K in keyof I]: Read<I[K]> }
             : I;
 /** Whole-dataset work with the model in the input `encoder`, by a child on a pool, before a reducer runs: each record of the input `of`
- *  has its texts embedded, is placed in one of so many clusters by the first, and is told how far the second lies from it. */
+ *  has its texts embedded, is placed in one of so many clusters by the first, and is told how far the second lies from it; so
+ *  many of them are picked by farthest-first traversal of the first. */
 export interface Embedding<in P extends Params> {
   texts(value: Readonly<Record<string, unknown>>, params: P): readonly [first: string, second?: string];
-  settings(params: P): { readonly clusters: number; readonly maxTokens: number };
+  settings(params: P): { readonly clusters?: number; readonly picks?: number; readonly maxTokens: number };
 }
 export interface Reading {
   /** A stream of numbers in [0, 1). Throws where the reducer says that it draws nothing. */

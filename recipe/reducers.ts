@@ -58,8 +58,16 @@ export const cluster = <T>(
 /** `count` records by farthest-first traversal in the encoder's space. */
 export const diverse = <T>(
   from: Soon<Dataset<T>>,
-  rule: { readonly encoder: Soon<Model<'encoder' | 'lm'>>; readonly on: keyof T & string; readonly count: number },
-): Reduction<Dataset<T>> => std['diverse']!({ of: from, encoder: rule.encoder }, { on: rule.on, count: rule.count });
+  rule: {
+    readonly encoder: Soon<Model<'encoder' | 'lm'>>;
+    readonly on: keyof T & string;
+    readonly count: number;
+    readonly maxTokens?: number;
+  },
+): Reduction<Dataset<T>> => {
+  const { encoder, ...params } = rule;
+  return std['diverse']!({ of: from, encoder }, params);
+};
 /** Mean and standard deviation over reports. */
 export const spread = <M extends Metrics>(
   reports: readonly Soon<Report<M>>[],

@@ -53,12 +53,15 @@ export interface EmbedSpec {
   /** Folder of events, vectors and `answers.jsonl`. */
   readonly run: string;
   readonly clusters: number;
+  /** Rows to select by farthest-first traversal; null: none. */
+  readonly picks: number | null;
   readonly seed: number;
   readonly maxTokens: number;
   readonly threads: number;
 }
-/** A line of `answers.jsonl`: 1 - cosine of a row's first text and its second, and the cluster of its first. */
-export const placed = z.object({ cluster: z.int().min(0), distance: z.number().min(0) });
+/** A line of `answers.jsonl`: 1 - cosine of a row's first text and its second, the cluster of its first, and which pick it is by
+ *  farthest-first traversal; null: it is not picked. */
+export const placed = z.object({ cluster: z.int().min(0), distance: z.number().min(0), pick: z.int().min(0).nullable() });
 export type Placed = Readonly<z.infer<typeof placed>>;
 
 /** The spec of `backspin_trainer score`: `rows` is a file of `{"asked": [...]}` lines, each an `Asked` of `recipe/define.ts`. */

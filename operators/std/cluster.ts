@@ -1,7 +1,8 @@
 /** Where records lie in the space of a model. */
 import { z } from 'zod';
 import { BackspinError } from '../../schemas/errors.ts';
-import { reducer, type Dataset, type Model, type Soon } from '../../recipe/index.ts';
+import type { Placed } from '../../schemas/trainer.ts';
+import { reducer, type Dataset, type Model, type Reading, type Rec, type Rows, type Soon } from '../../recipe/index.ts';
 
 type Values = Readonly<Record<string, unknown>>;
 interface Of {
@@ -29,14 +30,41 @@ export const cluster = reducer<Of, Dataset<Values>, Clustering>({
     settings: ({ clusters, maxTokens }) => ({ clusters, maxTokens }),
   },
   async *run({ of }, _, { places, derive }) {
-    const place = places[Symbol.asyncIterator]();
-    for await (const record of of) {
-      const { value, done } = await place.next();
-      if (done) throw new Error('fewer records were embedded than there are');
-      yield { record: derive({ ...record.value, ...value }, [record]) };
-    }
+    for await (const [record, { cluster, distance }] of located(of, places))
+      yield { record: derive({ ...record.value, cluster, distance }, [record]) };
   },
 });
+
+const selecting = z.strictObject({
+  on: z.string(),
+  count: z.int().min(1),
+  maxTokens: z.int().min(1).default(512),
+});
+
+/** `count` records whose texts in `on` lie far apart, by farthest-first traversal (k-centre greedy): the first record, then each time the
+ *  one whose Euclidean distance to the nearest one selected is largest. Vectors are those of `cluster`. The order stays. */
+export const diverse = reducer<Of, Dataset<Values>, z.infer<typeof selecting>>({
+  version: 1,
+  params: selecting,
+  most: (entering, { count }) => Math.min(entering, count),
+  embeds: {
+    texts: (value, { on }) => [textOf(value, on)],
+    settings: ({ count, maxTokens }) => ({ picks: count, maxTokens }),
+  },
+  async *run({ of }, _, { places }) {
+    for await (const [record, { pick }] of located(of, places)) yield pick === null ? { record, dropped: 'not-diverse' } : { record };
+  },
+});
+
+/** Each record, and where it lies. */
+async function* located<T>(records: Rows<T>, places: Reading['places']): AsyncIterable<readonly [Rec<T>, Placed]> {
+  const place = places[Symbol.asyncIterator]();
+  for await (const record of records) {
+    const { value, done } = await place.next();
+    if (done) throw new Error('fewer records were embedded than there are');
+    yield [record, value];
+  }
+}
 
 function textOf(value: Values, field: string): string {
   const text = value[field];

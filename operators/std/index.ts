@@ -1,5 +1,5 @@
 /** What every recipe may use: reducers on whole datasets, and sources of real data. */
-export { cluster } from './cluster.ts';
+export { cluster, diverse } from './cluster.ts';
 export { dedup } from './dedup.ts';
 export { documents } from './documents.ts';
 export { jsonl } from './jsonl.ts';

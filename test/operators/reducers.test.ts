@@ -1,6 +1,6 @@
 import { breakPairs } from '../../operators/cycle-instruct/index.ts';
 import test from 'ava';
-import { dedup, draw, mix, select, spread, union, without } from '../../operators/std/index.ts';
+import { dedup, diverse, draw, mix, select, spread, union, without } from '../../operators/std/index.ts';
 import { dedupAmong } from '../../operators/std/dedup.ts';
 import { Frequencies, SimilarSets } from '../../operators/std/similar.ts';
 import { jaccard, shinglesOf } from '../../operators/std/shingles.ts';
@@ -155,6 +155,22 @@ test('draw gives tasks of different records, again for the same seed, with ids o
   t.deepEqual(await reduce(draw, { of: rows(input) }, { count: 50, each: 2 }, 1), once);
   t.notDeepEqual(ids(await reduce(draw, { of: rows(input) }, { count: 50, each: 2 }, 2)), ids(once));
   t.deepEqual((await reduce(draw, { of: rows(input) }, { count: 5, each: 7 })).kept, []);
+});
+
+test('diverse keeps what was picked, in its order, and tells why the rest went', async (t) => {
+  const texts = ['a', 'b', 'c', 'd'].map((text) => rec({ text }));
+  const picks = [0, null, 2, 1];
+  const { kept, dropped } = await reduce(diverse, { of: rows(texts) }, { on: 'text', count: 3 }, 0, async function* () {
+    for (const pick of picks) yield { cluster: 0, distance: 0, pick };
+  });
+  t.deepEqual(
+    kept.map(({ value }) => value['text']),
+    ['a', 'c', 'd'],
+  );
+  t.like(dropped, [{ id: texts[1]!.id, reason: 'not-diverse' }]);
+  t.deepEqual(diverse.embeds!.settings({ on: 'text', count: 3, maxTokens: 9 }), { picks: 3, maxTokens: 9 });
+  t.false(diverse.draws({ on: 'text', count: 3, maxTokens: 9 }), 'another seed picks the same');
+  t.is(diverse.most(2, { on: 'text', count: 3, maxTokens: 9 }), 2);
 });
 
 test('spread gives mean and sample deviation', async (t) => {

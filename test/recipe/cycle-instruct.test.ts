@@ -30,7 +30,7 @@ const made = await stage(
         return /question, clear/.test(content) ? `Clean: ${content.slice(6, 25)}?` : `Clean: ${content.slice(6, 25)}.`;
       return content.includes('thing 7') ? ' ' : `${role} ${lot(model + content, 1000)} says.`;
     },
-    place: ([first = '', second = '']) => ({ cluster: lot(first, 2), distance: lot(first + second, 1000) / 1000 }),
+    place: ([first = '', second = '']) => ({ cluster: lot(first, 2), distance: lot(first + second, 1000) / 1000, pick: null }),
   },
   {
     'documents.jsonl': jsonl(documents),

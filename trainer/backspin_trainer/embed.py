@@ -1,4 +1,5 @@
-"""The `embed` verb: embeds the texts of every row, tells how far a row's texts lie apart, and groups rows by their first."""
+"""The `embed` verb: embeds the texts of every row, tells how far a row's texts lie apart, groups rows by their first, and
+picks rows whose first texts lie far apart."""
 
 from __future__ import annotations
 
@@ -25,12 +26,13 @@ _ROUNDS = 100  # of k-means, should it not settle before
 
 
 def embed(spec: EmbedSpec, stop: Stop) -> Exit:
-    """Writes an answer for each row of `spec.rows`, in order, to `answers.jsonl`: `{"cluster", "distance"}`.
+    """Writes an answer for each row of `spec.rows`, in order, to `answers.jsonl`: `{"cluster", "distance", "pick"}`.
 
     A text's vector is the mean of the last hidden states of its tokens (`spec.max_tokens` of them at most, and no more
     than the model has positions for), scaled to length 1. A text without tokens has that of the end token, or of the
     padding where there is none. `distance` is 1 - cosine of a row's first text and its second, in [0, 2]; 0 where it has
-    no second. `cluster` is that of the first text among `spec.clusters` by k-means, or as many as there are rows. Parts
+    no second. `cluster` is that of the first text among `spec.clusters` by k-means, or as many as there are rows. `pick`
+    counts from 0 the first texts as `farthest_first` picks them; null for all others, and without `spec.picks`. Parts
     that are done stay in `vectors/`, so a run that was killed goes on; equal specs give equal bytes. Raises Refusal.
     """
 
@@ -46,9 +48,11 @@ def embed(spec: EmbedSpec, stop: Stop) -> Exit:
             firsts.append(at)
             distances.append(float(1 - vectors[at] @ vectors[at + 1]) if len(row) > 1 else 0.0)
             at += len(row)
+        clusters = k_means(vectors[firsts], spec.clusters, spec.seed)
+        picks = {at: n for n, at in enumerate(farthest_first(vectors[firsts], spec.picks or 0))}
         return [
-            json.dumps({"cluster": cluster, "distance": round(max(distance, 0.0), 6)}) + "\n"
-            for cluster, distance in zip(k_means(vectors[firsts], spec.clusters, spec.seed), distances)
+            json.dumps({"cluster": cluster, "distance": round(max(distance, 0.0), 6), "pick": picks.get(at)}) + "\n"
+            for at, (cluster, distance) in enumerate(zip(clusters, distances))
         ]
 
     read = lambda: list(_texts(spec.rows))  # noqa: E731
@@ -79,6 +83,21 @@ def k_means(points: torch.Tensor, count: int, seed: int) -> list[int]:
         if torch.equal(before, clusters):
             break
     return clusters.tolist()
+
+
+def farthest_first(points: torch.Tensor, count: int) -> list[int]:
+    """Indices of `count` of `points` [n, width], or of all: first 0, then each time the point whose Euclidean distance to
+    the nearest one picked is largest, the first of equals (Gonzalez 1985)."""
+    count = min(count, len(points))
+    if count == 0:
+        return []
+    points = points.double()
+    picks, nearest = [0], _squares(points, points[:1])[:, 0]
+    while len(picks) < count:
+        nearest[picks[-1]] = -1  # picked, also where others are equal to it
+        picks.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, _squares(points, points[picks[-1] :][:1])[:, 0])
+    return picks
 
 
 def _squares(points: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:

@@ -140,7 +140,8 @@ class TrainSpec:
 
 @dataclass(frozen=True)
 class EmbedSpec:
-    """Texts to embed: `rows` is a JSONL file of `{"texts": [...]}`. `batch` counts texts, `max_tokens` is per text."""
+    """Texts to embed: `rows` is a JSONL file of `{"texts": [...]}`. `batch` counts texts, `max_tokens` is per text. With `picks`
+    that many rows are selected by farthest-first traversal."""
 
     version: Literal[1]
     model: ModelFolders
@@ -150,11 +151,12 @@ class EmbedSpec:
     seed: int
     max_tokens: int
     threads: int
+    picks: int | None = None
     batch: int = 32
 
     def __post_init__(self) -> None:
-        for key in ("clusters", "max_tokens", "threads", "batch"):
-            if getattr(self, key) < 1:
+        for key in ("clusters", "max_tokens", "threads", "picks", "batch"):
+            if (value := getattr(self, key)) is not None and value < 1:
                 raise _wrong(_camel(key), "must be at least 1")
 
 

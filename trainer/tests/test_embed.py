@@ -19,7 +19,7 @@ from tokenizers.processors import BertProcessing
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
 from backspin_trainer import embed as room
-from backspin_trainer.embed import embed, k_means
+from backspin_trainer.embed import embed, farthest_first, k_means
 from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.spec import EmbedSpec, ModelFolders, read_spec
 from backspin_trainer.stop import Stop
@@ -138,6 +138,29 @@ def test_k_means_ends_where_every_point_is_with_the_nearest_mean():
     clusters = torch.tensor(k_means(points, 12, 7))
     means = torch.stack([points[clusters == cluster].mean(0) for cluster in range(12)])
     assert torch.equal(torch.cdist(points, means).argmin(1), clusters)
+
+
+def test_farthest_first_begins_with_the_first_and_each_next_pick_is_the_one_farthest_from_those_before():
+    points = torch.randn(200, 8, generator=torch.Generator().manual_seed(5))
+    picks = farthest_first(points, 40)
+    assert picks[0] == 0 and len(set(picks)) == 40
+    between = torch.cdist(points.double(), points.double())
+    for n in range(1, 40):
+        nearest = between[:, picks[:n]].min(1).values
+        assert nearest[picks[n]] >= nearest.max() - 1e-9
+    assert farthest_first(points, 40) == picks
+    assert sorted(farthest_first(torch.ones(5, 2), 9)) == [0, 1, 2, 3, 4], "each once, equal ones too"
+    assert farthest_first(points[:0], 3) == []
+
+
+def test_rows_are_picked_by_their_first_texts_and_only_where_that_is_asked_for(tmp_path, model):
+    rows = [["a river is long"], ["a river is long"], ["birds sing at night, and then they sleep until the day"]]
+    picking, not_picking = spec(model, tmp_path / "a", rows, picks=2), spec(model, tmp_path / "b", rows)
+    assert (embed(picking, Stop()), embed(not_picking, Stop())) == (Exit.DONE, Exit.DONE)
+    assert [one["pick"] for one in answers(picking)] == [0, None, 1]
+    assert [one["pick"] for one in answers(not_picking)] == [None, None, None]
+    with pytest.raises(Refusal, match="picks"):
+        spec(model, tmp_path / "c", rows, picks=0)
 
 
 def test_a_run_that_was_killed_between_two_parts_goes_on_and_gives_the_same_bytes(tmp_path, model):
