@@ -115,7 +115,8 @@ async function installPackages(lock) {
   });
   fs.rmSync(path.join(bin, 'backspin'), { force: true });
   fs.symlinkSync('../../cli/backspin.js', path.join(bin, 'backspin')); // npm links a dependency's commands, not our own
-  fs.writeFileSync(packagesMarker, packagesKey());
+  await flushed();
+  writeAtomically(packagesMarker, packagesKey());
   return path.join(bin, 'node');
 }
 
@@ -148,6 +149,7 @@ async function installTemporal(lock) {
     const made = path.join(part, file);
     if (!atLeast(await serverVersion(made), SERVER)) throw new Error(`the Temporal CLI that was fetched does not answer: ${made}`);
     fs.mkdirSync(path.dirname(cachedTemporal), { recursive: true });
+    await flushed();
     fs.renameSync(made, cachedTemporal);
     return cachedTemporal;
   } finally {
@@ -250,7 +252,8 @@ async function installEnvironment(executable, folder, requirements, finish, lock
   const pip = ['-m', 'pip', 'install', '--quiet', '--no-input', '--disable-pip-version-check', '--require-hashes', '--no-deps'];
   await run(python, [...pip, '-r', path.join(root, requirements)], { lock, remedy });
   await finish?.(python);
-  fs.writeFileSync(path.join(folder, 'complete.json'), JSON.stringify({ python: executable }) + '\n');
+  await flushed();
+  writeAtomically(path.join(folder, 'complete.json'), JSON.stringify({ python: executable }) + '\n');
   return python;
 }
 
@@ -425,12 +428,20 @@ function read(file) {
   }
 }
 
+/** What a marker says is whole must be on the disk before it. */
+function flushed() {
+  return run('sync', []).catch(() => {});
+}
+
 /** Leaves an equal file alone; a reader sees the old text or the new, never half. */
 function writeAtomically(file, text) {
   if (fs.existsSync(file) && fs.readFileSync(file, 'utf8') === text) return;
   const part = `${file}.${process.pid}`;
-  fs.writeFileSync(part, text);
+  fs.writeFileSync(part, text, { flush: true });
   fs.renameSync(part, file);
+  const folder = fs.openSync(path.dirname(file), 'r');
+  fs.fsyncSync(folder);
+  fs.closeSync(folder);
 }
 
 function digest(...parts) {

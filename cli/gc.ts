@@ -1,13 +1,15 @@
 /** `backspin gc`: what no experiment needs, as a plan in a file; `--apply PLAN` removes it, as far as that still holds. Needs no server. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { BackspinError } from '../schemas/errors.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { faultOf } from '../schemas/faults.ts';
 import { gcPlan, type GcPlan } from '../schemas/store.ts';
+import { writeAtomic } from '../store/files.ts';
 import { applyGc, planGc, type Swept } from '../store/gc.ts';
 import { progressIn, withTemporal } from './current.ts';
 import { currentUp, inHome } from './home.ts';
 import { openExperiments, openHome } from './home-store.ts';
+import { soundRecord } from './recovered.ts';
 import type { Store } from '../store/store.ts';
 import { number, size, table } from './text.ts';
 
@@ -17,6 +19,7 @@ export async function run({ apply }: { apply?: string }): Promise<void> {
     const removed = await applyGc(store, read(apply));
     return console.log(`Removed ${number(removed.length)} files and folders, ${size(bytesOf(removed))}.`);
   }
+  for (const name of await store.experimentNames()) await soundRecord(store, name);
   const gone = await closeEnded(store);
   const plan = await planGc(store);
   if (plan.open.length > 0)
@@ -25,9 +28,8 @@ export async function run({ apply }: { apply?: string }): Promise<void> {
     );
   for (const one of gone) console.log(`${one.name}: ${one.failure}.`);
   if (plan.sweep.length === 0) return console.log(`Nothing in ${store.root} can go.`);
-  mkdirSync(inHome('gc'), { recursive: true });
   const file = inHome('gc', `${plan.digest.slice(0, 16)}.json`);
-  writeFileSync(file, `${JSON.stringify(plan, null, 2)}\n`);
+  await writeAtomic(file, `${JSON.stringify(plan, null, 2)}\n`);
   const groups = [...Map.groupBy(plan.sweep, ({ why }) => why)].map(([why, swept]) => [why, swept.length, size(bytesOf(swept))]);
   console.log(
     [table(['why', 'files', 'space'], groups), '', `Each is named in ${file}. To remove them:`, `  backspin gc --apply ${file}`].join('\n'),

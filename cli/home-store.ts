@@ -5,12 +5,13 @@ import { openStore } from '../store/local.ts';
 import type { Store } from '../store/store.ts';
 import { inHome } from './home.ts';
 import { suggest } from './nearest.ts';
+import { soundRecord } from './recovered.ts';
 
 export const openHome = (): Promise<Store> => openStore(inHome('store'));
 
 /** The experiment of this name; otherwise says which there are. */
 export async function experimentOf(store: Store, name: string): Promise<ExperimentRecord> {
-  const record = await store.experiment(name);
+  const record = await soundRecord(store, name);
   if (record) return record;
   const names = await store.experimentNames();
   throw new BackspinError(

@@ -10,6 +10,7 @@ import { differences } from './difference.ts';
 import { currentRecord } from './current.ts';
 import { currentUp } from './home.ts';
 import { openHome } from './home-store.ts';
+import { recordOrNone } from './recovered.ts';
 import { startExperiment, type Writes } from './start.ts';
 
 interface Options {
@@ -30,7 +31,7 @@ export async function launch(
   origin: Pick<ExperimentInput, 'parent' | 'pins'>,
   watch: boolean,
 ): Promise<number> {
-  const found = await store.experiment(bound.name);
+  const found = await recordOrNone(store, bound.name);
   const before = found && (await currentRecord(found));
   const other = before && before.configDigest !== digest ? changesIn(before, bound) : undefined;
   if (before?.state !== 'completed' || watch) await ensureUp();
@@ -50,7 +51,7 @@ export async function launch(
       },
     };
     console.log(await startExperiment(store.id, { bound, digest }, origin, writes));
-    if (!(await store.experiment(bound.name))) await store.putExperiment(record); // it runs already, and its record is gone
+    if (!(await recordOrNone(store, bound.name))) await store.putExperiment(record); // it runs already, and its record is gone
   }
   if (watch) return (await import('./watch.ts')).run(bound.name);
   await (await import('./status.ts')).run(bound.name, {});

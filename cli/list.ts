@@ -4,6 +4,7 @@ import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { progressIn, withTemporal } from './current.ts';
 import { sentenceOf } from './failure.ts';
 import { openHome } from './home-store.ts';
+import { soundRecord } from './recovered.ts';
 import { printJson, table } from './text.ts';
 
 export async function run({ json }: { json?: boolean }): Promise<number> {
@@ -11,16 +12,16 @@ export async function run({ json }: { json?: boolean }): Promise<number> {
   const records: ExperimentRecord[] = [];
   const notes = new Set<string>();
   let code = 0;
-  for (const name of await store.experimentNames()) {
-    try {
-      const record = await store.experiment(name);
-      if (record) records.push(record);
-    } catch (error) {
-      notes.add(sentenceOf(error) ?? (error as Error).message);
-      code = 1;
-    }
-  }
   await withTemporal(async (temporal, why) => {
+    for (const name of await store.experimentNames()) {
+      try {
+        const record = await soundRecord(store, name, temporal);
+        if (record) records.push(record);
+      } catch (error) {
+        notes.add(sentenceOf(error) ?? (error as Error).message);
+        code = 1;
+      }
+    }
     const progress = await Promise.all(records.map((record) => progressIn(temporal, why, record)));
     for (const { stale, gone, record } of progress) {
       if (stale !== null) notes.add(`Note: ${stale}.`);

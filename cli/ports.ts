@@ -1,8 +1,9 @@
 /** Ports of the dev server: those asked for, else the last time's, else free ones. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { z } from 'zod';
 import { BackspinError } from '../schemas/errors.ts';
+import { writeAtomic } from '../store/files.ts';
 import { inHome } from './home.ts';
 
 const port = z.int().min(1).max(65_535);
@@ -31,7 +32,7 @@ export async function choosePorts(asked: { server?: number | undefined; ui?: num
     http: await choose('http'),
     metrics: await choose('metrics'),
   };
-  writeFileSync(inHome('ports.json'), JSON.stringify(ports));
+  await writeAtomic(inHome('ports.json'), JSON.stringify(ports));
   return ports;
 }
 

@@ -1,11 +1,12 @@
 /** The Temporal server of `up`: how the dev server is started, and what any server needs before experiments run on it. */
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Connection, type ConnectionOptions } from '@temporalio/client';
 import { BackspinError } from '../schemas/errors.ts';
 import { searchAttributes } from '../schemas/names.ts';
+import { writeAtomic } from '../store/files.ts';
 import { inHome } from './home.ts';
 import type { Ports } from './ports.ts';
 
@@ -71,17 +72,19 @@ export async function checkTemporal(temporal: string): Promise<string> {
  * Throws when the database file was made by another minor version: a dev server neither converts it nor refuses it, it comes up
  * and hands no work out. Remembers the version of a new file.
  */
-export function checkDatabase(version: string): void {
+export async function checkDatabase(version: string): Promise<void> {
   const [file, note] = [inHome('temporal.db'), inHome('temporal.version')];
   const minor = (text: string) => text.split('.').slice(0, 2).join('.');
-  const made = existsSync(file) && existsSync(note) ? readFileSync(note, 'utf8') : version;
+  // a note that a power failure left empty says nothing
+  const [noted] = /^\d+\.\d+.*/.exec(existsSync(note) ? readFileSync(note, 'utf8') : '') ?? [];
+  const made = existsSync(file) ? (noted ?? version) : version;
   if (minor(made) !== minor(version)) {
     throw new BackspinError(
       'WrongVersion',
       `${file} was made by Temporal server ${made}, and this is ${version}, which cannot read it: move it away together with ${note} (its -wal and -shm files too), then run this again. Results are in the store: launching an experiment again takes them from there.`,
     );
   }
-  writeFileSync(note, made);
+  if (made !== noted) await writeAtomic(note, made);
 }
 
 /** Resolves once a server answers at this address. */

@@ -52,13 +52,24 @@ export class Supervised {
   }
 
   async #keep(ready: () => void, failed: (error: unknown) => void): Promise<void> {
-    const { name, log } = this.part;
+    const { name } = this.part;
     const { signal } = this.#stopping;
     for (let worked = false, backoff = FIRST_BACKOFF; ; backoff = Math.min(2 * backoff, LAST_BACKOFF)) {
-      const from = sizeOf(log);
       const began = performance.now();
-      this.#child = await Child.launch(randomUUID(), this.part);
-      if (signal.aborted) await this.#child.stop(this.part.grace);
+      const started = await this.#start().catch((error: unknown) => error as Error);
+      if (started instanceof Error) {
+        const why = `The ${name} cannot be started (${started.message})`;
+        if (!worked) return failed(new BackspinError('ServerDown', `${why}: free what it needs, then run this again.`));
+        console.error(
+          `${now()} ${why}; it is tried again in ${backoff} ms. Where it stays so, \`backspin down\` and \`backspin up\` begin anew.`,
+        );
+        await wait(backoff, undefined, { signal }).catch(() => {});
+        if (signal.aborted) return;
+        continue;
+      }
+      const { from, child } = started;
+      this.#child = child;
+      if (signal.aborted) await child.stop(this.part.grace);
       const ended = new AbortController();
       const late = worked ? ended.signal : AbortSignal.any([ended.signal, AbortSignal.timeout(PATIENCE)]);
       const works = this.#works(from, late).then(
@@ -70,17 +81,22 @@ export class Supervised {
           if (!ended.signal.aborted) failed(late.aborted ? this.#sentence(`was not ready within ${PATIENCE / 1000} s`, from) : error);
         },
       );
-      const code = await this.#child.exited;
+      const code = await child.exited;
       ended.abort();
       await works;
       if (signal.aborted) return;
       if (!worked) return failed(this.#sentence(`ended ${how(code)} before it was ready`, from));
-      await this.#child.stop(0); // what it left behind would work beside its successor
+      await child.stop(0); // what it left behind would work beside its successor
       if (performance.now() - began > SOUND) backoff = FIRST_BACKOFF;
-      console.error(`${new Date().toISOString()} the ${name} ended ${how(code)}; it is started again in ${backoff} ms`);
+      console.error(`${now()} the ${name} ended ${how(code)}; it is started again in ${backoff} ms`);
       await wait(backoff, undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
     }
+  }
+
+  /** `from`: where its words begin in the log. */
+  async #start(): Promise<{ readonly from: number; readonly child: Child }> {
+    return { from: sizeOf(this.part.log), child: await Child.launch(randomUUID(), this.part) };
   }
 
   async #works(from: number, signal: AbortSignal): Promise<void> {
@@ -100,6 +116,7 @@ export class Supervised {
   }
 }
 
+const now = () => new Date().toISOString();
 const how = (code: number | null) => (code === null ? 'by a signal' : `with exit code ${code}`);
 
 function sizeOf(file: string): number {

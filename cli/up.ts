@@ -1,5 +1,5 @@
 /** `backspin up`: the Temporal dev server and the workers, kept alive until it is told to stop. */
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { devicesIn, poolsFile } from '../activities/machine.ts';
 import { makeLifeline, type Lifeline } from '../devices/lifeline.ts';
@@ -9,10 +9,12 @@ import { BackspinError } from '../schemas/errors.ts';
 import { writeAtomic } from '../store/files.ts';
 import { namedServer } from '../workers/profile.ts';
 import { homeFolder, inHome, lifelinePath, type Up } from './home.ts';
+import { openHome } from './home-store.ts';
 import { holdHome, sweepLeftovers } from './leftovers.ts';
 import { devicesOf, placed, readPools, type Pools } from './pools.ts';
 import { choosePorts, type Ports } from './ports.ts';
 import { answers, checkDatabase, checkTemporal, prepare, serverCommand } from './server.ts';
+import { mendRecords } from './recovered.ts';
 import { readSetup } from './setup.ts';
 import { Supervised, type Part } from './supervisor.ts';
 
@@ -72,7 +74,7 @@ class Site {
 
   async start(): Promise<void> {
     const address = this.#address;
-    this.#tell(false);
+    await this.#tell(false);
     if (this.#ports) await this.#startServer(this.#ports);
     await reachable(address);
     await prepare(namedServer()?.options ?? { address }, this.#namespace, this.#ports !== undefined);
@@ -82,7 +84,8 @@ class Site {
       ...Object.entries(this.#pools).map(([name, pool]) => this.#worker('gpu', name, pool)),
     ];
     await Promise.all(workers.map((worker) => worker.ready));
-    this.#tell(true);
+    await this.#tell(true);
+    await mendRecords(await openHome()).catch(() => {}); // what cannot be read now is said by whoever reads it
     const ui = this.#uiAddress;
     console.log(
       `backspin is up in ${homeFolder()}: Temporal at ${address}${ui === null ? '' : `, its UI at ${ui}`}. \`backspin down\` stops it.`,
@@ -102,7 +105,7 @@ class Site {
 
   async #startServer(ports: Ports): Promise<void> {
     const { temporal } = readSetup();
-    checkDatabase(await checkTemporal(temporal));
+    await checkDatabase(await checkTemporal(temporal));
     const server = this.#add({
       name: SERVER,
       command: serverCommand(temporal, ports),
@@ -166,7 +169,7 @@ class Site {
     return this.#ports ? `http://127.0.0.1:${this.#ports.ui}` : null;
   }
 
-  #tell(ready: boolean): void {
+  #tell(ready: boolean): Promise<void> {
     const pools = Object.fromEntries(Object.entries(this.#pools).map(([name, { groups }]) => [name, groups.length]));
     const up: Up = {
       ...self,
@@ -177,8 +180,7 @@ class Site {
       pools,
       devices: Object.values(this.#pools).flatMap(({ groups }) => groups.flat()),
     };
-    writeFileSync(inHome('up.json.part'), `${JSON.stringify(up, null, 2)}\n`);
-    renameSync(inHome('up.json.part'), inHome('up.json'));
+    return writeAtomic(inHome('up.json'), `${JSON.stringify(up, null, 2)}\n`);
   }
 }
 

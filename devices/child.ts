@@ -5,7 +5,7 @@ import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openLifeline } from './lifeline.ts';
-import { GRACE, MARK, alive, startTime, stopGroup, type Group } from './processes.ts';
+import { ENDED, GRACE, MARK, alive, startTime, stopGroup, type Group } from './processes.ts';
 
 export interface Launch {
   readonly command: readonly string[];
@@ -47,7 +47,7 @@ export class Child {
       });
       const ended = new Promise((done) => child.once('exit', done));
       await once(child, 'spawn');
-      return new Child({ pgid: child.pid!, pgStart: startTime(child.pid!) ?? null, marker }, ended, folder, () => child.unref());
+      return new Child({ pgid: child.pid!, pgStart: startTime(child.pid!) ?? ENDED, marker }, ended, folder, () => child.unref());
     } finally {
       closeSync(input);
       closeSync(output);
@@ -76,7 +76,8 @@ async function death(pid: number, start: string, left: AbortSignal): Promise<voi
 
 function exitCode(folder: string): number | null {
   try {
-    return Number(readFileSync(join(folder, 'exit'), 'utf8'));
+    const [code] = /^\d+(?=\n$)/.exec(readFileSync(join(folder, 'exit'), 'utf8')) ?? [];
+    return code === undefined ? null : Number(code);
   } catch {
     return null;
   }

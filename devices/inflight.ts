@@ -22,14 +22,14 @@ const TRY_EVERY = 500;
  *  it cannot deliver within ten seconds. `home` is on a disk of this host. */
 export function inflight(home: string): ActivityInterceptorsFactory {
   const folder = join(folderOf(home), `${self.pid}-${self.start}`);
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   return (context) => ({
     inbound: {
       async execute(input: ActivityExecuteInput, next: Next<ActivityInboundCallsInterceptor, 'execute'>) {
         const { workflowExecution, activityId, attempt, base64TaskToken } = context.info;
         const name = [workflowExecution?.workflowId ?? '', activityId, attempt].map(encodeURIComponent).join('~');
         const file = join(folder, name.slice(-200));
-        writeFileSync(file, base64TaskToken, { flush: true });
+        writeFileSync(file, base64TaskToken, { flush: true, mode: 0o600 });
         try {
           return await next(input);
         } finally {
@@ -72,7 +72,7 @@ async function ping(context: Context): Promise<void> {
 
 /** Tells the server of every attempt whose worker on this host has died. Gives their number; they are handed out again at once. */
 export async function failDeadAttempts(client: Client, home: string): Promise<number> {
-  mkdirSync(folderOf(home), { recursive: true });
+  mkdirSync(folderOf(home), { recursive: true, mode: 0o700 });
   let failed = 0;
   for (const owner of readdirSync(folderOf(home))) {
     const [pid, start] = owner.split('-');
@@ -80,16 +80,16 @@ export async function failDeadAttempts(client: Client, home: string): Promise<nu
     const folder = join(folderOf(home), owner);
     for (const name of namesIn(folder)) {
       try {
-        const token = Buffer.from(readFileSync(join(folder, name), 'utf8'), 'base64');
-        if (token.length === 0) continue; // killed while it wrote this
+        const token = readFileSync(join(folder, name), 'utf8');
+        if (!/^[\w+/]+=*$/.test(token)) continue; // killed, or without power, while it wrote this
         await client.activity.fail(
-          token,
+          Buffer.from(token, 'base64'),
           ApplicationFailure.create({ type: 'WorkerDied', message: `The worker process ${pid} died.`, nextRetryDelay: 100 }),
         );
         failed++;
       } catch (error) {
         const over = error instanceof ActivityNotFoundError || (error as NodeJS.ErrnoException).code === 'ENOENT';
-        const torn = error instanceof ActivityCompletionError && error.message.includes('deserializing task token');
+        const torn = error instanceof ActivityCompletionError && /task token/i.test(error.message);
         if (!over && !torn) throw error; // the file stays for the next who tries
       }
       rmSync(join(folder, name), { force: true });

@@ -1,5 +1,5 @@
-/** Processes by what identifies them: a pid is used again, a pid and its start time are not. Linux. */
-import { readFileSync, readdirSync } from 'node:fs';
+/** Processes by what identifies them: a pid is used again, a pid with its start, boot and namespace is not. Linux. */
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BackspinError } from '../schemas/errors.ts';
 
@@ -14,6 +14,16 @@ export interface Group {
   readonly marker: string;
 }
 
+/** This boot of this machine, and the pid namespace (of a container): the numbers of another say nothing here. */
+const era = `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').replaceAll('-', '').slice(0, 12)}.${namespace()}`;
+function namespace(): string {
+  try {
+    return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0';
+  } catch {
+    return '0';
+  }
+}
+
 /** Milliseconds between SIGTERM and SIGKILL. */
 export const GRACE = 5_000;
 /** Milliseconds that a killed process may take to go: longer means that the kernel holds it in a driver. */
@@ -24,14 +34,14 @@ function stat(pid: number): { readonly state: string; readonly pgid: number; rea
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return { state: fields[0]!, pgid: Number(fields[2]), start: fields[19]! };
+    return { state: fields[0]!, pgid: Number(fields[2]), start: `${era}.${fields[19]}` };
   } catch {
     return undefined;
   }
 }
 const dead = (state: string) => state === 'Z' || state === 'X';
 
-/** Clock ticks from boot to the start of the process; undefined when there is none. */
+/** Boot, namespace, and clock ticks from that boot to the start of the process; undefined when there is none. */
 export const startTime = (pid: number): string | undefined => stat(pid)?.start;
 
 /** Whether this very process still runs. A zombie does not. */
@@ -46,17 +56,20 @@ export function runs(pid: number): boolean {
   return found !== undefined && !dead(found.state);
 }
 
+/** The start of a process that has ended by now, in this boot. */
+export const ENDED = `${era}.ended`;
+
 /** This process, as others can look for it. */
 export const self = { pid: process.pid, start: startTime(process.pid)! } as const;
 
-/** Living processes whose environment carries the marker. */
+/** Living processes whose environment carries the marker, or one that begins so where it ends in a dot. */
 export const sweep = (marker: string): number[] => processes((pid) => marked(pid, marker));
 
 /** Living processes of a group. The group's number counts beside the marker, since some engines write over their environment. */
 export function members({ pgid, pgStart, marker }: Group): number[] {
   const leader = pgid === null ? undefined : stat(pgid);
   // While the leader is gone but members live, the kernel gives its number to nobody else.
-  const ours = pgid !== null && (leader === undefined || leader.start === pgStart);
+  const ours = pgid !== null && pgStart !== null && pgStart.startsWith(`${era}.`) && (leader === undefined || leader.start === pgStart);
   return processes((pid, group) => (ours && group === pgid) || marked(pid, marker));
 }
 
@@ -71,7 +84,7 @@ function processes(wanted: (pid: number, pgid: number) => boolean): number[] {
 
 function marked(pid: number, marker: string): boolean {
   try {
-    return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(`\0${MARK}=${marker}\0`);
+    return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(`\0${MARK}=${marker}${marker.endsWith('.') ? '' : '\0'}`);
   } catch {
     return false; // it has ended, or belongs to somebody else
   }

@@ -3,13 +3,12 @@
  * was left there: a living child of the same key is adopted, anything else is stopped. A server whose task is over can stay parked
  * on its group for a while: the next task that wants the like adopts it too.
  */
-import { globSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { rename, writeFile } from 'node:fs/promises';
-import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
+import { globSync, mkdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import { basename, join } from 'node:path';
 import { BackspinError } from '../schemas/errors.ts';
-import { faultOf } from '../schemas/faults.ts';
 import { slotRecord, type SlotRecord } from '../schemas/devices.ts';
+import { writeAtomic } from '../store/files.ts';
 import { Child, type Launch } from './child.ts';
 import { described, memoryBack, memoryFree, occupied } from './memory.ts';
 import { alive, self, stopGroup } from './processes.ts';
@@ -59,6 +58,8 @@ export class Slots {
 
   /** Waits for a free group, in order of arrival. Prefers the one where the task's own child runs, a warm one, then an empty one. */
   async acquire(signal: AbortSignal, task?: Pick<Task, 'key' | 'warm'>): Promise<Slot> {
+    signal.throwIfAborted();
+    await this.#mend();
     signal.throwIfAborted();
     const left = new Map(recordsIn(this.#folder).map((record) => [record.slot, record]));
     const worth = ({ name }: Slot) => {
@@ -119,8 +120,30 @@ export class Slots {
     }
   }
 
+  /** Files that do not say what runs on their free groups, as a power failure leaves them: what this home has started there is stopped,
+   *  and the groups are empty. */
+  async #mend(): Promise<void> {
+    const unreadable = filesIn(this.#folder).filter(({ record }) => !record);
+    const found = unreadable.flatMap(({ file }) => this.#free.filter(({ name }) => basename(file) === `${name}.json`));
+    await Promise.all(
+      found.map(async (slot) => {
+        this.#take(slot);
+        try {
+          await stopGroup({ pgid: null, pgStart: null, marker: slot.mark });
+          rmSync(join(this.#folder, `${slot.name}.json`), { recursive: true, force: true });
+          report(
+            new Error(`${slot.name}.json in ${this.#folder} was damaged: what this home had started on that device group was stopped.`),
+          );
+        } finally {
+          this.#release(slot);
+        }
+      }),
+    );
+  }
+
   /** Stops what dead workers left in this pool and nobody came back for, also on groups that it no longer has. */
   async #reap(pool: string): Promise<void> {
+    await this.#mend();
     for (const record of recordsIn(this.#folder)) {
       if (record.slot.replace(/-\d+$/, '') !== pool || ownerLives(record)) continue;
       const slot = this.#free.find(({ name }) => name === record.slot);
@@ -137,6 +160,8 @@ export class Slot implements AsyncDisposable {
   readonly name: string;
   /** UUIDs; its children see these CUDA devices and no other. */
   readonly devices: readonly string[];
+  /** Begins the markers of all that this home starts here. */
+  readonly mark: string;
   readonly #folder: string;
   readonly #release: (slot: Slot) => void;
 
@@ -144,6 +169,7 @@ export class Slot implements AsyncDisposable {
     this.group = group;
     this.name = `${pool}-${group}`;
     this.devices = devices;
+    this.mark = `${createHash('sha256').update(realpathSync(folder)).digest('hex').slice(0, 12)}.${this.name}.`;
     this.#folder = folder;
     this.#release = release;
   }
@@ -187,7 +213,7 @@ export class Slot implements AsyncDisposable {
   async launch(task: Task, { signal, ...how }: Omit<Launch, 'folder'> & { readonly signal: AbortSignal }): Promise<Child> {
     await memoryFree(this.devices, signal);
     const { kind, key, attempt, folder, warm = null } = task;
-    const marker = `${this.name}.${randomUUID()}`;
+    const marker = `${this.mark}${randomUUID()}`;
     const record = {
       slot: this.name,
       devices: [...this.devices],
@@ -235,11 +261,8 @@ export class Slot implements AsyncDisposable {
     this.#release(this);
   }
 
-  async #write(record: SlotRecord): Promise<void> {
-    const path = join(this.#folder, `${this.name}.json`);
-    const partial = `${path}.${self.pid}`;
-    await writeFile(partial, JSON.stringify(record));
-    await rename(partial, path);
+  #write(record: SlotRecord): Promise<void> {
+    return writeAtomic(join(this.#folder, `${this.name}.json`), JSON.stringify(record));
   }
 }
 
@@ -249,20 +272,16 @@ const ownerLives = ({ owner, ownerStart }: SlotRecord) => alive(owner, ownerStar
 const isWarm = (record: SlotRecord, task?: Pick<Task, 'warm'>) => record.warm !== null && record.warm === task?.warm;
 const isOurs = ({ owner, ownerStart }: SlotRecord) => owner === self.pid && ownerStart === self.start;
 
-/** What runs, or was left, on the device groups of this host. Throws `ArtifactDamaged` for a file that does not say it. */
-export function recordsIn(folder: string): SlotRecord[] {
+/** What runs, or was left, on the device groups of this host, as far as its files say it. */
+export const recordsIn = (folder: string): SlotRecord[] => filesIn(folder).flatMap(({ record }) => record ?? []);
+
+function filesIn(folder: string): { readonly file: string; readonly record: SlotRecord | undefined }[] {
   return globSync(join(folder, '*.json')).flatMap((file) => {
-    let record: unknown;
     try {
-      record = JSON.parse(readFileSync(file, 'utf8'));
-      return [slotRecord.parse(record)];
+      const record = slotRecord.parse(JSON.parse(readFileSync(file, 'utf8')));
+      return [{ file, record: `${record.slot}.json` === basename(file) ? record : undefined }];
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []; // released meanwhile
-      throw new BackspinError(
-        'ArtifactDamaged',
-        `${file} does not say what runs on its device group (${faultOf(error, record)}): \`backspin down\` ends whatever does; delete the file then.`,
-        { cause: error },
-      );
+      return (error as NodeJS.ErrnoException).code === 'ENOENT' ? [] : [{ file, record: undefined }]; // released meanwhile
     }
   });
 }

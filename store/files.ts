@@ -1,8 +1,8 @@
 /** Files that are whole or not there: written under a temporary name, fsynced, and only then given their own. */
 import { randomBytes } from 'node:crypto';
 import { closeSync, createReadStream, createWriteStream, fstatSync, openSync, readSync } from 'node:fs';
-import { access, link, mkdir, open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { access, link, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { BackspinError } from '../schemas/errors.ts';
 
@@ -30,10 +30,11 @@ export function writing(path: string, error: unknown): unknown {
   );
 }
 
-/** A folder that survives a power failure. */
+/** A folder that survives a power failure, with all that it lies in. */
 export async function makeFolder(path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true });
-  if (first !== undefined) await syncFolder(dirname(first));
+  if (first === undefined) return;
+  for (let made = resolve(path); made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
 }
 
 /** Makes new names in a folder survive a power failure. */
@@ -52,13 +53,13 @@ export const temporary = (folder: string, name: string): string =>
 
 /** Writes a file, in place of what has its name. `folder` holds the temporary file and must be on the same disk. */
 export async function writeAtomic(path: string, data: string | Uint8Array, folder = dirname(path)): Promise<void> {
-  await named(path, data, folder, rename);
+  await named(path, written(data), folder, rename);
 }
 
 /** Writes a file unless its name is taken, by whatever process; says whether it did. */
 export async function putIfAbsent(path: string, data: string | Uint8Array, folder = dirname(path)): Promise<boolean> {
   try {
-    await named(path, data, folder, link);
+    await named(path, written(data), folder, link);
     return true;
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false;
@@ -68,20 +69,14 @@ export async function putIfAbsent(path: string, data: string | Uint8Array, folde
 
 async function named(
   path: string,
-  data: string | Uint8Array,
+  write: (unnamed: string) => Promise<void>,
   folder: string,
   name: (from: string, to: string) => Promise<void>,
 ): Promise<void> {
   const unnamed = temporary(folder, basename(path));
   try {
     await makeFolder(dirname(path));
-    const file = await open(unnamed, 'wx');
-    try {
-      await file.writeFile(data);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await write(unnamed);
     await name(unnamed, path);
     await syncFolder(dirname(path));
   } catch (error) {
@@ -90,6 +85,7 @@ async function named(
     await rm(unnamed, { force: true });
   }
 }
+const written = (data: string | Uint8Array) => (unnamed: string) => writeFile(unnamed, data, { flag: 'wx', flush: true });
 
 /** Writes JSONL, whole or not at all; gives the number of lines. */
 export async function writeLines(path: string, values: AsyncIterable<unknown>): Promise<number> {
@@ -100,13 +96,7 @@ export async function writeLines(path: string, values: AsyncIterable<unknown>): 
       yield `${JSON.stringify(value)}\n`;
     }
   }
-  await makeFolder(dirname(path));
-  try {
-    await pipeline(texts, createWriteStream(`${path}.partial`));
-    await rename(`${path}.partial`, path);
-  } catch (error) {
-    throw writing(path, error);
-  }
+  await named(path, (unnamed) => pipeline(texts, createWriteStream(unnamed, { flags: 'wx', flush: true })), dirname(path), rename);
   return lines;
 }
 /** Reads JSONL, line by line. A line ends at a newline and nowhere else: JSON leaves U+2028 and U+2029 as they are, and `readline`

@@ -89,7 +89,13 @@ class LocalStore implements Store {
       if (await putIfAbsent(path, text, this.#paths.temporary)) return made;
       const first = await this.output(made.stepKey);
       if (first && (await this.has(first.result))) return first;
-      await rm(path, { force: true }); // its result was lost: what was made now stands
+      if (!first) continue;
+      // Its result was lost. Who finds that first says what stands in its place, so that nobody takes a fresh one for the lost.
+      const successor = join(this.#paths.temporary, `after-${sha256(canonicalJson(first))}.json`);
+      await putIfAbsent(successor, text, this.#paths.temporary);
+      const next = await readJson(successor, output, (one) => one.stepKey === made.stepKey).catch(() => undefined);
+      const stands = next && (await this.has(next.result)) ? next : made;
+      await writeAtomic(path, `${canonicalJson(stands)}\n`, this.#paths.temporary);
     }
   }
   output(stepKey: string): Promise<Output | undefined> {
@@ -130,7 +136,7 @@ class LocalStore implements Store {
     return true;
   }
   #recorded(name: string): Promise<ExperimentRecord | undefined> {
-    const remedy = 'move that file away and launch the experiment again; what it has finished is taken from the store';
+    const remedy = 'launch the experiment again, and it is written anew; what it has finished is taken from the store';
     return readJson(this.#paths.experiment(name), experimentRecord, (read) => read.name === name, remedy);
   }
   async experiment(name: string): Promise<ExperimentRecord | undefined> {

@@ -1,20 +1,29 @@
 /** The workflow bundle, made once for each state of the sources: a restarted orchestrator must not wait for webpack. */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { bundleWorkflowCode } from '@temporalio/worker';
+import { sha256 } from '../store/canonical.ts';
+import { writeAtomic } from '../store/files.ts';
 
 const root = resolve(import.meta.dirname, '..');
 
 export async function workflowBundle(home: string): Promise<{ codePath: string }> {
   const codePath = join(home, 'cache', `workflows-${await sourcesDigest()}.js`);
-  if (!(await readFile(codePath).catch(() => undefined))) {
+  if (!(await isWhole(codePath))) {
     const { code } = await bundleWorkflowCode({ workflowsPath: join(root, 'workflows', 'index.ts') });
-    await mkdir(join(home, 'cache'), { recursive: true });
-    await writeFile(`${codePath}.${process.pid}`, code);
-    await rename(`${codePath}.${process.pid}`, codePath);
+    await writeAtomic(codePath, code);
+    await writeAtomic(digestPath(codePath), sha256(code));
   }
   return { codePath };
+}
+
+const digestPath = (codePath: string) => `${codePath}.sha256`;
+
+/** A disk that lost power, or was full, may hold something else under its name. */
+async function isWhole(codePath: string): Promise<boolean> {
+  const [code, digest] = await Promise.all([codePath, digestPath(codePath)].map((path) => readFile(path, 'utf8').catch(() => '')));
+  return sha256(code!) === digest;
 }
 
 async function sourcesDigest(): Promise<string> {

@@ -1,14 +1,15 @@
 /** What becomes of an experiment's record when its workflow ends without a word, was never started, or its name is launched again: a real
  *  Temporal server, and no worker. */
 import test from 'ava';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { defineSearchAttributeKey } from '@temporalio/common';
+import { Worker } from '@temporalio/worker';
 import { readSetup } from '../../cli/setup.ts';
 import { self } from '../../devices/processes.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
-import { searchAttributes, workflowId } from '../../schemas/names.ts';
+import { queues, searchAttributes, workflowId } from '../../schemas/names.ts';
 import { openStore } from '../../store/local.ts';
 import type { Store } from '../../store/store.ts';
 import { backspin, file, root, temporary } from './cli.ts';
@@ -167,6 +168,41 @@ test('list and status go on where the record of another experiment is damaged', 
   t.regex(list.stdout, /^toy +humpback/m);
   t.regex(list.stderr, /other\.json/);
   t.is((await on.run('status', 'toy')).code, 0);
+});
+
+test('a record that a power failure left empty is written again by the next launch, and list names it until then', async (t) => {
+  const on = await home();
+  await on.launch(2);
+  const path = join(on.store.root, 'experiments', 'toy.json');
+  for (const left of ['', '\0'.repeat(4096), readFileSync(path, 'utf8').slice(0, 300)]) {
+    writeFileSync(path, left);
+    const list = await on.run('list');
+    t.is(list.code, 1);
+    t.regex(list.stderr, /experiments\/toy\.json does not read .*: launch the experiment again, and it is written anew/);
+    t.regex((await on.launch(2)).stderr, /The record of toy was damaged, and is written anew\./);
+    t.is(await stateOf(on), 'running');
+    t.is((await on.run('list')).code, 0);
+  }
+});
+
+test('a damaged record is written again as its workflow tells it, by whoever reads it', async (t) => {
+  const on = await home();
+  await on.launch(2);
+  const worker = await Worker.create({
+    connection: env.nativeConnection,
+    namespace: env.namespace ?? 'default',
+    taskQueue: queues.orchestrator(on.store.id),
+    workflowsPath: join(import.meta.dirname, '../support/answering-workflow.ts'),
+  });
+  await worker.runUntil(async () => {
+    for (const command of [['list'], ['status', 'toy'], ['gc']]) {
+      writeFileSync(join(on.store.root, 'experiments', 'toy.json'), '');
+      const { code, stderr } = await on.run(...command);
+      t.is(code, 0, stderr);
+      t.regex(stderr, /The record of toy was damaged, and is written again as its workflow tells it\./);
+      t.deepEqual((await on.store.experiment('toy'))?.notices, ['This is what the workflow says.']);
+    }
+  });
 });
 
 test('when everything was killed, status and show know each step that has begun or ended, and say that nothing is up', async (t) => {

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { Supervised } from '../../cli/supervisor.ts';
@@ -52,6 +52,24 @@ test('a part that dies is started again, whoever killed it', async (t) => {
   const first = pid();
   process.kill(Number(first), 'SIGKILL');
   await until(() => said().filter((line) => line.includes('ready')).length === 2 && pid() !== first, 'a second life');
+  t.pass();
+  await part.stop();
+});
+
+test('a part that cannot be started again is tried again until it can, and takes nothing else with it', async (t) => {
+  const { part, folder, said } = supervise(
+    `import { writeFileSync } from 'node:fs'; writeFileSync(process.env.FOLDER + '/pid', String(process.pid)); ${READY} ${FOREVER}`,
+  );
+  await part.ready;
+  const lifeline = join(folder, 'lifeline');
+  rmSync(lifeline); // as where no process can be made
+  const [write, words] = [console.error, [] as string[]];
+  console.error = (line: string) => void words.push(line);
+  t.teardown(() => (console.error = write));
+  process.kill(Number(readFileSync(join(folder, 'pid'), 'utf8')), 'SIGKILL');
+  await until(() => words.filter((line) => line.includes('The small script cannot be started (ENOENT')).length > 1, 'it is tried twice');
+  makeLifeline(lifeline);
+  await until(() => said().filter((line) => line.includes('ready')).length === 2, 'a second life');
   t.pass();
   await part.stop();
 });

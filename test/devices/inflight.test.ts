@@ -1,6 +1,6 @@
 import test from 'ava';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Context } from '@temporalio/activity';
@@ -81,6 +81,8 @@ test('a token lies there while the activity runs and until its result has surely
   const { run } = activity(0);
   const [file] = (await run(home, () => filesIn(home))) as string[];
   t.is(file, `${self.pid}-${self.start}/w%2F1~serve~3`);
+  const modes = [file!, join(file!, '..')].map((path) => statSync(join(home, 'inflight', path)).mode & 0o777);
+  t.deepEqual(modes, [0o600, 0o700], 'whoever has a token can end the attempt');
   t.deepEqual(filesIn(home), [file]);
   await until(() => filesIn(home).length === 0);
 });
@@ -118,7 +120,7 @@ test('an attempt that is over is passed over, a torn token too; another error le
   const home = homeOf();
   const folder = join(home, 'inflight', '1073741824-1');
   mkdirSync(folder, { recursive: true });
-  for (const [name, token] of Object.entries({ a: 'YQ==', b: '' })) writeFileSync(join(folder, name), token);
+  for (const [name, token] of Object.entries({ a: 'YQ==', b: '', c: '\0\0\0\0' })) writeFileSync(join(folder, name), token);
   const client = (error: Error) => ({ activity: { fail: () => Promise.reject(error) } }) as unknown as Client;
   await t.throwsAsync(failDeadAttempts(client(new Error('unreachable')), home), { message: 'unreachable' });
   t.true(filesIn(home).includes('1073741824-1/a'));

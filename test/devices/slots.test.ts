@@ -1,8 +1,8 @@
 import test from 'ava';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Child } from '../../devices/child.ts';
-import { self, startTime, sweep } from '../../devices/processes.ts';
+import { alive, members, self, startTime, sweep } from '../../devices/processes.ts';
 import { Slots } from '../../devices/slots.ts';
 import type { SlotRecord } from '../../schemas/devices.ts';
 import { place, until, type Place } from '../support/devices.ts';
@@ -128,6 +128,40 @@ test('the living child of a dead worker is adopted by the same key, and then our
   await adopted!.exited;
   t.deepEqual(sweep(child.group.marker), []);
   t.is(p.record(), undefined);
+});
+
+test('a slot file that a power failure left empty or torn is an empty group, once what its marker tells of has ended', async (t) => {
+  const p = place(t);
+  for (const content of ['', '\0'.repeat(300), '{"slot":"cpu-0","ki', '{}']) {
+    const before = slots(p);
+    const held = await before.acquire(never);
+    const child = await held.launch(task(p), how(p));
+    leftovers.push(child);
+    const elsewhere = await Child.launch('another-home.cpu-0.1', { ...how(p), folder: p.folder });
+    leftovers.push(elsewhere);
+    writeFileSync(join(p.home, 'devices/cpu-0.json'), content);
+    writeFileSync(join(p.home, 'devices/other-0.json'), content); // of another pool
+    const next = await slots(p).acquire(never); // of a worker that comes after
+    t.deepEqual(sweep(child.group.marker), []);
+    t.is(sweep('another-home.cpu-0.1').length > 0, true, 'nobody else was touched');
+    t.is(await next.claim(task(p)), undefined);
+    t.is(p.record(), undefined);
+    await elsewhere.stop(0);
+    rmSync(join(p.home, 'devices/other-0.json'));
+  }
+});
+
+test('a process of another boot, or another container, is never taken for one of the same number', async (t) => {
+  const p = place(t);
+  const { child } = await left(p, {});
+  const { pgid, pgStart } = child.group;
+  const ticks = pgStart!.split('.').at(-1)!;
+  for (const start of [`0123456789ab.${pgStart!.split('.')[1]}.${ticks}`, `${pgStart!.split('.')[0]}.1.${ticks}`]) {
+    t.false(alive(pgid!, start));
+    t.deepEqual(members({ pgid, pgStart: start, marker: 'nobody' }), []);
+    t.deepEqual(members({ pgid: 2 ** 30, pgStart: start, marker: 'nobody' }), []);
+  }
+  t.true(alive(pgid!, pgStart!));
 });
 
 test('another key, another kind, or a dead leader is stopped instead', async (t) => {

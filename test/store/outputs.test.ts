@@ -1,8 +1,11 @@
-import { readdir, rm, stat, truncate } from 'node:fs/promises';
+import fs from 'node:fs';
+import { readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import test from 'ava';
 import type { Output } from '../../schemas/store.ts';
 import { sha256 } from '../../store/canonical.ts';
+import { makeFolder, writeLines } from '../../store/files.ts';
 import { openStore } from '../../store/local.ts';
 import { pathsOf } from '../../store/paths.ts';
 import { child, experiment, folder, newStore, output, put, read, records } from '../support/store.ts';
@@ -33,6 +36,60 @@ test('an output whose result was lost makes way for one that is whole', async (t
   await rm(pathsOf(store.root).dataset(lost.digest));
   t.deepEqual((await store.putOutput(output('step', made))).result, made);
   t.deepEqual((await store.output(sha256('step')))?.result, made);
+});
+
+test('two that find a lost result take the same one for it, and neither removes what the other has just put', async (t) => {
+  const root = folder();
+  const [first, second] = [await openStore(root), await openStore(root)];
+  const [lost, one, other] = await Promise.all([1, 2, 3].map((n) => put(first, records(n))));
+  await first.putOutput(output('step', lost!));
+  await rm(pathsOf(root).dataset(lost!.digest));
+  // the second finds the result lost, and does nothing about it before the first has put another
+  const gate = Promise.withResolvers<void>();
+  const seen = Promise.withResolvers<void>();
+  const has = second.has.bind(second);
+  second.has = async (result) => {
+    const found = await has(result);
+    seen.resolve();
+    await gate.promise;
+    return found;
+  };
+  const late = second.putOutput(output('step', other!));
+  await seen.promise;
+  const early = await first.putOutput(output('step', one!));
+  gate.resolve();
+  t.deepEqual([early.result, (await late).result, (await first.output(sha256('step')))?.result], [one, one, one]);
+  await rm(pathsOf(root).dataset(one!.digest));
+  t.deepEqual((await first.putOutput(output('step', other!))).result, other!, 'another loss is another');
+});
+
+test('a new folder is on the disk with every folder that was made for it', async (t) => {
+  const root = folder();
+  const opened: string[] = [];
+  const { open } = fs.promises;
+  fs.promises.open = (path, ...more) => {
+    opened.push(String(path));
+    return open(path, ...more);
+  };
+  syncBuiltinESMExports();
+  t.teardown(() => {
+    fs.promises.open = open;
+    syncBuiltinESMExports();
+  });
+  await makeFolder(join(root, 'a/b/c'));
+  t.deepEqual(opened.filter((path) => path.startsWith(root)).toSorted(), [root, join(root, 'a'), join(root, 'a/b')]);
+});
+
+test('two that write one file at once leave the whole of one of them, and nothing else', async (t) => {
+  const path = join(folder(), 'rows.jsonl');
+  const lines = (text: string) =>
+    async function* () {
+      for (let n = 0; n < 2000; n++) yield { text };
+    };
+  await Promise.all(['a', 'bb'].map((text) => writeLines(path, lines(text)())));
+  const texts = new Set((await readFile(path, 'utf8')).trimEnd().split('\n'));
+  t.is(texts.size, 1);
+  t.deepEqual(await readdir(join(path, '..')), ['rows.jsonl']);
 });
 
 test('an output that is not there is undefined, and a damaged one is named', async (t) => {
