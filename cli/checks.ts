@@ -12,6 +12,7 @@ import { queues } from '../schemas/names.ts';
 import { namedServer } from '../workers/profile.ts';
 import { tryConnect, type Temporal } from './connect.ts';
 import { LOW_WATER } from '../store/store.ts';
+import { hostFault } from './host.ts';
 import { currentUp, homeFolder, inHome } from './home.ts';
 import { openHome } from './home-store.ts';
 import { leftovers } from './leftovers.ts';
@@ -93,6 +94,8 @@ async function vllm(): Promise<Finding[]> {
 }
 
 async function supervisor(): Promise<Finding[]> {
+  const fault = hostFault();
+  if (fault !== undefined) return [{ what: 'home', is: "another host's", problem: fault }];
   const up = currentUp();
   if (up)
     return [

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { alive } from '../devices/processes.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { checkHost, releaseHome } from './host.ts';
 import { currentUp, homeFolder } from './home.ts';
 import { holdHome, sweepLeftovers } from './leftovers.ts';
 
@@ -10,10 +11,12 @@ import { holdHome, sweepLeftovers } from './leftovers.ts';
 const PATIENCE = 60_000;
 
 export async function run(): Promise<void> {
+  checkHost();
   const up = currentUp();
   if (!up) {
     if (existsSync(homeFolder())) await holdHome(); // or one that lives would start anew what is ended here
     await sweepLeftovers();
+    releaseHome();
     console.log(`Nothing is up in ${homeFolder()}.`);
     return;
   }

@@ -8,6 +8,7 @@ import type { Pool } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { writeAtomic } from '../store/files.ts';
 import { namedServer } from '../workers/profile.ts';
+import { checkHost, claimHome, releaseHome } from './host.ts';
 import { homeFolder, inHome, lifelinePath, type Up } from './home.ts';
 import { openHome } from './home-store.ts';
 import { holdHome, sweepLeftovers } from './leftovers.ts';
@@ -34,7 +35,9 @@ export async function run(options: Options): Promise<void> {
   const told = Promise.withResolvers<void>();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => told.resolve());
   mkdirSync(inHome('logs'), { recursive: true });
+  checkHost();
   await holdHome();
+  await claimHome();
   await sweepLeftovers();
   const pools = await placed(readPools(options.pool ?? []));
   // Pools that are not up now keep what they had, so that `plan` finds what they made.
@@ -101,6 +104,7 @@ class Site {
     this.#lifeline?.close();
     await sweepLeftovers();
     rmSync(inHome('up.json'), { force: true });
+    releaseHome();
   }
 
   async #startServer(ports: Ports): Promise<void> {
