@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { Flow } from '../inference/flow.ts';
-import type { Others } from '../inference/limiter.ts';
+import { Places, type Others } from '../inference/limiter.ts';
 import { embeds, type Call } from '../recipe/call.ts';
 import type { LedgerEntry, RecordNews, Written } from '../schemas/experiment.ts';
 import type { Bounds } from './bounds.ts';
@@ -24,6 +24,7 @@ import { loaded, runSlice, slicesOf, startName, type Models, type SliceTotals } 
 import { secondsOf, type Span } from './spans.ts';
 import type { Services, StepContext } from './services.ts';
 import type { Output } from '../schemas/store.ts';
+import type { Threads } from './threads.ts';
 import { activity, type Beat } from './wrap.ts';
 
 /** Milliseconds between two looks, at first and at last: half as much again each time. */
@@ -149,6 +150,11 @@ export function stepsOf(services: Services) {
       await checkExternals(services, step, registry, context, beat);
     },
 
+    /** What a step gave that was done before. */
+    async known(call: Call, context: StepContext): Promise<LedgerEntry | undefined> {
+      return lookUp(services, (await resolved(call, context)).step);
+    },
+
     /** A reducer, a source, a model brought in, the numbers of a dataset: looked up, or done here. */
     async compute(call: Call, context: StepContext, beat: Beat): Promise<LedgerEntry> {
       const { registry, step } = await resolved(call, context);
@@ -162,8 +168,19 @@ export function stepsOf(services: Services) {
   };
 }
 
-export function dataActivities(services: Services) {
+/** Shards that a data worker runs at once: of operators that ask no model of its own. */
+const SHARDS = 4;
+
+/** `threads` take what may be long, or it is done here. */
+export function dataActivities(services: Services, threads?: Threads) {
   const steps = stepsOf(services);
+  const places = new Places((taken) => taken < SHARDS);
+  const compute = async (call: Call, context: StepContext, beat: Beat): Promise<LedgerEntry> => {
+    if (!threads || call.what === 'model:external') return steps.compute(call, context, beat);
+    return (await steps.known(call, context)) ?? threads.run({ verb: 'compute', args: [call, context] }, beat.signal);
+  };
+  const commit = (call: Call, context: StepContext, work: MapWork, end: StageEnd, { signal }: Beat): Promise<LedgerEntry> =>
+    threads ? threads.run({ verb: 'commit', args: [call, context, work, end] }, signal) : steps.commit(call, context, work, end);
   return {
     /** Tells also of a pool that the step will wait for in vain. */
     open: (call: Call, context: StepContext): Promise<Opened & { readonly unpolled: string | null }> =>
@@ -184,12 +201,15 @@ export function dataActivities(services: Services) {
         if (!(await isPolled(services.store.id, pool))) throw notYet(`No worker polls the pool ${pool}.`);
       }),
     shard: (input: ShardInput): Promise<SliceTotals> =>
-      activity((beat) => steps.shard(input, withOwn(externalsOf(services, castOf(input.call), input.context)), beat)),
+      activity(async (beat) => {
+        const run = () => steps.shard(input, withOwn(externalsOf(services, castOf(input.call), input.context)), beat);
+        return input.work.external ? run() : places.run(beat.signal, run); // those that a server holds up keep no other back
+      }),
     canary: (call: Call, context: StepContext): Promise<void> => activity((beat) => steps.canary(call, context, beat)),
     commit: (call: Call, context: StepContext, work: MapWork, end: StageEnd): Promise<LedgerEntry> =>
-      activity(async () => noted(services, call, context, await steps.commit(call, context, work, end))),
+      activity(async (beat) => noted(services, call, context, await commit(call, context, work, end, beat))),
     compute: (call: Call, context: StepContext): Promise<LedgerEntry> =>
-      activity(async (beat) => noted(services, call, context, await steps.compute(call, context, beat))),
+      activity(async (beat) => noted(services, call, context, await compute(call, context, beat))),
     /** Resolves once somebody else than `known` computes the step: who, or null where nobody does. */
     otherThan: (known: Owner | null, wanted: Wanted): Promise<Owner | null> =>
       activity(async () => {

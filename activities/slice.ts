@@ -12,6 +12,7 @@ import { faultOf } from '../schemas/faults.ts';
 import { recordId } from '../store/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
+import { turns } from '../store/turns.ts';
 import { Bounds, type Bound, type Limits } from './bounds.ts';
 import { Journal, type Done, type Earlier } from './journal.ts';
 import { contextOf, GivenUp, unanswered, type Client } from './calls.ts';
@@ -135,7 +136,10 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
       }
       return [...open.values()];
     };
+    const turn = turns();
     const settle = async (record: Rec<unknown>) => {
+      const others = turn();
+      if (others) await others;
       const result = await throughChain(record, { ...work, signal, journal });
       journal.finish(record.id, result);
       settled.set(record.id, result);

@@ -46,13 +46,8 @@ export class Fixed implements Limiter {
     this.most = most;
   }
 
-  async run<T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> {
-    await this.#places.enter(signal);
-    try {
-      return await body();
-    } finally {
-      this.#places.leave();
-    }
+  run<T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> {
+    return this.#places.run(signal, body);
   }
 }
 
@@ -79,6 +74,15 @@ export class Places {
     signal.throwIfAborted();
     if (this.#waiting.size === 0 && this.#free(this.#taken)) this.#taken++;
     else await this.#turn(signal);
+  }
+
+  async run<T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> {
+    await this.enter(signal);
+    try {
+      return await body();
+    } finally {
+      this.leave();
+    }
   }
 
   leave(): void {

@@ -11,6 +11,7 @@ import { canonicalJson, sha256 } from './canonical.ts';
 import { ifThere, putIfAbsent, writeAtomic } from './files.ts';
 import type { Paths } from './paths.ts';
 import type { DatasetWriter } from './store.ts';
+import { turns } from './turns.ts';
 
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
@@ -98,6 +99,7 @@ export class ShardReader {
    *  `ArtifactMissing` or `ArtifactDamaged`, before any record of the shard in question is given out. */
   async *records(manifest: DatasetManifest, { from, to } = { from: 0, to: Infinity }): AsyncGenerator<Rec<unknown>> {
     const whole = from === 0 && to >= manifest.rows ? datasetHash(manifest.schema) : undefined;
+    const turn = turns();
     let first = 0;
     for (const shard of manifest.shards) {
       if (first + shard.rows > from && first < to) {
@@ -108,6 +110,8 @@ export class ShardReader {
           const end = bytes.indexOf(0x0a, start);
           if (row >= from) yield JSON.parse(bytes.toString('utf8', start, end)) as Rec<unknown>;
           start = end + 1;
+          const others = turn();
+          if (others) await others;
         }
       }
       first += shard.rows;

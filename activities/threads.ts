@@ -1,0 +1,109 @@
+/**
+ * Long computations of a data worker, each in a thread of its own: a reducer may sort a million records at a stretch, a source may read a
+ * large file, and the worker's own thread must beat meanwhile, and answer what is short.
+ */
+import { Worker } from 'node:worker_threads';
+import { Places } from '../inference/limiter.ts';
+import type { Call } from '../recipe/call.ts';
+import { BackspinError, type ErrorType } from '../schemas/errors.ts';
+import type { LedgerEntry } from '../schemas/experiment.ts';
+import type { MapWork, StageEnd } from './open.ts';
+import type { StepContext } from './services.ts';
+
+/** What its services are opened with. */
+export interface Site {
+  readonly home: string;
+  readonly lowWater: number;
+}
+export type Computation =
+  | { readonly verb: 'compute'; readonly args: readonly [Call, StepContext] }
+  | { readonly verb: 'commit'; readonly args: readonly [Call, StepContext, MapWork, StageEnd] };
+export type Ended =
+  | { readonly entry: LedgerEntry }
+  | {
+      readonly failed: {
+        readonly name?: string;
+        readonly message: string;
+        readonly stack?: string;
+        readonly code?: string;
+        readonly type?: ErrorType;
+      };
+    };
+
+/** Threads at once; what comes besides waits. */
+const THREADS = 4;
+/** Milliseconds after which a thread that has nothing to do ends, and gives its memory back. */
+const IDLE = 60_000;
+
+export class Threads {
+  readonly #site: Site;
+  readonly #places = new Places((taken) => taken < THREADS);
+  readonly #idle = new Set<Thread>();
+
+  constructor({ home, lowWater }: Site) {
+    this.#site = { home, lowWater };
+  }
+
+  /** Rejects with what the computation throws, or with the signal's reason: then its thread is ended wherever it is. */
+  run(computation: Computation, signal: AbortSignal): Promise<LedgerEntry> {
+    return this.#places.run(signal, async () => {
+      const thread = this.#idle.values().find(({ alive }) => alive) ?? new Thread(this.#site);
+      this.#idle.delete(thread);
+      const ended = await thread.run(computation, signal);
+      this.#idle.add(thread);
+      thread.endAfter(IDLE, () => this.#idle.delete(thread));
+      if ('entry' in ended) return ended.entry;
+      throw errorOf(ended.failed);
+    });
+  }
+}
+
+class Thread {
+  alive = true;
+  readonly #worker: Worker;
+  #running: PromiseWithResolvers<Ended> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(site: Site) {
+    this.#worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: site });
+    this.#worker.on('message', (ended: Ended) => this.#running?.resolve(ended));
+    this.#worker.on('error', (error) => this.#running?.reject(error)); // it ran out of memory, say
+    this.#worker.on('exit', () => {
+      this.alive = false;
+      this.#running?.reject(new Error('the thread of a computation ended'));
+    });
+  }
+
+  /** Rejects where it cannot be used any more. */
+  async run(computation: Computation, signal: AbortSignal): Promise<Ended> {
+    clearTimeout(this.#timer);
+    this.#worker.ref();
+    const running = (this.#running = Promise.withResolvers<Ended>());
+    const abort = () => running.reject(signal.reason as Error);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      if (signal.aborted) abort();
+      else this.#worker.postMessage(computation);
+      return await running.promise;
+    } catch (error) {
+      await this.#worker.terminate();
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', abort);
+      this.#running = undefined;
+    }
+  }
+
+  /** Unless it is used before. Until then it keeps no process from ending. */
+  endAfter(milliseconds: number, ended: () => void): void {
+    this.#worker.unref();
+    this.#timer = setTimeout(() => {
+      ended();
+      void this.#worker.terminate();
+    }, milliseconds).unref();
+  }
+}
+
+function errorOf({ type, message, ...own }: Extract<Ended, { failed: object }>['failed']): Error {
+  return Object.assign(type ? new BackspinError(type, message) : new Error(message), own);
+}
