@@ -5,8 +5,12 @@ import type { Store } from '../store/store.ts';
 import type { Resolved } from './resolve.ts';
 
 /** Throws unless somebody has said that the sources as they are now give the same as before. Who says so in BACKSPIN_SAME says it once: the
- *  store remembers it until they change again. */
-export async function checkSources(store: Store, { sources: then }: Pick<Output, 'sources'>, resolved: Resolved): Promise<void> {
+ *  store remembers it until they change again. What an experiment had finished when other code took it over stays its own. */
+export async function checkSources(
+  store: Store,
+  { stepKey, sources: then }: Pick<Output, 'stepKey' | 'sources'>,
+  resolved: Resolved,
+): Promise<void> {
   const { call, registry, sources: now, versions } = resolved;
   const changed = [...new Set([...Object.keys(then), ...Object.keys(now)])].filter((file) => then[file] !== now[file]).sort();
   if (changed.length === 0) return;
@@ -17,7 +21,7 @@ export async function checkSources(store: Store, { sources: then }: Pick<Output,
   const open: string[] = [];
   for (const space of spaces) if ((await store.same(space)) !== registry.sourceDigest(space)) open.push(space);
   const own = named.filter((space) => open.includes(space));
-  if (own.length === 0) return;
+  if (own.length === 0 || (await store.finished(resolved.experiment)).includes(stepKey)) return;
   throw new BackspinError(
     'OperatorChanged',
     `Step ${call.path} was made before ${listed(changed)} changed, under the same versions of ${own.join(', ')}: raise the \`version\` of what gives other results. If nothing does, say so once: BACKSPIN_SAME=${open.join(',')} npx backspin plan FILE, with the experiment's file.`,

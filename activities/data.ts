@@ -99,6 +99,7 @@ export function stepsOf(services: Services) {
           seed: context.seed,
           over: work.over,
           skip: work.skip,
+          build: work.build,
           slice,
           from,
           to,
@@ -123,11 +124,11 @@ export function stepsOf(services: Services) {
       const known = await store.output(cut ? cutKey(step) : step.stepKey);
       if (known && (await store.has(known.result))) return entry(known);
       if (call.verb === 'map') {
-        const { over, skip, until, limits } = work;
+        const { over, skip, build, until, limits } = work;
         // Which records are left out by a quorum, or by what is spent of tokens and minutes, is a matter of speed.
         const timed = (limits?.quorum ?? null) !== null || (cut && spent.limit !== 'candidates');
         const determinism = timed ? 'timing' : step.determinism;
-        return entry(await commitMap(store, step, { over, skip, slices, until, cut, determinism }));
+        return entry(await commitMap(store, step, { over, skip, build, slices, until, cut, determinism }));
       }
       const settled = new Map<string, Done>();
       const cost = { requests: 0, tokens: 0 };

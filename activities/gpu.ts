@@ -27,6 +27,7 @@ import { noted } from './noted.ts';
 import { inFlightOf, lookUp, servedName, type Lease, type MapWork } from './open.ts';
 import { reduceStep } from './reduce.ts';
 import { resolve, type Resolved } from './resolve.ts';
+import { clearedOfOthers } from './runs.ts';
 import { commitScoring, prepareScoring } from './score.ts';
 import { pythonOf, type Services, type StepContext } from './services.ts';
 import { shards } from './shards.ts';
@@ -141,7 +142,9 @@ export function gpuActivities(gpu: GpuWorker) {
       const key = `train.${resolved.stepKey}`;
       await using slot = await slots.acquire(signal, { key });
       tell(begun('starting', slot, await slot.others()));
-      let spec = await prepare(resolved, registry, signal);
+      let spec: S;
+      do spec = await prepare(resolved, registry, signal);
+      while (await clearedOfOthers(spec));
       const began = Date.now();
       const endSpan = await beginSpan(join(spec.run, 'spans.json'), join(spec.run, 'events.jsonl'));
       const onEvent = (event: TrainEvent) => tell({ ...begun('training', slot, undefined, began), ...event });

@@ -169,6 +169,7 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
   return {
     over,
     skip,
+    build: services.build,
     candidates: tried,
     limits: (settled ?? tokens ?? minutes) === null ? null : { quorum: settled, tokens, minutes },
     slices,
@@ -195,7 +196,7 @@ export async function checkRoom({ store, lowWater }: Pick<Services, 'store' | 'l
 
 /** The longest beginning of a chain that was done before, and what it gave. What ends a map before its last record is counted at the
  *  beginning: a budget's candidates, records until enough are kept, the share of a quorum. */
-async function begun(services: Services, resolved: Resolved): Promise<Start> {
+async function begun(services: Services, resolved: Resolved): Promise<Omit<Start, 'build'>> {
   const { until, quorum = 1 } = resolved.call.inputs as { until?: object; quorum?: number };
   const counted = until !== undefined || quorum < 1 || budgetOf(resolved.call).candidates !== undefined;
   const longest = counted ? 0 : resolved.chain.length - 1;

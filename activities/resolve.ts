@@ -34,6 +34,8 @@ export interface Link {
 }
 export interface Resolved extends Pick<Defined, 'params' | 'versions' | 'sources'> {
   readonly call: Call;
+  /** Whose step it is: its name is no part of the key. */
+  readonly experiment: string;
   readonly stepKey: string;
   readonly registry: Registry;
   readonly inputs: readonly string[];
@@ -107,7 +109,22 @@ export async function resolve(call: Call, context: StepContext, registry: Regist
     : Object.entries(cast).every(([role, model]) => !externalOf(context, model) && repeats(servingOf(context, role)));
   const determinism = !again ? 'sampled' : call.verb === 'train' || drawsOf(call, registry, params) ? 'seeded' : 'exact';
   const inputs = [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort();
-  return { call, stepKey: keyOf(ids.length), registry, params, versions, sources, inputs, determinism, chain, cast, batch, files };
+  const { experiment } = context;
+  return {
+    call,
+    experiment,
+    stepKey: keyOf(ids.length),
+    registry,
+    params,
+    versions,
+    sources,
+    inputs,
+    determinism,
+    chain,
+    cast,
+    batch,
+    files,
+  };
 }
 
 /** Records from which on a probe is a batch: to load the model costs more than to ask a server so many times. */

@@ -61,7 +61,7 @@ export async function commitScoring(
   answers: string,
   child?: readonly Span[],
 ): Promise<Output> {
-  const { over, slices, sliceSize } = work;
+  const { over, build, slices, sliceSize } = work;
   const [link] = resolved.chain as [Link];
   const params = await loaded(resolved.params, store);
   const asked = readLines(rows);
@@ -90,11 +90,12 @@ export async function commitScoring(
       bounds: new Map(),
       signal,
     };
-    await runSlice({ store, registry, resolved: { ...resolved, chain }, params, seed, over, skip: 0, ...part });
+    await runSlice({ store, registry, resolved: { ...resolved, chain }, params, seed, over, skip: 0, build, ...part });
   }
   return commitMap(store, resolved, {
     over,
     skip: 0,
+    build,
     slices,
     until: null,
     cut: false,

@@ -29,12 +29,14 @@ export interface Services {
   readonly store: Store;
   readonly servers: Servers;
   readonly machine: Machine;
+  /** Digest of the sources that this process runs; empty where nobody has pinned them. */
+  readonly build: string;
   /** Bytes; with less free on the store's disk no new step begins. */
   readonly lowWater: number;
   registry(modules: Bound['modules']): Promise<Registry>;
 }
 
-export async function openServices(home: string, { lowWater = LOW_WATER } = {}): Promise<Services> {
+export async function openServices(home: string, { lowWater = LOW_WATER, build = '' } = {}): Promise<Services> {
   const registries = new Map<string, Promise<Registry>>();
   return {
     home,
@@ -42,6 +44,7 @@ export async function openServices(home: string, { lowWater = LOW_WATER } = {}):
     servers: new Servers(),
     machine: machineOf(home),
     lowWater,
+    build,
     registry(modules) {
       const key = JSON.stringify(modules);
       const registry = registries.get(key) ?? loadRegistry(modules);

@@ -48,17 +48,20 @@ export const noModels: Models = {
   concurrency: 16,
 };
 
-/** Where in its chain a map begins. Its slices are of these records: one that is opened again may begin elsewhere, because the
- *  beginning of its chain was committed meanwhile. */
+/** Where in its chain a map begins, and by which code. Its slices are of these records: one that is opened again may begin elsewhere,
+ *  because the beginning of its chain was committed meanwhile, or under another build. Replies that were had are used by all of its starts. */
 export interface Start {
   readonly over: DatasetRef;
   /** Operators whose results `over` holds already. */
   readonly skip: number;
+  /** Digest of the sources that the workers run; empty where nobody has pinned them. */
+  readonly build: string;
 }
 
 /** Holds the slices of a step, a folder for each of its starts. */
 export const slicesOf = (store: Pick<Store, 'work'>, stepKey: string) => join(store.work(stepKey), 'slices');
-export const startName = ({ over, skip }: Start) => `${skip}-${over.digest.slice(0, 16)}`;
+export const startName = ({ over, skip, build }: Start) =>
+  [skip, over.digest.slice(0, 16), build.slice(0, 8)].filter((part) => part !== '').join('-');
 export const slicePath = (store: Store, stepKey: string, start: Start, slice: number, kind: 'journal' | 'result') =>
   join(slicesOf(store, stepKey), startName(start), `${String(slice).padStart(5, '0')}.${kind === 'journal' ? 'jsonl' : 'json'}`);
 

@@ -10,6 +10,7 @@ import { trainerEnvironment } from '../devices/python.ts';
 import { recordsIn } from '../devices/slots.ts';
 import { queues } from '../schemas/names.ts';
 import { namedServer } from '../workers/profile.ts';
+import { otherBuild } from './builds.ts';
 import { tryConnect, type Temporal } from './connect.ts';
 import { LOW_WATER } from '../store/store.ts';
 import { hostFault } from './host.ts';
@@ -97,8 +98,10 @@ async function supervisor(): Promise<Finding[]> {
   const fault = hostFault();
   if (fault !== undefined) return [{ what: 'home', is: "another host's", problem: fault }];
   const up = currentUp();
-  if (up)
+  if (up) {
+    const other = await otherBuild();
     return [
+      ...(other ? [{ what: 'build', is: up.build.slice(0, 8), problem: other }] : []),
       {
         what: 'up',
         is: `process ${up.pid}, pools ${Object.entries(up.pools)
@@ -107,6 +110,7 @@ async function supervisor(): Promise<Finding[]> {
         ...(up.ready ? {} : { problem: `It is not ready yet: see the logs in ${inHome('logs')}.` }),
       },
     ];
+  }
   const left = leftovers();
   if (left.length > 0)
     return [

@@ -9,6 +9,8 @@ export interface Up {
   /** Start time of the process in clock ticks since boot: with the pid, its identity. */
   readonly start: string;
   readonly ready: boolean;
+  /** Digest of the sources that its workers run. */
+  readonly build: string;
   readonly address: string;
   readonly namespace: string;
   /** null: the server is not ours, and we do not know its UI. */

@@ -6,6 +6,7 @@ import type { Store } from '../store/store.ts';
 import type { ExperimentInput } from '../workflows/messages.ts';
 import { loadExperiment, type Experiment } from './config.ts';
 import { namedServer } from '../workers/profile.ts';
+import { refuseOtherBuild } from './builds.ts';
 import { differences } from './difference.ts';
 import { currentRecord } from './current.ts';
 import { currentUp } from './home.ts';
@@ -35,6 +36,7 @@ export async function launch(
   const before = found && (await currentRecord(found));
   const other = before && before.configDigest !== digest ? changesIn(before, bound) : undefined;
   if (before?.state !== 'completed' || watch) await ensureUp();
+  if (!before || before.state === 'failed' || before.state === 'cancelled') await refuseOtherBuild();
   if (before?.state === 'completed') console.log(`${bound.name} was completed with this configuration; nothing is left to do.`);
   else {
     const kept = other === undefined ? undefined : await freeName(store, bound.name);

@@ -47,7 +47,8 @@ export class Lines {
   show(view: View, stale: string | null): void {
     this.#rates.look(view, this.#clock.now());
     for (const step of view.steps) this.#step(step);
-    const { state, round, failure, experiment } = view;
+    const { state, round, failure, experiment, notices } = view;
+    for (const notice of notices) this.#say(notice, '', notice);
     this.#say('', `${state}/${round}`, `${experiment} ${state}${round === null ? '' : `, round ${round}`}${failure ? `: ${failure}` : ''}`);
     this.#say('stale', stale ?? '', stale === null ? 'the orchestrator answers' : `note: ${stale}`, stale === null);
   }

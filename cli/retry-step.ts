@@ -1,11 +1,13 @@
 /** `backspin retry-step NAME [STEP]`: runs a step at attention again, with what a person has mended: settings (`--set`), files, modules. */
 import * as messages from '../workflows/messages.ts';
+import { refuseOtherBuild } from './builds.ts';
 import { send, where } from './control.ts';
 import { currentRecord } from './current.ts';
 import { experimentOf, openHome } from './home-store.ts';
 import { mendedOf } from './mended.ts';
 
 export async function run(name: string, step: string | undefined, { set }: { set: string[] }): Promise<void> {
+  await refuseOtherBuild();
   const record = await currentRecord(await experimentOf(await openHome(), name));
   const { experiment, lines } = await mendedOf(record, set);
   const more = experiment && { config: experiment.bound, configDigest: experiment.digest };

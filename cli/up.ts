@@ -1,12 +1,15 @@
 /** `backspin up`: the Temporal dev server and the workers, kept alive until it is told to stop. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { devicesIn, poolsFile } from '../activities/machine.ts';
+import { openServices } from '../activities/services.ts';
 import { makeLifeline, type Lifeline } from '../devices/lifeline.ts';
 import { self } from '../devices/processes.ts';
 import type { Pool } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { writeAtomic } from '../store/files.ts';
+import { pinBuild, type Build } from '../workers/build.ts';
 import { namedServer } from '../workers/profile.ts';
 import { checkHost, claimHome, releaseHome } from './host.ts';
 import { homeFolder, inHome, lifelinePath, type Up } from './home.ts';
@@ -18,6 +21,7 @@ import { answers, checkDatabase, checkTemporal, prepare, serverCommand } from '.
 import { mendRecords } from './recovered.ts';
 import { readSetup } from './setup.ts';
 import { Supervised, type Part } from './supervisor.ts';
+import { takeOver } from './upgrade.ts';
 
 export interface Options {
   readonly detach?: boolean;
@@ -27,8 +31,6 @@ export interface Options {
   /** Gigabytes. */
   readonly lowWater?: number;
 }
-
-const workers = join(import.meta.dirname, '..', 'workers');
 
 export async function run(options: Options): Promise<void> {
   if (options.detach) return (await import('./detach.ts')).detach(options);
@@ -42,7 +44,7 @@ export async function run(options: Options): Promise<void> {
   const pools = await placed(readPools(options.pool ?? []));
   // Pools that are not up now keep what they had, so that `plan` finds what they made.
   await writeAtomic(poolsFile(homeFolder()), JSON.stringify({ ...devicesIn(homeFolder()), ...(await devicesOf(pools)) }));
-  const site = await new Site(pools, options).prepared();
+  const site = await new Site(pools, options, await pinBuild(homeFolder())).prepared();
   try {
     await Promise.race([site.start(), told.promise]);
     await told.promise;
@@ -55,13 +57,15 @@ export async function run(options: Options): Promise<void> {
 class Site {
   readonly #pools: Pools;
   readonly #options: Options;
+  readonly #build: Build;
   readonly #parts: Supervised[] = [];
   #lifeline: Lifeline | undefined;
   #ports: Ports | undefined;
 
-  constructor(pools: Pools, options: Options) {
+  constructor(pools: Pools, options: Options, build: Build) {
     this.#pools = pools;
     this.#options = options;
+    this.#build = build;
   }
 
   async prepared(): Promise<this> {
@@ -81,6 +85,7 @@ class Site {
     if (this.#ports) await this.#startServer(this.#ports);
     await reachable(address);
     await prepare(namedServer()?.options ?? { address }, this.#namespace, this.#ports !== undefined);
+    await this.#takeOver(namedServer()?.options ?? { address });
     const workers = [
       this.#worker('orchestrator'),
       this.#worker('data'),
@@ -105,6 +110,18 @@ class Site {
     await sweepLeftovers();
     rmSync(inHome('up.json'), { force: true });
     releaseHome();
+  }
+
+  /** Before a worker of this build is handed anything. */
+  async #takeOver(options: ConnectionOptions): Promise<void> {
+    const connection = await Connection.connect(options);
+    try {
+      const client = new Client({ connection, namespace: this.#namespace });
+      const taken = await takeOver(client, await openServices(homeFolder()), this.#build.digest);
+      for (const name of taken) console.log(`${name} goes on under the files of backspin as they are now; what it has finished stays.`);
+    } finally {
+      await connection.close();
+    }
   }
 
   async #startServer(ports: Ports): Promise<void> {
@@ -134,7 +151,7 @@ class Site {
     return this.#add({
       name: name === undefined ? `${kind} worker` : `${kind} worker of pool ${name}`,
       // A request's garbage dies young: a small nursery keeps a busy worker small.
-      command: [process.execPath, '--max-semi-space-size=4', join(workers, `${kind}.ts`)],
+      command: [process.execPath, '--max-semi-space-size=4', join(this.#build.folder, 'workers', `${kind}.ts`)],
       env: name === undefined ? {} : { BACKSPIN_POOL: name, BACKSPIN_POOL_SETTINGS: JSON.stringify(pool) },
       log: name === undefined ? kind : `${kind}-${name}`,
       grace: 20_000,
@@ -146,6 +163,7 @@ class Site {
     const { lowWater } = this.#options;
     const common = {
       BACKSPIN_HOME: homeFolder(),
+      BACKSPIN_BUILD: this.#build.digest,
       BACKSPIN_LIFELINE: lifeline,
       TEMPORAL_ADDRESS: this.#address,
       TEMPORAL_NAMESPACE: this.#namespace,
@@ -178,6 +196,7 @@ class Site {
     const up: Up = {
       ...self,
       ready,
+      build: this.#build.digest,
       address: this.#address,
       namespace: this.#namespace,
       uiAddress: this.#uiAddress,

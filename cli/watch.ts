@@ -50,7 +50,11 @@ class Screen implements Display {
     const rows = process.stdout.rows || 24;
     const columns = process.stdout.columns || 80; // some terminals say 0
     this.#rates.look(view, Date.now());
-    const all = [...tree(view, (path) => this.#rates.of(path)), ...(stale ? ['', `Note: ${stale}.`] : [])];
+    const all = [
+      ...tree(view, (path) => this.#rates.of(path)),
+      ...(view.notices.length > 0 ? ['', ...view.notices] : []),
+      ...(stale ? ['', `Note: ${stale}.`] : []),
+    ];
     const fitting = all.length < rows ? all : [all[0]!, '  …', ...all.slice(-(rows - 3))];
     const text = fitting.map((line) => (line.length < columns ? line : `${line.slice(0, columns - 2)}…`)).join('\n');
     process.stdout.write(`${this.#drawn > 0 ? `\x1b[${this.#drawn}A\r\x1b[J` : ''}${text}\n`);

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { BackspinError } from '../schemas/errors.ts';
 import { canonicalJson, sha256 } from '../store/canonical.ts';
-import { isOurs, named, Sources } from './sources.ts';
+import { inBuild, isOurs, named, Sources } from './sources.ts';
 
 const root = dirname(import.meta.dirname);
 
@@ -73,8 +73,10 @@ function hookImports(): void {
       const version = context.parentURL && /^file:.*(\?v=[0-9a-f]{64})$/.exec(context.parentURL)?.[1];
       if (!version) return next(specifier, context);
       if (specifier === 'backspin' || specifier === 'zod') return next(specifier, { ...context, parentURL: ourselves });
+      if (!/^\.{1,2}\//.test(specifier)) return next(specifier, context);
+      const path = inBuild(resolve(dirname(fileURLToPath(context.parentURL!)), specifier));
+      if (isOurs(path)) return next(pathToFileURL(path).href, context);
       const resolved = next(specifier, context);
-      if (!/^\.{1,2}\//.test(specifier) || !resolved.url.startsWith('file:') || isOurs(fileURLToPath(resolved.url))) return resolved;
       return { ...resolved, url: resolved.url + version };
     },
   });

@@ -1,12 +1,18 @@
 /** Which files stand behind a definition: where it is written, and what that imports by relative paths, to the end. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { sha256 } from '../store/canonical.ts';
 
 const root = dirname(import.meta.dirname);
+/** File of a copy of the sources: names the folder that they were copied from. */
+export const CHECKOUT = '.checkout';
+const checkout = existsSync(join(root, CHECKOUT)) ? readFileSync(join(root, CHECKOUT), 'utf8') : root;
 const rooms = 'activities cli devices inference operators recipe schemas store workers workflows'.split(' ');
 /** Of backspin itself, which is loaded once per process, whoever imports it. Experiments and modules may lie elsewhere in its folder. */
 export const isOurs = (path: string) => rooms.some((room) => path.startsWith(join(root, room) + sep));
+/** A file of backspin that a module imports by its place in the checkout is, in a worker, the one of the copy that the worker runs. */
+export const inBuild = (path: string): string =>
+  rooms.some((room) => path.startsWith(join(checkout, room) + sep)) ? join(root, relative(checkout, path)) : path;
 
 /** An import or export from a relative path, or from backspin. Imports of types alone leave no trace at run time. */
 const imports =
@@ -49,7 +55,11 @@ function read(path: string): Source | undefined {
   }
   const named = [...text.matchAll(imports)].flatMap(([, type, from, alone]) => (type === undefined ? [from ?? alone!] : []));
   const files = named.flatMap((specifier) =>
-    /^\.{1,2}\//.test(specifier) ? [resolve(dirname(path), specifier)] : specifier === 'backspin' ? [join(root, 'recipe', 'index.ts')] : [],
+    /^\.{1,2}\//.test(specifier)
+      ? [inBuild(resolve(dirname(path), specifier))]
+      : specifier === 'backspin'
+        ? [join(root, 'recipe', 'index.ts')]
+        : [],
   );
   return { digest: sha256(text), imports: files };
 }

@@ -15,7 +15,9 @@ export const queues = {
 export const workflowId = {
   experiment: (store: string, name: string) => `${store}.${name}`,
   /** Global within a store: two experiments that want the same step compute it once. */
-  stage: (store: string, what: string, stepKey: string) => `${store}.map.${what}.${stepKey.slice(0, 16)}`,
+  stage: (store: string, what: string, stepKey: string) => `${workflowId.stages(store)}${what}.${stepKey.slice(0, 16)}`,
+  /** The beginning of all of them. */
+  stages: (store: string) => `${store}.map.`,
 };
 
 export const searchAttributes = {

@@ -151,13 +151,20 @@ class LocalStore implements Store {
   noteStep(note: StepNote): Promise<void> {
     return writeAtomic(this.#note(note.experiment, note.step.path), `${canonicalJson(stepNote.parse(note))}\n`, this.#paths.temporary);
   }
+  async finished(name: string): Promise<readonly string[]> {
+    return ((await ifThere(readFile(this.#finished(name), 'utf8'))) ?? '').split('\n').filter(Boolean);
+  }
+  async putFinished(name: string, stepKeys: readonly string[]): Promise<void> {
+    await writeAtomic(this.#finished(name), stepKeys.join('\n'), this.#paths.temporary);
+  }
+  #finished = (name: string): string => join(this.#paths.notes(name), 'finished');
   #note(experiment: string, path: string): string {
     return join(this.#paths.notes(experiment), `${sha256(path).slice(0, 32)}.json`);
   }
   /** In the order in which they were noted. One that cannot be read is none: the record is the truth. */
   async #noted({ name, configDigest }: ExperimentRecord): Promise<Step[]> {
     const folder = this.#paths.notes(name);
-    const files = ((await ifThere(readdir(folder))) ?? []).map((file) => join(folder, file));
+    const files = ((await ifThere(readdir(folder))) ?? []).filter((file) => file.endsWith('.json')).map((file) => join(folder, file));
     const notes = files.map(async (path) => {
       const [note, stats] = [await readJson(path, stepNote, () => true).catch(() => undefined), await ifThere(stat(path))];
       return note && note.configDigest === configDigest ? [{ step: note.step, at: stats?.mtimeMs ?? 0 }] : [];

@@ -61,6 +61,9 @@ export interface Store {
   removeExperiment(name: string): Promise<void>;
   /** Notes how far a step is, as soon as that is known: for whoever asks when its workflow cannot be asked. */
   noteStep(note: StepNote): Promise<void>;
+  /** Keys of the steps that an open experiment had finished when other code took it over: its own, whatever has changed since. */
+  finished(name: string): Promise<readonly string[]>;
+  putFinished(name: string, stepKeys: readonly string[]): Promise<void>;
   experiments(): Promise<readonly ExperimentRecord[]>;
   experimentNames(): Promise<readonly string[]>;
 

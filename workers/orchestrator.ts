@@ -10,6 +10,7 @@ const worker = await Worker.create({
   namespace: site.namespace,
   taskQueue: queues.orchestrator(site.services.store.id),
   workflowBundle: await workflowBundle(site.services.home),
+  buildId: site.services.build,
   // A killed worker's runs wait on its sticky queue for this long.
   stickyQueueScheduleToStartTimeout: '1s',
   shutdownGraceTime: '5s',

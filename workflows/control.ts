@@ -6,18 +6,20 @@ import {
   isCancellation,
   log,
   setCurrentDetails,
+  upsertMemo,
   upsertSearchAttributes,
+  workflowInfo,
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import type { Spent } from '../activities/open.ts';
 import type { Budget } from '../recipe/api.ts';
-import type { AnyRef, Call, Result } from '../recipe/call.ts';
+import { canonical, type AnyRef, type Call, type Result } from '../recipe/call.ts';
 import type { Gate } from '../recipe/run.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { Attention, ExperimentRecord, LedgerEntry, Step } from '../schemas/experiment.ts';
 import { details } from './details.ts';
 import { causeOf, FromTheTop, type Cause } from './errors.ts';
-import type { Carried, ExperimentInput, Mended } from './messages.ts';
+import { SAID, type Carried, type ExperimentInput, type Mended, type Said, type SaidMemo } from './messages.ts';
 import { Steps } from './steps.ts';
 import { listen, type Answer } from './updates.ts';
 
@@ -65,6 +67,8 @@ export class Control {
   readonly #unpolled = new Map<string, string>();
   /** What was said of leases that were lost. */
   readonly #lost: Set<string>;
+  /** What was said of builds that took it over. */
+  readonly #upgraded: readonly string[];
   /** What stood at attention when the run before ended, and when this one does. */
   readonly #stood: Map<string, Why>;
   readonly #approved: Set<string>;
@@ -83,17 +87,20 @@ export class Control {
   #ended: { state: 'completed' | 'failed' | 'cancelled'; result: Result | null; failure: string | null } | undefined;
   #changed = false;
   #published = '';
+  /** The memo, as it is. */
+  #memo = canonical(workflowInfo().memo?.[SAID] ?? nothingSaid);
 
   constructor(input: ExperimentInput) {
-    const { approved, rejected, budgets = {}, lost, stood = {}, paused = false, stopAfter = null } = input.carried ?? {};
+    const { approved, rejected, budgets, lost, paused, stopAfter, upgraded = [] } = input.carried ?? nothingSaid;
     this.#input = input;
     this.#lost = new Set(lost);
+    this.#upgraded = upgraded;
     this.#approved = new Set(approved);
     this.#rejected = new Set(rejected);
     this.#budgets = new Map(Object.entries(budgets));
     this.#paused = paused;
     this.#stopAfter = stopAfter;
-    this.#stood = new Map(Object.entries(stood));
+    this.#stood = new Map(Object.entries(input.carried?.stood ?? {}));
     listen(this);
     CancellationScope.nonCancellable(() => this.#show()).catch((error: unknown) => log.error('the state is shown no more', { error }));
   }
@@ -112,6 +119,7 @@ export class Control {
   }
   stopAfter(round: number): void {
     this.#stopAfter = round;
+    this.publish();
   }
   answer(path: string, answer: Answer, mended?: Mended): void {
     const waiting = this.#waiting.get(path)!;
@@ -123,6 +131,7 @@ export class Control {
       this.#interrupt(({ round }) => this.#undone(round));
     }
     waiting.answer = answer;
+    this.publish();
   }
   /** Changes a budget; a map that runs begins anew under it, where it was. */
   setBudget(path: string, more: Budget): void {
@@ -131,6 +140,7 @@ export class Control {
     const waiting = this.#waiting.get(path);
     if (waiting) waiting.answer = 'set-budget';
     else this.#interrupt((call) => call.path === path);
+    this.publish();
   }
   #interrupt(what: (call: Call) => boolean): void {
     for (const work of this.#working.values()) {
@@ -379,6 +389,7 @@ export class Control {
       attention: [...this.waiting.map(({ path, kind, reason, remedy }) => ({ path, kind, reason, remedy })), ...this.#trouble],
       notices: [
         ...[...this.#rejected].map((path) => `${path} was rejected, and its round undone.`),
+        ...this.#upgraded,
         ...this.#lost,
         ...[...Map.groupBy(this.#unpolled, ([, pool]) => pool)].map(
           ([pool, steps]) =>
@@ -401,14 +412,19 @@ export class Control {
     return [{ path: 'record', kind: 'space', reason, remedy: 'mend the cause; it is written once it can be, and steps go on meanwhile' }];
   }
   carried(): Omit<Carried, 'ledger' | 'decisions' | 'healed'> {
+    const { mended: _, ...said } = this.#said;
+    return { ...said, stood: this.#anew ? {} : Object.fromEntries(this.#stood) };
+  }
+  get #said(): SaidMemo {
     return {
       approved: [...this.#approved],
       rejected: [...this.#rejected],
       budgets: Object.fromEntries(this.#budgets),
       lost: [...this.#lost],
-      stood: this.#anew ? {} : Object.fromEntries(this.#stood),
       paused: this.#paused,
       stopAfter: this.#stopAfter,
+      ...(this.#upgraded.length > 0 && { upgraded: this.#upgraded }),
+      ...(this.#mended && { mended: this.#mended }),
     };
   }
   #command = (verb: string, { path }: Pick<Place, 'path'>, more = ''): string =>
@@ -417,13 +433,16 @@ export class Control {
   publish(): void {
     this.#changed = true;
   }
-  /** Shows the state in the Temporal UI: a live table, and search attributes when they change. Once for all that happens at one moment:
+  /** Shows the state in the Temporal UI: a live table, a memo and search attributes when they change. Once for all that happens at one moment:
    *  a run from the top comes by every step. */
   async #show(): Promise<never> {
     for (;;) {
       await condition(() => this.#changed);
       this.#changed = false;
       setCurrentDetails(details(this.#input.config, this.view()));
+      const memo = canonical(this.#said);
+      if (memo !== this.#memo) upsertMemo({ [SAID]: this.#said });
+      this.#memo = memo;
       const [state, round] = [this.#state, this.#round];
       if (`${state}/${round}` === this.#published) continue;
       this.#published = `${state}/${round}`;
@@ -432,4 +451,5 @@ export class Control {
   }
 }
 
+const nothingSaid: Said = { approved: [], rejected: [], budgets: {}, lost: [], paused: false, stopAfter: null };
 const number = (n: number): string => n.toLocaleString('en-US');

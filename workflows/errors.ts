@@ -1,5 +1,5 @@
 /** How a workflow tells errors apart. */
-import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, TemporalFailure } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, TemporalFailure, TerminatedFailure } from '@temporalio/workflow';
 
 /** The step is asked for again by the next run. */
 export class FromTheTop extends Error {}
@@ -24,3 +24,5 @@ export function failureOf(error: unknown): TemporalFailure {
   const { type, message } = causeOf(error);
   return ApplicationFailure.create({ type, message, nonRetryable: true, ...(error instanceof Error && { cause: error }) });
 }
+
+export const isTermination = (error: unknown): boolean => error instanceof ChildWorkflowFailure && error.cause instanceof TerminatedFailure;

@@ -18,12 +18,20 @@ export interface ExperimentInput {
   /** Continue as new at this many events; default: when the server suggests it. Tests lower it. */
   readonly historyLimit?: number;
 }
-export interface Carried {
+export interface Carried extends Said {
   readonly ledger: { readonly [fingerprint: string]: LedgerEntry };
   /** The writing of the record that holds the ledger, where that is too much to be carried. */
   readonly recorded?: Written;
   /** By path and digests of the reports. */
   readonly decisions: { readonly [question: string]: unknown };
+  /** Steps that stood at attention when the run ended, by path. */
+  readonly stood: { readonly [path: string]: Omit<Attention, 'path'> };
+  /** Steps whose inputs were found missing and made again. */
+  readonly healed: readonly string[];
+}
+
+/** What a person has said, and what a person is to know for good. */
+export interface Said {
   readonly approved: readonly string[];
   readonly rejected: readonly string[];
   /** Set by a person, by the path of the step. */
@@ -32,10 +40,15 @@ export interface Carried {
   readonly lost: readonly string[];
   readonly paused: boolean;
   readonly stopAfter: number | null;
-  /** Steps that stood at attention when the run ended, by path. */
-  readonly stood: { readonly [path: string]: Omit<Attention, 'path'> };
-  /** Steps whose inputs were found missing and made again. */
-  readonly healed: readonly string[];
+  /** Sentences about builds that took the experiment over. */
+  readonly upgraded?: readonly string[];
+}
+/** The workflow's memo of this name holds what was said, as soon as it is: whoever takes the experiment over with another build needs none
+ *  of the code of the one before to know it. */
+export const SAID = 'said';
+export interface SaidMemo extends Said {
+  /** Settings that a person has changed, and no run has begun with yet. */
+  readonly mended?: Mended;
 }
 
 /** The state of an experiment; for who has its record as it was written then, only those steps that are other than in it, if that is

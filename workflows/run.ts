@@ -17,7 +17,7 @@ import type { Budget } from '../recipe/api.ts';
 import { embeds, isRef, type Call } from '../recipe/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues, workflowId } from '../schemas/names.ts';
-import { causeOf, type Cause } from './errors.ts';
+import { causeOf, isTermination, type Cause } from './errors.ts';
 import { data, pool } from './options.ts';
 import { withLeases } from './scopes.ts';
 import { stage } from './stage.ts';
@@ -126,10 +126,10 @@ export class Performer {
     const scope = new CancellationScope(); // what is not started in it goes on when it is cancelled
     const child = await scope.run(() => this.#stage(call, stepKey, work));
     if (child === null) return this.#awaitOther(call, stepKey, work.lease);
-    /** Null: somebody else has cancelled it, an experiment that can serve the step where this one cannot. */
+    /** Null: somebody else has ended it, an experiment that can serve the step where this one cannot, or a person. */
     const result = (): Promise<StageEnd | null> =>
       child.result().catch((error: unknown) => {
-        if (isCancellation(error) && !scope.consideredCancelled) return null;
+        if ((isCancellation(error) || isTermination(error)) && !scope.consideredCancelled) return null;
         throw error;
       });
     const finish = async (end: StageEnd | null): Promise<LedgerEntry | null> => {

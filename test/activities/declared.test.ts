@@ -4,7 +4,7 @@ import { stepsOf } from '../../activities/data.ts';
 import { checkSources } from '../../activities/changed.ts';
 import { call, dataset, registryOf, resolved } from '../support/keys.ts';
 import { bench } from '../support/memory.ts';
-import { newStore, put, record } from '../support/store.ts';
+import { experiment, newStore, put, record } from '../support/store.ts';
 import { moduleDigest } from '../../operators/registry.ts';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -101,6 +101,26 @@ test('what a quorum or a kept count leaves out is not the beginning of another c
   t.is(((await made.perform(chain({ until: { kept: 2 } }))) as DatasetRef).rows, 2);
 });
 
+test.serial(
+  'what a live experiment had finished when other code took it over stays its own, and is looked at like any when it has ended',
+  async (t) => {
+    const store = await newStore();
+    const rating = call('map', 'humpback.rating', {
+      over: dataset('b'),
+      params: { prompts: { judge: 'humpback.curation' }, sampling: { temperature: 0, maxTokens: 8 }, attempts: 1 },
+    });
+    const now = await resolved(rating, { registry: await registryOf() });
+    const { stepKey, experiment: name } = now;
+    const check = () => checkSources(store, { stepKey, sources: { 'operators/reply.ts': 'then' } }, now);
+    await store.putExperiment(experiment(name, { state: 'running' }));
+    await t.throwsAsync(check, { name: 'OperatorChanged' });
+    await store.putFinished(name, ['another', stepKey]);
+    await t.notThrowsAsync(check);
+    await store.putExperiment(experiment(name, { state: 'failed' }));
+    await t.throwsAsync(check, { name: 'OperatorChanged' });
+  },
+);
+
 test('a step that was made before a file of its operators changed is refused with the names of the files, until somebody says once that it is the same', async (t) => {
   const store = await newStore();
   const rating = call('map', 'humpback.rating', {
@@ -108,7 +128,8 @@ test('a step that was made before a file of its operators changed is refused wit
     params: { prompts: { judge: 'humpback.curation' }, sampling: { temperature: 0, maxTokens: 8 }, attempts: 1 },
   });
   const now = await resolved(rating, { registry: await registryOf() });
-  const check = (sources: Record<string, string>) => checkSources(store, { sources: { ...now.sources, ...sources } }, now);
+  const { stepKey } = now;
+  const check = (sources: Record<string, string>) => checkSources(store, { stepKey, sources: { ...now.sources, ...sources } }, now);
   await t.notThrowsAsync(check({}));
   t.true('operators/reply.ts' in now.sources && 'recipe/operator.ts' in now.sources && 'schemas/sampling.ts' in now.sources);
   t.false('operators/musc/parse.ts' in now.sources);

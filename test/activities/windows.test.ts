@@ -83,7 +83,8 @@ async function world() {
       droppedRecords,
     }));
   }
-  return { store, step, carryOut, commit, outcome, asked, chain };
+  const under = (build: string) => void Object.assign(services, { build });
+  return { store, step, carryOut, commit, outcome, asked, chain, under };
 }
 type World = Awaited<ReturnType<typeof world>>;
 
@@ -171,6 +172,23 @@ test.serial('opened behind a beginning that is lost then, it begins further up, 
   await made.carryOut(made.step(3));
   t.deepEqual(await made.outcome(made.step(3)), wanted);
   t.true(answered.length > 0 && made.asked.every((id) => !answered.includes(id)));
+});
+
+test.serial('what other code has half done is done anew, from the replies that were had', async (t) => {
+  const made = await world();
+  made.under('one');
+  const given = (await until(made, 'commit: before the first prefix', 1))!;
+  const { stepKey } = (await made.chain(made.step(3))).at(-1)!;
+  for (let slice = 0; slice < 2; slice++) {
+    const path = slicePath(made.store, stepKey, given, slice, 'result');
+    const result = await readFile(path, 'utf8');
+    await writeFile(path, result.replaceAll('"text":"', '"text":"as the code of before has it: '));
+  }
+  made.asked.splice(0);
+  made.under('two');
+  await made.carryOut(made.step(3));
+  t.deepEqual(await made.outcome(made.step(3)), wanted);
+  t.deepEqual(made.asked, []);
 });
 
 test.serial('a slice of other records, or one that lost a record between two operators, is never committed', async (t) => {

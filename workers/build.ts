@@ -1,0 +1,76 @@
+/**
+ * The build: what workers run, copied into the home by its digest when `up` starts. An edit or a `git pull` under a running `up`
+ * changes nothing, whichever worker is started again; the next `up` takes it up.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve, sep } from 'node:path';
+import { CHECKOUT } from '../operators/sources.ts';
+
+const root = resolve(import.meta.dirname, '..');
+/** Files, and folders with all that is in them. */
+const PARTS =
+  'activities devices inference operators recipe schemas store trainer/backspin_trainer workers workflows package.json package-lock.json';
+
+export interface Build {
+  readonly digest: string;
+  /** Holds a copy of the sources. */
+  readonly folder: string;
+}
+type Sources = ReadonlyMap<string, Buffer>;
+
+/** Digest of the sources as they are on disk now: of all that workers run, or of some parts. */
+export const sourcesDigest = async (parts = PARTS): Promise<string> => digestOf(await read(root, parts));
+
+/** Copies the sources into the home, unless they are there, and removes those of other builds: nothing may run there. */
+export async function pinBuild(home: string): Promise<Build> {
+  const sources = await settled();
+  const digest = digestOf(sources);
+  const builds = join(home, 'builds');
+  const folder = join(builds, digest);
+  await mkdir(builds, { recursive: true });
+  const whole = await read(folder, PARTS).then(digestOf, () => undefined); // a power failure may have left files without their bytes
+  for (const name of await readdir(builds))
+    if (name !== digest || whole !== digest) await rm(join(builds, name), { recursive: true, force: true });
+  if (whole !== digest) {
+    const partial = `${folder}.part`;
+    for (const [path, bytes] of sources) {
+      await mkdir(dirname(join(partial, path)), { recursive: true });
+      await writeFile(join(partial, path), bytes);
+    }
+    await rename(partial, folder);
+  }
+  // Of the checkout that is here now: it may have been moved.
+  await rm(join(folder, 'node_modules'), { force: true });
+  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
+  await writeFile(join(folder, CHECKOUT), root);
+  return { digest, folder };
+}
+
+/** The sources of one state of the checkout: a `git pull` may be under way. */
+async function settled(): Promise<Sources> {
+  for (let before = await read(root, PARTS); ;) {
+    const now = await read(root, PARTS);
+    if (digestOf(now) === digestOf(before)) return now;
+    before = now;
+  }
+}
+
+async function read(folder: string, parts: string): Promise<Sources> {
+  const paths = await Promise.all(parts.split(' ').map((part) => filesIn(folder, part)));
+  const sorted = paths.flat().toSorted();
+  return new Map(await Promise.all(sorted.map(async (path) => [path, await readFile(join(folder, path))] as const)));
+}
+
+async function filesIn(folder: string, part: string): Promise<string[]> {
+  if ((await stat(join(folder, part))).isFile()) return [part];
+  const entries = await readdir(join(folder, part), { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+  return files.filter((file) => !file.split(sep).includes('__pycache__'));
+}
+
+function digestOf(sources: Sources): string {
+  const hash = createHash('sha256');
+  for (const [path, bytes] of sources) hash.update(`${path} ${bytes.length}\n`).update(bytes);
+  return hash.digest('hex').slice(0, 32);
+}
