@@ -32,10 +32,11 @@ import { commitScoring, prepareScoring } from './score.ts';
 import { pythonOf, type Services, type StepContext } from './services.ts';
 import { shards } from './shards.ts';
 import type { Models } from './slice.ts';
+import { ActivitySlots } from './slots.ts';
 import { beginSpan, type Span } from './spans.ts';
 import { commitTraining, foldersOf, prepareTraining } from './train.ts';
 import { turnOver } from './turns.ts';
-import { activity } from './wrap.ts';
+import { activity, type Beat } from './wrap.ts';
 import type { Registry } from '../operators/registry.ts';
 
 export interface GpuWorker {
@@ -49,7 +50,8 @@ export interface GpuWorker {
   readonly lifeline: string;
 }
 
-export function gpuActivities(gpu: GpuWorker) {
+/** `room`: of the worker that runs them. A step that is only being committed needs no device group any more. */
+export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots.groups)) {
   const { services, slots } = gpu;
   const { store } = services;
 
@@ -132,33 +134,40 @@ export function gpuActivities(gpu: GpuWorker) {
 
   /** Has a child work on a device group from a spec to a result that is committed, if the step was not done before. */
   function supervised<S extends ChildSpec>(call: Call, context: StepContext, { prepare, commit }: Supervised<S>) {
-    return activity(async ({ signal, tell }): Promise<LedgerEntry> => {
+    const body = async ({ signal, tell }: Beat, past: () => void): Promise<LedgerEntry> => {
       const { attempt } = Context.current().info;
       const registry = await services.registry(context.modules);
       const resolved = await resolve(call, context, registry, services.machine);
       const known = await lookUp(services, resolved);
       if (known) return noted(services, call, context, known);
-      tell(begun('waiting'));
-      const key = `train.${resolved.stepKey}`;
-      await using slot = await slots.acquire(signal, { key });
-      tell(begun('starting', slot, await slot.others()));
+      tell(begun('starting'));
       let spec: S;
-      do spec = await prepare(resolved, registry, signal);
+      do spec = await prepare(resolved, registry, signal); // it may take minutes, for which no device waits
       while (await clearedOfOthers(spec));
-      const began = Date.now();
-      const endSpan = await beginSpan(join(spec.run, 'spans.json'), join(spec.run, 'events.jsonl'));
-      const onEvent = (event: TrainEvent) => tell({ ...begun('training', slot, undefined, began), ...event });
-      const run = () => runTrainer({ slot, key, attempt, spec, lifeline: gpu.lifeline, signal, ...pythonOf(), onEvent });
-      const done = await run().catch(async (error: unknown) => {
-        if (!(error instanceof BackspinError && error.type === 'SchemaError')) throw error;
-        const before = spec;
-        spec = await prepare(resolved, registry, signal); // without the rows that the child has refused
-        if (isDeepStrictEqual(spec, before)) throw error;
-        return run();
-      });
-      const { result, stepKey } = await commit(resolved, registry, spec, { ...done, child: await endSpan() }, signal);
+      const onDevice = async () => {
+        tell(begun('waiting'));
+        const key = `train.${resolved.stepKey}`;
+        await using slot = await slots.acquire(signal, { key });
+        tell(begun('starting', slot, await slot.others()));
+        const began = Date.now();
+        const endSpan = await beginSpan(join(spec.run, 'spans.json'), join(spec.run, 'events.jsonl'));
+        const onEvent = (event: TrainEvent) => tell({ ...begun('training', slot, undefined, began), ...event });
+        const run = () => runTrainer({ slot, key, attempt, spec, lifeline: gpu.lifeline, signal, ...pythonOf(), onEvent });
+        const done = await run().catch(async (error: unknown) => {
+          if (!(error instanceof BackspinError && error.type === 'SchemaError')) throw error;
+          const before = spec;
+          spec = await prepare(resolved, registry, signal); // without the rows that the child has refused
+          if (isDeepStrictEqual(spec, before)) throw error;
+          return run();
+        });
+        return { ...done, child: await endSpan() };
+      };
+      const done = await onDevice();
+      past();
+      const { result, stepKey } = await commit(resolved, registry, spec, done, signal);
       return noted(services, call, context, { result, stepKey, memoised: false });
-    });
+    };
+    return activity((beat) => room.run((past) => body(beat, past)));
   }
 }
 interface Supervised<S> {

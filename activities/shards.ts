@@ -1,10 +1,10 @@
 /** The shards of a lease: a worker runs them beside the server that they ask. */
-import { Worker, type ActivitySlotInfo, type CustomSlotSupplier, type NativeConnection } from '@temporalio/worker';
+import { Worker, type NativeConnection } from '@temporalio/worker';
 import { inflight } from '../devices/inflight.ts';
-import { Places } from '../inference/limiter.ts';
 import { stepsOf, type ShardInput } from './data.ts';
 import type { Services } from './services.ts';
 import type { Models, SliceTotals } from './slice.ts';
+import { ActivitySlots, tunerOf } from './slots.ts';
 import { activity } from './wrap.ts';
 
 export interface LeaseSite {
@@ -13,7 +13,9 @@ export interface LeaseSite {
   readonly namespace: string;
 }
 
-const none = { type: 'fixed-size', numSlots: 1 } as const;
+/** Shards of a lease that have records which are not under way: one, and the next. So leases share a step's shards evenly, and as many run
+ *  at once as it takes to ask for something while the last answers of each are waited for. */
+const WAITING = 2;
 
 /** Runs the shards that wait on the lease's queue until `ended` settles: resolved, the lease was released; rejected, the server is
  *  lost. Says whether the step had ended by then: one that was paused or cancelled leaves a shard in its midst. */
@@ -25,7 +27,7 @@ export async function shards(
 ): Promise<boolean> {
   let cut = false;
   const steps = stepsOf(services); // of this lease alone, as its server is
-  const slots = new ShardSlots();
+  const slots = new ActivitySlots(WAITING);
   const worker = await Worker.create({
     connection,
     namespace,
@@ -38,52 +40,11 @@ export async function shards(
         }),
     },
     interceptors: { activity: [inflight(services.home)] },
-    tuner: {
-      activityTaskSlotSupplier: slots,
-      workflowTaskSlotSupplier: none,
-      localActivityTaskSlotSupplier: none,
-      nexusTaskSlotSupplier: none,
-    },
+    tuner: tunerOf(slots),
     maxConcurrentActivityTaskPolls: 1,
     maxHeartbeatThrottleInterval: '1s',
     shutdownGraceTime: 0,
   });
   await worker.runUntil(ended.then(() => undefined));
   return !cut;
-}
-
-/** Shards of a lease that have records which are not under way: one, and the next. */
-const WAITING = 2;
-
-/** Has a shard come once the records of those before are under way. So leases share a step's shards evenly, and as many run at once as
- *  it takes to ask for something while the last answers of each are waited for. */
-class ShardSlots implements CustomSlotSupplier<ActivitySlotInfo> {
-  readonly type = 'custom';
-  #underWay = 0;
-  readonly #places = new Places((taken) => taken - this.#underWay < WAITING);
-
-  /** Runs a shard, which tells when all of its records are under way. */
-  async run<T>(shard: (underWay: () => void) => Promise<T>): Promise<T> {
-    let underWay = 0;
-    try {
-      return await shard(() => {
-        this.#underWay += underWay = 1;
-        this.#places.admit();
-      });
-    } finally {
-      this.#underWay -= underWay;
-    }
-  }
-
-  async reserveSlot(_: unknown, signal: AbortSignal): Promise<object> {
-    await this.#places.enter(signal);
-    return {};
-  }
-  tryReserveSlot(): null {
-    return null;
-  }
-  markSlotUsed(): void {}
-  releaseSlot(): void {
-    this.#places.leave();
-  }
 }

@@ -1,6 +1,7 @@
 /** Serves and trains on the device groups of one pool of this host. */
 import { Worker } from '@temporalio/worker';
 import { gpuActivities } from '../activities/gpu.ts';
+import { ActivitySlots, tunerOf } from '../activities/slots.ts';
 import { inflight } from '../devices/inflight.ts';
 import { Slots } from '../devices/slots.ts';
 import type { Pool } from '../schemas/devices.ts';
@@ -12,20 +13,17 @@ const pool = required('BACKSPIN_POOL');
 const { groups, park, tenure } = JSON.parse(required('BACKSPIN_POOL_SETTINGS')) as Pool;
 const slots = new Slots({ home: site.services.home, pool, groups, parkFor: park });
 const connections = await Promise.all(groups.map(() => site.connect()));
+const room = new ActivitySlots(slots.groups);
 const worker = await Worker.create({
   connection: site.connection,
   namespace: site.namespace,
   taskQueue: queues.pool(site.services.store.id, pool),
-  activities: gpuActivities({
-    services: site.services,
-    slots,
-    tenure,
-    connections,
-    namespace: site.namespace,
-    lifeline: required('BACKSPIN_LIFELINE'),
-  }),
+  activities: gpuActivities(
+    { services: site.services, slots, tenure, connections, namespace: site.namespace, lifeline: required('BACKSPIN_LIFELINE') },
+    room,
+  ),
   interceptors: { activity: [inflight(site.services.home)] },
-  maxConcurrentActivityTaskExecutions: slots.groups,
+  tuner: tunerOf(room),
   // A lease that is given back must end at once, whatever its heartbeat timeout: it hears of it with a beat.
   maxHeartbeatThrottleInterval: '500ms',
   shutdownGraceTime: 0,
