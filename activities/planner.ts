@@ -33,6 +33,7 @@ import type { Services, StepContext } from './services.ts';
 import { bytesOfModel, sizeOf, type Size, type Sizes } from './sizes.ts';
 import { misfitOf, type Sample } from './misfits.ts';
 import { recordsOf } from './source.ts';
+import { modelParts } from '../store/models.ts';
 
 const SYMBOL = 'planned:';
 const isReal = (ref: AnyRef) => !ref.digest.startsWith(SYMBOL);
@@ -43,6 +44,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
   const steps = new Map<string, PlannedStep>();
   const questions: { path: string; answer: unknown; assumed: boolean }[] = [];
   const warnings: string[] = [];
+  const leftOut: { path: string; files: readonly string[] }[] = [];
   const missing: string[] = [];
   const makers = new Map<string, string>(); // digest -> path of the first step that gives it
   const paths = new Map<string, string>(); // fingerprint -> path of the step that an equal call shares
@@ -65,6 +67,8 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const resolved = real ? await resolve(call, context, registry, services.machine) : undefined;
       const known = resolved && (await lookUp(services, resolved));
       const output = known && (await services.store.output(known.stepKey));
+      const idle = call.what === 'model:path' ? (await modelParts(call.inputs['path'] as string)).leftOut : [];
+      if (idle.length > 0) leftOut.push({ path: call.path, files: idle });
       const weightless = lacksItsWeights(context, call);
       if (weightless) missing.push(weightless);
       const estimate = await estimateOf(call, registry, known !== undefined, recordsIn);
@@ -152,6 +156,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
     steps: all,
     questions,
     warnings,
+    leftOut,
     missing,
     totals: {
       steps: all.length,

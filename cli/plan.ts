@@ -14,7 +14,7 @@ export async function run(file: string, { set, json, mermaid }: { set: string[];
   return planned.missing.length > 0 ? 1 : 0;
 }
 
-export function tableOf({ experiment, recipe, steps, questions, warnings, missing, totals }: Plan): string {
+export function tableOf({ experiment, recipe, steps, questions, warnings, leftOut, missing, totals }: Plan): string {
   const rows = steps.map((step) => [
     step.path,
     step.kind,
@@ -37,9 +37,19 @@ export function tableOf({ experiment, recipe, steps, questions, warnings, missin
       questions.map(({ path, answer, assumed }) => `${path}: ${JSON.stringify(answer)}${assumed ? ' (assumed)' : ''}`),
     ),
     ...section('Warnings', warnings),
+    ...section(
+      'Left out of models, since they serve without it',
+      leftOut.map(({ path, files }) => `${path}: ${listed(files)}`),
+    ),
     ...section('Missing', missing),
   ].join('\n');
 }
+/** The first names, folders for what lies in them, and how many there are besides. */
+function listed(files: readonly string[]): string {
+  const names = [...new Set(files.map((name) => name.replace(/\/.*/, '/')))];
+  return `${names.slice(0, NAMED).join(', ')}${names.length > NAMED ? ` and ${number(names.length - NAMED)} more` : ''}`;
+}
+const NAMED = 12;
 const section = (title: string, lines: readonly string[]) =>
   lines.length === 0 ? [] : ['', `${title}:`, ...lines.map((line) => `  ${line}`)];
 

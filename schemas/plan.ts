@@ -40,6 +40,8 @@ export interface Plan {
   /** Branches on data: the answer that the plan goes by, and whether it is assumed for want of real reports. */
   readonly questions: readonly { readonly path: string; readonly answer: unknown; readonly assumed: boolean }[];
   readonly warnings: readonly string[];
+  /** Files of model folders that are not brought in, by the step that brings the others in. */
+  readonly leftOut: readonly { readonly path: string; readonly files: readonly string[] }[];
   /** What the experiment needs and this installation lacks: a launch would stand at attention for it. */
   readonly missing: readonly string[];
   readonly totals: {

@@ -1,6 +1,6 @@
 /** Models: folders of files, named by the digest of the files' names and bytes. */
 import { constants } from 'node:fs';
-import { copyFile, link, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, link, open, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import type { ModelRef } from '../recipe/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -68,15 +68,41 @@ async function moveIn(paths: Paths, made: string, digest: string): Promise<void>
   }
 }
 
-/** The files of a model: those of its folder but for what no program reads to serve it, such as a `.git`, a README, or the same weights in
- *  another format beside safetensors. */
+/** The files of a model: those of its folder but for what no program reads to serve it, such as a `.git`, a README, or the same weights once
+ *  more: in another format beside safetensors, and safetensors that are neither `model.safetensors` nor in its index. */
 export async function modelFiles(folder: string): Promise<Instead> {
-  const all = [...(await filesIn(folder))];
-  const safe = all.some(([name]) => /^[^/]+\.safetensors$/.test(name));
-  return Object.fromEntries(all.filter(([name]) => !IDLE.test(name) && !(safe && SAME_WEIGHTS.test(name))));
+  return (await modelParts(folder)).taken;
+}
+/** The same, with the names of what is left out. */
+export async function modelParts(folder: string): Promise<{ readonly taken: Instead; readonly leftOut: readonly string[] }> {
+  const all = await filesIn(folder);
+  const shards = await shardsIn(all);
+  const again = (name: string) => (shards.length > 0 ? SAME_WEIGHTS.test(name) || (SAFE.test(name) && !shards.includes(name)) : false);
+  const taken = [...all].filter(([name]) => !IDLE.test(name) && !again(name));
+  return { taken: Object.fromEntries(taken), leftOut: [...all.keys()].filter((name) => !taken.some(([one]) => one === name)) };
 }
 const IDLE = /(^|\/)\.|^original\/|^(README|LICENSE|NOTICE|USE_POLICY)[^/]*$/i;
-const SAME_WEIGHTS = /^(pytorch_model[^/]*\.bin(\.index\.json)?|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|(onnx|openvino)\/.*)$/;
+const SAFE = /^[^/]+\.safetensors$/;
+const SAME_WEIGHTS =
+  /^(pytorch_model[^/]*\.bin(\.index\.json)?|tf_model[^/]*\.h5(\.index\.json)?|flax_model[^/]*\.msgpack(\.index\.json)?|rust_model\.ot|[^/]+\.(gguf|onnx|pth)|(onnx|openvino|coreml)\/.*)$/;
+
+/** The safetensors that hold the weights: those of the index, or the one file. Where neither is there, whatever there is. */
+async function shardsIn(files: ReadonlyMap<string, string>): Promise<readonly string[]> {
+  const index = files.get('model.safetensors.index.json');
+  const named = index === undefined ? [] : shardsOf(await readFile(index, 'utf8'));
+  if (named.length > 0 && named.every((name) => files.has(name))) return named;
+  const all = [...files.keys()].filter((name) => SAFE.test(name));
+  return index === undefined && all.includes('model.safetensors')
+    ? all.filter((name) => /^(adapter_)?model\.safetensors$/.test(name))
+    : all;
+}
+function shardsOf(index: string): string[] {
+  try {
+    return [...new Set(Object.values((JSON.parse(index) as { weight_map: Record<string, string> }).weight_map))];
+  } catch {
+    return []; // no index: nothing is left out by it
+  }
+}
 
 /** Every file under a folder: its name there, and where its bytes are. */
 async function filesIn(folder: string): Promise<Map<string, string>> {

@@ -6,6 +6,7 @@ import { call, dataset, keyOf, machine, model, registryOf, resolved } from '../s
 import { aboutModel, newStore } from '../support/store.ts';
 import { reduceStep } from '../../activities/reduce.ts';
 import { FileDigests } from '../../store/digests.ts';
+import { modelParts } from '../../store/models.ts';
 
 // ───────────────────────────── models that are brought in ─────────────────────────────
 
@@ -67,6 +68,28 @@ test('what no program reads to serve a model is neither in the key of its step n
   t.not(await keyOf(imported(more)), await keyOf(imported(plain)), 'without safetensors the others are its weights');
   const names = (await store.model(await store.putModel(more, aboutModel))).files.map(({ name }) => name);
   t.true(names.includes('pytorch_model.bin'));
+});
+
+test('of weights that stand in a folder twice those are taken that its index names, and a plan can say what is left out', async (t) => {
+  const index = JSON.stringify({ weight_map: { a: 'model-00001-of-00001.safetensors' } });
+  const twice = await folderOf({
+    'model.safetensors.index.json': index,
+    'model-00001-of-00001.safetensors': 'weights',
+    'consolidated.safetensors': 'weights',
+    'tf_model.h5': 'weights',
+    'onnx/model.onnx': 'weights',
+    'model.Q4.gguf': 'weights',
+    '2_Dense/pytorch_model.bin': 'other weights',
+    '.git/config': '',
+  });
+  await rm(join(twice, 'model.safetensors'));
+  const { taken, leftOut } = await modelParts(twice);
+  t.deepEqual([...leftOut].sort(), ['.git/config', 'consolidated.safetensors', 'model.Q4.gguf', 'onnx/model.onnx', 'tf_model.h5']);
+  t.true('2_Dense/pytorch_model.bin' in taken && 'model-00001-of-00001.safetensors' in taken && 'model.safetensors.index.json' in taken);
+  await writeFile(join(twice, 'model.safetensors.index.json'), '{"weight_map": {"a": "gone.safetensors"}}');
+  t.true('consolidated.safetensors' in (await modelParts(twice)).taken, 'an index that names what is not there decides nothing');
+  const variant = await folderOf({ 'model.fp16.safetensors': 'weights', 'adapter_model.safetensors': 'an adapter' });
+  t.deepEqual((await modelParts(variant)).leftOut, ['model.fp16.safetensors']);
 });
 
 test('a model whose files change between its key and its copy is not brought in under that key', async (t) => {
