@@ -142,7 +142,8 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
       if (known) return noted(services, call, context, known);
       tell(begun('starting'));
       let spec: S;
-      do spec = await prepare(resolved, registry, signal); // it may take minutes, for which no device waits
+      do
+        spec = await prepare(resolved, registry, signal); // it may take minutes, for which no device waits
       while (await clearedOfOthers(spec));
       const onDevice = async () => {
         tell(begun('waiting'));

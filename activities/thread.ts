@@ -5,8 +5,8 @@ import { stepsOf } from './data.ts';
 import { openServices } from './services.ts';
 import type { Computation, Ended, Site } from './threads.ts';
 
-const { home, lowWater } = workerData as Site;
-const steps = stepsOf(await openServices(home, { lowWater }));
+const { home, ...options } = workerData as Site;
+const steps = stepsOf(await openServices(home, options));
 /** A computation that is not wanted any more ends with its thread. */
 const beat = { signal: new AbortController().signal, tell: () => {} };
 

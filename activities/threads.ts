@@ -14,6 +14,7 @@ import type { StepContext } from './services.ts';
 export interface Site {
   readonly home: string;
   readonly lowWater: number;
+  readonly build: string;
 }
 export type Computation =
   | { readonly verb: 'compute'; readonly args: readonly [Call, StepContext] }
@@ -40,8 +41,8 @@ export class Threads {
   readonly #places = new Places((taken) => taken < THREADS);
   readonly #idle = new Set<Thread>();
 
-  constructor({ home, lowWater }: Site) {
-    this.#site = { home, lowWater };
+  constructor({ home, lowWater, build }: Site) {
+    this.#site = { home, lowWater, build };
   }
 
   /** Rejects with what the computation throws, or with the signal's reason: then its thread is ended wherever it is. */
