@@ -59,6 +59,7 @@ const entry = (output: Output): LedgerEntry => ({ result: output.result, stepKey
 export function stepsOf(services: Services) {
   const { store } = services;
   const resolved = async (call: Call, context: StepContext) => {
+    await services.check(context);
     const registry = await services.registry(context.modules);
     return { registry, step: await resolve(call, context, registry, services.machine) };
   };

@@ -61,6 +61,7 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
     serve: (call: Call, context: StepContext, stepKey: string, lease: Lease, replica: number): Promise<boolean> =>
       activity(async ({ signal, tell }) => {
         const { attempt } = Context.current().info;
+        await services.check({ ...context, serving: lease.serving });
         tell(begun('waiting'));
         const key = `serve.${stepKey}.${replica}`;
         const engine = engineOf(lease.serving, await servedFrom(store, lease), pythonOf());

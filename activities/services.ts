@@ -6,6 +6,7 @@ import type { Bound } from '../schemas/config.ts';
 import type { External } from '../schemas/external.ts';
 import { openStore } from '../store/local.ts';
 import { LOW_WATER, type Store } from '../store/store.ts';
+import { checkGrants, ofContext, ofModules, type Grant, type Granting } from './grants.ts';
 import { machineOf, type Machine } from './machine.ts';
 
 export { pythonOf } from '../devices/python.ts';
@@ -33,24 +34,33 @@ export interface Services {
   readonly build: string;
   /** Bytes; with less free on the store's disk no new step begins. */
   readonly lowWater: number;
+  /** Whether it does only what a launch from its home has named. */
+  readonly launchedOnly: boolean;
   registry(modules: Bound['modules']): Promise<Registry>;
+  /** Throws `ConfigError` for a serving or an external server that no launch has named. */
+  check(context: Granting): Promise<void>;
 }
 
-export async function openServices(home: string, { lowWater = LOW_WATER, build = '' } = {}): Promise<Services> {
+/** `launchedOnly`: for workers, which do what anybody on the machine may ask of the Temporal server. */
+export async function openServices(home: string, { lowWater = LOW_WATER, build = '', launchedOnly = false } = {}): Promise<Services> {
+  const store = await openStore(resolve(home, 'store'));
+  const checked = async (grants: readonly Grant[]) => void (launchedOnly && (await checkGrants(store, grants)));
   const registries = new Map<string, Promise<Registry>>();
   return {
     home,
-    store: await openStore(resolve(home, 'store')),
+    store,
     servers: new Servers(),
     machine: machineOf(home),
     lowWater,
+    launchedOnly,
     build,
     registry(modules) {
       const key = JSON.stringify(modules);
-      const registry = registries.get(key) ?? loadRegistry(modules);
+      const registry = registries.get(key) ?? checked(ofModules(modules)).then(() => loadRegistry(modules));
       registries.set(key, registry);
       registry.catch(() => registries.delete(key)); // a module that failed to load may be mended
       return registry;
     },
+    check: (context) => checked(ofContext(context)),
   };
 }

@@ -15,6 +15,7 @@ export interface Site {
   readonly home: string;
   readonly lowWater: number;
   readonly build: string;
+  readonly launchedOnly: boolean;
 }
 export type Computation =
   | { readonly verb: 'compute'; readonly args: readonly [Call, StepContext] }
@@ -41,8 +42,8 @@ export class Threads {
   readonly #places = new Places((taken) => taken < THREADS);
   readonly #idle = new Set<Thread>();
 
-  constructor({ home, lowWater, build }: Site) {
-    this.#site = { home, lowWater, build };
+  constructor({ home, lowWater, build, launchedOnly }: Site) {
+    this.#site = { home, lowWater, build, launchedOnly };
   }
 
   /** Rejects with what the computation throws, or with the signal's reason: then its thread is ended wherever it is. */

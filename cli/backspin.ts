@@ -156,6 +156,12 @@ program
   .description('the JSON Schema of experiment files, for editors')
   .action(lazy(() => import('./schema.ts')));
 
+// What a home holds is for its owner: the text of people's data, and tokens and databases that whoever can read can use. An export is
+// for whom the owner likes.
+program.hook('preAction', (_, command) => {
+  if (command.name() !== 'export') process.umask(0o077);
+});
+
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(); // the reader has seen enough

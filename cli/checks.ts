@@ -1,8 +1,9 @@
 /** What `doctor` looks at. Each check gives findings; a finding with a problem says the remedy in the same sentences. */
 import { execFile } from 'node:child_process';
-import { statfsSync } from 'node:fs';
+import { statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { neededEnvironment } from '../devices/environment.ts';
 import { described, occupied } from '../devices/memory.ts';
 import { vllmVersion } from '../devices/engines/vllm.ts';
 import { alive } from '../devices/processes.ts';
@@ -51,7 +52,7 @@ async function temporalCli(): Promise<Finding[]> {
 
 async function python(): Promise<Finding[]> {
   const { python: executable } = readSetup();
-  const env = { ...process.env, ...trainerEnvironment(join(import.meta.dirname, '..', 'trainer')) };
+  const env = { ...neededEnvironment(), ...trainerEnvironment(join(import.meta.dirname, '..', 'trainer')) };
   const answer = await run(executable, ['-m', 'backspin_trainer', 'doctor'], { env, timeout: 120_000 }).catch(
     (error: unknown) => error as { stdout: string; stderr: string },
   );
@@ -188,6 +189,32 @@ async function pollers({ client, namespace }: Temporal): Promise<Finding[]> {
   );
 }
 
+/** What other users of this machine can do: the dev server knows nobody, and files are read by whom their modes let in. */
+async function others(): Promise<Finding[]> {
+  const up = currentUp();
+  const ours = up !== undefined && up.uiAddress !== null;
+  const door = `the Temporal server at ${up?.address} and its UI ask nobody who he is: all users of this machine can see, stop and start experiments there`;
+  const rest = 'workers run only what was launched from here; model servers ask for a key';
+  const open = ['', 'temporal.db', 'inflight', 'logs', 'serve', 'store'].map((name) => inHome(name)).filter(isOpen);
+  return [
+    ...(ours ? [{ what: 'other users', is: `${door}; ${rest}` }] : []),
+    ...(open.length > 1 && open[0] === inHome()
+      ? [
+          {
+            what: 'other users',
+            is: 'can read files',
+            problem: `${open.slice(1).join(', ')} can be read by other users: \`chmod -R go= ${homeFolder()}\` ends that.`,
+          },
+        ]
+      : []),
+  ];
+}
+/** Whether others than its owner can read a file, or look into a folder. */
+function isOpen(path: string): boolean {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats !== undefined && (stats.mode & 0o055) !== 0;
+}
+
 /** What holds a device group, and whether its owner lives. */
 async function groups(): Promise<Finding[]> {
   return recordsIn(inHome('devices')).map(({ slot, owner, ownerStart, pgid }) => ({
@@ -222,4 +249,4 @@ async function disk(): Promise<Finding[]> {
   ];
 }
 
-export const checks = [node, temporalCli, python, vllm, supervisor, server, groups, cuda, disk];
+export const checks = [node, temporalCli, python, vllm, supervisor, server, others, groups, cuda, disk];

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
+import { neededEnvironment } from '../devices/environment.ts';
 import { trainerEnvironment } from '../devices/python.ts';
 import { isRef, type AnyRef, type DatasetRef, type ModelRef } from '../recipe/call.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
@@ -119,7 +120,7 @@ async function putModel(
 async function merge(spec: MergeSpec): Promise<void> {
   const scratch = await mkdtemp(join(tmpdir(), 'backspin-'));
   const file = join(scratch, 'merge.json');
-  const env = { ...process.env, ...trainerEnvironment(join(import.meta.dirname, '..', 'trainer')) };
+  const env = { ...neededEnvironment(), ...trainerEnvironment(join(import.meta.dirname, '..', 'trainer')) };
   try {
     await writeFile(file, JSON.stringify(spec));
     await promisify(execFile)(readSetup().python, ['-m', 'backspin_trainer', 'merge', '--spec', file], { env });

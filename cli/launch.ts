@@ -1,4 +1,6 @@
 /** `backspin launch FILE`: starts an experiment, or attaches to the one that this configuration started before. */
+import { grantAll } from '../activities/grants.ts';
+import { contextOf } from '../recipe/materials.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { workflowId } from '../schemas/names.ts';
@@ -35,6 +37,7 @@ export async function launch(
   const found = await recordOrNone(store, bound.name);
   const before = found && (await currentRecord(found));
   const other = before && before.configDigest !== digest ? changesIn(before, bound) : undefined;
+  await grantAll(store, contextOf(bound));
   if (before?.state !== 'completed' || watch) await ensureUp();
   if (!before || before.state === 'failed' || before.state === 'cancelled') await refuseOtherBuild();
   if (before?.state === 'completed') console.log(`${bound.name} was completed with this configuration; nothing is left to do.`);

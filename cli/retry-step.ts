@@ -1,4 +1,6 @@
 /** `backspin retry-step NAME [STEP]`: runs a step at attention again, with what a person has mended: settings (`--set`), files, modules. */
+import { grantAll } from '../activities/grants.ts';
+import { contextOf } from '../recipe/materials.ts';
 import * as messages from '../workflows/messages.ts';
 import { refuseOtherBuild } from './builds.ts';
 import { send, where } from './control.ts';
@@ -8,8 +10,10 @@ import { mendedOf } from './mended.ts';
 
 export async function run(name: string, step: string | undefined, { set }: { set: string[] }): Promise<void> {
   await refuseOtherBuild();
-  const record = await currentRecord(await experimentOf(await openHome(), name));
+  const store = await openHome();
+  const record = await currentRecord(await experimentOf(store, name));
   const { experiment, lines } = await mendedOf(record, set);
+  if (experiment) await grantAll(store, contextOf(experiment.bound));
   const more = experiment && { config: experiment.bound, configDigest: experiment.digest };
   await send(name, (handle) => handle.executeUpdate(messages.retryStep, { args: [{ ...where(step), ...more }] }), 'tries the step again');
   if (lines.length > 0) console.log(lines.join('\n'));

@@ -16,6 +16,8 @@ export interface Part {
   readonly name: string;
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** Default: what it needs of our environment. */
+  readonly inherits?: 'all' | 'needed';
   readonly log: string;
   /** Its own, for the launcher. */
   readonly folder: string;

@@ -117,7 +117,7 @@ class Site {
     const connection = await Connection.connect(options);
     try {
       const client = new Client({ connection, namespace: this.#namespace });
-      const taken = await takeOver(client, await openServices(homeFolder()), this.#build.digest);
+      const taken = await takeOver(client, await openServices(homeFolder(), { launchedOnly: true }), this.#build.digest);
       for (const name of taken) console.log(`${name} goes on under the files of backspin as they are now; what it has finished stays.`);
     } finally {
       await connection.close();
@@ -153,12 +153,18 @@ class Site {
       // A request's garbage dies young: a small nursery keeps a busy worker small.
       command: [process.execPath, '--max-semi-space-size=4', join(this.#build.folder, 'workers', `${kind}.ts`)],
       env: name === undefined ? {} : { BACKSPIN_POOL: name, BACKSPIN_POOL_SETTINGS: JSON.stringify(pool) },
+      // keys of external servers, and of the Temporal server
+      inherits: 'all',
       log: name === undefined ? kind : `${kind}-${name}`,
       grace: 20_000,
     });
   }
 
-  #add({ env, log, ...part }: Pick<Part, 'name' | 'command' | 'grace' | 'log' | 'answers'> & { env?: Record<string, string> }): Supervised {
+  #add({
+    env,
+    log,
+    ...part
+  }: Pick<Part, 'name' | 'command' | 'inherits' | 'grace' | 'log' | 'answers'> & { env?: Record<string, string> }): Supervised {
     const lifeline = lifelinePath();
     const { lowWater } = this.#options;
     const common = {

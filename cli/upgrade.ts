@@ -75,7 +75,7 @@ async function terminate(client: Client, id: string, build: string): Promise<voi
 
 /** Ends one that was cancelled and has not heard of it: nothing is to be gone on with. */
 async function close(client: Client, { store }: Site, name: string, { workflowId: id }: WorkflowExecutionDescription): Promise<void> {
-  const record = await store.experiment(name);
+  const record = await store.experiment(name).catch(() => undefined); // damaged
   if (record && !isClosed(record)) await store.putExperiment(ended(record, { state: 'cancelled', failure: null }));
   await client.workflow.getHandle(id).terminate('it was cancelled');
 }

@@ -4,13 +4,15 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { neededEnvironment } from './environment.ts';
 import { openLifeline } from './lifeline.ts';
 import { ENDED, GRACE, MARK, alive, startTime, stopGroup, type Group } from './processes.ts';
 
 export interface Launch {
   readonly command: readonly string[];
-  /** Added to this process's environment. */
+  /** Added to what subprocesses need of this process's environment, or to all of it where the child is one of our own workers. */
   readonly env: Readonly<Record<string, string>>;
+  readonly inherits?: 'all' | 'needed';
   /** Path of a pipe made by `makeLifeline`. */
   readonly lifeline: string;
   /** Gets `exit`, the code of the command. */
@@ -35,7 +37,7 @@ export class Child {
   }
 
   /** Starts a command in a process group of its own, every process of it marked. Rejects when it cannot be started. */
-  static async launch(marker: string, { command, env, lifeline, folder, log }: Launch): Promise<Child> {
+  static async launch(marker: string, { command, env, inherits = 'needed', lifeline, folder, log }: Launch): Promise<Child> {
     rmSync(join(folder, 'exit'), { force: true });
     const input = openLifeline(lifeline);
     const output = openSync(log, 'a');
@@ -43,7 +45,7 @@ export class Child {
       const child = spawn('/bin/sh', [launcher, join(folder, 'exit'), String(GRACE / 1000), ...command], {
         detached: true,
         stdio: [input, output, output],
-        env: { ...process.env, ...env, [MARK]: marker },
+        env: { ...(inherits === 'all' ? process.env : neededEnvironment()), ...env, [MARK]: marker },
       });
       const ended = new Promise((done) => child.once('exit', done));
       await once(child, 'spawn');

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { BackspinError } from '../schemas/errors.ts';
+import { neededEnvironment } from './environment.ts';
 
 /** A Python that has the packages of the trainer, and the folder of the trainer's own package. */
 export interface TrainerPython {
@@ -41,7 +42,7 @@ export function trainerIdentity({ python, trainerPath }: TrainerPython): Promise
 
 async function ask(python: string, trainerPath: string): Promise<TrainerIdentity> {
   try {
-    const env = { ...process.env, ...trainerEnvironment(trainerPath) };
+    const env = { ...neededEnvironment(), ...trainerEnvironment(trainerPath) };
     const { stdout } = await promisify(execFile)(python, ['-m', 'backspin_trainer', 'identity'], { env, timeout: 120_000 });
     return JSON.parse(stdout) as TrainerIdentity;
   } catch (error) {

@@ -21,7 +21,7 @@ import {
 import { datasetManifest, output, type DatasetManifest, type ModelManifest, type Output } from '../schemas/store.ts';
 import { canonicalJson, sha256 } from './canonical.ts';
 import { damaged, ShardReader, ShardWriter } from './datasets.ts';
-import { ifThere, makeFolder, putIfAbsent, writeAtomic } from './files.ts';
+import { ifThere, isThere, makeFolder, putIfAbsent, writeAtomic } from './files.ts';
 import { hasModel, ModelFolders, putModel, readModel, type AboutModel, type Instead } from './models.ts';
 import { pathsOf, type Paths } from './paths.ts';
 import type { DatasetWriter, Store } from './store.ts';
@@ -114,6 +114,14 @@ class LocalStore implements Store {
   }
   async putSame(space: string, digest: string): Promise<void> {
     if ((await this.same(space)) !== digest) await writeAtomic(this.#paths.same(space), digest, this.#paths.temporary);
+  }
+
+  async grant(what: object): Promise<void> {
+    const text = canonicalJson(what);
+    await putIfAbsent(this.#paths.grant(sha256(text)), text, this.#paths.temporary);
+  }
+  isGranted(what: object): Promise<boolean> {
+    return isThere(this.#paths.grant(sha256(canonicalJson(what))));
   }
 
   async putExperiment(record: ExperimentRecord): Promise<void> {

@@ -16,6 +16,7 @@ export interface Paths {
   /** The folder of what its steps noted since its record was last written. */
   notes(name: string): string;
   same(space: string): string;
+  grant(digest: string): string;
   work(stepKey: string): string;
 }
 
@@ -38,6 +39,7 @@ export function pathsOf(root: string): Paths {
     dataset: (digest) => join(folders.datasets, `${digest}.json`),
     model: (digest) => join(folders.models, digest),
     output: (stepKey) => join(folders.outputs, stepKey.slice(0, 2), `${stepKey}.json`),
+    grant: (digest) => join(root, 'grants', `${digest}.json`),
     same: (space) => join(root, 'same', space),
     experiment: (name) => join(folders.experiments, `${name}.json`),
     notes: (name) => join(folders.experiments, `${name}.steps`),

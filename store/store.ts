@@ -52,6 +52,10 @@ export interface Store {
   same(space: string): Promise<string | undefined>;
   putSame(space: string, digest: string): Promise<void>;
 
+  /** What a person has let workers do, by its content: written by the command line alone. */
+  grant(what: object): Promise<void>;
+  isGranted(what: object): Promise<boolean>;
+
   /** The notes of the steps of one that has ended go. */
   putExperiment(record: ExperimentRecord): Promise<void>;
   /** Adds to a record; what comes after its successor, or once more, changes nothing. False: the store lacks what it builds on. */

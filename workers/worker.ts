@@ -25,7 +25,7 @@ export async function worksite(): Promise<Worksite> {
     shutdownSignals: ['SIGTERM', 'SIGINT'],
   });
   const lowWater = Number(process.env['BACKSPIN_LOW_WATER'] || LOW_WATER);
-  const services = await openServices(required('BACKSPIN_HOME'), { lowWater, build: required('BACKSPIN_BUILD') });
+  const services = await openServices(required('BACKSPIN_HOME'), { lowWater, build: required('BACKSPIN_BUILD'), launchedOnly: true });
   const namespace = process.env['TEMPORAL_NAMESPACE'] ?? 'default';
   // Keys and certificates of a profile are for the server that it names, not for one of our own.
   const named = process.env['BACKSPIN_OWN_SERVER'] ? undefined : namedServer();

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import type { VllmServing } from '../../schemas/serving.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 import { canonicalJson } from '../../store/canonical.ts';
+import { neededEnvironment } from '../environment.ts';
 import { ask, type Endpoint, type Engine, type ServedModels } from './engine.ts';
 
 /** For children: nothing is asked of other machines or told to them, and adapters may come and go. */
@@ -54,7 +55,7 @@ export function vllmPython({ python }: Pick<VllmServing, 'python'>): string {
 export async function vllmVersion(python: string): Promise<string> {
   try {
     const program = "import importlib.metadata as m; print(m.version('vllm'))";
-    return released((await promisify(execFile)(python, ['-c', program], { timeout: 60_000 })).stdout);
+    return released((await promisify(execFile)(python, ['-c', program], { timeout: 60_000, env: neededEnvironment() })).stdout);
   } catch (error) {
     const said = (error as { stderr?: string }).stderr?.trim().split('\n').at(-1) || (error as Error).message;
     throw new BackspinError('ConfigError', `${python} has no vLLM (${said}): install it there, or name another Python environment.`);

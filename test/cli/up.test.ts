@@ -1,14 +1,19 @@
 /** `up` for real: a Temporal dev server, the workers, and what happens when any of them, or all, are killed. */
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { createServer as createSecureServer } from 'node:tls';
+import { Client, Connection } from '@temporalio/client';
 import test from 'ava';
+import { loadExperiment } from '../../cli/config.ts';
 import type { Up } from '../../cli/home.ts';
 import { readSetup } from '../../cli/setup.ts';
-import { backspin, temporary, until } from './cli.ts';
+import { startOptions } from '../../cli/start.ts';
+import type { ExperimentRecord } from '../../schemas/experiment.ts';
+import { backspin, root, temporary, until } from './cli.ts';
 
 const upOf = (home: string) => JSON.parse(readFileSync(join(home, 'up.json'), 'utf8')) as Up;
 /** Every process that this home has started. */
@@ -44,6 +49,37 @@ test.serial('up --detach returns when every queue has a poller, and doctor finds
     [],
   );
   t.is(doctor.code, 0);
+});
+
+test.serial('who starts a workflow that names a module of his own has it neither run nor read in', async (t) => {
+  const folder = temporary();
+  const ran = join(folder, 'ran');
+  writeFileSync(
+    join(folder, 'guest.ts'),
+    `import { appendFileSync } from 'node:fs';\nimport { source } from 'backspin';\nimport { z } from 'zod';\nappendFileSync(${JSON.stringify(ran)}, process.pid + ' ');\nexport const space = 'guest';\nexport const pairs = source({ version: 1, output: z.object({ text: z.string() }), *rows() { yield { text: 'a' }; } });\n`,
+  );
+  const yaml = `recipe: humpback\nmodules: [guest.ts]\ndata: { seed: { source: guest.pairs }, corpus: { source: guest.pairs } }\nmodels: { base: { path: ${root}/examples/textworld/base/rated } }\nparameters: { rounds: 1, keep: { threshold: 5 } }\n`;
+  writeFileSync(join(folder, 'guest.yaml'), yaml);
+  const { bound, digest } = await loadExperiment(join(folder, 'guest.yaml'), [], undefined);
+  const store = readFileSync(join(home, 'store/id'), 'utf8');
+  const connection = await Connection.connect({ address: upOf(home).address });
+  const { workflow } = new Client({ connection });
+  const handle = await workflow.start('experiment', startOptions({ store, config: bound, configDigest: digest, parent: null, pins: {} }));
+  const reasons = async () => JSON.stringify((await handle.query<ExperimentRecord>('progress')).attention);
+  for (let n = 0; n < 600 && !(await reasons()).includes('No launch from this home has named the module'); n++) await setTimeout(100);
+  t.regex(await reasons(), /No launch from this home has named the module .*guest\.ts/);
+  t.deepEqual([...new Set(readFileSync(ran, 'utf8').trim().split(' '))], [`${process.pid}`], 'but for whoever bound the file');
+  await handle.terminate();
+  await connection.close();
+});
+
+test.serial('nobody else on the machine can read what a home holds', async (t) => {
+  const open = readdirSync(home, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isSymbolicLink())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => ((statSync(path, { throwIfNoEntry: false })?.mode ?? 0) & 0o077) !== 0);
+  t.deepEqual(open, []);
+  t.true(existsSync(join(home, 'temporal.db')) && existsSync(join(home, 'logs/data.log')));
 });
 
 test.serial('a second up in the same home says that it is up; one in another home runs beside it', async (t) => {

@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { Sandbox, textOf, type SandboxOptions } from '../../cli/chaos/sandbox.ts';
+import { grantAll } from '../../activities/grants.ts';
 import { startOptions } from '../../cli/start.ts';
 import type { View } from '../../cli/view.ts';
 import type { Rec } from '../../recipe/define.ts';
+import { contextOf } from '../../recipe/materials.ts';
 import type { Output } from '../../schemas/store.ts';
 import { openStore } from '../../store/local.ts';
 import { root } from '../cli/cli.ts';
@@ -72,6 +74,7 @@ export class Miniature extends Sandbox {
       const { loadExperiment } = (await import(join(this.#checkout, 'cli/config.ts'))) as typeof import('../../cli/config.ts');
       const { bound, digest } = await loadExperiment(this.#file, [], this.name); // another checkout's modules have other digests
       const store = readFileSync(this.paths.id, 'utf8');
+      await grantAll(await openStore(this.paths.root), contextOf(bound));
       const input = { store, config: bound, configDigest: digest, parent: null, pins: {}, historyLimit: history };
       await (await this.#temporal()).workflow.start('experiment', startOptions(input));
     }

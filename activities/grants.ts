@@ -1,0 +1,46 @@
+/** What an experiment makes workers do in their owner's name: run code, and send keys. Whoever reaches the Temporal server can start a
+ *  workflow that says anything, so workers do only what a launch from their home has granted. */
+import type { External } from '../schemas/external.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { Serving } from '../schemas/serving.ts';
+import type { Store } from '../store/store.ts';
+import type { StepContext } from './services.ts';
+
+export interface Grant {
+  /** For the sentence where it is not granted. */
+  readonly what: string;
+  readonly grant: object;
+}
+
+export const ofModules = (modules: StepContext['modules']): Grant[] =>
+  modules.map(({ path, digest }) => ({ what: `the module ${path}, as it is now,`, grant: { module: { path, digest } } }));
+
+export const ofServing = (serving: Serving): Grant[] => {
+  if (serving.engine !== 'vllm') return [];
+  const { python, arguments: more } = serving;
+  return [{ what: `vLLM of ${python ?? 'BACKSPIN_VLLM_PYTHON'} with these arguments`, grant: { vllm: { python, arguments: more } } }];
+};
+
+const ofExternal = ({ url, key }: External): Grant[] =>
+  key === null ? [] : [{ what: `the key of ${url}`, grant: { external: { url, key } } }];
+
+export type Granting = Pick<StepContext, 'serving' | 'roles' | 'external'>;
+export const ofContext = ({ serving, roles, external }: Granting): Grant[] => [
+  ...[serving, ...Object.values(roles)].flatMap(ofServing),
+  ...external.flatMap(ofExternal),
+];
+
+/** Of a launch: the person at the command line is the owner. */
+export async function grantAll(store: Store, context: Granting & Pick<StepContext, 'modules'>): Promise<void> {
+  for (const { grant } of [...ofModules(context.modules), ...ofContext(context)]) await store.grant(grant);
+}
+
+export async function checkGrants(store: Store, grants: readonly Grant[]): Promise<void> {
+  for (const { what, grant } of grants) {
+    if (await store.isGranted(grant)) continue;
+    throw new BackspinError(
+      'ConfigError',
+      `No launch from this home has named ${what}, so its workers do not use it: \`backspin launch FILE\` with the file of the experiment grants it; retry the step then.`,
+    );
+  }
+}
