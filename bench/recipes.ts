@@ -68,16 +68,16 @@ export async function musc(): Promise<Result> {
     rows,
     bounds: [
       { what: 'both constraints kept, above the base', is: least(all, (one) => gain(one, 'bothSampled')), atLeast: 0.12 },
-      { what: 'facts right, above the base', is: least(all, (one) => gain(one, 'factsGreedy')), atLeast: -0.05 },
+      { what: 'facts right, above or below the base', is: least(all, (one) => gain(one, 'factsGreedy')), atLeast: -0.1 },
       {
         what: 'weight of the tokens of what was left out, by that of the others',
         is: least(all, (one) => one.at(1, 'weightOn') / one.at(1, 'weightElsewhere')),
         atLeast: 1.3,
       },
       {
-        what: 'both constraints kept where both answers are to the whole instruction, above the base',
-        is: -least(all, (one) => -gain(one, 'bothSampled', 'uncorrupted')),
-        atMost: 0,
+        what: 'both constraints kept, above where both answers are to the whole instruction',
+        is: least(all, (one) => gain(one, 'bothSampled') - gain(one, 'bothSampled', 'uncorrupted')),
+        atLeast: 0.08,
       },
     ],
   };
