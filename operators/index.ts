@@ -5,4 +5,5 @@ export const spaces: { readonly [space: string]: () => Promise<object> } = {
   'cycle-instruct': () => import('./cycle-instruct/index.ts'),
   main: () => import('./main/index.ts'),
   musc: () => import('./musc/index.ts'),
+  air: () => import('./air/index.ts'),
 };

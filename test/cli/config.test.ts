@@ -120,7 +120,7 @@ const faults: readonly (readonly [title: string, from: string, to: string, says:
     'an unknown recipe',
     'humpback',
     'humpbak',
-    /experiment\.yaml:1:9 recipe: .*none of cycle-instruct, humpback, main, musc, pretrain; the nearest is "humpback"/,
+    /experiment\.yaml:1:9 recipe: .*none of air, cycle-instruct, humpback, main, musc, pretrain; the nearest is "humpback"/,
   ],
   [
     'a missing source',

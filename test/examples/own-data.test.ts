@@ -10,12 +10,12 @@ import { recipeSchemas } from '../../schemas/recipes/index.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
-async function planned(recipe: string, files: Readonly<Record<string, readonly object[]>>, model = 'base') {
+async function planned(recipe: string, files: Readonly<Record<string, readonly object[]>>, models: readonly string[] = ['base']) {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-example-'));
   const file = join(folder, `${recipe}.yaml`);
   await copyFile(join(root, `examples/${recipe}.yaml`), file);
   await mkdir(join(folder, recipe));
-  await symlink(join(root, 'examples/textworld/base/plain'), join(folder, recipe, model));
+  for (const model of models) await symlink(join(root, 'examples/textworld/base/plain'), join(folder, recipe, model));
   for (const [name, rows] of Object.entries(files))
     await writeFile(join(folder, recipe, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   const { bound } = await loadExperiment(file);
@@ -99,11 +99,26 @@ test('musc: of each instruction two answers, measured as a batch on the pool of 
       'queries.jsonl': Array.from({ length: 200 }, (_, n) => ({ instruction: `Write text ${n}, briefly and without the letter e.` })),
       'demos.jsonl': Array.from({ length: 9 }, (_, n) => ({ instruction: `Demo ${n}`, input: null, constraints: ['task', 'short'] })),
     },
-    'policy',
+    ['policy'],
   );
   t.deepEqual(trainings, ['r1/policy: 450', 'r1/plain/policy: 450']);
   const of = (path: string) => steps.find((step) => step.path === path);
   t.like(of('r1/respond-made-up'), { kind: 'map', in: 1000, pool: 'cpu' });
   t.like(of('r1/measureConfidence'), { kind: 'map', in: 1200, pool: 'cpu', needs: ['r1/pairs', 'model-policy'] });
+  t.deepEqual(missing, []);
+});
+
+test('air: documents are selected on the pool of the trainings, refined by two models, and train the student and its control', async (t) => {
+  const { steps, missing, trainings } = await planned(
+    'air',
+    { 'documents.jsonl': Array.from({ length: 200 }, (_, n) => ({ text: `Text ${n}. ${'It says something of a river. '.repeat(9)}` })) },
+    ['guidance', 'student', 'encoder'],
+  );
+  t.deepEqual(trainings, ['student: 21', 'initial/student: 21']);
+  const of = (path: string) => steps.find((step) => step.path === path);
+  t.like(of('diverse'), { kind: 'reduce', in: 200, pool: 'cpu', needs: ['readable', 'model-encoder'] });
+  t.like(of('rate'), { kind: 'map', in: 200, requests: 400 });
+  t.like(of('refine'), { kind: 'map', in: 200, requests: 200 * 21, needs: ['started', 'model-guidance', 'model-student'] });
+  t.like(of('respond-5'), { kind: 'map', requests: 400 });
   t.deepEqual(missing, []);
 });

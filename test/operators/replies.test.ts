@@ -1,15 +1,18 @@
 /** What all operators have in common that read what a model says. */
 import test from 'ava';
+import * as air from '../../operators/air/index.ts';
 import * as cycleInstruct from '../../operators/cycle-instruct/index.ts';
 import * as humpback from '../../operators/humpback/index.ts';
 import * as main from '../../operators/main/index.ts';
 import * as musc from '../../operators/musc/index.ts';
 import { said } from '../../operators/said.ts';
+import { lengths } from '../../schemas/recipes/air.ts';
+import { constraintTypes } from '../../schemas/recipes/air-types.ts';
 import type { Operator, Outcome, Prompt } from '../../recipe/index.ts';
 import { playing } from '../support/playing.ts';
 
 type AnyOperator = Operator<object, unknown, string, object>;
-const spaces: Readonly<Record<string, object>> = { 'cycle-instruct': cycleInstruct, humpback, main, musc };
+const spaces: Readonly<Record<string, object>> = { air, 'cycle-instruct': cycleInstruct, humpback, main, musc };
 /** The operators that ask for text, by id. */
 const asking: ReadonlyMap<string, AnyOperator> = new Map(
   Object.entries(spaces).flatMap(([space, exported]) =>
@@ -24,9 +27,16 @@ const taken = { instruction: 'Write. Be short.', input: null, constraints: ['Wri
 const noised = { ...taken, corrupted: ['Write.'], touched: ['Be short.'] };
 const twins = { original: 'o', instruction: 'Write. Be short.', corrupted: 'Write.', touched: ['Be short.'] };
 const pair = { instruction: 'q', response: 'a' };
+const rated = { text: 'y', instruction: 'Write about y.', score: 4 };
+const step = { type: 'target audience', constraint: 'For one child.', output: 'It is y.', satisfied: 1 };
 const qa = { question: 'q', answer: 'a', original: 'question' };
 /** A record, and a reply that is understood where it is whole: of two calls each has its own. */
 const cases: Readonly<Record<string, readonly [record: object, ...replies: string[]]>> = {
+  'air.backtranslate': [{ text: 'y' }, 'Write about y.'],
+  'air.rate': [{ text: 'y', instruction: 'Write about y.' }, 'Score: 4/5'],
+  'air.refine': [rated, 'It is a y.', 'It is no y.', '**Constraint**: None'],
+  'air.merge': [{ ...rated, polished: 'p', answer: 'a', steps: [step], ended: 'iterations', said: null }, 'Write about y for one child.'],
+  'air.respond': [{ initial: 'i', constraints: ['c'], document: 'd', instruction: 'i and c' }, 'It is a y.'],
   'cycle-instruct.cleanQuestion': [{ question: 'q?' }, 'Why?'],
   'cycle-instruct.cleanAnswer': [{ answer: 'a' }, 'So.'],
   'cycle-instruct.answerQuestion': [{ question: 'q?' }, 'So.'],
@@ -52,6 +62,13 @@ const params = {
   sampling,
   rewriting: sampling,
   attempts: 1,
+  iterations: 5,
+  types: constraintTypes,
+  lengths: lengths.parse({}),
+  level: 1,
+  hardOnly: false,
+  shots: 3,
+  to: 'instruction',
   noise: { ratio: 0.3, kinds: { delete: 0, substitute: 1, negate: 0 } },
 };
 const chatting: Prompt = { messages: [{ role: 'user', content: 'x' }] };

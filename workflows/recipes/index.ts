@@ -1,3 +1,4 @@
+import { air } from './air.ts';
 import { cycleInstruct } from './cycle-instruct.ts';
 import { humpback } from './humpback.ts';
 import { main } from './main.ts';
@@ -6,6 +7,7 @@ import { pretrain } from './pretrain.ts';
 
 /** By the name in an experiment file. What a recipe is called with was checked by its schema. */
 export const recipes: Readonly<Record<string, (run: never, config: never) => Promise<object>>> = {
+  air,
   'cycle-instruct': cycleInstruct,
   humpback,
   main,

@@ -1,0 +1,144 @@
+/** The wording of AIR, ours; where its code asks for a form of reply, in that form (2502.17787). */
+import { prompt, template, type Chat, type Message } from '../../recipe/index.ts';
+import { complex, lesson, type Complex, type Lesson, type Rated, type Source, type Started } from './records.ts';
+import type { MergeShot } from './shots.ts';
+
+export const user = (content: string): Message => ({ role: 'user', content });
+const listed = (items: readonly string[]): string => items.map((item) => `- ${item}`).join('\n');
+const asking = <T>(words: (slots: T) => string) => prompt<T>({ version: 1, render: (slots) => ({ messages: [user(words(slots))] }) });
+
+/** 1e: a short instruction for a document. */
+export const ask = asking<Source>(
+  ({ text }) =>
+    `Text:\n${text}\n\nWrite one short instruction that this text would be a good answer to. It is not a question, and it does not mention the text. Write only the instruction.`,
+);
+
+const appraised = [
+  ['Describe how a lighthouse works.', 'It is a clear task of general interest, and needs no text.', 5],
+  ['Summarise the article above in two sentences.', 'It is a task and clear, but nobody can do it without the article.', 2],
+  ['What my sister thought of her holiday.', 'It is no task, and asks for what one person thought.', 0],
+  ['Write a plan for a small garden.', 'It is a task that many have, but does not say where the garden is or what it is for.', 4],
+] as const;
+/** 1f: the additive score. */
+export const appraise = asking<Started>(({ instruction }) =>
+  [
+    `Score an instruction. It gets one point for each of these that holds:
+1. It is a task.
+2. A language model can do it with what it knows.
+3. It needs no particular text, document or view of one person.
+4. It is clear by itself and says what matters.
+5. Its topic is useful to many people.
+Give your reasons in a few words, then the sum as "Score: N/5".`,
+    ...appraised.map(([instruction, reasons, score]) => `Instruction: ${instruction}\n${reasons}\nScore: ${score}/5`),
+    `Instruction: ${instruction}`,
+  ].join('\n\n'),
+);
+
+/** D: the document as an answer to its instruction. */
+export const polish = asking<Started>(
+  ({ instruction, text }) =>
+    `Instruction: ${instruction}\n\nText:\n${text}\n\nRewrite the text as a helpful answer to the instruction. Keep what it says, and leave out what does not belong to an answer. Write only the answer.`,
+);
+
+/** S1, A, Y: an instruction as it is. */
+export const answer = asking<Pick<Rated, 'instruction'>>(({ instruction }) => instruction);
+
+export interface Judged {
+  readonly instruction: string;
+  readonly polished: string;
+  readonly output: string;
+  readonly types: readonly { readonly name: string; readonly about: string; readonly example: string }[];
+}
+/** J: one constraint by which the student's answer would be more like the document. */
+export const judge = asking<Judged>(
+  ({ instruction, polished, output, types }) =>
+    `Instruction: ${instruction}
+
+Output1:
+${polished}
+
+Output2:
+${output}
+
+Output1 is the better answer. Find one constraint that Output1 meets and Output2 does not meet. It is of one of these types:
+${listed(types.map(({ name, about, example }) => `${name}: the answer ${about}. For example: ${example}`))}
+
+Reply in this form:
+**Analysis**: how the two differ, in a few words
+**Type**: the type
+**Constraint**: the constraint in 10 to 20 words, without mentioning the outputs; or None`,
+);
+
+/** Q: whether a constraint was there before. */
+export const compare = asking<{ readonly constraint: string; readonly earlier: readonly string[] }>(
+  ({ constraint, earlier }) =>
+    `Earlier constraints:
+${listed(earlier)}
+
+New constraint:
+- ${constraint}
+
+Does one of the earlier constraints demand the same as the new one? Reply in this form:
+**Reasoning**: a few words
+**Answer**: Yes or No`,
+);
+
+/** C: how well an answer meets what it was told. */
+export const check = asking<{ readonly instruction: string; readonly output: string; readonly criteria: readonly string[] }>(
+  ({ instruction, output, criteria }) =>
+    `Instruction: ${instruction}
+
+Answer:
+${output}
+
+How well does the answer meet each criterion? 0: not at all. 1: a little. 2: mostly. 3: without any flaw.
+${listed(criteria)}
+
+Write a line for each criterion: the criterion, a tab, and the score.`,
+);
+
+export interface Merging {
+  readonly instruction: string;
+  readonly constraints: readonly string[];
+  readonly shots: readonly MergeShot[];
+}
+const opening = '**Instruction**:';
+const merging = (instruction: string, constraints: readonly string[]): Message =>
+  user(
+    `Write one instruction that holds the instruction and all constraints below. Say nothing twice, and add nothing.\n\nInstruction: ${instruction}\nConstraints:\n${listed(constraints)}`,
+  );
+/** M: the instruction and its constraints in one. */
+export const combine = prompt<Merging>({
+  version: 1,
+  render: ({ instruction, constraints, shots }) => ({
+    messages: [
+      ...shots.flatMap((shot): Message[] => [
+        merging(shot.instruction, shot.constraints.slice(0, constraints.length)),
+        { role: 'assistant', content: `${opening} ${shot.merged(constraints.length)}` },
+      ]),
+      merging(instruction, constraints),
+    ],
+    prefill: opening,
+  }),
+});
+
+const answered = (prompt: string, content: string): Chat => ({ messages: [user(prompt), { role: 'assistant', content }] });
+
+/** The merged instruction, and what the guidance says to it. */
+export const toResponse = template<Complex, Chat>({
+  version: 1,
+  input: complex,
+  render: ({ instruction, response }) => answered(instruction, response),
+});
+/** The merged instruction, and the polished document in place of a response. */
+export const toDocument = template<Complex, Chat>({
+  version: 1,
+  input: complex,
+  render: ({ instruction, document }) => answered(instruction, document),
+});
+/** What a guidance model is taught. */
+export const toReply = template<Lesson, Chat>({
+  version: 1,
+  input: lesson,
+  render: ({ prompt, reply }) => answered(prompt, reply),
+});

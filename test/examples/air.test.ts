@@ -1,0 +1,73 @@
+/** AIR on the text world: what it would do, and whether the guidance is taught what the recipe understands. */
+import test from 'ava';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { plan } from '../../activities/planner.ts';
+import { openServices } from '../../activities/services.ts';
+import { loadExperiment } from '../../cli/config.ts';
+import { constraintIn, duplicateIn, gradesIn, instructionIn, mergedIn, scoreIn } from '../../operators/air/parse.ts';
+import type { Lesson } from '../../operators/air/records.ts';
+import { lessons, toReply } from '../../examples/textworld/air.ts';
+import { advert } from '../../examples/textworld/interviews.ts';
+import { World } from '../../examples/textworld/world.ts';
+import { lengths, type AirParameters } from '../../schemas/recipes/air.ts';
+
+const { bound } = await loadExperiment(join(import.meta.dirname, '../../examples/textworld/air.yaml'));
+const { types } = bound.parameters as AirParameters;
+const names = types.map(({ name }) => name);
+
+test('the experiment on the text world can run, and trains the guidance, the student and its controls', async (t) => {
+  const { steps, missing, warnings } = await plan(await openServices(await mkdtemp(join(tmpdir(), 'backspin-air-'))), bound);
+  t.deepEqual([missing, warnings], [[], []]);
+  t.deepEqual(steps.flatMap(({ path, kind }) => (kind === 'train' ? path : [])).toSorted(), [
+    'document/student',
+    'guidance',
+    'initial/student',
+    'student',
+  ]);
+  t.like(
+    steps.find(({ path }) => path === 'readable'),
+    { in: 864 + 432 },
+  );
+});
+
+test('every lesson gives a reply that the recipe understands as it is meant', (t) => {
+  const world = new World(0);
+  const { constraint, type } = lengths.parse({});
+  const seen = new Map<string, Set<unknown>>();
+  for (const { prompt, reply } of lessons.rows({ seed: 0, size: 'full' }, []) as Iterable<Lesson>) {
+    const [task = '', asked = ''] = prompt.split('\n');
+    const read = {
+      'Ask.': () => (asked.startsWith(advert('')) ? 'sale' : instructionIn(reply) === reply && world.parseInstruction(reply)?.form),
+      'Rate.': () => scoreIn(reply),
+      'Keep.': () => reply === asked,
+      'Note.': () => {
+        const found = constraintIn(reply, names, [], { constraint, type });
+        if (typeof found === 'string') return found;
+        t.true(asked.includes(found.type), 'a type of the list');
+        return found.type;
+      },
+      'Look.': () => duplicateIn(reply),
+      'Mark.': () => gradesIn(reply, 1)?.[0],
+      'Put.': () => world.parseInstruction(mergedIn(reply.slice('**Instruction**:'.length)))?.form.includes('+'),
+      'Answer.': () => world.parseAnswer(reply)?.form === world.parseInstruction(asked)?.form,
+    }[task]!();
+    seen.set(task, (seen.get(task) ?? new Set()).add(read));
+  }
+  t.deepEqual(Object.fromEntries(seen), {
+    'Ask.': new Set<unknown>(['plain', 'sale']),
+    'Rate.': new Set([1, 5]),
+    'Keep.': new Set([true]),
+    'Note.': new Set([...names, 'none']),
+    'Look.': new Set([false, true]),
+    'Mark.': new Set([0, 3]),
+    'Put.': new Set([true]),
+    'Answer.': new Set([true]),
+  });
+  const [first] = lessons.rows({ seed: 0, size: 'miniature' }, []) as Iterable<Lesson>;
+  t.deepEqual(
+    toReply.render(first!).messages.map(({ role }) => role),
+    ['system', 'user', 'assistant'],
+  );
+});
