@@ -58,6 +58,18 @@ export const training = z.strictObject({
   ...options,
 });
 
+type Shape = typeof training.shape;
+type Defaulting<S extends z.ZodType> = z.ZodDefault<S extends z.ZodExactOptional<infer Inner extends z.ZodType> ? Inner : S>;
+/** A training whose settings have a recipe's defaults, those of its paper. */
+export function trainingWith<D extends Partial<z.input<typeof training>>>(defaults: D) {
+  const defaulted = Object.entries(defaults).map(([key, value]) => {
+    const schema: z.ZodType = training.shape[key as keyof Shape];
+    return [key, (schema instanceof z.ZodExactOptional ? (schema.unwrap() as z.ZodType) : schema).default(value)];
+  });
+  type Defaulted = { [K in keyof Shape]: K extends keyof D ? Defaulting<Shape[K]> : Shape[K] };
+  return training.extend(Object.fromEntries(defaulted) as {}) as unknown as z.ZodObject<Defaulted, z.core.$strict>;
+}
+
 /** Of a preference training. */
 export const beta = z.number().positive().default(0.1).describe('How strongly it holds to its reference.');
 

@@ -2,23 +2,22 @@
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
-import { training, trainingChange } from '../training.ts';
+import { trainingChange, trainingWith } from '../training.ts';
 
 const share = z.number().min(0).max(1);
 const greedy = { temperature: 0, maxTokens: 256 };
 /** A base model goes on with the next question by itself. */
 const headers = ['\nQuestion:', '\nAnswer:', '\nText:'];
 
-const of = training.shape;
-const sft = training.extend({
-  learningRate: of.learningRate.default(1e-4),
-  length: of.length.default({ epochs: 3 }),
-  batch: of.batch.default(8),
-  maxTokens: of.maxTokens.default(2048),
-  lora: of.lora.default({ rank: 8, alpha: 16, dropout: 0.05 }),
-  adapter: of.adapter.default('merge'),
-  schedule: of.schedule.unwrap().default('cosine'),
-  warmup: of.warmup.unwrap().default(0.03),
+const sft = trainingWith({
+  learningRate: 1e-4,
+  length: { epochs: 3 },
+  batch: 8,
+  maxTokens: 2048,
+  lora: { rank: 8, alpha: 16, dropout: 0.05 },
+  adapter: 'merge',
+  schedule: 'cosine',
+  warmup: 0.03,
 });
 
 const filter = z

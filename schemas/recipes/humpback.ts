@@ -2,51 +2,18 @@
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
-import { training, trainingChange } from '../training.ts';
-import { nearDuplicates, nucleus } from './shared.ts';
+import { trainingChange, trainingWith } from '../training.ts';
+import { byScore, judge, nearDuplicates, nucleus, seedTraining, unscaled } from './shared.ts';
 
-const of = training.shape;
-const sft = training.extend({
-  learningRate: of.learningRate.default({ from: 1e-5, to: 9e-6 }),
-  length: of.length.default({
-    stepsByRows: [
-      [100, 30],
-      [800, 300],
-      [1600, 600],
-      [3200, 500],
-      [6400, 600],
-      [12_800, 600],
-      [25_600, 1200],
-      [51_200, 1600],
-    ],
-  }),
-  batch: of.batch.default({
-    byRows: [
-      [0, 8],
-      [3000, 32],
-    ],
-  }),
-  maxTokens: of.maxTokens.default(2048),
-  weightDecay: of.weightDecay.unwrap().default(0.1),
-  dropout: of.dropout.unwrap().default(0.1),
-});
+const sft = trainingWith(seedTraining);
 
 const parameters = z
   .strictObject({
     rounds: z.int().min(1).max(1000).default(2),
     nearDuplicates,
-    judge: z
-      .enum(['rating', 'expected', 'likelihood'])
-      .default('rating')
-      .describe(
-        "What a score is: the rating that the scorer writes; its mean under the scorer's probabilities; or nats per token of the response after the instruction.",
-      ),
+    judge,
     keep: z
-      .union([
-        z.strictObject({ threshold: z.number().describe('Lowest score that is kept.') }),
-        z.strictObject({ share: z.number().positive().max(1).describe('Share of the rated pairs, the highest scores first.') }),
-        z.literal('all'),
-      ])
+      .union([...byScore, z.literal('all')])
       .default({ threshold: 4.5 })
       .describe('What curation keeps; `all` keeps the whole pool and asks no judge.'),
     take: z.int().min(1).exactOptional().describe('Pairs at most, a random sample of what was kept. Default: all of it.'),
@@ -75,10 +42,7 @@ const parameters = z
       })
       .prefault({}),
   })
-  .refine(({ judge, keep }) => judge !== 'likelihood' || keep === 'all' || 'share' in keep, {
-    path: ['keep'],
-    error: 'a likelihood has no scale of its own: say keep: { share: ... }',
-  });
+  .refine(({ judge, keep }) => judge !== 'likelihood' || keep === 'all' || 'share' in keep, unscaled);
 
 export type HumpbackParameters = z.output<typeof parameters>;
 

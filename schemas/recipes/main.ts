@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
-import { training, trainingChange } from '../training.ts';
+import { trainingChange, trainingWith } from '../training.ts';
 import { nearDuplicates, nucleus } from './shared.ts';
 
 const share = z.number().min(0).max(1);
@@ -25,14 +25,13 @@ export const keeping = z.strictObject({
 });
 export type Keeping = z.output<typeof keeping>;
 
-const of = training.shape;
-const sft = training.extend({
-  learningRate: of.learningRate.default(1e-5),
-  length: of.length.default({ epochs: 3 }),
-  batch: of.batch.default(32),
-  maxTokens: of.maxTokens.default(2048),
-  schedule: of.schedule.unwrap().default('cosine'),
-  warmup: of.warmup.unwrap().default(0.03),
+const sft = trainingWith({
+  learningRate: 1e-5,
+  length: { epochs: 3 },
+  batch: 32,
+  maxTokens: 2048,
+  schedule: 'cosine',
+  warmup: 0.03,
 });
 
 const parameters = z.strictObject({

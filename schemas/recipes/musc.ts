@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
-import { beta, training } from '../training.ts';
+import { beta, trainingWith } from '../training.ts';
 
 const share = z.number().min(0).max(1);
 
@@ -43,17 +43,15 @@ export const weighing = z
   .describe('How the confidence in a token becomes its weight.');
 export type Weighing = z.output<typeof weighing>;
 
-const of = training.shape;
-const dpo = training.extend({
-  beta,
-  learningRate: of.learningRate.default(5e-6),
-  length: of.length.default({ epochs: 3 }),
-  batch: of.batch.default(8),
-  maxTokens: of.maxTokens.default(2048),
-  lora: of.lora.default({ rank: 8, alpha: 16 }),
-  schedule: of.schedule.unwrap().default('cosine'),
-  warmup: of.warmup.unwrap().default(0.1),
-});
+const dpo = trainingWith({
+  learningRate: 5e-6,
+  length: { epochs: 3 },
+  batch: 8,
+  maxTokens: 2048,
+  lora: { rank: 8, alpha: 16 },
+  schedule: 'cosine',
+  warmup: 0.1,
+}).extend({ beta });
 
 const sure = { temperature: 0.1, maxTokens: 4096 };
 const free = { temperature: 0.5, maxTokens: 4096 };

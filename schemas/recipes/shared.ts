@@ -1,5 +1,6 @@
 /** Parameters that several recipes have. */
 import { z } from 'zod';
+import type { trainingWith } from '../training.ts';
 
 export const nearDuplicates = z
   .number()
@@ -11,3 +12,43 @@ export const nearDuplicates = z
 
 /** Nucleus sampling as in Humpback (2308.06259, 3.1); elsewhere where a paper is silent. */
 export const nucleus = { temperature: 0.7, topP: 0.9, maxTokens: 512 };
+
+/** How a pair is judged, as in Humpback (2308.06259, 2.3), or by what a model too small to rate has in its place. */
+export const judge = z
+  .enum(['rating', 'expected', 'likelihood'])
+  .default('rating')
+  .describe(
+    "What a score is: the rating that the scorer writes; its mean under the scorer's probabilities; or nats per token of the response after the instruction.",
+  );
+/** What is kept of judged pairs, by their scores. */
+export const byScore = [
+  z.strictObject({ threshold: z.number().describe('Lowest score that is kept.') }),
+  z.strictObject({ share: z.number().positive().max(1).describe('Share of the rated pairs, the highest scores first.') }),
+] as const;
+export const unscaled = { path: ['keep'], error: 'a likelihood has no scale of its own: say keep: { share: ... }' };
+
+/** Trainings of a few hundred to some ten thousand pairs as in Humpback (2308.06259, 3.2, appendix B). */
+export const seedTraining = {
+  learningRate: { from: 1e-5, to: 9e-6 },
+  length: {
+    stepsByRows: [
+      [100, 30],
+      [800, 300],
+      [1600, 600],
+      [3200, 500],
+      [6400, 600],
+      [12_800, 600],
+      [25_600, 1200],
+      [51_200, 1600],
+    ],
+  },
+  batch: {
+    byRows: [
+      [0, 8],
+      [3000, 32],
+    ],
+  },
+  maxTokens: 2048,
+  weightDecay: 0.1,
+  dropout: 0.1,
+} satisfies Parameters<typeof trainingWith>[0];
