@@ -60,7 +60,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
   const file = source.check<File>(experimentFile, given);
   const recipe = recipeSchemas[String(given.recipe)];
   const parameters = recipe && source.check(recipe.parameters, given.parameters ?? {}, ['parameters']);
-  if (recipe && file) checkNames(source, recipe, file);
+  if (recipe && file) checkNames(source, recipe, file, parameters as object);
   if (recipe?.lacks && file && parameters)
     for (const [path, sentence] of recipe.lacks(parameters as never, Object.keys(file.data)))
       source.problem(['parameters', ...path], sentence);
@@ -100,22 +100,39 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
 
 export const configDigest = (bound: Bound): string => createHash('sha256').update(canonicalJson(bound)).digest('hex');
 
-function checkNames(source: Source, recipe: RecipeSchema, file: File): void {
+function checkNames(source: Source, recipe: RecipeSchema, file: File, parameters: object = {}): void {
+  const casts = Object.values(file.evaluation).flatMap((it) => (it.with ? [it.with] : []));
+  const ofSuites = {
+    data: [] as readonly string[],
+    models: casts.flatMap((cast) => Object.values(cast)),
+    roles: casts.flatMap((cast) => Object.keys(cast)),
+  };
   for (const part of ['data', 'models'] as const) {
     for (const [name, need] of Object.entries(recipe[part])) {
       if (need === 'required' && !(name in file[part])) source.problem([part, name], `is missing; the recipe ${file.recipe} needs it`);
     }
     for (const name of Object.keys(file[part])) {
-      if (!(name in recipe[part]))
+      if (!(name in recipe[part]) && !ofSuites[part].includes(name))
         source.problem([part, name], `the recipe ${file.recipe} has no use for this${suggest(name, Object.keys(recipe[part]))}`, 'key');
+      else if (!(name in recipe[part]) && (name === 'evaluation' || name in parameters || name in recipe.data))
+        source.problem([part, name], `the recipe ${file.recipe} has something else of this name; give the model another`, 'key');
     }
   }
   const either = Object.keys(recipe.data).filter((name) => recipe.data[name] === 'either');
   if (either.length > 0 && either.filter((name) => name in file.data).length !== 1)
     source.problem(['data'], `must have just one of ${either.join(' and ')}`);
   for (const role of Object.keys(file.roles)) {
-    if (!recipe.roles.includes(role))
+    if (!recipe.roles.includes(role) && !ofSuites.roles.includes(role))
       source.problem(['roles', role], `the recipe ${file.recipe} has no such role${suggest(role, recipe.roles)}`, 'key');
+  }
+  for (const [label, { with: cast = {} }] of Object.entries(file.evaluation)) {
+    for (const [role, model] of Object.entries(cast)) {
+      if (!(model in file.models))
+        source.problem(
+          ['evaluation', label, 'with', role],
+          `there is no ${model} under \`models\`${suggest(model, Object.keys(file.models))}`,
+        );
+    }
   }
   for (const name of Object.keys(file.evaluation)) {
     if (!recipe.evaluation.includes(name))
@@ -193,13 +210,43 @@ function checkRegistered(source: Source, registry: Registry, file: File, paramet
     return [label, { id, params: own ?? {} }] as const;
   };
   const data = Object.entries(file.data).map(([label, it]) => checked('data', label, 'source', it.source, it.params));
-  const evaluation = Object.entries(file.evaluation).map(([label, it]) => checked('evaluation', label, 'suite', it.suite, it.params));
+  const evaluation = Object.entries(file.evaluation).map(([label, it]) => {
+    const [, suite] = checked('evaluation', label, 'suite', it.suite, it.params);
+    checkCast(source, registry, file, label);
+    return [label, it.with ? { ...suite, with: it.with } : suite] as const;
+  });
   for (const { path, kind, id } of namesIn(parameters, ['parameters']))
     found(
       () => registry[kind](id),
       (sentence) => source.problem(path, sentence),
     );
   return { data: Object.fromEntries(data), evaluation: Object.fromEntries(evaluation) };
+}
+
+/** Checks that each role of a suite has a model, but for the one that it measures, and that nothing else has. */
+function checkCast(source: Source, registry: Registry, file: File, label: string): void {
+  const { suite: id, with: cast = {} } = file.evaluation[label]!;
+  const suite = found(
+    () => registry.suite(id),
+    () => {}, // it was said
+  );
+  if (!suite) return;
+  const roles = suite.is === 'suite' ? suite.ask.roles.filter((role) => role !== 'model') : [];
+  const models = Object.keys(file.models);
+  for (const role of roles) {
+    if (!(role in cast))
+      source.problem(
+        ['evaluation', label],
+        `the suite ${id} asks a model in the role ${role}: name it under \`with\`, as in with: { ${role}: ${models[0] ?? 'NAME'} }`,
+      );
+  }
+  for (const role of Object.keys(cast)) {
+    const path = ['evaluation', label, 'with', role];
+    if (!roles.includes(role)) {
+      const other = role === 'model' ? ', being what it measures' : suggest(role, roles);
+      source.problem(path, `the suite ${id} casts no such role${other}`, 'key');
+    }
+  }
 }
 
 function found<T>(look: () => T, otherwise: (sentence: string) => void): T | undefined {
@@ -243,7 +290,7 @@ function fileOf({ recipe, seed, modules, data, models, serving, roles, training,
       Object.fromEntries(Object.entries(own).filter(([key, value]) => serving[key as keyof typeof serving] !== value)),
     ),
     training,
-    evaluation: labelled(evaluation, (it) => ({ suite: it.id, params: it.params })),
+    evaluation: labelled(evaluation, ({ id, ...it }) => ({ suite: id, ...it })),
     parameters,
   };
 }

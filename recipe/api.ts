@@ -75,8 +75,8 @@ export interface DataSuite<in T, out M extends Metrics, in P extends Params = {}
   readonly [of]?: (data: T, params: P) => M;
 }
 
-/** A suite as an experiment file names it, with its parameters. */
-export type Chosen<S> = S & { readonly params: object };
+/** A suite as an experiment file names it, with its parameters and the models in its roles: `evaluate` takes both from it. */
+export type Chosen<S> = S & { readonly params: object; readonly with?: { readonly [role: string]: Model } };
 
 /** Names the operators, reducers, templates and suites of a recipe by type alone:
  *  `const { judge } = operators<typeof import('../../operators/humpback.ts')>('humpback')`. */

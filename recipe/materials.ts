@@ -27,7 +27,12 @@ export async function materials(verbs: Verbs, config: Pick<Bound, 'data' | 'mode
       ] as const,
   );
   const all = await Promise.all([...data, ...models].map(async ([name, result]) => [name, await result] as const));
-  return { ...config.parameters, ...Object.fromEntries(all), evaluation: config.evaluation };
+  const named = Object.fromEntries(all);
+  const evaluation = Object.entries(config.evaluation).map(([label, { with: cast, ...suite }]) => {
+    const models = Object.entries(cast ?? {}).map(([role, model]) => [role, named[model]] as const);
+    return [label, cast ? { ...suite, with: Object.fromEntries(models) } : suite] as const;
+  });
+  return { ...config.parameters, ...named, evaluation: Object.fromEntries(evaluation) };
 }
 
 export const declared = ({ model, revision }: Declared): Declared => ({ model, revision });

@@ -2,7 +2,7 @@
  * The verbs, once for all three `Run`s: they settle their inputs, name their step and hand a call to an engine. Temporal, memory
  * and plan differ in the engine alone.
  */
-import type { Label, Limits, Metrics, Reduction, Report, Round, Run, Soon } from './api.ts';
+import type { Chosen, Label, Limits, Metrics, Reduction, Report, Round, Run, Soon } from './api.ts';
 import { canonical, fingerprint, hash, settle, type Call, type DatasetRef, type ReportRef, type Result, type StepKind } from './call.ts';
 
 export interface Gate {
@@ -116,9 +116,9 @@ export class Verbs {
       reduce: (reduction: Reduction<never>, label) =>
         verb('reduce', reduction.id, label?.as ?? short(reduction.id), { inputs: reduction.inputs, params: reduction.params }),
       train: (label, { template, ...spec }) => verb('train', spec.objective, label, { ...spec, template: template?.id }),
-      evaluate: (of: unknown, suite: { id: string }, options?: Label) => {
+      evaluate: (of: unknown, suite: { id: string } & Partial<Chosen<object>>, options?: Label) => {
         const { as, ...rest } = options ?? {};
-        return verb('evaluate', suite.id, as ?? short(suite.id), { of, ...rest });
+        return verb('evaluate', suite.id, as ?? short(suite.id), { of, ...chosenIn(suite), ...rest });
       },
       decide: (question, reports, rule, assume) => this.#own(scope, this.#decide(scope, question, reports, rule as never, assume)) as never,
       gate: (of: unknown, need: Wanted) => this.#own(scope, this.#gate(scope, of, need)) as never,
@@ -176,6 +176,9 @@ export class Verbs {
     }
   }
 }
+
+/** Of a suite that an experiment file chose: its parameters, and who is in its roles. */
+const chosenIn = ({ params, with: cast }: Partial<Chosen<object>>) => ({ ...(params && { params }), ...(cast && { with: cast }) });
 
 /** What is left of an answer in a ledger. */
 const plain = (answer: unknown): unknown => (answer === undefined ? undefined : JSON.parse(JSON.stringify(answer)));

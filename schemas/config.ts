@@ -50,7 +50,10 @@ export interface Bound {
   readonly serving: Serving;
   readonly roles: { readonly [role: string]: Serving };
   readonly training: { readonly pool: string; readonly threads: number | null };
-  readonly evaluation: { readonly [label: string]: { readonly id: string; readonly params: object } };
+  /** `with`: the name under `models` of each role of the suite. */
+  readonly evaluation: {
+    readonly [label: string]: { readonly id: string; readonly params: object; readonly with?: { readonly [role: string]: string } };
+  };
   /** Checked by the recipe's schema. */
   readonly parameters: object;
 }

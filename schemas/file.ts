@@ -32,6 +32,18 @@ export const experimentFile = z.strictObject({
   serving: serving.prefault({}),
   roles: z.record(z.string(), servingChange).default({}).describe('What differs from `serving`, by role.'),
   training: z.strictObject({ pool: name.default('cpu'), threads: z.int().min(1).nullable().default(null) }).prefault({}),
-  evaluation: z.record(z.string(), z.strictObject({ suite: registered, params: params.default({}) })).default({}),
+  evaluation: z
+    .record(
+      z.string(),
+      z.strictObject({
+        suite: registered,
+        params: params.default({}),
+        with: z
+          .record(z.string(), z.string())
+          .exactOptional()
+          .describe('Who is in the roles of the suite, such as its judge: by role a name under `models`.'),
+      }),
+    )
+    .default({}),
   parameters: params.default({}).describe("The recipe's own; see its schema."),
 });

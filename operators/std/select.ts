@@ -13,6 +13,7 @@ const test = z.union([
   z.strictObject({ oneOf: z.array(z.string()) }),
   z.strictObject({ atLeast: z.number().optional(), atMost: z.number().optional() }),
 ]);
+const dataset = z.custom<{ readonly rows: number }>((value) => typeof value === 'object' && value !== null && 'rows' in value, 'a dataset');
 const selection = z.strictObject({
   where: z.record(z.string(), test).default({}),
   best: z
@@ -25,12 +26,7 @@ const selection = z.strictObject({
     .refine(({ share, count }) => share !== undefined || count !== undefined, 'say how many: a share or a count')
     .optional(),
   take: z
-    .union([
-      z.int().min(0),
-      z.strictObject({
-        as: z.custom<{ readonly rows: number }>((value) => typeof value === 'object' && value !== null && 'rows' in value, 'a dataset'),
-      }),
-    ])
+    .union([z.int().min(0), z.strictObject({ as: z.union([dataset, z.array(dataset).min(1)]), most: z.int().min(0).optional() })])
     .optional(),
 });
 type Selection = z.infer<typeof selection>;
@@ -90,7 +86,8 @@ function bestOf(candidates: readonly Candidate[], best: Best): string[] {
 /** Of so many candidates. */
 const mostOf = (candidates: number, { share = 1, count = Infinity }: Best): number =>
   Math.min(Math.floor(share * candidates + 1e-9), count); // .29 x 100 is 28.999...
-const rowsOf = (take: NonNullable<Selection['take']>): number => (typeof take === 'number' ? take : take.as.rows);
+const rowsOf = (take: NonNullable<Selection['take']>): number =>
+  typeof take === 'number' ? take : Math.min(...[take.as].flat().map(({ rows }) => rows), take.most ?? Infinity);
 
 /** The `count` ids with the smallest hashes under the seed. */
 function sample(ids: readonly string[], count: number, { random }: Pick<Reading, 'random'>): Set<string> {

@@ -104,6 +104,9 @@ test('select: filter, then rank, then as many as another dataset has', async (t)
   t.true(conserved(split, input));
   t.deepEqual(reasons(split), ['not-best', 'not-taken', 'where']);
   t.is((await reduce(select, { of: rows(input) }, { take: { as: rows(scored(100)) } })).kept.length, 80, 'fewer are what there is');
+  const several = [rows(scored(40)), rows(scored(7)), rows(scored(100))];
+  t.is((await reduce(select, { of: rows(input) }, { take: { as: several } })).kept.length, 7);
+  t.is((await reduce(select, { of: rows(input) }, { take: { as: several, most: 5 } })).kept.length, 5);
 });
 
 test('mix keeps every record of every part, under its name', async (t) => {

@@ -82,8 +82,8 @@ export const cycleInstruct: Recipe<CycleInstructConfig, { model: Model; data: Da
   const examine = (turn: Run, { q2a, a2q }: Couple) => {
     const forward = q2a === base ? evaluation.baseForward : evaluation.forward;
     const backward = a2q === base ? evaluation.baseBackward : evaluation.backward;
-    if (forward) void turn.evaluate(q2a, forward, { params: forward.params, as: 'evaluate-forward' });
-    if (backward) void turn.evaluate(a2q, backward, { params: backward.params, as: 'evaluate-backward' });
+    if (forward) void turn.evaluate(q2a, forward, { as: 'evaluate-forward' });
+    if (backward) void turn.evaluate(a2q, backward, { as: 'evaluate-backward' });
   };
 
   /** S1 to S4: each model learns what was found, given what the other wrote for it. */
@@ -134,8 +134,8 @@ export const cycleInstruct: Recipe<CycleInstructConfig, { model: Model; data: Da
     const from = config.finalFrom === 'base' ? base : couple.q2a;
     const model = turn.train('final', { ...sft, ...config.finalSft, from, data, template: toAnswer }); // F3
     const { forward, pairs } = evaluation;
-    if (pairs) void turn.evaluate(data, pairs, { params: pairs.params, as: 'evaluate-pairs' });
-    if (forward) void turn.evaluate(model, forward, { params: forward.params, as: 'evaluate-final' });
+    if (pairs) void turn.evaluate(data, pairs, { as: 'evaluate-pairs' });
+    if (forward) void turn.evaluate(model, forward, { as: 'evaluate-final' });
     return model;
   };
   const all = run.reduce(union<QA>([answered, asked]), { as: 'all' });

@@ -24,7 +24,12 @@ type Judging = {
   readonly sampling: HumpbackParameters['sampling']['judge'];
   readonly attempts: number;
 };
-const judges: Record<HumpbackParameters['judge'], Op<Pair, Judged, 'scorer', Judging>> = { rating, expected: expectedRating, likelihood };
+/** What a score is, by the name in an experiment file. */
+export const judges: Record<HumpbackParameters['judge'], Op<Pair, Judged, 'scorer', Judging>> = {
+  rating,
+  expected: expectedRating,
+  likelihood,
+};
 
 export interface HumpbackConfig extends HumpbackParameters {
   readonly base: Model;
@@ -55,11 +60,11 @@ export const humpback: Recipe<HumpbackConfig> = async (run, config) => {
 
   const examine = (turn: Run, direction: 'forward' | 'backward', model: Promise<Model>) => {
     const suite = evaluation[direction];
-    if (suite) void turn.evaluate(model, suite, { params: suite.params, as: `evaluate-${direction}` });
+    if (suite) void turn.evaluate(model, suite, { as: `evaluate-${direction}` });
   };
   const measure = (turn: Run, name: 'pool' | 'curated', pairs: Soon<Dataset<Pair>>) => {
     const suite = evaluation.curated;
-    if (suite) void turn.evaluate(pairs, suite, { params: suite.params, as: `evaluate-${name}` });
+    if (suite) void turn.evaluate(pairs, suite, { as: `evaluate-${name}` });
   };
   /** M_t: the base again, tuned on the seed and on what was curated, each under its tag (2.3). */
   const tune = (turn: Run, curated: Promise<Dataset<Pair>>): Promise<Model> => {

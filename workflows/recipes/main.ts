@@ -43,11 +43,11 @@ export const main: Recipe<MainConfig> = async (run, config) => {
 
   const examine = (turn: Run, direction: Direction, model: Soon<Model>, as: string = direction) => {
     const suite = direction === 'forward' ? evaluation.forward : evaluation.backward;
-    if (suite) void turn.evaluate(model, suite, { params: suite.params, as: `evaluate-${as}` });
+    if (suite) void turn.evaluate(model, suite, { as: `evaluate-${as}` });
   };
   const describe = (turn: Run, name: 'augmented' | 'curated', pairs: Soon<Dataset<Pair>>) => {
     const suite = evaluation.curated;
-    if (suite) void turn.evaluate(pairs, suite, { params: suite.params, as: `evaluate-${name}` });
+    if (suite) void turn.evaluate(pairs, suite, { as: `evaluate-${name}` });
   };
 
   // Both directions on the seed alone.

@@ -52,7 +52,7 @@ export const musc: Recipe<MuscConfig, { model: Model; data: Dataset<Contrast> }>
   const { respond: prompt } = prompts;
   const examine = (turn: Run, model: Soon<Model>) => {
     const suite = evaluation.forward;
-    if (suite) void turn.evaluate(model, suite, { params: suite.params, as: 'evaluate-forward' });
+    if (suite) void turn.evaluate(model, suite, { as: 'evaluate-forward' });
   };
   const answer = (turn: Run, twins: Soon<Dataset<Twins>>, self: Model, as: string, rejected: 'corrupted' | 'instruction' = 'corrupted') =>
     turn.map(respond, twins, { with: { self }, params: { prompts: { respond: prompt }, sampling: sampling.respond, rejected }, as });
@@ -78,7 +78,7 @@ export const musc: Recipe<MuscConfig, { model: Model; data: Dataset<Contrast> }>
       params: { prompts: { respond: prompt }, unconditional: weighing.metric === 'pmi' },
     });
     const weighed = round.map(weigh, measured, { params: { weighing } });
-    if (evaluation.weights) void round.evaluate(weighed, evaluation.weights, { params: evaluation.weights.params, as: 'evaluate-weights' });
+    if (evaluation.weights) void round.evaluate(weighed, evaluation.weights, { as: 'evaluate-weights' });
 
     // T: both answers are trained under the whole instruction; the reference is the model that wrote them.
     const train = { ...config.dpo, from: self };

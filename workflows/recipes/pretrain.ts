@@ -24,10 +24,10 @@ export const pretrain: Recipe<PretrainConfig, { model: Model; untailed: Model }>
 
   const suite = evaluation.base;
   if (suite) {
-    const report = run.evaluate(untailed, suite, { params: suite.params, as: 'evaluate-base' });
+    const report = run.evaluate(untailed, suite, { as: 'evaluate-base' });
     await run.gate(report, { atLeast: minimum });
   }
   const model = tail ? run.train('tailed', { ...lm, ...config.tailLm, from: untailed, data: tail }) : untailed;
-  if (suite && tail) void run.evaluate(model, suite, { params: suite.params, as: 'evaluate-tailed' });
+  if (suite && tail) void run.evaluate(model, suite, { as: 'evaluate-tailed' });
   return { model: await model, untailed: await untailed };
 };
