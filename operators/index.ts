@@ -2,6 +2,7 @@
 export const spaces: { readonly [space: string]: () => Promise<object> } = {
   std: () => import('./std/index.ts'),
   humpback: () => import('./humpback/index.ts'),
+  'back-and-forth': () => import('./back-and-forth/index.ts'),
   'cycle-instruct': () => import('./cycle-instruct/index.ts'),
   main: () => import('./main/index.ts'),
   musc: () => import('./musc/index.ts'),

@@ -1,9 +1,18 @@
 import type { RecipeSchema } from '../config.ts';
 import { air } from './air.ts';
+import { backAndForth } from './back-and-forth.ts';
 import { cycleInstruct } from './cycle-instruct.ts';
 import { humpback } from './humpback.ts';
 import { main } from './main.ts';
 import { musc } from './musc.ts';
 import { pretrain } from './pretrain.ts';
 
-export const recipeSchemas: Record<string, RecipeSchema> = { air, 'cycle-instruct': cycleInstruct, humpback, main, musc, pretrain };
+export const recipeSchemas: Record<string, RecipeSchema> = {
+  air,
+  'back-and-forth': backAndForth,
+  'cycle-instruct': cycleInstruct,
+  humpback,
+  main,
+  musc,
+  pretrain,
+};

@@ -116,12 +116,7 @@ const faults: readonly (readonly [title: string, from: string, to: string, says:
     /experiment\.yaml:8:1 evaluations: unknown key; the nearest is "evaluation"/,
   ],
   ['a value of another type', 'rounds: 2', 'rounds: two', /experiment\.yaml:11:11 parameters\.rounds: is "two"; a number is needed/],
-  [
-    'an unknown recipe',
-    'humpback',
-    'humpbak',
-    /experiment\.yaml:1:9 recipe: .*none of air, cycle-instruct, humpback, main, musc, pretrain; the nearest is "humpback"/,
-  ],
+  ['an unknown recipe', 'humpback', 'humpbak', /experiment\.yaml:1:9 recipe: .*none of air, [\w, -]+, pretrain; the nearest is "humpback"/],
   [
     'a missing source',
     '  seed: {',
@@ -206,6 +201,65 @@ test('a role has what it says of its own, and all else from `serving`', async (t
   const { bound } = await loadExperiment(write(`${sound}serving: { slots: 8, pool: big }\nroles: { scorer: { slots: 4 } }\n`));
   t.like(bound.roles['scorer'], { slots: 4, pool: 'big' });
 });
+
+const judged = `${sound
+  .replace('evaluation:', `  teacher: { path: ${world}/base/plain }\nevaluation:`)
+  .replace(
+    '{ suite: textworld.forward, params: { seed: 0 } }',
+    '{ suite: back-and-forth.winRate, with: { judge: teacher }, params: { items: [{ instruction: Why?, reference: So. }] } }',
+  )}roles: { judge: { slots: 4 } }\n`;
+
+test('a suite has the models in its roles that the file casts, which the recipe need not know; so has its fork', async (t) => {
+  const { bound } = await loadExperiment(write(judged));
+  t.deepEqual(bound.evaluation['forward']!.with, { judge: 'teacher' });
+  t.is(bound.roles['judge']!.slots, 4);
+  t.deepEqual((await rebind(bound, [], 'child')).bound.evaluation, bound.evaluation);
+  const { steps, missing } = await plan(await openServices(temporary()), bound);
+  t.deepEqual(missing, []);
+  const measured = steps.find(({ path }) => path === 'evaluate-forward')!;
+  t.true(measured.needs.includes('model-teacher'));
+  t.is(measured.requests, 3);
+});
+
+test('a role of a suite without a model is named, and how to cast it', async (t) => {
+  const bare = judged
+    .replace(/ {2}teacher: .*\n/, '')
+    .replace('with: { judge: teacher }, ', '')
+    .replace(/roles: .*\n/, '');
+  t.regex(
+    await fault(t, bare),
+    /9:3 evaluation\.forward: the suite back-and-forth\.winRate asks a model in the role judge: name it under `with`, as in with: \{ judge: base \}/,
+  );
+});
+
+for (const [title, from, to, says] of [
+  [
+    'a role that its suite has not',
+    '{ judge: teacher }',
+    '{ judge: teacher, judges: teacher }',
+    /with\.judges: .*casts no such role; the nearest is "judge"/,
+  ],
+  [
+    'a model in the role that is measured',
+    '{ judge: teacher }',
+    '{ judge: teacher, model: base }',
+    /with\.model: .*no such role, being what it measures/,
+  ],
+  [
+    'a model that the file has not',
+    '{ judge: teacher }',
+    '{ judge: techer }',
+    /with\.judge: there is no techer under `models`; the nearest is "teacher"/,
+  ],
+  [
+    'a model in no role and for no recipe',
+    'with: { judge: teacher }',
+    'with: { judge: base }',
+    /models\.teacher: the recipe humpback has no use for this/,
+  ],
+  ['a model that is called as a parameter is', /teacher/g, 'rounds', /models\.rounds: the recipe humpback has something else of this name/],
+] as const)
+  test(`${title} is refused, by name`, async (t) => t.regex(await fault(t, judged.replace(from, to)), says));
 
 const python = join(import.meta.dirname, '../support/fake-vllm.mjs');
 const engine = (line: string) => `${sound}serving: { ${line} }\n`;

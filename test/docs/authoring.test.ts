@@ -103,7 +103,7 @@ test('the small recipe on the page is three files and a line in each registry: i
   const [space, line] = [`sdft: () => import('./sdft/index.ts'),`, `import { sdft } from './sdft.ts';`];
   t.true(page.includes(`\`${space}\``) && page.includes(`\`${line}\``));
   registered('operators/index.ts', (text) => text.replace('};', `  ${space}\n};`));
-  registered('schemas/recipes/index.ts', (text) => `${line}\n${text.replace(' };', ', sdft };')}`);
+  registered('schemas/recipes/index.ts', (text) => `${line}\n${text.replace(/,?\s\};/, ', sdft };')}`);
   registered('workflows/recipes/index.ts', (text) => `${line}\n${text.replace('\n};', '\n  sdft,\n};')}`);
   await promisify(execFile)(join(root, 'node_modules/.bin/tsc'), ['-p', checkout]).catch(({ stdout }: { stdout: string }) =>
     t.fail(stdout),

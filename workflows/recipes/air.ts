@@ -43,11 +43,11 @@ export const air: Recipe<AirConfig, { model: Model; data: Dataset<Complex> }> = 
   const asking = { prompts, sampling, lengths };
   const examine = (turn: Run, model: Soon<Model>) => {
     const suite = evaluation.forward;
-    if (suite) void turn.evaluate(model, suite, { params: suite.params, as: 'evaluate-forward' });
+    if (suite) void turn.evaluate(model, suite, { as: 'evaluate-forward' });
   };
   const learn = (turn: Run, data: Soon<Dataset<Complex>>, template: Template<Complex, Chat>) => {
     const suite = evaluation.data;
-    if (suite) void turn.evaluate(data, suite, { params: suite.params, as: 'evaluate-data' });
+    if (suite) void turn.evaluate(data, suite, { as: 'evaluate-data' });
     const model = turn.train('student', { ...config.sft, objective: 'sft', from: student, data, template });
     examine(turn, model);
     return model;

@@ -1,4 +1,5 @@
 import { air } from './air.ts';
+import { backAndForth } from './back-and-forth.ts';
 import { cycleInstruct } from './cycle-instruct.ts';
 import { humpback } from './humpback.ts';
 import { main } from './main.ts';
@@ -8,6 +9,7 @@ import { pretrain } from './pretrain.ts';
 /** By the name in an experiment file. What a recipe is called with was checked by its schema. */
 export const recipes: Readonly<Record<string, (run: never, config: never) => Promise<object>>> = {
   air,
+  'back-and-forth': backAndForth,
   'cycle-instruct': cycleInstruct,
   humpback,
   main,

@@ -1,0 +1,59 @@
+/** The per-record half of back-and-forth translation (2408.04614). Writing and judging instructions are Humpback's. */
+import { z } from 'zod';
+import { drop, keep, operator, type Dropped } from '../../recipe/index.ts';
+import { registered } from '../../schemas/config.ts';
+import { sampling } from '../../schemas/sampling.ts';
+import { segment } from '../humpback/records.ts';
+import { asking, wholeReply } from '../reply.ts';
+import { betweenMarkers } from './parse.ts';
+import { document, draft, rewritten } from './records.ts';
+
+export { answering, backward, comparing, respond, rewriting, rewritingOpened, toInstruction } from './prompts.ts';
+export { winRate } from './win-rate.ts';
+
+/** Documents of one split of a corpus, and of a length in characters (3.1). */
+export const usable = operator({
+  version: 1,
+  input: document,
+  output: segment,
+  params: z.object({ split: z.string().nullable(), maxChars: z.int().min(1).nullable() }),
+  run({ text, split: own }, _context, { split, maxChars }) {
+    if (split !== null && typeof own === 'string' && own !== split) return drop('other-split', own);
+    return maxChars !== null && text.length > maxChars ? drop('too-long', `${text.length} characters`) : keep({ text });
+  },
+});
+
+/** The response, rewritten for its instruction by a model that sees both; a fresh sample while none stands between the markers. */
+export const rewrite = operator({
+  version: 1,
+  input: draft,
+  output: rewritten,
+  params: z.object({ prompt: registered, sampling, attempts: z.int().min(1) }),
+  roles: ['rewriter'],
+  needs: ['chat'],
+  calls: ({ attempts }) => attempts,
+  async run(pair, context, { prompt: name, sampling, attempts }) {
+    const prompt = context.prompt(name, pair);
+    const opening = 'messages' in prompt ? (prompt.prefill ?? '') : '';
+    let last: Dropped = drop('no-markers');
+    const response = await context.attempts(attempts, async () => {
+      // Where both markers are there, a reply that was cut off behind them is whole.
+      const said = await wholeReply(context, 'rewriter', prompt, sampling, { opening, mayBeCut: true });
+      const found = 'dropped' in said ? said : betweenMarkers(said.text);
+      if (typeof found === 'string') return found;
+      last = found;
+      return undefined;
+    });
+    return response === undefined ? last : keep({ ...pair, draft: pair.response, response });
+  },
+});
+
+/** The control: the same model answers the instruction and never sees the document. */
+export const distil = asking({
+  version: 1,
+  input: draft,
+  output: rewritten,
+  role: 'rewriter',
+  slots: ({ instruction }) => ({ instruction }),
+  take: (response, pair) => ({ ...pair, draft: pair.response, response }),
+});
