@@ -328,7 +328,7 @@ for (const [verdict, letter] of [
   ['A', 'A'],
   ['**B**', 'B'],
   ['Answer A is better.', 'A'],
-  ['Answer: b', undefined],
+  ['Answer: b', 'B'],
   ['A good answer is B.', undefined],
   ['Both are good.', undefined],
   ['An answer', undefined],
