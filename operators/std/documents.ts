@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { drop, source, type Dropped } from '../../recipe/index.ts';
 import { sha256 } from '../../store/canonical.ts';
+import type { Block } from './blocks.ts';
+import { blocksOfHtml } from './html.ts';
 import { invalid, onInvalid, paths } from './jsonl.ts';
 import { at, namesOf, objectsOf, textOf } from './lines.ts';
-import { candidatesOf, markdownOf, sectionsOf } from './segments.ts';
+import { candidatesOf, sectionsOf } from './segments.ts';
 
 const navigational = [
   'advertisement',
@@ -60,7 +62,7 @@ const segment = z.strictObject({ text: z.string(), header: z.string(), document:
  *  none is dropped as `no-header`, `capitals`, `navigation`, `too-short`, `too-long`, `repetitive`, `duplicate` (the same text twice),
  *  `invalid` (a line of JSONL) or `empty` (a document without any). Near-duplicates are for `std.dedup`. */
 export const documents = source<z.infer<typeof segment>, Params>({
-  version: 3,
+  version: 4,
   output: segment,
   params,
   files: ({ path }) => path,
@@ -70,7 +72,7 @@ export const documents = source<z.infer<typeof segment>, Params>({
     for (const file of files) {
       for await (const { text, document, line } of documentsIn(file, nameOf(file), params)) {
         place(file, line);
-        if (typeof text !== 'string') {
+        if (typeof text !== 'string' && 'dropped' in text) {
           yield text;
           continue;
         }
@@ -94,12 +96,12 @@ async function* documentsIn(
   file: string,
   name: string,
   { text, title, onInvalid }: Params,
-): AsyncGenerator<{ readonly document: string; readonly text: string | Dropped; readonly line?: number | undefined }> {
+): AsyncGenerator<{ readonly document: string; readonly text: string | readonly Block[] | Dropped; readonly line?: number | undefined }> {
   const ending = /\.([a-z]+)(\.gz|\.zst)?$/i.exec(file)?.[1]?.toLowerCase() ?? '';
   if (!['jsonl', 'ndjson', 'json'].includes(ending)) {
     const content = await textOf(file);
     if (typeof content !== 'string') yield { document: name, text: invalid({ file, name }, content, onInvalid) };
-    else yield { document: name, text: ending === 'html' || ending === 'htm' ? markdownOf(content) : content };
+    else yield { document: name, text: ending === 'html' || ending === 'htm' ? blocksOfHtml(content) : content };
     return;
   }
   for await (const line of objectsOf(file)) {
