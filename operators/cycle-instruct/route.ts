@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { drop, keep, operator, reducer, type Dataset, type Soon } from '../../recipe/index.ts';
 import { sha256 } from '../../store/canonical.ts';
+import { weightOf } from '../lengths.ts';
 import { passage, type Answer, type Pair, type Passage, type Question } from './records.ts';
 
 type Sides = {
@@ -9,30 +10,38 @@ type Sides = {
   readonly answers: Dataset<Answer>;
 };
 
-/** The paragraphs of a document, or a document as it is: a turn of a dialogue, say. */
+/** Lines with nothing but blanks, those of full width too, end a paragraph, as a paragraph separator does. */
+const gap = /\r\n?(?:[^\S\r\n\u2029]*\r\n?)+|\n(?:[^\S\n\u2029]*\n)+|\u2029/;
+
+/** The paragraphs of a document, or a document as it is: a turn of a dialogue, say. `shortest` in characters, of which a Han, Kana or Hangul
+ *  one counts twice. */
 export const passages = operator({
-  version: 1,
+  version: 2,
   input: passage,
   output: passage,
   params: z.object({ split: z.enum(['paragraphs', 'none']), shortest: z.int() }),
   most: ({ split }) => (split === 'none' ? 1 : Infinity),
   run({ text }, _, { split, shortest }) {
-    const parts = (split === 'none' ? [text] : text.split(/\r?\n(?:[ \t]*\r?\n)+/)).map((part) => part.trim());
-    const [first, ...others] = parts.filter((part) => part.length >= shortest).map((part) => ({ text: part }));
+    const parts = (split === 'none' ? [text] : text.split(gap)).map((part) => part.trim());
+    const [first, ...others] = parts.filter((part) => weightOf(part) >= shortest).map((part) => ({ text: part }));
     return first ? keep(first, ...others) : drop('too-short', text);
   },
 });
 
-/** Question-like is what holds a question mark, of full width too; all else is answer-like. Equal texts count once. */
+/** The characters whose name in Unicode says QUESTION MARK or INTERROBANG, and a semicolon behind a Greek letter, which is one there. */
+const questionMark =
+  /[?\u00bf\u037e\u055e\u061f\u1367\u1945\u203d\u2047-\u2049\u2753\u2754\u2cfa\u2cfb\u2e18\u2e2e\u2e54\ua60f\ua6f7\ufe16\ufe56\uff1f\u{11143}\u{1e95f}\u{1f679}-\u{1f67b}\u{1fbc4}]|\p{Script=Greek}[»”"'’)]*;/u;
+
+/** Question-like is what holds a question mark of any script; all else is answer-like. Equal texts count once. */
 export const byQuestionMark = reducer<{ readonly of: Soon<Dataset<Passage>> }, Sides>({
-  version: 1,
+  version: 2,
   outputs: ['questions', 'answers'],
   async *run({ of }, _, { derive }) {
     const seen = new Set<string>();
     for await (const record of of) {
       const { text } = record.value;
       if (seen.has(text)) yield { record, dropped: 'duplicate' };
-      else if (/[?？]/.test(text)) yield { record: derive({ question: text }, [record]), output: 'questions' };
+      else if (questionMark.test(text)) yield { record: derive({ question: text }, [record]), output: 'questions' };
       else yield { record: derive({ answer: text }, [record]), output: 'answers' };
       seen.add(text);
     }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { dataSuite, drop, keep, operator, suite } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
+import { codePoints, weightOf } from '../lengths.ts';
 import { asking } from '../reply.ts';
 import { judged, pair, segment, type Pair } from './records.ts';
 
@@ -19,16 +20,16 @@ export const backtranslate = asking({
   take: (instruction, { text }) => ({ instruction, response: text }),
 });
 
-/** An instruction that is neither a stump nor a text of its own. Lengths in characters. */
+/** An instruction that is neither a stump nor a text of its own. Lengths in characters (code points); for `min` a Han, Kana or Hangul
+ *  character counts twice. */
 export const withinLength = operator({
-  version: 1,
+  version: 2,
   input: judged,
   output: judged,
   params: z.object({ instructionChars: z.object({ min: z.int(), max: z.int() }) }),
   run(judged, _context, { instructionChars: { min, max } }) {
-    const chars = judged.instruction.length;
-    if (chars < min) return drop('short-instruction', judged.instruction);
-    return chars > max ? drop('long-instruction', judged.instruction) : keep(judged);
+    if (weightOf(judged.instruction) < min) return drop('short-instruction', judged.instruction);
+    return codePoints(judged.instruction) > max ? drop('long-instruction', judged.instruction) : keep(judged);
   },
 });
 
@@ -53,13 +54,13 @@ export const answers = suite({
   ask: answer,
   measure(answers) {
     const given = answers.flatMap(({ answer }) => answer ?? []);
-    return { answered: given.length / answers.length, responseChars: mean(given.map(({ response }) => response.length)) };
+    return { answered: given.length / answers.length, responseChars: mean(given.map(({ response }) => codePoints(response))) };
   },
 });
 
 /** What a set of pairs is like: how many, their mean lengths in characters, and the share whose instruction is copied from the response. */
 export const pairs = dataSuite({
-  version: 1,
+  version: 2,
   async measure(rows: AsyncIterable<{ readonly value: Pair }>) {
     const instructions: number[] = [],
       responses: number[] = [],
@@ -67,8 +68,8 @@ export const pairs = dataSuite({
     for await (const {
       value: { instruction, response },
     } of rows) {
-      instructions.push(instruction.length);
-      responses.push(response.length);
+      instructions.push(codePoints(instruction));
+      responses.push(codePoints(response));
       copied.push(response.includes(instruction) ? 1 : 0);
     }
     return { rows: instructions.length, instructionChars: mean(instructions), responseChars: mean(responses), copied: mean(copied) };

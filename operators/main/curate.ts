@@ -1,6 +1,7 @@
 /** The mutual filter: what the two models agree on best. */
 import { reducer, type Dataset, type Soon } from '../../recipe/index.ts';
 import { keeping, type Keeping } from '../../schemas/recipes/main.ts';
+import { codePoints } from '../lengths.ts';
 import type { Agreed } from './records.ts';
 
 interface Candidate {
@@ -11,13 +12,13 @@ interface Candidate {
 
 /** Those of the lowest loss; in buckets of like length, the lowest of each. Ties go by record id. What is left keeps its order. */
 export const curate = reducer<{ readonly of: Soon<Dataset<Agreed>> }, Dataset<Agreed>, Keeping>({
-  version: 1,
+  version: 2,
   params: keeping,
   most: (entering, { share, count = Infinity }) => Math.min(Math.ceil(share * entering), count),
   async *run({ of }, { share, count = Infinity, maxNll = Infinity, floor, buckets }) {
     const candidates: Candidate[] = [];
     for await (const { id, value } of of)
-      if (value.nll >= floor && value.nll <= maxNll) candidates.push({ id, nll: value.nll, length: value.response.length });
+      if (value.nll >= floor && value.nll <= maxNll) candidates.push({ id, nll: value.nll, length: codePoints(value.response) });
     const best = new Set(
       bucketsOf(candidates, buckets).flatMap((bucket) => bestOf(bucket, share, count * (bucket.length / candidates.length))),
     );

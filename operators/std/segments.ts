@@ -1,4 +1,5 @@
 /** Self-contained sections of documents, as Humpback's corpus has them (2308.06259, section 2.1 and appendix E). */
+import { codePoints } from '../lengths.ts';
 import { joined, type Block, type Text } from './blocks.ts';
 import { blocksOfHtml } from './html.ts';
 import { blocksOfMarkdown } from './markdown.ts';
@@ -92,7 +93,7 @@ export function* candidatesOf(sections: readonly Section[], rules: SegmentRules)
   const ofThese = function* (sections: readonly Section[]): Generator<Candidate> {
     for (const section of sections) {
       const { header, text, own, inner } = section;
-      const whole = inner.length === 0 || lengthOf(text) <= rules.maxChars;
+      const whole = inner.length === 0 || codePoints(text) <= rules.maxChars;
       const fault = () => faultOf(header, whole ? text : own, whole ? proseOf(section) : section.prose, { ...rules, navigation });
       if (whole || own !== '') yield judged(header, whole ? text : own, fault());
       if (!whole) yield* ofThese(inner);
@@ -110,7 +111,7 @@ function faultOf(
   prose: readonly string[],
   { minChars, maxChars, navigation, repetition }: SegmentRules,
 ): Candidate['fault'] {
-  const length = lengthOf(text);
+  const length = codePoints(text);
   if (header === '') return { reason: 'no-header', evidence: text.slice(0, 80) };
   if (header === header.toUpperCase() && header !== header.toLowerCase()) return { reason: 'capitals', evidence: header };
   const words = spaced(header);
@@ -121,12 +122,6 @@ function faultOf(
   return pair && { reason: 'repetitive', evidence: pair.join(' | ').slice(0, 400) };
 }
 
-/** In code points. */
-function lengthOf(text: string): number {
-  let length = 0;
-  for (const _ of text) length++;
-  return length;
-}
 const sentences = new Intl.Segmenter('en', { granularity: 'sentence' });
 
 function repeated(prose: readonly string[], { ngram, jaccard: limit }: SegmentRules['repetition']): [string, string] | undefined {

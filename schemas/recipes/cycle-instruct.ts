@@ -49,7 +49,7 @@ const parameters = z.strictObject({
   from: z.enum(['previous', 'base']).default('previous').describe('Where the trainings of a round begin.'),
   breakSeed: z.int().default(0).describe('Seed of the lots by which one side of each of `pairs` goes.'),
   split: z.enum(['paragraphs', 'none']).default('paragraphs').describe('`none`: a document is one passage, as a turn of a dialogue is.'),
-  shortest: z.int().min(1).default(10).describe('Characters; shorter passages are dropped.'),
+  shortest: z.int().min(1).default(10).describe('Characters, a Han, Kana or Hangul one counted twice; shorter passages are dropped.'),
   rewrite: z
     .boolean()
     .default(false)

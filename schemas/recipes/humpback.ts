@@ -22,7 +22,9 @@ const parameters = z
       .strictObject({ min: z.int().min(1), max: z.int().min(1) })
       .refine(({ min, max }) => min <= max, 'min is above max, so nothing would be kept')
       .default({ min: 10, max: 800 })
-      .describe('Length of a curated instruction. The paper says nothing of it; the default is that of its reproductions.'),
+      .describe(
+        'Characters of a curated instruction; for `min` a Han, Kana or Hangul one counts twice. The paper says nothing of it; the default is that of its reproductions.',
+      ),
     attempts: z.int().min(1).default(1).describe('Samples of a judgement until one holds a rating.'),
     arms: z
       .array(z.enum(['random']))

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import test from 'ava';
 import {
   answers,
@@ -16,6 +17,7 @@ import {
 import { openingOf, parseRating } from '../../operators/humpback/parse.ts';
 import { tags } from '../../operators/humpback/prompts.ts';
 import type { Context, Prompt, Sampling, TokenScore } from '../../recipe/index.ts';
+import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { playing } from '../support/playing.ts';
 
 const pair = { instruction: 'How tall is the tower?', response: 'The tower is 96 metres tall.' };
@@ -319,6 +321,27 @@ test('instructions of min to max characters are kept, both included', async (t) 
     return 'kept' in outcome ? 'kept' : outcome.dropped;
   };
   t.deepEqual(await Promise.all(['ab', 'abc', 'abcde', 'abcdef'].map(outcome)), ['short-instruction', 'kept', 'kept', 'long-instruction']);
+});
+
+test('lengths count characters of any plane once, and for the least length wide ones twice, so that short Chinese questions are kept', async (t) => {
+  const { instructionChars } = recipeSchemas.humpback!.parameters.parse({}) as { instructionChars: { min: number; max: number } };
+  const outcome = async (instruction: string, given = instructionChars) => {
+    const judged = { instruction, response: 'y', score: 5, judgement: '' };
+    const outcome = await withinLength.run(judged, playing(chatting, []).context, { instructionChars: given });
+    return 'kept' in outcome ? 'kept' : outcome.dropped;
+  };
+  for (const kept of [
+    '如何煮米饭？',
+    '日本の首都はどこ？',
+    '한국의 수도는?',
+    '好'.repeat(instructionChars.max),
+    '😀'.repeat(instructionChars.max),
+  ])
+    t.is(await outcome(kept), 'kept', kept);
+  for (const short of ['好吗？', 'Why is it', '😀😀😀😀😀😀']) t.is(await outcome(short), 'short-instruction', short);
+  t.is(await outcome('😀'.repeat(6), { min: 1, max: 5 }), 'long-instruction');
+  const rows = [{ instruction: '😀', response: '😀😀' }].map((value) => ({ id: '', from: [], value }));
+  t.like(await pairs.measure(Object.assign(Readable.from(rows), { rows: 1 }), {}), { instructionChars: 1, responseChars: 2 });
 });
 
 // ─────────────────────────────────────────── prompts and templates ───────────────────────────────────────────

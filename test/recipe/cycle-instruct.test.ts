@@ -4,10 +4,12 @@ import test from 'ava';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { health, prune } from '../../operators/cycle-instruct/measure.ts';
-import { byQuestionMark } from '../../operators/cycle-instruct/route.ts';
+import { byQuestionMark, passages } from '../../operators/cycle-instruct/route.ts';
 import type { Answer, Lying, Pair, QA, Question } from '../../operators/cycle-instruct/records.ts';
 import { isRef, type DatasetRef, type ModelRef, type ReportRef, type Result } from '../../recipe/call.ts';
 import { sha256 } from '../../store/canonical.ts';
+import { recipeSchemas } from '../../schemas/recipes/index.ts';
+import { playing } from '../support/playing.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, stage, type Ran } from '../support/recipe.ts';
 import { rec, reduce, rows } from '../support/reduce.ts';
@@ -81,6 +83,46 @@ test.serial('1 question-like is what holds a question mark, of full width too; b
     twice.dropped.map(({ reason }) => reason),
     ['duplicate', 'duplicate'],
   );
+});
+
+test('a question is known by the mark of its script', async (t) => {
+  const questions = [
+    'What?',
+    '何ですか？',
+    'ما هي عاصمة مصر وكم عدد سكانها؟',
+    'Ποια είναι η πρωτεύουσα;',
+    'Ποια είναι «αυτή»;',
+    'Ի՞նչ է սա՞',
+    'ምንድን ነው፧',
+    'ᤋᤠ᥅',
+    'Really⁇',
+    'What‽',
+    'What﹖',
+    'ꤊ꘏',
+    'Che cosa⸮',
+    '❓ Where',
+  ];
+  const answers = ['A stone; it is old.', 'Ήρθα, είδα· νίκησα.', 'نعم؛ هو حجر.', '石です。', 'It is 2; α > 1.'];
+  const { kept } = await reduce(byQuestionMark, { of: rows([...questions, ...answers].map((text) => rec({ text }))) });
+  t.deepEqual(
+    kept.flatMap(({ value }) => value['question'] ?? []),
+    questions,
+  );
+  t.deepEqual(
+    kept.flatMap(({ value }) => value['answer'] ?? []),
+    answers,
+  );
+});
+
+test('passages: a line of blanks of any width ends a paragraph, and the default keeps what is short in Han and Kana', async (t) => {
+  const { shortest } = recipeSchemas['cycle-instruct']!.parameters.parse({}) as { shortest: number };
+  const parts = ['如何煮米饭？', '日本の首都はどこ？', 'A line\n  and one more', '한국의 수도는?', '😀😀😀😀😀😀😀😀😀😀'];
+  const all = ['好吗', 'too short', '😀😀😀😀😀😀😀', ...parts].flatMap((part, n) => [
+    part,
+    ['\n\u3000\n', '\r\n\t\u00a0\r\n', '\n\n\n', '\u2029', '\r\r'][n % 5]!,
+  ]);
+  const outcome = await passages.run({ text: all.join('') }, playing({ text: '' }, []).context, { split: 'paragraphs', shortest });
+  t.deepEqual(outcome, { kept: parts.map((text) => ({ text })) });
 });
 
 test.serial(
