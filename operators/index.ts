@@ -7,4 +7,5 @@ export const spaces: { readonly [space: string]: () => Promise<object> } = {
   main: () => import('./main/index.ts'),
   musc: () => import('./musc/index.ts'),
   air: () => import('./air/index.ts'),
+  tegit: () => import('./tegit/index.ts'),
 };

@@ -6,6 +6,7 @@ import { humpback } from './humpback.ts';
 import { main } from './main.ts';
 import { musc } from './musc.ts';
 import { pretrain } from './pretrain.ts';
+import { tegit } from './tegit.ts';
 
 export const recipeSchemas: Record<string, RecipeSchema> = {
   air,
@@ -15,4 +16,5 @@ export const recipeSchemas: Record<string, RecipeSchema> = {
   main,
   musc,
   pretrain,
+  tegit,
 };

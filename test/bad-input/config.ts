@@ -42,7 +42,7 @@ export const config: readonly Case[] = [
     /experiment\.yaml:12:1: source contains multiple documents: keep one of them/,
   ),
   plan('the file is in Latin-1', Buffer.from(`${sound}# größer\n`, 'latin1'), /experiment\.yaml is not a text in UTF-8: save it as one/),
-  plan('the file is empty', '', /experiment\.yaml:1:1 recipe: is missing; one of air, [\w, -]+, pretrain is needed/),
+  plan('the file is empty', '', /experiment\.yaml:1:1 recipe: is missing; one of air, [\w, -]+, tegit is needed/),
   plan('the file is a list', '- recipe: humpback\n', /experiment\.yaml:1:1: is a list; a map is needed/),
   plan(
     'a number is in quotes',

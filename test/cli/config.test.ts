@@ -116,7 +116,7 @@ const faults: readonly (readonly [title: string, from: string, to: string, says:
     /experiment\.yaml:8:1 evaluations: unknown key; the nearest is "evaluation"/,
   ],
   ['a value of another type', 'rounds: 2', 'rounds: two', /experiment\.yaml:11:11 parameters\.rounds: is "two"; a number is needed/],
-  ['an unknown recipe', 'humpback', 'humpbak', /experiment\.yaml:1:9 recipe: .*none of air, [\w, -]+, pretrain; the nearest is "humpback"/],
+  ['an unknown recipe', 'humpback', 'humpbak', /experiment\.yaml:1:9 recipe: .*none of air, [\w, -]+, tegit; the nearest is "humpback"/],
   [
     'a missing source',
     '  seed: {',

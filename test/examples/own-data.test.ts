@@ -122,3 +122,22 @@ test('air: documents are selected on the pool of the trainings, refined by two m
   t.like(of('respond-5'), { kind: 'map', requests: 400 });
   t.deepEqual(missing, []);
 });
+
+test('tegit: a wrapper and a student from one base, and no document of the meta-set is wrapped', async (t) => {
+  const passage = (n: number) => ({ text: `Passage ${n} says that river ${n} is long. Buy maps of it here.` });
+  const { steps, missing, trainings } = await planned('tegit', {
+    'meta.jsonl': Array.from({ length: 64 }, (_, n) => ({
+      ...passage(n),
+      instruction: `How is river ${n}?`,
+      input: '',
+      output: 'It is long.',
+    })),
+    'documents.jsonl': Array.from({ length: 200 }, (_, n) => passage(n + 60)),
+  });
+  t.deepEqual(trainings.toSorted(), ['student: 27', 'text/student: 27', 'wrapper: 6']);
+  t.like(
+    steps.find(({ path }) => path === 'wrap'),
+    { kind: 'map', pool: 'cpu', needs: ['unseen', 'wrapper'] },
+  );
+  t.deepEqual(missing, []);
+});

@@ -5,6 +5,7 @@ import * as cycleInstruct from '../../operators/cycle-instruct/index.ts';
 import * as humpback from '../../operators/humpback/index.ts';
 import * as main from '../../operators/main/index.ts';
 import * as musc from '../../operators/musc/index.ts';
+import * as tegit from '../../operators/tegit/index.ts';
 import { said } from '../../operators/said.ts';
 import { lengths } from '../../schemas/recipes/air.ts';
 import { constraintTypes } from '../../schemas/recipes/air-types.ts';
@@ -12,7 +13,7 @@ import type { Operator, Outcome, Prompt } from '../../recipe/index.ts';
 import { playing } from '../support/playing.ts';
 
 type AnyOperator = Operator<object, unknown, string, object>;
-const spaces: Readonly<Record<string, object>> = { air, 'cycle-instruct': cycleInstruct, humpback, main, musc };
+const spaces: Readonly<Record<string, object>> = { air, 'cycle-instruct': cycleInstruct, humpback, main, musc, tegit };
 /** The operators that ask for text, by id. */
 const asking: ReadonlyMap<string, AnyOperator> = new Map(
   Object.entries(spaces).flatMap(([space, exported]) =>
@@ -29,6 +30,7 @@ const twins = { original: 'o', instruction: 'Write. Be short.', corrupted: 'Writ
 const pair = { instruction: 'q', response: 'a' };
 const rated = { text: 'y', instruction: 'Write about y.', score: 4 };
 const step = { type: 'target audience', constraint: 'For one child.', output: 'It is y.', satisfied: 1 };
+const fields = '#instruction#: Say y. #input#: #output#: It is y.';
 const qa = { question: 'q', answer: 'a', original: 'question' };
 /** A record, and a reply that is understood where it is whole: of two calls each has its own. */
 const cases: Readonly<Record<string, readonly [record: object, ...replies: string[]]>> = {
@@ -55,6 +57,9 @@ const cases: Readonly<Record<string, readonly [record: object, ...replies: strin
   'musc.respond': [twins, 'Short.', 'A longer one.'],
   'musc.verify': [{ ...twins, chosen: 'c', rejected: 'r' }, 'It is long. Answer: No'],
   'musc.corruptBy': [taken, '**New Constraint**: Be long.'],
+  'tegit.makeTask': [{ text: 'y' }, fields],
+  'tegit.wrap': [{ text: 'y' }, fields],
+  'tegit.discriminate': [{ text: 'y', instruction: 'i', output: 'o', grounding: 0 }, 'Valid: Yes'],
 };
 const params = {
   prompt: 'p',
@@ -69,6 +74,7 @@ const params = {
   hardOnly: false,
   shots: 3,
   to: 'instruction',
+  echo: 0.8,
   noise: { ratio: 0.3, kinds: { delete: 0, substitute: 1, negate: 0 } },
 };
 const chatting: Prompt = { messages: [{ role: 'user', content: 'x' }] };

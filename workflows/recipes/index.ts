@@ -5,6 +5,7 @@ import { humpback } from './humpback.ts';
 import { main } from './main.ts';
 import { musc } from './musc.ts';
 import { pretrain } from './pretrain.ts';
+import { tegit } from './tegit.ts';
 
 /** By the name in an experiment file. What a recipe is called with was checked by its schema. */
 export const recipes: Readonly<Record<string, (run: never, config: never) => Promise<object>>> = {
@@ -15,4 +16,5 @@ export const recipes: Readonly<Record<string, (run: never, config: never) => Pro
   main,
   musc,
   pretrain,
+  tegit,
 };
