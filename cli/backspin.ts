@@ -10,6 +10,7 @@ type Verb<A extends unknown[]> = { run(...args: A): Promise<number | void> };
 const lazy =
   <A extends unknown[]>(load: () => Promise<Verb<A>>) =>
   async (...args: A) => {
+    (await import('./terminal.ts')).guardConsole();
     process.exitCode = (await (await load()).run(...args)) ?? 0;
   };
 

@@ -1,13 +1,16 @@
 /** Plain text for people: tables, durations, sizes. */
+import { padded, shown, shownJson, widthOf } from './terminal.ts';
 
 /** Columns as wide as they need; numbers to the right. */
 export function table(head: readonly string[], rows: readonly (readonly (string | number | null)[])[]): string {
-  const cells = rows.map((row) => row.map((cell) => (typeof cell === 'number' ? number(cell) : (cell ?? ''))));
-  const widths = head.map((title, i) => Math.max(title.length, ...cells.map((row) => row[i]!.length)));
+  const cells = rows.map((row) =>
+    row.map((cell) => (typeof cell === 'number' ? number(cell) : shown((cell ?? '').replaceAll(/[\n\t]/g, ' ')))),
+  );
+  const widths = head.map((title, i) => Math.max(widthOf(title), ...cells.map((row) => widthOf(row[i]!))));
   const right = head.map((_, i) => rows.some((row) => typeof row[i] === 'number'));
   const line = (row: readonly string[]) =>
     row
-      .map((cell, i) => (right[i] ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+      .map((cell, i) => padded(cell, widths[i]!, right[i] ? 'left' : 'right'))
       .join('  ')
       .trimEnd();
   return [line(head), ...cells.map(line)].join('\n');
@@ -42,4 +45,4 @@ export const unreadEndings = (unread: readonly { readonly ending: string; readon
     .map(({ ending, count }) => `${JSON.stringify(ending)} (${number(count)})`)
     .join(', ');
 
-export const printJson = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+export const printJson = (value: unknown): void => void process.stdout.write(`${shownJson(JSON.stringify(value, null, 2))}\n`);

@@ -1,6 +1,7 @@
 /** An experiment as lines of text: rounds and steps, and at its end the numbers and where to look on. */
 import { metricNames } from '../workflows/measured.ts';
 import { dropped, duration, number, table, unreadEndings } from './text.ts';
+import { padded, widthOf } from './terminal.ts';
 import type { StepView, View } from './view.ts';
 import { waitText } from './waits.ts';
 
@@ -15,11 +16,11 @@ export function tree(view: View, rate: Rate = () => undefined): string[] {
   const groups = Map.groupBy(steps, (step) =>
     [...(step.round === null ? [] : [`round ${step.round}`]), ...(step.arm === null ? [] : [`arm ${step.arm}`])].join(', '),
   );
-  const width = Math.max(0, ...steps.map(({ name }) => name.length));
+  const width = Math.max(0, ...steps.map(({ name }) => widthOf(name)));
   for (const [title, group] of groups) {
     if (title) lines.push(`  ${title}`);
     for (const step of group)
-      lines.push(`${title ? '    ' : '  '}${marks[step.state]} ${step.name.padEnd(width)}  ${about(step, rate(step.path))}`.trimEnd());
+      lines.push(`${title ? '    ' : '  '}${marks[step.state]} ${padded(step.name, width)}  ${about(step, rate(step.path))}`.trimEnd());
   }
   if (failure) lines.push('', `It failed: ${failure}`);
   return lines;

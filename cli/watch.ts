@@ -4,6 +4,7 @@ import { connect, type Temporal } from './connect.ts';
 import { experimentOf, openExperiments, openHome } from './home-store.ts';
 import { Lines, Rates } from './lines.ts';
 import { LiveCounts } from './live.ts';
+import { cut, shown } from './terminal.ts';
 import { progressOf, type Progress } from './progress.ts';
 import { summary, tree } from './tree.ts';
 import { viewOf, type View } from './view.ts';
@@ -54,9 +55,9 @@ class Screen implements Display {
       ...tree(view, (path) => this.#rates.of(path)),
       ...(view.notices.length > 0 ? ['', ...view.notices] : []),
       ...(stale ? ['', `Note: ${stale}.`] : []),
-    ];
+    ].flatMap((text) => shown(text.replaceAll('\t', ' ')).split('\n'));
     const fitting = all.length < rows ? all : [all[0]!, '  …', ...all.slice(-(rows - 3))];
-    const text = fitting.map((line) => (line.length < columns ? line : `${line.slice(0, columns - 2)}…`)).join('\n');
+    const text = fitting.map((line) => cut(line, columns)).join('\n');
     process.stdout.write(`${this.#drawn > 0 ? `\x1b[${this.#drawn}A\r\x1b[J` : ''}${text}\n`);
     this.#drawn = fitting.length;
   }
