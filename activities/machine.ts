@@ -8,7 +8,7 @@ import { poolDevices } from '../schemas/devices.ts';
 import { FileDigests } from '../store/digests.ts';
 
 export interface Machine {
-  readonly files: FileDigests;
+  readonly files: Pick<FileDigests, 'of'>;
   /** Code and packages of a verb of the trainer: `serve` is the embedded server. */
   trainer(verb: keyof TrainerIdentity): Promise<object>;
   /** What a pool computes on: `cpu`, or `cuda` with the compute capability of its devices. */

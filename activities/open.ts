@@ -11,7 +11,7 @@ import type { Registry } from '../operators/registry.ts';
 import type { Limits } from './bounds.ts';
 import { checkSources } from './changed.ts';
 import { promptIds } from './definitions.ts';
-import { budgetOf, cutKey, resolve, servingOf, unbatched, type Resolved } from './resolve.ts';
+import { budgetOf, castOf, cutKey, resolve, servingOf, unbatched, type Resolved } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { itemsOf } from './evaluate.ts';
 import { externalOf, lacksWeights, ownOf } from './external.ts';
@@ -92,6 +92,8 @@ export async function openStep(services: Services, call: Call, context: StepCont
   await checkInputs(services, resolved);
   const weightless = lacksItsWeights(context, call);
   if (weightless) throw new BackspinError('ConfigError', weightless);
+  const lacking = uncast(call, registry);
+  if (lacking) throw new BackspinError('ConfigError', lacking);
   const mismatch = await templateMismatch(registry, call, resolved, async (model) => (await services.store.model(model)).template);
   if (mismatch) throw new BackspinError('TemplateMismatch', mismatch);
   const lack = unbatched(call, context, registry);
@@ -205,6 +207,24 @@ async function begun(services: Services, resolved: Resolved): Promise<Omit<Start
     if (known) return { over: known.result as DatasetRef, skip };
   }
   return { over: (resolved.call.inputs as { over: DatasetRef }).over, skip: 0 };
+}
+
+/** Why a step has nobody to ask; undefined: a model is cast in each of its roles. */
+export function uncast(call: Call, registry: Registry): string | undefined {
+  const cast = castOf(call);
+  const suite = call.verb === 'evaluate' && cast['model'] ? registry.suite(call.what) : undefined;
+  const asking = call.verb === 'map' ? call.what.split('>').map((id) => [id, registry.operator(id).roles] as const) : [];
+  if (suite?.is === 'suite') asking.push([call.what, suite.ask.roles]);
+  for (const [id, roles] of asking) {
+    const open = roles.filter((role) => !(role in cast));
+    if (open.length > 0)
+      return `Step ${call.path}: ${id} asks a model in the role ${open.map((role) => `"${role}"`).join(' and ')}, and none is cast in it. ${
+        suite
+          ? 'A suite that an experiment file names can ask the model that it measures and no other: name one that does.'
+          : 'The recipe casts models by `with`.'
+      }`;
+  }
+  return undefined;
 }
 
 /** A model is asked in the form that it was trained in; the sentence where it is not. */

@@ -22,12 +22,14 @@ import { contextOf, runRecipe, type Declared } from '../recipe/materials.ts';
 import { Verbs } from '../recipe/run.ts';
 import type { Registry } from '../operators/registry.ts';
 import type { Bound } from '../schemas/config.ts';
+import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
 import { estimateOf, finite, kept, type Estimate, type RecordsIn } from './estimate.ts';
 import { externalDigest, externalOf, lacksWeights, ownOf } from './external.ts';
-import { lacksItsWeights, leaseFault, lookUp, templateMismatch } from './open.ts';
+import { lacksItsWeights, leaseFault, lookUp, templateMismatch, uncast } from './open.ts';
 import { checkParams } from './definitions.ts';
+import { Unread } from '../store/digests.ts';
 import { castOf, isBatch, resolve, servingOf, unbatched, type AnyReducer } from './resolve.ts';
 import type { Services, StepContext } from './services.ts';
 import { bytesOfModel, sizeOf, type Size, type Sizes } from './sizes.ts';
@@ -38,7 +40,19 @@ import { modelParts } from '../store/models.ts';
 const SYMBOL = 'planned:';
 const isReal = (ref: AnyRef) => !ref.digest.startsWith(SYMBOL);
 
-export async function plan(services: Services, config: Bound): Promise<Plan> {
+/** What stands in the way of an experiment, a sentence each: what `plan` finds missing, but for what it takes to read whole files. For a
+ *  launch, which must not take long. `pins`: what a fork has from its parent. */
+export async function faultsOf(services: Services, config: Bound, pins: Pins = {}): Promise<readonly string[]> {
+  return (await planned(services, config, { whole: false, pins })).missing;
+}
+type Pins = { readonly [path: string]: { readonly entry: LedgerEntry } };
+/** Rounds that a launch looks at: the later are like the second. */
+const ROUNDS = 2;
+
+export const plan = (services: Services, config: Bound): Promise<Plan> => planned(services, config, { whole: true, pins: {} });
+
+async function planned(services: Services, config: Bound, { whole, pins }: { whole: boolean; pins: Pins }): Promise<Plan> {
+  const machine = { ...services.machine, files: { of: (path: string) => services.machine.files.of(path, whole) } };
   const context = contextOf(config);
   const registry = await services.registry(config.modules);
   const steps = new Map<string, PlannedStep>();
@@ -64,14 +78,14 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
   const verbs = new Verbs({
     async perform(call) {
       const real = refsIn(call.inputs).every(isReal);
-      const resolved = real ? await resolve(call, context, registry, services.machine) : undefined;
-      const known = resolved && (await lookUp(services, resolved));
+      const resolved = real ? await resolve(call, context, registry, machine).catch(unlessUnread) : undefined;
+      const known = pins[call.path]?.entry ?? (resolved && (await lookUp(services, resolved)));
       const output = known && (await services.store.output(known.stepKey));
       const idle = call.what === 'model:path' ? (await modelParts(call.inputs['path'] as string)).leftOut : [];
       if (idle.length > 0) leftOut.push({ path: call.path, files: idle });
       const weightless = lacksItsWeights(context, call);
       if (weightless) missing.push(weightless);
-      const estimate = await estimateOf(call, registry, known !== undefined, recordsIn);
+      const estimate = whole ? await estimateOf(call, registry, known !== undefined, recordsIn) : ANY;
       const result = known?.result ?? (await symbolOf(call, registry, estimate));
       if (estimate.sample && isRef(result)) samples.set(result.digest, estimate.sample);
       if (call.what.startsWith('source:') && isRef(result)) sources.set(result.digest, call);
@@ -87,7 +101,8 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       const unservable = Object.entries(own).flatMap(([role, model]) =>
         !batch && servingOf(context, role).engine === 'embedded' ? (strange.get(model.digest) ?? []) : [],
       );
-      for (const sentence of [mismatch, fault, unbatched(call, context, registry), ...unservable])
+      const lacking = known ? undefined : uncast(call, registry);
+      for (const sentence of [lacking, mismatch, fault, unbatched(call, context, registry), ...unservable])
         if (sentence && !missing.includes(sentence)) missing.push(sentence);
       const strangeness = await strangenessOf(call, strange);
       if (strangeness && isRef(result)) strange.set(result.digest, strangeness);
@@ -140,7 +155,7 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
     async gate(of, { path, short }) {
       if (isReal(of) && short !== null) warnings.push(`the gate ${path} will wait for a person: it ${short}`);
     },
-    round: async () => true,
+    round: async (number, moment) => whole || number < ROUNDS || moment === 'begin',
   });
   const results = await runRecipe(verbs, recipes[config.recipe]!, config);
   for (const [name, ref] of Object.entries(results) as [string, AnyRef][]) {
@@ -166,6 +181,12 @@ export async function plan(services: Services, config: Bound): Promise<Plan> {
       bytes: sum((step) => step.bytes),
     },
   };
+}
+
+/** Of a step whose inputs nobody has read: as many records as there may be. */
+const ANY: Estimate = { in: Infinity, rows: Infinity, requests: Infinity, trainingSteps: Infinity };
+function unlessUnread(error: unknown): undefined {
+  if (!(error instanceof Unread)) throw error;
 }
 
 /** Bytes of a record in the store, compressed: a guess until there are some. */

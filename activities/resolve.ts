@@ -9,6 +9,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { Serving } from '../schemas/serving.ts';
 import type { Determinism } from '../schemas/store.ts';
 import { canonicalJson, sha256 } from '../store/canonical.ts';
+import { Unread } from '../store/digests.ts';
 import { modelFiles } from '../store/models.ts';
 import { definedBy, isImport, isSource, operatorParams, promptIds, sourceOf, type Defined } from './definitions.ts';
 import { externalOf } from './external.ts';
@@ -232,6 +233,7 @@ async function digestOf(file: string, machine: Machine): Promise<string> {
   try {
     return await machine.files.of(file);
   } catch (error) {
+    if (error instanceof Unread) throw error;
     const { code } = error as NodeJS.ErrnoException;
     throw new BackspinError('ConfigError', `The file ${file} cannot be read (${code}): check its path in the experiment file.`);
   }

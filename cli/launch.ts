@@ -1,6 +1,8 @@
 /** `backspin launch FILE`: starts an experiment, or attaches to the one that this configuration started before. */
 import { grantAll } from '../activities/grants.ts';
 import { contextOf } from '../recipe/materials.ts';
+import { faultsOf } from '../activities/planner.ts';
+import { openServices } from '../activities/services.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { workflowId } from '../schemas/names.ts';
@@ -11,7 +13,7 @@ import { namedServer } from '../workers/profile.ts';
 import { refuseOtherBuild } from './builds.ts';
 import { differences } from './difference.ts';
 import { currentRecord } from './current.ts';
-import { currentUp } from './home.ts';
+import { currentUp, homeFolder } from './home.ts';
 import { openHome } from './home-store.ts';
 import { recordOrNone } from './recovered.ts';
 import { startExperiment, type Writes } from './start.ts';
@@ -37,9 +39,11 @@ export async function launch(
   const found = await recordOrNone(store, bound.name);
   const before = found && (await currentRecord(found));
   const other = before && before.configDigest !== digest ? changesIn(before, bound) : undefined;
+  const begins = !before || before.state === 'failed' || before.state === 'cancelled';
+  if (begins) await refuseFaulty(bound, origin);
   await grantAll(store, contextOf(bound));
   if (before?.state !== 'completed' || watch) await ensureUp();
-  if (!before || before.state === 'failed' || before.state === 'cancelled') await refuseOtherBuild();
+  if (begins) await refuseOtherBuild();
   if (before?.state === 'completed') console.log(`${bound.name} was completed with this configuration; nothing is left to do.`);
   else {
     const kept = other === undefined ? undefined : await freeName(store, bound.name);
@@ -61,6 +65,13 @@ export async function launch(
   if (watch) return (await import('./watch.ts')).run(bound.name);
   await (await import('./status.ts')).run(bound.name, {});
   return 0;
+}
+
+/** Throws for what `plan` finds missing: else it would be a step that stands at attention, hours later. */
+async function refuseFaulty(bound: Experiment['bound'], { pins }: Pick<ExperimentInput, 'pins'>): Promise<void> {
+  const faults = await faultsOf(await openServices(homeFolder()), bound, pins);
+  if (faults.length > 0)
+    throw new BackspinError('ConfigError', `${bound.name} cannot be launched as it is:\n${faults.map((one) => `  ${one}`).join('\n')}`);
 }
 
 /** What another configuration changes. Throws where that name is not free: an experiment that runs, or was completed, keeps it. */

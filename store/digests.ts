@@ -11,6 +11,9 @@ const LARGE = 2 ** 20;
 /** Milliseconds. A file that changed so lately may change again within the same tick of the disk's clock. */
 const YOUNG = 2_000;
 
+/** A file that nobody has read since it changed. */
+export class Unread extends Error {}
+
 /** sha256 of a file's bytes. */
 export async function digestOf(path: string): Promise<string> {
   const hash = createHash('sha256');
@@ -28,12 +31,14 @@ export class FileDigests {
     this.#now = now;
   }
 
-  async of(path: string): Promise<string> {
+  /** `reads`: false throws `Unread` for a file that is large and not remembered. */
+  async of(path: string, reads = true): Promise<string> {
     const before = await stampOf(path);
     const entry = this.#folder !== undefined && before.size >= LARGE ? join(this.#folder, `${sha256(path)}.json`) : undefined;
     if (entry === undefined) return digestOf(path);
     const remembered = await read(entry);
     if (remembered?.stamp === before.stamp) return remembered.digest;
+    if (!reads) throw new Unread(path);
     const digest = await digestOf(path);
     const { stamp, changed } = await stampOf(path);
     if (stamp === before.stamp && changed < this.#now() - YOUNG) await writeAtomic(entry, canonicalJson({ path, stamp, digest }));

@@ -1,13 +1,16 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import test from 'ava';
 import { stepsOf } from '../../activities/data.ts';
 import { poolsFile } from '../../activities/machine.ts';
 import type { Missed } from '../../activities/open.ts';
-import { plan } from '../../activities/planner.ts';
+import { faultsOf, plan } from '../../activities/planner.ts';
 import { resolve as resolveStep } from '../../activities/resolve.ts';
 import { openServices } from '../../activities/services.ts';
 import { loadExperiment } from '../../cli/config.ts';
+import { moduleDigest } from '../../operators/registry.ts';
+import { operators, type Dataset, type Model, type Recipe } from '../../recipe/index.ts';
+import type { Bound } from '../../schemas/config.ts';
 import type { Call, Result } from '../../recipe/call.ts';
 import { runInMemory } from '../../recipe/memory.ts';
 import type { Plan } from '../../schemas/plan.ts';
@@ -31,6 +34,44 @@ test('a model that would be asked in another form than it is trained in fails th
   t.is(code, 1);
   t.regex(stdout, /Step backtranslate asks the model in the role "backward" by the prompt textworld\.answer, which is for models trained/);
   t.is((await backspin(home, ['plan', file])).code, 0);
+});
+
+test('a launch finds what a plan finds, however many rounds there are, and reads no large file for it', async (t) => {
+  const { compare } = operators<typeof import('../support/toy.ts')>('toy');
+  const duo: Recipe<{ numbers: Dataset<{ n: number }>; speaker: Model; other: Model }, { data: Dataset<unknown> }> = async (
+    run,
+    config,
+  ) => {
+    const { numbers, speaker, other } = config;
+    let data: Dataset<unknown> = numbers;
+    for await (const round of run.rounds(5)) data = await round.map(compare, numbers, { with: { speaker, other }, as: 'ask' });
+    return { data };
+  };
+  Object.assign(recipes, { duo });
+  const [module, base] = ['../support/toy.ts', '../../examples/textworld/base/rated'].map((path) => resolve(import.meta.dirname, path));
+  const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 } as const;
+  const bound: Bound = {
+    name: 'duo',
+    recipe: 'duo',
+    seed: 0,
+    modules: [{ path: module!, digest: await moduleDigest(module!) }],
+    serving,
+    roles: { other: { ...serving, pool: 'gpu' } },
+    training: { pool: 'cpu', threads: 1 },
+    evaluation: {},
+    models: { speaker: { path: base! }, other: { path: base! } },
+    data: { numbers: { source: 'toy.numbers', params: { count: 3 }, folder: '/' } },
+    parameters: {},
+  };
+  const home = temporary();
+  const services = await openServices(home);
+  const faults = await faultsOf(services, bound);
+  t.false(existsSync(join(home, 'digests')));
+  const { missing } = await plan(services, bound);
+  t.deepEqual(faults, missing.slice(0, 2));
+  t.regex(faults[0]!, /^Step r1\/ask casts models of the pools cpu and gpu: a step holds one lease of one pool/);
+  t.is(missing.length, 5);
+  t.deepEqual(await faultsOf(services, { ...bound, roles: {} }), []);
 });
 
 test('a plan, the worker that opens a step and the one that carries it out name it alike; on another kind of device it is another step', async (t) => {

@@ -6,6 +6,7 @@ import { commands } from './commands.ts';
 import { config } from './config.ts';
 import { data } from './data.ts';
 import { environment } from './environment.ts';
+import { launch } from './launch.ts';
 import { models } from './models.ts';
 import { references } from './references.ts';
 import { servers } from './servers.ts';
@@ -17,6 +18,7 @@ const families: Readonly<Record<string, readonly Case[]>> = {
   reference: references,
   'data file': data,
   model: models,
+  launch,
   'command line': commands,
   environment,
   'altered file': altered,

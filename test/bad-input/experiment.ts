@@ -29,6 +29,15 @@ export function changed(from: string | RegExp, to: string): string {
   return sound.replace(from, to);
 }
 
+/** `backspin plan` and `backspin launch` of an experiment file, where nothing is up: both say the same. */
+export const both = (what: string, text: string, says: RegExp, more: Files = {}): Case[] =>
+  ['plan', 'launch'].map((verb) =>
+    command(`${what} (${verb})`, [verb, 'experiment.yaml'], 1, says, {
+      home: homeWith({ ...files, ...more, 'experiment.yaml': text }),
+      env: { TEMPORAL_ADDRESS: '127.0.0.1:9' }, // nobody is there
+    }),
+  );
+
 /** `backspin plan` of an experiment file. */
 export const plan = (
   what: string,
