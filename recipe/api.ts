@@ -168,7 +168,7 @@ export interface Limits {
   readonly quorum?: number;
 }
 export interface Label {
-  /** Name in the UI; never part of a step's identity. Default: the operator's. */ readonly as?: string;
+  /** Name in the UI; never part of a step's identity. Default: the operator's; of a gate, `gate`. */ readonly as?: string;
 }
 
 export interface Run {
@@ -208,9 +208,13 @@ export interface Run {
   ): Promise<A>;
 
   /** Passes `of` through, once it has enough: fewer rows, or a smaller kept share, pauses the experiment for a person. */
-  gate<T>(of: Soon<Dataset<T>>, need: { readonly rows?: number; readonly share?: number }): Promise<Dataset<T>>;
+  gate<T>(of: Soon<Dataset<T>>, need: { readonly rows?: number; readonly share?: number }, label?: Label): Promise<Dataset<T>>;
   /** Passes a report through, once its numbers are high enough. A report of an oracle suite is refused. */
-  gate<M extends Metrics>(of: Soon<Report<M>>, need: { readonly atLeast: { readonly [K in keyof M]?: number } }): Promise<Report<M>>;
+  gate<M extends Metrics>(
+    of: Soon<Report<M>>,
+    need: { readonly atLeast: { readonly [K in keyof M]?: number } },
+    label?: Label,
+  ): Promise<Report<M>>;
 
   /** At most `limit` rounds. Between two of them the experiment can pause, be approved, stop, fork or continue as new. */
   rounds(limit: number): AsyncIterable<Round>;

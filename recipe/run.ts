@@ -3,7 +3,7 @@
  * and plan differ in the engine alone.
  */
 import type { Chosen, Label, Limits, Metrics, Reduction, Report, Round, Run, Soon } from './api.ts';
-import { canonical, fingerprint, hash, settle, type Call, type DatasetRef, type ReportRef, type Result, type StepKind } from './call.ts';
+import { fingerprint, hash, settle, type Call, type DatasetRef, type ReportRef, type Result, type StepKind } from './call.ts';
 
 export interface Gate {
   readonly path: string;
@@ -62,7 +62,7 @@ export class Verbs {
   readonly #flights = new Map<string, Promise<Result>>();
   /** path -> fingerprint: two different steps may not have one name. */
   readonly #names = new Map<string, string>();
-  /** path -> how many gates or questions stand there. */
+  /** path -> how many gates or questions stand there; and for `step PATH`, how many steps were asked for under this name. */
   readonly #counts = new Map<string, number>();
 
   constructor(engine: Engine) {
@@ -80,13 +80,15 @@ export class Verbs {
 
   /** Does one step under a name. Single flight: an equal call in flight, or done in this run, is the same promise. */
   async step(scope: Pick<Scope, 'path' | 'arm' | 'round'>, verb: StepKind, what: string, label: string, inputs: object): Promise<Result> {
+    const path = [...scope.path, label].join('/');
+    const first = this.#count(`step ${path}`) === 1;
     const settled = (await settle(inputs)) as Call['inputs'];
-    const call: Call = { verb, what, label, path: [...scope.path, label].join('/'), arm: scope.arm, round: scope.round, inputs: settled };
-    const key = fingerprint(call);
+    const { arm, round } = scope;
+    const unnamed = { verb, what, label, path, arm, round, inputs: settled };
+    const key = fingerprint(unnamed);
+    const end = first || this.#names.get(path) === key ? '' : this.#ending(path, key);
+    const call: Call = { ...unnamed, label: `${label}${end}`, path: `${path}${end}` };
     const owner = this.#names.get(call.path);
-    if (owner !== undefined && owner !== key && !label.includes('~')) {
-      return this.step(scope, verb, what, `${label}~${hash(canonical(settled)).slice(0, 4)}`, settled);
-    }
     this.#names.set(call.path, key);
     const flight = this.#flights.get(key);
     if (flight) {
@@ -96,6 +98,14 @@ export class Verbs {
     const result = this.#engine.perform(call);
     this.#flights.set(key, result);
     return result;
+  }
+
+  /** What tells a step apart from the first that its recipe asked for under the same name: by what it is, since which of them is ready first
+   *  may be another in the next run, and people approve and give budgets by name. */
+  #ending(path: string, key: string): string {
+    const digest = hash(key);
+    const free = (end: string) => [undefined, key].includes(this.#names.get(`${path}${end}`));
+    return [4, 8, digest.length].map((length) => `~${digest.slice(0, length)}`).find(free)!;
   }
 
   #own<T>(scope: Scope, promise: Promise<T>, evaluation = false): Promise<T> {
@@ -121,7 +131,7 @@ export class Verbs {
         return verb('evaluate', suite.id, as ?? short(suite.id), { of, ...chosenIn(suite), ...rest });
       },
       decide: (question, reports, rule, assume) => this.#own(scope, this.#decide(scope, question, reports, rule as never, assume)) as never,
-      gate: (of: unknown, need: Wanted) => this.#own(scope, this.#gate(scope, of, need)) as never,
+      gate: (of: unknown, need: Wanted, label?: Label) => this.#own(scope, this.#gate(scope, of, need, label?.as ?? 'gate')) as never,
       arm: (name) => this.#make({ ...scope, path: [...scope.path, name], arm: scope.arm === null ? name : `${scope.arm}/${name}` }),
       rounds: (limit) => this.#rounds(scope, limit),
     };
@@ -144,8 +154,8 @@ export class Verbs {
     return this.#engine.decide(path, settled, () => plain(rule(values)), assume);
   }
 
-  async #gate(scope: Scope, of: unknown, need: Wanted): Promise<unknown> {
-    const path = this.#numbered(scope, 'gate');
+  async #gate(scope: Scope, of: unknown, need: Wanted, name: string): Promise<unknown> {
+    const path = this.#numbered(scope, name);
     const ref = (await of) as DatasetRef | ReportRef;
     if (ref.kind === 'report' && ref.oracle)
       throw new RecipeError(`${path} reads a report of an oracle suite: the truth may be shown, never decided upon`);
@@ -156,9 +166,13 @@ export class Verbs {
   /** The name, and from the second of a scope on `name~2`: each gate is approved, and each question answered, by itself. */
   #numbered(scope: Scope, name: string): string {
     const path = [...scope.path, name].join('/');
-    const count = (this.#counts.get(path) ?? 0) + 1;
-    this.#counts.set(path, count);
+    const count = this.#count(path);
     return count === 1 ? path : `${path}~${count}`;
+  }
+  #count(what: string): number {
+    const count = (this.#counts.get(what) ?? 0) + 1;
+    this.#counts.set(what, count);
+    return count;
   }
 
   async *#rounds(scope: Scope, limit: number): AsyncIterable<Round> {

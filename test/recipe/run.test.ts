@@ -48,6 +48,39 @@ test('two different steps never have one name', async (t) => {
   t.regex(second!, /^copy~\w{4}$/);
 });
 
+test('which of two steps has a name, and what the other is called, does not hang on whose inputs are ready first', async (t) => {
+  const named = async (slow: number) => {
+    const on = engine();
+    const soon = Promise.withResolvers<never>();
+    const inputs = [dataset('a'), dataset('b'), dataset('c')].map((one, n) => (n === slow ? soon.promise : (one as never)));
+    const all = Promise.all(inputs.map((one) => on.run.map(copy, one)));
+    await new Promise((next) => setImmediate(next));
+    soon.resolve(dataset(['a', 'b', 'c'][slow]!) as never);
+    await all;
+    return on.performed().toSorted();
+  };
+  const names = await named(0);
+  t.is(new Set(names).size, 3);
+  t.true(names.includes('copy'));
+  t.deepEqual(await named(1), names);
+  t.deepEqual(await named(2), names);
+});
+
+test('a name that a recipe gives with a ~ in it is told apart like any other', async (t) => {
+  const on = engine();
+  await on.run.map(copy, over, { as: 'copy~1' });
+  await on.run.map(copy, dataset('b'), { as: 'copy~1' });
+  t.regex(on.performed()[1]!, /^copy~1~\w{4}$/);
+});
+
+test('a gate has the name that its recipe gives it', async (t) => {
+  const paths: string[] = [];
+  const { run } = engine({ gate: async (_of, gate) => void paths.push(gate.path) });
+  await run.gate(dataset('a', 3) as never, { rows: 1 }, { as: 'gate-questions' });
+  await run.arm('other').gate(dataset('b', 3) as never, { rows: 1 }, { as: 'gate-answers' });
+  t.deepEqual(paths, ['gate-questions', 'other/gate-answers']);
+});
+
 test('a round ends when its steps have, on break too, and a step that nobody awaits still fails the recipe', async (t) => {
   const ended: string[] = [];
   const failing = engine({

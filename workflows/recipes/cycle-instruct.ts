@@ -181,5 +181,8 @@ async function sidesOf(
           answers: run.map(cleanAnswer, raw.answers, by(prompts.rewriteAnswer)),
         }
       : raw;
-  return Promise.all([run.gate(sides.questions, { rows: minimum }), run.gate(sides.answers, { rows: minimum })]);
+  return Promise.all([
+    run.gate(sides.questions, { rows: minimum }, { as: 'gate-questions' }),
+    run.gate(sides.answers, { rows: minimum }, { as: 'gate-answers' }),
+  ]);
 }
