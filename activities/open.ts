@@ -218,11 +218,7 @@ export function uncast(call: Call, registry: Registry): string | undefined {
   for (const [id, roles] of asking) {
     const open = roles.filter((role) => !(role in cast));
     if (open.length > 0)
-      return `Step ${call.path}: ${id} asks a model in the role ${open.map((role) => `"${role}"`).join(' and ')}, and none is cast in it. ${
-        suite
-          ? 'A suite that an experiment file names can ask the model that it measures and no other: name one that does.'
-          : 'The recipe casts models by `with`.'
-      }`;
+      return `Step ${call.path}: ${id} asks a model in the role ${open.map((role) => `"${role}"`).join(' and ')}, and none is cast in it: the recipe, or the evaluation in the experiment file, names one under \`with\`.`;
   }
   return undefined;
 }

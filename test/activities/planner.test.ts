@@ -72,6 +72,11 @@ test('a launch finds what a plan finds, however many rounds there are, and reads
   t.regex(faults[0]!, /^Step r1\/ask casts models of the pools cpu and gpu: a step holds one lease of one pool/);
   t.is(missing.length, 5);
   t.deepEqual(await faultsOf(services, { ...bound, roles: {} }), []);
+  const solo: typeof duo = async (run, { numbers, speaker }) => ({ data: await run.map(compare, numbers, { with: { speaker } as never }) });
+  Object.assign(recipes, { solo });
+  t.deepEqual(await faultsOf(services, { ...bound, recipe: 'solo', roles: {} }), [
+    'Step compare: toy.compare asks a model in the role "other", and none is cast in it: the recipe, or the evaluation in the experiment file, names one under `with`.',
+  ]);
 });
 
 test('a plan, the worker that opens a step and the one that carries it out name it alike; on another kind of device it is another step', async (t) => {

@@ -31,9 +31,9 @@ export const launch: readonly Case[] = [
     { ...model, 'model/config.json': '{"model_type":"gpt2","architectures":["GPT2LMHeadModel"]}' },
   ),
   ...both(
-    'a suite that asks a judge, which no file can cast',
+    'a suite that asks a judge, whom the file does not name',
     `${changed('curated: { suite: humpback.pairs }', 'forward: { suite: mine.judged }')}modules: [./mine.ts]\n`,
-    /Step evaluate-forward: mine\.judged asks a model in the role "judge", and none is cast in it\. A suite that an experiment file names can ask the model that it measures and no other/,
+    /the suite mine\.judged asks a model in the role judge: name it under `with`/,
     { 'mine.ts': judged },
   ),
   ...both(
