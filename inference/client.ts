@@ -40,7 +40,13 @@ const tokenized = z.object({ tokens: z.array(z.int()), max_model_len: z.int() })
 const listed = z.object({ id: z.string(), parent: z.string().nullish(), max_model_len: z.int().nullish() });
 const served = z.object({ data: z.array(listed) });
 
-type Chat = { readonly messages: readonly Message[]; readonly add_generation_prompt?: false; readonly continue_final_message?: true };
+type Kwargs = Sampling['chatTemplateKwargs'];
+interface Chat {
+  readonly messages: readonly Message[];
+  readonly add_generation_prompt?: false;
+  readonly continue_final_message?: true;
+  readonly chat_template_kwargs?: NonNullable<Kwargs>;
+}
 
 export class ModelClient {
   readonly #transport: Transport;
@@ -86,8 +92,12 @@ export class ModelClient {
   }
 
   async #completed(model: string, prompt: Prompt, sampling: Sampling, ask: Ask): Promise<Answer<Reply>> {
-    await this.#fits(model, prompt, sampling.maxTokens, ask);
-    const body = { model, ...(isChat(prompt) ? chatOf(prompt) : { prompt: contentOf(prompt) }), ...sampled(sampling, ask.seed) };
+    await this.#fits(model, prompt, sampling, ask);
+    const body = {
+      model,
+      ...(isChat(prompt) ? chatOf(prompt, sampling.chatTemplateKwargs) : { prompt: contentOf(prompt) }),
+      ...sampled(sampling, ask.seed),
+    };
     if (isChat(prompt)) {
       const {
         choices: [choice],
@@ -139,10 +149,10 @@ export class ModelClient {
   }
 
   /** Throws TooLong. A token is at least one byte, so short texts need no count. */
-  async #fits(model: string, prompt: Prompt, maxTokens: number, ask: RequestOptions): Promise<void> {
+  async #fits(model: string, prompt: Prompt, { maxTokens, chatTemplateKwargs }: Sampling, ask: RequestOptions): Promise<void> {
     const context = await this.#context(model, ask);
     if (atMost(prompt) + maxTokens <= context) return;
-    const tokens = (await this.#tokens(model, prompt, ask)).length;
+    const tokens = (await this.#tokens(model, prompt, ask, chatTemplateKwargs)).length;
     if (tokens + maxTokens > context)
       throw new TooLong(`the prompt has ${tokens} tokens and the answer may have ${maxTokens}, the context ${context}`);
   }
@@ -162,9 +172,9 @@ export class ModelClient {
     return context;
   }
 
-  async #tokens(model: string, prompt: Prompt, ask: RequestOptions): Promise<readonly number[]> {
+  async #tokens(model: string, prompt: Prompt, ask: RequestOptions, kwargs?: Kwargs): Promise<readonly number[]> {
     if ('tokens' in prompt) return prompt.tokens;
-    return this.#tokenize(isChat(prompt) ? { model, ...chatOf(prompt) } : { model, prompt: prompt.text }, ask);
+    return this.#tokenize(isChat(prompt) ? { model, ...chatOf(prompt, kwargs) } : { model, prompt: prompt.text }, ask);
   }
 
   /** Tokens of texts that continue another: without those that the tokenizer puts before every text. The records of a step are mostly
@@ -203,10 +213,11 @@ const isChat = (prompt: Prompt): prompt is Extract<Prompt, { messages: unknown }
 const contentOf = (prompt: Exclude<Prompt, { messages: unknown }>) => ('text' in prompt ? prompt.text : prompt.tokens);
 
 /** A turn that is opened is one to continue, not one to answer. */
-function chatOf({ messages, prefill }: Extract<Prompt, { messages: unknown }>): Chat {
-  if (prefill === undefined) return { messages };
+function chatOf({ messages, prefill }: Extract<Prompt, { messages: unknown }>, kwargs?: Kwargs): Chat {
+  const more = kwargs === undefined ? {} : { chat_template_kwargs: kwargs };
+  if (prefill === undefined) return { messages, ...more };
   const opened = { role: 'assistant', content: prefill } as const;
-  return { messages: [...messages, opened], add_generation_prompt: false, continue_final_message: true };
+  return { messages: [...messages, opened], add_generation_prompt: false, continue_final_message: true, ...more };
 }
 
 function atMost(prompt: Prompt): number {

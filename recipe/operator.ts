@@ -32,6 +32,8 @@ export interface Sampling {
   /** Tokens. */
   readonly maxTokens: number;
   readonly stop?: readonly string[];
+  /** What the chat template takes beside the turns, such as `enable_thinking: false`; sent as `chat_template_kwargs`. */
+  readonly chatTemplateKwargs?: Readonly<Record<string, unknown>>;
 }
 export interface Reply {
   readonly text: string;

@@ -5,6 +5,7 @@ import test from 'ava';
 import { call, dataset, keyOf, machine, model, registryOf, resolved } from '../support/keys.ts';
 import { aboutModel, newStore } from '../support/store.ts';
 import { reduceStep } from '../../activities/reduce.ts';
+import type { Sampling } from '../../recipe/index.ts';
 import { FileDigests } from '../../store/digests.ts';
 import { modelParts } from '../../store/models.ts';
 
@@ -166,12 +167,22 @@ const scoring = call('map', 'musc.measureConfidence', {
   with: { self: model('a') },
   params: { prompts: { respond: 'musc.respond' }, unconditional: false },
 });
-const asking = (sampling = { temperature: 0, maxTokens: 8 }) =>
+const asking = (sampling: Sampling = { temperature: 0, maxTokens: 8 }) =>
   call('map', 'humpback.backtranslate', {
     over: dataset('b'),
     with: { backward: model('a') },
     params: { prompt: 'humpback.backward', sampling },
   });
+
+test('what a chat template takes beside the turns is in the key of a step that samples', async (t) => {
+  const keys = [undefined, { enable_thinking: false }, { enable_thinking: true }, { enable_thinking: true, effort: 'low' }].map((kwargs) =>
+    keyOf(asking({ temperature: 0, maxTokens: 8, ...(kwargs && { chatTemplateKwargs: kwargs }) })),
+  );
+  t.is(new Set(await Promise.all(keys)).size, 4);
+  await t.throwsAsync(keyOf(asking({ temperature: 0, maxTokens: 8, chatTemplateKwargs: { tokenize: true } })), {
+    message: /backspin sets .*tokenize/,
+  });
+});
 
 test('code and packages of the trainer are in the keys of trainings, embeddings, offline scoring and replies of the embedded server, and in no other', async (t) => {
   const other = machine({ trainer: (verb) => Promise.resolve({ code: verb, torch: '2' }) });

@@ -39,6 +39,21 @@ test('a chat sends messages, sampling and seed under the key and the request id,
   ] as never);
 });
 
+test('what the chat template takes is sent with a chat, with what counts its tokens, and with no raw text', async (t) => {
+  const server = await fakeOpenAI(t);
+  const sampling = { ...greedy, maxTokens: 4000, chatTemplateKwargs: { enable_thinking: false, budget: [1] } };
+  const long = [{ role: 'user', content: 'hello '.repeat(2000) }] as const;
+  const one = client(server);
+  await one.chat('m', long, sampling, ask).catch(() => {});
+  await one.chat('m', hello, sampling, ask);
+  await one.complete('m', { messages: hello, prefill: 'Dear' }, sampling, ask);
+  await one.complete('m', { text: 'hello' }, sampling, ask);
+  const sent = asked(server).map(({ path, body }) => [path, body['chat_template_kwargs']]);
+  t.deepEqual(sent.at(-1), ['/v1/completions', undefined]);
+  t.true(sent.some(([path]) => path === '/tokenize'));
+  for (const [path, kwargs] of sent.slice(0, -1)) t.deepEqual(kwargs, sampling.chatTemplateKwargs, path as string);
+});
+
 test('what sampling leaves open is not sent', async (t) => {
   const server = await fakeOpenAI(t);
   await client(server).complete('m', { text: 'hello' }, greedy, ask);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -83,6 +84,14 @@ def _ids(value: Any) -> bool:
     return isinstance(value, list) and len(value) > 0 and all(type(item) is int and item >= 0 for item in value)
 
 
+# What apply_chat_template takes for itself is no variable of a template.
+_OWN = {"messages", *inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters} - {"tools", "documents"}
+
+
+def _kwargs(value: Any) -> bool:
+    return isinstance(value, dict) and not _OWN & set(value)
+
+
 def _flag(value: Any) -> bool:
     return type(value) is bool
 
@@ -111,6 +120,10 @@ _TEMPLATE: _Fields = {
     "messages": _TURNS,
     "add_generation_prompt": (_flag, "true or false"),
     "continue_final_message": (_flag, "true or false"),
+    "chat_template_kwargs": (
+        _kwargs,
+        "an object with what the chat template takes beside the turns, such as enable_thinking",
+    ),
 }
 CHAT: _Fields = {
     **_SAMPLING,
@@ -169,7 +182,7 @@ def chat_tokens(model: Served, body: dict[str, Any]) -> list[int]:
     if not model.tokenizer.chat_template:
         raise Bad(f"The model '{model.name}' has no chat template; use /v1/completions.", "messages")
     try:
-        return template_tokens(model.tokenizer, messages, opens, continues)
+        return template_tokens(model.tokenizer, messages, opens, continues, body.get("chat_template_kwargs"))
     except ValueError as error:
         raise Bad(f"The chat template of '{model.name}' cannot render these messages: {error}.", "messages") from error
 

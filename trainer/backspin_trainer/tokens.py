@@ -50,15 +50,20 @@ def tokenizer_folder(model: ModelFolders) -> str:
 
 
 def template_tokens(
-    tokenizer: PreTrainedTokenizerBase, messages: list[dict], opens: bool = True, continues: bool = False
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[dict],
+    opens: bool = True,
+    continues: bool = False,
+    kwargs: dict | None = None,
 ) -> list[int]:
     """Tokens of `messages` under the chat template: with all that opens the next turn, or for the last one to go on.
+    `kwargs`: what the template takes beside them.
 
     Raises ValueError with what the template says where it cannot render them.
     """
     try:
         return tokenizer.apply_chat_template(
-            messages, add_generation_prompt=opens, continue_final_message=continues, return_dict=False
+            messages, add_generation_prompt=opens, continue_final_message=continues, return_dict=False, **(kwargs or {})
         )
     except TemplateError as error:
         raise ValueError(str(error)) from error

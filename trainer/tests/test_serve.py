@@ -234,6 +234,20 @@ def test_a_prefill_goes_on_with_the_assistants_last_message(server, tokenizer):
     assert server.send("/tokenize", body)[1]["tokens"] == ids
 
 
+def test_what_the_template_takes_beside_the_turns_reaches_it(server, tokenizer):
+    body = {"model": "tied", "messages": [{"role": "user", "content": "Which?"}]}
+    plain = server.send("/tokenize", body)[1]["tokens"]
+    assert server.send("/tokenize", {**body, "chat_template_kwargs": {"unknown": 1}})[1]["tokens"] == plain
+    thoughtful = {**body, "chat_template_kwargs": {"enable_thinking": False}}
+    ids = tokenizer.encode("<|user|>Which?<|end|><|assistant|>no thought. ")
+    assert server.send("/tokenize", thoughtful)[1]["tokens"] == ids
+    status, reply = server.send("/v1/chat/completions", {**thoughtful, "temperature": 0, "max_tokens": 4})
+    assert status == 200 and reply["usage"]["prompt_tokens"] == len(ids)
+    for wrong in ({"tokenize": False}, {"messages": []}, ["enable_thinking"]):
+        status, reply = server.send("/tokenize", {**body, "chat_template_kwargs": wrong})
+        assert status == 400 and "what the chat template takes beside the turns" in reply["error"]["message"]
+
+
 def test_two_models_at_once_answer_each_as_itself(server, untied, tokenizer):
     ids = tokenizer.encode("The river of")
     with concurrent.futures.ThreadPoolExecutor(16) as pool:

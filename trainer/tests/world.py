@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Pr
 SPECIAL = ["<|pad|>", "<|end|>", "<|doc|>", "<|user|>", "<|assistant|>", "<|system|>"]
 TURN = "{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}"
 OPEN = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-TEMPLATE = "{% for m in messages %}" + TURN + "{% endfor %}" + OPEN
+UNTHINKING = "{% if enable_thinking is defined and not enable_thinking %}no thought. {% endif %}"
+TEMPLATE = "{% for m in messages %}" + TURN + "{% endfor %}" + OPEN + UNTHINKING
 TEXTS = [
     f"The {kind} of {name} is {what}."
     for kind in ("river", "town", "ship")
