@@ -1,5 +1,5 @@
 /** What the ends of a child mean: the codes of `trainer/backspin_trainer/exits.py`, and how often it may just crash. */
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { BackspinError, type ErrorType } from '../schemas/errors.ts';
 
 const meanings: { readonly [code: number]: ErrorType } = {
@@ -46,10 +46,22 @@ export class Crashes {
 export const described = (code: number | null): string =>
   code === null ? 'killed' : code > 128 ? `by signal ${code - 128}` : `with exit code ${code}`;
 
+/** Bytes of a log that are looked at: it may have gigabytes. */
+const TAIL = 2 ** 16;
 function lastLines(path: string, count: number): string {
+  let file: number;
   try {
-    return readFileSync(path, 'utf8').trimEnd().split('\n').slice(-count).join('\n');
+    file = openSync(path, 'r');
   } catch {
     return '';
+  }
+  try {
+    const { size } = fstatSync(file);
+    const tail = Buffer.alloc(Math.min(size, TAIL));
+    const text = tail.toString('utf8', 0, readSync(file, tail, 0, tail.length, size - tail.length)).trimEnd();
+    const lines = text.split('\n');
+    return (size > TAIL && lines.length > 1 ? lines.slice(1) : lines).slice(-count).join('\n'); // the first may be cut
+  } finally {
+    closeSync(file);
   }
 }

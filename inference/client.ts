@@ -53,6 +53,8 @@ export class ModelClient {
   readonly #limiter: Limiter;
   /** What is known of a served model; a served name stands for the same weights for ever. */
   readonly #contexts = new Map<string, number>();
+  /** Models whose context is being asked for: once, however many requests wait for it. */
+  readonly #asking = new Map<string, { readonly answer: Promise<number>; readonly signal: AbortSignal }>();
   readonly #beginnings = new Map<string, readonly number[]>();
   readonly #lastCompared = new Map<string, { readonly texts: readonly string[]; readonly tokens: readonly (readonly number[])[] }>();
   /** The server has counted the tokens of an answer. */
@@ -158,8 +160,26 @@ export class ModelClient {
   }
 
   async #context(model: string, ask: RequestOptions): Promise<number> {
-    const known = this.#contexts.get(model);
-    if (known !== undefined) return known;
+    for (;;) {
+      const known = this.#contexts.get(model);
+      if (known !== undefined) return known;
+      const asking = this.#asking.get(model);
+      if (!asking) break;
+      await asking.answer.catch((error: unknown) => {
+        ask.signal.throwIfAborted();
+        if (!asking.signal.aborted) throw error; // who asked has gone: another asks
+      });
+    }
+    const answer = this.#askContext(model, ask);
+    this.#asking.set(model, { answer, signal: ask.signal });
+    try {
+      return await answer;
+    } finally {
+      this.#asking.delete(model);
+    }
+  }
+
+  async #askContext(model: string, ask: RequestOptions): Promise<number> {
     const { data } = parsed(await this.#transport.request('get', '/v1/models', undefined, ask), served, '/v1/models');
     const own = data.find(({ id }) => id === model);
     if (own === undefined)

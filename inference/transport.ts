@@ -1,9 +1,7 @@
 /** One request to an OpenAI-compatible server, over bad moments and restarts of the server. */
-import { Agent } from 'node:http';
-import { Agent as SecureAgent } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import axios, { AxiosError, AxiosHeaders, isCancel, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
 import { BackspinError } from '../schemas/errors.ts';
+import { Http, NoReply, type Received } from './exchange.ts';
 
 export interface Endpoint {
   readonly url: string;
@@ -95,33 +93,30 @@ const passing = (status: number) => status >= 500 || [401, 404, ...CROWDED].incl
 
 type Body = { readonly max_tokens?: number };
 
-/** Without what `axios.request` does around it, which takes a quarter of the processor time of a request and changes none of ours. */
-const send = axios.getAdapter('http');
+/** The time for one try is over. */
+class TimedOut extends Error {}
+/** A status that is no success. */
+class Refusal extends Error {
+  readonly received: Received;
+  constructor(received: Received) {
+    super();
+    this.received = received;
+  }
+}
 
 export class Transport {
   readonly #endpoint: TransportOptions['endpoint'];
   readonly #timeout: number | undefined;
   readonly #tries: number;
   readonly #pause: number;
-  readonly #config: Omit<InternalAxiosRequestConfig, 'headers'>;
+  readonly #http: Http;
 
   constructor({ endpoint, sockets, timeout, tries = 4, pause = 250 }: TransportOptions) {
     this.#endpoint = endpoint;
     this.#timeout = timeout;
     this.#tries = tries;
     this.#pause = pause;
-    // Idle sockets go before the server closes them (uvicorn: 5 s), or a request meets a closed one.
-    const agent = { keepAlive: true, maxSockets: sockets, maxFreeSockets: sockets, scheduling: 'lifo', timeout: 4_000 } as const;
-    this.#config = {
-      validateStatus: (status) => status < 300,
-      httpAgent: new Agent(agent),
-      httpsAgent: new SecureAgent(agent),
-      maxRedirects: 0,
-      proxy: false,
-      decompress: false,
-      // Parsed here: a proxy's error page is no JSON, and its status counts all the same.
-      responseType: 'text',
-    };
+    this.#http = new Http(sockets);
   }
 
   /**
@@ -136,49 +131,58 @@ export class Transport {
       const endpoint = await this.#endpoint(signal, silent);
       if (endpoint !== asked) tries = 1;
       asked = endpoint;
-      const { url, key } = endpoint;
-      // By hand: what AbortSignal.timeout and AbortSignal.any make is kept long after its request is over.
-      const ended = new AbortController();
-      const end = () => ended.abort();
-      const timer = setTimeout(end, timeout);
-      signal.addEventListener('abort', end);
+      signal.throwIfAborted();
       try {
-        const { data } = await send({
-          ...this.#config,
-          method,
-          url: url + path,
-          data: body && JSON.stringify(body),
-          headers: new AxiosHeaders({
-            ...(key === null ? {} : { Authorization: `Bearer ${key}` }),
-            'X-Request-Id': requestId,
-            'Content-Type': 'application/json',
-            'Accept-Encoding': 'identity',
-          }),
-          signal: ended.signal,
-        });
-        return JSON.parse(data as string);
+        return await this.#tried(method, endpoint, path, body, requestId, timeout, signal);
       } catch (error) {
         signal.throwIfAborted();
-        if (!(error instanceof AxiosError || error instanceof SyntaxError)) throw error;
-        const response = error instanceof AxiosError ? refusal(error) : undefined;
-        const status = response?.status;
-        const said = response ? sentence(response, key) : isCancel(error) ? `no reply within ${timeout} ms` : words(error);
+        const refused = error instanceof Refusal ? error.received : undefined;
+        if (!refused && !(error instanceof NoReply || error instanceof SyntaxError || error instanceof TimedOut)) throw error;
+        const status = refused?.status;
+        const said = refused ? sentence(refused, endpoint.key) : words(error as Error);
         if (status !== undefined && REJECTIONS.includes(status)) throw new Rejected(status, said);
-        const wait = retryAfter(response);
+        const wait = retryAfter(refused);
         if ((status !== undefined && !passing(status)) || tries >= this.#tries)
-          throw status === undefined ? silence(isCancel(error) ? 'timeout' : error, path, said) : failure(status, path, said, wait);
+          throw status === undefined ? silence(error, path, said) : failure(status, path, said, wait);
         silent = status === undefined || status >= 500 ? endpoint : undefined;
         await delay(Math.max(Math.random() * this.#pause * 2 ** (tries - 1), wait), undefined, { signal }).catch(() => {});
         signal.throwIfAborted();
-      } finally {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', end);
       }
+    }
+  }
+
+  async #tried(
+    method: 'get' | 'post',
+    { url, key }: Endpoint,
+    path: string,
+    body: Body | undefined,
+    requestId: string,
+    timeout: number,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const headers = {
+      ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+      'x-request-id': requestId,
+      'content-type': 'application/json',
+      accept: 'application/json',
+      'accept-encoding': 'identity',
+    };
+    // By hand: what AbortSignal.timeout and AbortSignal.any make is kept long after its request is over.
+    let stop: (why: Error) => void = () => {};
+    const aborted = () => stop(signal.reason as Error);
+    const timer = setTimeout(() => stop(new TimedOut(`no reply within ${timeout} ms`)), timeout);
+    signal.addEventListener('abort', aborted);
+    try {
+      const received = await this.#http.send(method, url + path, headers, body && JSON.stringify(body), (how) => (stop = how));
+      if (received.status >= 300) throw new Refusal(received);
+      return JSON.parse(received.text);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', aborted);
     }
   }
 }
 
-/** Without a cause: axios' errors hold the key. */
 function failure(status: number, path: string, said: string, wait: number): BackspinError {
   const how = { failure: `${status}`, wait };
   if (CROWDED.includes(status)) return new Unavailable('Overloaded', `The model server has no room for ${path}: ${said}`, how);
@@ -187,22 +191,18 @@ function failure(status: number, path: string, said: string, wait: number): Back
   return new Unavailable('Down', `The model server does not answer ${path}: status ${status}, ${said}`, how);
 }
 function silence(error: unknown, path: string, said: string): Unavailable {
-  if (error === 'timeout')
+  if (error instanceof TimedOut)
     return new Unavailable('Overloaded', `The model server has no room for ${path}: ${said}`, { failure: 'timeout', wait: 0 });
   const failure = error instanceof SyntaxError ? 'no JSON' : 'no reply';
   return new Unavailable('Down', `The model server does not answer ${path}: ${said}`, { failure, wait: 0 });
 }
 
-/** The reply that is the error. One that broke off has good headers, and is none. */
-const refusal = ({ response }: AxiosError): AxiosResponse<string> | undefined =>
-  response && response.status >= 300 ? (response as AxiosResponse<string>) : undefined;
-
 const words = (error: Error): string =>
   error instanceof SyntaxError ? `its reply is not JSON (${error.message}); is it an OpenAI-compatible API?` : error.message;
 
 /** What an error reply says, as OpenAI and vLLM write it; a key that it repeats is left out. */
-function sentence({ data, statusText }: AxiosResponse<string>, key: string | null): string {
-  const said = message(data) ?? (data.slice(0, 300) || statusText);
+function sentence({ text, reason }: Received, key: string | null): string {
+  const said = message(text) ?? (text.slice(0, 300) || reason);
   return key === null ? said : said.replaceAll(key, '(the key)');
 }
 function message(data: string): string | undefined {
@@ -215,8 +215,8 @@ function message(data: string): string | undefined {
 }
 
 /** Milliseconds that the server asks to wait: seconds, or a date. */
-function retryAfter(response: AxiosResponse | undefined): number {
-  const value: unknown = response?.headers['retry-after'];
+function retryAfter(received: Received | undefined): number {
+  const value = received?.headers['retry-after'];
   if (typeof value !== 'string') return 0;
   const seconds = Number(value);
   const wait = Number.isNaN(seconds) ? Date.parse(value) - Date.now() : seconds * 1000;

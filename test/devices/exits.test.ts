@@ -1,5 +1,8 @@
+import { closeSync, mkdtempSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
-import { Crashes } from '../../devices/exits.ts';
+import { Crashes, meaningOf } from '../../devices/exits.ts';
 
 /** Ends a child at these minutes, which got on before each or not; gives how many ends it took. */
 function ends(minutes: readonly number[], gotOn: boolean): number {
@@ -24,4 +27,18 @@ test.serial('the third end is one too many within ten minutes, and whenever it c
   t.is(ends([0, 4, 8], true), 3);
   t.is(ends([0, 6, 12, 18, 24], true), Infinity);
   t.is(ends([0, 15, 30], false), 3);
+});
+
+test('of a log of any length the last lines are read, and no more', (t) => {
+  const log = join(mkdtempSync(join(tmpdir(), 'backspin-')), 'server.log');
+  writeFileSync(log, '');
+  const file = openSync(log, 'r+');
+  writeSync(file, '\nbefore\nit ran out of memory\n', 3 * 2 ** 30); // more than a string can hold, and no room on the disk
+  closeSync(file);
+  t.is(meaningOf(64, log)!.message, 'it ran out of memory');
+  const crashes = new Crashes();
+  const crash = () => crashes.add('It', 'killed', log, false);
+  crash();
+  crash();
+  t.regex(t.throws(crash).message, /ends with:\nbefore\nit ran out of memory$/);
 });

@@ -288,3 +288,16 @@ test('a model that is not served is named with those that are', async (t) => {
     message: /does not serve other; it serves m\./,
   });
 });
+
+test('what a server can hold is asked for once, however many requests wait for it, and again where who asked has gone', async (t) => {
+  const server = await fakeOpenAI(t);
+  const one = client(server, { limiter: new Fixed(50) });
+  const gone = new AbortController();
+  const first = one.chat('m', hello, greedy, { ...ask, signal: gone.signal });
+  const others = Array.from({ length: 40 }, () => one.chat('m', hello, greedy, ask));
+  gone.abort(new Error('gone'));
+  await t.throwsAsync(first, { message: 'gone' });
+  for (const { reply } of await Promise.all(others)) t.is(reply.text, 'ok');
+  const times = server.seen.filter(({ path }) => path === '/v1/models').length;
+  t.true(times >= 1 && times <= 2, `${times} times`);
+});
