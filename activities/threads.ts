@@ -2,6 +2,7 @@
  * Long computations of a data worker, each in a thread of its own: a reducer may sort a million records at a stretch, a source may read a
  * large file, and the worker's own thread must beat meanwhile, and answer what is short.
  */
+import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { Places } from '../inference/limiter.ts';
 import type { Call } from '../recipe/call.ts';
@@ -32,8 +33,8 @@ export type Ended =
       };
     };
 
-/** Threads at once; what comes besides waits. */
-const THREADS = 4;
+/** Threads at once; what comes besides waits. Each takes some 80 MB. */
+const THREADS = Math.min(4, availableParallelism());
 /** Milliseconds after which a thread that has nothing to do ends, and gives its memory back. */
 const IDLE = 60_000;
 

@@ -1,19 +1,27 @@
-/** `scale`: memory and history of a map from 1,000 to 1,000,000 records, on a model server that answers at once. */
-import { load } from '../test/support/load.ts';
+/** `scale`: memory, history and event loops: of a map from 1,000 to 1,000,000 records, on a model server that answers at once, under a budget
+ *  and watched; and of an experiment of 200 rounds of 10 steps, watched too. */
+import { load, type Load } from '../test/support/load.ts';
 import { rounded, type Result } from './support.ts';
 
 const SLOTS = 64;
 
-export async function scale({ sizes = [1_000, 10_000, 100_000, 1_000_000] } = {}): Promise<Result> {
+export async function scale({ sizes = [1_000, 10_000, 100_000, 1_000_000], rounds = 200, steps = 10 } = {}): Promise<Result> {
+  const many = await crowded(rounds, steps);
   const rows: Mapped[] = [];
   for (const records of sizes) rows.push(await mapped(records));
   const [before, last] = rows.slice(-2) as [Mapped, Mapped];
   const most = (of: (row: Mapped) => number) => Math.max(...rows.map(of));
+  const all = [many, ...rows];
   return {
-    rows,
+    rows: all,
     bounds: [
-      { what: 'MB of a worker', is: most(({ orchestrator, data, pool }) => Math.max(orchestrator, data, pool)), atMost: 400 },
-      { what: 'events of a run', is: most(({ events }) => events), atMost: 4096 },
+      {
+        what: 'MB of a worker',
+        is: Math.max(...all.map(({ orchestrator, data, pool }) => Math.max(orchestrator, data, pool))),
+        atMost: 400,
+      },
+      { what: 'events of a run', is: Math.max(...all.map(({ events }) => events)), atMost: 4096 },
+      { what: 'milliseconds that an event loop is held, p99', is: Math.max(...all.map(({ held }) => held)), atMost: 100 },
       { what: 'times the seconds a record of a tenth of the records', is: rounded(last.microseconds / before.microseconds), atMost: 1.2 },
       { what: 'times the memory of a tenth of the records', is: rounded(last.pool / before.pool), atMost: 1.2 },
       { what: 'records lost', is: most(({ lost }) => lost), atMost: 0 },
@@ -21,31 +29,50 @@ export async function scale({ sizes = [1_000, 10_000, 100_000, 1_000_000] } = {}
   };
 }
 
-interface Mapped {
-  readonly records: number;
+interface Measured {
   readonly seconds: number;
-  /** Of a record. */
-  readonly microseconds: number;
   /** MB, the most so far. */
   readonly orchestrator: number;
   readonly data: number;
   readonly pool: number;
   /** Of the longest history. */
   readonly events: number;
+  /** Milliseconds that the event loop of a worker was held, of all the worst: the 99th percentile. */
+  readonly held: number;
+}
+interface Mapped extends Measured {
+  readonly records: number;
+  /** Of a record. */
+  readonly microseconds: number;
   readonly lost: number;
+}
+
+const measured = async (on: Load) => ({
+  ...(await on.peaks()),
+  events: await on.longest(),
+  held: Math.max(...Object.values(await on.delays())),
+});
+
+async function crowded(rounds: number, steps: number): Promise<Measured & { readonly steps: number }> {
+  const on = await load();
+  try {
+    const { seconds } = await on.crowd(rounds, steps);
+    return { steps: rounds * steps, seconds: rounded(seconds), ...(await measured(on)) };
+  } finally {
+    await on.close();
+  }
 }
 
 async function mapped(records: number): Promise<Mapped> {
   const on = await load();
   try {
-    const { data, seconds } = await on.run({ records, slots: SLOTS });
+    const { data, seconds } = await on.run({ records, slots: SLOTS, budget: Number.MAX_SAFE_INTEGER, watched: true });
     const microseconds = Math.round((seconds * 1e6) / records);
     return {
       records,
       seconds: rounded(seconds),
       microseconds,
-      ...(await on.peaks()),
-      events: await on.longest(),
+      ...(await measured(on)),
       lost: records - data.rows,
     };
   } finally {

@@ -2,11 +2,15 @@
 import type { ChildProcess } from 'node:child_process';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { LiveCounts } from '../../cli/live.ts';
+import { progressOf } from '../../cli/progress.ts';
+import { viewOf } from '../../cli/view.ts';
 import type { DatasetRef } from '../../recipe/call.ts';
 import { external } from '../../schemas/external.ts';
 import type { Count, Speed } from './mock-model.ts';
 import { started } from './process.ts';
-import { SERVING, site } from './temporal.ts';
+import { SERVING, site, type Site } from './temporal.ts';
 
 /** The data worker is the real one; the orchestrator has toy recipes, and the pool's leases have the model server. */
 const programs = {
@@ -24,13 +28,21 @@ export interface Job {
   readonly slots?: number;
   /** Instead: the model is somebody else's, asked so many requests at once at most. */
   readonly inFlight?: number;
+  /** Tokens that it may take. */
+  readonly budget?: number;
+  /** Somebody watches, as `backspin watch` does. */
+  readonly watched?: boolean;
 }
 export interface Load {
   /** Where the model server answers. */
   readonly url: string;
   /** Runs an experiment to its end. */
   run(job: Job): Promise<{ readonly data: DatasetRef; readonly seconds: number }>;
+  /** Runs an experiment of so many rounds of so many steps that cost next to nothing, and somebody watches. */
+  crowd(rounds: number, steps: number): Promise<{ readonly seconds: number }>;
   count(): Promise<Count>;
+  /** The event loop of each worker: the 99th percentile of how long it was held, in milliseconds. */
+  delays(): Promise<Record<Kind, number>>;
   /** Peak resident memory so far, in MB, by worker. */
   peaks(): Promise<Record<Kind, number>>;
   /** Events of the longest history. */
@@ -60,25 +72,58 @@ export async function load(speed: Speed = {}): Promise<Load> {
     for (const file of ['config.json', 'model.safetensors']) await writeFile(join(path, file), '{}');
     const { said: url } = await start(['mock-model.ts', JSON.stringify(speed)]);
     const { address } = on.env;
-    const env = { HOME_FOLDER: home, BACKSPIN_HOME: home, ADDRESS: address, TEMPORAL_ADDRESS: address, MODEL_URL: url, BUNDLE: bundle };
+    const env = {
+      HOME_FOLDER: home,
+      BACKSPIN_HOME: home,
+      ADDRESS: address,
+      TEMPORAL_ADDRESS: address,
+      MODEL_URL: url,
+      BUNDLE: bundle,
+      DELAYS: home,
+      BACKSPIN_BUILD: 'load',
+    };
     const workers = await Promise.all(
       Object.entries(programs).map(async ([kind, program]) => [kind, (await start(program, env)).pid] as const),
     );
     let runs = 0;
+    /** Runs to the end, as `watch` looks on where it is watched. */
+    const ended = async <T>(name: string, watched: boolean, result: Promise<T>): Promise<{ result: T; seconds: number }> => {
+      const began = performance.now();
+      const over = new AbortController();
+      const watching = watched ? watch(on, name, over.signal) : undefined;
+      try {
+        return { result: await result, seconds: (performance.now() - began) / 1000 };
+      } finally {
+        over.abort();
+        await watching;
+      }
+    };
     return {
       url,
-      async run({ records, steps = 1, slots = 1, inFlight }) {
+      async crowd(rounds, steps) {
+        const name = `crowd-${++runs}`;
+        const handle = await on.start(name, 'crowd', { count: 3, rounds, by: steps });
+        return ended(name, true, handle.result());
+      },
+      async run({ records, steps = 1, slots = 1, inFlight, budget, watched = false }) {
         const speaker = inFlight === undefined ? { path } : { external: external.parse({ model: 'mock', revision: '1', url, inFlight }) };
         const more = { models: { speaker }, serving: { ...SERVING, slots } };
-        const began = performance.now();
-        const handle = await on.start(`run-${++runs}`, 'echo', { count: records, rounds: steps }, { ...more, seed: runs });
-        const { data } = (await handle.result()) as { data: DatasetRef };
-        return { data, seconds: (performance.now() - began) / 1000 };
+        const name = `run-${++runs}`;
+        const limits = budget === undefined ? {} : { limits: { budget: { tokens: budget } } };
+        const handle = await on.start(name, 'echo', { count: records, rounds: steps, ...limits }, { ...more, seed: runs });
+        const { result, seconds } = await ended(name, watched, handle.result() as Promise<{ data: DatasetRef }>);
+        return { data: result.data, seconds };
       },
       count: async () => (await (await fetch(`${url}/count`)).json()) as Count,
       async peaks() {
         const entries = workers.map(async ([kind, pid]) => [kind, await peak(pid)] as const);
         return Object.fromEntries(await Promise.all(entries)) as Record<Kind, number>;
+      },
+      async delays() {
+        const entries = workers.map(
+          async ([kind, pid]) => [kind, JSON.parse(await readFile(join(home, String(pid)), 'utf8')) as { p99: number }] as const,
+        );
+        return Object.fromEntries((await Promise.all(entries)).map(([kind, { p99 }]) => [kind, Math.round(p99)])) as Record<Kind, number>;
       },
       async longest() {
         let events = 0;
@@ -90,6 +135,16 @@ export async function load(speed: Speed = {}): Promise<Load> {
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+async function watch({ env, services }: Site, name: string, over: AbortSignal): Promise<void> {
+  const live = new LiveCounts();
+  while (!over.aborted) {
+    const record = await services.store.experiment(name);
+    const now = record && (await progressOf(env as never, record));
+    if (now) await viewOf(services.store, now.record, live);
+    await delay(1_000, undefined, { signal: over }).catch(() => {});
   }
 }
 

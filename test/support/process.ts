@@ -3,9 +3,11 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 
+const delays = resolve(import.meta.dirname, 'delays.ts');
+
 /** Resolves with the first thing that it says. */
 export async function started(file: string, args: readonly string[], env: object): Promise<{ child: ChildProcess; said: string }> {
-  const child = spawn(process.execPath, ['--max-semi-space-size=4', resolve(import.meta.dirname, file), ...args], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=4', '--import', delays, resolve(import.meta.dirname, file), ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -45,9 +45,9 @@ const chatter: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { num
 });
 
 /** What it says of them again and again, in so many rounds. */
-const echo: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, rounds }) => {
+const echo: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, rounds, limits }) => {
   let data: Dataset<Numbered> = numbers;
-  for await (const round of run.rounds(rounds)) data = await round.map(ask, data, { with: { speaker: speaker! } });
+  for await (const round of run.rounds(rounds)) data = await round.map(ask, data, { with: { speaker: speaker! }, ...limits });
   return { data };
 };
 
