@@ -1,4 +1,4 @@
-/** The end of a map before its last record: a quorum is settled, or tokens or minutes are spent. */
+/** The end of a map before its last record: a quorum is settled, or tokens, attempts or minutes are spent. */
 import { appendFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ifThere } from '../store/files.ts';
@@ -8,6 +8,7 @@ export interface Limits {
   /** Records that are settled. */
   readonly quorum: number | null;
   readonly tokens: number | null;
+  readonly attempts: number | null;
   readonly minutes: number | null;
 }
 export type Bound = keyof Limits;
@@ -71,12 +72,13 @@ export class Bounds implements Disposable {
 
   /** Looks, and does so again by and by. What cannot be read just now is read then. */
   async #look(): Promise<void> {
-    const { quorum, tokens, minutes } = this.#limits;
+    const { quorum, tokens, attempts, minutes } = this.#limits;
     await this.#counter.look().catch(() => {});
     const clock = (await ifThere(stat(this.#clock)).catch(() => undefined))?.size ?? 0;
     const spent: readonly (readonly [Bound, number, number | null])[] = [
       ['quorum', this.#counter.records, quorum],
       ['tokens', this.#counter.tokens, tokens],
+      ['attempts', this.#counter.attempts, attempts],
       ['minutes', (clock * LOOK_EVERY) / 60_000, minutes],
     ];
     this.reached ??= spent.find(([, is, most]) => most !== null && is >= most)?.[0];

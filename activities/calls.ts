@@ -26,8 +26,14 @@ interface Question<T> {
 /** What calls ended with: it concerns their servers, whichever record asked. */
 export const unanswered = new WeakSet<Error>();
 
+/** Where it is put down what was asked, and what was made of the record. */
+export interface Recording {
+  readonly journal: Journal;
+  readonly made: { attempts: number };
+}
+
 /** A call is known by its record, by what it asks, and by how many equal ones of the record went before: never by when it comes. */
-export function contextOf(record: Rec<unknown>, op: number, link: Link, work: SliceWork & { journal: Journal }): Context<string> {
+export function contextOf(record: Rec<unknown>, op: number, link: Link, work: SliceWork & Recording): Context<string> {
   const { journal, seed } = work;
   const { operator, stepKey } = link;
   const most = operator.calls(link.params);
@@ -71,6 +77,7 @@ export function contextOf(record: Rec<unknown>, op: number, link: Link, work: Sl
       }),
     async attempts(limit, body) {
       for (let attempt = 0; attempt < limit; attempt++) {
+        work.made.attempts++;
         const answer = await body(attempt);
         if (answer !== undefined) return answer;
       }

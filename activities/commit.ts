@@ -15,7 +15,7 @@ import { cutKey, type Resolved } from './resolve.ts';
 /** Of the envelope of a record: `{ id, from, value }`. */
 export const RECORDS = 'backspin/records@1';
 
-export type Counts = Pick<Output, 'in' | 'kept' | 'dropped' | 'parts' | 'unread' | 'requests' | 'tokens' | 'seconds'>;
+export type Counts = Pick<Output, 'in' | 'kept' | 'dropped' | 'parts' | 'unread' | 'requests' | 'tokens' | 'attempts' | 'seconds'>;
 
 export function outputOf(
   resolved: Resolved,
@@ -97,11 +97,12 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
   const { over, op, since, until, cut, before, child, skip } = prefix;
   const writer = store.write(RECORDS);
   const drops = new Drops(store, Object.keys(resolved.cast).length > 0);
-  const counts = { in: 0, kept: 0, requests: 0, tokens: 0 };
+  const counts = { in: 0, kept: 0, requests: 0, tokens: 0, attempts: 0 };
   const spans: Span[] = [...(child ?? [])];
   const onSlice = (totals: SliceTotals) => {
     counts.requests += totals.requests;
     counts.tokens += totals.tokens;
+    counts.attempts += totals.attempts;
     spans.push(...totals.spans);
   };
   let rows = 0;

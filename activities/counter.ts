@@ -7,9 +7,14 @@ import { ifThere } from '../store/files.ts';
 interface Count {
   readonly records: number;
   readonly tokens: number;
+  readonly attempts: number;
 }
-const none: Count = { records: 0, tokens: 0 };
-const sum = (a: Count, b: Count): Count => ({ records: a.records + b.records, tokens: a.tokens + b.tokens });
+const none: Count = { records: 0, tokens: 0, attempts: 0 };
+const sum = (a: Count, b: Count): Count => ({
+  records: a.records + b.records,
+  tokens: a.tokens + b.tokens,
+  attempts: a.attempts + b.attempts,
+});
 
 /** What has ended is counted once, by its totals, and never looked at again; of what is under way only what is new is read. So a look costs
  *  the same in the millionth record as in the thousandth, but for the names in the folder. */
@@ -31,6 +36,10 @@ export class JournalCounter {
   /** Of all answered calls. */
   get tokens(): number {
     return this.#count.tokens;
+  }
+  /** Of finished records. */
+  get attempts(): number {
+    return this.#count.attempts;
   }
   get #count(): Count {
     return [...this.#open.values()].reduce(sum, this.#endedCount);
@@ -70,20 +79,24 @@ const HEAD = 4096;
 /** Of a slice that was done to its end: one that its budget has cut goes on under a larger. */
 async function totalsOf(result: string): Promise<Count | undefined> {
   const head = (await part(result, 0, HEAD)).toString('latin1');
-  const found = /"totals":\{"slice":\d+,"in":(\d+),[^[]*"tokens":(\d+),"spans":\[[^\]]*\],"spent":null\}/.exec(head);
-  return found ? { records: Number(found[1]), tokens: Number(found[2]) } : undefined;
+  const found = /"totals":\{"slice":\d+,"in":(\d+),[^[]*"tokens":(\d+),(?:"attempts":(\d+),)?"spans":\[[^\]]*\],"spent":null\}/.exec(head);
+  return found ? { records: Number(found[1]), tokens: Number(found[2]), attempts: Number(found[3] ?? 0) } : undefined;
 }
 
 /** Lines are told apart by their beginning and their end: what a model said is long. */
 function countIn(lines: Buffer): Count {
-  let [records, tokens] = [0, 0];
+  let [records, tokens, attempts] = [0, 0, 0];
   for (let at = 0, end; at < lines.length; at = end + 1) {
     end = lines.indexOf(0x0a, at);
     const spent = /"tokens":(\d+)\}$/.exec(lines.toString('latin1', Math.max(at, end - 32), end));
-    if (spent) tokens += Number(spent[1]);
-    else if (lines.toString('latin1', at, Math.min(end, at + 96)).includes('","done":{')) records++;
+    if (spent) {
+      tokens += Number(spent[1]);
+      continue;
+    }
+    const done = /^\{"r":"[^"]*",(?:"attempts":(\d+),)?"done":\{/.exec(lines.toString('latin1', at, Math.min(end, at + 128)));
+    if (done) [records, attempts] = [records + 1, attempts + Number(done[1] ?? 0)];
   }
-  return { records, tokens };
+  return { records, tokens, attempts };
 }
 
 /** Nothing where the file is gone. */

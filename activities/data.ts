@@ -126,18 +126,19 @@ export function stepsOf(services: Services) {
       if (known && (await store.has(known.result))) return entry(known);
       if (call.verb === 'map') {
         const { over, skip, build, until, limits } = work;
-        // Which records are left out by a quorum, or by what is spent of tokens and minutes, is a matter of speed.
+        // Which records are left out by a quorum, or by what is spent of tokens, attempts and minutes, is a matter of speed.
         const timed = (limits?.quorum ?? null) !== null || (cut && spent.limit !== 'candidates');
         const determinism = timed ? 'timing' : step.determinism;
         return entry(await commitMap(store, step, { over, skip, build, slices, until, cut, determinism }));
       }
       const settled = new Map<string, Done>();
-      const cost = { requests: 0, tokens: 0 };
+      const cost = { requests: 0, tokens: 0, attempts: 0 };
       const spans: Span[] = [];
       for (let slice = 0; slice < slices; slice++) {
         const { totals, done } = await readSlice(store, step, work, slice);
         cost.requests += totals.requests;
         cost.tokens += totals.tokens;
+        cost.attempts += totals.attempts;
         spans.push(...totals.spans);
         for (const one of done) settled.set(one.id, one);
       }

@@ -52,7 +52,7 @@ export async function measureModel(
   resolved: Resolved,
   items: DatasetRef,
   done: ReadonlyMap<string, Done>,
-  spent: { requests: number; tokens: number; seconds: number },
+  spent: { requests: number; tokens: number; attempts: number; seconds: number },
 ): Promise<Output> {
   const suite = registry.suite(resolved.call.what) as AnySuite;
   const { params } = resolved;

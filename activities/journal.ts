@@ -33,7 +33,7 @@ type Line =
   | (CallName & { reply: unknown; tokens: number })
   /** The call `of` failed by itself: what kind of failure, and what was said. */
   | (CallName & { of: string; failed: string; said: string })
-  | { r: string; done: Done };
+  | { r: string; /** That its operators made, if any. */ attempts?: number; done: Done };
 
 const sync = promisify(fdatasync);
 
@@ -50,6 +50,8 @@ export class Journal {
   #syncing: Promise<void> | undefined;
   #torn: Error | undefined;
   readonly #earlier: Earlier | undefined;
+  /** That operators made at finished records, in this attempt of the slice and those before it. */
+  attempts = 0;
 
   /** Throws `ArtifactDamaged` where a line within is not whole. */
   static async open(path: string, earlier?: Earlier): Promise<Journal> {
@@ -73,7 +75,7 @@ export class Journal {
           `${path} has a line that is no entry of a journal: delete the file and retry the step; what it held is asked again.`,
         );
       }
-      if ('done' in line) this.#done.set(line.r, line.done);
+      if ('done' in line) this.#keep(line.r, line.done, line.attempts);
       else if ('failed' in line) this.#count({ r: line.r, n: line.of }, line.failed);
       else this.#calls.set(keyOf(line), { reply: line.reply, tokens: line.tokens });
       at = next + 1;
@@ -124,9 +126,14 @@ export class Journal {
     kinds.set(failed, times);
     return times;
   }
-  finish(record: string, done: Done): void {
+  /** `attempts`: those that operators made at it. */
+  finish(record: string, done: Done, attempts: number): void {
+    this.#keep(record, done, attempts);
+    this.#append({ r: record, ...(attempts > 0 && { attempts }), done });
+  }
+  #keep(record: string, done: Done, attempts = 0): void {
     this.#done.set(record, done);
-    this.#append({ r: record, done });
+    this.attempts += attempts;
   }
 
   /** Throws when the disk is full, and takes nothing more then: what it could write of a line is cut off when it is opened again. */

@@ -156,7 +156,7 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
   const { over, skip } =
     call.verb === 'map' ? await begun(services, resolved) : { over: await itemsOf(services, resolved, context), skip: 0 };
   const { until, quorum = 1 } = call.inputs as { until?: { kept: number }; quorum?: number };
-  const { candidates = Infinity, tokens = null, minutes = null } = budgetOf(call);
+  const { candidates = Infinity, tokens = null, attempts = null, minutes = null } = budgetOf(call);
   if (!(quorum > 0 && quorum <= 1))
     throw new BackspinError(
       'ConfigError',
@@ -173,7 +173,7 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
     skip,
     build: services.build,
     candidates: tried,
-    limits: (settled ?? tokens ?? minutes) === null ? null : { quorum: settled, tokens, minutes },
+    limits: (settled ?? tokens ?? attempts ?? minutes) === null ? null : { quorum: settled, tokens, attempts, minutes },
     slices,
     sliceSize: SLICE,
     window: WINDOW + Math.ceil(inFlight / IN_FLIGHT_PER_SHARD),

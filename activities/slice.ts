@@ -15,7 +15,7 @@ import type { Store } from '../store/store.ts';
 import { turns } from '../store/turns.ts';
 import { Bounds, type Bound, type Limits } from './bounds.ts';
 import { Journal, type Done, type Earlier } from './journal.ts';
-import { contextOf, GivenUp, unanswered, type Client } from './calls.ts';
+import { contextOf, GivenUp, unanswered, type Client, type Recording } from './calls.ts';
 import { at } from './points.ts';
 import type { Link, Resolved } from './resolve.ts';
 import { beginSpan, type Span } from './spans.ts';
@@ -27,7 +27,9 @@ export interface SliceTotals {
   readonly kept: number;
   readonly requests: number;
   readonly tokens: number;
-  /** Of all attempts. */
+  /** That operators made (`context.attempts`). */
+  readonly attempts: number;
+  /** Of all attempts of the slice. */
   readonly spans: readonly Span[];
   /** The budget that was spent before all of its records were tried. */
   readonly spent: Exclude<Bound, 'quorum'> | null;
@@ -143,8 +145,9 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
     const settle = async (record: Rec<unknown>) => {
       const others = turn();
       if (others) await others;
-      const result = await throughChain(record, { ...work, signal, journal });
-      journal.finish(record.id, result);
+      const made = { attempts: 0 };
+      const result = await throughChain(record, { ...work, signal, journal, made });
+      journal.finish(record.id, result, made.attempts);
       settled.set(record.id, result);
       const held = at('record: after it is done');
       if (held) await held;
@@ -166,6 +169,7 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
       kept: done.reduce((sum, one) => sum + one.kept.at(-1)!.length, 0),
       requests: journal.requests,
       tokens: journal.tokens,
+      attempts: journal.attempts,
       spans: await endSpan(),
       spent: done.length === records.length ? null : (bounds!.reached as SliceTotals['spent']),
     };
@@ -188,7 +192,7 @@ const straggler = ({ id, value }: Rec<unknown>, { resolved, skip }: SliceWork): 
 });
 
 /** A record, and what became of it, operator after operator. Operators are counted from the first of the chain, wherever it begins. */
-async function throughChain(source: Rec<unknown>, work: SliceWork & { journal: Journal }): Promise<Done> {
+async function throughChain(source: Rec<unknown>, work: SliceWork & Recording): Promise<Done> {
   const kept: Rec<unknown>[][] = Array.from({ length: work.skip }, () => []);
   const dropped: Done['dropped'][number][] = [];
   let current: readonly Rec<unknown>[] = [source];

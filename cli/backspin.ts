@@ -125,6 +125,7 @@ control('reject', '<name> [step]', 'undo the round of a gate: the experiment end
 control('set-budget', '<name> [step]', 'change the budget of a map that runs, or has spent it')
   .option('--candidates <count>', 'records that are tried', whole(1))
   .option('--tokens <count>', 'tokens that models read and write', whole(1))
+  .option('--attempts <count>', 'attempts that operators make', whole(1))
   .option('--minutes <count>', 'minutes that workers are at it', whole(1))
   .action(lazy(async () => (await import('./control.ts')).setBudget));
 control('retry-step', '<name> [step]', 'run a step at attention again, with files and settings as they are now')

@@ -36,7 +36,11 @@ export function about(step: StepView, rate?: number, now = Date.now()): string {
   const reasons = dropped(step.dropped);
   const cost = memoised
     ? ['memoised']
-    : [...(step.requests ? [`${number(step.requests)} calls`] : []), ...(step.seconds === null ? [] : [duration(step.seconds)])];
+    : [
+        ...(step.requests ? [`${number(step.requests)} calls`] : []),
+        ...(step.attempts ? [`${number(step.attempts)} attempts`] : []),
+        ...(step.seconds === null ? [] : [duration(step.seconds)]),
+      ];
   const unread = step.unread ? ` (unread endings: ${unreadEndings(step.unread, 1)})` : '';
   return [...counts, ...(reasons ? [`dropped ${reasons}${unread}`] : []), ...cost].filter((part) => part !== '').join(', ');
 }

@@ -22,6 +22,8 @@ export interface StepView {
   /** How unread replies end, and how many, the most frequent first. */
   readonly unread?: NonNullable<Output['unread']>;
   readonly requests: number | null;
+  /** Fresh samples that operators took of records until one would do, the first included; absent: none does. */
+  readonly attempts?: number;
   readonly seconds: number | null;
   readonly output: OutputView | null;
   /** Where a reducer gives several results; `output` is null then. */
@@ -97,6 +99,7 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
     dropped: output?.dropped ?? {},
     ...(output?.unread ? { unread: output.unread } : {}),
     requests: output?.requests ?? null,
+    ...(output?.attempts ? { attempts: output.attempts } : {}),
     seconds: output?.seconds ?? null,
     output: result !== null && isRef(result) ? short(result) : null,
     ...(result !== null && !isRef(result)

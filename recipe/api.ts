@@ -155,6 +155,8 @@ export interface Budget {
   readonly candidates?: number;
   /** Tokens that models read and wrote. */
   readonly tokens?: number;
+  /** Attempts that operators make (`context.attempts`), counted once their record is done. */
+  readonly attempts?: number;
   /** Minutes that workers are at it, added up: waiting for a device and pauses do not count. */
   readonly minutes?: number;
 }

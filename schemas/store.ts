@@ -96,6 +96,8 @@ export const output = z.strictObject({
   origins: datasetRef.exactOptional(),
   requests: z.int().min(0),
   tokens: z.int().min(0),
+  /** Fresh samples that operators took of a record until one would do, the first included (`context.attempts`). */
+  attempts: z.int().min(0).exactOptional(),
   seconds: z.number().min(0),
   /** Digests of every reference that entered. */
   inputs: z.array(digest),

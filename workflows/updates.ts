@@ -10,7 +10,7 @@ import * as messages from './messages.ts';
 export type Answer = 'approve' | 'reject' | 'retry-step' | 'give-up';
 
 const where = { path: 'r1/gate' };
-const limits: Required<Budget> = { candidates: 1000, tokens: 200_000, minutes: 30 };
+const limits: Required<Budget> = { candidates: 1000, tokens: 200_000, attempts: 5000, minutes: 30 };
 
 /** What goes wrong with an update refuses it, and does not stop the experiment. */
 const on: typeof setHandler = ((update: never, handler: (given: never) => void, options: never) => {

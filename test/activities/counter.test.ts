@@ -7,7 +7,8 @@ import { JournalCounter } from '../../activities/counter.ts';
 
 const folder = () => mkdtempSync(join(tmpdir(), 'backspin-'));
 const call = (r: string, tokens: number, reply: unknown = 'no "tokens":9} here') => `${JSON.stringify({ r, n: 'q/0', reply, tokens })}\n`;
-const done = (r: string) => `${JSON.stringify({ r, done: { kept: [[{ id: r, from: [r], value: 'a "done":{ is' }]], dropped: [] } })}\n`;
+const done = (r: string, attempts?: number) =>
+  `${JSON.stringify({ r, attempts, done: { kept: [[{ id: r, from: [r], value: 'a "done":{ is' }]], dropped: [] } })}\n`;
 const result = (records: number, tokens: number, spent: string | null = null) =>
   JSON.stringify({
     over: 'a'.repeat(64),
@@ -47,6 +48,21 @@ test('a slice that its budget cut short counts on where it goes on under a large
   t.deepEqual([counter.records, counter.tokens], [2, 6]);
 });
 
+test('attempts of finished records are counted, line by line and by totals, and end a step whose budget of them is spent', async (t) => {
+  const slices = folder();
+  writeFileSync(join(slices, '00000.json'), result(2, 7).replace('"spans"', '"attempts":5,"spans"'));
+  writeFileSync(join(slices, '00000.jsonl'), '');
+  writeFileSync(join(slices, '00001.jsonl'), `${done('a'.repeat(64), 20)}${done('b')}${done('c', 3).slice(0, 30)}`);
+  const counter = new JournalCounter(slices);
+  await counter.look();
+  t.deepEqual([counter.records, counter.tokens, counter.attempts], [4, 7, 25]);
+  const reached = async (attempts: number) => {
+    using bounds = await Bounds.of(new Map(), slices, slices, { quorum: null, tokens: null, attempts, minutes: null });
+    return bounds.reached;
+  };
+  t.deepEqual([await reached(25), await reached(26)], ['attempts', undefined]);
+});
+
 test('nothing is read again of what has not grown', async (t) => {
   const slices = folder();
   const journal = join(slices, '00000.jsonl');
@@ -61,7 +77,7 @@ test('nothing is read again of what has not grown', async (t) => {
 
 test('minutes of two leases of a step add up, wherever they run, and those of the slices of one lease do not', async (t) => {
   const work = folder();
-  const limits = { quorum: null, tokens: null, minutes: 1 };
+  const limits = { quorum: null, tokens: null, attempts: null, minutes: 1 };
   const [one, other] = [new Map<string, Bounds>(), new Map<string, Bounds>()];
   const first = await Bounds.of(one, work, work, limits);
   t.is(await Bounds.of(one, work, work, limits), first);

@@ -4,7 +4,7 @@ import { Journal } from '../../activities/journal.ts';
 const journal = await Journal.open(process.argv[2]!);
 const finish = (n: number): boolean => {
   try {
-    journal.finish(`record-${n}`, { kept: [[{ id: `${n}`, from: [], value: 'x'.repeat(100) }]], dropped: [] });
+    journal.finish(`record-${n}`, { kept: [[{ id: `${n}`, from: [], value: 'x'.repeat(100) }]], dropped: [] }, 0);
     return true;
   } catch {
     return false;
