@@ -2,7 +2,7 @@
  * What a recipe may say. Types only, but for `operators` and `chain`, so a workflow bundle takes in neither zod nor axios.
  * Everything a recipe holds is a reference of under 1 KB.
  */
-import type { DataSuiteDef, Operator, ReducerDef, SuiteDef, TemplateDef } from './define.ts';
+import type { DataSuiteDef, FilterDef, Operator, ReducerDef, SuiteDef, TemplateDef } from './define.ts';
 
 // ───────────────────────────────────────────── references ─────────────────────────────────────────────
 
@@ -49,6 +49,11 @@ export interface Op<in In, out Out, out Roles extends string = never, in P exten
 
 /** Whole-dataset work: pure, seeded, on CPU; one that is given a `Model` runs as a child on a pool. */
 export type Reducer<I, T extends Outputs, P extends Params = {}> = (inputs: I, ...params: Last<P>) => Reduction<T>;
+/** A reducer that drops records and changes none, whatever else they hold beside `Least`. */
+export type Filter<Least, P extends Params = {}> = <T extends Least>(
+  inputs: { readonly of: Soon<Dataset<T>> },
+  ...params: Last<P>
+) => Reduction<Dataset<T>>;
 export type Outputs = Dataset<unknown> | Report<Metrics> | { readonly [name: string]: Dataset<unknown> | Report<Metrics> };
 export interface Reduction<out T extends Outputs> {
   readonly id: string;
@@ -96,13 +101,15 @@ type Named<X> =
     ? Op<In, Out, R, P>
     : X extends TemplateDef<infer T, infer Row>
       ? Template<T, Row>
-      : X extends ReducerDef<infer I, infer T, infer P>
-        ? Reducer<I, T, P>
-        : X extends SuiteDef<infer K, infer M, infer R, infer P>
-          ? Suite<K, M, R, P>
-          : X extends DataSuiteDef<infer T, infer M, infer P>
-            ? DataSuite<T, M, P>
-            : X;
+      : X extends FilterDef<infer Least, infer P>
+        ? Filter<Least, P>
+        : X extends ReducerDef<infer I, infer T, infer P>
+          ? Reducer<I, T, P>
+          : X extends SuiteDef<infer K, infer M, infer R, infer P>
+            ? Suite<K, M, R, P>
+            : X extends DataSuiteDef<infer T, infer M, infer P>
+              ? DataSuite<T, M, P>
+              : X;
 
 /** One step through which each record streams, operator after operator. Every prefix is committed, so a change of the last
  *  operator asks the first nothing again. */

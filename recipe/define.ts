@@ -2,7 +2,7 @@
  * The other side of the interface: how operators (in `operator.ts`), reducers, templates, prompts, suites and sources are written. Pure
  * definitions; what runs them is in `activities/`.
  */
-import type { Dataset, Metrics, ModelKind, Outputs, Params, Report } from './api.ts';
+import type { Dataset, Metrics, ModelKind, Outputs, Params, Report, Soon } from './api.ts';
 import type { Dropped, Operator, Prompt, Rec, Schema } from './operator.ts';
 import type { Placed } from '../schemas/trainer.ts';
 
@@ -87,6 +87,16 @@ export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
     outputs: spec.outputs ?? null,
   };
 }
+
+/** A reducer that drops records and changes none. */
+export type FilterDef<Least, P extends Params> = ReducerDef<{ readonly of: Soon<Dataset<Least>> }, Dataset<Least>, P> & {
+  readonly filters: true;
+};
+/** Whole-dataset work that keeps or drops each record of `of` as it is. A recipe gets back the type of record that it gives: `Least` is what
+ *  `run` reads of it. */
+export const filter = <Least, P extends Params = {}>(
+  spec: Omit<Parameters<typeof reducer<{ readonly of: Soon<Dataset<Least>> }, Dataset<Least>, P>>[0], 'creates' | 'outputs' | 'embeds'>,
+): FilterDef<Least, P> => ({ ...reducer<{ readonly of: Soon<Dataset<Least>> }, Dataset<Least>, P>(spec), filters: true });
 
 // ───────────────────────────────────────── templates and prompts ─────────────────────────────────────────
 

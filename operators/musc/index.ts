@@ -1,25 +1,22 @@
 /** The work of MuSC on records: pairs of answers that differ in what was demanded, and how sure the model is of each token (2502.11541). */
 import { z } from 'zod';
-import { drop, keep, operator, probe, reducer, type Asked, type Dataset, type Scored as Answer, type Soon } from '../../recipe/index.ts';
+import {
+  drop,
+  filter,
+  keep,
+  operator,
+  probe,
+  reducer,
+  type Asked,
+  type Dataset,
+  type Scored as Answer,
+  type Soon,
+} from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { wholeReply } from '../reply.ts';
 import { instructionIn, partsIn, taskIn, verdictIn } from './parse.ts';
-import {
-  contrast,
-  demo,
-  demosIn,
-  noised,
-  query,
-  same,
-  scored,
-  taken,
-  twins,
-  type Confidence,
-  type Contrast,
-  type Demo,
-  type Twins,
-} from './records.ts';
+import { contrast, demo, demosIn, noised, query, same, scored, taken, twins, type Confidence, type Demo, type Twins } from './records.ts';
 import { toInvent, toPutTogether, toTakeApart } from './shots.ts';
 
 export { corrupt, corruptBy } from './corrupt.ts';
@@ -184,7 +181,7 @@ export const verify = operator({
 });
 
 /** Of instructions that the model made up: so many at most that open with one verb and ask for a recipe, a story or a trip. */
-export const capTopics = reducer<{ readonly of: Soon<Dataset<Contrast>> }, Dataset<Contrast>, { readonly perTopic: number }>({
+export const capTopics = filter<{ readonly instruction: string }, { readonly perTopic: number }>({
   version: 1,
   params: z.object({ perTopic: z.int().min(1) }),
   async *run({ of }, { perTopic }) {

@@ -76,3 +76,10 @@ void run.map(real.curation, pairs);
 void run.evaluate(segments, real.pairs);
 // @ts-expect-error a template that needs the part that `mix` gives
 void run.train('t', { ...sft, from: base, data: pairs, template: real.toResponse });
+
+// A filter gives back the type of record that it is given, whatever that holds beside what it reads.
+const musc = operators<typeof import('../../../operators/musc/index.ts')>('musc');
+const capped: Promise<Dataset<Judged>> = run.reduce(musc.capTopics({ of: judged }, { perTopic: 1 }));
+void capped;
+// @ts-expect-error segments have no instruction to be read
+musc.capTopics({ of: segments }, { perTopic: 1 });
