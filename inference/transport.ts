@@ -1,7 +1,8 @@
 /** One request to an OpenAI-compatible server, over bad moments and restarts of the server. */
 import { setTimeout as delay } from 'node:timers/promises';
+import axios, { AxiosError, isCancel, type AxiosInstance, type AxiosResponse } from 'axios';
 import { BackspinError } from '../schemas/errors.ts';
-import { Http, NoReply, type Received } from './exchange.ts';
+import { exchangeBy } from './exchange.ts';
 
 export interface Endpoint {
   readonly url: string;
@@ -93,30 +94,25 @@ const passing = (status: number) => status >= 500 || [401, 404, ...CROWDED].incl
 
 type Body = { readonly max_tokens?: number };
 
-/** The time for one try is over. */
-class TimedOut extends Error {}
-/** A status that is no success. */
-class Refusal extends Error {
-  readonly received: Received;
-  constructor(received: Received) {
-    super();
-    this.received = received;
-  }
-}
-
 export class Transport {
   readonly #endpoint: TransportOptions['endpoint'];
   readonly #timeout: number | undefined;
   readonly #tries: number;
   readonly #pause: number;
-  readonly #http: Http;
+  readonly #axios: AxiosInstance;
 
   constructor({ endpoint, sockets, timeout, tries = 4, pause = 250 }: TransportOptions) {
     this.#endpoint = endpoint;
     this.#timeout = timeout;
     this.#tries = tries;
     this.#pause = pause;
-    this.#http = new Http(sockets);
+    this.#axios = axios.create({
+      adapter: exchangeBy(sockets),
+      validateStatus: (status) => status < 300,
+      // Text both ways, parsed here: a proxy's error page is no JSON, and its status counts all the same.
+      transformRequest: [],
+      transformResponse: [],
+    });
   }
 
   /**
@@ -131,58 +127,49 @@ export class Transport {
       const endpoint = await this.#endpoint(signal, silent);
       if (endpoint !== asked) tries = 1;
       asked = endpoint;
+      const { url, key } = endpoint;
       signal.throwIfAborted();
+      // By hand: what AbortSignal.timeout and AbortSignal.any make is kept long after its request is over.
+      const ended = new AbortController();
+      const end = () => ended.abort();
+      const timer = setTimeout(end, timeout);
+      signal.addEventListener('abort', end);
       try {
-        return await this.#tried(method, endpoint, path, body, requestId, timeout, signal);
+        const { data } = await this.#axios.request<string>({
+          method,
+          url: url + path,
+          data: body && JSON.stringify(body),
+          headers: {
+            ...(key === null ? {} : { Authorization: `Bearer ${key}` }),
+            'X-Request-Id': requestId,
+            'Content-Type': 'application/json',
+            'Accept-Encoding': 'identity',
+          },
+          signal: ended.signal,
+        });
+        return JSON.parse(data);
       } catch (error) {
         signal.throwIfAborted();
-        const refused = error instanceof Refusal ? error.received : undefined;
-        if (!refused && !(error instanceof NoReply || error instanceof SyntaxError || error instanceof TimedOut)) throw error;
-        const status = refused?.status;
-        const said = refused ? sentence(refused, endpoint.key) : words(error as Error);
+        if (!(error instanceof AxiosError || error instanceof SyntaxError)) throw error;
+        const response = error instanceof AxiosError ? refusal(error) : undefined;
+        const status = response?.status;
+        const said = response ? sentence(response, key) : isCancel(error) ? `no reply within ${timeout} ms` : words(error);
         if (status !== undefined && REJECTIONS.includes(status)) throw new Rejected(status, said);
-        const wait = retryAfter(refused);
+        const wait = retryAfter(response);
         if ((status !== undefined && !passing(status)) || tries >= this.#tries)
-          throw status === undefined ? silence(error, path, said) : failure(status, path, said, wait);
+          throw status === undefined ? silence(isCancel(error) ? 'timeout' : error, path, said) : failure(status, path, said, wait);
         silent = status === undefined || status >= 500 ? endpoint : undefined;
         await delay(Math.max(Math.random() * this.#pause * 2 ** (tries - 1), wait), undefined, { signal }).catch(() => {});
         signal.throwIfAborted();
+      } finally {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', end);
       }
-    }
-  }
-
-  async #tried(
-    method: 'get' | 'post',
-    { url, key }: Endpoint,
-    path: string,
-    body: Body | undefined,
-    requestId: string,
-    timeout: number,
-    signal: AbortSignal,
-  ): Promise<unknown> {
-    const headers = {
-      ...(key === null ? {} : { authorization: `Bearer ${key}` }),
-      'x-request-id': requestId,
-      'content-type': 'application/json',
-      accept: 'application/json',
-      'accept-encoding': 'identity',
-    };
-    // By hand: what AbortSignal.timeout and AbortSignal.any make is kept long after its request is over.
-    let stop: (why: Error) => void = () => {};
-    const aborted = () => stop(signal.reason as Error);
-    const timer = setTimeout(() => stop(new TimedOut(`no reply within ${timeout} ms`)), timeout);
-    signal.addEventListener('abort', aborted);
-    try {
-      const received = await this.#http.send(method, url + path, headers, body && JSON.stringify(body), (how) => (stop = how));
-      if (received.status >= 300) throw new Refusal(received);
-      return JSON.parse(received.text);
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', aborted);
     }
   }
 }
 
+/** Without a cause: axios' errors hold the key. */
 function failure(status: number, path: string, said: string, wait: number): BackspinError {
   const how = { failure: `${status}`, wait };
   if (CROWDED.includes(status)) return new Unavailable('Overloaded', `The model server has no room for ${path}: ${said}`, how);
@@ -191,18 +178,22 @@ function failure(status: number, path: string, said: string, wait: number): Back
   return new Unavailable('Down', `The model server does not answer ${path}: status ${status}, ${said}`, how);
 }
 function silence(error: unknown, path: string, said: string): Unavailable {
-  if (error instanceof TimedOut)
+  if (error === 'timeout')
     return new Unavailable('Overloaded', `The model server has no room for ${path}: ${said}`, { failure: 'timeout', wait: 0 });
   const failure = error instanceof SyntaxError ? 'no JSON' : 'no reply';
   return new Unavailable('Down', `The model server does not answer ${path}: ${said}`, { failure, wait: 0 });
 }
 
+/** The reply that is the error. One that broke off has good headers, and is none. */
+const refusal = ({ response }: AxiosError): AxiosResponse<string> | undefined =>
+  response && response.status >= 300 ? (response as AxiosResponse<string>) : undefined;
+
 const words = (error: Error): string =>
   error instanceof SyntaxError ? `its reply is not JSON (${error.message}); is it an OpenAI-compatible API?` : error.message;
 
 /** What an error reply says, as OpenAI and vLLM write it; a key that it repeats is left out. */
-function sentence({ text, reason }: Received, key: string | null): string {
-  const said = message(text) ?? (text.slice(0, 300) || reason);
+function sentence({ data, statusText }: AxiosResponse<string>, key: string | null): string {
+  const said = message(data) ?? (data.slice(0, 300) || statusText);
   return key === null ? said : said.replaceAll(key, '(the key)');
 }
 function message(data: string): string | undefined {
@@ -215,8 +206,8 @@ function message(data: string): string | undefined {
 }
 
 /** Milliseconds that the server asks to wait: seconds, or a date. */
-function retryAfter(received: Received | undefined): number {
-  const value = received?.headers['retry-after'];
+function retryAfter(response: AxiosResponse | undefined): number {
+  const value: unknown = response?.headers['retry-after'];
   if (typeof value !== 'string') return 0;
   const seconds = Number(value);
   const wait = Number.isNaN(seconds) ? Date.parse(value) - Date.now() : seconds * 1000;
