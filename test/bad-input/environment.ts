@@ -84,7 +84,7 @@ function installation(what: string, setup: string | null, says: RegExp): Case {
   const make = async () => {
     const folder = temporary();
     const sources = readdirSync(root, { withFileTypes: true }).filter(
-      ({ name }) => !['.git', 'node_modules', 'examples', 'test', 'trainer', 'bench', 'docs'].includes(name),
+      ({ name }) => !['.git', '.backspin', 'node_modules', 'examples', 'test', 'bench', 'docs'].includes(name),
     );
     for (const { name } of sources) cpSync(join(root, name), join(folder, name), { recursive: true });
     mkdirSync(join(folder, 'node_modules'));
