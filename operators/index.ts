@@ -4,6 +4,7 @@ export const spaces: { readonly [space: string]: () => Promise<object> } = {
   humpback: () => import('./humpback/index.ts'),
   'back-and-forth': () => import('./back-and-forth/index.ts'),
   'cycle-instruct': () => import('./cycle-instruct/index.ts'),
+  kun: () => import('./kun/index.ts'),
   main: () => import('./main/index.ts'),
   musc: () => import('./musc/index.ts'),
   air: () => import('./air/index.ts'),

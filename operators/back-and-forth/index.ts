@@ -4,6 +4,7 @@ import { drop, keep, operator, type Dropped } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { segment } from '../humpback/records.ts';
+import { codePoints } from '../lengths.ts';
 import { asking, wholeReply } from '../reply.ts';
 import { betweenMarkers } from './parse.ts';
 import { document, draft, rewritten } from './records.ts';
@@ -19,7 +20,8 @@ export const usable = operator({
   params: z.object({ split: z.string().nullable(), maxChars: z.int().min(1).nullable() }),
   run({ text, split: own }, _context, { split, maxChars }) {
     if (split !== null && typeof own === 'string' && own !== split) return drop('other-split', own);
-    return maxChars !== null && text.length > maxChars ? drop('too-long', `${text.length} characters`) : keep({ text });
+    const chars = codePoints(text);
+    return maxChars !== null && chars > maxChars ? drop('too-long', `${chars} characters`) : keep({ text });
   },
 });
 

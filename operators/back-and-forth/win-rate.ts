@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { keep, operator, suite } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
+import { codePoints } from '../lengths.ts';
 import { wholeReply } from '../reply.ts';
 import { letterIn } from './parse.ts';
 
@@ -57,7 +58,7 @@ export const winRate = suite({
     return {
       winRate: mean(counted.map(Number)),
       judged: mean(verdicts.map((one) => (one === null ? 0 : 1))),
-      responseChars: mean(given.map(({ response }) => response.length)),
+      responseChars: mean(given.map(({ response }) => codePoints(response))),
     };
   },
   each: ({ answer: { won } }) => ({ won: mean(won.filter((one) => one !== null).map(Number)) }),

@@ -2,6 +2,7 @@ import { air } from './air.ts';
 import { backAndForth } from './back-and-forth.ts';
 import { cycleInstruct } from './cycle-instruct.ts';
 import { humpback } from './humpback.ts';
+import { kun } from './kun.ts';
 import { main } from './main.ts';
 import { musc } from './musc.ts';
 import { pretrain } from './pretrain.ts';
@@ -13,6 +14,7 @@ export const recipes: Readonly<Record<string, (run: never, config: never) => Pro
   'back-and-forth': backAndForth,
   'cycle-instruct': cycleInstruct,
   humpback,
+  kun,
   main,
   musc,
   pretrain,

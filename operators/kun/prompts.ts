@@ -1,0 +1,115 @@
+/** The wording of Kun, ours, in Chinese and in English: what the release code asks for, not how it says so. */
+import { prompt, template, type Chat, type Message } from '../../recipe/index.ts';
+import { user } from '../humpback/prompts.ts';
+import { pair, type Pair, type Segment } from '../humpback/records.ts';
+
+const answered = (asked: readonly Message[], content: string): Chat => ({ messages: [...asked, { role: 'assistant', content }] });
+
+/** y -> x, one wording for training and asking. */
+const askForInstruction = {
+  zh: (text: string) => user(`下面是一段回答。请写出它最可能对应的指令，只写指令。\n\n${text}`),
+  en: (text: string) => user(`Write the instruction that the text below answers, and nothing else.\n\n${text}`),
+};
+export const labelling = prompt<Segment>({
+  version: 1,
+  template: 'kun.toInstruction',
+  render: ({ text }) => ({ messages: askForInstruction.zh(text) }),
+});
+export const labellingEnglish = prompt<Segment>({
+  version: 1,
+  template: 'kun.toInstructionEnglish',
+  render: ({ text }) => ({ messages: askForInstruction.en(text) }),
+});
+export const toInstruction = template<Pair, Chat>({
+  version: 1,
+  input: pair,
+  render: ({ instruction, response }) => answered(askForInstruction.zh(response), instruction),
+});
+export const toInstructionEnglish = template<Pair, Chat>({
+  version: 1,
+  input: pair,
+  render: ({ instruction, response }) => answered(askForInstruction.en(response), instruction),
+});
+
+/** x -> y, in any language. */
+export const toResponse = template<Pair, Chat>({
+  version: 1,
+  input: pair,
+  render: ({ instruction, response }) => answered(user(instruction), response),
+});
+export const respond = prompt<Pick<Pair, 'instruction'>>({
+  version: 1,
+  template: 'kun.toResponse',
+  render: ({ instruction }) => ({ messages: user(instruction) }),
+});
+
+/** Is the instruction good? Strict with good, lenient with bad; the response is not shown. */
+export const pointing = prompt<Pick<Pair, 'instruction'>>({
+  version: 1,
+  template: 'kun.toResponse',
+  render: ({ instruction }) => ({
+    messages: user(`判断一条指令的质量，只回答【好】或【差】。
+
+【好】：清楚、具体、完整，不看别的内容也能完成，顺序合理。
+【差】：涉及私人信息（例如某个人的名字），含糊，信息缺失或过时，不现实，过于复杂，需要图片或声音，或者前后混乱。
+拿不准时回答【差】。
+
+指令：介绍三种节约用水的方法。
+【好】
+指令：用简单的话解释什么是光合作用。
+【好】
+指令：王小明的电话号码是多少？
+【差】
+指令：说说那件事。
+【差】
+指令：总结上面的内容。
+【差】
+指令：画出图中的建筑。
+【差】
+指令：写一首诗。写一首诗。写一首诗。
+【差】
+指令：${instruction}`),
+  }),
+});
+export const pointingEnglish = prompt<Pick<Pair, 'instruction'>>({
+  version: 1,
+  template: 'kun.toResponse',
+  render: ({ instruction }) => ({
+    messages: user(`Judge an instruction. Reply with [GOOD] or [BAD].
+
+[GOOD]: it is clear and complete, and can be done without seeing anything else.
+[BAD]: it is vague or confused, asks about a private person, or needs something that is not shown. If in doubt, reply [BAD].
+
+Instruction: Name three ways to save water.
+[GOOD]
+Instruction: Explain photosynthesis in simple words.
+[GOOD]
+Instruction: What is John Miller's phone number?
+[BAD]
+Instruction: Tell me about that.
+[BAD]
+Instruction: Summarise the above.
+[BAD]
+Instruction: Describe the building in the picture.
+[BAD]
+Instruction: Write a poem. Write a poem. Write a poem.
+[BAD]
+Instruction: ${instruction}`),
+  }),
+});
+
+/** Answers the instruction with the text at hand. */
+interface Known {
+  readonly text: string;
+  readonly instruction: string;
+}
+export const polishing = prompt<Known>({
+  version: 1,
+  template: 'kun.toResponse',
+  render: ({ text, instruction }) => ({ messages: user(`已知：${text}\n\n请回答：${instruction}`) }),
+});
+export const polishingEnglish = prompt<Known>({
+  version: 1,
+  template: 'kun.toResponse',
+  render: ({ text, instruction }) => ({ messages: user(`${text}\n\nUse this to answer: ${instruction}`) }),
+});

@@ -1,0 +1,104 @@
+/** What an experiment file says of Kun (2401.06477). Defaults are those of its release code and model cards where they tell, else ours. */
+import { z } from 'zod';
+import { registered, type RecipeSchema } from '../config.ts';
+import { sampling } from '../sampling.ts';
+import { trainingChange, trainingWith } from '../training.ts';
+
+/** Words that point at something that is not shown, and words of a model that excuses itself or quotes. */
+const words = {
+  zh: {
+    instruction: ['新闻', '材料', '图片', '链接', '网址', '根据', '简历', '简介', '文章', '摘要', '文本', '摘录', '关键词', '网站'],
+    response: ['作为', '根据', '知识库', '2023', '抱歉', '对不起'],
+  },
+  en: {
+    instruction: [
+      'news',
+      'material',
+      'picture',
+      'image',
+      'link',
+      'url',
+      'according to',
+      'résumé',
+      'resume',
+      'profile',
+      'article',
+      'abstract',
+      'text',
+      'passage',
+      'extract',
+      'excerpt',
+      'keyword',
+      'website',
+    ],
+    response: ['as an ai', 'as a language model', 'according to', 'knowledge base', 'sorry'],
+  },
+};
+const list = z.array(z.string().min(1));
+
+const sampled = { temperature: 0.5, topP: 0.95, repetitionPenalty: 1.2, maxTokens: 512 };
+
+const parameters = z.strictObject({
+  maxTokens: z
+    .int()
+    .min(2)
+    .default(512)
+    .describe('Of a text, and of a text with its instruction, in tokens of the reader. What has more is dropped, and never cut.'),
+  maxPerplexity: z.number().positive().nullable().default(null).describe('Of a text to the reader; null: any. The paper does not tell it.'),
+  words: z
+    .strictObject({
+      instruction: list.default([...words.zh.instruction, ...words.en.instruction]),
+      response: list.default([...words.zh.response, ...words.en.response]),
+    })
+    .prefault({})
+    .describe(
+      'An instruction, or a response, that has one of these is dropped. Words in Latin letters count as whole words, in singular and plural; the default lists are Chinese and English.',
+    ),
+  minChars: z.int().min(0).default(20).describe('Characters of a response; a Han character is one.'),
+  minimum: z.int().min(1).default(100).describe('Pairs; with fewer the experiment waits for a person.'),
+  finalFrom: z
+    .enum(['primary', 'base'])
+    .default('primary')
+    .describe(
+      'Where the model begins that is handed over: with the chat model of the seed, as in the figure of the paper, or with the base.',
+    ),
+  arms: z
+    .array(z.enum(['unpolished', 'unjudged']))
+    .default([])
+    .describe(
+      'Controls: `unpolished` is trained on the same instructions with the texts as they were found; `unjudged` on as many instructions drawn blindly, polished likewise.',
+    ),
+  sampling: z
+    .strictObject({
+      label: sampling.default(sampled),
+      point: sampling.default({ ...sampled, maxTokens: 16 }),
+      polish: sampling.default({ ...sampled, maxTokens: 1024 }),
+    })
+    .prefault({}),
+  labelSft: trainingWith({ learningRate: 1e-5, length: { epochs: 6 }, batch: 16, maxTokens: 2048 })
+    .prefault({})
+    .describe('Of the label model.'),
+  chatSft: trainingWith({ learningRate: 1e-5, length: { epochs: 4 }, batch: 16, maxTokens: 2048 })
+    .prefault({})
+    .describe('Of the chat model that judges and answers.'),
+  finalSft: trainingChange.default({}).describe('What differs from `chatSft` in the model that is handed over.'),
+  templates: z
+    .strictObject({ toInstruction: registered.default('kun.toInstruction'), toResponse: registered.default('kun.toResponse') })
+    .prefault({}),
+  prompts: z
+    .strictObject({
+      label: registered.default('kun.labelling'),
+      point: registered.default('kun.pointing'),
+      polish: registered.default('kun.polishing'),
+    })
+    .prefault({}),
+});
+export type KunParameters = z.output<typeof parameters>;
+
+export const kun = {
+  parameters,
+  data: { seed: 'required', texts: 'required' },
+  models: { base: 'required', reader: 'optional', point: 'optional', answer: 'optional' },
+  evaluation: ['forward', 'backward', 'labelled', 'pairs'],
+  roles: ['reader', 'label', 'point', 'answer', 'model'],
+} satisfies RecipeSchema;
