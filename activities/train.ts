@@ -108,7 +108,10 @@ function checkRows({ call }: Resolved, kept: number, refused: readonly Refused[]
     );
   if (kept > 0) return;
   if (data.rows === 0)
-    throw new BackspinError('ConfigError', `The training data ${data.digest.slice(0, 16)} has no rows: what selected it kept nothing.`);
+    throw new BackspinError(
+      'ConfigError',
+      `The training data ${data.digest.slice(0, 16)} has no rows: the step that gave it kept none. \`backspin show\` with \`--dropped all\` says why; loosen what selects them, then retry the step.`,
+    );
   const reasons = Object.entries(Object.groupBy(refused, ({ reason }) => reason)).map(([reason, those]) => `${those!.length} ${reason}`);
   throw new BackspinError(
     'SchemaError',

@@ -28,7 +28,7 @@ export function report(error: unknown): number {
 /** What the system says no to when it is asked for a file. */
 const refusals: Readonly<Record<string, string>> = {
   ENOENT: 'it is not there',
-  ENOTDIR: 'a part of it is a file, and no folder',
+  ENOTDIR: 'a part of the path is a file, not a folder',
   EEXIST: 'there is a file of that name',
   EISDIR: 'it is a folder',
   ERR_FS_EISDIR: 'it is a folder',
@@ -45,5 +45,5 @@ export function sentenceOf(error: unknown): string | undefined {
   const { code = '', path } = error as NodeJS.ErrnoException;
   if (path === undefined || !(code in refusals)) return undefined;
   const way = path.startsWith(homeFolder()) ? 'or set BACKSPIN_HOME to another folder' : 'or give another path';
-  return `${path} cannot be used: ${refusals[code]} (${code}). Mend that, ${way}.`;
+  return `${path} cannot be used: ${refusals[code]} (${code}). Fix that, ${way}.`;
 }

@@ -6,7 +6,7 @@ type Issue = z.core.$ZodIssue;
 
 export const lower = (text: string) => text.charAt(0).toLowerCase() + text.slice(1);
 
-/** The first of it, with where in the value, such as `score is "high"; a number is needed`; what another error says, as it is. */
+/** The first of it, with where in the value, such as `score is "high"; expected a number`; what another error says, as it is. */
 export function faultOf(error: unknown, value: unknown): string {
   if (!(error instanceof z.core.$ZodError)) return error instanceof Error ? error.message : String(error);
   let [issue] = error.issues as [Issue];
@@ -17,7 +17,7 @@ export function faultOf(error: unknown, value: unknown): string {
   return `${issue.path.map(String).join('.') || 'it'} ${wrong(issue, within(value, issue.path))}`;
 }
 
-/** Whether what a schema refuses of a value is a text with nothing in it. */
+/** Whether what a schema refuses of a value is a string with nothing in it. */
 export function isBlankIn(error: unknown, value: unknown): boolean {
   if (!(error instanceof z.core.$ZodError)) return false;
   const refused = within(value, error.issues[0]!.path);
@@ -49,7 +49,7 @@ export const within = (value: unknown, path: readonly PropertyKey[]): unknown =>
 export function wrong(issue: Issue, value: unknown): string {
   if (issue.code === 'invalid_type') {
     const wanted = kinds[issue.expected] ?? issue.expected;
-    return value === undefined ? `is missing; ${wanted} is needed` : `is ${kindOf(value)}; ${wanted} is needed`;
+    return value === undefined ? `is missing; expected ${wanted}` : `is ${kindOf(value)}; expected ${wanted}`;
   }
   if (issue.code === 'invalid_value' || (issue.code === 'invalid_union' && 'options' in issue)) {
     const options = issue.code === 'invalid_value' ? issue.values : (issue.options ?? []);
@@ -68,10 +68,10 @@ const count = (limit: number | bigint, of: string) =>
   of === 'array' ? `${limit} entries are` : of === 'string' ? `${limit} characters are` : `${limit} is`;
 
 const kinds: Readonly<Record<string, string>> = {
-  record: 'a map',
-  object: 'a map',
+  record: 'an object',
+  object: 'an object',
   array: 'a list',
-  string: 'a text',
+  string: 'a string',
   number: 'a number',
   int: 'a whole number',
   boolean: 'true or false',
@@ -79,9 +79,9 @@ const kinds: Readonly<Record<string, string>> = {
 
 /** A value, or what kind of thing it is. */
 export function kindOf(value: unknown): string {
-  if (value === null) return 'nothing';
+  if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'a map';
+  if (typeof value === 'object') return 'an object';
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
   return typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? typeof value);
 }

@@ -79,9 +79,14 @@ export const commands: readonly Case[] = [
     'an export in the place of a file',
     'backspin export toy --to toy.yaml',
     1,
-    /toy\.yaml cannot be used: a part of it is a file, and no folder \(ENOTDIR\)\. Mend that/,
+    /toy\.yaml cannot be used: a part of the path is a file, not a folder \(ENOTDIR\)\. Fix that/,
   ),
-  command('an export below a file', 'backspin export toy --to toy.yaml/out', 1, /toy\.yaml\/out cannot be used: a part of it is a file/),
+  command(
+    'an export below a file',
+    'backspin export toy --to toy.yaml/out',
+    1,
+    /toy\.yaml\/out cannot be used: a part of the path is a file/,
+  ),
   command(
     'an export of an experiment that gave nothing',
     'backspin export toy --to out',
@@ -123,7 +128,7 @@ export const commands: readonly Case[] = [
     'gc is given JSON of another kind',
     'backspin gc --apply plan.json',
     1,
-    /The plan plan\.json cannot be read \(store is missing; a text is needed\)/,
+    /The plan plan\.json cannot be read \(store is missing; expected a string\)/,
     ({ home }) => void put(home, { 'plan.json': '{}' }),
   ),
   command(

@@ -43,11 +43,11 @@ export const config: readonly Case[] = [
   ),
   plan('the file is in Latin-1', Buffer.from(`${sound}# größer\n`, 'latin1'), /experiment\.yaml is not a text in UTF-8: save it as one/),
   plan('the file is empty', '', /experiment\.yaml:1:1 recipe: is missing; one of air, [\w, -]+, tegit is needed/),
-  plan('the file is a list', '- recipe: humpback\n', /experiment\.yaml:1:1: is a list; a map is needed/),
+  plan('the file is a list', '- recipe: humpback\n', /experiment\.yaml:1:1: is a list; expected an object/),
   plan(
     'a number is in quotes',
     changed('rounds: 2', "rounds: '2'"),
-    /experiment\.yaml:10:11 parameters\.rounds: is "2"; a number is needed/,
+    /experiment\.yaml:10:11 parameters\.rounds: is "2"; expected a number/,
   ),
   plan('rounds are negative', changed('rounds: 2', 'rounds: -2'), /experiment\.yaml:10:11 parameters\.rounds: is -2; at least 1 is needed/),
   plan(
@@ -58,7 +58,7 @@ export const config: readonly Case[] = [
   plan(
     'a threshold is not a number',
     changed('threshold: 4', 'threshold: .nan'),
-    /experiment\.yaml:11:22 parameters\.keep\.threshold: is NaN; a number is needed/,
+    /experiment\.yaml:11:22 parameters\.keep\.threshold: is NaN; expected a number/,
   ),
   plan('a share is a percentage', changed('threshold: 4', 'share: 10'), /parameters\.keep\.share: is 10; at most 1 is needed/),
   plan(

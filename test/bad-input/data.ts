@@ -90,7 +90,7 @@ export const data: readonly Case[] = [
   seed(
     'records with other names than the recipe reads',
     '{"prompt":"a","answer":"b"}\n',
-    /Missing:\n\s+Step backward reads records by humpback\.toInstruction, and the first of them does not fit: instruction is missing; a text is needed/,
+    /Missing:\n\s+Step backward reads records by humpback\.toInstruction, and the first of them does not fit: instruction is missing; expected a string/,
   ),
   seed('an empty file', '', /std\.jsonl \(data-seed\) gives no record: it holds nothing\. Give it other files or parameters/),
   seed('a file of which nothing is left', 'x\ny\n', /std\.jsonl \(data-seed\) gives no record: all 2 were dropped \(invalid\)/, {

@@ -13,13 +13,13 @@ export const environment: readonly Case[] = [
     'the home is a file',
     ['list'],
     1,
-    /home\/store\/tmp cannot be used: a part of it is a file, and no folder \(ENOTDIR\)\. Mend that, or set BACKSPIN_HOME/,
+    /home\/store\/tmp cannot be used: a part of the path is a file, not a folder \(ENOTDIR\)\. Fix that, or set BACKSPIN_HOME/,
     {
       home: homeWith({ home: 'mine' }),
       env: { BACKSPIN_HOME: 'HOME/home' },
     },
   ),
-  command('up in a home that is a file', ['up', '--detach'], 1, /home\/logs cannot be used: .*Mend that, or set BACKSPIN_HOME/, {
+  command('up in a home that is a file', ['up', '--detach'], 1, /home\/logs cannot be used: .*Fix that, or set BACKSPIN_HOME/, {
     home: homeWith({ home: 'mine' }),
     env: { BACKSPIN_HOME: 'HOME/home' },
   }),
@@ -27,14 +27,16 @@ export const environment: readonly Case[] = [
     'the home cannot be written',
     ['list'],
     1,
-    /\/sys\/backspin\S* cannot be used: .* \((EPERM|EACCES|EROFS)\)\. Mend that, or set BACKSPIN_HOME/,
+    /\/sys\/backspin\S* cannot be used: .* \((EPERM|EACCES|EROFS)\)\. Fix that, or set BACKSPIN_HOME/,
     { env: { BACKSPIN_HOME: '/sys/backspin' } },
   ),
-  command('the store is a file', ['list'], 1, /store\/tmp cannot be used: a part of it is a file/, { home: homeWith({ store: 'mine' }) }),
+  command('the store is a file', ['list'], 1, /store\/tmp cannot be used: a part of the path is a file/, {
+    home: homeWith({ store: 'mine' }),
+  }),
   command('pools.yaml is a folder', ['up'], 1, /pools\.yaml cannot be read \(EISDIR\): mend it, or remove it/, {
     home: homeWith({ 'pools.yaml/x': '' }),
   }),
-  command('a folder stands where up makes its pipe', ['up'], 1, /lifeline cannot be used: it is a folder \(ERR_FS_EISDIR\)\. Mend that/, {
+  command('a folder stands where up makes its pipe', ['up'], 1, /lifeline cannot be used: it is a folder \(ERR_FS_EISDIR\)\. Fix that/, {
     home: homeWith({ 'lifeline/x': '' }),
   }),
   command('pools.yaml declares nothing', ['up'], 1, /pools\.yaml:1:1: declares no pool; write one, such as `cpu: 1`, or remove the file/, {

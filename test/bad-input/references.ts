@@ -109,7 +109,7 @@ export const references: readonly Case[] = [
   withSource(
     'a source gives what its own schema refuses',
     'yield { txt: 1 };',
-    /Record 1 of mine\.numbers \(data-corpus\) does not fit: text is missing; a text is needed/,
+    /Record 1 of mine\.numbers \(data-corpus\) does not fit: text is missing; expected a string/,
   ),
   withSource(
     'a source gives nothing',

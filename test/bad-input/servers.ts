@@ -168,7 +168,7 @@ export const servers: readonly Case[] = [
     'chat',
     choice({ message: { content: [{ type: 'text', text: 'ok' }] } }),
     'CapabilityMissing',
-    /choices\.0\.message\.content is a list; a text is needed/,
+    /choices\.0\.message\.content is a list; expected a string/,
   ),
   replies(
     'an end that nobody knows',
@@ -182,7 +182,7 @@ export const servers: readonly Case[] = [
     'chat',
     chat({ usage: undefined }),
     'CapabilityMissing',
-    /usage is missing; a map is needed\. Serve the model with an engine that gives it/,
+    /usage is missing; expected an object\. Serve the model with an engine that gives it/,
   ),
   replies(
     'a page of HTML as a success',
@@ -252,7 +252,7 @@ export const servers: readonly Case[] = [
     'chat',
     models('m'),
     'CapabilityMissing',
-    /reply to \/v1\/models cannot be used: data is "m"; a list is needed/,
+    /reply to \/v1\/models cannot be used: data is "m"; expected a list/,
   ),
   replies(
     'log-probabilities that are no numbers',
@@ -268,6 +268,6 @@ export const servers: readonly Case[] = [
       server.change = (path, reply) => (path === '/v1/completions' ? { ...reply, choices: [{ prompt_logprobs: null }] } : reply);
     },
     'CapabilityMissing',
-    /choices\.0\.prompt_logprobs is nothing; a list is needed/,
+    /choices\.0\.prompt_logprobs is null; expected a list/,
   ),
 ];

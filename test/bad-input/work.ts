@@ -76,7 +76,7 @@ export const work: readonly Case[] = [
   inside(
     'a record lacks what an operator reads',
     'goes on',
-    /^invalid: toy\.double cannot read it: n is missing; a number is needed$/,
+    /^invalid: toy\.double cannot read it: n is missing; expected a number$/,
     async () => {
       const step = await mapped('toy.double', [{ n: 1 }, { m: 2 }]);
       await step.shard();

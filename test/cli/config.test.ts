@@ -115,7 +115,7 @@ const faults: readonly (readonly [title: string, from: string, to: string, says:
     'evaluations:',
     /experiment\.yaml:8:1 evaluations: unknown key; the nearest is "evaluation"/,
   ],
-  ['a value of another type', 'rounds: 2', 'rounds: two', /experiment\.yaml:11:11 parameters\.rounds: is "two"; a number is needed/],
+  ['a value of another type', 'rounds: 2', 'rounds: two', /experiment\.yaml:11:11 parameters\.rounds: is "two"; expected a number/],
   ['an unknown recipe', 'humpback', 'humpbak', /experiment\.yaml:1:9 recipe: .*none of air, [\w, -]+, tegit; the nearest is "humpback"/],
   [
     'a missing source',

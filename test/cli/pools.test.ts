@@ -77,11 +77,11 @@ const wrong: readonly (readonly [yaml: string, says: RegExp])[] = [
   ['gpu: [0, 1]', /:1:1 gpu: is a list, which does not fit/],
   ['gpu:', /gpu: is nothing, which does not fit/],
   ['gpu:\n  park: 1m', /gpu\.groups: is missing/],
-  ['gpu:\n  groups: 1\n  park: 60', /:3:9 gpu\.park: is 60; a text is needed/],
+  ['gpu:\n  groups: 1\n  park: 60', /:3:9 gpu\.park: is 60; expected a string/],
   ['gpu:\n  groups: 1\n  park: a while', /:3:9 gpu\.park: is "a while", which does not fit: a time such as 60s, 10m or 2h is needed/],
   ['gpu:\n  groups: 1\n  parc: 1m', /:3:3 gpu\.parc: unknown key; the nearest is "park"/],
   ['GPU: 1', /:1:1 GPU: the key does not fit: lower-case letters/],
-  ['- gpu', /is a list; a map is needed/],
+  ['- gpu', /is a list; expected an object/],
 ];
 for (const [yaml, says] of wrong) {
   test.serial(`pools.yaml with ${JSON.stringify(yaml)} is a sentence`, (t) => {
