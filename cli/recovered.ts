@@ -7,16 +7,22 @@ import type { Progress } from '../workflows/messages.ts';
 import type { Temporal } from './connect.ts';
 import { withTemporal } from './current.ts';
 
-/** Milliseconds for an answer. */
-const DEADLINE = 5_000;
+/** Milliseconds for an answer; where the workers have only just begun, a history may have to be replayed for it. */
+const [DEADLINE, FIRST_DEADLINE] = [5_000, 30_000];
 
 /** A record as `store.experiment` gives it. Throws what that does for a damaged one, unless its workflow answers. */
-export async function soundRecord(store: Store, name: string, temporal?: Temporal): Promise<ExperimentRecord | undefined> {
+export async function soundRecord(
+  store: Store,
+  name: string,
+  temporal?: Temporal,
+  within = DEADLINE,
+): Promise<ExperimentRecord | undefined> {
   try {
     return await store.experiment(name);
   } catch (error) {
     if (!isDamaged(error)) throw error;
-    const told = temporal ? await askedFor(temporal, store, name) : await withTemporal(async (one) => one && askedFor(one, store, name));
+    const ask = async (one: Temporal | undefined) => one && askedFor(one, store, name, within);
+    const told = await (temporal ? ask(temporal) : withTemporal(ask));
     if (!told) throw error;
     await store.putExperiment(told);
     console.error(`The record of ${name} was damaged, and is written again as its workflow tells it.`);
@@ -37,15 +43,15 @@ export async function recordOrNone(store: Store, name: string): Promise<Experime
 
 /** Writes damaged records again where their workflows answer; the others stay as they are, and `list` names them. */
 export async function mendRecords(store: Store): Promise<void> {
-  for (const name of await store.experimentNames()) await soundRecord(store, name).catch(() => {});
+  for (const name of await store.experimentNames()) await soundRecord(store, name, undefined, FIRST_DEADLINE).catch(() => {});
 }
 
 const isDamaged = (error: unknown): boolean => error instanceof BackspinError && error.type === 'ArtifactDamaged';
 
-async function askedFor({ client }: Temporal, store: Store, name: string): Promise<ExperimentRecord | undefined> {
+async function askedFor({ client }: Temporal, store: Store, name: string, within: number): Promise<ExperimentRecord | undefined> {
   try {
     const handle = client.workflow.getHandle(workflowId.experiment(store.id, name));
-    const { since, ...told } = await client.connection.withDeadline(Date.now() + DEADLINE, () => handle.query<Progress>('progress'));
+    const { since, ...told } = await client.connection.withDeadline(Date.now() + within, () => handle.query<Progress>('progress'));
     return since === undefined && told.name === name ? experimentRecord.parse(told) : undefined;
   } catch {
     return undefined; // no such workflow, or nobody who answers for it

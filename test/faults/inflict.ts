@@ -1,4 +1,5 @@
 /** Each fault, done to a running miniature. */
+import { spawnSync } from 'node:child_process';
 import { appendFileSync, closeSync, globSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -37,6 +38,10 @@ export async function inflict(miniature: Miniature, { part, phase, fault }: Cell
       return disturbed(miniature, stepKey, { bad: () => full(miniature) });
     case 'half-written file':
       return torn(miniature, stepKey);
+    case 'empty files':
+      return emptied(miniature, stepKey);
+    case 'second host':
+      return disturbed(miniature, stepKey, { bad: () => secondHost(miniature) });
     default:
       return disturbed(miniature, stepKey, { bad: () => bad(miniature, fault, stepKey) });
   }
@@ -130,4 +135,46 @@ function torn(miniature: Miniature, stepKey: string): Promise<Recovery> {
     mend: () => miniature.up(),
     back: returns(miniature, stepKey),
   });
+}
+
+/** As a power failure leaves files whose bytes had not reached the disk when their names had: everything dies, and what says how things
+ *  stand is empty. */
+function emptied(miniature: Miniature, stepKey: string): Promise<Recovery> {
+  const { processes, returns } = parts['everything at once'];
+  const names = 'up.json,temporal.version,host.json,devices/*.json,store/experiments/**/*.json';
+  return disturbed(miniature, stepKey, {
+    async bad() {
+      send([...processes(miniature).map(({ pid }) => pid), miniature.current.pid], 'SIGKILL');
+      await miniature.until(() => miniature.empty, MET_WITHIN, 'everything has ended');
+      for (const path of globSync(`${miniature.home}/{${names}}`)) truncateSync(path);
+    },
+    async mend() {
+      await miniature.up();
+      // the record is written again from what the workflow says, once a worker answers for it
+      const answers = () =>
+        miniature.status().then(
+          () => true,
+          () => false,
+        );
+      await poll(answers, 'status answers');
+    },
+    back: returns(miniature, stepKey),
+  });
+}
+
+/** Another machine has the home on its disk too: `up` and `down` there are refused, and nothing here feels it. */
+async function secondHost(miniature: Miniature): Promise<void> {
+  const id = join(miniature.home, 'machine-id-of-the-second');
+  writeFileSync(id, `${'0123456789abcdef'.repeat(2)}\n`);
+  const disguise = 'echo second > /proc/sys/kernel/hostname; mount --bind "$0" /etc/machine-id; exec "$@"';
+  const there = 'unshare --mount --uts --net --pid --fork --mount-proc sh -c'.split(' ');
+  for (const verb of ['up', 'down']) {
+    const env = { ...process.env, BACKSPIN_HOME: miniature.home };
+    const { status, stderr } = spawnSync(there[0]!, [...there.slice(1), disguise, id, process.execPath, miniature.script, verb], {
+      env,
+      encoding: 'utf8',
+    });
+    if (status !== 1 || !stderr.includes('two hosts cannot share a home')) throw new Error(`${verb} on a second host: ${status} ${stderr}`);
+  }
+  rmSync(id);
 }

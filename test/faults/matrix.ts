@@ -6,7 +6,9 @@ import type { Setting } from '../support/miniature.ts';
 import { troubles, type Trouble } from '../support/trouble.ts';
 import { spots, type Phase, type Spot } from './spots.ts';
 
-export type Fault = Signal | Trouble | Poison | 'refuses to start' | 'disk full' | 'half-written file';
+export type Fault = Signal | Trouble | Poison | 'refuses to start' | 'disk full' | 'half-written file' | 'empty files' | 'second host';
+/** What takes root to try. */
+export const takesRoot = ({ fault }: Pick<Cell, 'fault'>): boolean => fault === 'disk full' || fault === 'second host';
 /** One record of each step is refused for good. */
 export type Poison = '400 poison' | '500 for one record';
 export const poisonOf = ({ fault }: Pick<Cell, 'fault'>): Poison | undefined =>
@@ -69,6 +71,8 @@ export const matrix: readonly Cell[] = [
   ...all('everything at once', 'SIGKILL', 'continue-as-new', 'hand-over', 'paused'),
   ...all('disk of the store', 'disk full', 'open', 'generate', 'judge', 'train', 'commit'),
   ...all('disk of the store', 'half-written file', 'generate', 'train', 'commit'),
+  ...all('disk of the store', 'empty files', 'generate', 'train', 'commit'),
+  ...all('up', 'second host', 'generate', 'train'),
 ];
 
 const isTrouble = (fault: Fault): fault is Trouble => (troubles as readonly string[]).includes(fault);

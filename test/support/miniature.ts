@@ -68,6 +68,11 @@ export class Miniature extends Sandbox {
     this.#mounted = true;
   }
 
+  /** The command, for who runs it himself. */
+  get script(): string {
+    return this.command;
+  }
+
   override async launch(): Promise<void> {
     const { history } = this.#setting;
     if (history !== undefined) {
