@@ -34,6 +34,16 @@ export async function inflict(miniature: Miniature, { part, phase, fault }: Cell
       return null;
     case 'refuses to start':
       return refused(miniature, stepKey);
+    case 'files change':
+      return changed(miniature, part as PartName, stepKey);
+    case 'upgrade':
+      return disturbed(miniature, stepKey, {
+        async bad() {
+          await miniature.run('down');
+          miniature.changeFiles();
+          await miniature.up(); // with another bundle, which takes its time to be made
+        },
+      });
     case 'disk full':
       return disturbed(miniature, stepKey, { bad: () => full(miniature) });
     case 'half-written file':
@@ -57,6 +67,20 @@ async function bad(miniature: Miniature, trouble: Trouble, stepKey: string): Pro
   if (trouble === 'connection refused') await delay(REFUSES_FOR);
   else await miniature.until(met, MET_WITHIN, `requests meet trouble: ${trouble}`);
   make(home, { trouble: null, poisoned: [] });
+}
+
+/** New code under a running `up`; then workers of both kinds die, this one first. All go on as they were started. */
+async function changed(miniature: Miniature, first: PartName, stepKey: string): Promise<Recovery> {
+  miniature.changeFiles();
+  const recovery = await hit(miniature, first, 'SIGKILL', stepKey);
+  const second = first === 'orchestrator' ? parts['data worker'] : parts.orchestrator;
+  const returns = second.returns(miniature, stepKey);
+  send(
+    second.processes(miniature, stepKey).map(({ pid }) => pid),
+    'SIGKILL',
+  );
+  await miniature.until(returns, MET_WITHIN, 'the second is back');
+  return recovery;
 }
 
 /** The step's server dies, and the next refuses to start until a person has read why, mended it, and said so. */

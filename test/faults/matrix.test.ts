@@ -24,8 +24,9 @@ const PATIENCE = 3_600_000;
 const within = wanted === undefined ? 60 : 20;
 
 let undisturbed: Outcome;
-/** Undisturbed, but for records that the server refuses for good. */
+/** Undisturbed, but for records that the server refuses for good; and with new code from the beginning. */
 const refused = new Map<Poison, View>();
+let upgraded: View | undefined;
 
 test.before('the undisturbed run', async (t) => {
   t.timeout(PATIENCE);
@@ -48,11 +49,18 @@ for (const pass of passes) {
       const poison = poisonOf(cells[0]!);
       const poisoned = poison && { poison, records: undisturbed.asking };
       if (poisoned && !refused.has(poisoned.poison)) refused.set(poisoned.poison, (await carryOut([], { poisoned })).view);
-      const reference = poison ? refused.get(poison)! : undisturbed.view;
+      const isUpgrade = cells[0]!.fault === 'upgrade';
+      if (isUpgrade) upgraded ??= (await carryOut([], { upgraded: true })).view;
+      const reference = poison ? refused.get(poison)! : isUpgrade ? upgraded! : undisturbed.view;
       const broken: string[] = [];
       let left: readonly Cell[] = cells;
       while (left.length > 0 && broken.length === 0) {
-        const outcome = await tried(runsOf(left)[0]!, { reference, within, ...(poisoned && { poisoned }) });
+        const outcome = await tried(runsOf(left)[0]!, {
+          reference,
+          before: poison ? reference : undisturbed.view,
+          within,
+          ...(poisoned && { poisoned }),
+        });
         if (wanted !== undefined) keep(outcome);
         for (const { cell, recovery } of outcome.tried) t.log(nameOf(cell), recovery);
         const done = outcome.tried.map(({ cell }) => cell);

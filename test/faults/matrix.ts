@@ -6,7 +6,17 @@ import type { Setting } from '../support/miniature.ts';
 import { troubles, type Trouble } from '../support/trouble.ts';
 import { spots, type Phase, type Spot } from './spots.ts';
 
-export type Fault = Signal | Trouble | Poison | 'refuses to start' | 'disk full' | 'half-written file' | 'empty files' | 'second host';
+export type Fault =
+  | Signal
+  | Trouble
+  | Poison
+  | 'refuses to start'
+  | 'disk full'
+  | 'half-written file'
+  | 'empty files'
+  | 'second host'
+  | 'files change'
+  | 'upgrade';
 /** What takes root to try. */
 export const takesRoot = ({ fault }: Pick<Cell, 'fault'>): boolean => fault === 'disk full' || fault === 'second host';
 /** One record of each step is refused for good. */
@@ -26,12 +36,14 @@ export const matrix: readonly Cell[] = [
   ...all('data worker', 'SIGKILL', 'open', 'generate', 'judge', 'train', 'evaluate', 'commit', 'paused'),
   ...all('data worker', 'SIGTERM', 'open', 'commit'),
   ...all('data worker', 'SIGSTOP', 'commit'),
+  ...all('data worker', 'files change', 'generate', 'judge', 'train'),
   ...all('gpu worker', 'SIGKILL', 'open', 'generate', 'judge', 'train', 'checkpoint', 'evaluate', 'commit', 'hand-over', 'paused'),
   ...all('gpu worker', 'SIGTERM', 'generate', 'train', 'hand-over'),
   ...all('gpu worker', 'SIGSTOP', 'judge', 'train'),
   ...all('orchestrator', 'SIGKILL', 'open', 'generate', 'judge', 'train', 'evaluate', 'commit', 'continue-as-new', 'hand-over', 'paused'),
   ...all('orchestrator', 'SIGTERM', 'judge', 'continue-as-new'),
   ...all('orchestrator', 'SIGSTOP', 'generate'),
+  ...all('orchestrator', 'files change', 'generate', 'judge', 'train'),
   ...all('model server', 'SIGKILL', 'generate', 'judge', 'evaluate', 'commit'),
   ...all('model server', 'SIGTERM', 'generate', 'evaluate'),
   ...all('model server', 'SIGSTOP', 'judge'),
@@ -67,6 +79,7 @@ export const matrix: readonly Cell[] = [
   ...all('Temporal server', 'SIGSTOP', 'generate'),
   ...all('up', 'SIGKILL', 'judge'),
   ...all('up', 'SIGTERM', 'generate', 'train'),
+  ...all('up', 'upgrade', 'generate', 'judge', 'train'),
   ...all('everything at once', 'SIGKILL', 'open', 'generate', 'judge', 'train', 'checkpoint', 'evaluate', 'commit'),
   ...all('everything at once', 'SIGKILL', 'continue-as-new', 'hand-over', 'paused'),
   ...all('disk of the store', 'disk full', 'open', 'generate', 'judge', 'train', 'commit'),
@@ -84,6 +97,7 @@ export function settingFor(cells: readonly Cell[]): Setting {
     ...(any(({ phase }) => phase === 'hand-over') && { groups: 1 }),
     ...(any(({ phase }) => phase === 'continue-as-new') && { history: HISTORY }),
     ...(any((cell) => isTrouble(cell.fault) || poisonOf(cell) !== undefined || cell.fault === 'refuses to start') && { network: true }),
+    ...(any(({ fault }) => fault === 'files change' || fault === 'upgrade') && { own: true }),
     ...(any(({ fault }) => fault === 'disk full') && { disk: DISK }),
   };
 }
@@ -118,6 +132,7 @@ export function runsOf(cells: readonly Cell[]): Run[] {
 function spotIn(run: readonly Trial[], cell: Cell): Spot | undefined {
   // What a poisoned record leaves out is compared with another run.
   if (run.length === AT_ONCE || run.some((trial) => poisonOf(trial.cell) !== poisonOf(cell))) return undefined;
+  if (run.some((trial) => trial.cell.fault === 'upgrade' || cell.fault === 'upgrade')) return undefined; // each is the first one
   const taken = run.map(({ spot }) => spot);
   return spots.find((spot) => spot.phase === cell.phase && !taken.some((other) => other === spot || tooNear(other, spot)));
 }

@@ -34,8 +34,12 @@ export interface Outcome {
 export interface Circumstances {
   /** An undisturbed run, which this one must equal. */
   readonly reference?: View;
+  /** An undisturbed run that has the steps at whose moments trials are. Default: the reference. */
+  readonly before?: View;
   /** Records that the server refuses, and how. */
   readonly poisoned?: { readonly poison: Poison; readonly records: readonly string[] };
+  /** Its files are those of after the upgrade, from the beginning. */
+  readonly upgraded?: boolean;
   /** Seconds in which something must go on. Default: 20. */
   readonly within?: number;
   /** Default: the miniature. */
@@ -43,9 +47,13 @@ export interface Circumstances {
 }
 
 /** Runs the miniature to its end in a home of its own; at each trial's moment its fault is done. */
-export async function carryOut(run: Run, { reference, poisoned, within = 20, experiment }: Circumstances = {}): Promise<Outcome> {
+export async function carryOut(
+  run: Run,
+  { reference, before = reference, poisoned, upgraded, within = 20, experiment }: Circumstances = {},
+): Promise<Outcome> {
   const setting = settingFor(run.map(({ cell }) => cell));
-  const miniature = new Miniature(poisoned ? { ...setting, network: true } : setting, experiment);
+  const miniature = new Miniature({ ...setting, ...(poisoned && { network: true }), ...(upgraded && { own: true }) }, experiment);
+  if (upgraded) miniature.changeFiles();
   if (poisoned) make(miniature.home, { trouble: null, poisoned: poisoned.records, status: outcomes[poisoned.poison].status });
   try {
     await miniature.up();
@@ -54,7 +62,7 @@ export async function carryOut(run: Run, { reference, poisoned, within = 20, exp
     const tried: Tried[] = [];
     const missed: Cell[] = [];
     for (const { cell, spot } of run) {
-      const stepKey = await come(miniature, spot, reference!);
+      const stepKey = await come(miniature, spot, before!);
       const recovery = stepKey === undefined ? undefined : await inflict(miniature, cell, stepKey).catch(tooLate);
       if (recovery === undefined) missed.push(cell);
       else tried.push({ cell, recovery });
@@ -82,8 +90,8 @@ function tooLate(error: unknown): undefined {
 }
 
 /** Waits for a moment, and gives the key of its step; undefined where the step is over already. */
-async function come(miniature: Miniature, { step, reached, phase }: Spot, reference: View): Promise<string | undefined> {
-  const stepKey = reference.steps.find(({ path }) => path === step)!.stepKey!;
+async function come(miniature: Miniature, { step, reached, phase }: Spot, before: View): Promise<string | undefined> {
+  const stepKey = before.steps.find(({ path }) => path === step)!.stepKey!;
   let here = false;
   const seen = async () => (here = await reached(miniature, stepKey)) || miniature.committed(stepKey);
   await miniature.until(seen, COMES_WITHIN, `${step} comes to ${phase}`);

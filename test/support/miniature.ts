@@ -13,6 +13,7 @@ import { contextOf } from '../../recipe/materials.ts';
 import type { Output } from '../../schemas/store.ts';
 import { openStore } from '../../store/local.ts';
 import { root } from '../cli/cli.ts';
+import { changeFiles } from './changed-files.ts';
 import { faultyInstallation } from './installation.ts';
 
 /** As in `activities/gpu.ts`: a quarter more than the `slots` of the file. */
@@ -23,6 +24,8 @@ export interface Setting {
   readonly groups?: 1 | 2;
   /** Model servers stand behind a network that can be made bad. */
   readonly network?: boolean;
+  /** It runs from a checkout of its own, whose files may change. */
+  readonly own?: boolean;
   /** The store has a disk of its own, of so many megabytes. */
   readonly disk?: number;
   /** Events after which the root continues as new. */
@@ -55,7 +58,7 @@ export class Miniature extends Sandbox {
 
   /** Another experiment can take its place: the demo itself, say. */
   constructor(setting: Setting = {}, experiment: Pick<SandboxOptions, 'file' | 'name'> = miniature) {
-    const checkout = setting.network ? (installation ??= faultyInstallation()) : root;
+    const checkout = setting.own ? faultyInstallation() : setting.network ? (installation ??= faultyInstallation()) : root;
     const file = join(checkout, relative(root, experiment.file));
     super({ file, name: experiment.name, pools: [`cpu=${setting.groups ?? 2}`], lookEvery: 10, ...(setting.disk && { lowWater: 0 }) });
     this.#setting = setting;
@@ -72,7 +75,10 @@ export class Miniature extends Sandbox {
   get script(): string {
     return this.command;
   }
-
+  /** New code in its checkout, as after a `git pull`. */
+  changeFiles(): void {
+    changeFiles(this.#checkout);
+  }
   override async launch(): Promise<void> {
     const { history } = this.#setting;
     if (history !== undefined) {
@@ -155,10 +161,11 @@ export class Miniature extends Sandbox {
   }
   /** For each operator that asked a model: requests that its step counts, that were answered, and answers that were given again. */
   asked(): { readonly counted: number; readonly answered: number; readonly again: number }[] {
-    return [...Map.groupBy(this.#answers(), (id) => id.split('/')[0]!)].map(([key, own]) => {
+    return [...Map.groupBy(this.#answers(), (id) => id.split('/')[0]!)].flatMap(([key, own]) => {
       const [output] = globSync(join(this.paths.folders.outputs, key.slice(0, 2), `${key}*.json`));
+      if (output === undefined && this.#setting.own) return []; // new code has another version of it, and of this one nobody asks
       const answered = new Set(own).size;
-      return { counted: (JSON.parse(textOf(output!)) as Output).requests, answered, again: own.length - answered };
+      return [{ counted: (JSON.parse(textOf(output!)) as Output).requests, answered, again: own.length - answered }];
     });
   }
   /** Records, one of each step's, that a reply was asked for: a text, a pair of another text, a test item. */
