@@ -90,7 +90,7 @@ for (const { at, text, inline } of said) {
 function answer([verb, ...words]: readonly string[]): readonly [code: number, says: RegExp] {
   if (words.includes('--help')) return [0, /^Usage: backspin/];
   const own = within('examples', '.yaml').find((file) => words[0] === join(root, file));
-  if (own) return [1, new RegExp(`${basename(own, '.yaml')}/(base|policy) is not a folder`)]; // it says what to put there
+  if (own) return [1, new RegExp(`${basename(own, '.yaml')}/\\S+ is not a folder`)]; // it says what to put there
   if (verb === 'up' || verb === 'launch') return [1, /No Temporal server answers at 127\.0\.0\.1:9/];
   if (verb === 'plan') return [0, /textworld-/];
   if (verb === 'down') return [0, /Nothing is up/];

@@ -13,7 +13,8 @@ test('paused in mid-shard, an experiment stops and frees the device, and asks no
     t.log(await pause(world, (await step())!, 5), 'seconds');
     const { done } = (await world.live('map', stepKey!))!;
     t.is((await world.status()).state, 'paused');
-    t.deepEqual([(await world.live('map', stepKey!))!.done, world.slots()], [done, []]);
+    const held = world.slots().filter(({ key }) => key !== 'parked'); // a server of a step before it that is kept warm gives way
+    t.deepEqual([(await world.live('map', stepKey!))!.done, held], [done, []]);
   } finally {
     await world.down();
   }
