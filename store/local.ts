@@ -217,7 +217,11 @@ class LocalStore implements Store {
 /** What was noted of a step is news where its record does not say that it has ended. */
 function merged(recorded: readonly Step[], noted: readonly Step[]): Step[] {
   const news = new Map(noted.map((step) => [step.path, step]));
-  const known = recorded.map((step) => (step.state === 'completed' ? step : (news.get(step.path) ?? step)));
+  const known = recorded.map((step) => {
+    const note = news.get(step.path);
+    // That it has begun is no news of one that stands at attention since.
+    return !note || step.state === 'completed' || (note.state === 'running' && step.state !== 'running') ? step : note;
+  });
   const paths = new Set(recorded.map(({ path }) => path));
   return [...known, ...noted.filter(({ path }) => !paths.has(path))];
 }

@@ -11,7 +11,7 @@ function piped() {
   const lines = new Lines(clock, (line) => said.push(line.slice('00:00:00 '.length)));
   const show = (seconds: number, steps: readonly Partial<StepView>[]) => {
     clock.at = BEGAN + seconds * 1000;
-    lines.show({ experiment: 'toy', state: 'running', round: 1, failure: null, steps } as unknown as View, null);
+    lines.show({ experiment: 'toy', state: 'running', round: 1, failure: null, steps, notices: [] } as unknown as View, null);
     return said.splice(0);
   };
   return show;

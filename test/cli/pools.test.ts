@@ -75,7 +75,7 @@ const wrong: readonly (readonly [yaml: string, says: RegExp])[] = [
   ['gpu: "cuda:"', /:1:6 gpu: is "cuda:", which does not fit/],
   ['gpu: cuda:0;1', /:1:6 gpu: is "cuda:0;1", which does not fit: .*cuda:0,1 are two groups, cuda:0\+1 is one of two devices/],
   ['gpu: [0, 1]', /:1:1 gpu: is a list, which does not fit/],
-  ['gpu:', /gpu: is nothing, which does not fit/],
+  ['gpu:', /gpu: is null, which does not fit/],
   ['gpu:\n  park: 1m', /gpu\.groups: is missing/],
   ['gpu:\n  groups: 1\n  park: 60', /:3:9 gpu\.park: is 60; expected a string/],
   ['gpu:\n  groups: 1\n  park: a while', /:3:9 gpu\.park: is "a while", which does not fit: a time such as 60s, 10m or 2h is needed/],

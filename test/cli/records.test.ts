@@ -12,6 +12,7 @@ import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
 import { queues, searchAttributes, workflowId } from '../../schemas/names.ts';
 import { openStore } from '../../store/local.ts';
 import type { Store } from '../../store/store.ts';
+import { sourcesDigest } from '../../workers/build.ts';
 import { backspin, file, root, temporary } from './cli.ts';
 
 const server = (attributes: boolean) =>
@@ -51,7 +52,8 @@ interface Home {
 async function home({ address, namespace }: Pick<TestWorkflowEnvironment, 'address' | 'namespace'> = env): Promise<Home> {
   const folder = temporary();
   mkdirSync(folder, { recursive: true });
-  const up = { ...self, ready: true, address, namespace: namespace ?? 'default', uiAddress: null, pools: {}, devices: [] };
+  const build = await sourcesDigest();
+  const up = { ...self, ready: true, build, address, namespace: namespace ?? 'default', uiAddress: null, pools: {}, devices: [] };
   writeFileSync(join(folder, 'up.json'), JSON.stringify(up));
   const store = await openStore(join(folder, 'store'));
   const run = (...args: string[]) => backspin(folder, args);
