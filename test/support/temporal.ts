@@ -9,12 +9,14 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, NativeConnection, Runtime, Worker, bundleWorkflowCode, type WorkerOptions } from '@temporalio/worker';
 import { dataActivities } from '../../activities/data.ts';
 import { gpuActivities } from '../../activities/gpu.ts';
+import { grantAll } from '../../activities/grants.ts';
 import { fairQueues } from '../../cli/server.ts';
 import { startOptions } from '../../cli/start.ts';
 import { makeLifeline } from '../../devices/lifeline.ts';
 import { Slots } from '../../devices/slots.ts';
 import { openServices, type Services } from '../../activities/services.ts';
 import type { Models } from '../../activities/slice.ts';
+import { contextOf } from '../../recipe/materials.ts';
 import { moduleDigest } from '../../operators/registry.ts';
 import { queues, searchAttributes, workflowId } from '../../schemas/names.ts';
 import type { Bound } from '../../schemas/config.ts';
@@ -101,6 +103,7 @@ export async function site({ ui = false } = {}): Promise<Site> {
         parameters,
       };
       const input: ExperimentInput = { store: services.store.id, configDigest: '0'.repeat(64), parent: null, pins: {}, ...more, config };
+      await grantAll(services.store, contextOf(config)); // for workers in processes of their own
       return env.client.workflow.start('experiment', startOptions(input));
     },
     orchestrator: (options) =>
