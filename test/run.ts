@@ -9,6 +9,8 @@ interface Counts {
   readonly skipped: number;
 }
 
+/** Milliseconds. */
+const SILENCE = 30 * 60_000;
 const folder = ownTemporaryFolder();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(signal, () => {
@@ -28,15 +30,23 @@ const failed = total('failed') + left.length;
 console.log(`${total('passed')} passed, ${failed} failed, ${total('skipped')} skipped`);
 process.exitCode = failed > 0 ? 1 : 0;
 
-/** Runs an npm script to its end, and counts by what it prints. One that ends badly has failed, whatever it counts. */
+/** Runs an npm script to its end, and counts by what it prints. One that ends badly has failed, whatever it counts, and so has one that prints
+ *  nothing for half an hour: ava tells a test that takes too long to end, which one that computes without a pause never hears. */
 async function suite(script: string, args: readonly string[], countsOf: (output: string) => Counts, show: (text: string) => void) {
   const child = spawn('npm', ['run', '--silent', script, '--', ...args], { stdio: ['inherit', 'pipe', 'inherit'] });
   let output = '';
+  const silent = setTimeout(() => {
+    console.error(`npm run ${script} has printed nothing for ${SILENCE / 60_000} minutes, and is ended`);
+    sweep(folder, 0);
+    child.kill();
+  }, SILENCE);
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text;
+    silent.refresh();
     show(text);
   });
   const code = await new Promise<number | null>((done, failed_) => child.once('error', failed_).once('close', done));
+  clearTimeout(silent);
   const counts = countsOf(output);
   return { output, ...counts, failed: code === 0 ? counts.failed : Math.max(counts.failed, 1) };
 }

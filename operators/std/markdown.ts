@@ -18,48 +18,106 @@ const beginning = {
 
 /** Characters that are parsed at once: the parser keeps so much of each that a long text would take it far longer as a whole. */
 const PART = 1 << 11;
+/** Characters of a paragraph that are parsed at once, for the same reason. */
+const LONG = 1 << 13;
+/** Quotes and lists within each other that are looked into: to look into one more takes as long as all before together. */
+const DEEP = 100;
 
 /** Blocks of a text as it is written, without comments and front matter. HTML blocks are what they show; headings within quotes, lists and
  *  code are no headings of the document. */
 export function blocksOfMarkdown(source: string): Block[] {
   const text = source.replace(/^\ufeff/, '').replace(/\r\n?/g, '\n');
   const blocks: Block[] = [];
-  for (const [node, part, tight] of nodesOf(text)) {
+  for (const { node, part, tight, gap } of nodesOf(text)) {
     if (node.type === 'heading') blocks.push({ level: node.depth, header: headerOf(part, node.children) });
     else if (node.type === 'html') blocks.push(...blocksOfHtml(node.value, true));
     else if (node.type !== 'yaml' && (node.type as string) !== 'toml') {
       const [from, to] = spanOf(node);
       const own = without(part, part.lastIndexOf('\n', from - 1) + 1, to, hiddenIn(node));
-      if (own.trim() !== '') blocks.push({ level: 0, text: own, tight, prose: proseOf(node, part) });
+      const before = gap === undefined ? undefined : blocks.at(-1);
+      if (before?.level === 0) {
+        blocks[blocks.length - 1] = { ...before, text: before.text + gap + own, prose: [...before.prose, ...proseOf(node, part)] };
+      } else if (own.trim() !== '') blocks.push({ level: 0, text: own, tight, prose: proseOf(node, part) });
     }
   }
   return blocks;
 }
 
-/** The nodes of a document with the part of the text that they lie in; tight: no empty line and no HTML stands before it. Of a part the last
- *  node, which may go on, is parsed again with the next part; no line changes what lies further back. */
-function* nodesOf(text: string): Generator<[node: RootContent, part: string, tight: boolean]> {
+interface Found {
+  readonly node: RootContent;
+  /** Of the text; the node lies in it. */
+  readonly part: string;
+  /** No empty line and no HTML stands before it. */
+  readonly tight: boolean;
+  /** It goes on with the paragraph before it, behind this white space. */
+  readonly gap: string | undefined;
+}
+
+/** The nodes of a document. Of a part the last node, which may go on, is parsed again with the next part; no line changes what lies further
+ *  back. Only a long paragraph is parsed piece by piece. */
+function* nodesOf(text: string): Generator<Found> {
   const mark = /^(---|\+\+\+)[ \t]*\n/.exec(text)?.[1];
   let size = Math.max(PART, mark === undefined ? 0 : text.indexOf(`\n${mark}`) + 1);
   let before: number | undefined = 0;
+  let goesOn = false;
   for (let from = 0; from < text.length;) {
-    const part = text.slice(from, text.indexOf('\n', from + size) + 1 || text.length);
-    const nodes = fromMarkdown(part, from === 0 ? beginning : github).children;
+    const line = text.indexOf('\n', from + size) + 1 || text.length;
+    let part = text.slice(from, Math.min(line, from + size + LONG));
     const last = from + part.length === text.length;
+    let nodes = parsed(part, from === 0);
+    const piece = !last && nodes.length < 2 && isLong(nodes[0]) ? pieceOf(part) : undefined;
     if (!last && nodes.length < 2) {
-      size *= 2;
-      continue;
+      if (piece === undefined) {
+        size *= 2;
+        continue;
+      }
+      part = piece;
+      nodes = parsed(part, from === 0);
     }
-    for (const node of last ? nodes : nodes.slice(0, -1)) {
+    const done = last || piece !== undefined ? nodes : nodes.slice(0, -1);
+    for (const [at, node] of done.entries()) {
       const [start, end] = spanOf(node);
-      yield [node, part, before !== undefined && !/\n\s*\n|^$/.test(text.slice(before, from + start))];
+      const between = before === undefined ? undefined : text.slice(before, from + start);
+      yield {
+        node,
+        part,
+        tight: between !== undefined && !/\n\s*\n|^$/.test(between),
+        gap: goesOn && at === 0 ? text.slice(before, from) : undefined,
+      };
       before = node.type === 'html' ? undefined : from + end;
     }
     if (last) return;
-    from += part.lastIndexOf('\n', spanOf(nodes.at(-1)!)[0] - 1) + 1;
-    size = PART;
+    goesOn = piece !== undefined;
+    from += piece !== undefined ? part.length : part.lastIndexOf('\n', spanOf(nodes.at(-1)!)[0] - 1) + 1;
+    size = piece !== undefined ? LONG : PART;
   }
 }
+
+/** Parsed as if it were nested no deeper than that: the same characters elsewhere, and so the same places. */
+function parsed(part: string, first: boolean): RootContent[] {
+  const shallow = part.replace(deeper, (line, seen: string) => (/^[\s*]+$|^[\s-]+$/.test(line) ? line : seen.padEnd(line.length, 'x')));
+  return fromMarkdown(shallow, first ? beginning : github).children;
+}
+const deeper = new RegExp(String.raw`^((?:[ \t]*(?:>|(?:[-+*]|\d{1,9}[.)])[ \t])){${DEEP}}).*`, 'gm');
+
+/** Whether it ends with a long paragraph, or the like. */
+function isLong(node: Nodes | undefined): boolean {
+  if (!node || !('children' in node)) return false;
+  if (!['paragraph', 'heading', 'tableCell'].includes(node.type)) return isLong(node.children.at(-1));
+  const [start, end] = spanOf(node);
+  return end - start >= LONG;
+}
+
+/** The beginning of a paragraph: as much as goes, up to a word, for a letter begins nothing but text, or to any space. No comment is cut. */
+function pieceOf(part: string): string | undefined {
+  const open = part.lastIndexOf('<!--');
+  const closed = open > part.lastIndexOf('-->') ? part.slice(0, open) : part;
+  const [piece] = upToWord.exec(closed) ?? upToSpace.exec(closed) ?? [closed];
+  return piece === '' ? undefined : piece;
+}
+const outside = String.raw`(?!(?:(?!<!--)[^])*-->)`;
+const upToWord = new RegExp(String.raw`^[^]*[\s。，！？；：](?=\p{L})${outside}`, 'u');
+const upToSpace = new RegExp(String.raw`^[^]*\s${outside}`, 'u');
 
 type Span = readonly [from: number, to: number];
 const spanOf = ({ position }: Nodes): Span => [position!.start.offset!, position!.end.offset!];

@@ -200,6 +200,23 @@ test('Markdown of any length is the same document as its parts', (t) => {
   t.is(text, `${Array(3).fill(outlineOf(part).text).join('\n\n')}\n\n[c]: x`);
 });
 
+test('a paragraph of any length is one text as it was written, and so is one of a list, with what stands behind it', (t) => {
+  const said = 'It is said that *rivers* flow <!-- no -->down - as 1. water, and # that it is [so](a). ';
+  const shown = said.replace('<!-- no -->', '');
+  const words = 'Ein Wort, 12 Zeichen und > mehr\n* ';
+  for (const [before, source, text] of [
+    ['', said.repeat(4000), shown.replace(/ {2}/g, ' ').repeat(4000)],
+    ['', `${said.trim()}\n`.repeat(4000), `${shown.trim().replace(/ {2}/g, ' ')}\n`.repeat(4000)],
+    ['> ', 'one line of it\n'.repeat(9000), 'one line of it\n'.repeat(9000)],
+    ['- ', words.slice(0, -2).repeat(9000), words.slice(0, -2).repeat(9000)],
+    ['', '河流'.repeat(40_000), '河流'.repeat(40_000)],
+  ] as const) {
+    const found = outlineOf(`# H\n${before}${source}\n\n# Behind\nit`);
+    t.deepEqual(found.headings, ['1 H', '1 Behind']);
+    t.true(found.text.startsWith(`${before}${text.trimEnd()}`), `${before}${text.slice(0, 20)}`);
+  }
+});
+
 test('HTML: cells, terms and items keep apart, code keeps its lines, and references are characters', (t) => {
   const html = `<h1>Prices and code</h1><table><tr><td>Price</td><td>40</td></tr><tr><th>Size<td>2<br>3</table><dl><dt>timeout</dt><dd>Seconds to wait</dd><dt>a<dt>b:<dd><p>Both</dl><ul><li>one<li>two<ol><li>x</ol></ul><pre># install
 pip install x
@@ -232,6 +249,15 @@ test('long and deeply nested documents are read in time that grows as they do', 
   cpu(() => sectionsOf(headings(3000)));
   const [few, many] = [5000, 40_000].map((count) => cpu(() => [...candidatesOf(sectionsOf(headings(count)), rules)]));
   t.true(many! < 24 * few!, `${few} and ${many} µs`); // eight times as much; as pairs it would be 64 times
+  for (const [mark, end] of [
+    ['a line of it\n', ''],
+    ['*a* [b](c) `d` ', ''],
+    ['- ', 'x'],
+    ['> ', 'x'],
+  ] as const) {
+    const [short, long] = [3e4, 24e4].map((chars) => cpu(() => sectionsOf(mark.repeat(chars / mark.length) + end)));
+    t.true(long! < 24 * short!, `${mark} ${short} and ${long} µs`);
+  }
   for (const tag of ['<svg/>', '<svg>', '<div>', '<b>', '<ul><li>', '<table><tr><td>', '<dl><dt>', '<h1>', '<!--'])
     t.true(cpu(() => markdownOf(tag.repeat(20_000))) < 5e6, tag);
   for (const mark of ['> ', '[', '<', '*a ', '`', '# ', '|', '\n']) t.notThrows(() => sectionsOf(mark.repeat(2000)), mark);
