@@ -5,6 +5,7 @@ import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { codePoints, weightOf } from '../lengths.ts';
 import { asking } from '../reply.ts';
+import { unframed } from '../unframed.ts';
 import { judged, pair, segment, type Pair } from './records.ts';
 
 export { expectedRating, likelihood, rating } from './judges.ts';
@@ -13,11 +14,11 @@ export { toInstruction, toResponse } from './templates.ts';
 
 /** One instruction for a segment, by M_yx (2.2). */
 export const backtranslate = asking({
-  version: 2,
+  version: 3,
   input: segment,
   output: pair,
   role: 'backward',
-  take: (instruction, { text }) => ({ instruction, response: text }),
+  take: (reply, { text }) => ({ instruction: unframed(reply), response: text }),
 });
 
 /** An instruction that is neither a stump nor a text of its own. Lengths in characters (code points); for `min` a Han, Kana or Hangul

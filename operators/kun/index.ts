@@ -6,6 +6,7 @@ import { sampling } from '../../schemas/sampling.ts';
 import { pair, segment } from '../humpback/records.ts';
 import { codePoints } from '../lengths.ts';
 import { asking, wholeReply } from '../reply.ts';
+import { unframed } from '../unframed.ts';
 import { judged, labelled, polished, read } from './records.ts';
 import { isGood, repeatedIn, tidied, wordIn } from './rules.ts';
 
@@ -52,12 +53,12 @@ export const primary = operator({
 
 /** The instruction of a text, by the label model. */
 export const label = asking({
-  version: 1,
+  version: 2,
   input: segment,
   output: labelled,
   role: 'label',
   slots: ({ text }) => ({ text }),
-  take: (instruction, { text }) => ({ text, instruction }),
+  take: (reply, { text }) => ({ text, instruction: unframed(reply) }),
 });
 
 /** An instruction that stands by itself: without words for what is not shown, and without repeated lines. */

@@ -4,6 +4,7 @@ import { drop, keep, operator, probe, type Scored } from '../../recipe/index.ts'
 import { registered } from '../../schemas/config.ts';
 import { pair, segment } from '../humpback/records.ts';
 import { asking } from '../reply.ts';
+import { unframed } from '../unframed.ts';
 import { agreed, direction, imagined, measured } from './records.ts';
 
 export { curate } from './curate.ts';
@@ -15,12 +16,12 @@ export const humanPair = operator({ version: 1, input: pair, output: pair, run: 
 
 /** What the reverse model takes a human response for an answer to: the instruction that the forward model is then trained with. */
 export const imagineInstruction = asking({
-  version: 2,
+  version: 3,
   input: pair,
   output: imagined,
   role: 'reverse',
   slots: ({ response }) => ({ text: response }),
-  take: (imagined, pair) => ({ ...pair, imagined }),
+  take: (reply, pair) => ({ ...pair, imagined: unframed(reply) }),
 });
 
 /** What the forward model answers to a human instruction: the response that the reverse model is then trained with. */
@@ -53,11 +54,11 @@ export const measure = probe({
 
 /** An instruction for a text, by the reverse model of the last round. */
 export const augment = asking({
-  version: 2,
+  version: 3,
   input: segment,
   output: pair,
   role: 'reverse',
-  take: (instruction, { text }) => ({ instruction, response: text }),
+  take: (reply, { text }) => ({ instruction: unframed(reply), response: text }),
 });
 
 /** How well the forward model of the last round agrees: the loss of the text, given the instruction that the reverse model wrote. */

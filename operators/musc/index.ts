@@ -51,7 +51,7 @@ export const decompose = operator({
 
 /** A3 and A4: one instruction with all constraints, and one with those that the noise has left, by the same demonstrations. */
 export const recombine = operator({
-  version: 3,
+  version: 4,
   input: noised,
   output: twins,
   params: asking('recombine'),
@@ -104,7 +104,7 @@ export const drawShots = reducer<{ readonly demos: Soon<Dataset<Demo>> }, Datase
 
 /** B1: an instruction that the model makes up, its constraints first. */
 export const invent = operator({
-  version: 2,
+  version: 3,
   input: z.object({ shots: z.array(demo) }),
   output: taken,
   params: asking('invent'),
@@ -120,7 +120,7 @@ export const invent = operator({
 
 /** B3: the same once more, for the constraints that the noise has left. */
 export const reinvent = operator({
-  version: 3,
+  version: 4,
   input: noised,
   output: twins,
   params: asking('reinvent'),

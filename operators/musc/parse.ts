@@ -1,5 +1,6 @@
 /** What a model must have said to be understood; undefined: it did not. How it sets headers off is its own matter. */
 import { plainLines } from '../markup.ts';
+import { unframed } from '../unframed.ts';
 
 /** `**Name**:`, `**Name:**`, or either as a Markdown heading; without bold letters it begins a line. */
 const header = (name: string) =>
@@ -62,7 +63,7 @@ export function taskIn(reply: string): { readonly constraints: string[]; readonl
 
 /** An instruction, without the header that opens it. Another header of the form that was asked for is no part of one. */
 export function instructionIn(reply: string): string | undefined {
-  const text = reply.replace(instructionHeader, '').trim();
+  const text = unframed(unframed(reply).replace(instructionHeader, ''));
   return text === '' || anyHeader.test(text) ? undefined : text;
 }
 
