@@ -13,28 +13,20 @@ import type { Up } from '../../cli/home.ts';
 import { readSetup } from '../../cli/setup.ts';
 import { startOptions } from '../../cli/start.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
+import { textOf } from '../support/leftovers.ts';
 import { backspin, root, temporary, until } from './cli.ts';
 
 const upOf = (home: string) => JSON.parse(readFileSync(join(home, 'up.json'), 'utf8')) as Up;
 /** Every process that this home has started. */
 const ours = (home: string) =>
   readdirSync('/proc')
-    .filter((pid) => {
-      try {
-        return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`BACKSPIN_LIFELINE=${home}/lifeline\0`);
-      } catch {
-        return false;
-      }
-    })
+    .filter((pid) => /^\d+$/.test(pid) && textOf(`/proc/${pid}/environ`).includes(`BACKSPIN_LIFELINE=${home}/lifeline\0`))
     .map(Number);
 const running = (home: string, what: string) =>
-  ours(home).filter(
-    (pid) =>
-      readFileSync(`/proc/${pid}/cmdline`, 'latin1')
-        .split('\0')
-        .slice(0, 3)
-        .some((word) => word.includes(what)) && !readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('launch.sh'),
-  );
+  ours(home).filter((pid) => {
+    const words = textOf(`/proc/${pid}/cmdline`).split('\0');
+    return words.slice(0, 3).some((word) => word.includes(what)) && !words.some((word) => word.includes('launch.sh'));
+  });
 const lives = (home: string, log: string) => readFileSync(join(home, 'logs', log), 'utf8').split('{"ready":true}').length - 1;
 
 const home = temporary();

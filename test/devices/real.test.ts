@@ -14,6 +14,7 @@ import { Fixed } from '../../inference/limiter.ts';
 import { ModelClient, Rejected } from '../../inference/client.ts';
 import type { TrainEvent } from '../../schemas/trainer.ts';
 import { engine, owner, place, realPython, serving, spec, training, trainerPath, until, type Place } from '../support/devices.ts';
+import { textOf } from '../support/leftovers.ts';
 import { nvidia, uuid } from '../support/nvidia.ts';
 
 const never = new AbortController().signal;
@@ -163,9 +164,7 @@ test.serial('a group of two devices trains in two processes: stopped, killed by 
     if (marker === undefined) return;
     markers.add(marker);
     if (hit || event.event !== 'step' || event.step < 33) return;
-    const launcher = sweep(marker).find(
-      (pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0')[2] === 'accelerate.commands.launch',
-    );
+    const launcher = sweep(marker).find((pid) => textOf(`/proc/${pid}/cmdline`).split('\0')[2] === 'accelerate.commands.launch');
     hit = launcher !== undefined && process.kill(launcher, 'SIGKILL');
   };
   const trained = await train({ ...job, signal: never, onEvent: onKill });

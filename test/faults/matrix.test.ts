@@ -1,5 +1,5 @@
 /**
- * The miniature of the demo with a fault in every part and phase: nobody helps, and the end is the same. `npm test` tries a drawn tenth
+ * The miniature of the demo with a fault in every part and phase: nobody helps, and the end is the same. `npm test` tries a drawn twentieth
  * of the matrix once, `npm run test:faults` all of it twice; BACKSPIN_FAULTS=WORDS tries the cells whose names have these words, and
  * BACKSPIN_FAULTS=left those that have not passed twice.
  */

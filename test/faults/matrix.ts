@@ -143,9 +143,9 @@ const tooNear = (a: Spot, b: Spot): boolean =>
     ? [a, b].every(({ phase }) => ['train', 'checkpoint'].includes(phase))
     : [a, b].every(({ step }) => ['r1/evaluate-forward', 'r2/judge'].includes(step));
 
-/** A tenth of the matrix, as a seed draws it. */
+/** A twentieth of the matrix, as a seed draws it. */
 export function drawn(seed: string): readonly Cell[] {
   const random = stream(seed);
   const order = matrix.map((cell) => ({ cell, at: random() })).toSorted((a, b) => a.at - b.at);
-  return order.slice(0, Math.ceil(matrix.length / 10)).map(({ cell }) => cell);
+  return order.slice(0, Math.ceil(matrix.length / 20)).map(({ cell }) => cell);
 }

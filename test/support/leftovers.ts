@@ -44,8 +44,8 @@ function processesOf(folder: string): { readonly pid: number; readonly command: 
   return ours.map((pid) => ({ pid: Number(pid), command: textOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim() }));
 }
 
-/** Empty where a process has ended, or belongs to somebody else. */
-function textOf(path: string): string {
+/** Of a file that a process has in /proc. Empty where it has ended, or belongs to somebody else. */
+export function textOf(path: string): string {
   try {
     return readFileSync(path, 'latin1');
   } catch {
