@@ -27,7 +27,7 @@ export async function bringIn(services: Services, resolved: Resolved, context: S
   const { client } = asked;
   tell(() => told([asked]));
   const canary = await heard(`Step ${resolved.call.path}`, async () => {
-    await probe(client, external.model, { needs: ['chat'], sampling: {} }, signal);
+    await probe(client, external.model, { needs: ['chat'], samplings: [] }, signal);
     return sing(client, external.model, signal);
   });
   const folder = join(store.work(resolved.stepKey), 'model');
@@ -58,7 +58,7 @@ export async function checkExternals(
     const { canary = [] } = await services.store.model({ digest: externalDigest(external) });
     const questions = canary.map(({ question }) => question);
     const now = await heard(where, async () => {
-      await probe(client, model, wantsOf(resolved, registry), signal);
+      await probe(client, model, wantsOf(resolved, registry, [role]), signal);
       return sing(client, model, signal, questions);
     });
     const share = difference(canary, now);

@@ -39,11 +39,20 @@ export function asking(resolved: Resolved, registry: Registry): Resolved {
   return { ...resolved, chain: [{ what: resolved.call.what, operator: ask as unknown as AnyOperator, stepKey, params, prompts }] };
 }
 
-/** By convention the parameter `sampling` is how a step's models are sampled. */
-export const wantsOf = (resolved: Resolved, registry: Registry): Wants => ({
-  needs: asking(resolved, registry).chain.flatMap(({ operator }) => operator.needs),
-  sampling: (resolved.params as { sampling?: Sampling }).sampling ?? {},
-});
+/** What a step wants of the model that is cast in these roles. By convention the parameter `sampling` is how an operator's models are sampled,
+ *  all alike, or each by its role, or each kind of call by a name of its own. */
+export function wantsOf(resolved: Resolved, registry: Registry, roles: readonly string[]): Wants {
+  const links = asking(resolved, registry).chain.filter(({ operator }) => operator.roles.some((role) => roles.includes(role)));
+  return {
+    needs: links.flatMap(({ operator }) => operator.needs),
+    samplings: links.flatMap(({ operator, params }): Partial<Sampling>[] => {
+      const { sampling } = params as { sampling?: Sampling | Record<string, Sampling> };
+      if (sampling === undefined) return [];
+      if ('maxTokens' in sampling) return [sampling];
+      return Object.entries(sampling).flatMap(([name, own]) => (roles.includes(name) || !operator.roles.includes(name) ? own : []));
+    }),
+  };
+}
 
 /** The numbers, and the answers themselves as records beside them; `done` says by the id of an item what became of it. */
 export async function measureModel(

@@ -91,7 +91,10 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
           });
           const registry = await services.registry(context.modules);
           const resolved = await resolve(call, context, registry, services.machine);
-          for (const served of Object.keys(lease.models)) await probe(client, served, wantsOf(resolved, registry), signal);
+          for (const served of Object.keys(lease.models)) {
+            const roles = Object.keys(resolved.cast).filter((role) => servedName(resolved.cast[role]!) === served);
+            await probe(client, served, wantsOf(resolved, registry, roles), signal);
+          }
           const own: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
           const models = withOwn(externalsOf(services, resolved.cast, context), own);
           tell(() => ({ ...server.state, slot: slot.name, models: Object.keys(lease.models) }) satisfies LeaseState);

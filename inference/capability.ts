@@ -4,21 +4,21 @@ import { BackspinError } from '../schemas/errors.ts';
 import { Rejected, type Ask, type ModelClient } from './client.ts';
 import { askedAgain } from './replies.ts';
 
-/** What a step will ask for; `sampling` as far as its parameters say. */
+/** What a step will ask for, sampled in these ways. */
 export interface Wants {
   readonly needs: readonly Need[];
-  readonly sampling: Partial<Sampling>;
+  readonly samplings: readonly Partial<Sampling>[];
 }
 
 const messages = [{ role: 'user', content: 'Name a colour and an animal.' }] as const;
 const greedy = { temperature: 0, maxTokens: 8 } as const satisfies Sampling;
 
 /** Sends a model what a step with these wants will send. Throws CapabilityMissing naming the field that is refused or ignored. */
-export async function probe(client: ModelClient, model: string, { needs, sampling }: Wants, signal: AbortSignal): Promise<void> {
+export async function probe(client: ModelClient, model: string, { needs, samplings }: Wants, signal: AbortSignal): Promise<void> {
   for (const need of new Set(needs)) {
     const ask = { seed: 1, requestId: `probe/${need}`, signal };
     try {
-      await probes[need](client, model, sampling, ask);
+      await probes[need](client, model, samplings, ask);
     } catch (error) {
       if (!(error instanceof Rejected)) throw error;
       throw new BackspinError('CapabilityMissing', `The model server cannot do what this step needs (${need}): ${error.message}`, {
@@ -28,7 +28,7 @@ export async function probe(client: ModelClient, model: string, { needs, samplin
   }
 }
 
-type Probe = (client: ModelClient, model: string, sampling: Partial<Sampling>, ask: Ask) => Promise<unknown>;
+type Probe = (client: ModelClient, model: string, wanted: Wants['samplings'], ask: Ask) => Promise<unknown>;
 const probes: { readonly [need in Need]: Probe } = {
   chat: (client, model, wanted, ask) =>
     honoured(wanted, ask, (sampling, ask) => askedAgain(() => client.chat(model, messages, sampling, ask))),
@@ -41,14 +41,15 @@ const probes: { readonly [need in Need]: Probe } = {
   },
 };
 
-/** All of the step's fields at once; then, of those that can be told from the reply, each by itself. */
+/** All fields of each way at once; then, of those that can be told from the reply, each by itself. */
 async function honoured(
-  wanted: Partial<Sampling>,
+  samplings: Wants['samplings'],
   ask: Ask,
   say: (sampling: Sampling, ask: Ask) => ReturnType<ModelClient['chat']>,
 ): Promise<void> {
   const text = async (more: Partial<Sampling>, seed = 1) => (await say({ ...greedy, ...more }, { ...ask, seed })).reply.text;
-  await text({ ...wanted, maxTokens: greedy.maxTokens });
+  for (const sampling of samplings.length > 0 ? samplings : [{}]) await text({ ...sampling, maxTokens: greedy.maxTokens });
+  const wanted = Object.assign({}, ...samplings) as Partial<Sampling>;
   if (wanted.stop) {
     const [first] = await text({});
     if (first !== undefined && (await text({ stop: [first] })) !== '') throw ignored('stop');

@@ -58,7 +58,7 @@ test.serial(
     t.is(p.record()!.pgid, before.pgid);
     const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limiter: new Fixed(4) });
     const sampling = { temperature: 1, topP: 0.9, topK: 40, repetitionPenalty: 1.1, stop: ['\n'] };
-    await probe(client, 'm', { needs: ['chat', 'complete', 'prefill', 'score'], sampling }, never);
+    await probe(client, 'm', { needs: ['chat', 'complete', 'prefill', 'score'], samplings: [sampling] }, never);
 
     const ask = (seed: number) => ({ seed, requestId: `r${seed}`, signal: never });
     const replies = () =>

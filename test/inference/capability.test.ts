@@ -11,7 +11,7 @@ const probed = (server: FakeOpenAI, needs = all, sampling = every) =>
   probe(
     new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limiter: new Fixed(2), pause: 1 }),
     'm',
-    { needs, sampling },
+    { needs, samplings: [sampling] },
     new AbortController().signal,
   );
 type Choice = { message: object; prompt_logprobs: unknown[] };

@@ -53,7 +53,7 @@ test('two adapters answer from one server, each as PEFT says, and the next lease
   const first = await start(p, engine('one', 'two'), pool);
   const { pgid } = p.record()!;
   for (const name of ['one', 'two', 'base']) {
-    await probe(first.client, name, { needs: ['chat', 'complete', 'prefill', 'score'], sampling }, never);
+    await probe(first.client, name, { needs: ['chat', 'complete', 'prefill', 'score'], samplings: [sampling] }, never);
     await agrees(t, first.client, name);
   }
   await first.server.park();
