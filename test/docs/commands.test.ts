@@ -7,7 +7,14 @@ import { backspin, root, temporary, verbs, type Ran } from '../cli/cli.ts';
 
 const within = (folder: string, end: string): string[] =>
   readdirSync(join(root, folder)).flatMap((file) => (file.endsWith(end) ? [join(folder, file)] : []));
-const documents = ['README.md', 'CONTRIBUTING.md', ...within('docs', '.md'), ...within('docs/recipes', '.md')];
+const documents = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'CHANGELOG.md',
+  ...within('docs', '.md'),
+  ...within('docs/recipes', '.md'),
+];
 const experiments = ['examples', 'examples/textworld'].flatMap((folder) => within(folder, '.yaml'));
 
 interface Said {
