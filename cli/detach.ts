@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { putAside } from '../devices/logs.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { homeFolder, inHome } from './home.ts';
 import type { Options } from './up.ts';
@@ -9,6 +10,7 @@ import type { Options } from './up.ts';
 export async function detach({ pool = [], port, uiPort, lowWater }: Options): Promise<void> {
   mkdirSync(inHome('logs'), { recursive: true });
   const log = inHome('logs', 'up.log');
+  putAside(log);
   const file = openSync(log, 'a');
   const begin = readFileSync(log).length;
   const options = [

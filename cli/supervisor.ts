@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Child } from '../devices/child.ts';
+import { putAside } from '../devices/logs.ts';
 import { BackspinError } from '../schemas/errors.ts';
 
 const FIRST_BACKOFF = 200;
@@ -98,6 +99,7 @@ export class Supervised {
 
   /** `from`: where its words begin in the log. */
   async #start(): Promise<{ readonly from: number; readonly child: Child }> {
+    putAside(this.part.log);
     return { from: sizeOf(this.part.log), child: await Child.launch(randomUUID(), this.part) };
   }
 

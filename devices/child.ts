@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { neededEnvironment } from './environment.ts';
 import { openLifeline } from './lifeline.ts';
+import { putAside } from './logs.ts';
 import { ENDED, GRACE, MARK, alive, startTime, stopGroup, type Group } from './processes.ts';
 
 export interface Launch {
@@ -40,6 +41,7 @@ export class Child {
   static async launch(marker: string, { command, env, inherits = 'needed', lifeline, folder, log }: Launch): Promise<Child> {
     rmSync(join(folder, 'exit'), { force: true });
     const input = openLifeline(lifeline);
+    putAside(log);
     const output = openSync(log, 'a');
     try {
       const child = spawn('/bin/sh', [launcher, join(folder, 'exit'), String(GRACE / 1000), ...command], {

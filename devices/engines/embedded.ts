@@ -3,6 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { ready, type ServeSpec } from '../../schemas/devices.ts';
+import { putAside } from '../logs.ts';
 import { trainerEnvironment } from '../python.ts';
 import { ask, type Engine, type ServedModels } from './engine.ts';
 
@@ -34,6 +35,7 @@ export function embedded({ slots, threads, python, trainerPath }: EmbeddedOption
         threads: threads ?? availableParallelism(),
         accessLog: file('access.jsonl'),
       };
+      putAside(spec.accessLog);
       await rm(spec.ready, { force: true });
       await writeFile(file('serve.json'), JSON.stringify(spec));
       return {

@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Child } from '../../devices/child.ts';
 import { makeLifeline } from '../../devices/lifeline.ts';
@@ -27,6 +27,23 @@ test("a command's exit code comes through, and its output is in the log", async 
   const child = await launch(p, 'echo said; echo complained >&2; exit 75');
   t.is(await child.exited, 75);
   t.is(readFileSync(join(p.folder, 'log'), 'utf8'), 'said\ncomplained\n');
+});
+
+test('a log that has grown large is put aside before the next start, in the place of the one before', async (t) => {
+  const p = place(t);
+  const log = join(p.folder, 'log');
+  for (const old of ['a', 'b']) {
+    writeFileSync(log, old.repeat(16 << 20));
+    await (
+      await launch(p, 'echo said')
+    ).exited;
+    t.is(readFileSync(log, 'utf8'), 'said\n');
+    t.is(readFileSync(`${log}.1`, 'utf8')[0], old);
+  }
+  await (
+    await launch(p, 'echo more')
+  ).exited;
+  t.is(readFileSync(log, 'utf8'), 'said\nmore\n');
 });
 
 /** What was killed can be seen for a moment more. */

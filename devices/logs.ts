@@ -1,0 +1,14 @@
+/** Logs of programs that run for weeks. */
+import { renameSync, rmSync, statSync } from 'node:fs';
+
+/** Bytes. */
+const LARGE = 16 << 20;
+
+/** Renames a log that has grown large to `LOG.1`, which replaces the one before. Call it before a program opens the log: so each has at most
+ *  what one start writes, and the last start before is still there. */
+export function putAside(log: string): void {
+  const size = statSync(log, { throwIfNoEntry: false })?.size ?? 0;
+  if (size < LARGE) return;
+  rmSync(`${log}.1`, { force: true });
+  renameSync(log, `${log}.1`);
+}
