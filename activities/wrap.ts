@@ -49,6 +49,9 @@ const KINDS = 8;
 const UNKNOWN = 5;
 const UNANSWERED = 20;
 
+/** Codes of a disk, and of a quota, that is full. */
+const FULL = ['ENOSPC', 'EDQUOT'];
+
 const failuresOf = (details: unknown): Failures => (details as { readonly failures?: Failures } | undefined)?.failures ?? {};
 
 /** What is counted of an error; undefined: it says by itself whether it is tried again. */
@@ -57,7 +60,7 @@ function kindOf(error: unknown): { readonly kind: string; readonly most: number 
   if (error instanceof BackspinError)
     return error.type === 'Down' || error.type === 'Overloaded' ? { kind: error.type, most: UNANSWERED } : undefined;
   const { name = 'Error', code } = Object(error) as Partial<NodeJS.ErrnoException>;
-  return code === 'ENOSPC' ? undefined : { kind: `${name} ${code ?? ''}`.trim(), most: UNKNOWN };
+  return FULL.includes(code!) ? undefined : { kind: `${name} ${code ?? ''}`.trim(), most: UNKNOWN };
 }
 
 /** The failure that a workflow reacts to. `last`: it is not tried again. */
@@ -67,7 +70,7 @@ export function failure(error: unknown, last = false): Error {
   if (error instanceof BackspinError) {
     return ApplicationFailure.create({ type: error.type, message: error.message.slice(0, 2000), nonRetryable: last || !error.retryable });
   }
-  if ((error as NodeJS.ErrnoException).code === 'ENOSPC') {
+  if (FULL.includes((error as NodeJS.ErrnoException).code!)) {
     return ApplicationFailure.create({
       type: 'DiskFull',
       message: 'The disk is full: free some space and the step goes on by itself.',

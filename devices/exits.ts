@@ -1,5 +1,6 @@
 /** What the ends of a child mean: the codes of `trainer/backspin_trainer/exits.py`, and how often it may just crash. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { BackspinError, type ErrorType } from '../schemas/errors.ts';
 
 const meanings: { readonly [code: number]: ErrorType } = {
@@ -29,8 +30,9 @@ export class Crashes {
   #times: number[] = [];
 
   /** Throws CrashLoop at the third within ten minutes, and at the third, whenever it comes, between which it never got on: what takes
-   *  ten minutes to start may end at once each time. */
+   *  ten minutes to start may end at once each time. Throws DiskFull, and counts nothing, where a child cannot say how it ended. */
   add(what: string, how: string, log: string, gotOn: boolean): void {
+    throwIfFull(dirname(log));
     const now = performance.now();
     this.#times = [...this.#times.filter((time) => !gotOn || now - time < WITHIN), now];
     if (this.#times.length < LIMIT) return;
@@ -39,6 +41,22 @@ export class Crashes {
       'CrashLoop',
       `${what} ended ${LIMIT} times ${when}, the last time ${how}. Its log ${log} ends with:\n${lastLines(log, 12)}`,
     );
+  }
+}
+
+/** On a full disk a child leaves neither a word nor its exit code. */
+function throwIfFull(folder: string): void {
+  if (!existsSync(folder)) return;
+  const file = join(folder, 'room');
+  try {
+    writeFileSync(file, Buffer.alloc(1 << 16));
+  } catch (error) {
+    if (!['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code!)) throw error;
+    throw new BackspinError('DiskFull', `The disk that ${folder} is on is full: free some space and the step goes on by itself.`, {
+      cause: error,
+    });
+  } finally {
+    rmSync(file, { force: true });
   }
 }
 

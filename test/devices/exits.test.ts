@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -41,4 +41,18 @@ test('of a log of any length the last lines are read, and no more', (t) => {
   crash();
   crash();
   t.regex(t.throws(crash).message, /ends with:\nbefore\nit ran out of memory$/);
+});
+
+test('a child that ends on a full disk, where it can leave neither a word nor its code, has not crashed', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'backspin-'));
+  const crashes = new Crashes();
+  const crash = () => crashes.add('It', 'killed', join(folder, 'train.log'), false);
+  for (let n = 0; n < 5; n++) {
+    symlinkSync('/dev/full', join(folder, 'room'));
+    t.throws(crash, { name: 'DiskFull', message: /is full: free some space/ });
+  }
+  crash();
+  crash();
+  t.throws(crash, { name: 'CrashLoop' });
+  t.false(existsSync(join(folder, 'room')));
 });
