@@ -3,14 +3,8 @@ import { appendFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ifThere } from '../store/files.ts';
 import { JournalCounter } from './counter.ts';
+import type { Limits } from '../schemas/steps.ts';
 
-export interface Limits {
-  /** Records that are settled. */
-  readonly quorum: number | null;
-  readonly tokens: number | null;
-  readonly attempts: number | null;
-  readonly minutes: number | null;
-}
 export type Bound = keyof Limits;
 
 /** Milliseconds. By so much a bound may be passed. */

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Rejected, TooLong, Unavailable, Unusable, type ModelClient } from '../inference/client.ts';
 import { Others } from '../inference/limiter.ts';
 import type { Aside, Context, Prompt, Rec, Reply, Sampling, TokenScore } from '../recipe/define.ts';
-import { canonicalJson, sha256 } from '../store/canonical.ts';
+import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { CallName, Journal } from './journal.ts';
 import type { Link } from './resolve.ts';

@@ -14,7 +14,8 @@ import { wantsOf } from './evaluate.ts';
 import { declaration, externalDigest, externalOf, externalsOf, FILE, reach, told } from './external.ts';
 import { imported } from './reduce.ts';
 import type { Resolved } from './resolve.ts';
-import type { Services, StepContext } from './services.ts';
+import type { Services } from './services.ts';
+import type { StepContext } from '../schemas/steps.ts';
 import type { Beat } from './wrap.ts';
 
 /** Makes an external model one of the store's: what was declared, and its canary. */

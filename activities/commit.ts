@@ -1,14 +1,15 @@
 /** Joins the slices of a map into its dataset, in record order, whatever order they ended in. */
-import type { DatasetRef, ModelRef, Result } from '../recipe/call.ts';
+import type { DatasetRef, ModelRef, Result } from '../schemas/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Determinism, Output } from '../schemas/store.ts';
-import { recordId } from '../store/canonical.ts';
+import { recordId } from '../schemas/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { beforeStart, conserved, joined, type Joining } from './joined.ts';
 import type { Done } from './journal.ts';
 import { at } from './points.ts';
-import { THREW, type SliceTotals, type Start } from './slice.ts';
-import { secondsOf, type Span } from './spans.ts';
+import { THREW } from './slice.ts';
+import type { SliceTotals, Start, Span } from '../schemas/steps.ts';
+import { secondsOf } from './spans.ts';
 import { Endings } from './unread.ts';
 import { cutKey, type Resolved } from './resolve.ts';
 

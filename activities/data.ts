@@ -3,26 +3,28 @@ import { join } from 'node:path';
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { Flow } from '../inference/flow.ts';
 import { Places, type Others } from '../inference/limiter.ts';
-import { embeds, type Call } from '../recipe/call.ts';
-import type { LedgerEntry, RecordNews, Written } from '../schemas/experiment.ts';
+import { embeds, type Call } from '../schemas/call.ts';
+import type { DataActivities } from '../schemas/activities.ts';
+import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { Bounds } from './bounds.ts';
 import { bringIn, checkExternals } from './canary.ts';
 import { commitMap } from './commit.ts';
 import { asking, measureData, measureModel } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
 import { begun, noted } from './noted.ts';
-import { checkRoom, lookUp, openStep, type MapWork, type Opened, type StageEnd } from './open.ts';
+import { checkRoom, lookUp, openStep } from './open.ts';
+import type { MapWork, Opened, StageEnd, SliceTotals, StepContext, Span, ShardInput } from '../schemas/steps.ts';
 import { readSlice } from './joined.ts';
 import { Earlier, type Done } from './journal.ts';
-import { ownerOf, type Owner, type Wanted } from './others.ts';
+import { ownerOf } from './others.ts';
 import { isPolled } from './presence.ts';
-import { recordedSteps, type Recorded } from './recorded.ts';
+import { recordedSteps } from './recorded.ts';
 import { reduceStep } from './reduce.ts';
-import { changedImports, type Imported } from './reread.ts';
+import { changedImports } from './reread.ts';
 import { castOf, cutKey, resolve } from './resolve.ts';
-import { loaded, runSlice, slicesOf, startName, type Models, type SliceTotals } from './slice.ts';
-import { secondsOf, type Span } from './spans.ts';
-import type { Services, StepContext } from './services.ts';
+import { loaded, runSlice, slicesOf, startName, type Models } from './slice.ts';
+import { secondsOf } from './spans.ts';
+import type { Services } from './services.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Threads } from './threads.ts';
 import { activity, type Beat } from './wrap.ts';
@@ -34,13 +36,6 @@ function notYet(message: string): ApplicationFailure {
   const { attempt } = Context.current().info;
   const nextRetryDelay = Math.min(LOOK_AFTER * 1.5 ** (attempt - 1), LOOK_EVERY);
   return ApplicationFailure.create({ type: 'NotYet', message: message.slice(0, 2000), nextRetryDelay });
-}
-
-export interface ShardInput {
-  readonly call: Call;
-  readonly context: StepContext;
-  readonly work: MapWork;
-  readonly slice: number;
 }
 
 /** What the shards of one step share while they run. */
@@ -175,7 +170,7 @@ export function stepsOf(services: Services) {
 const SHARDS = 4;
 
 /** `threads` take what may be long, or it is done here. */
-export function dataActivities(services: Services, threads?: Threads) {
+export function dataActivities(services: Services, threads?: Threads): DataActivities {
   const steps = stepsOf(services);
   const places = new Places((taken) => taken < SHARDS);
   const compute = async (call: Call, context: StepContext, beat: Beat): Promise<LedgerEntry> => {
@@ -185,8 +180,7 @@ export function dataActivities(services: Services, threads?: Threads) {
   const commit = (call: Call, context: StepContext, work: MapWork, end: StageEnd, { signal }: Beat): Promise<LedgerEntry> =>
     threads ? threads.run({ verb: 'commit', args: [call, context, work, end] }, signal) : steps.commit(call, context, work, end);
   return {
-    /** Tells also of a pool that the step will wait for in vain. */
-    open: (call: Call, context: StepContext): Promise<Opened & { readonly unpolled: string | null }> =>
+    open: (call, context) =>
       activity(async () => {
         const opened = await steps.open(call, context);
         await (opened.hit ? noted(services, call, context, opened.hit) : begun(services, call, context, opened.stepKey));
@@ -198,23 +192,20 @@ export function dataActivities(services: Services, threads?: Threads) {
         const unpolled = pool !== undefined && !(await isPolled(services.store.id, pool));
         return { ...opened, unpolled: unpolled ? pool : null };
       }),
-    /** Resolves once the pool has a worker. */
-    polled: (pool: string): Promise<void> =>
+    polled: (pool) =>
       activity(async () => {
         if (!(await isPolled(services.store.id, pool))) throw notYet(`No worker polls the pool ${pool}.`);
       }),
-    shard: (input: ShardInput): Promise<SliceTotals> =>
+    shard: (input) =>
       activity(async (beat) => {
         const run = () => steps.shard(input, withOwn(externalsOf(services, castOf(input.call), input.context)), beat);
         return input.work.external ? run() : places.run(beat.signal, run); // those that a server holds up keep no other back
       }),
-    canary: (call: Call, context: StepContext): Promise<void> => activity((beat) => steps.canary(call, context, beat)),
-    commit: (call: Call, context: StepContext, work: MapWork, end: StageEnd): Promise<LedgerEntry> =>
+    canary: (call, context) => activity((beat) => steps.canary(call, context, beat)),
+    commit: (call, context, work, end) =>
       activity(async (beat) => noted(services, call, context, await commit(call, context, work, end, beat))),
-    compute: (call: Call, context: StepContext): Promise<LedgerEntry> =>
-      activity(async (beat) => noted(services, call, context, await compute(call, context, beat))),
-    /** Resolves once somebody else than `known` computes the step: who, or null where nobody does. */
-    otherThan: (known: Owner | null, wanted: Wanted): Promise<Owner | null> =>
+    compute: (call, context) => activity(async (beat) => noted(services, call, context, await compute(call, context, beat))),
+    otherThan: (known, wanted) =>
       activity(async () => {
         const owner = await ownerOf(wanted).catch((error: unknown) => {
           throw notYet((error as Error).message); // of the server, which may be away
@@ -223,29 +214,20 @@ export function dataActivities(services: Services, threads?: Threads) {
           throw notYet(`${owner.experiment} computes it as ${owner.path}.`);
         return owner;
       }),
-    /** Those whose files, or settings in this context, are others by now. */
-    reread: (imported: readonly Imported[], context: StepContext): Promise<readonly Imported[]> =>
-      activity(() => changedImports(services, imported, context)),
-    /** Resolves once the store has room for one step more. */
-    room: (): Promise<void> =>
+    reread: (imported, context) => activity(() => changedImports(services, imported, context)),
+    room: () =>
       activity(() =>
         checkRoom(services).catch((error: unknown) => {
           throw notYet((error as Error).message);
         }),
       ),
-    /** False: the store lacks what these news build on. */
-    record: (news: RecordNews): Promise<boolean> => activity(() => services.store.addToExperiment(news)),
-    /** Resolves once the record could be written. */
-    recordPatiently: (news: RecordNews): Promise<boolean> =>
+    record: (news) => activity(() => services.store.addToExperiment(news)),
+    recordPatiently: (news) =>
       activity(() =>
         services.store.addToExperiment(news).catch((error: unknown) => {
           throw notYet((error as Error).message);
         }),
       ),
-    /** Finished steps of a record, from the `from`th of its steps on, and where the next begin (null: there are none). Null: the store has
-     *  no such record. */
-    recorded: (name: string, since: Written, from: number): Promise<Recorded | null> =>
-      activity(() => recordedSteps(services.store, name, since, from)),
+    recorded: (name, since, from) => activity(() => recordedSteps(services.store, name, since, from)),
   };
 }
-export type DataActivities = ReturnType<typeof dataActivities>;

@@ -1,5 +1,5 @@
 /** What a call names: its definitions with their versions and sources, and its parameters, checked. */
-import { isRef, type Call } from '../recipe/call.ts';
+import { isRef, type Call } from '../schemas/call.ts';
 import type { Schema } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';

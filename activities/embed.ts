@@ -1,13 +1,13 @@
 /** A reducer that embeds: its records' texts for the child, and what the child answered. The child itself is in `devices/`. */
 import { join } from 'node:path';
-import type { DatasetRef, ModelRef } from '../recipe/call.ts';
+import type { DatasetRef, ModelRef } from '../schemas/call.ts';
 import type { Registry } from '../operators/registry.ts';
 import { placed, type EmbedSpec, type Placed } from '../schemas/trainer.ts';
 import { readLines, writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { threadsOf } from './machine.ts';
 import type { AnyReducer, Resolved } from './resolve.ts';
-import type { StepContext } from './services.ts';
+import type { StepContext } from '../schemas/steps.ts';
 import { foldersOf, runFolder } from './train.ts';
 
 /** Writes the texts. A run that goes on finds what it began with. */

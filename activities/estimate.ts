@@ -1,6 +1,6 @@
 /** What a step would cost and give, at most, before anything runs. */
 import type { Settings } from '../recipe/api.ts';
-import { refsIn, type Call, type DatasetRef } from '../recipe/call.ts';
+import { refsIn, type Call, type DatasetRef } from '../schemas/call.ts';
 import { drop, type Context, type Rec } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { checkParams, operatorParams } from './definitions.ts';

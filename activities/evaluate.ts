@@ -1,9 +1,9 @@
 /** A suite over a model is its items, what is asked of each, and the numbers; over a dataset only the numbers. */
-import type { DatasetRef } from '../recipe/call.ts';
+import type { DatasetRef } from '../schemas/call.ts';
 import type { Sampling, SuiteDef } from '../recipe/define.ts';
 import type { Wants } from '../inference/capability.ts';
 import type { Output } from '../schemas/store.ts';
-import { recordId } from '../store/canonical.ts';
+import { recordId } from '../schemas/canonical.ts';
 import type { Registry } from '../operators/registry.ts';
 import type { Store } from '../store/store.ts';
 import { Drops, inherited, outputOf, RECORDS } from './commit.ts';
@@ -12,7 +12,8 @@ import { conserved } from './joined.ts';
 import type { Done } from './journal.ts';
 import { rowsOf, reportRef } from './reduce.ts';
 import type { AnyOperator, Resolved } from './resolve.ts';
-import type { Services, StepContext } from './services.ts';
+import type { Services } from './services.ts';
+import type { StepContext } from '../schemas/steps.ts';
 
 type AnySuite = SuiteDef<never, Readonly<Record<string, number>>, string, object>;
 

@@ -1,12 +1,13 @@
 /** Models that somebody else serves: who they are, and how a step reaches them. */
 import type { Server, Servers } from '../inference/servers.ts';
-import type { ModelRef } from '../recipe/call.ts';
+import type { ModelRef } from '../schemas/call.ts';
 import { declared, type Declared } from '../recipe/materials.ts';
 import type { External } from '../schemas/external.ts';
-import { canonicalJson, sha256 } from '../store/canonical.ts';
+import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { modelDigest } from '../store/models.ts';
 import type { Resolved } from './resolve.ts';
-import type { Services, StepContext } from './services.ts';
+import type { Services } from './services.ts';
+import type { StepContext, Held } from '../schemas/steps.ts';
 import { noModels, type Models } from './slice.ts';
 
 export const FILE = 'external.json';
@@ -56,13 +57,6 @@ export const withOwn = (externals: ReadonlyMap<string, Asked>, own: Models = noM
         told: () => told(externals.values()),
       };
 
-/** In a heartbeat: why nothing is asked, and since when (ISO 8601). */
-export interface Held {
-  readonly state: 'held';
-  readonly url: string;
-  readonly why: string;
-  readonly since: string;
-}
 /** How it goes with these servers. */
 export function told(asked: Iterable<Asked>): object {
   const servers = [...asked].map(({ external: { url }, limiter }) => ({ url, ...limiter.pace }));

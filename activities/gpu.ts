@@ -12,7 +12,8 @@ import { train as runTrainer, type Trained } from '../devices/trainer.ts';
 import { probe } from '../inference/capability.ts';
 import { ModelClient } from '../inference/client.ts';
 import { Fixed } from '../inference/limiter.ts';
-import type { Call } from '../recipe/call.ts';
+import type { Call } from '../schemas/call.ts';
+import type { GpuActivities } from '../schemas/activities.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { LeaseState } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -24,16 +25,17 @@ import { placesIn, prepareEmbedding } from './embed.ts';
 import { wantsOf } from './evaluate.ts';
 import { externalsOf, withOwn } from './external.ts';
 import { noted } from './noted.ts';
-import { inFlightOf, lookUp, servedName, type Lease, type MapWork } from './open.ts';
+import { inFlightOf, lookUp, servedName } from './open.ts';
+import type { Lease, StepContext, Span } from '../schemas/steps.ts';
 import { reduceStep } from './reduce.ts';
 import { resolve, type Resolved } from './resolve.ts';
 import { clearedOfOthers } from './runs.ts';
 import { commitScoring, prepareScoring } from './score.ts';
-import { pythonOf, type Services, type StepContext } from './services.ts';
+import { pythonOf, type Services } from './services.ts';
 import { shards } from './shards.ts';
 import type { Models } from './slice.ts';
 import { ActivitySlots } from './slots.ts';
-import { beginSpan, type Span } from './spans.ts';
+import { beginSpan } from './spans.ts';
 import { commitTraining, foldersOf, prepareTraining } from './train.ts';
 import { turnOver } from './turns.ts';
 import { activity, type Beat } from './wrap.ts';
@@ -51,14 +53,12 @@ export interface GpuWorker {
 }
 
 /** `room`: of the worker that runs them. A step that is only being committed needs no device group any more. */
-export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots.groups)) {
+export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots.groups)): GpuActivities {
   const { services, slots } = gpu;
   const { store } = services;
 
   return {
-    /** Holds a device group, keeps a server of the step's models alive on it, and runs the step's shards beside it until it is
-     *  cancelled; gives true when it gave way to another experiment before. No address and no key ever leaves this process. */
-    serve: (call: Call, context: StepContext, stepKey: string, lease: Lease, replica: number): Promise<boolean> =>
+    serve: (call, context, stepKey, lease, replica) =>
       activity(async ({ signal, tell }) => {
         const { attempt } = Context.current().info;
         await services.check({ ...context, serving: lease.serving });
@@ -109,15 +109,13 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
         }
       }),
 
-    /** Trains in a supervised child, going on from the newest complete checkpoint. */
-    train: (call: Call, context: StepContext): Promise<LedgerEntry> =>
+    train: (call, context) =>
       supervised(call, context, {
         prepare: (resolved, registry) => prepareTraining(store, registry, resolved, context),
         commit: (resolved, registry, spec, done) => commitTraining(store, registry, resolved, spec, done),
       }),
 
-    /** Runs a reducer that embeds: first the child, from the newest part of its vectors on. */
-    embed: (call: Call, context: StepContext): Promise<LedgerEntry> =>
+    embed: (call, context) =>
       supervised(call, context, {
         prepare: (resolved, registry) => prepareEmbedding(store, registry, resolved, context),
         async commit(resolved, registry, _, { result, child }, signal) {
@@ -127,8 +125,7 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
         },
       }),
 
-    /** Computes a probe as one batch: first the child, from the newest part of its answers on. */
-    score: (call: Call, context: StepContext, work: MapWork): Promise<LedgerEntry> =>
+    score: (call, context, work) =>
       supervised(call, context, {
         prepare: (resolved, registry, signal) => prepareScoring({ store, registry, resolved, context, work, signal }),
         commit: (resolved, registry, { rows }, { result, child }, signal) =>
@@ -185,8 +182,6 @@ interface Supervised<S> {
     signal: AbortSignal,
   ): Promise<Output>;
 }
-export type GpuActivities = ReturnType<typeof gpuActivities>;
-
 async function servedFrom(store: Store, { models }: Lease): Promise<ServedModels> {
   const folders = Object.entries(models).map(async ([served, model]) => [served, await foldersOf(store, model)] as const);
   return Object.fromEntries(await Promise.all(folders));

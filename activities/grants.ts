@@ -4,7 +4,7 @@ import type { External } from '../schemas/external.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Serving } from '../schemas/serving.ts';
 import type { Store } from '../store/store.ts';
-import type { StepContext } from './services.ts';
+import type { StepContext } from '../schemas/steps.ts';
 
 export interface Grant {
   /** For the sentence where it is not granted. */

@@ -1,11 +1,12 @@
 /** The slices of a map, joined in record order and grouped by source record. Every id is checked: what enters an operator leaves it. */
-import type { DatasetRef } from '../recipe/call.ts';
+import type { DatasetRef } from '../schemas/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';
 import type { Resolved } from './resolve.ts';
-import { slicePath, sliceResult, type SliceResult, type SliceTotals, type Start } from './slice.ts';
+import { slicePath, sliceResult, type SliceResult } from './slice.ts';
+import type { SliceTotals, Start } from '../schemas/steps.ts';
 
 /** A record of the dataset that a map began with, and what became of it. */
 type Entry = SliceResult['done'][number];

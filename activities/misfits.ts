@@ -1,5 +1,5 @@
 /** What a plan finds of the records of a source: whether the step that reads them can. */
-import type { Call, DatasetRef } from '../recipe/call.ts';
+import type { Call, DatasetRef } from '../schemas/call.ts';
 import type { Registry } from '../operators/registry.ts';
 import { fit } from './slice.ts';
 import type { Sourced } from './source.ts';

@@ -1,8 +1,9 @@
 /** Notes of steps in the store, so that they are known when no workflow can be asked: after `down`, or when everything was killed. */
 import { Context } from '@temporalio/activity';
-import type { Call } from '../recipe/call.ts';
+import type { Call } from '../schemas/call.ts';
 import type { LedgerEntry, Step } from '../schemas/experiment.ts';
-import type { Services, StepContext } from './services.ts';
+import type { Services } from './services.ts';
+import type { StepContext } from '../schemas/steps.ts';
 
 type Who = Pick<Services, 'store'>;
 

@@ -1,22 +1,20 @@
 /** The first thing done for every step: what is its key, is it there already, and what would it take. */
 import { join } from 'node:path';
-import type { Budget } from '../recipe/api.ts';
-import { embeds, isRef, refsIn, type Call, type DatasetRef, type ModelRef } from '../recipe/call.ts';
+import type { StepContext, Start, Lease, MapWork, Opened } from '../schemas/steps.ts';
+import { embeds, isRef, refsIn, type Call, type DatasetRef, type ModelRef } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
-import type { Serving } from '../schemas/serving.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { canonicalJson } from '../store/canonical.ts';
+import { canonicalJson } from '../schemas/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Registry } from '../operators/registry.ts';
-import type { Limits } from './bounds.ts';
 import { checkSources } from './changed.ts';
 import { promptIds } from './definitions.ts';
 import { budgetOf, castOf, cutKey, resolve, servingOf, unbatched, type Resolved } from './resolve.ts';
-import type { Services, StepContext } from './services.ts';
+import type { Services } from './services.ts';
 import { itemsOf } from './evaluate.ts';
 import { externalOf, lacksWeights, ownOf } from './external.ts';
 import { at } from './points.ts';
-import { startName, type Start } from './slice.ts';
+import { startName } from './slice.ts';
 
 /** Records per slice, the unit of hand-out. Neither it nor the order of slices shows in a result. */
 const SLICE = 256;
@@ -29,55 +27,6 @@ const IN_FLIGHT_PER_SHARD = 8;
 const IN_FLIGHT = 1.25;
 /** Leases that are asked for where as many are wanted as there are. */
 const AUTO = 16;
-
-/** What a stage needs to map one operator chain over one dataset. */
-export interface MapWork extends Start {
-  /** Records of it that are tried: all, or the first as many as the budget allows. */
-  readonly candidates: number;
-  /** What else may end it before its last record. */
-  readonly limits: Limits | null;
-  readonly slices: number;
-  readonly sliceSize: number;
-  /** Slices that are scheduled at once. */
-  readonly window: number;
-  /** The models to serve and where; null: the shards go to the data workers. */
-  readonly lease: Lease | null;
-  /** It asks external models. */
-  readonly external: boolean;
-  readonly until: number | null;
-  /** A child on the training's pool computes it: there are no shards. */
-  readonly batch: boolean;
-}
-/** How a map came to its end. */
-export interface StageEnd {
-  /** Counted from the first: those that were done. */
-  readonly slices: number;
-  /** Why not all of its candidates were tried; null: they were, or `until` was reached. */
-  readonly spent: Spent | null;
-}
-/** Records tried, records kept, and tokens paid for them. */
-export interface Sums {
-  readonly tried: number;
-  readonly kept: number;
-  readonly tokens: number;
-}
-export interface Spent extends Sums {
-  readonly limit: keyof Budget;
-}
-export interface Lease {
-  /** By served name, which carries the digest, so a reply can never come from other weights. */
-  readonly models: { readonly [served: string]: ModelRef };
-  /** Pool, engine and the engine's options. */
-  readonly serving: Serving;
-  /** Device groups that the step may hold at once. */
-  readonly replicas: number;
-}
-export type Opened = { readonly hit: LedgerEntry } | Missed;
-export interface Missed {
-  readonly hit: null;
-  readonly stepKey: string;
-  readonly work: MapWork | null;
-}
 
 export const inFlightOf = ({ serving }: Pick<Lease, 'serving'>): number => Math.ceil(serving.slots * IN_FLIGHT);
 export const servedName = (model: ModelRef) => model.digest.slice(0, 16);

@@ -1,5 +1,5 @@
 /** Which file and line a record comes from. Sources say it of theirs; every other record is made of theirs. */
-import { isRef, refsIn } from '../recipe/call.ts';
+import { isRef, refsIn } from '../schemas/call.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';
 

@@ -4,19 +4,7 @@ import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import { queues } from '../schemas/names.ts';
 import { isPolled } from './presence.ts';
-
-export interface Owner {
-  readonly experiment: string;
-  /** Of its step. */
-  readonly path: string;
-}
-export interface Wanted {
-  readonly store: string;
-  /** Workflow id of the step's stage. */
-  readonly stage: string;
-  /** Where this experiment would serve the step's models; null: it has none of its own. */
-  readonly pool: string | null;
-}
+import type { Owner, Wanted } from '../schemas/steps.ts';
 
 /** Of the wire: `PENDING_ACTIVITY_STATE_SCHEDULED`. */
 const SCHEDULED = 1;

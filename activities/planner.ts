@@ -17,7 +17,7 @@ import {
   type ModelRef,
   type ReportRef,
   type Result,
-} from '../recipe/call.ts';
+} from '../schemas/call.ts';
 import { contextOf, runRecipe, type Declared } from '../recipe/materials.ts';
 import { Verbs } from '../recipe/run.ts';
 import type { Registry } from '../operators/registry.ts';
@@ -31,7 +31,8 @@ import { lacksItsWeights, leaseFault, lookUp, templateMismatch, uncast } from '.
 import { checkParams } from './definitions.ts';
 import { Unread } from '../store/digests.ts';
 import { castOf, isBatch, resolve, servingOf, unbatched, type AnyReducer } from './resolve.ts';
-import type { Services, StepContext } from './services.ts';
+import type { Services } from './services.ts';
+import type { StepContext } from '../schemas/steps.ts';
 import { bytesOfModel, sizeOf, type Size, type Sizes } from './sizes.ts';
 import { misfitOf, type Sample } from './misfits.ts';
 import { recordsOf } from './source.ts';

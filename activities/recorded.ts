@@ -1,12 +1,8 @@
 /** What a run of an experiment has from the run before where that is too much to be carried. */
 import { BackspinError } from '../schemas/errors.ts';
-import type { LedgerEntry, Written } from '../schemas/experiment.ts';
+import type { Written } from '../schemas/experiment.ts';
 import type { Store } from '../store/store.ts';
-
-export interface Recorded {
-  readonly steps: readonly { readonly path: string; readonly print: string; readonly entry: LedgerEntry }[];
-  readonly next: number | null;
-}
+import type { Recorded } from '../schemas/steps.ts';
 
 /** Steps that are read at once: a third of a megabyte. */
 const PAGE = 1000;

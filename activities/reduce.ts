@@ -2,18 +2,19 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isRef, refsIn, type Call, type DatasetRef, type ReportRef, type Result } from '../recipe/call.ts';
+import { isRef, refsIn, type Call, type DatasetRef, type ReportRef, type Result } from '../schemas/call.ts';
 import type { Emitted, Rows } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Placed } from '../schemas/trainer.ts';
-import { canonicalJson, recordId } from '../store/canonical.ts';
+import { canonicalJson, recordId } from '../schemas/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { Drops, inherited, outputOf, RECORDS, type Counts } from './commit.ts';
 import { importedFiles, type AnyReducer, type Resolved } from './resolve.ts';
 import { stream } from './calls.ts';
-import { secondsOf, type Span } from './spans.ts';
+import { secondsOf } from './spans.ts';
+import type { Span } from '../schemas/steps.ts';
 import { ORIGINS } from './origins.ts';
 import { recordsOf } from './source.ts';
 

@@ -1,14 +1,8 @@
 /** What of an experiment's imports has changed on disk since they were read in. */
-import type { Call } from '../recipe/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { resolve } from './resolve.ts';
-import type { Services, StepContext } from './services.ts';
-
-/** A source or a model that was read in, and the key that it had then. */
-export interface Imported {
-  readonly call: Call;
-  readonly stepKey: string;
-}
+import type { Services } from './services.ts';
+import type { StepContext, Imported } from '../schemas/steps.ts';
 
 /** Those whose files, settings or module now give another key. What cannot be read any more counts as it was: the store has it. */
 export async function changedImports(

@@ -1,20 +1,20 @@
 /** From a call to a step: definitions, checked parameters, versions, and the key that says what the step is. */
 import { resolve as resolvePath } from 'node:path';
-import type { Budget, Settings } from '../recipe/api.ts';
-import { embeds, isRef, refsIn, type Call, type DatasetRef, type ModelRef } from '../recipe/call.ts';
+import type { Settings } from '../recipe/api.ts';
+import type { Budget, StepContext } from '../schemas/steps.ts';
+import { embeds, isRef, refsIn, type Call, type DatasetRef, type ModelRef } from '../schemas/call.ts';
 import type { Operator, ReducerDef, SourceDef, TemplateDef } from '../recipe/define.ts';
 import { engineIdentity, repeats } from '../devices/engines/index.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Serving } from '../schemas/serving.ts';
 import type { Determinism } from '../schemas/store.ts';
-import { canonicalJson, sha256 } from '../store/canonical.ts';
+import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { Unread } from '../store/digests.ts';
 import { modelFiles } from '../store/models.ts';
 import { definedBy, isImport, isSource, operatorParams, promptIds, sourceOf, type Defined } from './definitions.ts';
 import { externalOf } from './external.ts';
 import { computing, machineOf, repeatsOn, type Machine } from './machine.ts';
-import type { StepContext } from './services.ts';
 import { settled } from './settings.ts';
 
 export type AnyOperator = Operator<unknown, unknown, string, object>;

@@ -1,7 +1,7 @@
 /** The rows of a training: each record rendered by the template, and which of them the template or the trainer refuses, and why. */
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { DatasetRef } from '../recipe/call.ts';
+import type { DatasetRef } from '../schemas/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';

@@ -12,11 +12,9 @@ import type { Store } from '../store/store.ts';
 import { asideOf } from './calls.ts';
 import { commitMap } from './commit.ts';
 import { threadsOf } from './machine.ts';
-import type { MapWork } from './open.ts';
+import type { MapWork, StepContext, Span } from '../schemas/steps.ts';
 import type { AnyOperator, Link, Resolved } from './resolve.ts';
-import type { StepContext } from './services.ts';
 import { fit, loaded, noModels, runSlice } from './slice.ts';
-import type { Span } from './spans.ts';
 import { foldersOf, runFolder } from './train.ts';
 
 export interface Scoring {

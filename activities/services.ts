@@ -3,27 +3,12 @@ import { resolve } from 'node:path';
 import { Servers } from '../inference/servers.ts';
 import { loadRegistry, type Registry } from '../operators/registry.ts';
 import type { Bound } from '../schemas/config.ts';
-import type { External } from '../schemas/external.ts';
 import { openStore } from '../store/local.ts';
 import { LOW_WATER, type Store } from '../store/store.ts';
 import { checkGrants, ofContext, ofModules, type Grant, type Granting } from './grants.ts';
 import { machineOf, type Machine } from './machine.ts';
 
 export { pythonOf } from '../devices/python.ts';
-
-/** What a step needs to know of its experiment, sent with every call. */
-export interface StepContext {
-  readonly experiment: string;
-  /** Under which its steps are noted in the store; without one they are not. */
-  readonly configDigest?: string;
-  readonly seed: number;
-  readonly modules: Bound['modules'];
-  readonly serving: Bound['serving'];
-  readonly roles: Bound['roles'];
-  readonly training: Bound['training'];
-  /** The external models of its file. */
-  readonly external: readonly External[];
-}
 
 export interface Services {
   readonly home: string;

@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Settings } from '../recipe/api.ts';
-import type { Call, ModelRef } from '../recipe/call.ts';
+import type { Call, ModelRef } from '../schemas/call.ts';
 
 /** Of a Llama; of others only what they call the same. */
 type Architecture = { readonly [K in 'hiddenSize' | 'layers' | 'heads' | 'headSize' | 'kvHeads' | 'mlp']: number };

@@ -4,36 +4,22 @@ import { dirname, join } from 'node:path';
 import { Rejected, TooLong } from '../inference/client.ts';
 import type { Flow } from '../inference/flow.ts';
 import type { Others } from '../inference/limiter.ts';
-import { isRef, type DatasetRef } from '../recipe/call.ts';
+import { isRef, type DatasetRef } from '../schemas/call.ts';
 import { drop, type Context, type Outcome, type Rec, type Schema } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
-import { recordId } from '../store/canonical.ts';
+import { recordId } from '../schemas/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { turns } from '../store/turns.ts';
-import { Bounds, type Bound, type Limits } from './bounds.ts';
+import { Bounds } from './bounds.ts';
+import type { Limits, SliceTotals, Start } from '../schemas/steps.ts';
 import { Journal, type Done, type Earlier } from './journal.ts';
 import { contextOf, GivenUp, unanswered, type Client, type Recording } from './calls.ts';
 import { at } from './points.ts';
 import type { Link, Resolved } from './resolve.ts';
-import { beginSpan, type Span } from './spans.ts';
-
-export interface SliceTotals {
-  readonly slice: number;
-  readonly in: number;
-  /** Kept by the last operator of the chain: records, for `until`. */
-  readonly kept: number;
-  readonly requests: number;
-  readonly tokens: number;
-  /** That operators made (`context.attempts`). */
-  readonly attempts: number;
-  /** Of all attempts of the slice. */
-  readonly spans: readonly Span[];
-  /** The budget that was spent before all of its records were tried. */
-  readonly spent: Exclude<Bound, 'quorum'> | null;
-}
+import { beginSpan } from './spans.ts';
 
 /** How an operator reaches its models: a client and the name a role's model is served under. */
 export interface Models {
@@ -49,16 +35,6 @@ export const noModels: Models = {
   },
   concurrency: 16,
 };
-
-/** Where in its chain a map begins, and by which code. Its slices are of these records: one that is opened again may begin elsewhere,
- *  because the beginning of its chain was committed meanwhile, or under another build. Replies that were had are used by all of its starts. */
-export interface Start {
-  readonly over: DatasetRef;
-  /** Operators whose results `over` holds already. */
-  readonly skip: number;
-  /** Digest of the sources that the workers run; empty where nobody has pinned them. */
-  readonly build: string;
-}
 
 /** Holds the slices of a step, a folder for each of its starts. */
 export const slicesOf = (store: Pick<Store, 'work'>, stepKey: string) => join(store.work(stepKey), 'slices');

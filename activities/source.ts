@@ -1,11 +1,11 @@
 /** The records of a data source, for who imports them and for who only counts them. */
 import { relative } from 'node:path';
-import type { Call } from '../recipe/call.ts';
+import type { Call } from '../schemas/call.ts';
 import { drop, type Dropped, type Emitted, type Place, type Rec, type Schema } from '../recipe/define.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
-import { recordId } from '../store/canonical.ts';
+import { recordId } from '../schemas/canonical.ts';
 import { sourceOf } from './definitions.ts';
 import { sourceFiles } from './resolve.ts';
 

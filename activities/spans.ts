@@ -2,12 +2,7 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ifThere, writeAtomic } from '../store/files.ts';
-
-/** Milliseconds since 1970. */
-export interface Span {
-  readonly began: number;
-  readonly ended: number;
-}
+import type { Span } from '../schemas/steps.ts';
 
 /**
  * Begins an attempt, and gives what ends it, with the spans of all so far. They are in the file `path`, so that an attempt that stopped or

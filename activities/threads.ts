@@ -5,11 +5,10 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { Places } from '../inference/limiter.ts';
-import type { Call } from '../recipe/call.ts';
+import type { Call } from '../schemas/call.ts';
 import { BackspinError, type ErrorType } from '../schemas/errors.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
-import type { MapWork, StageEnd } from './open.ts';
-import type { StepContext } from './services.ts';
+import type { MapWork, StageEnd, StepContext } from '../schemas/steps.ts';
 
 /** What its services are opened with. */
 export interface Site {

@@ -1,7 +1,7 @@
 /** A training: rows rendered by its template, the trainer's spec, and the model that came out. The child itself is in `devices/`. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DatasetRef, ModelRef } from '../recipe/call.ts';
+import type { DatasetRef, ModelRef } from '../schemas/call.ts';
 import type { Settings } from '../recipe/api.ts';
 import type { Registry } from '../operators/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -14,7 +14,7 @@ import { threadsOf } from './machine.ts';
 import { trainingSeed, type Resolved } from './resolve.ts';
 import { dropRefused, rowsFile, writeRows, type Refused, type Rendering } from './rows.ts';
 import { settled } from './settings.ts';
-import type { StepContext } from './services.ts';
+import type { StepContext } from '../schemas/steps.ts';
 
 type Inputs = Settings & {
   readonly from: ModelRef;

@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import { glob } from 'node:fs/promises';
 import { inFlightOf } from '../activities/open.ts';
 import { questionOf, seedOf } from '../activities/calls.ts';
-import type { DatasetRef } from '../recipe/call.ts';
+import type { DatasetRef } from '../schemas/call.ts';
 import { trainSpec, type TrainSpec } from '../schemas/trainer.ts';
 import { baseFolder } from '../test/support/embedded.ts';
 import { SERVING, site, type Site } from '../test/support/temporal.ts';

@@ -2,7 +2,7 @@
 import { stringify } from 'yaml';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import type { DatasetManifest, ModelManifest } from '../schemas/store.ts';
-import { number } from './text.ts';
+import { number } from '../schemas/units.ts';
 
 /** `adapter`: the card is of an adapter alone, and not of it and its base merged. */
 export function modelCard(record: ExperimentRecord, manifest: ModelManifest, from: string, adapter: boolean): string {

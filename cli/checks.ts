@@ -20,7 +20,7 @@ import { openHome } from './home-store.ts';
 import { leftovers } from './leftovers.ts';
 import { attributeFaults, checkTemporal, RETENTION_DAYS, retentionDays } from './server.ts';
 import { readSetup } from './setup.ts';
-import { size } from './text.ts';
+import { size } from '../schemas/units.ts';
 
 export interface Finding {
   readonly what: string;

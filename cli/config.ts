@@ -13,10 +13,10 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { External } from '../schemas/external.ts';
 import { recipeSchemas } from '../schemas/recipes/index.ts';
 import { inherited, serving as servingSchema, type Serving } from '../schemas/serving.ts';
-import { canonicalJson } from '../store/canonical.ts';
+import { canonicalJson } from '../schemas/canonical.ts';
 import { chatFault, encoderFault, modelFault, tokenizerFault } from './model-folder.ts';
-import { suggest } from './nearest.ts';
-import { Source } from './source.ts';
+import { suggest } from '../schemas/nearest.ts';
+import { Source } from '../schemas/yaml.ts';
 
 type File = z.output<typeof experimentFile>;
 /** What a person wrote, before defaults; unchecked. */

@@ -1,10 +1,10 @@
 /** The verbs that tell an open experiment something: each is one update, and a refused one says why. */
 import { WorkflowNotFoundError, WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
 import type { UpdateDefinition } from '@temporalio/common';
-import type { Budget } from '../recipe/api.ts';
+import type { Budget } from '../schemas/steps.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
-import * as messages from '../workflows/messages.ts';
+import * as messages from '../schemas/messages.ts';
 import { connect, type Temporal } from './connect.ts';
 import { experimentOf, openHome } from './home-store.ts';
 

@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { neededEnvironment } from '../devices/environment.ts';
 import { trainerEnvironment } from '../devices/python.ts';
-import { isRef, type AnyRef, type DatasetRef, type ModelRef } from '../recipe/call.ts';
+import { isRef, type AnyRef, type DatasetRef, type ModelRef } from '../schemas/call.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { MergeSpec } from '../schemas/trainer.ts';
@@ -19,7 +19,7 @@ import { currentRecord } from './current.ts';
 import { experimentOf, openHome } from './home-store.ts';
 import { readSetup } from './setup.ts';
 import { findStep } from './steps.ts';
-import { number } from './text.ts';
+import { number } from '../schemas/units.ts';
 
 interface Options {
   readonly to: string;

@@ -3,7 +3,7 @@ import type { Bound } from '../schemas/config.ts';
 import type { Step } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Store } from '../store/store.ts';
-import type { ExperimentInput } from '../workflows/messages.ts';
+import type { ExperimentInput } from '../schemas/messages.ts';
 import { changedInputs, stepOf } from '../workflows/pins.ts';
 import { rebind } from './config.ts';
 import { currentRecord } from './current.ts';

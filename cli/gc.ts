@@ -11,7 +11,8 @@ import { currentUp, inHome } from './home.ts';
 import { openExperiments, openHome } from './home-store.ts';
 import { soundRecord } from './recovered.ts';
 import type { Store } from '../store/store.ts';
-import { number, size, table } from './text.ts';
+import { table } from './text.ts';
+import { number, size } from '../schemas/units.ts';
 
 export async function run({ apply }: { apply?: string }): Promise<void> {
   const store = await openHome();

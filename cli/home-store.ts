@@ -4,7 +4,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { openStore } from '../store/local.ts';
 import type { Store } from '../store/store.ts';
 import { inHome } from './home.ts';
-import { suggest } from './nearest.ts';
+import { suggest } from '../schemas/nearest.ts';
 import { soundRecord } from './recovered.ts';
 
 export const openHome = (): Promise<Store> => openStore(inHome('store'));

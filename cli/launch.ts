@@ -7,7 +7,7 @@ import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { workflowId } from '../schemas/names.ts';
 import type { Store } from '../store/store.ts';
-import type { ExperimentInput } from '../workflows/messages.ts';
+import type { ExperimentInput } from '../schemas/messages.ts';
 import { loadExperiment, type Experiment } from './config.ts';
 import { namedServer } from '../workers/profile.ts';
 import { refuseOtherBuild } from './builds.ts';

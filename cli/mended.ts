@@ -1,6 +1,7 @@
 /** What a person has mended of an experiment since its launch, and what is made again for it. */
 import { stat } from 'node:fs/promises';
-import { changedImports, type Imported } from '../activities/reread.ts';
+import { changedImports } from '../activities/reread.ts';
+import type { Imported } from '../schemas/steps.ts';
 import { plan } from '../activities/planner.ts';
 import { checkParams } from '../activities/definitions.ts';
 import { sourceFiles } from '../activities/resolve.ts';
@@ -14,7 +15,7 @@ import type { PlannedStep } from '../schemas/plan.ts';
 import { rebind, type Experiment } from './config.ts';
 import { differences } from './difference.ts';
 import { homeFolder } from './home.ts';
-import { number } from './text.ts';
+import { number } from '../schemas/units.ts';
 
 export interface Mended {
   /** Its configuration from now on; undefined: as before. */

@@ -4,7 +4,8 @@ import { openServices } from '../activities/services.ts';
 import type { Plan } from '../schemas/plan.ts';
 import { loadExperiment } from './config.ts';
 import { homeFolder } from './home.ts';
-import { dropped, number, printJson, size, table } from './text.ts';
+import { dropped, printJson, table } from './text.ts';
+import { number, size } from '../schemas/units.ts';
 
 export async function run(file: string, { set, json, mermaid }: { set: string[]; json?: boolean; mermaid?: boolean }): Promise<number> {
   const { bound } = await loadExperiment(file, set);

@@ -5,7 +5,7 @@ import { cudaCapabilities, cudaDevices, type Device } from '../devices/nvidia.ts
 import type { Pool } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { inHome } from './home.ts';
-import { Source } from './source.ts';
+import { Source } from '../schemas/yaml.ts';
 
 export interface Pools {
   readonly [name: string]: Pool;

@@ -1,7 +1,7 @@
 /** The state of an experiment: Temporal's while it is open and an orchestrator answers, the store's otherwise. */
 import { WorkflowNotFoundError, type WorkflowHandle } from '@temporalio/client';
 import { isClosed, latest, type ExperimentRecord, type Written } from '../schemas/experiment.ts';
-import type { Progress as Live } from '../workflows/messages.ts';
+import type { Progress as Live } from '../schemas/messages.ts';
 import type { Temporal } from './connect.ts';
 import { waitsOf, type Waits } from './waits.ts';
 

@@ -3,7 +3,7 @@ import { experimentRecord, type ExperimentRecord } from '../schemas/experiment.t
 import { BackspinError } from '../schemas/errors.ts';
 import { workflowId } from '../schemas/names.ts';
 import type { Store } from '../store/store.ts';
-import type { Progress } from '../workflows/messages.ts';
+import type { Progress } from '../schemas/messages.ts';
 import type { Temporal } from './connect.ts';
 import { withTemporal } from './current.ts';
 

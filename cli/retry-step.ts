@@ -1,7 +1,7 @@
 /** `backspin retry-step NAME [STEP]`: runs a step at attention again, with what a person has mended: settings (`--set`), files, modules. */
 import { grantAll } from '../activities/grants.ts';
 import { contextOf } from '../recipe/materials.ts';
-import * as messages from '../workflows/messages.ts';
+import * as messages from '../schemas/messages.ts';
 import { refuseOtherBuild } from './builds.ts';
 import { send, where } from './control.ts';
 import { currentRecord } from './current.ts';

@@ -1,15 +1,16 @@
 /** `backspin show NAME STEP`: what a step gave, or what it dropped and why. Needs no server. */
 import { originsOf } from '../activities/origins.ts';
-import { isRef, type AnyRef, type DatasetRef } from '../recipe/call.ts';
+import { isRef, type AnyRef, type DatasetRef } from '../schemas/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';
 import { experimentOf, openHome } from './home-store.ts';
 import { currentRecord } from './current.ts';
-import { suggest } from './nearest.ts';
+import { suggest } from '../schemas/nearest.ts';
 import { findStep } from './steps.ts';
-import { dropped as droppedText, number, printJson, unreadEndings } from './text.ts';
+import { dropped as droppedText, printJson, unreadEndings } from './text.ts';
+import { number } from '../schemas/units.ts';
 
 interface Options {
   readonly dropped?: string;

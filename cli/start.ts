@@ -4,7 +4,7 @@ import { defineSearchAttributeKey } from '@temporalio/common';
 import { stringify } from 'yaml';
 import { BackspinError } from '../schemas/errors.ts';
 import { queues, searchAttributes, workflowId } from '../schemas/names.ts';
-import type { ExperimentInput } from '../workflows/messages.ts';
+import type { ExperimentInput } from '../schemas/messages.ts';
 import type { Experiment } from './config.ts';
 import { connect } from './connect.ts';
 

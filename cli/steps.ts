@@ -1,7 +1,7 @@
 /** Which step a person means: its path, the end of its path, or the beginning of its key. */
 import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { suggest } from './nearest.ts';
+import { suggest } from '../schemas/nearest.ts';
 
 export function findStep({ name, steps }: ExperimentRecord, wanted: string): Step {
   const exact = steps.filter(({ path }) => path === wanted);

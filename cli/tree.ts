@@ -1,6 +1,7 @@
 /** An experiment as lines of text: rounds and steps, and at its end the numbers and where to look on. */
 import { metricNames } from '../workflows/measured.ts';
-import { dropped, duration, number, table, unreadEndings } from './text.ts';
+import { dropped, table, unreadEndings } from './text.ts';
+import { duration, number } from '../schemas/units.ts';
 import { padded, widthOf } from './terminal.ts';
 import type { StepView, View } from './view.ts';
 import { waitText } from './waits.ts';

@@ -6,12 +6,12 @@
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { Services } from '../activities/services.ts';
-import { fingerprint, isRef } from '../recipe/call.ts';
+import { fingerprint, isRef } from '../schemas/call.ts';
 import { importsOf } from '../recipe/materials.ts';
 import type { Bound } from '../schemas/config.ts';
 import { isClosed, type LedgerEntry } from '../schemas/experiment.ts';
 import { workflowId } from '../schemas/names.ts';
-import { SAID, type Carried, type ExperimentInput, type SaidMemo } from '../workflows/messages.ts';
+import { SAID, type Carried, type ExperimentInput, type SaidMemo } from '../schemas/messages.ts';
 import { stillPinned } from '../workflows/pins.ts';
 import { ended } from './progress.ts';
 import { startOptions } from './start.ts';

@@ -1,5 +1,5 @@
 /** An experiment as `status`, `list` and `watch` show it: the root's record, what the store knows of its steps, and live counts. */
-import { isRef, type AnyRef, type Result } from '../recipe/call.ts';
+import { isRef, type AnyRef, type Result } from '../schemas/call.ts';
 import type { Attention, ExperimentRecord, Step } from '../schemas/experiment.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';

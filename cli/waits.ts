@@ -1,11 +1,11 @@
 /** What running steps wait for, as the activities that work for them say: pending, with their heartbeats and last failures. */
 import { WorkflowNotFoundError } from '@temporalio/client';
-import type { Held } from '../activities/external.ts';
+import type { Held } from '../schemas/steps.ts';
 import type { LeaseState } from '../schemas/devices.ts';
 import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
 import { queues, workflowId } from '../schemas/names.ts';
 import type { Temporal } from './connect.ts';
-import { duration } from './text.ts';
+import { duration } from '../schemas/units.ts';
 
 /** Times are ISO 8601. */
 export type Waits =

@@ -4,7 +4,7 @@ import { registerHooks } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { BackspinError } from '../schemas/errors.ts';
-import { canonicalJson, sha256 } from '../store/canonical.ts';
+import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { inBuild, isOurs, named, Sources } from './sources.ts';
 
 const root = dirname(import.meta.dirname);

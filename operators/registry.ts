@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import type { Definition } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { nearest } from '../schemas/nearest.ts';
-import { canonicalJson, sha256 } from '../store/canonical.ts';
+import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { spaces as builtIn } from './index.ts';
 import { importModule, importVersion, type Module } from './modules.ts';
 import { homesOf, isOurs, named, Sources } from './sources.ts';

@@ -1,7 +1,7 @@
 /** Which files stand behind a definition: where it is written, and what that imports by relative paths, to the end. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
-import { sha256 } from '../store/canonical.ts';
+import { sha256 } from '../schemas/canonical.ts';
 
 const root = dirname(import.meta.dirname);
 /** File of a copy of the sources: names the folder that they were copied from. */

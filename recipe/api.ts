@@ -2,44 +2,16 @@
  * What a recipe may say. Types only, but for `operators` and `chain`, so a workflow bundle takes in neither zod nor axios.
  * Everything a recipe holds is a reference of under 1 KB.
  */
+import type { Budget } from '../schemas/steps.ts';
 import type { DataSuiteDef, FilterDef, Operator, ReducerDef, SuiteDef, TemplateDef } from './define.ts';
+import type { Dataset, Message, Metrics, Model, ModelKind, Outputs, Params, Ref, Report, Soon } from './types.ts';
 
-// ───────────────────────────────────────────── references ─────────────────────────────────────────────
+export type { Budget };
+export * from './types.ts';
 
 declare const of: unique symbol;
 
-/** Immutable records of type T. The recipe sees no rows and no counts: what it may not see it cannot branch on. */
-export interface Dataset<out T> {
-  readonly kind: 'dataset';
-  readonly [of]?: T;
-}
-
-/** `lm` speaks chat, completion and log-probabilities; `encoder` embeds; `tagger` classifies and tags. */
-export type ModelKind = 'lm' | 'encoder' | 'tagger';
-
-/** Immutable weights or adapter, with tokenizer and chat template. */
-export interface Model<out K extends ModelKind = 'lm'> {
-  readonly kind: 'model';
-  readonly [of]?: K;
-}
-
-/** A few named numbers measured from data or a model. They are read in `decide` and nowhere else. */
-export interface Report<out M extends Metrics> {
-  readonly kind: 'report';
-  readonly [of]?: M;
-}
-export type Metrics = Readonly<Record<string, number>>;
-
-export type Ref = Dataset<unknown> | Model<ModelKind> | Report<Metrics>;
-
-/** Every input may be a promise: the recipe awaits where its paper has an arrow, and nowhere else. */
-export type Soon<T> = T | Promise<T>;
-export type RecordOf<D> = D extends Soon<Dataset<infer T>> ? T : never;
-
 // ───────────────────────────────────────────── what runs inside a step ─────────────────────────────────────────────
-
-/** Plain JSON, and datasets that an operator wants loaded beside it. Checked by the operator's schema when the step opens. */
-export type Params = object;
 
 /** Per-record work, named here and run elsewhere. `Roles` are the models it talks to; `P` its parameters. */
 export interface Op<in In, out Out, out Roles extends string = never, in P extends Params = {}> {
@@ -54,7 +26,6 @@ export type Filter<Least, P extends Params = {}> = <T extends Least>(
   inputs: { readonly of: Soon<Dataset<T>> },
   ...params: Last<P>
 ) => Reduction<Dataset<T>>;
-export type Outputs = Dataset<unknown> | Report<Metrics> | { readonly [name: string]: Dataset<unknown> | Report<Metrics> };
 export interface Reduction<out T extends Outputs> {
   readonly id: string;
   readonly inputs: unknown;
@@ -156,17 +127,6 @@ type Given<P> = { readonly [K in keyof P]: P[K] extends Ref | undefined ? Soon<P
 type Cast<R extends string> = [R] extends [never] ? { readonly with?: never } : { readonly with: { readonly [K in R]: Soon<Model> } };
 type Take<P> = {} extends P ? { readonly params?: Given<P> } : { readonly params: Given<P> };
 
-/** The most that a map may cost. Whichever is spent first counts. */
-export interface Budget {
-  /** Records that are tried: so many from the first on, whatever becomes of them. */
-  readonly candidates?: number;
-  /** Tokens that models read and wrote. */
-  readonly tokens?: number;
-  /** Attempts that operators make (`context.attempts`), counted once their record is done. */
-  readonly attempts?: number;
-  /** Minutes that workers are at it, added up: waiting for a device and pauses do not count. */
-  readonly minutes?: number;
-}
 export interface Limits {
   /** Stop at this many kept records: the shortest prefix in record order that holds them, so a resumed run keeps the same ones. */
   readonly until?: { readonly kept: number };
@@ -245,10 +205,6 @@ export type Recipe<C, P extends { readonly [name: string]: Ref } = { model: Mode
 
 // ───────────────────────────────────────────── training ─────────────────────────────────────────────
 
-export interface Message {
-  readonly role: 'system' | 'user' | 'assistant';
-  readonly content: string;
-}
 /** Loss on the last assistant turn only; `weight` scales the row. */
 export interface Chat {
   readonly messages: readonly Message[];

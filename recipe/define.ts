@@ -2,7 +2,7 @@
  * The other side of the interface: how operators (in `operator.ts`), reducers, templates, prompts, suites and sources are written. Pure
  * definitions; what runs them is in `activities/`.
  */
-import type { Dataset, Metrics, ModelKind, Outputs, Params, Report, Soon } from './api.ts';
+import type { Dataset, Metrics, ModelKind, Outputs, Params, Report, Soon } from './types.ts';
 import type { Dropped, Operator, Prompt, Rec, Schema } from './operator.ts';
 import type { Placed } from '../schemas/trainer.ts';
 

@@ -1,7 +1,7 @@
 /** Data sources and models of an experiment file become steps like any other; a recipe gets their results under their names. */
 import type { Bound } from '../schemas/config.ts';
 import type { External } from '../schemas/external.ts';
-import type { Call } from './call.ts';
+import type { Call } from '../schemas/call.ts';
 import { Verbs, type Engine } from './run.ts';
 
 /** What an external model is, wherever it is served. */

@@ -1,6 +1,6 @@
 /** The in-memory `Run`: the same steps on a real store in this process, one after the other. For tests of recipes. */
-import type { Call, Result } from './call.ts';
-import { fingerprint } from './call.ts';
+import type { Call, Result } from '../schemas/call.ts';
+import { fingerprint } from '../schemas/call.ts';
 import { runRecipe } from './materials.ts';
 import { Verbs, type Gate } from './run.ts';
 import type { Bound } from '../schemas/config.ts';

@@ -1,5 +1,5 @@
 /** Operators: what happens to one record, with the models that it talks to. */
-import type { Dataset, Message, Params } from './api.ts';
+import type { Dataset, Message, Params } from './types.ts';
 
 /** What zod's schemas are. */
 export interface Schema<out T> {

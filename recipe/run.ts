@@ -3,7 +3,7 @@
  * and plan differ in the engine alone.
  */
 import type { Chosen, Label, Limits, Metrics, Reduction, Report, Round, Run, Soon } from './api.ts';
-import { fingerprint, hash, settle, type Call, type DatasetRef, type ReportRef, type Result, type StepKind } from './call.ts';
+import { fingerprint, hash, settle, type Call, type DatasetRef, type ReportRef, type Result, type StepKind } from '../schemas/call.ts';
 
 export interface Gate {
   readonly path: string;

@@ -1,4 +1,4 @@
-/** What a person may have meant. */
+/** What a person may have meant: the nearest of the valid words, and the valid keys at a place of a schema. */
 
 /** Edits (insert, remove, replace) from one word to the other. */
 export function distance(a: string, b: string): number {
@@ -19,4 +19,30 @@ export function nearest(word: string, valid: readonly string[]): string | undefi
   return best !== undefined && distance(word.toLowerCase(), best.toLowerCase()) <= Math.max(2, Math.floor(best.length / 2))
     ? best
     : undefined;
+}
+
+/** `; the nearest is "threshold"`, or the whole choice where nothing is near. */
+export function suggest(word: string, valid: readonly string[]): string {
+  const near = nearest(word, valid);
+  if (near !== undefined) return `; the nearest is "${near}"`;
+  return valid.length === 0 ? '; nothing is allowed here' : `; there is ${valid.toSorted().join(', ')}`;
+}
+
+interface JsonSchema {
+  readonly properties?: { readonly [key: string]: JsonSchema };
+  readonly additionalProperties?: JsonSchema | boolean;
+  readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
+  readonly oneOf?: readonly JsonSchema[];
+  readonly allOf?: readonly JsonSchema[];
+}
+/** The keys that a JSON Schema allows at a path; those of all alternatives. */
+export function keysAt(schema: JsonSchema, path: readonly PropertyKey[]): string[] {
+  const alternatives = [...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])];
+  const inside = alternatives.flatMap((alternative) => keysAt(alternative, path));
+  const [head, ...rest] = path;
+  if (head === undefined) return [...Object.keys(schema.properties ?? {}), ...inside];
+  const other = typeof schema.additionalProperties === 'object' ? schema.additionalProperties : undefined;
+  const next = schema.properties?.[String(head)] ?? schema.items ?? other;
+  return next ? [...keysAt(next, rest), ...inside] : inside;
 }

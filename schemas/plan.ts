@@ -1,5 +1,5 @@
 /** What `backspin plan` shows: the steps of an experiment before it runs. Types only. */
-import type { StepKind } from '../recipe/call.ts';
+import type { StepKind } from './call.ts';
 
 export interface PlannedStep {
   /** arm/round/name, unique. */

@@ -4,7 +4,7 @@ import { basename, join, relative } from 'node:path';
 import { BackspinError } from '../schemas/errors.ts';
 import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
 import type { GcPlan, Output } from '../schemas/store.ts';
-import { canonicalJson, sha256 } from './canonical.ts';
+import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { ifThere, temporary } from './files.ts';
 import { pathsOf, type Paths } from './paths.ts';
 import type { Store } from './store.ts';

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, rm, stat, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
-import { isRef, type AnyRef, type DatasetRef, type ModelRef, type Result } from '../recipe/call.ts';
+import { isRef, type AnyRef, type DatasetRef, type ModelRef, type Result } from '../schemas/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
@@ -19,7 +19,7 @@ import {
   type StepNote,
 } from '../schemas/experiment.ts';
 import { datasetManifest, output, type DatasetManifest, type ModelManifest, type Output } from '../schemas/store.ts';
-import { canonicalJson, sha256 } from './canonical.ts';
+import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { damaged, ShardReader, ShardWriter } from './datasets.ts';
 import { ifThere, isThere, makeFolder, putIfAbsent, writeAtomic } from './files.ts';
 import { hasModel, ModelFolders, putModel, readModel, type AboutModel, type Instead } from './models.ts';

@@ -2,10 +2,10 @@
 import { constants } from 'node:fs';
 import { copyFile, link, open, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
-import type { ModelRef } from '../recipe/call.ts';
+import type { ModelRef } from '../schemas/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { modelManifest, type ModelManifest } from '../schemas/store.ts';
-import { canonicalJson, sha256 } from './canonical.ts';
+import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { damaged } from './datasets.ts';
 import { digestOf } from './digests.ts';
 import { codeOf, ifThere, makeFolder, syncFolder, temporary, writeAtomic, writing } from './files.ts';

@@ -2,7 +2,7 @@
  * The store: content-addressed, append-only, shared by every worker and the CLI. A local directory now; S3 behind the same
  * interface later. Everything is written to a temporary name, fsynced and renamed; a reader verifies what it reads.
  */
-import type { AnyRef, DatasetRef, ModelRef, Result } from '../recipe/call.ts';
+import type { AnyRef, DatasetRef, ModelRef, Result } from '../schemas/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import type { DatasetManifest, Determinism, ModelManifest, Output } from '../schemas/store.ts';
 import type { ExperimentRecord, RecordNews, StepNote } from '../schemas/experiment.ts';

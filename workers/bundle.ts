@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { bundleWorkflowCode } from '@temporalio/worker';
-import { sha256 } from '../store/canonical.ts';
+import { sha256 } from '../schemas/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import { sourcesDigest } from './build.ts';
 

@@ -11,17 +11,16 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
-import type { Spent } from '../activities/open.ts';
-import type { Budget } from '../recipe/api.ts';
-import { canonical, type AnyRef, type Call, type Result } from '../recipe/call.ts';
+import type { Spent, Budget } from '../schemas/steps.ts';
+import { canonical, type AnyRef, type Call, type Result } from '../schemas/call.ts';
 import type { Gate } from '../recipe/run.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { Attention, ExperimentRecord, LedgerEntry, Step } from '../schemas/experiment.ts';
 import { details } from './details.ts';
 import { causeOf, FromTheTop, type Cause } from './errors.ts';
-import { SAID, type Carried, type ExperimentInput, type Mended, type Said, type SaidMemo } from './messages.ts';
+import { SAID, type Carried, type ExperimentInput, type Mended, type Said, type SaidMemo } from '../schemas/messages.ts';
 import { Steps } from './steps.ts';
-import { listen, type Answer } from './updates.ts';
+import { listen, type Answer, type Listener } from './updates.ts';
 
 const stateKey = defineSearchAttributeKey('BackspinState', 'KEYWORD');
 const roundKey = defineSearchAttributeKey('BackspinRound', 'INT');
@@ -51,7 +50,7 @@ export interface Carrying {
   readonly heal: (type: string) => boolean;
 }
 
-export class Control {
+export class Control implements Listener {
   /** Called when something begins to stand at attention, and when it does no more. */
   onAttention: () => void = () => {};
   /** Takes up what a person has mended: settings, or files that were read in. Whether the recipe runs from the top for it. */

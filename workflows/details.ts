@@ -1,5 +1,5 @@
 /** The state of an experiment as Markdown, for the Temporal UI. */
-import { isRef } from '../recipe/call.ts';
+import { isRef } from '../schemas/call.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
 import { measured, metricNames } from './measured.ts';

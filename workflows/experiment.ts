@@ -11,7 +11,7 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { fingerprint, type Result } from '../recipe/call.ts';
+import { fingerprint, type Result } from '../schemas/call.ts';
 import { contextOf, runRecipe } from '../recipe/materials.ts';
 import { Verbs, type Engine } from '../recipe/run.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
@@ -19,7 +19,7 @@ import { queues } from '../schemas/names.ts';
 import { Control, type Carrying } from './control.ts';
 import { failureOf, FromTheTop } from './errors.ts';
 import { Ledger } from './ledger.ts';
-import { progress, type ExperimentInput } from './messages.ts';
+import { progress, type ExperimentInput } from '../schemas/messages.ts';
 import { Mending } from './mending.ts';
 import { data } from './options.ts';
 import { recipes } from './recipes/index.ts';

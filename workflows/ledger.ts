@@ -1,9 +1,9 @@
 /** What an experiment knows of its past: results of steps and answers to questions. It goes from run to run. */
 import { isCancellation, log } from '@temporalio/workflow';
-import type { Recorded } from '../activities/recorded.ts';
-import { refsIn, type Call, type ReportRef } from '../recipe/call.ts';
+import type { Recorded } from '../schemas/steps.ts';
+import { refsIn, type Call, type ReportRef } from '../schemas/call.ts';
 import type { LedgerEntry, Written } from '../schemas/experiment.ts';
-import type { Carried, ExperimentInput } from './messages.ts';
+import type { Carried, ExperimentInput } from '../schemas/messages.ts';
 
 /** Characters of the results that a run carries to the next; where there are more, it reads them from the record in the store. */
 const CARRIED = 2 ** 18;

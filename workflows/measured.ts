@@ -1,5 +1,5 @@
 /** What was measured of an experiment, by round and arm. */
-import { isRef } from '../recipe/call.ts';
+import { isRef } from '../schemas/call.ts';
 import type { Step } from '../schemas/experiment.ts';
 
 export interface Measured {

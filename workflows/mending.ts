@@ -1,10 +1,9 @@
 /** What a person mends while a step stands at attention: settings, and files that were read in. The next run begins with it. */
 import { isCancellation, log } from '@temporalio/workflow';
-import type { Imported } from '../activities/reread.ts';
-import type { StepContext } from '../activities/services.ts';
-import { canonical, type Call } from '../recipe/call.ts';
+import type { Imported, StepContext } from '../schemas/steps.ts';
+import { canonical, type Call } from '../schemas/call.ts';
 import { contextOf, isImport } from '../recipe/materials.ts';
-import type { ExperimentInput, Mended } from './messages.ts';
+import type { ExperimentInput, Mended } from '../schemas/messages.ts';
 import { stillPinned } from './pins.ts';
 
 /** Gives those that are others by now. */

@@ -1,7 +1,6 @@
 /** Timeouts and retries of every activity, as measured: a crash is told by task tokens, so heartbeat timeouts may be long. */
 import { ActivityCancellationType, proxyActivities, type ActivityOptions } from '@temporalio/workflow';
-import type { DataActivities } from '../activities/data.ts';
-import type { GpuActivities } from '../activities/gpu.ts';
+import type { DataActivities, GpuActivities } from '../schemas/activities.ts';
 
 const common = {
   startToCloseTimeout: '30d',

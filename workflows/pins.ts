@@ -1,7 +1,7 @@
 /** Which sources and models another configuration reads in otherwise: they have no inputs that would tell. */
-import { canonical } from '../recipe/call.ts';
+import { canonical } from '../schemas/call.ts';
 import type { Bound } from '../schemas/config.ts';
-import type { ExperimentInput } from './messages.ts';
+import type { ExperimentInput } from '../schemas/messages.ts';
 
 type Inputs = Pick<Bound, 'data' | 'models'>;
 

@@ -9,12 +9,8 @@ import {
   startChild,
   type ChildWorkflowHandle,
 } from '@temporalio/workflow';
-import type { Lease, MapWork, Spent, StageEnd } from '../activities/open.ts';
-import type { Owner } from '../activities/others.ts';
-import type { Imported } from '../activities/reread.ts';
-import type { StepContext } from '../activities/services.ts';
-import type { Budget } from '../recipe/api.ts';
-import { embeds, isRef, type Call } from '../recipe/call.ts';
+import type { Lease, MapWork, Spent, StageEnd, StepContext, Owner, Imported, Budget } from '../schemas/steps.ts';
+import { embeds, isRef, type Call } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues, workflowId } from '../schemas/names.ts';
 import { causeOf, isTermination, type Cause } from './errors.ts';

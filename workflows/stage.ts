@@ -1,10 +1,7 @@
 /** Maps an operator chain over a dataset, slice by slice: a sliding window of shards, continued as new when its history is long. */
 import { allHandlersFinished, CancelledFailure, CancellationScope, condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
-import type { MapWork, StageEnd, Sums } from '../activities/open.ts';
-import type { StepContext } from '../activities/services.ts';
-import type { SliceTotals } from '../activities/slice.ts';
-import type { Budget } from '../recipe/api.ts';
-import type { Call } from '../recipe/call.ts';
+import type { MapWork, StageEnd, Sums, StepContext, SliceTotals, Budget } from '../schemas/steps.ts';
+import type { Call } from '../schemas/call.ts';
 import { failureOf } from './errors.ts';
 import { shards } from './options.ts';
 

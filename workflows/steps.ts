@@ -1,5 +1,5 @@
 /** The steps of an experiment that have begun, as people see them. */
-import { fingerprint, refsIn, type AnyRef, type Call } from '../recipe/call.ts';
+import { fingerprint, refsIn, type AnyRef, type Call } from '../schemas/call.ts';
 import type { Step } from '../schemas/experiment.ts';
 
 /** Steps that are written at once: a third of a megabyte. */

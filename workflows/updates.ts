@@ -1,13 +1,30 @@
 /** What a person may say to a running experiment. Everything is checked before it is taken, so that what is refused leaves no trace. */
 import { ApplicationFailure, setHandler } from '@temporalio/workflow';
-import type { Budget } from '../recipe/api.ts';
+import type { Budget } from '../schemas/steps.ts';
 import type { Bound } from '../schemas/config.ts';
 import type { Attention } from '../schemas/experiment.ts';
-import type { Control } from './control.ts';
 import { failureOf } from './errors.ts';
-import * as messages from './messages.ts';
+import * as messages from '../schemas/messages.ts';
 
 export type Answer = 'approve' | 'reject' | 'retry-step' | 'give-up';
+
+/** The experiment, as far as it takes what is said. */
+export interface Listener {
+  readonly config: Bound;
+  readonly paused: boolean;
+  readonly round: number | null;
+  readonly waiting: readonly Attention[];
+  /** Paths of the maps that have begun and not ended. */
+  readonly maps: readonly string[];
+  /** Settings that no run has begun with yet. */
+  readonly mended: messages.Mended | undefined;
+  roundOf(path: string): number | null;
+  pause(): void;
+  resume(): void;
+  stopAfter(round: number): void;
+  setBudget(path: string, more: Budget): void;
+  answer(path: string, answer: Answer, mended?: messages.Mended): void;
+}
 
 const where = { path: 'r1/gate' };
 const limits: Required<Budget> = { candidates: 1000, tokens: 200_000, attempts: 5000, minutes: 30 };
@@ -24,7 +41,7 @@ const on: typeof setHandler = ((update: never, handler: (given: never) => void, 
   setHandler(update, handled as never, options);
 }) as never;
 
-export function listen(control: Control): void {
+export function listen(control: Listener): void {
   on(messages.pause, () => control.pause(), {
     description: 'Stops within two seconds and gives the devices back. Takes nothing.',
     validator: () => refuseIf(control.paused, 'The experiment is paused already.'),
@@ -94,13 +111,13 @@ export function listen(control: Control): void {
 }
 
 /** The path of the one thing that this word is for. */
-function waiting(control: Control, path: string | undefined, kinds: readonly Attention['kind'][], answer: Answer): string {
+function waiting(control: Listener, path: string | undefined, kinds: readonly Attention['kind'][], answer: Answer): string {
   const paths = control.waiting.filter(({ kind }) => kinds.includes(kind)).map((one) => one.path);
   return only(paths, path, `waits for ${answer}`);
 }
 
 /** The path of the map that a budget is for: one whose budget is spent, or the named one of all that have not ended. */
-function budgeted(control: Control, path: string | undefined): string {
+function budgeted(control: Listener, path: string | undefined): string {
   const spent = control.waiting.filter(({ kind }) => kind === 'budget').map((one) => one.path);
   return only(path === undefined && spent.length > 0 ? spent : control.maps, path, 'can be given a budget');
 }

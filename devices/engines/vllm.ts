@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { z } from 'zod';
 import type { VllmServing } from '../../schemas/serving.ts';
 import { BackspinError } from '../../schemas/errors.ts';
-import { canonicalJson } from '../../store/canonical.ts';
+import { canonicalJson } from '../../schemas/canonical.ts';
 import { neededEnvironment } from '../environment.ts';
 import { ask, type Endpoint, type Engine, type ServedModels } from './engine.ts';
 

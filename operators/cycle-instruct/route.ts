@@ -1,7 +1,7 @@
 /** Raw material becomes questions and answers that have nothing to do with each other. */
 import { z } from 'zod';
 import { drop, keep, operator, reducer, type Dataset, type Soon } from '../../recipe/index.ts';
-import { sha256 } from '../../store/canonical.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import { weightOf } from '../lengths.ts';
 import { passage, type Answer, type Pair, type Passage, type Question } from './records.ts';
 

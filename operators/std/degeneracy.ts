@@ -1,7 +1,7 @@
 /** Whether what a model wrote for each record is worth reading: echoes, copies, lengths, ratings. */
 import { z } from 'zod';
 import { dataSuite } from '../../recipe/index.ts';
-import { sha256 } from '../../store/canonical.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import { codePoints } from '../lengths.ts';
 import { wordsOf } from './shingles.ts';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { drop, source, type Dropped } from '../../recipe/index.ts';
-import { sha256 } from '../../store/canonical.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import type { Block } from './blocks.ts';
 import { blocksOfHtml } from './html.ts';
 import { invalid, onInvalid, paths } from './jsonl.ts';

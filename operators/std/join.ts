@@ -1,7 +1,7 @@
 /** Several datasets become one. */
 import { z } from 'zod';
 import { reducer, type Dataset, type Soon } from '../../recipe/index.ts';
-import { canonicalJson } from '../../store/canonical.ts';
+import { canonicalJson } from '../../schemas/canonical.ts';
 
 type Values = Readonly<Record<string, unknown>>;
 type Data = Soon<Dataset<Values>>;

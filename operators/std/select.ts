@@ -1,7 +1,7 @@
 /** Choosing records of a dataset: by what they say, by rank, by lot. */
 import { z } from 'zod';
 import { reducer, type Dataset, type Reading, type Rec, type Soon } from '../../recipe/index.ts';
-import { canonicalJson, recordId, sha256 } from '../../store/canonical.ts';
+import { canonicalJson, recordId, sha256 } from '../../schemas/canonical.ts';
 
 type Values = Readonly<Record<string, unknown>>;
 interface Of {

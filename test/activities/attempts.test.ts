@@ -1,7 +1,7 @@
 /** How many fresh samples the records of a step took, told with its result. */
 import test from 'ava';
 import { resolve } from '../../activities/resolve.ts';
-import type { Call } from '../../recipe/call.ts';
+import type { Call } from '../../schemas/call.ts';
 import { bench } from '../support/memory.ts';
 import { aboutModel, folder, put, record } from '../support/store.ts';
 import { mkdirSync, writeFileSync } from 'node:fs';

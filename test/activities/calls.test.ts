@@ -2,11 +2,11 @@
 import test from 'ava';
 import { join } from 'node:path';
 import { stepsOf } from '../../activities/data.ts';
-import type { Missed } from '../../activities/open.ts';
+import type { Missed } from '../../schemas/steps.ts';
 import { atPoints } from '../../activities/points.ts';
 import type { Models } from '../../activities/slice.ts';
 import { moduleDigest } from '../../operators/registry.ts';
-import type { Call, DatasetRef } from '../../recipe/call.ts';
+import type { Call, DatasetRef } from '../../schemas/call.ts';
 import { bench } from '../support/memory.ts';
 import { aboutModel, put, read, record } from '../support/store.ts';
 import { put as putFiles } from '../bad-input/case.ts';

@@ -9,7 +9,7 @@ import { moduleDigest } from '../../operators/registry.ts';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Call, DatasetRef } from '../../recipe/call.ts';
+import type { Call, DatasetRef } from '../../schemas/call.ts';
 
 const operators = `
   const value = z.object({ n: z.number() });

@@ -8,7 +8,7 @@ import { gpuActivities, type GpuWorker } from '../../activities/gpu.ts';
 import { resolve } from '../../activities/resolve.ts';
 import { ActivitySlots } from '../../activities/slots.ts';
 import { runFolder } from '../../activities/train.ts';
-import type { ModelRef } from '../../recipe/call.ts';
+import type { ModelRef } from '../../schemas/call.ts';
 import type { LedgerEntry } from '../../schemas/experiment.ts';
 import { call, machine } from '../support/keys.ts';
 import { bench } from '../support/memory.ts';

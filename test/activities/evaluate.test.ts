@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { resolve } from '../../activities/resolve.ts';
 import { moduleDigest } from '../../operators/modules.ts';
-import type { DatasetRef, ReportRef } from '../../recipe/call.ts';
+import type { DatasetRef, ReportRef } from '../../schemas/call.ts';
 import { applyGc, planGc } from '../../store/gc.ts';
 import { backspin } from '../cli/cli.ts';
 import { bench } from '../support/memory.ts';

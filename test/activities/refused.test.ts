@@ -8,7 +8,7 @@ import { gpuActivities } from '../../activities/gpu.ts';
 import { resolve } from '../../activities/resolve.ts';
 import { makeLifeline } from '../../devices/lifeline.ts';
 import { Slots } from '../../devices/slots.ts';
-import type { Call, ModelRef } from '../../recipe/call.ts';
+import type { Call, ModelRef } from '../../schemas/call.ts';
 import type { LedgerEntry } from '../../schemas/experiment.ts';
 import { bench } from '../support/memory.ts';
 import { aboutModel, put, read, record } from '../support/store.ts';

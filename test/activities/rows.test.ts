@@ -5,7 +5,7 @@ import { originsOf } from '../../activities/origins.ts';
 import { resolve } from '../../activities/resolve.ts';
 import { moduleDigest } from '../../operators/registry.ts';
 import type { Message } from '../../recipe/api.ts';
-import type { Call, DatasetRef } from '../../recipe/call.ts';
+import type { Call, DatasetRef } from '../../schemas/call.ts';
 import type { Output } from '../../schemas/store.ts';
 import { temporary } from '../cli/cli.ts';
 import { put } from '../bad-input/case.ts';

@@ -7,8 +7,8 @@ import { openStep } from '../../activities/open.ts';
 import { resolve } from '../../activities/resolve.ts';
 import { Rejected, TooLong } from '../../inference/client.ts';
 import type { WeightedPair } from '../../operators/musc/records.ts';
-import type { Call, DatasetRef, ModelRef } from '../../recipe/call.ts';
-import { sha256 } from '../../store/canonical.ts';
+import type { Call, DatasetRef, ModelRef } from '../../schemas/call.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import { bench } from '../support/memory.ts';
 
 const lot = (text: string) => Number.parseInt(sha256(text).slice(0, 8), 16) / 2 ** 32;

@@ -6,7 +6,7 @@ import test from 'ava';
 import { stepsOf } from '../../activities/data.ts';
 import { noModels, slicePath } from '../../activities/slice.ts';
 import { beginSpan, secondsOf } from '../../activities/spans.ts';
-import type { Call, DatasetRef } from '../../recipe/call.ts';
+import type { Call, DatasetRef } from '../../schemas/call.ts';
 import { bench } from '../support/memory.ts';
 
 const MINUTE = 60_000;

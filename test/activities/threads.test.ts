@@ -7,7 +7,7 @@ import { stepsOf } from '../../activities/data.ts';
 import { Threads } from '../../activities/threads.ts';
 import { openServices } from '../../activities/services.ts';
 import { moduleDigest } from '../../operators/registry.ts';
-import type { DatasetRef } from '../../recipe/call.ts';
+import type { DatasetRef } from '../../schemas/call.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 import { call, context as plain } from '../support/keys.ts';
 import { put, records } from '../support/store.ts';

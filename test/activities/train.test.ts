@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resolve } from '../../activities/resolve.ts';
 import { commitTraining, prepareTraining } from '../../activities/train.ts';
-import type { Call, ModelRef } from '../../recipe/call.ts';
+import type { Call, ModelRef } from '../../schemas/call.ts';
 import { bench } from '../support/memory.ts';
 import { put, read, record } from '../support/store.ts';
 

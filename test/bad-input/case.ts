@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { BackspinError, type ErrorType } from '../../schemas/errors.ts';
-import { sha256 } from '../../store/canonical.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import { backspin, temporary } from '../cli/cli.ts';
 
 /** The exit code of a command or of the trainer; the type of an error inside, by which a workflow decides; or that it goes on. */

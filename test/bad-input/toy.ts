@@ -2,9 +2,9 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadExperiment } from '../../cli/config.ts';
-import type { DatasetRef, Result } from '../../recipe/call.ts';
+import type { DatasetRef, Result } from '../../schemas/call.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
-import { sha256 } from '../../store/canonical.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import { openStore } from '../../store/local.ts';
 import { pathsOf, type Paths } from '../../store/paths.ts';
 import { temporary } from '../cli/cli.ts';

@@ -2,7 +2,7 @@ import test from 'ava';
 import { join } from 'node:path';
 import { cut, shown, widthOf } from '../../cli/terminal.ts';
 import { table } from '../../cli/text.ts';
-import { sha256 } from '../../store/canonical.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import { openStore } from '../../store/local.ts';
 import { experiment, output, put, record } from '../support/store.ts';
 import { backspin, temporary } from './cli.ts';

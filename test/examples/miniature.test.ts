@@ -10,7 +10,7 @@ import type { Plan } from '../../schemas/plan.ts';
 import type { StepView, View } from '../../cli/view.ts';
 import { openStore } from '../../store/local.ts';
 import type { Store } from '../../store/store.ts';
-import type { ModelRef } from '../../recipe/call.ts';
+import type { ModelRef } from '../../schemas/call.ts';
 import type { Rec } from '../../recipe/define.ts';
 import { backspin, temporary } from '../cli/cli.ts';
 

@@ -2,7 +2,7 @@
 import test from 'ava';
 import { join, resolve } from 'node:path';
 import type { View } from '../../cli/view.ts';
-import type { ModelRef } from '../../recipe/call.ts';
+import type { ModelRef } from '../../schemas/call.ts';
 import { openStore } from '../../store/local.ts';
 import { backspin, temporary } from '../cli/cli.ts';
 

@@ -6,11 +6,11 @@ import { betweenMarkers, letterIn, markers } from '../../operators/back-and-fort
 import type { Rewritten } from '../../operators/back-and-forth/records.ts';
 import { parseRating } from '../../operators/humpback/parse.ts';
 import type { Judged, Labelled, Pair } from '../../operators/humpback/records.ts';
-import type { DatasetRef, ModelRef, ReportRef } from '../../recipe/call.ts';
+import type { DatasetRef, ModelRef, ReportRef } from '../../schemas/call.ts';
 import type { Bound } from '../../schemas/config.ts';
 import type { BackAndForthParameters } from '../../schemas/recipes/back-and-forth.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
-import { sha256 } from '../../store/canonical.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, stage, type Given, type Ran } from '../support/recipe.ts';
 

@@ -6,7 +6,7 @@ import { parseRating } from '../../operators/humpback/parse.ts';
 import { tags } from '../../operators/humpback/prompts.ts';
 import type { Judged, Labelled, Pair } from '../../operators/humpback/records.ts';
 import type { Chat } from '../../recipe/index.ts';
-import type { DatasetRef, ModelRef } from '../../recipe/call.ts';
+import type { DatasetRef, ModelRef } from '../../schemas/call.ts';
 import type { HumpbackParameters } from '../../schemas/recipes/humpback.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { humpback, instructions, seedPairs, type Ran } from '../support/humpback.ts';

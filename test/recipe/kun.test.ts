@@ -6,10 +6,10 @@ import type { Pair } from '../../operators/humpback/records.ts';
 import type { Judged, Labelled, Polished } from '../../operators/kun/records.ts';
 import { codePoints } from '../../operators/lengths.ts';
 import { isGood, repeatedIn, tidied, wordIn } from '../../operators/kun/rules.ts';
-import type { ModelRef } from '../../recipe/call.ts';
+import type { ModelRef } from '../../schemas/call.ts';
 import type { KunParameters } from '../../schemas/recipes/kun.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
-import { sha256 } from '../../store/canonical.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, stage, type Given, type Ran } from '../support/recipe.ts';
 

@@ -4,8 +4,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Pair } from '../../operators/humpback/records.ts';
 import type { Agreed, Imagined, Row } from '../../operators/main/records.ts';
-import type { DatasetRef, ModelRef, ReportRef } from '../../recipe/call.ts';
-import { sha256 } from '../../store/canonical.ts';
+import type { DatasetRef, ModelRef, ReportRef } from '../../schemas/call.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, stage, type Ran } from '../support/recipe.ts';
 

@@ -2,7 +2,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import test from 'ava';
-import type { ModelRef } from '../../recipe/call.ts';
+import type { ModelRef } from '../../schemas/call.ts';
 import { runInMemory } from '../../recipe/memory.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { recipes } from '../../workflows/recipes/index.ts';

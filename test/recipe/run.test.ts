@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { Op, Run } from '../../recipe/index.ts';
-import type { Call, DatasetRef } from '../../recipe/call.ts';
+import type { Call, DatasetRef } from '../../schemas/call.ts';
 import { RecipeError, Verbs, type Engine } from '../../recipe/run.ts';
 
 const copy = { id: 'test.copy' } as Op<unknown, unknown>;

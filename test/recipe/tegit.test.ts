@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { TooLong } from '../../inference/client.ts';
 import { coverage, fieldsIn, marked, validIn } from '../../operators/tegit/parse.ts';
 import type { Grounded, Source, Task } from '../../operators/tegit/records.ts';
-import type { ModelRef } from '../../recipe/call.ts';
+import type { ModelRef } from '../../schemas/call.ts';
 import type { Output } from '../../schemas/store.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, stage, type Ran } from '../support/recipe.ts';

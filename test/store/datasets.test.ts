@@ -2,7 +2,7 @@ import { readFile, readdir, writeFile, copyFile, rename, rm, truncate } from 'no
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { runInNewContext } from 'node:vm';
 import test from 'ava';
-import { canonicalJson } from '../../store/canonical.ts';
+import { canonicalJson } from '../../schemas/canonical.ts';
 import { ShardWriter } from '../../store/datasets.ts';
 import { openStore } from '../../store/local.ts';
 import { pathsOf } from '../../store/paths.ts';

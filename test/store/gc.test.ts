@@ -1,9 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import type { DatasetRef, ModelRef } from '../../recipe/call.ts';
+import type { DatasetRef, ModelRef } from '../../schemas/call.ts';
 import { applyGc, planGc } from '../../store/gc.ts';
-import { sha256 } from '../../store/canonical.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import { pathsOf } from '../../store/paths.ts';
 import type { Store } from '../../store/store.ts';
 import { experiment, folder, newStore, output, put, read, record, records } from '../support/store.ts';

@@ -1,7 +1,7 @@
 import { mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import test from 'ava';
-import type { ModelRef } from '../../recipe/call.ts';
+import type { ModelRef } from '../../schemas/call.ts';
 import { pathsOf } from '../../store/paths.ts';
 import { aboutModel, folder, newStore } from '../support/store.ts';
 

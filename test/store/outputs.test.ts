@@ -4,7 +4,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import test from 'ava';
 import type { Output } from '../../schemas/store.ts';
-import { sha256 } from '../../store/canonical.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import { makeFolder, writeLines } from '../../store/files.ts';
 import { openStore } from '../../store/local.ts';
 import { pathsOf } from '../../store/paths.ts';

@@ -1,7 +1,7 @@
 /** Stands for an experiment that runs and says how it is. */
 import { defineQuery, setHandler, sleep, workflowInfo } from '@temporalio/workflow';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
-import type { ExperimentInput } from '../../workflows/messages.ts';
+import type { ExperimentInput } from '../../schemas/messages.ts';
 
 export async function experiment({ config, configDigest }: ExperimentInput): Promise<void> {
   const { workflowId, runId } = workflowInfo();

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bound } from '../../schemas/config.ts';
-import { sha256 } from '../../store/canonical.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import { jsonl, stage, type Given as Launched, type Ran, type Stage } from './recipe.ts';
 
 export type { Ran } from './recipe.ts';

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Machine } from '../../activities/machine.ts';
 import { resolve, type Resolved } from '../../activities/resolve.ts';
-import type { StepContext } from '../../activities/services.ts';
+import type { StepContext } from '../../schemas/steps.ts';
 import { loadRegistry, moduleDigest, type Registry } from '../../operators/registry.ts';
-import type { Call } from '../../recipe/call.ts';
+import type { Call } from '../../schemas/call.ts';
 import { FileDigests } from '../../store/digests.ts';
 
 export const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 } as const;

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { LiveCounts } from '../../cli/live.ts';
 import { progressOf } from '../../cli/progress.ts';
 import { viewOf } from '../../cli/view.ts';
-import type { DatasetRef } from '../../recipe/call.ts';
+import type { DatasetRef } from '../../schemas/call.ts';
 import { external } from '../../schemas/external.ts';
 import type { Count, Speed } from './mock-model.ts';
 import { started } from './process.ts';

@@ -1,10 +1,9 @@
 /** A gpu worker's lease without its devices: the models are a test's. */
 import { shards } from '../../activities/shards.ts';
-import type { Lease } from '../../activities/open.ts';
-import type { StepContext } from '../../activities/services.ts';
+import type { Lease, StepContext } from '../../schemas/steps.ts';
 import type { Models } from '../../activities/slice.ts';
 import { activity } from '../../activities/wrap.ts';
-import type { Call } from '../../recipe/call.ts';
+import type { Call } from '../../schemas/call.ts';
 import { queues } from '../../schemas/names.ts';
 
 export const poolActivities = (site: Parameters<typeof shards>[0], models: (lease: Lease) => Models) => ({

@@ -2,7 +2,7 @@
 import { mkdtemp, mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Call, DatasetRef, ModelRef } from '../../recipe/call.ts';
+import type { Call, DatasetRef, ModelRef } from '../../schemas/call.ts';
 import type { Chat, Message, Prompt, Rec } from '../../recipe/index.ts';
 import type { TemplateDef } from '../../recipe/define.ts';
 import { runInMemory, type Memory, type Performed } from '../../recipe/memory.ts';

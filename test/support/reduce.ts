@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Emitted, Rec, Reading, ReducerDef, Rows, SourceDef } from '../../recipe/define.ts';
 import type { Placed } from '../../schemas/trainer.ts';
-import { recordId } from '../../store/canonical.ts';
+import { recordId } from '../../schemas/canonical.ts';
 
 export const rec = <T>(value: T): Rec<T> => ({ id: recordId(value, []), from: [], value });
 export const rows = <T>(records: readonly Rec<T>[]): Rows<T> => ({

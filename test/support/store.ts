@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { imported } from '../../activities/reduce.ts';
-import type { DatasetRef, Result } from '../../recipe/call.ts';
+import type { DatasetRef, Result } from '../../schemas/call.ts';
 import type { Rec } from '../../recipe/define.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import type { Output } from '../../schemas/store.ts';
-import { recordId, sha256 } from '../../store/canonical.ts';
+import { recordId, sha256 } from '../../schemas/canonical.ts';
 import { openStore } from '../../store/local.ts';
 import type { DatasetWriter, Store } from '../../store/store.ts';
 

@@ -20,7 +20,7 @@ import { contextOf } from '../../recipe/materials.ts';
 import { moduleDigest } from '../../operators/registry.ts';
 import { queues, searchAttributes, workflowId } from '../../schemas/names.ts';
 import type { Bound } from '../../schemas/config.ts';
-import type { ExperimentInput } from '../../workflows/messages.ts';
+import type { ExperimentInput } from '../../schemas/messages.ts';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { poolActivities } from './pool.ts';
 

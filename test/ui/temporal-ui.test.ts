@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { Browser, Frame, Page } from 'playwright-core';
-import { isRef } from '../../recipe/call.ts';
+import { isRef } from '../../schemas/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { workflowId } from '../../schemas/names.ts';
 import { root } from '../cli/cli.ts';

@@ -2,7 +2,7 @@
 import test from 'ava';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { DatasetRef, ModelRef } from '../../recipe/call.ts';
+import type { DatasetRef, ModelRef } from '../../schemas/call.ts';
 import { site } from '../support/temporal.ts';
 
 test('two roles of a step are two adapters of one base on one server; an adapter is gone on with, or merged', async (t) => {

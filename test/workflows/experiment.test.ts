@@ -2,7 +2,7 @@ import test from 'ava';
 import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DatasetRef } from '../../recipe/call.ts';
+import type { DatasetRef } from '../../schemas/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { workflowId } from '../../schemas/names.ts';
 import { replays, site, until, type Site } from '../support/temporal.ts';

@@ -1,7 +1,7 @@
 /** What an experiment knows of its past, and what it asks again. */
 import test from 'ava';
-import type { Call, DatasetRef, ReportRef } from '../../recipe/call.ts';
-import type { ExperimentInput } from '../../workflows/messages.ts';
+import type { Call, DatasetRef, ReportRef } from '../../schemas/call.ts';
+import type { ExperimentInput } from '../../schemas/messages.ts';
 import { Ledger } from '../../workflows/ledger.ts';
 
 const digest = (letter: string) => letter.repeat(64);

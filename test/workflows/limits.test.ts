@@ -2,7 +2,7 @@
 import test from 'ava';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { Limits } from '../../recipe/api.ts';
-import type { DatasetRef } from '../../recipe/call.ts';
+import type { DatasetRef } from '../../schemas/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import type { Output } from '../../schemas/store.ts';
 import { started } from '../support/process.ts';

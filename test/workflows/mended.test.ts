@@ -4,7 +4,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
-import type { DatasetRef } from '../../recipe/call.ts';
+import type { DatasetRef } from '../../schemas/call.ts';
 import type { Bound } from '../../schemas/config.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { SERVING, replays, site, until, type Site } from '../support/temporal.ts';

@@ -2,7 +2,7 @@
 import test from 'ava';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { Worker } from '@temporalio/worker';
-import type { DatasetRef } from '../../recipe/call.ts';
+import type { DatasetRef } from '../../schemas/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { workflowId } from '../../schemas/names.ts';
 import { makeModel, SERVING, site, type Site, until } from '../support/temporal.ts';

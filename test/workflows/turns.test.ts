@@ -3,7 +3,7 @@ import test from 'ava';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
-import type { DatasetRef } from '../../recipe/call.ts';
+import type { DatasetRef } from '../../schemas/call.ts';
 import { SERVING, site, until, type Site } from '../support/temporal.ts';
 
 let on: Site;

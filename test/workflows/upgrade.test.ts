@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, bundleWorkflowCode, type Worker } from '@temporalio/worker';
 import { takeOver } from '../../cli/upgrade.ts';
-import type { DatasetRef } from '../../recipe/call.ts';
+import type { DatasetRef } from '../../schemas/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { makeModel, site, type Site, until } from '../support/temporal.ts';
 

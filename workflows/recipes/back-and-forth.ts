@@ -13,7 +13,7 @@ import {
   type Suite,
 } from '../../recipe/api.ts';
 import { mix, select } from '../../recipe/reducers.ts';
-import type { ModelRef } from '../../recipe/call.ts';
+import type { ModelRef } from '../../schemas/call.ts';
 import type { Document } from '../../operators/back-and-forth/records.ts';
 import type { Pair } from '../../operators/humpback/records.ts';
 import type { Arm, BackAndForthParameters } from '../../schemas/recipes/back-and-forth.ts';

@@ -1,6 +1,6 @@
 /** One text for equal values, and the digests made of it. */
 import { hash } from 'node:crypto';
-import { BackspinError } from '../schemas/errors.ts';
+import { BackspinError } from './errors.ts';
 
 /** JSON with sorted keys and well-formed text (a lone surrogate becomes U+FFFD); undefined properties are left out. Throws `SchemaError`,
  *  which says where, for what JSON does not hold: NaN, infinities, undefined in a list, functions, bigints, and objects that are no plain

@@ -1,8 +1,8 @@
 /** What an experiment can be told and asked, by name. Types and definitions only. */
 import { defineQuery, defineUpdate } from '@temporalio/workflow';
-import type { Budget } from '../recipe/api.ts';
-import type { Bound } from '../schemas/config.ts';
-import type { Attention, ExperimentRecord, LedgerEntry, Written } from '../schemas/experiment.ts';
+import type { Budget } from './steps.ts';
+import type { Bound } from './config.ts';
+import type { Attention, ExperimentRecord, LedgerEntry, Written } from './experiment.ts';
 
 /** What the root workflow is started with, and what it carries when it continues as new. */
 export interface ExperimentInput {

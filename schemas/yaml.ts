@@ -1,8 +1,8 @@
 /** An experiment file as text: parsed, changed by `--set`, and able to say where in it a problem is. */
 import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parse, parseDocument, visit, type Document, type Node } from 'yaml';
 import { z } from 'zod';
-import { BackspinError } from '../schemas/errors.ts';
-import { kindOf, lower, meant, within, wrong } from '../schemas/faults.ts';
+import { BackspinError } from './errors.ts';
+import { kindOf, lower, meant, within, wrong } from './faults.ts';
 import { keysAt, suggest } from './nearest.ts';
 
 type Path = readonly PropertyKey[];
