@@ -2,7 +2,7 @@
 import { Context } from '@temporalio/activity';
 import type { Call } from '../schemas/call.ts';
 import type { LedgerEntry, Step } from '../schemas/experiment.ts';
-import type { Services } from './services.ts';
+import type { Services } from '../steps/services.ts';
 import type { StepContext } from '../schemas/steps.ts';
 
 type Who = Pick<Services, 'store'>;

@@ -1,10 +1,10 @@
 /** The shards of a lease: a worker runs them beside the server that they ask. */
 import { Worker, type NativeConnection } from '@temporalio/worker';
 import { inflight } from '../devices/inflight.ts';
-import { stepsOf } from './data.ts';
+import { stepsOf } from '../steps/work.ts';
 import type { ShardInput, SliceTotals } from '../schemas/steps.ts';
-import type { Services } from './services.ts';
-import type { Models } from './slice.ts';
+import type { Services } from '../steps/services.ts';
+import type { Models } from '../steps/models.ts';
 import { ActivitySlots, tunerOf } from './slots.ts';
 import { activity } from './wrap.ts';
 

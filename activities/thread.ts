@@ -1,8 +1,8 @@
 /** What runs in a thread of `Threads`: one computation at a time. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { BackspinError } from '../schemas/errors.ts';
-import { stepsOf } from './data.ts';
-import { openServices } from './services.ts';
+import { stepsOf } from '../steps/work.ts';
+import { openServices } from '../steps/services.ts';
 import type { Computation, Ended, Site } from './threads.ts';
 
 const { home, ...options } = workerData as Site;

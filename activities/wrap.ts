@@ -4,12 +4,7 @@
  */
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import { BackspinError } from '../schemas/errors.ts';
-
-export interface Beat {
-  readonly signal: AbortSignal;
-  /** Shown in the Temporal UI; under 1 KB. A function is asked at every beat. */
-  tell(details: object | (() => object)): void;
-}
+import type { Beat } from '../steps/services.ts';
 
 /** Milliseconds between beats; the SDK throttles them to what the heartbeat timeout asks for. */
 const BEAT_EVERY = 500;

@@ -1,7 +1,7 @@
 /** `backspin chaos FILE`: the experiment undisturbed in a home of its own; then in another, with parts hit at moments that a seed draws. */
 import { join, resolve } from 'node:path';
-import { stream } from '../activities/calls.ts';
-import { loadRegistry, type Registry } from '../operators/registry.ts';
+import { stream } from '../steps/calls.ts';
+import { loadRegistry, type Registry } from '../steps/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import { openStore } from '../store/local.ts';

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname, isAbsolute, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
-import { loadRegistry, moduleDigest, type Registry } from '../operators/registry.ts';
+import { loadRegistry, moduleDigest, type Registry } from '../steps/registry.ts';
 import { vllmPython, vllmVersion } from '../devices/engines/vllm.ts';
 import type { Bound, RecipeSchema } from '../schemas/config.ts';
 import { experimentFile } from '../schemas/file.ts';

@@ -1,8 +1,8 @@
 /** `backspin launch FILE`: starts an experiment, or attaches to the one that this configuration started before. */
-import { grantAll } from '../activities/grants.ts';
+import { grantAll } from '../steps/grants.ts';
 import { contextOf } from '../recipe/materials.ts';
-import { faultsOf } from '../activities/planner.ts';
-import { openServices } from '../activities/services.ts';
+import { faultsOf } from '../plan/planner.ts';
+import { openServices } from '../steps/services.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { workflowId } from '../schemas/names.ts';

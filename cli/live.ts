@@ -1,7 +1,7 @@
 /** How far running steps are, read from what workers append: the journals of a map, the event file of a child that trains, embeds or scores. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { JournalCounter } from '../activities/counter.ts';
+import { JournalCounter } from '../steps/counter.ts';
 import type { Step } from '../schemas/experiment.ts';
 import type { Output } from '../schemas/store.ts';
 import { eventOf } from '../schemas/trainer.ts';

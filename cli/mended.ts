@@ -1,12 +1,12 @@
 /** What a person has mended of an experiment since its launch, and what is made again for it. */
 import { stat } from 'node:fs/promises';
-import { changedImports } from '../activities/reread.ts';
+import { changedImports } from '../steps/reread.ts';
 import type { Imported } from '../schemas/steps.ts';
-import { plan } from '../activities/planner.ts';
-import { checkParams } from '../activities/definitions.ts';
-import { sourceFiles } from '../activities/resolve.ts';
-import { openServices, type Services } from '../activities/services.ts';
-import { moduleDigest } from '../operators/registry.ts';
+import { plan } from '../plan/planner.ts';
+import { checkParams } from '../steps/definitions.ts';
+import { sourceFiles } from '../steps/resolve.ts';
+import { openServices, type Services } from '../steps/services.ts';
+import { moduleDigest } from '../steps/registry.ts';
 import { contextOf, importsOf } from '../recipe/materials.ts';
 import type { Bound } from '../schemas/config.ts';
 import { BackspinError } from '../schemas/errors.ts';

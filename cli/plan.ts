@@ -1,6 +1,6 @@
 /** `backspin plan`: the steps of an experiment before anything runs. Needs no server. Exit code 1 when something is missing. */
-import { plan } from '../activities/planner.ts';
-import { openServices } from '../activities/services.ts';
+import { plan } from '../plan/planner.ts';
+import { openServices } from '../steps/services.ts';
 import type { Plan } from '../schemas/plan.ts';
 import { loadExperiment } from './config.ts';
 import { homeFolder } from './home.ts';

@@ -1,5 +1,5 @@
 /** `backspin retry-step NAME [STEP]`: runs a step at attention again, with what a person has mended: settings (`--set`), files, modules. */
-import { grantAll } from '../activities/grants.ts';
+import { grantAll } from '../steps/grants.ts';
 import { contextOf } from '../recipe/materials.ts';
 import * as messages from '../schemas/messages.ts';
 import { refuseOtherBuild } from './builds.ts';

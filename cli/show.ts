@@ -1,5 +1,5 @@
 /** `backspin show NAME STEP`: what a step gave, or what it dropped and why. Needs no server. */
-import { originsOf } from '../activities/origins.ts';
+import { originsOf } from '../steps/origins.ts';
 import { isRef, type AnyRef, type DatasetRef } from '../schemas/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';

@@ -2,8 +2,8 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
-import { devicesIn, poolsFile } from '../activities/machine.ts';
-import { openServices } from '../activities/services.ts';
+import { devicesIn, poolsFile } from '../steps/machine.ts';
+import { openServices } from '../steps/services.ts';
 import { makeLifeline, type Lifeline } from '../devices/lifeline.ts';
 import { self } from '../devices/processes.ts';
 import type { Pool } from '../schemas/devices.ts';

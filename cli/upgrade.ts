@@ -5,7 +5,7 @@
  */
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
-import type { Services } from '../activities/services.ts';
+import type { Services } from '../steps/services.ts';
 import { fingerprint, isRef } from '../schemas/call.ts';
 import { importsOf } from '../recipe/materials.ts';
 import type { Bound } from '../schemas/config.ts';

@@ -1,6 +1,6 @@
 /**
  * The other side of the interface: how operators (in `operator.ts`), reducers, templates, prompts, suites and sources are written. Pure
- * definitions; what runs them is in `activities/`.
+ * definitions; what runs them is in `steps/`.
  */
 import type { Dataset, Metrics, ModelKind, Outputs, Params, Report, Soon } from './types.ts';
 import type { Dropped, Operator, Prompt, Rec, Schema } from './operator.ts';

@@ -5,12 +5,12 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
-import { CHECKOUT } from '../operators/sources.ts';
+import { CHECKOUT } from '../steps/source-files.ts';
 
 const root = resolve(import.meta.dirname, '..');
 /** Files, and folders with all that is in them. */
 const PARTS =
-  'activities devices inference operators recipe schemas store trainer/backspin_trainer workers workflows package.json package-lock.json';
+  'activities devices inference operators recipe schemas sources steps store trainer/backspin_trainer workers workflows package.json package-lock.json';
 
 export interface Build {
   readonly digest: string;

@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
-import { openServices, type Services } from '../activities/services.ts';
+import { openServices, type Services } from '../steps/services.ts';
 import { failDeadAttempts } from '../devices/inflight.ts';
 import { LOW_WATER } from '../store/store.ts';
 import { namedServer } from './profile.ts';

@@ -5,7 +5,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve as resolvePath } from 'node:path';
 import { gpuActivities } from '../../activities/gpu.ts';
-import { resolve } from '../../activities/resolve.ts';
+import { resolve } from '../../steps/resolve.ts';
 import { makeLifeline } from '../../devices/lifeline.ts';
 import { Slots } from '../../devices/slots.ts';
 import type { Call, ModelRef } from '../../schemas/call.ts';

@@ -1,11 +1,11 @@
 /** A step that maps three records, on a store of its own and in this process. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { stepsOf } from '../../activities/data.ts';
-import type { Client } from '../../activities/calls.ts';
-import { slicePath, sliceResult } from '../../activities/slice.ts';
+import { stepsOf } from '../../steps/work.ts';
+import type { Client } from '../../steps/models.ts';
+import { slicePath, sliceResult } from '../../steps/slice.ts';
 import type { SliceTotals } from '../../schemas/steps.ts';
-import { moduleDigest } from '../../operators/registry.ts';
+import { moduleDigest } from '../../steps/registry.ts';
 import type { Call } from '../../schemas/call.ts';
 import type { LedgerEntry } from '../../schemas/experiment.ts';
 import { root, temporary } from '../cli/cli.ts';

@@ -1,6 +1,6 @@
 /** Names in an experiment file that stand for something else: prompts, templates, suites, sources, and the modules that bring them. */
 import { join } from 'node:path';
-import { loadRegistry } from '../../operators/registry.ts';
+import { loadRegistry } from '../../steps/registry.ts';
 import { temporary } from '../cli/cli.ts';
 import { inside, keeping, put, type Case } from './case.ts';
 import { changed, plan, sound } from './experiment.ts';

@@ -1,8 +1,8 @@
 /** What workers and trainers write while a step runs, altered under their hands; records that do not fit the step. */
 import { appendFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { prepareTraining } from '../../activities/train.ts';
-import { resolve } from '../../activities/resolve.ts';
+import { prepareTraining } from '../../steps/train.ts';
+import { resolve } from '../../steps/resolve.ts';
 import { Slots } from '../../devices/slots.ts';
 import { train } from '../../devices/trainer.ts';
 import type { Call } from '../../schemas/call.ts';

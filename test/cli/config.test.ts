@@ -2,8 +2,8 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { parse } from 'yaml';
-import { plan } from '../../activities/planner.ts';
-import { openServices } from '../../activities/services.ts';
+import { plan } from '../../plan/planner.ts';
+import { openServices } from '../../steps/services.ts';
 import { loadExperiment, rebind } from '../../cli/config.ts';
 import { file, root, temporary } from './cli.ts';
 

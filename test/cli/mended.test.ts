@@ -2,8 +2,8 @@
 import test from 'ava';
 import { appendFile, copyFile, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { stepsOf } from '../../activities/data.ts';
-import { openServices } from '../../activities/services.ts';
+import { stepsOf } from '../../steps/work.ts';
+import { openServices } from '../../steps/services.ts';
 import { loadExperiment } from '../../cli/config.ts';
 import { mendedOf } from '../../cli/mended.ts';
 import { contextOf, importsOf } from '../../recipe/materials.ts';

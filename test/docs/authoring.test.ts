@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import test from 'ava';
 import { parse, stringify } from 'yaml';
 import { loadExperiment } from '../../cli/config.ts';
-import { loadRegistry } from '../../operators/registry.ts';
+import { loadRegistry } from '../../steps/registry.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import { backspin, file, root, temporary } from '../cli/cli.ts';
 

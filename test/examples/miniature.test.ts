@@ -5,7 +5,7 @@ import test from 'ava';
 import { execFile } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { pythonOf } from '../../activities/services.ts';
+import { pythonOf } from '../../steps/services.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import type { StepView, View } from '../../cli/view.ts';
 import { openStore } from '../../store/local.ts';

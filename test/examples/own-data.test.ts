@@ -3,8 +3,8 @@ import { copyFile, mkdir, mkdtemp, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import test from 'ava';
-import { plan } from '../../activities/planner.ts';
-import { openServices } from '../../activities/services.ts';
+import { plan } from '../../plan/planner.ts';
+import { openServices } from '../../steps/services.ts';
 import { loadExperiment } from '../../cli/config.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 

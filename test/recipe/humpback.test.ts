@@ -1,7 +1,7 @@
 /** The acceptance facts of Humpback, H1 to H8, and what the recipe offers beyond the paper. */
 import test from 'ava';
-import { resolve } from '../../activities/resolve.ts';
-import { lengthOf } from '../../activities/train.ts';
+import { resolve } from '../../steps/resolve.ts';
+import { lengthOf } from '../../steps/train.ts';
 import { parseRating } from '../../operators/humpback/parse.ts';
 import { tags } from '../../operators/humpback/prompts.ts';
 import type { Judged, Labelled, Pair } from '../../operators/humpback/records.ts';

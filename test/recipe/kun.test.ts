@@ -1,7 +1,7 @@
 /** The acceptance facts of Kun, K1 to K7, and the faults of its published code. */
 import { join } from 'node:path';
 import test from 'ava';
-import { resolve } from '../../activities/resolve.ts';
+import { resolve } from '../../steps/resolve.ts';
 import type { Pair } from '../../operators/humpback/records.ts';
 import type { Judged, Labelled, Polished } from '../../operators/kun/records.ts';
 import { codePoints } from '../../operators/lengths.ts';

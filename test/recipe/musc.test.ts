@@ -478,7 +478,7 @@ for (const [what, parameters, data] of [
   });
 
 async function keyOf(of: Ran, path: string): Promise<string> {
-  const { resolve } = await import('../../activities/resolve.ts');
+  const { resolve } = await import('../../steps/resolve.ts');
   const { services, context } = made.bench;
   return (await resolve(of.step(path).call, context, await services.registry([]))).stepKey;
 }

@@ -75,7 +75,7 @@ const inputs = (of: Ran, path: string) => of.step(path).call.inputs as unknown a
 const digest = (of: Ran, path: string) => of.step(path).model.digest;
 const records = <T>(of: Ran, path: string) => made.rows<T>(of.step(path).data);
 async function outputOf(of: Ran, path: string): Promise<Output> {
-  const { resolve } = await import('../../activities/resolve.ts');
+  const { resolve } = await import('../../steps/resolve.ts');
   const { services, context } = made.bench;
   const { stepKey } = await resolve(of.step(path).call, context, await services.registry([]));
   return (await services.store.output(stepKey))!;

@@ -1,5 +1,5 @@
 /** Appends records to a journal until it is refused; says how many it took, and whether it takes one more afterwards. */
-import { Journal } from '../../activities/journal.ts';
+import { Journal } from '../../steps/journal.ts';
 
 const journal = await Journal.open(process.argv[2]!);
 const finish = (n: number): boolean => {

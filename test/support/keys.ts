@@ -2,10 +2,11 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Machine } from '../../activities/machine.ts';
-import { resolve, type Resolved } from '../../activities/resolve.ts';
+import type { Machine } from '../../steps/machine.ts';
+import { resolve } from '../../steps/resolve.ts';
+import type { Resolved } from '../../steps/resolved.ts';
 import type { StepContext } from '../../schemas/steps.ts';
-import { loadRegistry, moduleDigest, type Registry } from '../../operators/registry.ts';
+import { loadRegistry, moduleDigest, type Registry } from '../../steps/registry.ts';
 import type { Call } from '../../schemas/call.ts';
 import { FileDigests } from '../../store/digests.ts';
 

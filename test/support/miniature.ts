@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { Sandbox, textOf, type SandboxOptions } from '../../cli/chaos/sandbox.ts';
-import { grantAll } from '../../activities/grants.ts';
+import { grantAll } from '../../steps/grants.ts';
 import { startOptions } from '../../cli/start.ts';
 import type { View } from '../../cli/view.ts';
 import type { Rec } from '../../recipe/define.ts';
@@ -16,7 +16,7 @@ import { root } from '../cli/cli.ts';
 import { changeFiles } from './changed-files.ts';
 import { faultyInstallation } from './installation.ts';
 
-/** As in `activities/gpu.ts`: a quarter more than the `slots` of the file. */
+/** As in `steps/open.ts`: a quarter more than the `slots` of the file. */
 export const IN_FLIGHT = 3;
 
 export interface Setting {

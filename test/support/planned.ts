@@ -2,9 +2,9 @@
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { plan } from '../../activities/planner.ts';
-import { resolve } from '../../activities/resolve.ts';
-import { openServices } from '../../activities/services.ts';
+import { plan } from '../../plan/planner.ts';
+import { resolve } from '../../steps/resolve.ts';
+import { openServices } from '../../steps/services.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import type { Given, Ran, Stage } from './recipe.ts';

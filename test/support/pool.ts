@@ -1,7 +1,7 @@
 /** A gpu worker's lease without its devices: the models are a test's. */
 import { shards } from '../../activities/shards.ts';
 import type { Lease, StepContext } from '../../schemas/steps.ts';
-import type { Models } from '../../activities/slice.ts';
+import type { Models } from '../../steps/models.ts';
 import { activity } from '../../activities/wrap.ts';
 import type { Call } from '../../schemas/call.ts';
 import { queues } from '../../schemas/names.ts';

@@ -1,8 +1,8 @@
 /** A worker of the toy world in a process of its own: `node worker-process.ts orchestrator|pool`. */
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
-import { inFlightOf } from '../../activities/open.ts';
-import { openServices } from '../../activities/services.ts';
+import { inFlightOf } from '../../steps/open.ts';
+import { openServices } from '../../steps/services.ts';
 import { failDeadAttempts, inflight } from '../../devices/inflight.ts';
 import { ModelClient } from '../../inference/client.ts';
 import { Fixed } from '../../inference/limiter.ts';

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { loadRegistry, moduleDigest } from '../../operators/registry.ts';
+import { loadRegistry, moduleDigest } from '../../steps/registry.ts';
 import { pinBuild, sourcesDigest } from '../../workers/build.ts';
 import { root, temporary } from '../cli/cli.ts';
 
@@ -31,7 +31,7 @@ test('a module that imports backspin by its place is the same module to a worker
   const digest = await moduleDigest(path);
   const behind = (registry: Awaited<ReturnType<typeof loadRegistry>>) => registry.behind('textworld.rate');
   const script = `
-    const { loadRegistry } = await import('${folder}/operators/registry.ts');
+    const { loadRegistry } = await import('${folder}/steps/registry.ts');
     const registry = await loadRegistry([${JSON.stringify({ path, digest })}]);
     console.log(JSON.stringify(registry.behind('textworld.rate')));`;
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script]);

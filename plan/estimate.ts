@@ -1,0 +1,122 @@
+/** What a step would cost and give, at most, before anything runs. */
+import type { Settings } from '../recipe/api.ts';
+import { refsIn, type Call, type DatasetRef } from '../schemas/call.ts';
+import { drop, type Context, type Rec } from '../recipe/define.ts';
+import type { Registry } from '../steps/registry.ts';
+import { checkParams, operatorParams } from '../steps/definitions.ts';
+import { budgetOf } from '../steps/resolve.ts';
+import type { AnyOperator, Link } from '../steps/resolved.ts';
+import { fit } from '../steps/slice.ts';
+import { LOOKED_AT, type Sample } from './misfits.ts';
+import { recordsOf } from '../steps/source.ts';
+import { lengthOf } from '../steps/train.ts';
+
+/** The records of a dataset that is there, or that a source gives which the plan reads; undefined: it is yet to be made. */
+export type RecordsIn = (ref: DatasetRef) => AsyncIterable<Rec<unknown>> | undefined;
+export async function* kept(read: ReturnType<typeof recordsOf>): AsyncIterable<Rec<unknown>> {
+  for await (const one of read) if (!('dropped' in one)) yield one.record;
+}
+/** null for what has no bound. */
+export const finite = (bound: number | null): number | null => (Number.isFinite(bound) ? bound : null);
+/** Of a number and a bound that may be infinite. */
+const times = (count: number, most: number): number => (count === 0 || most === 0 ? 0 : count * most);
+
+export interface Estimate {
+  /** Upper bounds, infinite where there is none. */
+  readonly in: number | null;
+  readonly rows: number | null;
+  readonly requests: number;
+  readonly trainingSteps: number;
+  /** Of a source, which is read, and of operators without models that read it. */
+  readonly kept?: number;
+  readonly dropped?: Readonly<Record<string, number>>;
+  readonly sample?: readonly Sample[];
+}
+
+export async function estimateOf(call: Call, registry: Registry, known: boolean, recordsIn: RecordsIn): Promise<Estimate> {
+  const entering = refsIn(call.inputs)
+    .filter((ref) => ref.kind === 'dataset')
+    .reduce((rows, ref) => rows + ref.rows, 0);
+  const nothing = { in: entering, rows: entering, requests: 0, trainingSteps: 0 };
+  if (call.what.startsWith('source:')) return known ? nothing : { ...nothing, ...(await countOf(call, registry)) };
+  if (call.verb === 'map') return known ? nothing : { ...nothing, ...(await mapped(call, registry, recordsIn)) };
+  if (call.verb === 'train') {
+    const { data } = call.inputs as { data: DatasetRef };
+    const steps = Number.isFinite(data.rows) ? lengthOf(call.inputs as unknown as Settings, data.rows).steps : Infinity;
+    return { ...nothing, in: data.rows, trainingSteps: steps };
+  }
+  if (call.verb === 'evaluate') {
+    const suite = registry.suite(call.what);
+    if (suite.is !== 'suite') return nothing;
+    const params = checkParams(call, registry) as never;
+    const items = suite.items(params).length;
+    return { ...nothing, in: items, requests: times(items, suite.ask.calls(params)) };
+  }
+  const { inputs } = call.inputs as { inputs?: unknown };
+  const own = refsIn(inputs)
+    .filter((ref) => ref.kind === 'dataset')
+    .reduce((rows, ref) => rows + ref.rows, 0);
+  const most = call.what.startsWith('model:') ? own : registry.reducer(call.what).most(own, checkParams(call, registry) as never);
+  return { ...nothing, in: own, rows: most };
+}
+
+/** What a map asks for at most. Its operators without models are run where their records are at hand: how many they keep is known then. */
+async function mapped(call: Call, registry: Registry, recordsIn: RecordsIn): Promise<Partial<Estimate>> {
+  const { over } = call.inputs as { over: DatasetRef };
+  const tried = Math.min(over.rows, budgetOf(call).candidates ?? Infinity);
+  const links = call.what.split('>').map((id) => ({
+    operator: registry.operator(id) as unknown as AnyOperator,
+    params: operatorParams(call, id, registry),
+  }));
+  const asking = links.findIndex(
+    ({ operator, params }) => operator.roles.length > 0 || operator.draws(params) || refsIn(params).length > 0,
+  );
+  const plain = asking === -1 ? links : links.slice(0, asking);
+  const records = plain.length > 0 ? recordsIn(over) : undefined;
+  const run = records && (await ranOver(records, tried, plain).catch(() => undefined)); // the step itself says what is wrong
+  let [rows, requests] = [run?.rows ?? tried, 0];
+  for (const { operator, params } of run ? links.slice(plain.length) : links) {
+    if (operator.roles.length > 0 && !operator.probe?.batch) requests += times(rows, operator.calls(params));
+    rows = times(rows, operator.most(params));
+  }
+  const counts = run && plain.length === links.length ? { kept: run.kept, dropped: run.dropped } : {};
+  return { in: tried, rows, requests, ...counts };
+}
+
+/** Runs operators that ask no model over the first records. */
+async function ranOver(records: AsyncIterable<Rec<unknown>>, tried: number, links: readonly Pick<Link, 'operator' | 'params'>[]) {
+  const dropped: Record<string, number> = {};
+  let [read, kept, rows] = [0, 0, 0];
+  const aside = { signal: new AbortController().signal } as Context<string>;
+  for await (const { value } of records) {
+    if (read++ === tried) break;
+    let [values, reason]: [unknown[], string] = [[value], ''];
+    for (const { operator, params } of links) {
+      const next: unknown[] = [];
+      for (const one of values) {
+        const given = fit(operator.input, one);
+        const outcome = 'fault' in given ? drop('invalid') : await operator.run(given.value, aside, params);
+        if ('dropped' in outcome) reason = outcome.dropped;
+        else next.push(...outcome.kept);
+      }
+      values = next;
+    }
+    rows += values.length;
+    if (values.length > 0) kept++;
+    else dropped[reason] = (dropped[reason] ?? 0) + 1;
+  }
+  return { kept, dropped, rows };
+}
+
+/** Reads a source, and so finds what is wrong with its files. */
+async function countOf(call: Call, registry: Registry): Promise<Pick<Estimate, 'in' | 'rows' | 'kept' | 'dropped' | 'sample'>> {
+  const dropped: Record<string, number> = {};
+  let [read, kept] = [0, 0];
+  const sample: Sample[] = [];
+  for await (const one of recordsOf(call, registry, checkParams(call, registry))) {
+    read++;
+    if ('dropped' in one) dropped[one.dropped] = (dropped[one.dropped] ?? 0) + 1;
+    else if (++kept <= LOOKED_AT) sample.push({ value: one.record.value, where: one.where });
+  }
+  return { in: read, rows: kept, kept, dropped, sample };
+}

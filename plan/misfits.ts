@@ -1,0 +1,36 @@
+/** What a plan finds of the records of a source: whether the step that reads them can. */
+import type { Call, DatasetRef } from '../schemas/call.ts';
+import type { Registry } from '../steps/registry.ts';
+import { fit } from '../steps/slice.ts';
+import type { Sourced } from '../steps/source.ts';
+
+/** A record, and where it comes from. */
+export type Sample = Pick<Sourced, 'where'> & { readonly value: unknown };
+/** Records of a source that are looked at. */
+export const LOOKED_AT = 10_000;
+
+/** How many records of a source a step that reads them cannot read; `all`: none fits, so it is the step or the source that is wrong. */
+export function misfitOf(
+  { verb, what, path, inputs }: Call,
+  registry: Registry,
+  samples: ReadonlyMap<string, readonly Sample[]>,
+): { readonly all: boolean; readonly sentence: string } | undefined {
+  const { over, data, template } = inputs as { over?: DatasetRef; data?: DatasetRef; template?: string };
+  const reader = verb === 'map' ? what.split('>')[0]! : verb === 'train' ? template : undefined;
+  const sample = samples.get((over ?? data)?.digest ?? '');
+  if (reader === undefined || sample === undefined) return undefined;
+  const { input } = verb === 'map' ? registry.operator(reader) : registry.template(reader);
+  const misfits = sample.flatMap(({ value, where }) => {
+    const fitted = input ? fit(input, value) : { value };
+    return 'fault' in fitted ? [`${fitted.fault}${where === undefined ? '' : ` (${where})`}`] : [];
+  });
+  if (misfits.length === 0) return undefined;
+  const all = misfits.length === sample.length;
+  const of = `${sample.length < LOOKED_AT ? 'the' : 'the first'} ${sample.length}`;
+  return {
+    all,
+    sentence: all
+      ? `Step ${path} reads records by ${reader}, and the first of them does not fit: ${misfits[0]}. None of ${of} does.`
+      : `Step ${path} reads records by ${reader}, and will drop ${misfits.length} of ${of} that do not fit, such as ${misfits[0]}.`,
+  };
+}

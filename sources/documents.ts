@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { drop, source, type Dropped } from '../recipe/index.ts';
+import { sha256 } from '../schemas/canonical.ts';
+import type { Block } from './blocks.ts';
+import { blocksOfHtml } from './html.ts';
+import { invalid, onInvalid, paths } from './jsonl.ts';
+import { at, namesOf, objectsOf, textOf } from './lines.ts';
+import { candidatesOf, sectionsOf } from './segments.ts';
+
+const navigational = [
+  'advertisement',
+  'advertisements',
+  'forum',
+  'forums',
+  'quick links',
+  'newsletter',
+  'newsletters',
+  'subscribe',
+  'navigation',
+  'site map',
+  'sitemap',
+  'sign in',
+  'sign up',
+  'log in',
+  'login',
+  'contact us',
+  'about us',
+  'privacy policy',
+  'terms of use',
+  'related posts',
+  'related articles',
+  'recent posts',
+  'recent comments',
+  'leave a comment',
+  'leave a reply',
+  'share this',
+  'table of contents',
+];
+const params = z
+  .strictObject({
+    path: paths.describe('A file, or files in order: Markdown, text, HTML, or JSONL with a document a line; each also as .gz or .zst.'),
+    text: z.string().default('text').describe('JSONL: where the text lies, such as `page.body`.'),
+    title: z.string().optional().describe('JSONL: where a title lies that heads the text.'),
+    minChars: z.int().min(1).default(600),
+    maxChars: z.int().min(1).default(3000),
+    navigation: z.array(z.string()).default(navigational).describe('Phrases that make a header navigational.'),
+    repetition: z
+      .strictObject({ ngram: z.int().min(1).default(3), jaccard: z.number().gt(0).max(1).default(0.6) })
+      .prefault({})
+      .describe('Two sentences whose word n-grams are so alike make a segment repetitive. The paper names neither number.'),
+    onInvalid,
+  })
+  .refine(({ minChars, maxChars }) => minChars <= maxChars, {
+    path: ['minChars'],
+    error: 'it is above maxChars, so nothing would be kept',
+  });
+type Params = z.infer<typeof params>;
+
+const segment = z.strictObject({ text: z.string(), header: z.string(), document: z.string() });
+
+/** Segments of documents: the text under a heading with all that is under lower ones, of `minChars` to `maxChars` characters. What is
+ *  none is dropped as `no-header`, `capitals`, `navigation`, `too-short`, `too-long`, `repetitive`, `duplicate` (the same text twice),
+ *  `invalid` (a line of JSONL) or `empty` (a document without any). Near-duplicates are for `std.dedup`. */
+export const documents = source<z.infer<typeof segment>, Params>({
+  version: 4,
+  output: segment,
+  params,
+  files: ({ path }) => path,
+  async *rows(params, files, place = () => {}) {
+    const seen = new Set<string>();
+    const nameOf = namesOf(files);
+    for (const file of files) {
+      for await (const { text, document, line } of documentsIn(file, nameOf(file), params)) {
+        place(file, line);
+        if (typeof text !== 'string' && 'dropped' in text) {
+          yield text;
+          continue;
+        }
+        let found = false;
+        for (const { header, text: own, fault } of candidatesOf(sectionsOf(text), params)) {
+          found = true;
+          const digest = sha256(own);
+          if (fault) yield drop(fault.reason, `${document}: ${fault.evidence}`);
+          else if (seen.has(digest)) yield drop('duplicate', `${document}: ${header}`);
+          else yield { text: own, header, document };
+          if (!fault) seen.add(digest);
+        }
+        if (!found) yield drop('empty', `${document}: it holds no text`);
+      }
+    }
+  },
+});
+
+/** Named by file (and line). */
+async function* documentsIn(
+  file: string,
+  name: string,
+  { text, title, onInvalid }: Params,
+): AsyncGenerator<{ readonly document: string; readonly text: string | readonly Block[] | Dropped; readonly line?: number | undefined }> {
+  const ending = /\.([a-z]+)(\.gz|\.zst)?$/i.exec(file)?.[1]?.toLowerCase() ?? '';
+  if (!['jsonl', 'ndjson', 'json'].includes(ending)) {
+    const content = await textOf(file);
+    if (typeof content !== 'string') yield { document: name, text: invalid({ file, name }, content, onInvalid) };
+    else yield { document: name, text: ending === 'html' || ending === 'htm' ? blocksOfHtml(content) : content };
+    return;
+  }
+  for await (const line of objectsOf(file)) {
+    const { number } = line;
+    const document = number === undefined ? name : `${name}:${number}`;
+    const content = 'fault' in line ? undefined : at(line.value, text);
+    const fault = 'fault' in line ? line : { fault: `has no text at "${text}"`, remedy: 'mend the line' };
+    if (typeof content !== 'string') yield { document, line: number, text: invalid({ file, name, number }, fault, onInvalid) };
+    else
+      yield { document, line: number, text: headed(content, 'value' in line && title !== undefined ? at(line.value, title) : undefined) };
+  }
+}
+/** Under a title every other heading would have to be lower: it heads only what stands before them. */
+const headed = (text: string, title: unknown): string =>
+  typeof title === 'string' && title.trim() !== '' ? `# ${title.trim().replace(/\s+/g, ' ')}\n\n${text}` : text;

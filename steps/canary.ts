@@ -1,0 +1,83 @@
+/** Whether a server that somebody else runs answers as the model that was declared: asked once when the model is brought in, and
+ *  before the first record of every step. */
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { difference, sing } from '../inference/canary.ts';
+import { probe } from '../inference/capability.ts';
+import { Rejected } from '../inference/client.ts';
+import type { Declared } from '../recipe/materials.ts';
+import type { Registry } from './registry.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { Output } from '../schemas/store.ts';
+import { outputOf } from './commit.ts';
+import { wantsOf } from './evaluate.ts';
+import { declaration, externalDigest, externalOf, externalsOf, FILE, reach, told } from './external.ts';
+import { imported } from './reduce.ts';
+import type { Resolved } from './resolved.ts';
+import type { Services, Beat } from './services.ts';
+import type { StepContext } from '../schemas/steps.ts';
+
+/** Makes an external model one of the store's: what was declared, and its canary. */
+export async function bringIn(services: Services, resolved: Resolved, context: StepContext, { signal, tell }: Beat): Promise<Output> {
+  const { store, servers } = services;
+  const started = performance.now();
+  const digest = externalDigest(resolved.call.inputs as unknown as Declared);
+  const external = externalOf(context, { kind: 'model', digest })!;
+  const asked = reach(servers, external);
+  const { client } = asked;
+  tell(() => told([asked]));
+  const canary = await heard(`Step ${resolved.call.path}`, async () => {
+    await probe(client, external.model, { needs: ['chat'], samplings: [] }, signal);
+    return sing(client, external.model, signal);
+  });
+  const folder = join(store.work(resolved.stepKey), 'model');
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, FILE), declaration(external));
+  const result = await store.putModel(folder, { ...imported, state: 'external', canary, determinism: 'sampled' });
+  await store.clearWork(resolved.stepKey);
+  const seconds = (performance.now() - started) / 1000;
+  const counts = { in: 0, kept: 0, dropped: {}, requests: canary.length, tokens: 0, seconds };
+  return store.putOutput(outputOf(resolved, result, counts, null, 'exact'));
+}
+
+/** Before a step's first record: do its external models give what it needs, and are they those that were brought in? Throws
+ *  CapabilityMissing or ModelChanged, with step and role. */
+export async function checkExternals(
+  services: Services,
+  resolved: Resolved,
+  registry: Registry,
+  context: StepContext,
+  { signal, tell }: Beat,
+): Promise<void> {
+  const externals = externalsOf(services, resolved.cast, context);
+  tell(() => told(externals.values()));
+  for (const [role, { client, external }] of externals) {
+    const where = `Step ${resolved.call.path}, role "${role}"`;
+    const { model, revision, url, tolerance } = external;
+    const { canary = [] } = await services.store.model({ digest: externalDigest(external) });
+    const questions = canary.map(({ question }) => question);
+    const now = await heard(where, async () => {
+      await probe(client, model, wantsOf(resolved, registry, [role]), signal);
+      return sing(client, model, signal, questions);
+    });
+    const share = difference(canary, now);
+    if (share > tolerance)
+      throw new BackspinError(
+        'ModelChanged',
+        `${where}: ${url} does not answer as ${model} of revision ${revision} did when it was first met: ${percent(share)} of its canary's text differs, and ${percent(tolerance)} may. Declare another \`revision\` if the model has changed, or a larger \`tolerance\` if it has not.`,
+      );
+  }
+}
+const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+
+/** A server that refuses what every step or canary asks lacks something: no record is at fault yet. */
+async function heard<T>(where: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    if (error instanceof Rejected || (error instanceof BackspinError && error.type === 'CapabilityMissing'))
+      throw new BackspinError('CapabilityMissing', `${where}: ${error.message}`, { cause: error });
+    throw error;
+  }
+}

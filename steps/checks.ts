@@ -1,0 +1,86 @@
+/** What stands in the way of a step, a sentence each: looked at by `plan` and `launch` before anything runs, and when a step is opened. */
+import { canonicalJson } from '../schemas/canonical.ts';
+import { embeds, isRef, refsIn, type Call, type ModelRef } from '../schemas/call.ts';
+import type { StepContext } from '../schemas/steps.ts';
+import { promptIds } from './definitions.ts';
+import { lacksWeights } from './external.ts';
+import type { Registry } from './registry.ts';
+import { castOf, isBatch, servingOf } from './resolve.ts';
+import type { Resolved } from './resolved.ts';
+
+/** Why the model that a step trains or embeds with cannot be opened; undefined: it can. */
+export function lacksItsWeights(context: StepContext, call: Call): string | undefined {
+  const models =
+    call.verb === 'train'
+      ? [call.inputs['from'], call.inputs['reference']].filter(isModel)
+      : embeds(call)
+        ? modelsIn(call.inputs['inputs'])
+        : [];
+  const [lack] = models.flatMap((model) => lacksWeights(context, model, call.verb === 'train' ? 'trained' : 'embedded with') ?? []);
+  return lack && `Step ${call.path}: ${lack}`;
+}
+const isModel = (value: unknown): value is ModelRef => isRef(value) && value.kind === 'model';
+const modelsIn = (inputs: unknown): ModelRef[] => refsIn(inputs).filter(isModel);
+
+/** Why a step has nobody to ask; undefined: a model is cast in each of its roles. */
+export function uncast(call: Call, registry: Registry): string | undefined {
+  const cast = castOf(call);
+  const suite = call.verb === 'evaluate' && cast['model'] ? registry.suite(call.what) : undefined;
+  const asking = call.verb === 'map' ? call.what.split('>').map((id) => [id, registry.operator(id).roles] as const) : [];
+  if (suite?.is === 'suite') asking.push([call.what, suite.ask.roles]);
+  for (const [id, roles] of asking) {
+    const open = roles.filter((role) => !(role in cast));
+    if (open.length > 0)
+      return `Step ${call.path}: ${id} asks a model in the role ${open.map((role) => `"${role}"`).join(' and ')}, and none is cast in it: the recipe, or the evaluation in the experiment file, names one under \`with\`.`;
+  }
+  return undefined;
+}
+
+/** A model is asked in the form that it was trained in; the sentence where it is not. */
+export async function templateMismatch(
+  registry: Registry,
+  call: Call,
+  { params, cast }: Pick<Resolved, 'params' | 'cast'>,
+  templateOf: (model: ModelRef) => Promise<string | null>,
+): Promise<string | undefined> {
+  const models = Object.entries(cast);
+  if (models.length !== 1) return undefined; // which of several models a prompt is for, only the operator knows
+  const [[role, model]] = models as [[string, ModelRef]];
+  const template = await templateOf(model);
+  for (const id of promptIds(params, registry)) {
+    const wanted = registry.prompt(id).template;
+    if (template !== null && wanted !== undefined && wanted !== template)
+      return `Step ${call.path} asks the model in the role "${role}" by the prompt ${id}, which is for models trained with ${wanted}; this one was trained with ${template}. Name a prompt of the same form.`;
+  }
+  return undefined;
+}
+
+/** The own models of a step are asked of one server; the sentence where they cannot be. `bases`: digests of the whole weights among them
+ *  and under them. */
+export function leaseFault(
+  call: Call,
+  context: StepContext,
+  cast: Readonly<Record<string, ModelRef>>,
+  bases: ReadonlySet<string>,
+): string | undefined {
+  const roles = Object.keys(cast);
+  const servings = roles.map((role) => servingOf(context, role));
+  const pools = [...new Set(servings.map((serving) => serving.pool))];
+  if (pools.length > 1)
+    return `Step ${call.path} casts models of the pools ${pools.join(' and ')}: a step holds one lease of one pool, so give its roles (${roles.join(', ')}) the same pool under \`roles\`.`;
+  if (new Set(servings.map((serving) => canonicalJson({ ...serving, slots: 0 }))).size > 1)
+    return `Step ${call.path} has one model server for its roles (${roles.join(', ')}), which \`roles\` gives different engines or options: only \`slots\` may differ.`;
+  if (servings[0]?.engine === 'vllm' && bases.size > 1)
+    return `Step ${call.path} casts ${bases.size} base models (${roles.join(', ')}) of the engine vllm, whose server has one: train adapters of one base, or use the engine embedded.`;
+  return undefined;
+}
+
+/** Why a step cannot have what it asks for; undefined: it can. */
+export function unbatched(call: Call, context: StepContext, registry: Registry): string | undefined {
+  if (call.verb !== 'map' || isBatch(call, context, registry)) return undefined;
+  const what = call.what.split('>').find((id) => registry.operator(id).probe?.batch);
+  return (
+    what &&
+    `Step ${call.path} asks by ${what} for what no server gives, so it is computed as one batch: of a model of one's own, and without other operators in its chain, until, quorum and budget.`
+  );
+}

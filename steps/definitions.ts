@@ -1,0 +1,81 @@
+/** What a call names: its definitions with their versions and sources, and its parameters, checked. */
+import { isRef, type Call } from '../schemas/call.ts';
+import type { Schema } from '../recipe/define.ts';
+import type { Registry } from './registry.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { faultOf } from '../schemas/faults.ts';
+import type { AnySource, Defined } from './resolved.ts';
+
+export const isSource = (call: Call) => call.what.startsWith('source:');
+export const isImport = (call: Call) => call.what.startsWith('model:');
+export const sourceOf = (call: Call, registry: Registry) => registry.source(call.what.slice('source:'.length)) as AnySource;
+
+export function definedBy(call: Call, registry: Registry): Defined {
+  const params = checkParams(call, registry);
+  const named = [...new Set([...definitionIds(call, registry), ...promptIds(params, registry)])].sort();
+  const behind = named.map((id) => [id, registry.behind(id)] as const);
+  const modules = behind.filter(([id]) => registry.isModule(id.split('.')[0]!)).map(([id, { own }]) => [id, own]);
+  return {
+    params,
+    versions: Object.fromEntries(named.map((id) => [id, registry.version(id)])),
+    sources: Object.assign({}, ...behind.map(([, { ours }]) => ours)) as Record<string, string>,
+    modules: Object.fromEntries(modules) as Defined['modules'],
+  };
+}
+
+function definitionIds(call: Call, registry: Registry): string[] {
+  if (isImport(call)) return [];
+  if (isSource(call)) return [call.what.slice('source:'.length)];
+  if (call.verb !== 'train') return call.what.split('>');
+  const { template } = call.inputs as { template?: string };
+  if (template !== undefined) registry.template(template);
+  return template === undefined ? [] : [template];
+}
+
+/** Names of registered prompts, wherever they stand in the parameters. By convention `prompt` and the values of `prompts` are nothing else. */
+export function promptIds(params: object, registry: Pick<Registry, 'isPrompt'>): string[] {
+  const { prompt, prompts } = params as { prompt?: unknown; prompts?: unknown };
+  const meant = [prompt, ...(typeof prompts === 'object' && prompts !== null ? Object.values(prompts) : [])];
+  return [...meant.filter((x) => typeof x === 'string'), ...textsIn(params).filter((text) => registry.isPrompt(text))];
+}
+const textsIn = (value: unknown): string[] =>
+  typeof value === 'string' ? [value] : typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : [];
+
+/** Checks parameters by the definition's schema; a chain has those of all of its operators. Datasets among them are references here and
+ *  rows in the operator. */
+export function checkParams(call: Call, registry: Registry): object {
+  const given = ((call.inputs as { params?: object }).params ?? {}) as Record<string, unknown>;
+  if (isImport(call) || call.verb === 'train') return given;
+  if (call.verb === 'map') return merged(call.what.split('>').map((id) => operatorParams(call, id, registry)));
+  const schema = isSource(call)
+    ? sourceOf(call, registry).params
+    : call.verb === 'reduce'
+      ? registry.reducer(call.what).params
+      : registry.suite(call.what).params;
+  return checked(call, given, schema);
+}
+
+/** The parameters of one operator of a map. One that declares none has all that are given where it is alone, and none in a chain. */
+export function operatorParams(call: Call, id: string, registry: Registry): object {
+  const given = ((call.inputs as { params?: object }).params ?? {}) as Record<string, unknown>;
+  const schema = registry.operator(id).params;
+  return schema === undefined && call.what.includes('>') ? {} : checked(call, given, schema);
+}
+
+function checked(call: Call, given: Record<string, unknown>, schema: Schema<unknown> | undefined): object {
+  if (schema === undefined) return given;
+  const { shape } = schema as { shape?: object };
+  const refs = Object.fromEntries(Object.entries(given).filter(([key, value]) => isRef(value) && (shape === undefined || key in shape)));
+  const plain = Object.fromEntries(Object.entries(given).filter(([, value]) => !isRef(value)));
+  try {
+    return { ...(schema.parse(plain) as object), ...refs };
+  } catch (error) {
+    throw new BackspinError('ConfigError', `The parameters of ${call.what} (step ${call.path}) do not fit: ${faultOf(error, plain)}.`);
+  }
+}
+
+/** Each operator of a chain names its own prompts. */
+function merged(all: readonly { readonly prompts?: object }[]): object {
+  const prompts = Object.assign({}, ...all.map((one) => one.prompts)) as object;
+  return { ...(Object.assign({}, ...all) as object), ...(all.some((one) => one.prompts) && { prompts }) };
+}

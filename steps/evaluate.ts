@@ -1,0 +1,109 @@
+/** A suite over a model is its items, what is asked of each, and the numbers; over a dataset only the numbers. */
+import type { DatasetRef } from '../schemas/call.ts';
+import type { Sampling, SuiteDef } from '../recipe/define.ts';
+import type { Wants } from '../inference/capability.ts';
+import type { Output } from '../schemas/store.ts';
+import { recordId } from '../schemas/canonical.ts';
+import type { Registry } from './registry.ts';
+import type { Store } from '../store/store.ts';
+import { Drops, inherited, outputOf, RECORDS } from './commit.ts';
+import { promptIds } from './definitions.ts';
+import { conserved } from './joined.ts';
+import type { Done } from './journal.ts';
+import { rowsOf, reportRef } from './reduce.ts';
+import type { AnyOperator, Resolved } from './resolved.ts';
+import type { Services } from './services.ts';
+import type { StepContext } from '../schemas/steps.ts';
+
+type AnySuite = SuiteDef<never, Readonly<Record<string, number>>, string, object>;
+
+/** The suite's items as a dataset; equal items twice are asked once. */
+export async function itemsOf({ store, registry }: Services, resolved: Resolved, context: StepContext): Promise<DatasetRef> {
+  const suite = (await registry(context.modules)).suite(resolved.call.what) as AnySuite;
+  const writer = store.write(RECORDS);
+  const seen = new Set<string>();
+  for (const value of suite.items(resolved.params)) {
+    const id = recordId(value, []);
+    if (seen.has(id)) continue;
+    seen.add(id);
+    await writer.add({ id, from: [], value });
+  }
+  return writer.commit('exact');
+}
+
+/** An evaluation's inner map, as a chain of one: the suite's `ask`. */
+export function asking(resolved: Resolved, registry: Registry): Resolved {
+  if (resolved.call.verb !== 'evaluate') return resolved;
+  const { ask } = registry.suite(resolved.call.what) as AnySuite;
+  const { params, stepKey } = resolved;
+  const prompts = promptIds(params, registry);
+  return { ...resolved, chain: [{ what: resolved.call.what, operator: ask as unknown as AnyOperator, stepKey, params, prompts }] };
+}
+
+/** What a step wants of the model that is cast in these roles. By convention the parameter `sampling` is how an operator's models are sampled,
+ *  all alike, or each by its role, or each kind of call by a name of its own. */
+export function wantsOf(resolved: Resolved, registry: Registry, roles: readonly string[]): Wants {
+  const links = asking(resolved, registry).chain.filter(({ operator }) => operator.roles.some((role) => roles.includes(role)));
+  return {
+    needs: links.flatMap(({ operator }) => operator.needs),
+    samplings: links.flatMap(({ operator, params }): Partial<Sampling>[] => {
+      const { sampling } = params as { sampling?: Sampling | Record<string, Sampling> };
+      if (sampling === undefined) return [];
+      if ('maxTokens' in sampling) return [sampling];
+      return Object.entries(sampling).flatMap(([name, own]) => (roles.includes(name) || !operator.roles.includes(name) ? own : []));
+    }),
+  };
+}
+
+/** The numbers, and the answers themselves as records beside them; `done` says by the id of an item what became of it. */
+export async function measureModel(
+  store: Store,
+  registry: Registry,
+  resolved: Resolved,
+  items: DatasetRef,
+  done: ReadonlyMap<string, Done>,
+  spent: { requests: number; tokens: number; attempts: number; seconds: number },
+): Promise<Output> {
+  const suite = registry.suite(resolved.call.what) as AnySuite;
+  const { params } = resolved;
+  const pairs = [];
+  const writer = store.write(RECORDS);
+  const drops = new Drops(store);
+  try {
+    for await (const { id, value: item } of store.read(items)) {
+      const settled = done.get(id);
+      conserved(resolved, settled !== undefined);
+      const { kept, dropped } = settled!;
+      const answer = kept[0]![0]?.value;
+      pairs.push({ item, answer });
+      if (answer === undefined) {
+        const { reason, evidence, value } = dropped.at(-1)!;
+        await drops.add(id, reason, evidence, value);
+        continue;
+      }
+      const value = { item, answer, ...(suite.each && { measured: suite.each({ item, answer }, params) }) };
+      await writer.add({ id: recordId(value, [id]), from: [id], value });
+    }
+    const result = reportRef(resolved, suite.measure(pairs, params), suite.oracle);
+    const determinism = await inherited(store, resolved.determinism, Object.values(resolved.cast));
+    const counts = { in: items.rows, kept: items.rows - drops.count, dropped: drops.counts, ...spent };
+    const answers = await writer.commit(determinism);
+    return await store.putOutput({ ...outputOf(resolved, result, counts, await drops.commit(determinism), determinism), answers });
+  } catch (error) {
+    await writer.abort();
+    await drops.abort();
+    throw error;
+  }
+}
+
+export async function measureData(store: Store, registry: Registry, resolved: Resolved): Promise<Output> {
+  const started = performance.now();
+  const suite = registry.suite(resolved.call.what);
+  if (suite.is !== 'data-suite') throw new Error(`${resolved.call.what} measures models`);
+  const of = resolved.call.inputs['of'] as DatasetRef;
+  const metrics = await suite.measure(rowsOf(of, store) as never, resolved.params as never);
+  const counts = { in: of.rows, kept: of.rows, dropped: {}, requests: 0, tokens: 0, seconds: (performance.now() - started) / 1000 };
+  return store.putOutput(
+    outputOf(resolved, reportRef(resolved, metrics, suite.oracle), counts, null, await inherited(store, 'exact', [of])),
+  );
+}

@@ -1,0 +1,159 @@
+/** The first thing done for every step: what is its key, is it there already, and what would it take. */
+import { join } from 'node:path';
+import type { StepContext, Start, Lease, MapWork, Opened } from '../schemas/steps.ts';
+import { refsIn, type Call, type DatasetRef, type ModelRef } from '../schemas/call.ts';
+import type { LedgerEntry } from '../schemas/experiment.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { writeAtomic } from '../store/files.ts';
+import { checkSources } from './changed.ts';
+import { budgetOf, cutKey, resolve, servingOf } from './resolve.ts';
+import { lacksItsWeights, leaseFault, templateMismatch, unbatched, uncast } from './checks.ts';
+import type { Resolved } from './resolved.ts';
+import type { Services } from './services.ts';
+import { itemsOf } from './evaluate.ts';
+import { externalOf, ownOf } from './external.ts';
+import { at } from './points.ts';
+import { startName } from './slice.ts';
+
+/** Records per slice, the unit of hand-out. Neither it nor the order of slices shows in a result. */
+const SLICE = 256;
+/** Shards that a stage has scheduled at once: at least so many, and one more for so many requests in flight, since the last answers of a
+ *  shard take long and others must have begun meanwhile. Twice what a simulation of answers takes whose lengths are lognormal with
+ *  sigma 1. */
+const WINDOW = 8;
+const IN_FLIGHT_PER_SHARD = 8;
+/** Requests in flight for each sequence that an own server decodes at once: enough that no slot waits for the client. */
+const IN_FLIGHT = 1.25;
+/** Leases that are asked for where as many are wanted as there are. */
+const AUTO = 16;
+
+export const inFlightOf = ({ serving }: Pick<Lease, 'serving'>): number => Math.ceil(serving.slots * IN_FLIGHT);
+export const servedName = (model: ModelRef) => model.digest.slice(0, 16);
+
+export async function openStep(services: Services, call: Call, context: StepContext): Promise<Opened> {
+  const registry = await services.registry(context.modules);
+  const resolved = await resolve(call, context, registry, services.machine);
+  const known = await lookUp(services, resolved);
+  if (known) return { hit: known };
+  await at('open: before its beginning is looked up');
+  await checkRoom(services);
+  await checkInputs(services, resolved);
+  const weightless = lacksItsWeights(context, call);
+  if (weightless) throw new BackspinError('ConfigError', weightless);
+  const lacking = uncast(call, registry);
+  if (lacking) throw new BackspinError('ConfigError', lacking);
+  const mismatch = await templateMismatch(registry, call, resolved, async (model) => (await services.store.model(model)).template);
+  if (mismatch) throw new BackspinError('TemplateMismatch', mismatch);
+  const lack = unbatched(call, context, registry);
+  if (lack) throw new BackspinError('CapabilityMissing', lack);
+  const work = await workOf(services, resolved, context);
+  // For who watches: how many records there are to do, and which journals tell of them.
+  if (work)
+    await writeAtomic(
+      join(services.store.work(resolved.stepKey), 'work.json'),
+      JSON.stringify({ in: work.candidates, start: startName(work) }),
+    );
+  await at('open: before its work is given');
+  return { hit: null, stepKey: resolved.stepKey, work };
+}
+
+/** What a step gave when it was done before, if all of it is still there. By default whole, or cut short under the same budget. */
+export async function lookUp(
+  { store }: Pick<Services, 'store'>,
+  resolved: Resolved,
+  keys = [resolved.stepKey, cutKey(resolved)],
+): Promise<LedgerEntry | undefined> {
+  for (const stepKey of keys) {
+    const output = await store.output(stepKey);
+    if (!output) continue;
+    await checkSources(store, output, resolved);
+    if (await store.has(output.result)) return { result: output.result, stepKey, memoised: true };
+  }
+  return undefined;
+}
+
+async function checkInputs({ store }: Services, resolved: Resolved): Promise<void> {
+  for (const ref of refsIn(resolved.call.inputs)) {
+    if (!(await store.has(ref))) {
+      throw new BackspinError(
+        'ArtifactMissing',
+        `The ${ref.kind} ${ref.digest.slice(0, 16)}, an input of step ${resolved.call.path}, is not in the store any more: retry the step, and what made it is made again.`,
+      );
+    }
+  }
+}
+
+async function workOf(services: Services, resolved: Resolved, context: StepContext): Promise<MapWork | null> {
+  const { call } = resolved;
+  if (call.verb === 'reduce' || call.verb === 'train') return null;
+  if (call.verb === 'evaluate' && !resolved.cast['model']) return null;
+  const { over, skip } =
+    call.verb === 'map' ? await begun(services, resolved) : { over: await itemsOf(services, resolved, context), skip: 0 };
+  const { until, quorum = 1 } = call.inputs as { until?: { kept: number }; quorum?: number };
+  const { candidates = Infinity, tokens = null, attempts = null, minutes = null } = budgetOf(call);
+  if (!(quorum > 0 && quorum <= 1))
+    throw new BackspinError(
+      'ConfigError',
+      `Step ${call.path} has a quorum of ${quorum}: a share of its records is needed, above 0 and at most 1.`,
+    );
+  const tried = Math.min(over.rows, candidates);
+  const settled = quorum < 1 ? Math.ceil(quorum * tried) : null;
+  const slices = Math.ceil(tried / SLICE);
+  const lease = resolved.batch ? null : await leaseOf(services, resolved, context, slices);
+  const externals = Object.values(resolved.cast).flatMap((model) => externalOf(context, model) ?? []);
+  const inFlight = Math.max(lease ? lease.replicas * inFlightOf(lease) : 0, ...externals.map((external) => external.inFlight));
+  return {
+    over,
+    skip,
+    build: services.build,
+    candidates: tried,
+    limits: (settled ?? tokens ?? attempts ?? minutes) === null ? null : { quorum: settled, tokens, attempts, minutes },
+    slices,
+    sliceSize: SLICE,
+    window: WINDOW + Math.ceil(inFlight / IN_FLIGHT_PER_SHARD),
+    lease,
+    external: externals.length > 0,
+    until: until?.kept ?? null,
+    batch: resolved.batch,
+  };
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+
+/** Throws where a new step might not find the room to end. */
+export async function checkRoom({ store, lowWater }: Pick<Services, 'store' | 'lowWater'>): Promise<void> {
+  const free = await store.free();
+  if (free >= lowWater) return;
+  throw new BackspinError(
+    'LowWater',
+    `The disk of the store (${store.root}) has ${gigabytes(free)} free, and a new step begins with ${gigabytes(lowWater)} or more: make room.`,
+  );
+}
+
+/** The longest beginning of a chain that was done before, and what it gave. What ends a map before its last record is counted at the
+ *  beginning: a budget's candidates, records until enough are kept, the share of a quorum. */
+async function begun(services: Services, resolved: Resolved): Promise<Omit<Start, 'build'>> {
+  const { until, quorum = 1 } = resolved.call.inputs as { until?: object; quorum?: number };
+  const counted = until !== undefined || quorum < 1 || budgetOf(resolved.call).candidates !== undefined;
+  const longest = counted ? 0 : resolved.chain.length - 1;
+  for (let skip = longest; skip > 0; skip--) {
+    const known = await lookUp(services, resolved, [resolved.chain[skip - 1]!.stepKey]);
+    if (known) return { over: known.result as DatasetRef, skip };
+  }
+  return { over: (resolved.call.inputs as { over: DatasetRef }).over, skip: 0 };
+}
+
+async function leaseOf({ store }: Services, resolved: Resolved, context: StepContext, slices: number): Promise<Lease | null> {
+  const own = ownOf(context, resolved.cast);
+  const servings = Object.keys(own).map((role) => servingOf(context, role));
+  if (servings.length === 0) return null;
+  const models = await Promise.all(Object.values(own).map(async (model) => ({ model, base: (await store.model(model)).base })));
+  const fault = leaseFault(resolved.call, context, own, new Set(models.map(({ model, base }) => base ?? model.digest)));
+  if (fault) throw new BackspinError('ConfigError', fault);
+  const { replicas } = servings[0]!;
+  return {
+    models: Object.fromEntries(models.map(({ model }) => [servedName(model), model])),
+    serving: { ...servings[0]!, slots: Math.max(...servings.map((serving) => serving.slots)) },
+    replicas: Math.min(replicas === 'auto' ? AUTO : replicas, slices),
+  };
+}

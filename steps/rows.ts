@@ -1,0 +1,94 @@
+/** The rows of a training: each record rendered by the template, and which of them the template or the trainer refuses, and why. */
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { DatasetRef } from '../schemas/call.ts';
+import type { Rec } from '../recipe/define.ts';
+import type { Registry } from './registry.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { faultOf, isBlankIn } from '../schemas/faults.ts';
+import { isThere, readLines, writeLines } from '../store/files.ts';
+import type { Store } from '../store/store.ts';
+import type { Drops } from './commit.ts';
+import type { AnyTemplate } from './resolved.ts';
+
+export interface Rendering {
+  readonly store: Store;
+  readonly registry: Registry;
+  readonly data: DatasetRef;
+  readonly template?: string | undefined;
+  /** The run folder: `rows.jsonl` is for the trainer, `refused.jsonl` by it. */
+  readonly folder: string;
+}
+interface Refusal {
+  readonly reason: string;
+  readonly evidence: string;
+}
+export interface Refused extends Refusal {
+  readonly record: Rec<unknown>;
+}
+
+const refusal = z.object({ line: z.int().min(1), reason: z.string(), evidence: z.string() });
+
+export const rowsFile = (folder: string) => join(folder, 'rows.jsonl');
+
+/** Writes a row for each record that the template renders. Gives how many are left to train on, and the others. */
+export async function writeRows(rendering: Rendering): Promise<{ kept: number; refused: Refused[] }> {
+  const refused: Refused[] = [];
+  let kept = 0;
+  async function* rows() {
+    for await (const { record, row, refusal } of rendered(rendering)) {
+      if (refusal) refused.push({ record, ...refusal });
+      else kept++;
+      if (row !== undefined) yield row;
+    }
+  }
+  await writeLines(rowsFile(rendering.folder), rows());
+  return { kept, refused };
+}
+
+/** The same once more, for who counts them. */
+export async function dropRefused(rendering: Rendering, drops: Drops): Promise<void> {
+  for await (const { record, refusal } of rendered(rendering))
+    if (refusal) await drops.add(record.id, refusal.reason, refusal.evidence, record.value);
+}
+
+interface Rendered {
+  readonly record: Rec<unknown>;
+  /** Undefined: the template refuses it. */
+  readonly row: unknown;
+  /** Undefined: it is trained on, as far as the trainer has told. */
+  readonly refusal: Refusal | undefined;
+}
+
+async function* rendered({ store, registry, data, template, folder }: Rendering): AsyncGenerator<Rendered> {
+  const byTrainer = await refusedIn(folder);
+  const render = template === undefined ? (value: unknown) => value : rendererOf(registry.template(template) as AnyTemplate);
+  let line = 0;
+  for await (const record of store.read(data)) {
+    let row: unknown;
+    try {
+      row = render(record.value);
+    } catch (error) {
+      if (error instanceof BackspinError) throw error;
+      const reason = isBlankIn(error, record.value) ? 'empty' : 'invalid';
+      yield { record, row: undefined, refusal: { reason, evidence: `${template} cannot render it: ${faultOf(error, record.value)}` } };
+      continue;
+    }
+    yield { record, row, refusal: byTrainer.get(++line) };
+  }
+}
+const rendererOf =
+  ({ input, render }: AnyTemplate) =>
+  (value: unknown) =>
+    render(input ? input.parse(value) : value);
+
+async function refusedIn(folder: string): Promise<Map<number, Refusal>> {
+  const path = join(folder, 'refused.jsonl');
+  const found = new Map<number, Refusal>();
+  if (!(await isThere(path))) return found;
+  for await (const value of readLines(path)) {
+    const { line, ...why } = refusal.parse(value);
+    found.set(line, why);
+  }
+  return found;
+}

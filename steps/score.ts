@@ -1,0 +1,132 @@
+/** A probe that is one batch: what it asks for the child, and the map through what the child answered. The child itself is in `devices/`. */
+import { join } from 'node:path';
+import { Rejected, TooLong } from '../inference/client.ts';
+import { Flow } from '../inference/flow.ts';
+import type { Asked, Rec, Scored } from '../recipe/define.ts';
+import type { Registry } from './registry.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { Output } from '../schemas/store.ts';
+import { scoredRow, type ScoredText, type ScoreSpec } from '../schemas/trainer.ts';
+import { readLines, writeLines } from '../store/files.ts';
+import type { Store } from '../store/store.ts';
+import { asideOf } from './calls.ts';
+import { commitMap } from './commit.ts';
+import { threadsOf } from './machine.ts';
+import type { MapWork, StepContext, Span } from '../schemas/steps.ts';
+import type { AnyOperator, Link, Resolved } from './resolved.ts';
+import { fit, loaded, runSlice } from './slice.ts';
+import { noModels } from './models.ts';
+import { foldersOf, runFolder } from './train.ts';
+
+export interface Scoring {
+  readonly store: Store;
+  readonly registry: Registry;
+  readonly resolved: Resolved;
+  readonly context: StepContext;
+  readonly work: MapWork;
+  readonly signal: AbortSignal;
+}
+
+/** Writes what every record asks. A run that goes on finds what it began with. */
+export async function prepareScoring({ store, registry, resolved, context, work, signal }: Scoring): Promise<ScoreSpec> {
+  const [link] = resolved.chain as [Link];
+  const { operator } = link;
+  const params = await loaded(resolved.params, store);
+  const { seed } = context;
+  const askedOf = (record: Rec<unknown>): readonly Asked[] => {
+    const input = fit(operator.input, record.value);
+    if ('fault' in input) return [];
+    try {
+      return operator.probe!.ask(input.value, asideOf(record, link, { registry, seed, signal }), params);
+    } catch (error) {
+      if (error instanceof BackspinError || signal.aborted) throw error;
+      return [];
+    }
+  };
+  async function* asked() {
+    for await (const record of store.read(work.over)) yield { asked: askedOf(record) }; // what asks nothing is dropped by the map
+  }
+  const run = runFolder(store, resolved.stepKey);
+  const rows = join(run, 'rows.jsonl');
+  await writeLines(rows, asked());
+  const [model] = Object.values(resolved.cast);
+  return { version: 1, model: await foldersOf(store, model!), rows, run, threads: threadsOf(context.training) };
+}
+
+/** Runs the map, with what the child answered in place of a model, and commits it. */
+export async function commitScoring(
+  { store, registry, resolved, context, work, signal }: Scoring,
+  rows: string,
+  answers: string,
+  child?: readonly Span[],
+): Promise<Output> {
+  const { over, build, slices, sliceSize } = work;
+  const [link] = resolved.chain as [Link];
+  const params = await loaded(resolved.params, store);
+  const asked = readLines(rows);
+  const answered = readLines(answers);
+  for (let slice = 0; slice < slices; slice++) {
+    const from = slice * sliceSize;
+    const to = Math.min(from + sliceSize, over.rows);
+    const known = new Map<string, ScoredText>();
+    for (let row = from; row < to; row++) {
+      const questions = (await asked.next()).value as { readonly asked: readonly Asked[] };
+      const texts = scoredRow.parse((await answered.next()).value).answers;
+      questions.asked.forEach((question, n) => known.set(JSON.stringify(question), texts[n]!));
+    }
+    const chain = [{ ...link, operator: answeredBy(link.operator, known) }];
+    const flow = new Flow(noModels.concurrency);
+    const { seed } = context;
+    const part = {
+      slice,
+      from,
+      to,
+      limits: null,
+      models: noModels,
+      flow,
+      underWay: () => {},
+      others: new Map(),
+      bounds: new Map(),
+      signal,
+    };
+    await runSlice({ store, registry, resolved: { ...resolved, chain }, params, seed, over, skip: 0, build, ...part });
+  }
+  return commitMap(store, resolved, {
+    over,
+    skip: 0,
+    build,
+    slices,
+    until: null,
+    cut: false,
+    determinism: resolved.determinism,
+    ...(child && { child }),
+  });
+}
+
+/** A probe that asks nobody. */
+function answeredBy(operator: AnyOperator, known: ReadonlyMap<string, ScoredText>): AnyOperator {
+  const { ask, take } = operator.probe!;
+  return {
+    ...operator,
+    run(record, aside, params) {
+      const answers = ask(record, aside, params).map((question) => scoredOf(known.get(JSON.stringify(question))!));
+      return take(record, answers, params);
+    },
+  };
+}
+
+/** As a server would have it: what is too long or refused drops its record. */
+function scoredOf(text: ScoredText): Scored {
+  if ('tooLong' in text) throw new TooLong(text.tooLong);
+  if ('rejected' in text) throw new Rejected(400, text.rejected);
+  const { ids, logprobs, entropies, beside, hash = null } = text;
+  const tokens = ids.map((id, t) => ({
+    id,
+    logprob: logprobs[t]!,
+    entropy: entropies[t]!,
+    ...(beside && {
+      beside: { logprob: beside.logprobs[t]!, entropy: beside.entropies[t]!, kl: beside.kl[t]!, reverseKl: beside.reverseKl[t]! },
+    }),
+  }));
+  return { tokens, hash };
+}

@@ -1,0 +1,74 @@
+/** The records of a data source, for who imports them and for who only counts them. */
+import { relative } from 'node:path';
+import type { Call } from '../schemas/call.ts';
+import { drop, type Dropped, type Emitted, type Place, type Rec, type Schema } from '../recipe/define.ts';
+import type { Registry } from './registry.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { faultOf } from '../schemas/faults.ts';
+import { recordId } from '../schemas/canonical.ts';
+import { sourceOf } from './definitions.ts';
+import { sourceFiles } from './resolve.ts';
+
+/** A record, and the file (in the folder of the experiment) and line that it comes from, where its source has told them. */
+export type Sourced = Emitted & { readonly where: string | undefined };
+
+/** Every row as a record, kept or dropped; equal ones are kept once. Throws `SchemaError` for a row that does not fit, unless such are to
+ *  be dropped, and for a source that keeps none, `ConfigError` where the source itself fails. */
+export async function* recordsOf(call: Call, registry: Registry, params: object): AsyncGenerator<Sourced> {
+  const id = call.what.slice('source:'.length);
+  const source = sourceOf(call, registry);
+  const seen = new Set<string>();
+  const reasons = new Set<string>();
+  const { folder } = call.inputs as { folder: string };
+  let where: string | undefined;
+  const place: Place = (file, line) => (where = `${relative(folder, file)}${line === undefined ? '' : `:${line}`}`);
+  let read = 0;
+  for await (const given of rowsOf(id, () => source.rows(params, sourceFiles(call, registry, params), place))) {
+    read++;
+    const row = isDropped(given) ? given : checked(source.output, given);
+    if ('fault' in row && (params as { onInvalid?: string }).onInvalid !== 'drop') {
+      const what = `Record ${read} of ${id} (${call.label}${where === undefined ? '' : `, ${where}`})`;
+      throw new BackspinError('SchemaError', `${what} does not fit: ${row.fault}.`);
+    }
+    if ('value' in row) {
+      yield seen.has(row.id) ? { record: row, dropped: 'duplicate', where } : { record: row, where };
+      seen.add(row.id);
+      continue;
+    }
+    const gone = 'fault' in row ? drop('invalid', `${where ?? `record ${read}`} does not fit: ${row.fault}`) : row;
+    reasons.add(gone.dropped);
+    yield { record: { id: recordId(gone.evidence ?? null, [String(read)]), from: [], value: null }, ...gone, where };
+  }
+  if (seen.size === 0) {
+    const why = read === 0 ? 'it holds nothing' : `all ${read} were dropped (${[...reasons].join(', ')})`;
+    throw new BackspinError('SchemaError', `${id} (${call.label}) gives no record: ${why}. Give it other files or parameters.`);
+  }
+}
+
+function checked(schema: Schema<unknown>, row: unknown): Rec<unknown> | { readonly fault: string } {
+  try {
+    const value = schema.parse(row);
+    return { id: recordId(value, []), from: [], value };
+  } catch (error) {
+    return { fault: faultOf(error, row).replace(/\.$/, '') };
+  }
+}
+
+/** What a source gives; a failure that is none of ours is put into a sentence. */
+async function* rowsOf(id: string, rows: () => AsyncIterable<unknown> | Iterable<unknown>): AsyncGenerator<unknown> {
+  try {
+    yield* rows();
+  } catch (error) {
+    if (error instanceof BackspinError) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new BackspinError('ConfigError', `The source ${id} failed (${why}): mend it, or give it other parameters.`, { cause: error });
+  }
+}
+
+/** A row of data may have a field of that name too, but not that alone. */
+const isDropped = (row: unknown): row is Dropped =>
+  typeof row === 'object' &&
+  row !== null &&
+  'dropped' in row &&
+  typeof row.dropped === 'string' &&
+  Object.keys(row).every((key) => key === 'dropped' || key === 'evidence');

@@ -1,0 +1,166 @@
+/** A training: rows rendered by its template, the trainer's spec, and the model that came out. The child itself is in `devices/`. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DatasetRef, ModelRef } from '../schemas/call.ts';
+import type { Settings } from '../recipe/api.ts';
+import type { Registry } from './registry.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { TrainSpec } from '../schemas/trainer.ts';
+import type { Output } from '../schemas/store.ts';
+import type { Store } from '../store/store.ts';
+import { Drops, inherited, outputOf } from './commit.ts';
+import { conserved } from './joined.ts';
+import { threadsOf } from './machine.ts';
+import { trainingSeed } from './resolve.ts';
+import type { Resolved } from './resolved.ts';
+import { dropRefused, rowsFile, writeRows, type Refused, type Rendering } from './rows.ts';
+import { settled } from './settings.ts';
+import type { StepContext } from '../schemas/steps.ts';
+
+type Inputs = Settings & {
+  readonly from: ModelRef;
+  readonly data: DatasetRef;
+  readonly template?: string;
+  readonly repeat?: number;
+  readonly reference?: ModelRef;
+};
+const inputsOf = (resolved: Resolved) => resolved.call.inputs as unknown as Inputs;
+
+/** The run folder: spec, rows, events, checkpoints, model. It survives crashes and goes at commit. */
+export const runFolder = (store: Store, stepKey: string) => join(store.work(stepKey), 'run');
+
+/** Looks a number up that depends on the size of the data: the entry whose rows are nearest in ratio. */
+export function byRows(rows: number, table: readonly (readonly [rows: number, value: number])[]): number {
+  const distance = (at: number) => Math.abs(Math.log(Math.max(at, 1) / Math.max(rows, 1)));
+  return table.reduce((a, b) => (distance(b[0]) < distance(a[0]) ? b : a))[1];
+}
+/** The last entry that begins at or below `rows`. */
+export const fromRows = (rows: number, table: readonly (readonly [from: number, value: number])[]): number =>
+  (table.filter(([from]) => from <= rows).at(-1) ?? table[0]!)[1];
+
+/** Batch and steps of a training on so many rows. An epoch is the rows over the batch, rounded up. */
+export function lengthOf(settings: Pick<Settings, 'length' | 'batch'>, rows: number): { batch: number; steps: number } {
+  const batch = typeof settings.batch === 'number' ? settings.batch : fromRows(rows, settings.batch.byRows);
+  const { length } = settings;
+  const steps =
+    'steps' in length
+      ? length.steps
+      : 'epochs' in length
+        ? Math.ceil(length.epochs * Math.ceil(rows / batch))
+        : byRows(rows, length.stepsByRows);
+  return { batch, steps: Math.max(1, steps) };
+}
+
+const renderingOf = (store: Store, registry: Registry, resolved: Resolved): Rendering => {
+  const { data, template } = inputsOf(resolved);
+  return { store, registry, data, template, folder: runFolder(store, resolved.stepKey) };
+};
+
+/** Writes rows, and the spec for those that are left: all, before the trainer has looked at them. A resumed training finds what it began
+ *  with. Throws `SchemaError` where none is left, or one is too long that must not be. */
+export async function prepareTraining(store: Store, registry: Registry, resolved: Resolved, context: StepContext): Promise<TrainSpec> {
+  const settings = inputsOf(resolved);
+  const rendering = renderingOf(store, registry, resolved);
+  const { folder } = rendering;
+  const { kept: rows, refused } = await writeRows(rendering);
+  checkRows(resolved, rows, refused);
+  const { batch, steps } = lengthOf(settings, rows);
+  const { state } = await store.model(settings.from);
+  const { folder: parent, base } = await foldersOf(store, settings.from);
+  return {
+    version: 1,
+    ...settled(settings),
+    from: state === 'weights' ? parent : null,
+    base,
+    init:
+      state === 'init'
+        ? ({
+            ...(JSON.parse(await readFile(join(parent, 'init.json'), 'utf8')) as { architecture: object; seed: number }),
+            tokenizer: parent,
+          } as never)
+        : null,
+    data: rowsFile(folder),
+    rows,
+    run: folder,
+    seed: trainingSeed(resolved.call, context),
+    steps,
+    batch,
+    reference: settings.reference ? await foldersOf(store, settings.reference) : null,
+    checkpointEvery: Math.max(1, Math.min(200, Math.ceil(steps / 4))),
+    keepCheckpoints: 2,
+    threads: threadsOf(context.training),
+  };
+}
+
+/** Where a model lies, and what it goes upon if it is an adapter. */
+export async function foldersOf(store: Store, model: ModelRef): Promise<{ folder: string; base: string | null }> {
+  const { base } = await store.model(model);
+  return { folder: await store.modelFolder(model), base: base && (await store.modelFolder({ digest: base })) };
+}
+
+function checkRows({ call }: Resolved, kept: number, refused: readonly Refused[]): void {
+  const { tooLong, data } = call.inputs as unknown as Inputs;
+  const named = ({ record, evidence }: Refused) => `record ${record.id} ${evidence}`;
+  const long = tooLong === 'fail' ? refused.filter(({ reason }) => reason === 'too-long') : [];
+  if (long.length > 0)
+    throw new BackspinError(
+      'SchemaError',
+      `Training ${call.path}: ${long.length} of ${data.rows} rows are too long, such as ${named(long[0]!)}: raise maxTokens, or set tooLong to "drop" or "truncate".`,
+    );
+  if (kept > 0) return;
+  if (data.rows === 0)
+    throw new BackspinError(
+      'ConfigError',
+      `The training data ${data.digest.slice(0, 16)} has no rows: the step that gave it kept none. \`backspin show\` with \`--dropped all\` says why; loosen what selects them, then retry the step.`,
+    );
+  const reasons = Object.entries(Object.groupBy(refused, ({ reason }) => reason)).map(([reason, those]) => `${those!.length} ${reason}`);
+  throw new BackspinError(
+    'SchemaError',
+    `Training ${call.path}: none of its ${data.rows} rows can be trained on (${reasons.join(', ')}), such as ${named(refused[0]!)}: give it other data or settings.`,
+  );
+}
+
+/** Puts the trained model in the store. Equal trainings give equal bytes, and so one model. */
+export async function commitTraining(
+  store: Store,
+  registry: Registry,
+  resolved: Resolved,
+  spec: TrainSpec,
+  done: { seconds: number; tokens: number; truncated: number; lastLearningRate: number },
+): Promise<Output> {
+  const settings = inputsOf(resolved);
+  const { rows } = settings.data;
+  const kept = spec.rows ?? rows;
+  const drops = new Drops(store);
+  if (kept < rows) await dropRefused(renderingOf(store, registry, resolved), drops);
+  conserved(resolved, rows === kept + drops.count);
+  const determinism = await inherited(store, resolved.determinism, [
+    settings.data,
+    settings.from,
+    ...(settings.reference ? [settings.reference] : []),
+  ]);
+  const { from, base, init, data, run, threads, reference, ...recorded } = spec;
+  const model = await store.putModel(join(spec.run, 'model'), {
+    state: 'weights',
+    base: spec.lora && (await baseOf(store, settings.from, spec)),
+    from: settings.from.digest,
+    dataset: settings.data.digest,
+    template: settings.template ?? null,
+    settings: { ...recorded, rows: { in: rows, kept, dropped: drops.counts, truncated: done.truncated } },
+    steps: spec.steps,
+    lastLearningRate: done.lastLearningRate,
+    determinism,
+  });
+  const counts = { in: rows, kept, dropped: drops.counts, requests: 0, tokens: done.tokens, seconds: done.seconds };
+  const output = await store.putOutput(outputOf(resolved, model, counts, await drops.commit(determinism), determinism));
+  await store.clearWork(resolved.stepKey);
+  return output;
+}
+
+/** The whole weights that a trained adapter goes upon: the model that it was begun on, or its base, or both merged. */
+async function baseOf(store: Store, from: ModelRef, spec: TrainSpec): Promise<string> {
+  const { kind, digest, files, base, ...about } = await store.model(from);
+  if (base === null) return digest;
+  if (spec.adapter === 'continue') return base;
+  return (await store.putModel(join(spec.run, 'base'), { ...about, base: null, from: digest })).digest;
+}

@@ -1,0 +1,121 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import test from 'ava';
+import { stepsOf } from '../../steps/work.ts';
+import { poolsFile } from '../../steps/machine.ts';
+import type { Missed } from '../../schemas/steps.ts';
+import { faultsOf, plan } from '../../plan/planner.ts';
+import { resolve as resolveStep } from '../../steps/resolve.ts';
+import { openServices } from '../../steps/services.ts';
+import { loadExperiment } from '../../cli/config.ts';
+import { moduleDigest } from '../../steps/registry.ts';
+import { operators, type Dataset, type Model, type Recipe } from '../../recipe/index.ts';
+import type { Bound } from '../../schemas/config.ts';
+import type { Call, Result } from '../../schemas/call.ts';
+import { runInMemory } from '../../recipe/memory.ts';
+import type { Plan } from '../../schemas/plan.ts';
+import { recipes } from '../../workflows/recipes/index.ts';
+import { backspin, temporary } from '../cli/cli.ts';
+
+const file = resolve(import.meta.dirname, '../support/miniature.yaml');
+
+test('a low-rank adapter takes the room of its rows and columns', async (t) => {
+  const bytes = async (lora: string) => {
+    const { stdout } = await backspin(temporary(), ['plan', file, '--json', '--set', `parameters.sft.lora=${lora}`]);
+    return (JSON.parse(stdout) as Plan).steps.find(({ path }) => path === 'r1/forward')!.bytes;
+  };
+  t.is(await bytes('{ rank: 8, alpha: 16, targets: [q_proj, down_proj] }'), 4 * 8 * 4 * (160 + 160 + 448 + 160));
+  t.true((await bytes('null'))! > 5_000_000);
+});
+
+test('a model that would be asked in another form than it is trained in fails the plan', async (t) => {
+  const home = temporary();
+  const { code, stdout } = await backspin(home, ['plan', file, '--set', 'parameters.prompts.backtranslate=textworld.answer']);
+  t.is(code, 1);
+  t.regex(stdout, /Step backtranslate asks the model in the role "backward" by the prompt textworld\.answer, which is for models trained/);
+  t.is((await backspin(home, ['plan', file])).code, 0);
+});
+
+test('a launch finds what a plan finds, however many rounds there are, and reads no large file for it', async (t) => {
+  const { compare } = operators<typeof import('../support/toy.ts')>('toy');
+  const duo: Recipe<{ numbers: Dataset<{ n: number }>; speaker: Model; other: Model }, { data: Dataset<unknown> }> = async (
+    run,
+    config,
+  ) => {
+    const { numbers, speaker, other } = config;
+    let data: Dataset<unknown> = numbers;
+    for await (const round of run.rounds(5)) data = await round.map(compare, numbers, { with: { speaker, other }, as: 'ask' });
+    return { data };
+  };
+  Object.assign(recipes, { duo });
+  const [module, base] = ['../support/toy.ts', '../../examples/textworld/base/rated'].map((path) => resolve(import.meta.dirname, path));
+  const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 } as const;
+  const bound: Bound = {
+    name: 'duo',
+    recipe: 'duo',
+    seed: 0,
+    modules: [{ path: module!, digest: await moduleDigest(module!) }],
+    serving,
+    roles: { other: { ...serving, pool: 'gpu' } },
+    training: { pool: 'cpu', threads: 1 },
+    evaluation: {},
+    models: { speaker: { path: base! }, other: { path: base! } },
+    data: { numbers: { source: 'toy.numbers', params: { count: 3 }, folder: '/' } },
+    parameters: {},
+  };
+  const home = temporary();
+  const services = await openServices(home);
+  const faults = await faultsOf(services, bound);
+  t.false(existsSync(join(home, 'digests')));
+  const { missing } = await plan(services, bound);
+  t.deepEqual(faults, missing.slice(0, 2));
+  t.regex(faults[0]!, /^Step r1\/ask casts models of the pools cpu and gpu: a step holds one lease of one pool/);
+  t.is(missing.length, 5);
+  t.deepEqual(await faultsOf(services, { ...bound, roles: {} }), []);
+  const solo: typeof duo = async (run, { numbers, speaker }) => ({ data: await run.map(compare, numbers, { with: { speaker } as never }) });
+  Object.assign(recipes, { solo });
+  t.deepEqual(await faultsOf(services, { ...bound, recipe: 'solo', roles: {} }), [
+    'Step compare: toy.compare asks a model in the role "other", and none is cast in it: the recipe, or the evaluation in the experiment file, names one under `with`.',
+  ]);
+});
+
+test('a plan, the worker that opens a step and the one that carries it out name it alike; on another kind of device it is another step', async (t) => {
+  const home = temporary();
+  const folder = temporary();
+  const tokenizer = resolve(import.meta.dirname, '../../examples/textworld/tokenizer');
+  writeFileSync(join(folder, 'text.jsonl'), '{"text": "one"}\n{"text": "two"}\n');
+  const yaml = `recipe: pretrain
+training: { pool: gpu }
+data: { text: { source: std.jsonl, params: { path: text.jsonl, fields: { text: text } } } }
+models: { base: { init: { tokenizer: ${tokenizer}, seed: 0, architecture: { hiddenSize: 8, layers: 1, heads: 1, headSize: 8, kvHeads: 1, mlp: 8, context: 32, tied: true, std: 0.02 } } } }
+parameters: { lm: { learningRate: 1e-3, length: { steps: 1 }, batch: 1, maxTokens: 8 } }
+`;
+  writeFileSync(join(folder, 'experiment.yaml'), yaml);
+  const { bound } = await loadExperiment(join(folder, 'experiment.yaml'));
+  const { seed, modules, serving, roles, training } = bound;
+  const context = { experiment: bound.name, seed, modules, serving, roles, training, external: [] };
+  const named = async () => {
+    const services = await openServices(home); // each worker has its own
+    const steps = stepsOf(services);
+    let call: Call | undefined;
+    const engine = async (one: Call): Promise<Result> => {
+      if (one.verb !== 'train') return (await steps.compute(one, context, { signal: new AbortController().signal, tell: () => {} })).result;
+      call = one;
+      throw new Error('not trained');
+    };
+    await t.throwsAsync(runInMemory(recipes['pretrain']!, bound, engine), { message: 'not trained' });
+    const planned = (await plan(await openServices(home), bound)).steps.find(({ path }) => path === 'base')!.stepKey;
+    const opened = (await stepsOf(await openServices(home)).open(call!, context)) as Missed;
+    const resolved = await resolveStep(call!, context, await services.registry(modules), services.machine);
+    t.is(planned, opened.stepKey);
+    t.is(planned, resolved.stepKey);
+    return planned;
+  };
+  const unknown = await named();
+  const of = async (device: string) => {
+    writeFileSync(poolsFile(home), JSON.stringify({ gpu: device }));
+    return named();
+  };
+  t.is(await of('cpu'), unknown);
+  t.is(new Set([unknown, await of('cuda 8.0'), await of('cuda 9.0')]).size, 3);
+});
