@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
-import type { Measured, View } from '../cli/view.ts';
+import type { Measured, View } from '../experiments/view.ts';
 
 export type Row = Measured;
 export const command = resolve(import.meta.dirname, '../cli/backspin.js');

@@ -10,7 +10,7 @@ type Verb<A extends unknown[]> = { run(...args: A): Promise<number | void> };
 const lazy =
   <A extends unknown[]>(load: () => Promise<Verb<A>>) =>
   async (...args: A) => {
-    (await import('./terminal.ts')).guardConsole();
+    (await import('./terminal/terminal.ts')).guardConsole();
     process.exitCode = (await (await load()).run(...args)) ?? 0;
   };
 
@@ -172,5 +172,5 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : USAGE; // commander has said it
-  else process.exitCode = (await import('./failure.ts')).report(error);
+  else process.exitCode = (await import('./terminal/failure.ts')).report(error);
 }

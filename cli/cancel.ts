@@ -3,10 +3,11 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import type { Store } from '../store/store.ts';
-import { connect, type Temporal } from './connect.ts';
+import { connect, type Temporal } from '../host/connect.ts';
 import { refuseClosed, sentence } from './control.ts';
-import { experimentOf, openHome } from './home-store.ts';
-import { ended, progressOf } from './progress.ts';
+import { openHome } from '../host/home-store.ts';
+import { experimentOf } from '../experiments/record.ts';
+import { ended, progressOf } from '../experiments/progress.ts';
 
 export async function run(name: string): Promise<void> {
   const store = await openHome();

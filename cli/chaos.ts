@@ -9,8 +9,8 @@ import { unequal } from './chaos/compare.ts';
 import { hit, type Signal } from './chaos/disturb.ts';
 import type { PartName } from './chaos/parts.ts';
 import { Sandbox, type SandboxOptions } from './chaos/sandbox.ts';
-import { loadExperiment } from './config.ts';
-import type { StepView, View } from './view.ts';
+import { loadExperiment } from '../experiments/config.ts';
+import type { StepView, View } from '../experiments/view.ts';
 
 interface Options {
   readonly set: string[];

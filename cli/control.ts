@@ -5,8 +5,9 @@ import type { Budget } from '../schemas/steps.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
 import * as messages from '../schemas/messages.ts';
-import { connect, type Temporal } from './connect.ts';
-import { experimentOf, openHome } from './home-store.ts';
+import { connect, type Temporal } from '../host/connect.ts';
+import { openHome } from '../host/home-store.ts';
+import { experimentOf } from '../experiments/record.ts';
 
 /** Milliseconds for an orchestrator to take an update. */
 const DEADLINE = 15_000;

@@ -1,7 +1,7 @@
 /** `backspin doctor`: what is there, what is missing, and what to do about it. Exit code 1 when something is wrong. */
-import { checks, type Finding } from './checks.ts';
-import { sentenceOf } from './failure.ts';
-import { printJson, table } from './text.ts';
+import { checks, type Finding } from '../host/checks.ts';
+import { sentenceOf } from './terminal/failure.ts';
+import { printJson, table } from './terminal/text.ts';
 
 export async function run({ json }: { json?: boolean }): Promise<number> {
   const findings: Finding[] = [];

@@ -3,9 +3,9 @@ import { existsSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { alive } from '../devices/processes.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { checkHost, releaseHome } from './host.ts';
-import { currentUp, homeFolder } from './home.ts';
-import { holdHome, sweepLeftovers } from './leftovers.ts';
+import { checkHost, releaseHome } from '../host/host.ts';
+import { currentUp, homeFolder } from '../host/home.ts';
+import { holdHome, sweepLeftovers } from '../host/leftovers.ts';
 
 /** Milliseconds: workers finish or give back what they hold. */
 const PATIENCE = 60_000;

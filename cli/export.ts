@@ -14,11 +14,12 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { MergeSpec } from '../schemas/trainer.ts';
 import { ifThere, temporary } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
-import { datasetCard, modelCard } from './cards.ts';
-import { currentRecord } from './current.ts';
-import { experimentOf, openHome } from './home-store.ts';
-import { readSetup } from './setup.ts';
-import { findStep } from './steps.ts';
+import { datasetCard, modelCard } from '../experiments/cards.ts';
+import { currentRecord } from '../experiments/current.ts';
+import { openHome } from '../host/home-store.ts';
+import { experimentOf } from '../experiments/record.ts';
+import { readSetup } from '../host/setup.ts';
+import { findStep } from '../experiments/steps.ts';
 import { number } from '../schemas/units.ts';
 
 interface Options {

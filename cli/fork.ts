@@ -5,9 +5,10 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { Store } from '../store/store.ts';
 import type { ExperimentInput } from '../schemas/messages.ts';
 import { changedInputs, stepOf } from '../workflows/pins.ts';
-import { rebind } from './config.ts';
-import { currentRecord } from './current.ts';
-import { experimentOf, openHome } from './home-store.ts';
+import { rebind } from '../experiments/config.ts';
+import { currentRecord } from '../experiments/current.ts';
+import { openHome } from '../host/home-store.ts';
+import { experimentOf } from '../experiments/record.ts';
 import { launch } from './launch.ts';
 
 export async function run(

@@ -6,12 +6,13 @@ import { faultOf } from '../schemas/faults.ts';
 import { gcPlan, type GcPlan } from '../schemas/store.ts';
 import { writeAtomic } from '../store/files.ts';
 import { applyGc, planGc, type Swept } from '../store/gc.ts';
-import { progressIn, withTemporal } from './current.ts';
-import { currentUp, inHome } from './home.ts';
-import { openExperiments, openHome } from './home-store.ts';
-import { soundRecord } from './recovered.ts';
+import { progressIn, withTemporal } from '../experiments/current.ts';
+import { currentUp, inHome } from '../host/home.ts';
+import { openHome } from '../host/home-store.ts';
+import { openExperiments } from '../experiments/record.ts';
+import { soundRecord } from '../experiments/recovered.ts';
 import type { Store } from '../store/store.ts';
-import { table } from './text.ts';
+import { table } from './terminal/text.ts';
 import { number, size } from '../schemas/units.ts';
 
 export async function run({ apply }: { apply?: string }): Promise<void> {

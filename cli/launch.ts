@@ -8,15 +8,15 @@ import { BackspinError } from '../schemas/errors.ts';
 import { workflowId } from '../schemas/names.ts';
 import type { Store } from '../store/store.ts';
 import type { ExperimentInput } from '../schemas/messages.ts';
-import { loadExperiment, type Experiment } from './config.ts';
-import { namedServer } from '../workers/profile.ts';
-import { refuseOtherBuild } from './builds.ts';
-import { differences } from './difference.ts';
-import { currentRecord } from './current.ts';
-import { currentUp, homeFolder } from './home.ts';
-import { openHome } from './home-store.ts';
-import { recordOrNone } from './recovered.ts';
-import { startExperiment, type Writes } from './start.ts';
+import { loadExperiment, type Experiment } from '../experiments/config.ts';
+import { namedServer } from '../host/profile.ts';
+import { refuseOtherBuild } from '../host/builds.ts';
+import { differences } from '../experiments/difference.ts';
+import { currentRecord } from '../experiments/current.ts';
+import { currentUp, homeFolder } from '../host/home.ts';
+import { openHome } from '../host/home-store.ts';
+import { recordOrNone } from '../experiments/recovered.ts';
+import { startExperiment, type Writes } from '../experiments/start.ts';
 
 interface Options {
   readonly name?: string;
@@ -108,7 +108,7 @@ async function ensureUp(): Promise<void> {
       ? `No workers are up here: starting them for the Temporal server at ${server.address} (backspin up --detach).`
       : 'Nothing is up: starting a Temporal server and workers (backspin up --detach).',
   );
-  await (await import('./detach.ts')).detach({});
+  await (await import('../host/detach.ts')).detach({});
 }
 
 const newRecord = (id: string, { bound, digest }: Experiment, { parent }: Pick<ExperimentInput, 'parent'>): ExperimentRecord => ({

@@ -1,11 +1,11 @@
 /** `backspin list`: all experiments of this home. Answers from the store when no server is up. Gives the exit code: 1 when a record cannot
  *  be read. */
 import type { ExperimentRecord } from '../schemas/experiment.ts';
-import { progressIn, withTemporal } from './current.ts';
-import { sentenceOf } from './failure.ts';
-import { openHome } from './home-store.ts';
-import { soundRecord } from './recovered.ts';
-import { printJson, table } from './text.ts';
+import { progressIn, withTemporal } from '../experiments/current.ts';
+import { sentenceOf } from './terminal/failure.ts';
+import { openHome } from '../host/home-store.ts';
+import { soundRecord } from '../experiments/recovered.ts';
+import { printJson, table } from './terminal/text.ts';
 
 export async function run({ json }: { json?: boolean }): Promise<number> {
   const store = await openHome();

@@ -2,9 +2,9 @@
 import { plan } from '../plan/planner.ts';
 import { openServices } from '../steps/services.ts';
 import type { Plan } from '../schemas/plan.ts';
-import { loadExperiment } from './config.ts';
-import { homeFolder } from './home.ts';
-import { dropped, printJson, table } from './text.ts';
+import { loadExperiment } from '../experiments/config.ts';
+import { homeFolder } from '../host/home.ts';
+import { dropped, printJson, table } from './terminal/text.ts';
 import { number, size } from '../schemas/units.ts';
 
 export async function run(file: string, { set, json, mermaid }: { set: string[]; json?: boolean; mermaid?: boolean }): Promise<number> {

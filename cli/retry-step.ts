@@ -2,11 +2,12 @@
 import { grantAll } from '../steps/grants.ts';
 import { contextOf } from '../recipe/materials.ts';
 import * as messages from '../schemas/messages.ts';
-import { refuseOtherBuild } from './builds.ts';
+import { refuseOtherBuild } from '../host/builds.ts';
 import { send, where } from './control.ts';
-import { currentRecord } from './current.ts';
-import { experimentOf, openHome } from './home-store.ts';
-import { mendedOf } from './mended.ts';
+import { currentRecord } from '../experiments/current.ts';
+import { openHome } from '../host/home-store.ts';
+import { experimentOf } from '../experiments/record.ts';
+import { mendedOf } from '../experiments/mended.ts';
 
 export async function run(name: string, step: string | undefined, { set }: { set: string[] }): Promise<void> {
   await refuseOtherBuild();

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { experimentFile } from '../schemas/file.ts';
 import { recipeSchemas } from '../schemas/recipes/index.ts';
-import { printJson } from './text.ts';
+import { printJson } from './terminal/text.ts';
 
 export async function run(): Promise<void> {
   const recipes = Object.entries(recipeSchemas);

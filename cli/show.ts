@@ -5,11 +5,12 @@ import type { Rec } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';
-import { experimentOf, openHome } from './home-store.ts';
-import { currentRecord } from './current.ts';
+import { openHome } from '../host/home-store.ts';
+import { experimentOf } from '../experiments/record.ts';
+import { currentRecord } from '../experiments/current.ts';
 import { suggest } from '../schemas/nearest.ts';
-import { findStep } from './steps.ts';
-import { dropped as droppedText, printJson, unreadEndings } from './text.ts';
+import { findStep } from '../experiments/steps.ts';
+import { dropped as droppedText, printJson, unreadEndings } from './terminal/text.ts';
 import { number } from '../schemas/units.ts';
 
 interface Options {

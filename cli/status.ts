@@ -1,10 +1,11 @@
 /** `backspin status NAME`: where an experiment stands. Answers from the store when no server is up. */
-import { progressIn, withTemporal } from './current.ts';
-import { experimentOf, openExperiments, openHome } from './home-store.ts';
-import { LiveCounts } from './live.ts';
-import { printJson } from './text.ts';
-import { summary, tree } from './tree.ts';
-import { viewOf } from './view.ts';
+import { progressIn, withTemporal } from '../experiments/current.ts';
+import { openHome } from '../host/home-store.ts';
+import { experimentOf, openExperiments } from '../experiments/record.ts';
+import { LiveCounts } from '../experiments/live.ts';
+import { printJson } from './terminal/text.ts';
+import { summary, tree } from './terminal/tree.ts';
+import { viewOf } from '../experiments/view.ts';
 
 export async function run(name: string, { json }: { json?: boolean }): Promise<void> {
   const store = await openHome();

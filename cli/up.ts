@@ -9,31 +9,23 @@ import { self } from '../devices/processes.ts';
 import type { Pool } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { writeAtomic } from '../store/files.ts';
-import { pinBuild, type Build } from '../workers/build.ts';
-import { namedServer } from '../workers/profile.ts';
-import { checkHost, claimHome, releaseHome } from './host.ts';
-import { homeFolder, inHome, lifelinePath, type Up } from './home.ts';
-import { openHome } from './home-store.ts';
-import { holdHome, sweepLeftovers } from './leftovers.ts';
-import { devicesOf, placed, readPools, type Pools } from './pools.ts';
-import { choosePorts, type Ports } from './ports.ts';
-import { answers, checkDatabase, checkTemporal, prepare, serverCommand } from './server.ts';
-import { mendRecords } from './recovered.ts';
-import { readSetup } from './setup.ts';
-import { Supervised, type Part } from './supervisor.ts';
-import { takeOver } from './upgrade.ts';
-
-export interface Options {
-  readonly detach?: boolean;
-  readonly pool?: readonly string[];
-  readonly port?: number;
-  readonly uiPort?: number;
-  /** Gigabytes. */
-  readonly lowWater?: number;
-}
+import { pinBuild, type Build } from '../host/build.ts';
+import { namedServer } from '../host/profile.ts';
+import { checkHost, claimHome, releaseHome } from '../host/host.ts';
+import type { Options } from '../host/detach.ts';
+import { homeFolder, inHome, lifelinePath, type Up } from '../host/home.ts';
+import { openHome } from '../host/home-store.ts';
+import { holdHome, sweepLeftovers } from '../host/leftovers.ts';
+import { devicesOf, placed, readPools, type Pools } from '../host/pools.ts';
+import { choosePorts, type Ports } from '../host/ports.ts';
+import { answers, checkDatabase, checkTemporal, prepare, serverCommand } from '../host/server.ts';
+import { mendRecords } from '../experiments/recovered.ts';
+import { readSetup } from '../host/setup.ts';
+import { Supervised, type Part } from '../host/supervisor.ts';
+import { takeOver } from '../experiments/upgrade.ts';
 
 export async function run(options: Options): Promise<void> {
-  if (options.detach) return (await import('./detach.ts')).detach(options);
+  if (options.detach) return (await import('../host/detach.ts')).detach(options);
   const told = Promise.withResolvers<void>();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => told.resolve());
   mkdirSync(inHome('logs'), { recursive: true });

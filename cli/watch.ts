@@ -1,13 +1,14 @@
 /** `backspin watch NAME`: a live tree on a terminal, lines where output is piped; the numbers and links at the end. */
 import { setTimeout as wait } from 'node:timers/promises';
-import { connect, type Temporal } from './connect.ts';
-import { experimentOf, openExperiments, openHome } from './home-store.ts';
-import { Lines, Rates } from './lines.ts';
-import { LiveCounts } from './live.ts';
-import { cut, shown } from './terminal.ts';
-import { progressOf, type Progress } from './progress.ts';
-import { summary, tree } from './tree.ts';
-import { viewOf, type View } from './view.ts';
+import { connect, type Temporal } from '../host/connect.ts';
+import { openHome } from '../host/home-store.ts';
+import { experimentOf, openExperiments } from '../experiments/record.ts';
+import { Lines, Rates } from './terminal/lines.ts';
+import { LiveCounts } from '../experiments/live.ts';
+import { cut, shown } from './terminal/terminal.ts';
+import { progressOf, type Progress } from '../experiments/progress.ts';
+import { summary, tree } from './terminal/tree.ts';
+import { viewOf, type View } from '../experiments/view.ts';
 
 const EVERY = 1_000;
 

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { bundleWorkflowCode } from '@temporalio/worker';
 import { sha256 } from '../schemas/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
-import { sourcesDigest } from './build.ts';
+import { sourcesDigest } from '../host/build.ts';
 
 const root = resolve(import.meta.dirname, '..');
 /** What is in it, and the packages. */

@@ -5,7 +5,7 @@ import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporal
 import { openServices, type Services } from '../steps/services.ts';
 import { failDeadAttempts } from '../devices/inflight.ts';
 import { LOW_WATER } from '../store/store.ts';
-import { namedServer } from './profile.ts';
+import { namedServer } from '../host/profile.ts';
 
 export interface Worksite {
   readonly services: Services;

@@ -1,6 +1,6 @@
 /** Whether two runs of an experiment came to the same end. */
-import { differences } from '../difference.ts';
-import type { View } from '../view.ts';
+import { differences } from '../../experiments/difference.ts';
+import type { View } from '../../experiments/view.ts';
 
 /** What differs between two runs, a line each: keys, counts and digests of every step, metrics, the result. Not how long a step took,
  *  nor whether its result was found done: an attempt after a crash may find it. Where steps are left out, metrics and result are too. */

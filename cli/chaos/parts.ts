@@ -1,6 +1,6 @@
 /** The parts of a running experiment: which processes each is, and how it shows that it has come back. */
 import { sweep } from '../../devices/processes.ts';
-import { answers } from '../server.ts';
+import { answers } from '../../host/server.ts';
 import type { Process, Sandbox } from './sandbox.ts';
 
 export interface Part {

@@ -9,9 +9,9 @@ import { slotRecord, type SlotRecord } from '../../schemas/devices.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 import { experimentRecord, type ExperimentRecord, type Step } from '../../schemas/experiment.ts';
 import { pathsOf, type Paths } from '../../store/paths.ts';
-import type { Up } from '../home.ts';
-import { LiveCounts, type Live } from '../live.ts';
-import type { View } from '../view.ts';
+import type { Up } from '../../host/home.ts';
+import { LiveCounts, type Live } from '../../experiments/live.ts';
+import type { View } from '../../experiments/view.ts';
 
 export interface SandboxOptions {
   /** Experiment file, and the name in it. */

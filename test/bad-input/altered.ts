@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { holdHome } from '../../cli/leftovers.ts';
+import { holdHome } from '../../host/leftovers.ts';
 import { sha256 } from '../../schemas/canonical.ts';
 import { command as of, put, type Case } from './case.ts';
 import { toyHome, type Toy } from './toy.ts';

@@ -1,7 +1,7 @@
 /** A home with an experiment `toy` that ended after two rounds: `r1/judge` and `r2/judge` gave records, `r2/forward` a model. */
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadExperiment } from '../../cli/config.ts';
+import { loadExperiment } from '../../experiments/config.ts';
 import type { DatasetRef, Result } from '../../schemas/call.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
 import { sha256 } from '../../schemas/canonical.ts';

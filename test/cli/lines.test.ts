@@ -1,7 +1,7 @@
 import test from 'ava';
-import { Lines } from '../../cli/lines.ts';
-import type { StepView, View } from '../../cli/view.ts';
-import { waitText, type Waits } from '../../cli/waits.ts';
+import { Lines } from '../../cli/terminal/lines.ts';
+import type { StepView, View } from '../../experiments/view.ts';
+import { waitText, type Waits } from '../../experiments/waits.ts';
 
 const BEGAN = Date.UTC(2026, 0, 1);
 

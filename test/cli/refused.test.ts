@@ -2,7 +2,7 @@
 import test from 'ava';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { View } from '../../cli/view.ts';
+import type { View } from '../../experiments/view.ts';
 import { backspin, root, temporary } from './cli.ts';
 
 const home = temporary();

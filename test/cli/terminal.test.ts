@@ -1,7 +1,7 @@
 import test from 'ava';
 import { join } from 'node:path';
-import { cut, shown, widthOf } from '../../cli/terminal.ts';
-import { table } from '../../cli/text.ts';
+import { cut, shown, widthOf } from '../../cli/terminal/terminal.ts';
+import { table } from '../../cli/terminal/text.ts';
 import { sha256 } from '../../schemas/canonical.ts';
 import { openStore } from '../../store/local.ts';
 import { experiment, output, put, record } from '../support/store.ts';

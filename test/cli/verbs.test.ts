@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { configDigest, loadExperiment } from '../../cli/config.ts';
+import { configDigest, loadExperiment } from '../../experiments/config.ts';
 import type { DatasetRef } from '../../schemas/call.ts';
 import type { Rec } from '../../recipe/define.ts';
 import type { Bound } from '../../schemas/config.ts';

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
 import { parse, stringify } from 'yaml';
-import { loadExperiment } from '../../cli/config.ts';
+import { loadExperiment } from '../../experiments/config.ts';
 import { loadRegistry } from '../../steps/registry.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import { backspin, file, root, temporary } from '../cli/cli.ts';

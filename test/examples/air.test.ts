@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { plan } from '../../plan/planner.ts';
 import { openServices } from '../../steps/services.ts';
-import { loadExperiment } from '../../cli/config.ts';
+import { loadExperiment } from '../../experiments/config.ts';
 import { constraintIn, duplicateIn, gradesIn, instructionIn, mergedIn, scoreIn } from '../../operators/air/parse.ts';
 import type { Lesson } from '../../operators/air/records.ts';
 import { lessons, toReply } from '../../examples/textworld/air.ts';

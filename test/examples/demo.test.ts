@@ -3,8 +3,8 @@ import test from 'ava';
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { currentUp } from '../../cli/home.ts';
-import type { Measured, View } from '../../cli/view.ts';
+import { currentUp } from '../../host/home.ts';
+import type { Measured, View } from '../../experiments/view.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const FILE = 'examples/textworld/humpback.yaml';

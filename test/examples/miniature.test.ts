@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { pythonOf } from '../../steps/services.ts';
 import type { Plan } from '../../schemas/plan.ts';
-import type { StepView, View } from '../../cli/view.ts';
+import type { StepView, View } from '../../experiments/view.ts';
 import { openStore } from '../../store/local.ts';
 import type { Store } from '../../store/store.ts';
 import type { ModelRef } from '../../schemas/call.ts';

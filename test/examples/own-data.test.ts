@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import test from 'ava';
 import { plan } from '../../plan/planner.ts';
 import { openServices } from '../../steps/services.ts';
-import { loadExperiment } from '../../cli/config.ts';
+import { loadExperiment } from '../../experiments/config.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 
 const root = resolve(import.meta.dirname, '../..');

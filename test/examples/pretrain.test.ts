@@ -1,7 +1,7 @@
 /** The base model's own experiment file, in small: weights from nothing, a gate on what they learnt, a person who lets them pass. */
 import test from 'ava';
 import { join, resolve } from 'node:path';
-import type { View } from '../../cli/view.ts';
+import type { View } from '../../experiments/view.ts';
 import type { ModelRef } from '../../schemas/call.ts';
 import { openStore } from '../../store/local.ts';
 import { backspin, temporary } from '../cli/cli.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { plan } from '../../plan/planner.ts';
 import { openServices } from '../../steps/services.ts';
-import { loadExperiment } from '../../cli/config.ts';
+import { loadExperiment } from '../../experiments/config.ts';
 import { documents, meta } from '../../examples/textworld/tegit.ts';
 import { isRight } from '../../examples/textworld/oracle.ts';
 import { World } from '../../examples/textworld/world.ts';

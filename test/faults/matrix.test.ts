@@ -4,7 +4,7 @@
  * BACKSPIN_FAULTS=left those that have not passed twice.
  */
 import test from 'ava';
-import type { View } from '../../cli/view.ts';
+import type { View } from '../../experiments/view.ts';
 import { canMount } from '../support/miniature.ts';
 import { drawn, matrix, nameOf, poisonOf, runsOf, takesRoot, type Cell, type Poison, type Run } from './matrix.ts';
 import { keep, passed, writePage } from './results.ts';

@@ -2,7 +2,7 @@
 import { unequal } from '../../cli/chaos/compare.ts';
 import type { Recovery } from '../../cli/chaos/disturb.ts';
 import { BackspinError } from '../../schemas/errors.ts';
-import type { View } from '../../cli/view.ts';
+import type { View } from '../../experiments/view.ts';
 import { IN_FLIGHT, Miniature } from '../support/miniature.ts';
 import { make, spoilt } from '../support/trouble.ts';
 import { inflict } from './inflict.ts';

@@ -7,7 +7,7 @@ import type { Missed } from '../../schemas/steps.ts';
 import { faultsOf, plan } from '../../plan/planner.ts';
 import { resolve as resolveStep } from '../../steps/resolve.ts';
 import { openServices } from '../../steps/services.ts';
-import { loadExperiment } from '../../cli/config.ts';
+import { loadExperiment } from '../../experiments/config.ts';
 import { moduleDigest } from '../../steps/registry.ts';
 import { operators, type Dataset, type Model, type Recipe } from '../../recipe/index.ts';
 import type { Bound } from '../../schemas/config.ts';

@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { hit } from '../../cli/chaos/disturb.ts';
 import { parts } from '../../cli/chaos/parts.ts';
-import type { StepView, View } from '../../cli/view.ts';
+import type { StepView, View } from '../../experiments/view.ts';
 import type { Rec } from '../../recipe/define.ts';
 import { openStore } from '../../store/local.ts';
 import { pathsOf } from '../../store/paths.ts';

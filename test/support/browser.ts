@@ -1,7 +1,7 @@
 /** The browser that set-up found or unpacked. Tests that need it are skipped, and counted so, where there is none. */
 import test from 'ava';
 import { chromium, type Browser } from 'playwright-core';
-import { readSetup } from '../../cli/setup.ts';
+import { readSetup } from '../../host/setup.ts';
 
 const { browser } = readSetup();
 

@@ -2,7 +2,7 @@
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readSetup } from '../../cli/setup.ts';
+import { readSetup } from '../../host/setup.ts';
 import { root } from '../cli/cli.ts';
 
 const MINIATURE = 'test/support/miniature.yaml';

@@ -1,7 +1,7 @@
 /** A pause of the miniature in mid-shard, and how soon it took effect, by the times of Temporal's events. */
 import { Client, Connection } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import type { StepView } from '../../cli/view.ts';
+import type { StepView } from '../../experiments/view.ts';
 import type { Miniature } from './miniature.ts';
 
 /** Seconds from the word. */

@@ -6,8 +6,8 @@ import { join, relative } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { Sandbox, textOf, type SandboxOptions } from '../../cli/chaos/sandbox.ts';
 import { grantAll } from '../../steps/grants.ts';
-import { startOptions } from '../../cli/start.ts';
-import type { View } from '../../cli/view.ts';
+import { startOptions } from '../../experiments/start.ts';
+import type { View } from '../../experiments/view.ts';
 import type { Rec } from '../../recipe/define.ts';
 import { contextOf } from '../../recipe/materials.ts';
 import type { Output } from '../../schemas/store.ts';
@@ -82,7 +82,9 @@ export class Miniature extends Sandbox {
   override async launch(): Promise<void> {
     const { history } = this.#setting;
     if (history !== undefined) {
-      const { loadExperiment } = (await import(join(this.#checkout, 'cli/config.ts'))) as typeof import('../../cli/config.ts');
+      const { loadExperiment } = (await import(
+        join(this.#checkout, 'experiments/config.ts')
+      )) as typeof import('../../experiments/config.ts');
       const { bound, digest } = await loadExperiment(this.#file, [], this.name); // another checkout's modules have other digests
       const store = readFileSync(this.paths.id, 'utf8');
       await grantAll(await openStore(this.paths.root), contextOf(bound));

@@ -10,8 +10,8 @@ import { DefaultLogger, NativeConnection, Runtime, Worker, bundleWorkflowCode, t
 import { dataActivities } from '../../activities/data.ts';
 import { gpuActivities } from '../../activities/gpu.ts';
 import { grantAll } from '../../steps/grants.ts';
-import { fairQueues } from '../../cli/server.ts';
-import { startOptions } from '../../cli/start.ts';
+import { fairQueues } from '../../host/server.ts';
+import { startOptions } from '../../experiments/start.ts';
 import { makeLifeline } from '../../devices/lifeline.ts';
 import { Slots } from '../../devices/slots.ts';
 import { openServices, type Services } from '../../steps/services.ts';

@@ -3,7 +3,7 @@ import test from 'ava';
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { View } from '../../cli/view.ts';
+import type { View } from '../../experiments/view.ts';
 import { slotRecord, type SlotRecord } from '../../schemas/devices.ts';
 import { pathsOf } from '../../store/paths.ts';
 import { backspin, temporary } from '../cli/cli.ts';

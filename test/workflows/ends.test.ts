@@ -4,7 +4,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
-import { progressOf } from '../../cli/progress.ts';
+import { progressOf } from '../../experiments/progress.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { experiment } from '../support/store.ts';
 import { replays, site, until, type Site } from '../support/temporal.ts';

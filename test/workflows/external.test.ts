@@ -2,7 +2,7 @@
 import test from 'ava';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { waitsOf } from '../../cli/waits.ts';
+import { waitsOf } from '../../experiments/waits.ts';
 import type { DatasetRef } from '../../schemas/call.ts';
 import { external, type External } from '../../schemas/external.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';

@@ -1,6 +1,6 @@
 /** What an experiment of very many steps costs: no message of it may grow with them, or one day it is too long for the server. */
 import test from 'ava';
-import { progressOf } from '../../cli/progress.ts';
+import { progressOf } from '../../experiments/progress.ts';
 import { experiment } from '../support/store.ts';
 import { site, until, type Site } from '../support/temporal.ts';
 

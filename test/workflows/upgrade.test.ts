@@ -4,7 +4,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, bundleWorkflowCode, type Worker } from '@temporalio/worker';
-import { takeOver } from '../../cli/upgrade.ts';
+import { takeOver } from '../../experiments/upgrade.ts';
 import type { DatasetRef } from '../../schemas/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { makeModel, site, type Site, until } from '../support/temporal.ts';

@@ -3,7 +3,7 @@ import test from 'ava';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
-import { waitsOf, type Waits } from '../../cli/waits.ts';
+import { waitsOf, type Waits } from '../../experiments/waits.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 import { SERVING, site, until, type Site } from '../support/temporal.ts';

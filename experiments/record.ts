@@ -1,13 +1,9 @@
-/** The store of this home, for the verbs that read it. */
-import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
+/** The records of experiments in a store. */
 import { BackspinError } from '../schemas/errors.ts';
-import { openStore } from '../store/local.ts';
-import type { Store } from '../store/store.ts';
-import { inHome } from './home.ts';
+import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
 import { suggest } from '../schemas/nearest.ts';
+import type { Store } from '../store/store.ts';
 import { soundRecord } from './recovered.ts';
-
-export const openHome = (): Promise<Store> => openStore(inHome('store'));
 
 /** The experiment of this name; otherwise says which there are. */
 export async function experimentOf(store: Store, name: string): Promise<ExperimentRecord> {

@@ -1,6 +1,6 @@
 /** What `watch` prints where no terminal is: a line for each change, and every half minute one for each step that runs. */
 import { about } from './tree.ts';
-import type { StepView, View } from './view.ts';
+import type { StepView, View } from '../../experiments/view.ts';
 
 /** Milliseconds. */
 const EVERY = 30_000;

@@ -14,7 +14,7 @@ import type { ExperimentRecord } from '../schemas/experiment.ts';
 import type { PlannedStep } from '../schemas/plan.ts';
 import { rebind, type Experiment } from './config.ts';
 import { differences } from './difference.ts';
-import { homeFolder } from './home.ts';
+import { homeFolder } from '../host/home.ts';
 import { number } from '../schemas/units.ts';
 
 export interface Mended {

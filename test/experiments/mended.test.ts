@@ -4,13 +4,13 @@ import { appendFile, copyFile, mkdir, rm, symlink, writeFile } from 'node:fs/pro
 import { join } from 'node:path';
 import { stepsOf } from '../../steps/work.ts';
 import { openServices } from '../../steps/services.ts';
-import { loadExperiment } from '../../cli/config.ts';
-import { mendedOf } from '../../cli/mended.ts';
+import { loadExperiment } from '../../experiments/config.ts';
+import { mendedOf } from '../../experiments/mended.ts';
 import { contextOf, importsOf } from '../../recipe/materials.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
 import type { Bound } from '../../schemas/config.ts';
 import { stillPinned } from '../../workflows/pins.ts';
-import { root, temporary } from './cli.ts';
+import { root, temporary } from '../cli/cli.ts';
 
 const text = `# On tides\n\n${Array.from({ length: 100 }, (_, i) => `word${i * i}`).join(' ')}`;
 const line = (value: object) => `${JSON.stringify(value)}\n`;

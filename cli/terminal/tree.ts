@@ -1,10 +1,10 @@
 /** An experiment as lines of text: rounds and steps, and at its end the numbers and where to look on. */
-import { metricNames } from '../workflows/measured.ts';
+import { metricNames } from '../../workflows/measured.ts';
 import { dropped, table, unreadEndings } from './text.ts';
-import { duration, number } from '../schemas/units.ts';
+import { duration, number } from '../../schemas/units.ts';
 import { padded, widthOf } from './terminal.ts';
-import type { StepView, View } from './view.ts';
-import { waitText } from './waits.ts';
+import type { StepView, View } from '../../experiments/view.ts';
+import { waitText } from '../../experiments/waits.ts';
 
 /** Records or optimizer steps per second of a running step; undefined: not known yet. */
 export type Rate = (path: string) => number | undefined;

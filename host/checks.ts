@@ -10,7 +10,7 @@ import { alive } from '../devices/processes.ts';
 import { trainerEnvironment } from '../devices/python.ts';
 import { recordsIn } from '../devices/slots.ts';
 import { queues } from '../schemas/names.ts';
-import { namedServer } from '../workers/profile.ts';
+import { namedServer } from './profile.ts';
 import { otherBuild } from './builds.ts';
 import { tryConnect, type Temporal } from './connect.ts';
 import { LOW_WATER } from '../store/store.ts';

@@ -4,8 +4,8 @@ import test from 'ava';
 import { parse } from 'yaml';
 import { plan } from '../../plan/planner.ts';
 import { openServices } from '../../steps/services.ts';
-import { loadExperiment, rebind } from '../../cli/config.ts';
-import { file, root, temporary } from './cli.ts';
+import { loadExperiment, rebind } from '../../experiments/config.ts';
+import { file, root, temporary } from '../cli/cli.ts';
 
 const world = join(root, 'examples/textworld');
 const sound = `recipe: humpback

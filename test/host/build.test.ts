@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { loadRegistry, moduleDigest } from '../../steps/registry.ts';
-import { pinBuild, sourcesDigest } from '../../workers/build.ts';
+import { pinBuild, sourcesDigest } from '../../host/build.ts';
 import { root, temporary } from '../cli/cli.ts';
 
 test('the copy is whole, whatever a power failure has left of it, and that of no other build stays', async (t) => {

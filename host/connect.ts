@@ -1,7 +1,7 @@
 /** The way to Temporal: the server of this home's `up`, or the one that environment or profile names. */
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { BackspinError } from '../schemas/errors.ts';
-import { namedServer } from '../workers/profile.ts';
+import { namedServer } from './profile.ts';
 import { currentUp, homeFolder } from './home.ts';
 
 /** Milliseconds in which a server on its feet answers; less where the answer is not needed. */

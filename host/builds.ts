@@ -1,6 +1,6 @@
 /** Whether the workers that are up run the files that this command does: `up` has its own copy of those that it was started with. */
 import { BackspinError } from '../schemas/errors.ts';
-import { sourcesDigest } from '../workers/build.ts';
+import { sourcesDigest } from './build.ts';
 import { currentUp } from './home.ts';
 
 /** The sentence where they do not. */

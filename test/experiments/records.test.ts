@@ -6,14 +6,14 @@ import { join } from 'node:path';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { Worker } from '@temporalio/worker';
-import { readSetup } from '../../cli/setup.ts';
+import { readSetup } from '../../host/setup.ts';
 import { self } from '../../devices/processes.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
 import { queues, searchAttributes, workflowId } from '../../schemas/names.ts';
 import { openStore } from '../../store/local.ts';
 import type { Store } from '../../store/store.ts';
-import { sourcesDigest } from '../../workers/build.ts';
-import { backspin, file, root, temporary } from './cli.ts';
+import { sourcesDigest } from '../../host/build.ts';
+import { backspin, file, root, temporary } from '../cli/cli.ts';
 
 const server = (attributes: boolean) =>
   TestWorkflowEnvironment.createLocal({

@@ -1,10 +1,10 @@
 import { appendFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { Supervised } from '../../cli/supervisor.ts';
+import { Supervised } from '../../host/supervisor.ts';
 import { alive, startTime } from '../../devices/processes.ts';
 import { makeLifeline } from '../../devices/lifeline.ts';
-import { file, temporary, until } from './cli.ts';
+import { file, temporary, until } from '../cli/cli.ts';
 
 /** A part that runs a small script; `said` gives the lines that it has written so far. */
 function supervise(script: string) {

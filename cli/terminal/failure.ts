@@ -1,7 +1,7 @@
 /** The one place where an error becomes a sentence on stderr and an exit code. */
 import { appendFileSync, mkdirSync } from 'node:fs';
-import { BackspinError } from '../schemas/errors.ts';
-import { homeFolder, inHome } from './home.ts';
+import { BackspinError } from '../../schemas/errors.ts';
+import { homeFolder, inHome } from '../../host/home.ts';
 
 /** Gives the exit code. */
 export function report(error: unknown): number {

@@ -4,7 +4,7 @@ import type { Held } from '../schemas/steps.ts';
 import type { LeaseState } from '../schemas/devices.ts';
 import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
 import { queues, workflowId } from '../schemas/names.ts';
-import type { Temporal } from './connect.ts';
+import type { Temporal } from '../host/connect.ts';
 import { duration } from '../schemas/units.ts';
 
 /** Times are ISO 8601. */

@@ -6,7 +6,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { queues, searchAttributes, workflowId } from '../schemas/names.ts';
 import type { ExperimentInput } from '../schemas/messages.ts';
 import type { Experiment } from './config.ts';
-import { connect } from './connect.ts';
+import { connect } from '../host/connect.ts';
 
 type Name = keyof typeof searchAttributes;
 const attribute = (name: Name, value: string) => ({ key: defineSearchAttributeKey(name, 'KEYWORD'), value });

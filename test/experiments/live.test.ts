@@ -1,11 +1,11 @@
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { LiveCounts } from '../../cli/live.ts';
-import { about } from '../../cli/tree.ts';
-import type { StepView } from '../../cli/view.ts';
+import { LiveCounts } from '../../experiments/live.ts';
+import { about } from '../../cli/terminal/tree.ts';
+import type { StepView } from '../../experiments/view.ts';
 import type { Store } from '../../store/store.ts';
-import { temporary } from './cli.ts';
+import { temporary } from '../cli/cli.ts';
 
 function work() {
   const folder = temporary();

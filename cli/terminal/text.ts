@@ -1,5 +1,5 @@
 /** Plain text for people: tables and lists. */
-import { number } from '../schemas/units.ts';
+import { number } from '../../schemas/units.ts';
 import { padded, shown, shownJson, widthOf } from './terminal.ts';
 
 /** Columns as wide as they need; numbers to the right. */

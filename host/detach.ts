@@ -5,7 +5,16 @@ import { join } from 'node:path';
 import { putAside } from '../devices/logs.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { homeFolder, inHome } from './home.ts';
-import type { Options } from './up.ts';
+
+/** Of `up`. */
+export interface Options {
+  readonly detach?: boolean;
+  readonly pool?: readonly string[];
+  readonly port?: number;
+  readonly uiPort?: number;
+  /** Gigabytes. */
+  readonly lowWater?: number;
+}
 
 export async function detach({ pool = [], port, uiPort, lowWater }: Options): Promise<void> {
   mkdirSync(inHome('logs'), { recursive: true });
@@ -19,7 +28,7 @@ export async function detach({ pool = [], port, uiPort, lowWater }: Options): Pr
     ...(uiPort === undefined ? [] : ['--ui-port', `${uiPort}`]),
     ...(lowWater === undefined ? [] : ['--low-water', `${lowWater}`]),
   ];
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'backspin.js'), 'up', ...options], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, '..', 'cli', 'backspin.js'), 'up', ...options], {
     detached: true,
     stdio: ['ignore', file, file, 'ipc'],
     env: { ...process.env, BACKSPIN_HOME: homeFolder() },

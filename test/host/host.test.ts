@@ -4,9 +4,9 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import type { Up } from '../../cli/home.ts';
+import type { Up } from '../../host/home.ts';
 import { alive } from '../../devices/processes.ts';
-import { backspin, temporary, until } from './cli.ts';
+import { backspin, temporary, until } from '../cli/cli.ts';
 
 const elsewhere = JSON.stringify({ id: '0'.repeat(32), name: 'elsewhere', since: '2026-11-21T00:00:00.000Z' });
 

@@ -10,7 +10,7 @@ import { CHECKOUT } from '../steps/source-files.ts';
 const root = resolve(import.meta.dirname, '..');
 /** Files, and folders with all that is in them. */
 const PARTS =
-  'activities devices inference operators recipe schemas sources steps store trainer/backspin_trainer workers workflows package.json package-lock.json';
+  'activities devices host inference operators recipe schemas sources steps store trainer/backspin_trainer workers workflows package.json package-lock.json';
 
 export interface Build {
   readonly digest: string;

@@ -1,11 +1,11 @@
 /** How an experiment stands, as far as that can be known: its root is asked where it runs and answers, else the store says. */
 import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
-import type { Temporal } from './connect.ts';
+import type { Temporal } from '../host/connect.ts';
 import type { Progress } from './progress.ts';
 
 /** Runs `body` with the Temporal server of this home, or without one and the reason. */
 export async function withTemporal<T>(body: (temporal: Temporal | undefined, why: string | null) => Promise<T>): Promise<T> {
-  const { tryConnect } = await import('./connect.ts');
+  const { tryConnect } = await import('../host/connect.ts');
   const temporal = await tryConnect();
   try {
     return await body(typeof temporal === 'string' ? undefined : temporal, typeof temporal === 'string' ? temporal : null);

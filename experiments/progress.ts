@@ -2,7 +2,7 @@
 import { WorkflowNotFoundError, type WorkflowHandle } from '@temporalio/client';
 import { isClosed, latest, type ExperimentRecord, type Written } from '../schemas/experiment.ts';
 import type { Progress as Live } from '../schemas/messages.ts';
-import type { Temporal } from './connect.ts';
+import type { Temporal } from '../host/connect.ts';
 import { waitsOf, type Waits } from './waits.ts';
 
 /** Milliseconds for an answer; a query without a worker would hang half a minute. */

@@ -2,9 +2,9 @@
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { devicesOf, placed, readPools } from '../../cli/pools.ts';
+import { devicesOf, placed, readPools } from '../../host/pools.ts';
 import { nvidia, uuid } from '../support/nvidia.ts';
-import { backspin, file, temporary } from './cli.ts';
+import { backspin, file, temporary } from '../cli/cli.ts';
 
 const settings = { park: 60_000, tenure: 600_000 };
 

@@ -4,7 +4,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { workflowId } from '../schemas/names.ts';
 import type { Store } from '../store/store.ts';
 import type { Progress } from '../schemas/messages.ts';
-import type { Temporal } from './connect.ts';
+import type { Temporal } from '../host/connect.ts';
 import { withTemporal } from './current.ts';
 
 /** Milliseconds for an answer; where the workers have only just begun, a history may have to be replayed for it. */
