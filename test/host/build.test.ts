@@ -2,9 +2,10 @@
 import test from 'ava';
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { loadRegistry, moduleDigest } from '../../steps/registry.ts';
+import { Sources } from '../../steps/source-files.ts';
 import { pinBuild, sourcesDigest } from '../../host/build.ts';
 import { root, temporary } from '../cli/cli.ts';
 
@@ -23,6 +24,25 @@ test('the copy is whole, whatever a power failure has left of it, and that of no
   t.deepEqual(await pinBuild(home), { digest, folder });
   t.is(readFileSync(file, 'utf8'), text);
   t.false(existsSync(join(home, 'builds/other')) || existsSync(`${folder}.part`));
+});
+
+test('the copy holds every file that a worker loads', async (t) => {
+  const { folder } = await pinBuild(temporary());
+  const sources = new Sources();
+  const entries = [
+    'workers/orchestrator.ts',
+    'workers/data.ts',
+    'workers/gpu.ts',
+    'activities/thread.ts',
+    'workflows/index.ts',
+    'recipe/index.ts',
+  ];
+  const loaded = new Set(entries.flatMap((entry) => [...sources.behind(join(root, entry)).keys()]));
+  t.true(loaded.has(join(root, 'sources/jsonl.ts')));
+  t.deepEqual(
+    [...loaded].map((path) => relative(root, path)).filter((path) => !existsSync(join(folder, path))),
+    [],
+  );
 });
 
 test('a module that imports backspin by its place is the same module to a worker as to the command', async (t) => {
