@@ -25,9 +25,15 @@ export async function scale({ sizes = [1_000, 10_000, 100_000, 1_000_000], round
       { what: 'milliseconds that an event loop is held, p99', is: Math.max(...all.map(({ held }) => held)), atMost: 100 },
       { what: 'times the seconds a record of a tenth of the records', is: rounded(last.microseconds / before.microseconds), atMost: 1.2 },
       {
-        what: 'times the memory of a tenth of the records',
-        is: rounded(Math.max(...KINDS.map((kind) => last[kind] / before[kind]))),
+        what: 'times the memory of a tenth of the records, but for the data worker',
+        is: rounded(Math.max(last.orchestrator / before.orchestrator, last.pool / before.pool)),
         atMost: 1.2,
+      },
+      // It knows the id of each record that it has read, so as to drop one that comes again.
+      {
+        what: 'bytes a record that the data worker takes more',
+        is: Math.round(((last.data - before.data) * 1e6) / (last.records - before.records)),
+        atMost: 250,
       },
       { what: 'records lost', is: most(({ lost }) => lost), atMost: 0 },
     ],
