@@ -133,6 +133,9 @@ function spotIn(run: readonly Trial[], cell: Cell): Spot | undefined {
   // What a poisoned record leaves out is compared with another run.
   if (run.length === AT_ONCE || run.some((trial) => poisonOf(trial.cell) !== poisonOf(cell))) return undefined;
   if (run.some((trial) => trial.cell.fault === 'upgrade' || cell.fault === 'upgrade')) return undefined; // each is the first one
+  // Whose files have changed can say no `retry-step` before the next `up`.
+  if (['files change', 'refuses to start'].every((fault) => [...run.map((trial) => trial.cell), cell].some((one) => one.fault === fault)))
+    return undefined;
   const taken = run.map(({ spot }) => spot);
   return spots.find((spot) => spot.phase === cell.phase && !taken.some((other) => other === spot || tooNear(other, spot)));
 }
@@ -143,9 +146,8 @@ const tooNear = (a: Spot, b: Spot): boolean =>
     ? [a, b].every(({ phase }) => ['train', 'checkpoint'].includes(phase))
     : [a, b].every(({ step }) => ['r1/evaluate-forward', 'r2/judge'].includes(step));
 
-/** A twentieth of the matrix, as a seed draws it. */
+/** A twentieth of the matrix, as a seed draws it: one of the runs that all of it is parted into, so that no two cells meet which never did. */
 export function drawn(seed: string): readonly Cell[] {
-  const random = stream(seed);
-  const order = matrix.map((cell) => ({ cell, at: random() })).toSorted((a, b) => a.at - b.at);
-  return order.slice(0, Math.ceil(matrix.length / 20)).map(({ cell }) => cell);
+  const runs = runsOf(matrix);
+  return runs[Math.floor(stream(seed)() * runs.length)]!.map(({ cell }) => cell);
 }

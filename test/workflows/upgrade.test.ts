@@ -159,7 +159,11 @@ test.serial('a source that was read in stays, whatever its file is by now, unles
   const rowsAfter = async (name: string, services?: typeof on.services) => {
     await lines(20);
     const handle = await on.start(name, 'toy', { ...parameters, minimum: 1000 }, { data: source });
-    await under('one', () => waiting(handle, 'r1/gate'));
+    const stepOf = async () => (await on.services.store.experiment(name))?.steps.find(({ path }) => path === 'data-numbers');
+    await under('one', async () => {
+      await waiting(handle, 'r1/gate');
+      await until(async () => (await stepOf())?.result); // it is read beside what comes to the gate
+    });
     await lines(30);
     await upgrade(services);
     await under('two', async () => {
@@ -169,8 +173,8 @@ test.serial('a source that was read in stays, whatever its file is by now, unles
         .result()
         .catch(() => {});
     });
-    const { steps } = await until(() => on.services.store.experiment(name).then((found) => found?.state === 'failed' && found));
-    return (steps.find(({ path }) => path === 'data-numbers')!.result as DatasetRef).rows;
+    await until(() => on.services.store.experiment(name).then((found) => found?.state === 'failed'));
+    return ((await stepOf())!.result as DatasetRef).rows;
   };
   t.is(await rowsAfter('read'), 20);
   const newer = async (...modules: Parameters<typeof on.services.registry>) => ({
