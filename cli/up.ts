@@ -18,7 +18,7 @@ import { openHome } from '../host/home-store.ts';
 import { holdHome, sweepLeftovers } from '../host/leftovers.ts';
 import { devicesOf, placed, readPools, type Pools } from '../host/pools.ts';
 import { choosePorts, type Ports } from '../host/ports.ts';
-import { answers, checkDatabase, checkTemporal, prepare, serverCommand } from '../host/server.ts';
+import { answers, checkDatabase, checkTemporal, prepare, serverCommand, working } from '../host/server.ts';
 import { mendRecords } from '../experiments/recovered.ts';
 import { readSetup } from '../host/setup.ts';
 import { Supervised, type Part } from '../host/supervisor.ts';
@@ -123,6 +123,7 @@ class Site {
       name: SERVER,
       command: serverCommand(temporal, ports),
       answers: (signal) => answers({ address: this.#address }, signal),
+      health: { check: () => working({ address: this.#address }, this.#namespace), every: 10_000, patience: 120_000 },
       log: 'temporal',
       grace: 10_000,
     });
@@ -156,7 +157,7 @@ class Site {
     env,
     log,
     ...part
-  }: Pick<Part, 'name' | 'command' | 'inherits' | 'grace' | 'log' | 'answers'> & { env?: Record<string, string> }): Supervised {
+  }: Pick<Part, 'name' | 'command' | 'inherits' | 'grace' | 'log' | 'answers' | 'health'> & { env?: Record<string, string> }): Supervised {
     const lifeline = lifelinePath();
     const { lowWater } = this.#options;
     const common = {

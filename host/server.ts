@@ -100,6 +100,16 @@ export async function answers(options: ConnectionOptions, signal: AbortSignal): 
   }
 }
 
+/** Rejects where a server answers but does no work: the dev server's database can stay interrupted for good on a machine that is far too busy. */
+export async function working(options: ConnectionOptions, namespace: string): Promise<void> {
+  const connection = await Connection.connect({ ...options, connectTimeout: 5_000 });
+  try {
+    await connection.withDeadline(Date.now() + 5_000, () => connection.workflowService.describeNamespace({ namespace }));
+  } finally {
+    await connection.close();
+  }
+}
+
 /** Raises the retention of our own server, and adds the search attributes to any. Throws when one has another type. */
 export async function prepare(options: ConnectionOptions, namespace: string, own: boolean): Promise<void> {
   const connection = await Connection.connect(options);

@@ -28,6 +28,17 @@ export interface Part {
   readonly grace: number;
   /** Resolves once a part that was just started works. Default: when it says `{"ready":true}`. */
   readonly answers?: (signal: AbortSignal) => Promise<void>;
+  readonly health?: Health;
+}
+
+/** Whether a part that lives still works: it may answer every request with an error until it is started again. */
+export interface Health {
+  /** Rejects where it does not. */
+  readonly check: () => Promise<void>;
+  /** Milliseconds between two checks. */
+  readonly every: number;
+  /** Milliseconds without one success after which it is started again. */
+  readonly patience: number;
 }
 
 export class Supervised {
@@ -84,9 +95,10 @@ export class Supervised {
           if (!ended.signal.aborted) failed(late.aborted ? this.#sentence(`was not ready within ${PATIENCE / 1000} s`, from) : error);
         },
       );
+      const healed = works.then(() => this.#watch(child, ended.signal));
       const code = await child.exited;
       ended.abort();
-      await works;
+      await healed;
       if (signal.aborted) return;
       if (!worked) return failed(this.#sentence(`ended ${how(code)} before it was ready`, from));
       await child.stop(0); // what it left behind would work beside its successor
@@ -101,6 +113,26 @@ export class Supervised {
   async #start(): Promise<{ readonly from: number; readonly child: Child }> {
     putAside(this.part.log);
     return { from: sizeOf(this.part.log), child: await Child.launch(randomUUID(), this.part) };
+  }
+
+  /** Ends a child that lives and works no more. */
+  async #watch(child: Child, signal: AbortSignal): Promise<void> {
+    const { health, name, grace } = this.part;
+    if (!health) return;
+    for (let worked = performance.now(); !signal.aborted;) {
+      await wait(health.every, undefined, { signal }).catch(() => {});
+      const failed = await health.check().then(
+        () => false,
+        () => true,
+      );
+      if (!failed) worked = performance.now();
+      else if (!signal.aborted && performance.now() - worked > health.patience) {
+        console.error(
+          `${now()} the ${name} runs, but has not worked for ${Math.round(health.patience / 1000)} s; it is stopped and started again`,
+        );
+        return child.stop(grace);
+      }
+    }
   }
 
   async #works(from: number, signal: AbortSignal): Promise<void> {

@@ -1,13 +1,13 @@
 import { appendFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { Supervised } from '../../host/supervisor.ts';
+import { Supervised, type Health } from '../../host/supervisor.ts';
 import { alive, startTime } from '../../devices/processes.ts';
 import { makeLifeline } from '../../devices/lifeline.ts';
 import { file, temporary, until } from '../cli/cli.ts';
 
 /** A part that runs a small script; `said` gives the lines that it has written so far. */
-function supervise(script: string) {
+function supervise(script: string, health?: Health) {
   const folder = temporary();
   const log = join(folder, 'log');
   const part = new Supervised({
@@ -18,6 +18,7 @@ function supervise(script: string) {
     folder,
     lifeline: makeLifeline(join(folder, 'lifeline')).path,
     grace: 2_000,
+    ...(health && { health }),
   });
   return { part, folder, said: () => (existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : []) };
 }
@@ -53,6 +54,21 @@ test('a part that dies is started again, whoever killed it', async (t) => {
   process.kill(Number(first), 'SIGKILL');
   await until(() => said().filter((line) => line.includes('ready')).length === 2 && pid() !== first, 'a second life');
   t.pass();
+  await part.stop();
+});
+
+test('a part that lives and has not worked for long is started again, and one that only stumbles is not', async (t) => {
+  let sick = false;
+  let checks = 0;
+  const check = () => Promise[++checks % 2 === 0 || sick ? 'reject' : 'resolve'](new Error('interrupted'));
+  const { part, said } = supervise(`${READY} ${FOREVER}`, { check, every: 20, patience: 200 });
+  const lives = () => said().filter((line) => line.includes('ready')).length;
+  await part.ready;
+  await until(() => checks > 40, 'twice as long as it may be sick');
+  t.is(lives(), 1);
+  sick = true;
+  await until(() => lives() === 2, 'a second life');
+  sick = false;
   await part.stop();
 });
 
