@@ -49,7 +49,7 @@ interface Found {
   readonly part: string;
   /** No empty line and no HTML stands before it. */
   readonly tight: boolean;
-  /** It goes on with the paragraph before it, behind this white space. */
+  /** White space between this node and the paragraph that it continues; undefined: it continues none. */
   readonly gap: string | undefined;
 }
 
@@ -93,14 +93,14 @@ function* nodesOf(text: string): Generator<Found> {
   }
 }
 
-/** Parsed as if it were nested no deeper than that: the same characters elsewhere, and so the same places. */
+/** Parses a part with its deepest markers as plain text, which leaves all positions as they are. */
 function parsed(part: string, first: boolean): RootContent[] {
   const shallow = part.replace(deeper, (line, seen: string) => (/^[\s*]+$|^[\s-]+$/.test(line) ? line : seen.padEnd(line.length, 'x')));
   return fromMarkdown(shallow, first ? beginning : github).children;
 }
 const deeper = new RegExp(String.raw`^((?:[ \t]*(?:>|(?:[-+*]|\d{1,9}[.)])[ \t])){${DEEP}}).*`, 'gm');
 
-/** Whether it ends with a long paragraph, or the like. */
+/** Whether the last text in a node is too long to be parsed again and again. */
 function isLong(node: Nodes | undefined): boolean {
   if (!node || !('children' in node)) return false;
   if (!['paragraph', 'heading', 'tableCell'].includes(node.type)) return isLong(node.children.at(-1));
@@ -108,7 +108,7 @@ function isLong(node: Nodes | undefined): boolean {
   return end - start >= LONG;
 }
 
-/** The beginning of a paragraph: as much as goes, up to a word, for a letter begins nothing but text, or to any space. No comment is cut. */
+/** The beginning of a paragraph. It ends before a word, since no markup begins with a letter, else at a space, and never inside a comment. */
 function pieceOf(part: string): string | undefined {
   const open = part.lastIndexOf('<!--');
   const closed = open > part.lastIndexOf('-->') ? part.slice(0, open) : part;

@@ -40,8 +40,8 @@ export function asking(resolved: Resolved, registry: Registry): Resolved {
   return { ...resolved, chain: [{ what: resolved.call.what, operator: ask as unknown as AnyOperator, stepKey, params, prompts }] };
 }
 
-/** What a step wants of the model that is cast in these roles. By convention the parameter `sampling` is how an operator's models are sampled,
- *  all alike, or each by its role, or each kind of call by a name of its own. */
+/** What a step requests of the model that is cast in these roles. By convention the parameter `sampling` holds one sampling for all roles of an
+ *  operator, or one for each role or kind of call, by its name. */
 export function wantsOf(resolved: Resolved, registry: Registry, roles: readonly string[]): Wants {
   const links = asking(resolved, registry).chain.filter(({ operator }) => operator.roles.some((role) => roles.includes(role)));
   return {
