@@ -1,19 +1,19 @@
 /** The activities of a data worker. */
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { Places } from '../inference/limiter.ts';
-import { embeds, type Call } from '../schemas/call.ts';
+import { embeds, type StepCall } from '../schemas/call.ts';
 import type { DataActivities } from '../schemas/activities.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { externalsOf, withOwn } from '../steps/external.ts';
-import { begun, noted } from './noted.ts';
+import { noteBegun, noteFinished } from './noted.ts';
 import { checkRoom } from '../steps/open.ts';
 import type { MapWork, StageEnd, StepContext } from '../schemas/steps.ts';
 import { ownerOf } from './others.ts';
-import { isPolled } from './presence.ts';
+import { hasPoller } from './presence.ts';
 import { recordedSteps } from '../steps/recorded.ts';
 import { changedImports } from '../steps/reread.ts';
 import { castOf } from '../steps/resolve.ts';
-import type { Services, Beat } from '../steps/services.ts';
+import type { Services, ActivityHandle } from '../steps/services.ts';
 import { stepsOf } from '../steps/work.ts';
 import type { Threads } from './threads.ts';
 import { activity } from './wrap.ts';
@@ -27,46 +27,46 @@ function notYet(message: string): ApplicationFailure {
   return ApplicationFailure.create({ type: 'NotYet', message: message.slice(0, 2000), nextRetryDelay });
 }
 
-/** Shards that a data worker runs at once: of operators that ask no model of its own. */
+/** Batches that a data worker runs at once: of operators that ask no model of its own. */
 const SHARDS = 4;
 
 /** `threads` take what may be long, or it is done here. */
 export function dataActivities(services: Services, threads?: Threads): DataActivities {
   const steps = stepsOf(services);
   const places = new Places((taken) => taken < SHARDS);
-  const compute = async (call: Call, context: StepContext, beat: Beat): Promise<LedgerEntry> => {
-    if (!threads || call.what === 'model:external') return steps.compute(call, context, beat);
+  const compute = async (call: StepCall, context: StepContext, beat: ActivityHandle): Promise<LedgerEntry> => {
+    if (!threads || call.operation === 'model:external') return steps.compute(call, context, beat);
     return (await steps.known(call, context)) ?? threads.run({ verb: 'compute', args: [call, context] }, beat.signal);
   };
-  const commit = (call: Call, context: StepContext, work: MapWork, end: StageEnd, { signal }: Beat): Promise<LedgerEntry> =>
+  const commit = (call: StepCall, context: StepContext, work: MapWork, end: StageEnd, { signal }: ActivityHandle): Promise<LedgerEntry> =>
     threads ? threads.run({ verb: 'commit', args: [call, context, work, end] }, signal) : steps.commit(call, context, work, end);
   return {
     open: (call, context) =>
       activity(async () => {
         const opened = await steps.open(call, context);
-        await (opened.hit ? noted(services, call, context, opened.hit) : begun(services, call, context, opened.stepKey));
+        await (opened.hit ? noteFinished(services, call, context, opened.hit) : noteBegun(services, call, context, opened.stepKey));
         const pool = opened.hit
           ? undefined
           : call.verb === 'train' || embeds(call) || opened.work?.batch
             ? context.training.pool
             : opened.work?.lease?.serving.pool;
-        const unpolled = pool !== undefined && !(await isPolled(services.store.id, pool));
+        const unpolled = pool !== undefined && !(await hasPoller(services.store.id, pool));
         return { ...opened, unpolled: unpolled ? pool : null };
       }),
-    polled: (pool) =>
+    awaitPoller: (pool) =>
       activity(async () => {
-        if (!(await isPolled(services.store.id, pool))) throw notYet(`No worker polls the pool ${pool}.`);
+        if (!(await hasPoller(services.store.id, pool))) throw notYet(`No worker polls the pool ${pool}.`);
       }),
-    shard: (input) =>
+    batch: (input) =>
       activity(async (beat) => {
-        const run = () => steps.shard(input, withOwn(externalsOf(services, castOf(input.call), input.context)), beat);
+        const run = () => steps.batch(input, withOwn(externalsOf(services, castOf(input.call), input.context)), beat);
         return input.work.external ? run() : places.run(beat.signal, run); // those that a server holds up keep no other back
       }),
     canary: (call, context) => activity((beat) => steps.canary(call, context, beat)),
     commit: (call, context, work, end) =>
-      activity(async (beat) => noted(services, call, context, await commit(call, context, work, end, beat))),
-    compute: (call, context) => activity(async (beat) => noted(services, call, context, await compute(call, context, beat))),
-    otherThan: (known, wanted) =>
+      activity(async (beat) => noteFinished(services, call, context, await commit(call, context, work, end, beat))),
+    compute: (call, context) => activity(async (beat) => noteFinished(services, call, context, await compute(call, context, beat))),
+    awaitOtherOwner: (known, wanted) =>
       activity(async () => {
         const owner = await ownerOf(wanted).catch((error: unknown) => {
           throw notYet((error as Error).message); // of the server, which may be away
@@ -75,15 +75,15 @@ export function dataActivities(services: Services, threads?: Threads): DataActiv
           throw notYet(`${owner.experiment} computes it as ${owner.path}.`);
         return owner;
       }),
-    reread: (imported, context) => activity(() => changedImports(services, imported, context)),
-    room: () =>
+    changedImports: (imported, context) => activity(() => changedImports(services, imported, context)),
+    awaitRoom: () =>
       activity(() =>
         checkRoom(services).catch((error: unknown) => {
           throw notYet((error as Error).message);
         }),
       ),
     record: (news) => activity(() => services.store.addToExperiment(news)),
-    recordPatiently: (news) =>
+    recordUntilWritten: (news) =>
       activity(() =>
         services.store.addToExperiment(news).catch((error: unknown) => {
           throw notYet((error as Error).message);

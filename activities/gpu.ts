@@ -9,10 +9,10 @@ import type { ServedModels } from '../devices/engines/engine.ts';
 import { engineOf } from '../devices/engines/index.ts';
 import { ModelServer } from '../devices/server.ts';
 import { train as runTrainer, type Trained } from '../devices/trainer.ts';
-import { probe } from '../inference/capability.ts';
+import { checkCapabilities } from '../inference/capability.ts';
 import { ModelClient } from '../inference/client.ts';
-import { Fixed } from '../inference/limiter.ts';
-import type { Call } from '../schemas/call.ts';
+import { FixedLimiter } from '../inference/limiter.ts';
+import type { StepCall } from '../schemas/call.ts';
 import type { GpuActivities } from '../schemas/activities.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { LeaseState } from '../schemas/devices.ts';
@@ -24,7 +24,7 @@ import type { Store } from '../store/store.ts';
 import { placesIn, prepareEmbedding } from '../steps/embed.ts';
 import { wantsOf } from '../steps/evaluate.ts';
 import { externalsOf, withOwn } from '../steps/external.ts';
-import { noted } from './noted.ts';
+import { noteFinished } from './noted.ts';
 import { inFlightOf, lookUp, servedName } from '../steps/open.ts';
 import type { Lease, StepContext, Span } from '../schemas/steps.ts';
 import { reduceStep } from '../steps/reduce.ts';
@@ -32,13 +32,13 @@ import { resolve } from '../steps/resolve.ts';
 import type { Resolved } from '../steps/resolved.ts';
 import { clearedOfOthers } from '../steps/runs.ts';
 import { commitScoring, prepareScoring } from '../steps/score.ts';
-import { pythonOf, type Services, type Beat } from '../steps/services.ts';
-import { shards } from './shards.ts';
+import { pythonOf, type Services, type ActivityHandle } from '../steps/services.ts';
+import { runBatches } from './lease-batches.ts';
 import type { Models } from '../steps/models.ts';
 import { ActivitySlots } from './slots.ts';
 import { beginSpan } from '../steps/spans.ts';
 import { commitTraining, foldersOf, prepareTraining } from '../steps/train.ts';
-import { turnOver } from './turns.ts';
+import { timeSliceOver } from './turns.ts';
 import { activity } from './wrap.ts';
 import type { Registry } from '../steps/registry.ts';
 
@@ -60,14 +60,14 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
 
   return {
     serve: (call, context, stepKey, lease, replica) =>
-      activity(async ({ signal, tell }) => {
+      activity(async ({ signal, heartbeat }) => {
         const { attempt } = Context.current().info;
         await services.check({ ...context, serving: lease.serving });
-        tell(begun('waiting'));
+        heartbeat(begun('waiting'));
         const key = `serve.${stepKey}.${replica}`;
         const engine = engineOf(lease.serving, await servedFrom(store, lease), pythonOf());
         await using slot = await slots.acquire(signal, { key, warm: engine.warmth });
-        tell(begun('starting', slot, await slot.others()));
+        heartbeat(begun('starting', slot, await slot.others()));
         const folder = join(services.home, 'serve', slot.name);
         await mkdir(folder, { recursive: true });
         const server = await ModelServer.start({
@@ -87,26 +87,26 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
           const { timeout } = lease.serving;
           const client = new ModelClient({
             endpoint: (waiting, silent) => server.endpoint(waiting, silent),
-            limiter: new Fixed(limit),
+            limiter: new FixedLimiter(limit),
             timeout: timeout && timeout * 1000,
           });
           const registry = await services.registry(context.modules);
           const resolved = await resolve(call, context, registry, services.machine);
           for (const served of Object.keys(lease.models)) {
             const roles = Object.keys(resolved.cast).filter((role) => servedName(resolved.cast[role]!) === served);
-            await probe(client, served, wantsOf(resolved, registry, roles), signal);
+            await checkCapabilities(client, served, wantsOf(resolved, registry, roles), signal);
           }
           const own: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
           const models = withOwn(externalsOf(services, resolved.cast, context), own);
-          tell(() => ({ ...server.state, slot: slot.name, models: Object.keys(lease.models) }) satisfies LeaseState);
-          const turn = turnOver(gpu.tenure, over.signal).then(() => (gaveWay = true));
+          heartbeat(() => ({ ...server.state, slot: slot.name, models: Object.keys(lease.models) }) satisfies LeaseState);
+          const turn = timeSliceOver(gpu.tenure, over.signal).then(() => (gaveWay = true));
           const site = { ...gpu, connection: gpu.connections[slot.group]! };
-          ended = await shards(site, queues.lease(store.id, stepKey), models, Promise.race([aborted(signal), turn, server.failed]));
+          ended = await runBatches(site, queues.lease(store.id, stepKey), models, Promise.race([aborted(signal), turn, server.failed]));
           if (!gaveWay) signal.throwIfAborted(); // perhaps the worker is told to end: then the step still needs its lease
           return gaveWay;
         } finally {
           over.abort();
-          await (ended || gaveWay ? server.park() : server.stop());
+          await (ended || gaveWay ? server.keepWarm() : server.stop());
         }
       }),
 
@@ -135,26 +135,26 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
   };
 
   /** Has a child work on a device group from a spec to a result that is committed, if the step was not done before. */
-  function supervised<S extends ChildSpec>(call: Call, context: StepContext, { prepare, commit }: Supervised<S>) {
-    const body = async ({ signal, tell }: Beat, past: () => void): Promise<LedgerEntry> => {
+  function supervised<S extends ChildSpec>(call: StepCall, context: StepContext, { prepare, commit }: Supervised<S>) {
+    const body = async ({ signal, heartbeat }: ActivityHandle, past: () => void): Promise<LedgerEntry> => {
       const { attempt } = Context.current().info;
       const registry = await services.registry(context.modules);
       const resolved = await resolve(call, context, registry, services.machine);
       const known = await lookUp(services, resolved);
-      if (known) return noted(services, call, context, known);
-      tell(begun('starting'));
+      if (known) return noteFinished(services, call, context, known);
+      heartbeat(begun('starting'));
       let spec: S;
       do
         spec = await prepare(resolved, registry, signal); // it may take minutes, for which no device waits
       while (await clearedOfOthers(spec));
       const onDevice = async () => {
-        tell(begun('waiting'));
+        heartbeat(begun('waiting'));
         const key = `train.${resolved.stepKey}`;
         await using slot = await slots.acquire(signal, { key });
-        tell(begun('starting', slot, await slot.others()));
+        heartbeat(begun('starting', slot, await slot.others()));
         const began = Date.now();
         const endSpan = await beginSpan(join(spec.run, 'spans.json'), join(spec.run, 'events.jsonl'));
-        const onEvent = (event: TrainEvent) => tell({ ...begun('training', slot, undefined, began), ...event });
+        const onEvent = (event: TrainEvent) => heartbeat({ ...begun('training', slot, undefined, began), ...event });
         const run = () => runTrainer({ slot, key, attempt, spec, lifeline: gpu.lifeline, signal, ...pythonOf(), onEvent });
         const done = await run().catch(async (error: unknown) => {
           if (!(error instanceof BackspinError && error.type === 'SchemaError')) throw error;
@@ -168,7 +168,7 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
       const done = await onDevice();
       past();
       const { result, stepKey } = await commit(resolved, registry, spec, done, signal);
-      return noted(services, call, context, { result, stepKey, memoised: false });
+      return noteFinished(services, call, context, { result, stepKey, memoised: false });
     };
     return activity((beat) => room.run((past) => body(beat, past)));
   }

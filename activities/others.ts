@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import { queues } from '../schemas/names.ts';
-import { isPolled } from './presence.ts';
-import type { Owner, Wanted } from '../schemas/steps.ts';
+import { hasPoller } from './presence.ts';
+import type { StepOwner, WantedStep } from '../schemas/steps.ts';
 
 /** Of the wire: `PENDING_ACTIVITY_STATE_SCHEDULED`. */
 const SCHEDULED = 1;
@@ -18,13 +18,13 @@ const STUCK = 3;
  * Who computes the step; null: nobody any more, so that its output is there, or it can be begun. A stage whose experiment has no lease
  * for it, and will get none, is cancelled: its experiment then waits for ours.
  */
-export async function ownerOf({ store, stage, pool }: Wanted): Promise<Owner | null> {
+export async function ownerOf({ store, stage, pool }: WantedStep): Promise<StepOwner | null> {
   const { client } = Context.current();
   const own = await describe(client, stage);
   if (!own) return null;
   const { memo = {}, raw } = own;
   const parent = raw.workflowExecutionInfo?.parentExecution?.workflowId ?? '';
-  const { experiment = parent.slice(store.length + 1), path = '' } = memo as Partial<Owner>;
+  const { experiment = parent.slice(store.length + 1), path = '' } = memo as Partial<StepOwner>;
   const root = await describe(client, parent);
   if (own.status.name !== 'RUNNING') return root && commits(root, stage, path) ? { experiment, path } : null;
   if (root?.status.name !== 'RUNNING' || pool === null || (await leased(root, store, path, pool))) return { experiment, path };
@@ -54,7 +54,7 @@ async function leased({ raw }: WorkflowExecutionDescription, store: string, path
   if (leases.length === 0) return false;
   if (leases.some(({ state }) => state !== SCHEDULED)) return true;
   const theirs = (leases[0]!.activityOptions?.taskQueue?.name ?? '').slice(queues.pool(store, '').length);
-  return theirs === pool || (await isPolled(store, theirs)) || !(await isPolled(store, pool));
+  return theirs === pool || (await hasPoller(store, theirs)) || !(await hasPoller(store, pool));
 }
 
 async function describe(client: Client, workflowId: string): Promise<WorkflowExecutionDescription | undefined> {

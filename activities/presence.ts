@@ -9,9 +9,9 @@ const ACTIVITY = 2;
 const LATELY = 90_000;
 
 /** True also where the server does not tell. */
-export async function isPolled(store: string, pool: string): Promise<boolean> {
+export async function hasPoller(store: string, pool: string): Promise<boolean> {
   const { client, info } = Context.current();
-  const asked = { namespace: info.activityNamespace, taskQueue: { name: queues.presence(store, pool) }, taskQueueType: ACTIVITY };
+  const asked = { namespace: info.activityNamespace, taskQueue: { name: queues.pollers(store, pool) }, taskQueueType: ACTIVITY };
   try {
     const { pollers } = await (client.connection as Connection).workflowService.describeTaskQueue(asked);
     return (pollers ?? []).some(({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0) * 1000 > Date.now() - LATELY);

@@ -3,12 +3,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { BackspinError } from '../schemas/errors.ts';
 import { stepsOf } from '../steps/work.ts';
 import { openServices } from '../steps/services.ts';
-import type { Computation, Ended, Site } from './threads.ts';
+import type { Computation, Ended, ThreadContext } from './threads.ts';
 
-const { home, ...options } = workerData as Site;
+const { home, ...options } = workerData as ThreadContext;
 const steps = stepsOf(await openServices(home, options));
 /** A computation that is not wanted any more ends with its thread. */
-const beat = { signal: new AbortController().signal, tell: () => {} };
+const beat = { signal: new AbortController().signal, heartbeat: () => {} };
 
 parentPort!.on('message', (asked: Computation) => {
   const made = asked.verb === 'compute' ? steps.compute(...asked.args, beat) : steps.commit(...asked.args);

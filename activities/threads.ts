@@ -5,21 +5,21 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { Places } from '../inference/limiter.ts';
-import type { Call } from '../schemas/call.ts';
+import type { StepCall } from '../schemas/call.ts';
 import { BackspinError, type ErrorType } from '../schemas/errors.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { MapWork, StageEnd, StepContext } from '../schemas/steps.ts';
 
 /** What its services are opened with. */
-export interface Site {
+export interface ThreadContext {
   readonly home: string;
   readonly lowWater: number;
   readonly build: string;
   readonly launchedOnly: boolean;
 }
 export type Computation =
-  | { readonly verb: 'compute'; readonly args: readonly [Call, StepContext] }
-  | { readonly verb: 'commit'; readonly args: readonly [Call, StepContext, MapWork, StageEnd] };
+  | { readonly verb: 'compute'; readonly args: readonly [StepCall, StepContext] }
+  | { readonly verb: 'commit'; readonly args: readonly [StepCall, StepContext, MapWork, StageEnd] };
 export type Ended =
   | { readonly entry: LedgerEntry }
   | {
@@ -38,11 +38,11 @@ const THREADS = Math.min(4, availableParallelism());
 const IDLE = 60_000;
 
 export class Threads {
-  readonly #site: Site;
+  readonly #site: ThreadContext;
   readonly #places = new Places((taken) => taken < THREADS);
   readonly #idle = new Set<Thread>();
 
-  constructor({ home, lowWater, build, launchedOnly }: Site) {
+  constructor({ home, lowWater, build, launchedOnly }: ThreadContext) {
     this.#site = { home, lowWater, build, launchedOnly };
   }
 
@@ -66,7 +66,7 @@ class Thread {
   #running: PromiseWithResolvers<Ended> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(site: Site) {
+  constructor(site: ThreadContext) {
     this.#worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: site });
     this.#worker.on('message', (ended: Ended) => this.#running?.resolve(ended));
     this.#worker.on('error', (error) => this.#running?.reject(error)); // it ran out of memory, say

@@ -4,12 +4,12 @@
  */
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import { BackspinError } from '../schemas/errors.ts';
-import type { Beat } from '../steps/services.ts';
+import type { ActivityHandle } from '../steps/services.ts';
 
 /** Milliseconds between beats; the SDK throttles them to what the heartbeat timeout asks for. */
 const BEAT_EVERY = 500;
 
-export async function activity<T>(body: (beat: Beat) => Promise<T>): Promise<T> {
+export async function activity<T>(body: (beat: ActivityHandle) => Promise<T>): Promise<T> {
   const context = Context.current();
   const signal = context.cancellationSignal;
   let details: object | (() => object) = {};
@@ -21,7 +21,7 @@ export async function activity<T>(body: (beat: Beat) => Promise<T>): Promise<T> 
   const timer = setInterval(beat, BEAT_EVERY);
   beat();
   try {
-    return await body({ signal, tell: (now) => (details = now) });
+    return await body({ signal, heartbeat: (now) => (details = now) });
   } catch (error) {
     if (signal.aborted) throw signal.reason instanceof CancelledFailure ? signal.reason : new CancelledFailure('cancelled');
     const counted = kindOf(error);

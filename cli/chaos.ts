@@ -101,7 +101,7 @@ function childOf({ verb, what, requests }: Output, registry: Registry): Child | 
   if (verb === 'train') return 'trainer';
   if (verb === 'reduce' && !what.includes(':') && registry.reducer(what).embeds) return 'trainer';
   if (requests > 0) return 'model server';
-  return verb === 'map' && registry.operator(what.split('>')[0]!).probe ? 'trainer' : undefined; // a batch
+  return verb === 'map' && registry.operator(what.split('>')[0]!).scorer ? 'trainer' : undefined; // a batch
 }
 
 function drawn(steps: readonly Step[], count: number, seed: number): Cell[] {

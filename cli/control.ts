@@ -12,8 +12,8 @@ import { experimentOf } from '../experiments/record.ts';
 /** Milliseconds for an orchestrator to take an update. */
 const DEADLINE = 15_000;
 
-export const where = (step: string | undefined): messages.Where => (step === undefined ? {} : { path: step });
-const onStep = (update: UpdateDefinition<void, [messages.Where]>, said: string) => ({
+export const where = (step: string | undefined): messages.Target => (step === undefined ? {} : { path: step });
+const onStep = (update: UpdateDefinition<void, [messages.Target]>, said: string) => ({
   run: (name: string, step: string | undefined): Promise<void> =>
     send(name, (handle) => handle.executeUpdate(update, { args: [where(step)] }), said),
 });

@@ -1,5 +1,5 @@
 /** `backspin fork NAME --from-round K --name N2`: a new experiment whose rounds up to K are the parent's results. */
-import type { Bound } from '../schemas/config.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import type { Step } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Store } from '../store/store.ts';
@@ -21,8 +21,8 @@ export async function run(
   const reached = Math.max(0, ...parent.steps.map(({ round }) => round ?? 0));
   if (fromRound > reached)
     throw new BackspinError('NotFound', `${parentName} has reached round ${reached}: fork from that round or an earlier one.`);
-  const experiment = await rebind(parent.config as Bound, set, name);
-  const changed = changedInputs(parent.config as Bound, experiment.bound);
+  const experiment = await rebind(parent.config as BoundConfig, set, name);
+  const changed = changedInputs(parent.config as BoundConfig, experiment.bound);
   for (const input of changed)
     console.log(`${input} is another than that of ${parentName}: what depends on it is made anew, in rounds up to ${fromRound} too.`);
   const pins = await pinsOf(store, takenOver(parent.steps, fromRound, changed));

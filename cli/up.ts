@@ -36,7 +36,7 @@ export async function run(options: Options): Promise<void> {
   const pools = await placed(readPools(options.pool ?? []));
   // Pools that are not up now keep what they had, so that `plan` finds what they made.
   await writeAtomic(poolsFile(homeFolder()), JSON.stringify({ ...devicesIn(homeFolder()), ...(await devicesOf(pools)) }));
-  const site = await new Site(pools, options, await pinBuild(homeFolder())).prepared();
+  const site = await new UpSession(pools, options, await pinBuild(homeFolder())).prepared();
   try {
     await Promise.race([site.start(), told.promise]);
     await told.promise;
@@ -46,7 +46,7 @@ export async function run(options: Options): Promise<void> {
 }
 
 /** Everything that runs under one `up`. */
-class Site {
+class UpSession {
   readonly #pools: Pools;
   readonly #options: Options;
   readonly #build: Build;

@@ -104,11 +104,11 @@ export class ModelServer {
   }
 
   /** Leaves it on its slot for another task, if it answers; ends it otherwise. */
-  async park(): Promise<void> {
+  async keepWarm(): Promise<void> {
     const sound = this.#answering;
     await this.#end();
     if (!this.#child) return;
-    await (sound ? this.#options.slot.park(this.#child) : this.#options.slot.stop(this.#child, this.#options.grace));
+    await (sound ? this.#options.slot.keepWarm(this.#child) : this.#options.slot.stop(this.#child, this.#options.grace));
   }
 
   /** Lets go of it without stopping it: a successor that claims the same key adopts it. */

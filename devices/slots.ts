@@ -34,7 +34,7 @@ export interface SlotsOptions {
   /** Milliseconds after which a child of a dead worker that nobody has adopted is stopped. Default: 30,000. */
   readonly reapAfter?: number;
   /** Milliseconds that a parked server waits for another task. Default: 60,000. */
-  readonly parkFor?: number;
+  readonly keepWarmFor?: number;
 }
 
 export class Slots {
@@ -47,9 +47,9 @@ export class Slots {
   readonly #timers = new Map<Slot, NodeJS.Timeout>();
 
   /** One per pool and host. */
-  constructor({ home, pool, groups, reapAfter = 30_000, parkFor = 60_000 }: SlotsOptions) {
+  constructor({ home, pool, groups, reapAfter = 30_000, keepWarmFor = 60_000 }: SlotsOptions) {
     this.groups = groups.length;
-    this.#parkFor = parkFor;
+    this.#parkFor = keepWarmFor;
     this.#folder = join(home, 'devices');
     mkdirSync(this.#folder, { recursive: true });
     this.#free = groups.map((devices, n) => new Slot(pool, n, devices, this.#folder, (slot) => this.#release(slot)));
@@ -81,7 +81,7 @@ export class Slots {
 
   /** Stops what is parked. For a worker that ends: nothing may be under way on any group. */
   async close(): Promise<void> {
-    await Promise.all(this.#free.map((slot) => this.#unpark(slot)));
+    await Promise.all(this.#free.map((slot) => this.#stopWarm(slot)));
   }
 
   #take(slot: Slot): Slot {
@@ -98,13 +98,13 @@ export class Slots {
       return next(slot);
     }
     this.#free.push(slot);
-    if (this.#parked(slot)) this.#timers.set(slot, setTimeout(() => void this.#unpark(slot).catch(report), this.#parkFor).unref());
+    if (this.#warmRecord(slot)) this.#timers.set(slot, setTimeout(() => void this.#stopWarm(slot).catch(report), this.#parkFor).unref());
   }
 
-  #parked = ({ name }: Slot) => recordsIn(this.#folder).find((record) => record.slot === name && isOurs(record));
+  #warmRecord = ({ name }: Slot) => recordsIn(this.#folder).find((record) => record.slot === name && isOurs(record));
 
-  async #unpark(slot: Slot): Promise<void> {
-    const record = this.#parked(slot);
+  async #stopWarm(slot: Slot): Promise<void> {
+    const record = this.#warmRecord(slot);
     if (record) await this.#clear(record, slot);
   }
 
@@ -243,7 +243,7 @@ export class Slot implements AsyncDisposable {
   }
 
   /** Leaves a server that was claimed or launched here to whoever wants the like, once the group is given back. */
-  async park(child: Child): Promise<void> {
+  async keepWarm(child: Child): Promise<void> {
     child.leave();
     const record = recordsIn(this.#folder).find(({ slot }) => slot === this.name);
     if (record?.marker === child.group.marker && isOurs(record)) await this.#write({ ...record, key: 'parked', attempt: 0 });

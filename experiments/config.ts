@@ -7,7 +7,7 @@ import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { loadRegistry, moduleDigest, type Registry } from '../steps/registry.ts';
 import { vllmPython, vllmVersion } from '../devices/engines/vllm.ts';
-import type { Bound, RecipeSchema } from '../schemas/config.ts';
+import type { BoundConfig, RecipeSchema } from '../schemas/config.ts';
 import { experimentFile } from '../schemas/file.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { External } from '../schemas/external.ts';
@@ -28,7 +28,7 @@ type Given = {
 };
 
 export interface Experiment {
-  readonly bound: Bound;
+  readonly bound: BoundConfig;
   /** sha256 of the canonical JSON of `bound`. */
   readonly digest: string;
 }
@@ -50,7 +50,7 @@ export async function loadExperiment(file: string, sets: readonly string[] = [],
 }
 
 /** A configuration that was bound before, with changes and a new name. */
-export async function rebind(bound: Bound, sets: readonly string[], name: string): Promise<Experiment> {
+export async function rebind(bound: BoundConfig, sets: readonly string[], name: string): Promise<Experiment> {
   const folder = Object.values(bound.data)[0]?.folder ?? process.cwd();
   return bind(new Source(`configuration of ${bound.name}`, stringify(fileOf(bound)), sets), folder, name, name);
 }
@@ -82,7 +82,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
   }
   source.throwIfAny();
   const data = Object.fromEntries(Object.entries(checked.data).map(([label, { id, params }]) => [label, { source: id, params, folder }]));
-  const bound: Bound = {
+  const bound: BoundConfig = {
     name,
     recipe: file!.recipe,
     seed,
@@ -98,7 +98,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
   return { bound, digest: configDigest(bound) };
 }
 
-export const configDigest = (bound: Bound): string => createHash('sha256').update(canonicalJson(bound)).digest('hex');
+export const configDigest = (bound: BoundConfig): string => createHash('sha256').update(canonicalJson(bound)).digest('hex');
 
 function checkNames(source: Source, recipe: RecipeSchema, file: File, parameters: object = {}): void {
   const casts = Object.values(file.evaluation).flatMap((it) => (it.with ? [it.with] : []));
@@ -140,7 +140,7 @@ function checkNames(source: Source, recipe: RecipeSchema, file: File, parameters
   }
 }
 
-function bindModels(source: Source, models: File['models'], folder: string, recipe: RecipeSchema | undefined): Bound['models'] {
+function bindModels(source: Source, models: File['models'], folder: string, recipe: RecipeSchema | undefined): BoundConfig['models'] {
   const bound = Object.entries(models).map(([name, model]) => {
     if ('path' in model) {
       const path = resolve(folder, model.path);
@@ -186,7 +186,7 @@ function bindExternal(external: External, folder: string): External {
   return { ...external, url: url.replace(/\/+$/, '').replace(/\/v1$/, ''), key: file };
 }
 
-async function bindModules(source: Source, modules: readonly string[], folder: string): Promise<Bound['modules']> {
+async function bindModules(source: Source, modules: readonly string[], folder: string): Promise<BoundConfig['modules']> {
   const bound = [];
   for (const [index, module] of modules.entries()) {
     const path = isAbsolute(module) ? module : resolve(folder, module);
@@ -276,7 +276,7 @@ function* namesIn(
 }
 
 /** The file that `bound` could have come from; its paths are absolute. */
-function fileOf({ recipe, seed, modules, data, models, serving, roles, training, evaluation, parameters }: Bound): object {
+function fileOf({ recipe, seed, modules, data, models, serving, roles, training, evaluation, parameters }: BoundConfig): object {
   const labelled = <T>(entries: { readonly [label: string]: T }, give: (entry: T) => object) =>
     Object.fromEntries(Object.entries(entries).map(([label, entry]) => [label, give(entry)]));
   return {

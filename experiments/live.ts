@@ -36,9 +36,9 @@ export class LiveCounts {
 
   async #records(folder: string): Promise<Live | undefined> {
     const { in: of, start } = workIn(folder);
-    const slices = join(folder, 'slices', start);
-    const counter = this.#counters.get(slices) ?? new JournalCounter(slices);
-    this.#counters.set(slices, counter);
+    const batches = join(folder, 'batches', start);
+    const counter = this.#counters.get(batches) ?? new JournalCounter(batches);
+    this.#counters.set(batches, counter);
     return (await counter.look()) ? { done: counter.records, of } : undefined;
   }
 
@@ -57,7 +57,7 @@ export class LiveCounts {
   }
 }
 
-/** When a step is opened, it is written how many records enter it, and in which folder their slices are. */
+/** When a step is opened, it is written how many records enter it, and in which folder their batches are. */
 function workIn(folder: string): { readonly in: number | null; readonly start: string } {
   try {
     return JSON.parse(readFileSync(join(folder, 'work.json'), 'utf8')) as { in: number; start: string };

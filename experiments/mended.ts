@@ -1,14 +1,14 @@
 /** What a person has mended of an experiment since its launch, and what is made again for it. */
 import { stat } from 'node:fs/promises';
 import { changedImports } from '../steps/reread.ts';
-import type { Imported } from '../schemas/steps.ts';
+import type { ImportedStep } from '../schemas/steps.ts';
 import { plan } from '../plan/planner.ts';
 import { checkParams } from '../steps/definitions.ts';
 import { sourceFiles } from '../steps/resolve.ts';
 import { openServices, type Services } from '../steps/services.ts';
 import { moduleDigest } from '../steps/registry.ts';
 import { contextOf, importsOf } from '../recipe/materials.ts';
-import type { Bound } from '../schemas/config.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import type { PlannedStep } from '../schemas/plan.ts';
@@ -26,7 +26,7 @@ export interface Mended {
 
 /** Throws where a setting, or a file as it is now, does not fit. */
 export async function mendedOf(record: ExperimentRecord, sets: readonly string[]): Promise<Mended> {
-  const before = record.config as Bound;
+  const before = record.config as BoundConfig;
   const modules = await changedModules(before);
   const bound = sets.length > 0 || modules.length > 0 ? await rebind(before, sets, before.name) : undefined;
   const experiment = bound && bound.digest !== record.configDigest ? bound : undefined;
@@ -39,7 +39,7 @@ export async function mendedOf(record: ExperimentRecord, sets: readonly string[]
   return { experiment, lines: [...changes, await madeAgain(services, record, now)] };
 }
 
-async function madeAgain(services: Services, record: ExperimentRecord, now: Bound): Promise<string> {
+async function madeAgain(services: Services, record: ExperimentRecord, now: BoundConfig): Promise<string> {
   const done = new Set(record.steps.filter(({ state }) => state === 'completed').map(({ path }) => path));
   try {
     const { steps } = await plan(services, now);
@@ -51,22 +51,22 @@ async function madeAgain(services: Services, record: ExperimentRecord, now: Boun
   }
 }
 
-async function changedModules({ modules }: Bound): Promise<string[]> {
+async function changedModules({ modules }: BoundConfig): Promise<string[]> {
   const changed = [];
   for (const { path, digest } of modules) if ((await moduleDigest(path).catch(() => digest)) !== digest) changed.push(path);
   return changed;
 }
 
 /** A sentence for each source and model whose files are others than those that were read in. */
-async function changedFiles(services: Services, record: ExperimentRecord, now: Bound): Promise<string[]> {
+async function changedFiles(services: Services, record: ExperimentRecord, now: BoundConfig): Promise<string[]> {
   const keys = new Map(
     record.steps.flatMap(({ path, state, stepKey }) => (state === 'completed' && stepKey !== null ? [[path, stepKey]] : [])),
   );
-  const imported = (await importsOf(now)).flatMap((call): Imported[] => {
+  const imported = (await importsOf(now)).flatMap((call): ImportedStep[] => {
     const stepKey = keys.get(call.path);
     return stepKey === undefined ? [] : [{ call, stepKey }];
   });
-  const old = new Set((await importsOf(record.config as Bound)).map((call) => JSON.stringify(call)));
+  const old = new Set((await importsOf(record.config as BoundConfig)).map((call) => JSON.stringify(call)));
   const same = imported.filter(({ call }) => old.has(JSON.stringify(call))); // another setting is said as such
   const registry = await services.registry(now.modules);
   const changed = await changedImports(services, same, contextOf(now));

@@ -1,6 +1,6 @@
 /** The state of an experiment: Temporal's while it is open and an orchestrator answers, the store's otherwise. */
 import { WorkflowNotFoundError, type WorkflowHandle } from '@temporalio/client';
-import { isClosed, latest, type ExperimentRecord, type Written } from '../schemas/experiment.ts';
+import { isClosed, latest, type ExperimentRecord, type RecordVersion } from '../schemas/experiment.ts';
 import type { Progress as Live } from '../schemas/messages.ts';
 import type { Temporal } from '../host/connect.ts';
 import { waitsOf, type Waits } from './waits.ts';
@@ -67,7 +67,7 @@ export async function progressOf(
 
 /** The record with what is new since it was written. */
 async function liveOf(handle: WorkflowHandle, { written, steps }: ExperimentRecord): Promise<ExperimentRecord> {
-  const { since, ...live } = await handle.query<Live, [Written?]>('progress', ...(written ? [written] : []));
+  const { since, ...live } = await handle.query<Live, [RecordVersion?]>('progress', ...(written ? [written] : []));
   return since ? { ...live, steps: latest(steps, live.steps) } : live;
 }
 

@@ -6,20 +6,20 @@
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { Services } from '../steps/services.ts';
-import { fingerprint, isRef } from '../schemas/call.ts';
+import { fingerprintOf, isRef } from '../schemas/call.ts';
 import { importsOf } from '../recipe/materials.ts';
-import type { Bound } from '../schemas/config.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import { isClosed, type LedgerEntry } from '../schemas/experiment.ts';
 import { workflowId } from '../schemas/names.ts';
-import { SAID, type Carried, type ExperimentInput, type SaidMemo } from '../schemas/messages.ts';
+import { CONTROL_MEMO, type Carried, type ExperimentInput, type ControlMemo } from '../schemas/messages.ts';
 import { stillPinned } from '../workflows/pins.ts';
 import { ended } from './progress.ts';
 import { startOptions } from './start.ts';
 
-type Site = Pick<Services, 'store' | 'registry'>;
+type UpgradeContext = Pick<Services, 'store' | 'registry'>;
 
 /** Gives the names of those that were taken over. No worker of the store may run meanwhile. */
-export async function takeOver(client: Client, site: Site, build: string): Promise<string[]> {
+export async function takeOver(client: Client, site: UpgradeContext, build: string): Promise<string[]> {
   const taken: string[] = [];
   const ids = async (type: string, beginning: string) => {
     const found: string[] = [];
@@ -74,23 +74,23 @@ async function terminate(client: Client, id: string, build: string): Promise<voi
 }
 
 /** Ends one that was cancelled and has not heard of it: nothing is to be gone on with. */
-async function close(client: Client, { store }: Site, name: string, { workflowId: id }: WorkflowExecutionDescription): Promise<void> {
+async function close(client: Client, { store }: UpgradeContext, name: string, { workflowId: id }: WorkflowExecutionDescription): Promise<void> {
   const record = await store.experiment(name).catch(() => undefined); // damaged
   if (record && !isClosed(record)) await store.putExperiment(ended(record, { state: 'cancelled', failure: null }));
   await client.workflow.getHandle(id).terminate('it was cancelled');
 }
 
 /** The steps that it has finished are its own from now on, whatever files stand behind them. */
-async function keepFinished({ store }: Site, name: string): Promise<void> {
+async function keepFinished({ store }: UpgradeContext, name: string): Promise<void> {
   const steps = (await store.experiment(name).catch(() => undefined))?.steps ?? [];
   const keys = steps.flatMap(({ state, stepKey }) => (state === 'completed' && stepKey !== null ? [stepKey] : []));
   await store.putFinished(name, [...new Set([...(await store.finished(name)), ...keys])]);
 }
 
 /** In one moment the server ends the workflow and starts its successor, under the same id. */
-async function startAnew(client: Client, site: Site, described: WorkflowExecutionDescription, build: string): Promise<void> {
+async function startAnew(client: Client, site: UpgradeContext, described: WorkflowExecutionDescription, build: string): Promise<void> {
   const before = await inputOf(client, described);
-  const { mended, ...said } = (described.memo?.[SAID] ?? before.carried ?? {}) as Partial<SaidMemo & Carried>;
+  const { mended, ...said } = (described.memo?.[CONTROL_MEMO] ?? before.carried ?? {}) as Partial<ControlMemo & Carried>;
   const { config, configDigest } = mended ?? before;
   await keepFinished(site, config.name);
   const old = buildOf(described)!.slice(0, 8);
@@ -132,7 +132,7 @@ async function inputOf(client: Client, { workflowId: id, runId }: WorkflowExecut
 }
 
 /** Sources and models that were read in stay as they are, whatever their files are by now, unless a newer version reads them otherwise. */
-async function importsIn({ store, registry }: Site, config: Bound): Promise<Record<string, LedgerEntry>> {
+async function importsIn({ store, registry }: UpgradeContext, config: BoundConfig): Promise<Record<string, LedgerEntry>> {
   const steps = new Map((await store.experiment(config.name).catch(() => undefined))?.steps.map((step) => [step.path, step]));
   const now = await registry(config.modules).catch(() => undefined); // of a module that has changed nothing is known: its steps will say so
   const ledger: Record<string, LedgerEntry> = {};
@@ -141,11 +141,11 @@ async function importsIn({ store, registry }: Site, config: Bound): Promise<Reco
     const output = stepKey === null ? undefined : await store.output(stepKey);
     if (!output || !isRef(result) || !(await store.has(result))) continue;
     const same = Object.entries(output.versions).every(([id, version]) => now === undefined || versionIn(now, id) === version);
-    if (same) ledger[fingerprint(call)] = { result, stepKey: output.stepKey, memoised: true };
+    if (same) ledger[fingerprintOf(call)] = { result, stepKey: output.stepKey, memoised: true };
   }
   return ledger;
 }
-function versionIn(registry: Awaited<ReturnType<Site['registry']>>, id: string): number | undefined {
+function versionIn(registry: Awaited<ReturnType<UpgradeContext['registry']>>, id: string): number | undefined {
   try {
     return registry.version(id);
   } catch {

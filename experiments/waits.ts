@@ -1,6 +1,6 @@
 /** What running steps wait for, as the activities that work for them say: pending, with their heartbeats and last failures. */
 import { WorkflowNotFoundError } from '@temporalio/client';
-import type { Held } from '../schemas/steps.ts';
+import type { HeldState } from '../schemas/steps.ts';
 import type { LeaseState } from '../schemas/devices.ts';
 import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
 import { queues, workflowId } from '../schemas/names.ts';
@@ -9,7 +9,7 @@ import { duration } from '../schemas/units.ts';
 
 /** Times are ISO 8601. */
 export type Waits =
-  | Held
+  | HeldState
   /** For a device group of a pool, or (`pool` null) a data worker. `heldBy`: experiments and steps, where they are known. */
   | { readonly state: 'queued'; readonly pool: string | null; readonly since: string; readonly heldBy: readonly string[] }
   /** For its model server, or the child that trains, embeds or scores. `after`: why it starts once more. */
@@ -39,7 +39,7 @@ interface Pending {
   readonly attempt: number;
   readonly since: string;
   readonly failure: string | undefined;
-  readonly details: Held | LeaseState | { readonly state?: undefined } | undefined;
+  readonly details: HeldState | LeaseState | { readonly state?: undefined } | undefined;
 }
 interface Described {
   readonly pending: readonly Pending[];
@@ -84,12 +84,12 @@ function waitOf(
   store: string,
   { kind }: Step,
   pending: readonly Pending[],
-  shards: readonly Pending[],
+  batches: readonly Pending[],
   holders: readonly Holder[],
 ): Waits | undefined {
-  const all = [...pending, ...shards];
+  const all = [...pending, ...batches];
   const held = all.find(({ details }) => details?.state === 'held');
-  if (held) return held.details as Held;
+  if (held) return held.details as HeldState;
   const failing = all.find(({ scheduled, attempt, failure }) => scheduled && attempt >= FAILING && failure !== undefined);
   if (failing) return { state: 'failing', attempts: failing.attempt - 1, why: failing.failure!, since: failing.since };
   const lease = pending.find(({ scheduled, details }) => !scheduled && (details?.state === 'starting' || details?.state === 'waiting'));

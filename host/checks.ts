@@ -174,7 +174,7 @@ async function pollers({ client, namespace }: Temporal): Promise<Finding[]> {
     ['orchestrator', queues.orchestrator(id), 1],
     ['data', queues.data(id), 2],
     ['external servers', queues.external(id), 2],
-    ...Object.keys(up?.pools ?? {}).map((pool) => [`pool ${pool}`, queues.presence(id, pool), 2] as const),
+    ...Object.keys(up?.pools ?? {}).map((pool) => [`pool ${pool}`, queues.pollers(id, pool), 2] as const),
   ] as const;
   return Promise.all(
     kinds.map(async ([what, name, taskQueueType]): Promise<Finding> => {

@@ -1,6 +1,6 @@
 /** A remote server's limiter: it finds out how many requests the server takes, and holds all of them while it takes none. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { Others, Places, type About, type Limiter } from './limiter.ts';
+import { PeerOutcomes, Places, type About, type Limiter } from './limiter.ts';
 import { Unavailable } from './transport.ts';
 
 export interface AdaptiveOptions {
@@ -37,11 +37,11 @@ const CROWDED = 2;
  * Throws Unavailable only for a request that fails by itself: it waits by itself too, and only its first failures count for all.
  */
 export class Adaptive implements Limiter {
-  readonly most: number;
+  readonly limit: number;
   readonly #pause: number;
   readonly #places = new Places((taken) => this.#free(taken));
   readonly #breaker = new Breaker();
-  readonly #others = new Others();
+  readonly #others = new PeerOutcomes();
   readonly #requests: Rate;
   readonly #tokens: Rate;
   #limit: number;
@@ -52,7 +52,7 @@ export class Adaptive implements Limiter {
   #waking = false;
 
   constructor({ most, requestsPerMinute, tokensPerMinute, pause = 250 }: AdaptiveOptions) {
-    this.most = most;
+    this.limit = most;
     this.#limit = Math.min(FIRST, most);
     this.#requests = new Rate(requestsPerMinute);
     this.#tokens = new Rate(tokensPerMinute);
@@ -67,7 +67,7 @@ export class Adaptive implements Limiter {
   }
 
   async run<T extends { readonly tokens: number }>(signal: AbortSignal, body: () => Promise<T>, about: About = {}): Promise<T> {
-    let others: ReturnType<Others['watch']> | undefined;
+    let others: ReturnType<PeerOutcomes['watch']> | undefined;
     let alone = 0;
     for (let failures = about.failedBefore ? CROWDED : 0; ;) {
       let wait = 0;
@@ -132,7 +132,7 @@ export class Adaptive implements Limiter {
     this.#doubling ||= this.#breaker.open;
     this.#breaker.close();
     if (this.#places.waiting === 0) return; // it was not the limit that kept them few
-    this.#limit = Math.min(this.most, this.#limit + (this.#doubling ? 1 : 1 / Math.max(SLOWLY, this.#limit)));
+    this.#limit = Math.min(this.limit, this.#limit + (this.#doubling ? 1 : 1 / Math.max(SLOWLY, this.#limit)));
   }
 
   #failed({ type, message, wait }: Unavailable, sent: number, itself: boolean): void {

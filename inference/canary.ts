@@ -14,7 +14,7 @@ const questions = [
 ];
 
 /** The greedy answers of a model, in the order of the questions. */
-export function sing(client: ModelClient, model: string, signal: AbortSignal, asked: readonly string[] = questions): Promise<Canary> {
+export function askCanary(client: ModelClient, model: string, signal: AbortSignal, asked: readonly string[] = questions): Promise<Canary> {
   return Promise.all(
     asked.map(async (question, i) => {
       const messages = [{ role: 'user', content: question }] as const;

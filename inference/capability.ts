@@ -1,12 +1,12 @@
 /** Before a step's first record: does the server give what the step will need? Servers that ignore a field answer 200 all the same. */
-import type { Need, Sampling } from '../recipe/define.ts';
+import type { Capability, Sampling } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { Rejected, type Ask, type ModelClient } from './client.ts';
 import { askedAgain } from './replies.ts';
 
 /** What a step will ask for, sampled in these ways. */
-export interface Wants {
-  readonly needs: readonly Need[];
+export interface WantedCapabilities {
+  readonly capabilities: readonly Capability[];
   readonly samplings: readonly Partial<Sampling>[];
 }
 
@@ -14,8 +14,8 @@ const messages = [{ role: 'user', content: 'Name a colour and an animal.' }] as 
 const greedy = { temperature: 0, maxTokens: 8 } as const satisfies Sampling;
 
 /** Sends a model what a step with these wants will send. Throws CapabilityMissing naming the field that is refused or ignored. */
-export async function probe(client: ModelClient, model: string, { needs, samplings }: Wants, signal: AbortSignal): Promise<void> {
-  for (const need of new Set(needs)) {
+export async function checkCapabilities(client: ModelClient, model: string, { capabilities, samplings }: WantedCapabilities, signal: AbortSignal): Promise<void> {
+  for (const need of new Set(capabilities)) {
     const ask = { seed: 1, requestId: `probe/${need}`, signal };
     try {
       await probes[need](client, model, samplings, ask);
@@ -28,8 +28,8 @@ export async function probe(client: ModelClient, model: string, { needs, samplin
   }
 }
 
-type Probe = (client: ModelClient, model: string, wanted: Wants['samplings'], ask: Ask) => Promise<unknown>;
-const probes: { readonly [need in Need]: Probe } = {
+type Probe = (client: ModelClient, model: string, wanted: WantedCapabilities['samplings'], ask: Ask) => Promise<unknown>;
+const probes: { readonly [need in Capability]: Probe } = {
   chat: (client, model, wanted, ask) =>
     honoured(wanted, ask, (sampling, ask) => askedAgain(() => client.chat(model, messages, sampling, ask))),
   complete: (client, model, wanted, ask) =>
@@ -43,7 +43,7 @@ const probes: { readonly [need in Need]: Probe } = {
 
 /** All fields of each way at once; then, of those that can be told from the reply, each by itself. */
 async function honoured(
-  samplings: Wants['samplings'],
+  samplings: WantedCapabilities['samplings'],
   ask: Ask,
   say: (sampling: Sampling, ask: Ask) => ReturnType<ModelClient['chat']>,
 ): Promise<void> {

@@ -62,7 +62,7 @@ export class ModelClient {
 
   constructor({ limiter, ...transport }: ClientOptions) {
     this.#limiter = limiter;
-    this.#transport = new Transport({ ...transport, sockets: limiter.most });
+    this.#transport = new Transport({ ...transport, sockets: limiter.limit });
   }
 
   /** The next turn. Throws TooLong, Rejected, and what `Transport.request` throws. */

@@ -1,7 +1,7 @@
-/** How the records of several shards get under way: at most so many at once, those of one shard before those of the next. */
+/** How the records of several batches get under way: at most so many at once, those of one batch before those of the next. */
 import { Places } from './limiter.ts';
 
-/** A shard reads its records when its turn has come, so that those of the others need no memory; and while the last answers of one are
+/** A batch reads its records when its turn has come, so that those of the others need no memory; and while the last answers of one are
  *  waited for, the next has begun. */
 export class Flow {
   readonly #turn = new Places((taken) => taken < 1);

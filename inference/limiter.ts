@@ -2,7 +2,7 @@
 
 export interface Limiter {
   /** More are never in flight. */
-  readonly most: number;
+  readonly limit: number;
   /** Runs `body` once there is room. Rejects with the signal's reason when it aborts before; then `body` is not run. `tokens` is what
    *  the answer cost. */
   run<T extends { readonly tokens: number }>(signal: AbortSignal, body: () => Promise<T>, about?: About): Promise<T>;
@@ -14,7 +14,7 @@ export interface About {
 }
 
 /** Answers and failures of a server. Who fails tells by them whether others fail too. */
-export class Others {
+export class PeerOutcomes {
   #answered = 0;
   #failed = 0;
 
@@ -38,12 +38,12 @@ export class Others {
 }
 
 /** An own server's: it queues and batches by itself, so a fixed number keeps it busy. */
-export class Fixed implements Limiter {
-  readonly most: number;
-  readonly #places = new Places((taken) => taken < this.most);
+export class FixedLimiter implements Limiter {
+  readonly limit: number;
+  readonly #places = new Places((taken) => taken < this.limit);
 
   constructor(most: number) {
-    this.most = most;
+    this.limit = most;
   }
 
   run<T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> {

@@ -10,7 +10,7 @@ export interface Endpoint {
   readonly key: string | null;
 }
 
-/** The server refuses what this record asks, and would again: the record is dropped, not the shard. */
+/** The server refuses what this record asks, and would again: the record is dropped, not the batch. */
 export class Rejected extends Error {
   readonly status: number;
   constructor(status: number, message: string) {

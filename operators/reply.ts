@@ -60,7 +60,7 @@ export const asking = <In, Out, const R extends string>({
     ...spec,
     params,
     roles: [role],
-    needs: ['chat'],
+    capabilities: ['chat'],
     async run(record, context, { prompt, sampling }) {
       const said = await wholeReply(context, role, context.prompt(prompt, slots ? slots(record) : record), sampling);
       return 'dropped' in said ? said : keep(take(said.text, record));

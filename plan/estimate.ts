@@ -1,12 +1,12 @@
 /** What a step would cost and give, at most, before anything runs. */
 import type { Settings } from '../recipe/api.ts';
-import { refsIn, type Call, type DatasetRef } from '../schemas/call.ts';
+import { refsIn, type StepCall, type DatasetRef } from '../schemas/call.ts';
 import { drop, type Context, type Rec } from '../recipe/define.ts';
 import type { Registry } from '../steps/registry.ts';
 import { checkParams, operatorParams } from '../steps/definitions.ts';
 import { budgetOf } from '../steps/resolve.ts';
 import type { AnyOperator, Link } from '../steps/resolved.ts';
-import { fit } from '../steps/slice.ts';
+import { fit } from '../steps/batch.ts';
 import { LOOKED_AT, type Sample } from './misfits.ts';
 import { recordsOf } from '../steps/source.ts';
 import { lengthOf } from '../steps/train.ts';
@@ -33,12 +33,12 @@ export interface Estimate {
   readonly sample?: readonly Sample[];
 }
 
-export async function estimateOf(call: Call, registry: Registry, known: boolean, recordsIn: RecordsIn): Promise<Estimate> {
+export async function estimateOf(call: StepCall, registry: Registry, known: boolean, recordsIn: RecordsIn): Promise<Estimate> {
   const entering = refsIn(call.inputs)
     .filter((ref) => ref.kind === 'dataset')
     .reduce((rows, ref) => rows + ref.rows, 0);
   const nothing = { in: entering, rows: entering, requests: 0, trainingSteps: 0 };
-  if (call.what.startsWith('source:')) return known ? nothing : { ...nothing, ...(await countOf(call, registry)) };
+  if (call.operation.startsWith('source:')) return known ? nothing : { ...nothing, ...(await countOf(call, registry)) };
   if (call.verb === 'map') return known ? nothing : { ...nothing, ...(await mapped(call, registry, recordsIn)) };
   if (call.verb === 'train') {
     const { data } = call.inputs as { data: DatasetRef };
@@ -46,7 +46,7 @@ export async function estimateOf(call: Call, registry: Registry, known: boolean,
     return { ...nothing, in: data.rows, trainingSteps: steps };
   }
   if (call.verb === 'evaluate') {
-    const suite = registry.suite(call.what);
+    const suite = registry.suite(call.operation);
     if (suite.is !== 'suite') return nothing;
     const params = checkParams(call, registry) as never;
     const items = suite.items(params).length;
@@ -56,28 +56,28 @@ export async function estimateOf(call: Call, registry: Registry, known: boolean,
   const own = refsIn(inputs)
     .filter((ref) => ref.kind === 'dataset')
     .reduce((rows, ref) => rows + ref.rows, 0);
-  const most = call.what.startsWith('model:') ? own : registry.reducer(call.what).most(own, checkParams(call, registry) as never);
+  const most = call.operation.startsWith('model:') ? own : registry.reducer(call.operation).maxRows(own, checkParams(call, registry) as never);
   return { ...nothing, in: own, rows: most };
 }
 
 /** What a map asks for at most. Its operators without models are run where their records are at hand: how many they keep is known then. */
-async function mapped(call: Call, registry: Registry, recordsIn: RecordsIn): Promise<Partial<Estimate>> {
+async function mapped(call: StepCall, registry: Registry, recordsIn: RecordsIn): Promise<Partial<Estimate>> {
   const { over } = call.inputs as { over: DatasetRef };
   const tried = Math.min(over.rows, budgetOf(call).candidates ?? Infinity);
-  const links = call.what.split('>').map((id) => ({
+  const links = call.operation.split('>').map((id) => ({
     operator: registry.operator(id) as unknown as AnyOperator,
     params: operatorParams(call, id, registry),
   }));
   const asking = links.findIndex(
-    ({ operator, params }) => operator.roles.length > 0 || operator.draws(params) || refsIn(params).length > 0,
+    ({ operator, params }) => operator.roles.length > 0 || operator.stochastic(params) || refsIn(params).length > 0,
   );
   const plain = asking === -1 ? links : links.slice(0, asking);
   const records = plain.length > 0 ? recordsIn(over) : undefined;
   const run = records && (await ranOver(records, tried, plain).catch(() => undefined)); // the step itself says what is wrong
   let [rows, requests] = [run?.rows ?? tried, 0];
   for (const { operator, params } of run ? links.slice(plain.length) : links) {
-    if (operator.roles.length > 0 && !operator.probe?.batch) requests += times(rows, operator.calls(params));
-    rows = times(rows, operator.most(params));
+    if (operator.roles.length > 0 && !operator.scorer?.batch) requests += times(rows, operator.calls(params));
+    rows = times(rows, operator.maxRows(params));
   }
   const counts = run && plain.length === links.length ? { kept: run.kept, dropped: run.dropped } : {};
   return { in: tried, rows, requests, ...counts };
@@ -109,7 +109,7 @@ async function ranOver(records: AsyncIterable<Rec<unknown>>, tried: number, link
 }
 
 /** Reads a source, and so finds what is wrong with its files. */
-async function countOf(call: Call, registry: Registry): Promise<Pick<Estimate, 'in' | 'rows' | 'kept' | 'dropped' | 'sample'>> {
+async function countOf(call: StepCall, registry: Registry): Promise<Pick<Estimate, 'in' | 'rows' | 'kept' | 'dropped' | 'sample'>> {
   const dropped: Record<string, number> = {};
   let [read, kept] = [0, 0];
   const sample: Sample[] = [];

@@ -1,7 +1,7 @@
 /** What a plan finds of the records of a source: whether the step that reads them can. */
-import type { Call, DatasetRef } from '../schemas/call.ts';
+import type { StepCall, DatasetRef } from '../schemas/call.ts';
 import type { Registry } from '../steps/registry.ts';
-import { fit } from '../steps/slice.ts';
+import { fit } from '../steps/batch.ts';
 import type { Sourced } from '../steps/source.ts';
 
 /** A record, and where it comes from. */
@@ -11,12 +11,12 @@ export const LOOKED_AT = 10_000;
 
 /** How many records of a source a step that reads them cannot read; `all`: none fits, so it is the step or the source that is wrong. */
 export function misfitOf(
-  { verb, what, path, inputs }: Call,
+  { verb, operation, path, inputs }: StepCall,
   registry: Registry,
   samples: ReadonlyMap<string, readonly Sample[]>,
 ): { readonly all: boolean; readonly sentence: string } | undefined {
   const { over, data, template } = inputs as { over?: DatasetRef; data?: DatasetRef; template?: string };
-  const reader = verb === 'map' ? what.split('>')[0]! : verb === 'train' ? template : undefined;
+  const reader = verb === 'map' ? operation.split('>')[0]! : verb === 'train' ? template : undefined;
   const sample = samples.get((over ?? data)?.digest ?? '');
   if (reader === undefined || sample === undefined) return undefined;
   const { input } = verb === 'map' ? registry.operator(reader) : registry.template(reader);

@@ -8,20 +8,20 @@ import { join } from 'node:path';
 import {
   canonical,
   embeds,
-  fingerprint,
+  fingerprintOf,
   isRef,
   refsIn,
   type AnyRef,
-  type Call,
+  type StepCall,
   type DatasetRef,
   type ModelRef,
   type ReportRef,
   type Result,
 } from '../schemas/call.ts';
-import { contextOf, runRecipe, type Declared } from '../recipe/materials.ts';
-import { Verbs } from '../recipe/run.ts';
+import { contextOf, runRecipe, type DeclaredModel } from '../recipe/materials.ts';
+import { RecipeRuntime } from '../recipe/run.ts';
 import type { Registry } from '../steps/registry.ts';
-import type { Bound } from '../schemas/config.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import { recipes } from '../workflows/recipes/index.ts';
@@ -31,7 +31,7 @@ import { lookUp } from '../steps/open.ts';
 import { lacksItsWeights, leaseFault, templateMismatch, uncast, unbatched } from '../steps/checks.ts';
 import { checkParams } from '../steps/definitions.ts';
 import { Unread } from '../store/digests.ts';
-import { castOf, isBatch, resolve, servingOf } from '../steps/resolve.ts';
+import { castOf, isOffline, resolve, servingOf } from '../steps/resolve.ts';
 import type { AnyReducer } from '../steps/resolved.ts';
 import type { Services } from '../steps/services.ts';
 import type { StepContext } from '../schemas/steps.ts';
@@ -45,16 +45,16 @@ const isReal = (ref: AnyRef) => !ref.digest.startsWith(SYMBOL);
 
 /** What stands in the way of an experiment, a sentence each: what `plan` finds missing, but for what it takes to read whole files. For a
  *  launch, which must not take long. `pins`: what a fork has from its parent. */
-export async function faultsOf(services: Services, config: Bound, pins: Pins = {}): Promise<readonly string[]> {
+export async function faultsOf(services: Services, config: BoundConfig, pins: Pins = {}): Promise<readonly string[]> {
   return (await planned(services, config, { whole: false, pins })).missing;
 }
 type Pins = { readonly [path: string]: { readonly entry: LedgerEntry } };
 /** Rounds that a launch looks at: the later are like the second. */
 const ROUNDS = 2;
 
-export const plan = (services: Services, config: Bound): Promise<Plan> => planned(services, config, { whole: true, pins: {} });
+export const plan = (services: Services, config: BoundConfig): Promise<Plan> => planned(services, config, { whole: true, pins: {} });
 
-async function planned(services: Services, config: Bound, { whole, pins }: { whole: boolean; pins: Pins }): Promise<Plan> {
+async function planned(services: Services, config: BoundConfig, { whole, pins }: { whole: boolean; pins: Pins }): Promise<Plan> {
   const machine = { ...services.machine, files: { of: (path: string) => services.machine.files.of(path, whole) } };
   const context = contextOf(config);
   const registry = await services.registry(config.modules);
@@ -69,7 +69,7 @@ async function planned(services: Services, config: Bound, { whole, pins }: { who
   const strange = new Map<string, string>(); // digest -> why the embedded engine cannot serve it
   const samples = new Map<string, readonly Sample[]>(); // digest -> first records of a source that is to be read
   const templates = new Map<string, string | null>(); // digest -> what a model that is to be trained will be asked in
-  const sources = new Map<string, Call>(); // digest -> the source that gives it
+  const sources = new Map<string, StepCall>(); // digest -> the source that gives it
   const recordsIn: RecordsIn = (ref) => {
     const source = sources.get(ref.digest);
     if (isReal(ref)) return services.store.read(ref);
@@ -78,20 +78,20 @@ async function planned(services: Services, config: Bound, { whole, pins }: { who
   const templateOf = async (model: ModelRef) =>
     isReal(model) && !externalOf(context, model) ? (await services.store.model(model)).template : (templates.get(model.digest) ?? null);
 
-  const verbs = new Verbs({
+  const verbs = new RecipeRuntime({
     async perform(call) {
       const real = refsIn(call.inputs).every(isReal);
       const resolved = real ? await resolve(call, context, registry, machine).catch(unlessUnread) : undefined;
       const known = pins[call.path]?.entry ?? (resolved && (await lookUp(services, resolved)));
       const output = known && (await services.store.output(known.stepKey));
-      const idle = call.what === 'model:path' ? (await modelParts(call.inputs['path'] as string)).leftOut : [];
+      const idle = call.operation === 'model:path' ? (await modelParts(call.inputs['path'] as string)).leftOut : [];
       if (idle.length > 0) leftOut.push({ path: call.path, files: idle });
       const weightless = lacksItsWeights(context, call);
       if (weightless) missing.push(weightless);
       const estimate = whole ? await estimateOf(call, registry, known !== undefined, recordsIn) : ANY;
       const result = known?.result ?? (await symbolOf(call, registry, estimate));
       if (estimate.sample && isRef(result)) samples.set(result.digest, estimate.sample);
-      if (call.what.startsWith('source:') && isRef(result)) sources.set(result.digest, call);
+      if (call.operation.startsWith('source:') && isRef(result)) sources.set(result.digest, call);
       const misfit = misfitOf(call, registry, samples);
       if (misfit) (misfit.all ? missing : warnings).push(misfit.sentence);
       if (call.verb === 'train' && isRef(result)) templates.set(result.digest, (call.inputs as { template?: string }).template ?? null);
@@ -99,7 +99,7 @@ async function planned(services: Services, config: Bound, { whole, pins }: { who
       const mismatch = known ? undefined : await templateMismatch(registry, call, asked, templateOf);
       const own = ownOf(context, asked.cast);
       const bases = new Set(Object.values(own).map(({ digest }) => sizes.get(digest)!.base ?? digest));
-      const batch = isBatch(call, context, registry);
+      const batch = isOffline(call, context, registry);
       const fault = known || batch ? undefined : leaseFault(call, context, own, bases);
       const unservable = Object.entries(own).flatMap(([role, model]) =>
         !batch && servingOf(context, role).engine === 'embedded' ? (strange.get(model.digest) ?? []) : [],
@@ -113,14 +113,14 @@ async function planned(services: Services, config: Bound, { whole, pins }: { who
       for (const ref of refsIn(result)) if (!makers.has(ref.digest)) makers.set(ref.digest, call.path);
       if (isRef(result) && result.kind === 'model') sizes.set(result.digest, await sizeOf(call, result, sizes));
       const bytes = known ? 0 : bytesOf(call, estimate, result, sizes);
-      paths.set(fingerprint(call), call.path);
+      paths.set(fingerprintOf(call), call.path);
       steps.set(call.path, {
         path: call.path,
         arm: call.arm,
         round: call.round,
         name: call.label,
         kind: call.verb,
-        what: call.what,
+        what: call.operation,
         stepKey: known?.stepKey ?? resolved?.stepKey ?? null,
         state: known ? 'completed' : 'planned',
         memoised: known !== undefined,
@@ -144,7 +144,7 @@ async function planned(services: Services, config: Bound, { whole, pins }: { who
     },
     shared(call, result) {
       void result.then(() => {
-        const first = steps.get(paths.get(fingerprint(call))!)!;
+        const first = steps.get(paths.get(fingerprintOf(call))!)!;
         const name = { path: call.path, arm: call.arm, round: call.round, name: call.label };
         steps.set(call.path, { ...first, ...name, memoised: true, requests: 0, trainingSteps: 0, bytes: 0 });
       });
@@ -195,21 +195,21 @@ function unlessUnread(error: unknown): undefined {
 /** Bytes of a record in the store, compressed: a guess until there are some. */
 const RECORD = 300;
 
-function bytesOf(call: Call, { rows }: Estimate, result: Result, sizes: Sizes): number {
+function bytesOf(call: StepCall, { rows }: Estimate, result: Result, sizes: Sizes): number {
   if (isRef(result) && result.kind === 'model') return bytesOfModel(call, result, sizes);
   return call.verb === 'evaluate' ? 0 : (finite((rows ?? 0) * RECORD) ?? 0);
 }
 
-function poolOf(call: Call, context: StepContext): string | null {
+function poolOf(call: StepCall, context: StepContext): string | null {
   if (call.verb === 'train' || embeds(call)) return context.training.pool;
   const [role] = Object.keys(ownOf(context, castOf(call)));
   return role === undefined ? null : servingOf(context, role).pool;
 }
 
 /** Why the embedded engine cannot serve what the step gives: a model brought in that is no Llama, or one that is trained from such. */
-async function strangenessOf({ verb, what, label, inputs }: Call, strange: ReadonlyMap<string, string>): Promise<string | undefined> {
+async function strangenessOf({ verb, operation, label, inputs }: StepCall, strange: ReadonlyMap<string, string>): Promise<string | undefined> {
   if (verb === 'train') return strange.get((inputs as { from: ModelRef }).from.digest);
-  if (what !== 'model:path') return undefined;
+  if (operation !== 'model:path') return undefined;
   const { architectures = [] } = JSON.parse(await readFile(join(inputs['path'] as string, 'config.json'), 'utf8').catch(() => '{}')) as {
     architectures?: string[];
   };
@@ -219,16 +219,16 @@ async function strangenessOf({ verb, what, label, inputs }: Call, strange: Reado
 }
 
 /** A result that does not exist yet: a reference whose digest says how it would be made. */
-async function symbolOf(call: Call, registry: Registry, { rows }: Estimate): Promise<Result> {
+async function symbolOf(call: StepCall, registry: Registry, { rows }: Estimate): Promise<Result> {
   const key = createHash('sha256')
-    .update(canonical([call.verb, call.what, call.inputs, call.verb === 'map' ? call.round : null]))
+    .update(canonical([call.verb, call.operation, call.inputs, call.verb === 'map' ? call.round : null]))
     .digest('hex');
   const dataset = (name: string): DatasetRef => ({ kind: 'dataset', digest: `${SYMBOL}${key}${name}`, rows: rows ?? 0 });
-  if (call.verb === 'map' || call.what.startsWith('source:')) return dataset('');
-  if (call.what === 'model:external') return { kind: 'model', digest: externalDigest(call.inputs as unknown as Declared) };
-  if (call.verb === 'train' || call.what.startsWith('model:')) return { kind: 'model', digest: `${SYMBOL}${key}` };
-  if (call.verb === 'evaluate') return { kind: 'report', digest: `${SYMBOL}${key}`, metrics: {}, oracle: registry.suite(call.what).oracle };
-  const { outputs } = registry.reducer(call.what) as AnyReducer;
+  if (call.verb === 'map' || call.operation.startsWith('source:')) return dataset('');
+  if (call.operation === 'model:external') return { kind: 'model', digest: externalDigest(call.inputs as unknown as DeclaredModel) };
+  if (call.verb === 'train' || call.operation.startsWith('model:')) return { kind: 'model', digest: `${SYMBOL}${key}` };
+  if (call.verb === 'evaluate') return { kind: 'report', digest: `${SYMBOL}${key}`, metrics: {}, oracle: registry.suite(call.operation).oracle };
+  const { outputs } = registry.reducer(call.operation) as AnyReducer;
   if (outputs === 'report') return { kind: 'report', digest: `${SYMBOL}${key}`, metrics: {}, oracle: false };
   return outputs === null ? dataset('') : Object.fromEntries(outputs.map((name) => [name, dataset(`.${name}`)]));
 }

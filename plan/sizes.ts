@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Settings } from '../recipe/api.ts';
-import type { Call, ModelRef } from '../schemas/call.ts';
+import type { StepCall, ModelRef } from '../schemas/call.ts';
 
 /** Of a Llama; of others only what they call the same. */
 type Architecture = { readonly [K in 'hiddenSize' | 'layers' | 'heads' | 'headSize' | 'kvHeads' | 'mlp']: number };
@@ -17,14 +17,14 @@ export interface Size {
 export type Sizes = ReadonlyMap<string, Size>;
 
 /** Bytes that the step adds which gives this model. */
-export function bytesOfModel(call: Call, result: ModelRef, sizes: Sizes): number {
+export function bytesOfModel(call: StepCall, result: ModelRef, sizes: Sizes): number {
   const { whole, shape, base } = sizes.get(result.digest)!;
   if (base === null) return whole;
   return adapterBytes((call.inputs as unknown as Settings).lora!, shape) + (base === merged(result) ? whole : 0);
 }
 
 /** Of what a training, or an import, gives. `sizes` has what the training is from. */
-export async function sizeOf(call: Call, result: ModelRef, sizes: Sizes): Promise<Size> {
+export async function sizeOf(call: StepCall, result: ModelRef, sizes: Sizes): Promise<Size> {
   if (call.verb === 'train') {
     const { from, lora, adapter } = call.inputs as unknown as Settings & { from: ModelRef };
     const size = sizes.get(from.digest)!;

@@ -4,7 +4,7 @@
  */
 import type { Budget } from '../schemas/steps.ts';
 import type { DataSuiteDef, FilterDef, Operator, ReducerDef, SuiteDef, TemplateDef } from './define.ts';
-import type { Dataset, Message, Metrics, Model, ModelKind, Outputs, Params, Ref, Report, Soon } from './types.ts';
+import type { Dataset, Message, Metrics, Model, ModelKind, Outputs, Params, Ref, Report, MaybePromise } from './types.ts';
 
 export type { Budget };
 export * from './types.ts';
@@ -23,7 +23,7 @@ export interface Op<in In, out Out, out Roles extends string = never, in P exten
 export type Reducer<I, T extends Outputs, P extends Params = {}> = (inputs: I, ...params: Last<P>) => Reduction<T>;
 /** A reducer that drops records and changes none, whatever else they hold beside `Least`. */
 export type Filter<Least, P extends Params = {}> = <T extends Least>(
-  inputs: { readonly of: Soon<Dataset<T>> },
+  inputs: { readonly of: MaybePromise<Dataset<T>> },
   ...params: Last<P>
 ) => Reduction<Dataset<T>>;
 export interface Reduction<out T extends Outputs> {
@@ -123,11 +123,11 @@ export function chain(...ops: Op<never, unknown, string, never>[]): unknown {
 
 /** Required parameters must be given; where nothing is required the last argument may be left out. */
 type Last<O> = {} extends O ? [options?: Given<O>] : [options: Given<O>];
-type Given<P> = { readonly [K in keyof P]: P[K] extends Ref | undefined ? Soon<P[K]> : P[K] };
-type Cast<R extends string> = [R] extends [never] ? { readonly with?: never } : { readonly with: { readonly [K in R]: Soon<Model> } };
+type Given<P> = { readonly [K in keyof P]: P[K] extends Ref | undefined ? MaybePromise<P[K]> : P[K] };
+type Cast<R extends string> = [R] extends [never] ? { readonly with?: never } : { readonly with: { readonly [K in R]: MaybePromise<Model> } };
 type Take<P> = {} extends P ? { readonly params?: Given<P> } : { readonly params: Given<P> };
 
-export interface Limits {
+export interface MapOptions {
   /** Stop at this many kept records: the shortest prefix in record order that holds them, so a resumed run keeps the same ones. */
   readonly until?: { readonly kept: number };
   /** Where one of these is spent, the step waits for a person: to go on with what there is, with more, or not at all. It never fails
@@ -144,8 +144,8 @@ export interface Run {
   /** Applies an operator, or a chain, to every record; `with` casts models in its roles. Kept records make the new dataset. */
   map<In, Out, R extends string, P extends Params>(
     op: Op<In, Out, R, P>,
-    over: Soon<Dataset<NoInfer<In>>>,
-    ...options: LastOf<Cast<R> & Take<P> & Limits & Label>
+    over: MaybePromise<Dataset<NoInfer<In>>>,
+    ...options: LastOf<Cast<R> & Take<P> & MapOptions & Label>
   ): Promise<Dataset<Out>>;
 
   /** Computes over whole datasets: select, mix, join, cluster, measure. */
@@ -156,31 +156,31 @@ export interface Run {
 
   /** Runs a suite on a model (on a dataset: see the design). It is off the critical path: a round ends without it, the experiment does not. */
   evaluate<K extends ModelKind, M extends Metrics, R extends string, P extends Params>(
-    model: Soon<Model<K>>,
+    model: MaybePromise<Model<K>>,
     suite: Suite<NoInfer<K>, M, R, P>,
     ...options: LastOf<Cast<R> & Take<P> & Label>
   ): Promise<Report<M>>;
   /** Measures a dataset. */
   evaluate<T, M extends Metrics, P extends Params>(
-    data: Soon<Dataset<T>>,
+    data: MaybePromise<Dataset<T>>,
     suite: DataSuite<NoInfer<T>, M, P>,
     ...options: LastOf<Take<P> & Label>
   ): Promise<Report<M>>;
 
   /** The only branch on data: a pure rule over reports. `assume` is the answer a plan goes by while the reports do not exist. A question
    *  that is asked again in a scope has an answer of its own. */
-  decide<S extends { readonly [name: string]: Soon<Report<Metrics>> }, A extends string | number | boolean>(
+  decide<S extends { readonly [name: string]: MaybePromise<Report<Metrics>> }, A extends string | number | boolean>(
     question: string,
     reports: S,
-    rule: (values: { readonly [K in keyof S]: S[K] extends Soon<Report<infer M>> ? M : never }) => A,
+    rule: (values: { readonly [K in keyof S]: S[K] extends MaybePromise<Report<infer M>> ? M : never }) => A,
     assume: NoInfer<A>,
   ): Promise<A>;
 
   /** Passes `of` through, once it has enough: fewer rows, or a smaller kept share, pauses the experiment for a person. */
-  gate<T>(of: Soon<Dataset<T>>, need: { readonly rows?: number; readonly share?: number }, label?: Label): Promise<Dataset<T>>;
+  gate<T>(of: MaybePromise<Dataset<T>>, need: { readonly rows?: number; readonly share?: number }, label?: Label): Promise<Dataset<T>>;
   /** Passes a report through, once its numbers are high enough. A report of an oracle suite is refused. */
   gate<M extends Metrics>(
-    of: Soon<Report<M>>,
+    of: MaybePromise<Report<M>>,
     need: { readonly atLeast: { readonly [K in keyof M]?: number } },
     label?: Label,
   ): Promise<Report<M>>;
@@ -283,10 +283,10 @@ export interface Settings<O extends Objective = 'sft'> {
 }
 
 export type Training<O extends Objective, T> = Settings<O> & {
-  readonly from: Soon<Model<Objectives[O]['from']>>;
-  readonly data: Soon<Dataset<T>>;
+  readonly from: MaybePromise<Model<Objectives[O]['from']>>;
+  readonly data: MaybePromise<Dataset<T>>;
   /** Reference of a preference loss. Default: `from`. */
-  readonly reference?: Soon<Model>;
+  readonly reference?: MaybePromise<Model>;
   /** One more independent run of the same training. */
   readonly repeat?: number;
 } & ([T] extends [Objectives[O]['row']]

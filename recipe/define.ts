@@ -2,7 +2,7 @@
  * The other side of the interface: how operators (in `operator.ts`), reducers, templates, prompts, suites and sources are written. Pure
  * definitions; what runs them is in `steps/`.
  */
-import type { Dataset, Metrics, ModelKind, Outputs, Params, Report, Soon } from './types.ts';
+import type { Dataset, Metrics, ModelKind, Outputs, Params, Report, MaybePromise } from './types.ts';
 import type { Dropped, Operator, Prompt, Rec, Schema } from './operator.ts';
 import type { Placed } from '../schemas/trainer.ts';
 
@@ -38,7 +38,7 @@ export interface Embedding<in P extends Params> {
   texts(value: Readonly<Record<string, unknown>>, params: P): readonly [first: string, second?: string];
   settings(params: P): { readonly clusters?: number; readonly picks?: number; readonly maxTokens: number };
 }
-export interface Reading {
+export interface ReducerContext {
   /** A stream of numbers in [0, 1). Throws where the reducer says that it draws nothing. */
   random(name: string): () => number;
   /** A new record made of others: its id follows from its value and theirs. */
@@ -52,13 +52,13 @@ export interface ReducerDef<in I, out T extends Outputs, in P extends Params> {
   readonly is: 'reducer';
   readonly version: number;
   readonly params: Schema<unknown> | undefined;
-  draws(params: P): boolean;
+  stochastic(params: P): boolean;
   /** Records that enter are not the ones that leave (tasks drawn, numbers measured): conservation is not checked. */
-  readonly creates: boolean;
+  readonly skipsConservation: boolean;
   /** Records that leave at most, when so many enter: what a plan goes by. */
-  most(entering: number, params: P): number;
+  maxRows(entering: number, params: P): number;
   readonly embeds: Embedding<P> | undefined;
-  run(inputs: Read<I>, params: P, reading: Reading): AsyncIterable<Emitted> | Promise<Metrics>;
+  run(inputs: Read<I>, params: P, reading: ReducerContext): AsyncIterable<Emitted> | Promise<Metrics>;
   /** The names of the outputs; null for a single dataset, 'report' for numbers. */
   readonly outputs: readonly string[] | 'report' | null;
   readonly gives?: T;
@@ -68,19 +68,19 @@ export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
   readonly version: number;
   readonly params?: Schema<P>;
   /** Whether the result depends on the seed: to be said where `random` is used. Default: no. */
-  readonly draws?: (params: P) => boolean;
+  readonly stochastic?: (params: P) => boolean;
   readonly creates?: boolean;
   /** Default: as many as enter. */
-  readonly most?: (entering: number, params: P) => number;
+  readonly maxRows?: (entering: number, params: P) => number;
   readonly outputs?: readonly string[] | 'report';
   readonly embeds?: Embedding<P>;
-  run(inputs: Read<I>, params: P, reading: Reading): AsyncIterable<Emitted> | Promise<Metrics>;
+  run(inputs: Read<I>, params: P, reading: ReducerContext): AsyncIterable<Emitted> | Promise<Metrics>;
 }): ReducerDef<I, T, P> {
   return {
     is: 'reducer',
-    draws: () => false,
-    creates: spec.outputs === 'report',
-    most: (entering) => entering,
+    stochastic: () => false,
+    skipsConservation: spec.outputs === 'report',
+    maxRows: (entering) => entering,
     ...spec,
     params: spec.params,
     embeds: spec.embeds,
@@ -89,14 +89,14 @@ export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
 }
 
 /** A reducer that drops records and changes none. */
-export type FilterDef<Least, P extends Params> = ReducerDef<{ readonly of: Soon<Dataset<Least>> }, Dataset<Least>, P> & {
+export type FilterDef<Least, P extends Params> = ReducerDef<{ readonly of: MaybePromise<Dataset<Least>> }, Dataset<Least>, P> & {
   readonly filters: true;
 };
 /** Whole-dataset work that keeps or drops each record of `of` as it is. A recipe gets back the type of record that it gives: `Least` is what
  *  `run` reads of it. */
 export const filter = <Least, P extends Params = {}>(
-  spec: Omit<Parameters<typeof reducer<{ readonly of: Soon<Dataset<Least>> }, Dataset<Least>, P>>[0], 'creates' | 'outputs' | 'embeds'>,
-): FilterDef<Least, P> => ({ ...reducer<{ readonly of: Soon<Dataset<Least>> }, Dataset<Least>, P>(spec), filters: true });
+  spec: Omit<Parameters<typeof reducer<{ readonly of: MaybePromise<Dataset<Least>> }, Dataset<Least>, P>>[0], 'creates' | 'outputs' | 'embeds'>,
+): FilterDef<Least, P> => ({ ...reducer<{ readonly of: MaybePromise<Dataset<Least>> }, Dataset<Least>, P>(spec), filters: true });
 
 // ───────────────────────────────────────── templates and prompts ─────────────────────────────────────────
 
@@ -183,17 +183,17 @@ export interface SourceDef<out T, in P extends Params> {
   /** Files (resolved against the experiment file's folder) whose content is part of the step's key. */
   files(params: P): readonly string[];
   /** Records, and lines that do not fit with file and line in `evidence`. Before each, `place` may be told where it comes from. */
-  rows(params: P, files: readonly string[], place?: Place): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
+  rows(params: P, files: readonly string[], place?: PlaceReporter): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
 }
 /** `file` is one of those that the source was given, `line` counts from 1. */
-export type Place = (file: string, line?: number) => void;
+export type PlaceReporter = (file: string, line?: number) => void;
 /** Where a dataset comes from: a file, or a generator. */
 export function source<T, P extends Params = {}>(spec: {
   readonly version: number;
   readonly output: Schema<T>;
   readonly params?: Schema<P>;
   files?(params: P): readonly string[];
-  rows(params: P, files: readonly string[], place?: Place): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
+  rows(params: P, files: readonly string[], place?: PlaceReporter): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
 }): SourceDef<T, P> {
   return { is: 'source', files: () => [], ...spec, params: spec.params };
 }

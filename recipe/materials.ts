@@ -1,16 +1,16 @@
 /** Data sources and models of an experiment file become steps like any other; a recipe gets their results under their names. */
-import type { Bound } from '../schemas/config.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import type { External } from '../schemas/external.ts';
-import type { Call } from '../schemas/call.ts';
-import { Verbs, type Engine } from './run.ts';
+import type { StepCall } from '../schemas/call.ts';
+import { RecipeRuntime, type StepEngine } from './run.ts';
 
 /** What an external model is, wherever it is served. */
-export type Declared = Pick<External, 'model' | 'revision'>;
+export type DeclaredModel = Pick<External, 'model' | 'revision'>;
 
 const root = { path: [], arm: null, round: null };
 
 /** What a recipe is called with: its parameters, its data, its models, and the suites to evaluate with. */
-export async function materials(verbs: Verbs, config: Pick<Bound, 'data' | 'models' | 'parameters' | 'evaluation'>): Promise<object> {
+export async function recipeInputs(verbs: RecipeRuntime, config: Pick<BoundConfig, 'data' | 'models' | 'parameters' | 'evaluation'>): Promise<object> {
   const data = Object.entries(config.data).map(
     ([name, { source, params, folder }]) =>
       [name, verbs.step(root, 'reduce', `source:${source}`, `data-${name}`, { params, folder })] as const,
@@ -35,13 +35,13 @@ export async function materials(verbs: Verbs, config: Pick<Bound, 'data' | 'mode
   return { ...config.parameters, ...named, evaluation: Object.fromEntries(evaluation) };
 }
 
-export const declared = ({ model, revision }: Declared): Declared => ({ model, revision });
+export const declared = ({ model, revision }: DeclaredModel): DeclaredModel => ({ model, revision });
 
-export const externalModels = ({ models }: Pick<Bound, 'models'>): readonly External[] =>
+export const externalModels = ({ models }: Pick<BoundConfig, 'models'>): readonly External[] =>
   Object.values(models).flatMap((model) => ('external' in model ? [model.external] : []));
 
 /** What every step needs to know of its experiment. */
-export const contextOf = (config: Bound, configDigest?: string) => ({
+export const contextOf = (config: BoundConfig, configDigest?: string) => ({
   experiment: config.name,
   ...(configDigest === undefined ? {} : { configDigest }),
   seed: config.seed,
@@ -53,24 +53,24 @@ export const contextOf = (config: Bound, configDigest?: string) => ({
 });
 
 /** Data sources and models are read in by these calls. */
-export const isImport = ({ what }: Pick<Call, 'what'>): boolean => what.startsWith('source:') || what.startsWith('model:');
-export async function importsOf(config: Bound): Promise<Call[]> {
-  const calls: Call[] = [];
-  const perform: Engine['perform'] = async (call) => {
+export const isImport = ({ operation }: Pick<StepCall, 'operation'>): boolean => operation.startsWith('source:') || operation.startsWith('model:');
+export async function importsOf(config: BoundConfig): Promise<StepCall[]> {
+  const calls: StepCall[] = [];
+  const perform: StepEngine['perform'] = async (call) => {
     calls.push(call);
     return { kind: 'model', digest: call.path };
   };
-  await materials(new Verbs({ perform, shared: () => {} } as unknown as Engine), config);
+  await recipeInputs(new RecipeRuntime({ perform, shared: () => {} } as unknown as StepEngine), config);
   return calls;
 }
 
 /** A recipe from its file's materials to its results, every step that it asked for joined. */
 export async function runRecipe(
-  verbs: Verbs,
+  verbs: RecipeRuntime,
   recipe: (run: never, config: never) => Promise<object>,
-  config: Parameters<typeof materials>[1],
+  config: Parameters<typeof recipeInputs>[1],
 ): Promise<object> {
-  const inputs = await materials(verbs, config);
+  const inputs = await recipeInputs(verbs, config);
   const results = await recipe(verbs.run as never, inputs as never);
   await verbs.joined();
   return results;

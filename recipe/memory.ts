@@ -1,12 +1,12 @@
 /** The in-memory `Run`: the same steps on a real store in this process, one after the other. For tests of recipes. */
-import type { Call, Result } from '../schemas/call.ts';
-import { fingerprint } from '../schemas/call.ts';
+import type { StepCall, Result } from '../schemas/call.ts';
+import { fingerprintOf } from '../schemas/call.ts';
 import { runRecipe } from './materials.ts';
-import { Verbs, type Gate } from './run.ts';
-import type { Bound } from '../schemas/config.ts';
+import { RecipeRuntime, type Gate } from './run.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 
 export interface Performed {
-  readonly call: Call;
+  readonly call: StepCall;
   readonly result: Result;
 }
 export interface Memory {
@@ -20,15 +20,15 @@ export interface Memory {
 /** Runs a recipe with `perform` as its only engine. A gate that is short passes and is told of. */
 export async function runInMemory(
   recipe: (run: never, config: never) => Promise<object>,
-  config: Pick<Bound, 'data' | 'models' | 'parameters' | 'evaluation'>,
-  perform: (call: Call) => Promise<Result>,
+  config: Pick<BoundConfig, 'data' | 'models' | 'parameters' | 'evaluation'>,
+  perform: (call: StepCall) => Promise<Result>,
 ): Promise<Memory> {
   const performed: Performed[] = [];
   const short: Gate[] = [];
   const ledger = new Map<string, Result>();
-  const verbs = new Verbs({
+  const verbs = new RecipeRuntime({
     async perform(call) {
-      const print = fingerprint(call);
+      const print = fingerprintOf(call);
       const result = ledger.get(print) ?? (await perform(call));
       ledger.set(print, result);
       performed.push({ call, result });

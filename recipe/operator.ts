@@ -59,7 +59,7 @@ export interface Scored {
   readonly hash: string | null;
 }
 /** What a probe asks: how likely `continuation` is after `prompt`. */
-export interface Asked {
+export interface ScoreRequest {
   readonly prompt: Prompt;
   readonly continuation: string;
   /** It is a whole turn: its tokens are those that a training would learn, the end token among them. Messages only. */
@@ -69,7 +69,7 @@ export interface Asked {
 }
 
 /** What an operator has beside its models. */
-export interface Aside {
+export interface RecordContext {
   /** Renders a registered prompt by its name in the config. Throws for a name that is not among the parameters. */
   prompt(name: string, slots: unknown): Prompt;
   /** A stream of numbers in [0, 1), seeded by (seed, step, record, name). Throws unless the operator says that it `draws`. */
@@ -78,7 +78,7 @@ export interface Aside {
 }
 /** Each call is journaled under its record, what it asks and how many equal ones went before: a record half done gets the replies it had,
  *  and its calls may run concurrently. */
-export interface Context<Roles extends string> extends Aside {
+export interface Context<Roles extends string> extends RecordContext {
   chat(role: Roles, messages: readonly Message[], sampling: Sampling): Promise<Reply>;
   complete(role: Roles, prompt: Prompt, sampling: Sampling): Promise<Reply>;
   /** Log-probabilities of the tokens of each of `continuations` after `prompt`. Of those that differ in their last token alone, such as
@@ -89,7 +89,7 @@ export interface Context<Roles extends string> extends Aside {
 }
 /** Parameters as the operator sees them: a dataset given as parameter is loaded beside it (at most one shard). */
 export type Loaded<P> = { readonly [K in keyof P]: Exclude<P[K], undefined> extends Dataset<infer T> ? readonly T[] : P[K] };
-export type Need = 'chat' | 'complete' | 'prefill' | 'score';
+export type Capability = 'chat' | 'complete' | 'prefill' | 'score';
 
 export interface Operator<in In, out Out, Roles extends string, in P extends Params> {
   readonly is: 'operator';
@@ -98,28 +98,28 @@ export interface Operator<in In, out Out, Roles extends string, in P extends Par
   readonly output: Schema<Out>;
   readonly params: Schema<unknown> | undefined;
   readonly roles: readonly Roles[];
-  readonly needs: readonly Need[];
-  readonly probe: Probing<In, P> | undefined;
+  readonly capabilities: readonly Capability[];
+  readonly scorer: ScorerSpec<In, P> | undefined;
   /** Whether the result depends on the seed (and so on the round). */
-  draws(params: P): boolean;
+  stochastic(params: P): boolean;
   /** The author says so. Otherwise it follows from the temperature, and `random` throws. */
-  readonly declaresDraws: boolean;
+  readonly declaresStochastic: boolean;
   calls(params: P): number;
-  most(params: P): number;
+  maxRows(params: P): number;
   run(record: In, context: Context<Roles>, params: Loaded<P>): Outcome<Out> | Promise<Outcome<Out>>;
 }
 
 /** Of an operator of forward passes only. */
-export interface Probing<in In, in P extends Params> {
+export interface ScorerSpec<in In, in P extends Params> {
   /** It asks for what servers do not give: ends, entropies, divergences. */
   readonly batch: boolean;
-  ask(record: In, context: Aside, params: Loaded<P>): readonly Asked[];
+  ask(record: In, context: RecordContext, params: Loaded<P>): readonly ScoreRequest[];
   take(record: In, answers: readonly Scored[], params: Loaded<P>): Outcome<unknown>;
 }
 
 /** Sampling is a draw unless its temperature is 0. */
-const samples = (needs: readonly Need[]) => (params: object) =>
-  needs.some((need) => need !== 'score') && (params as { sampling?: Sampling }).sampling?.temperature !== 0;
+const samples = (capabilities: readonly Capability[]) => (params: object) =>
+  capabilities.some((need) => need !== 'score') && (params as { sampling?: Sampling }).sampling?.temperature !== 0;
 
 /** Free form: any number of calls, loops and rules on one record. By convention a parameter `sampling` holds the sampling
  *  and parameters `prompt` and `prompts` hold names of registered prompts; their versions are part of the step's key. */
@@ -129,34 +129,34 @@ export function operator<In, Out, const Roles extends readonly string[] = readon
   readonly output: Schema<Out>;
   readonly params?: Schema<P>;
   readonly roles?: Roles;
-  readonly needs?: readonly Need[];
+  readonly capabilities?: readonly Capability[];
   /** Whether the result depends on the seed. Default: it talks to a model at a temperature other than 0. To be said where `random` is used,
    *  which throws otherwise. */
-  readonly draws?: (params: P) => boolean;
+  readonly stochastic?: (params: P) => boolean;
   /** Calls to models for one record, at most; Infinity: it hangs on the record. A plan counts by it, and more of them drop the record as
    *  `error`. Default: 1, of an operator with roles. */
   readonly calls?: (params: P) => number;
   /** Records kept of one, at most; Infinity and more as for `calls`. Default: 1. */
-  readonly most?: (params: P) => number;
+  readonly maxRows?: (params: P) => number;
   run(record: In, context: Context<Roles[number]>, params: Loaded<P>): Outcome<NoInfer<Out>> | Promise<Outcome<NoInfer<Out>>>;
 }): Operator<In, Out, Roles[number], P> {
-  const needs = spec.needs ?? [];
-  const declaresDraws = spec.draws !== undefined;
-  const defaults = { draws: samples(needs), calls: () => (spec.roles?.length ? 1 : 0), most: () => 1 };
+  const capabilities = spec.capabilities ?? [];
+  const declaresStochastic = spec.stochastic !== undefined;
+  const defaults = { stochastic: samples(capabilities), calls: () => (spec.roles?.length ? 1 : 0), maxRows: () => 1 };
   return {
     is: 'operator',
-    probe: undefined,
+    scorer: undefined,
     ...defaults,
     ...spec,
-    declaresDraws,
+    declaresStochastic,
     params: spec.params,
     roles: spec.roles ?? [],
-    needs,
+    capabilities,
   };
 }
 
 /** Forward passes only, known before the first answer: they may be one batch, by a child on a pool, instead of requests to a server. */
-export function probe<In, Out, const Role extends string, P extends Params = {}>(spec: {
+export function scorer<In, Out, const Role extends string, P extends Params = {}>(spec: {
   readonly version: number;
   readonly input: Schema<In>;
   readonly output: Schema<Out>;
@@ -168,17 +168,17 @@ export function probe<In, Out, const Role extends string, P extends Params = {}>
   readonly draws?: (params: P) => boolean;
   /** Prompts that it asks about one record, at most. Default: 1. */
   readonly calls?: (params: P) => number;
-  ask(record: In, context: Aside, params: Loaded<P>): readonly Asked[];
+  ask(record: In, context: RecordContext, params: Loaded<P>): readonly ScoreRequest[];
   take(record: In, answers: readonly Scored[], params: Loaded<P>): Outcome<NoInfer<Out>>;
 }): Operator<In, Out, Role, P> {
   const { role, batch = false, ask, take, ...rest } = spec;
   const asking = operator<In, Out, readonly [Role], P>({
     ...rest,
     roles: [role],
-    needs: ['score'],
+    capabilities: ['score'],
     async run(record, context, params) {
       const asked = ask(record, context, params);
-      const answers = new Map<Asked, Scored>();
+      const answers = new Map<ScoreRequest, Scored>();
       const ofOnePrompt = Map.groupBy(asked, ({ prompt }) => JSON.stringify(prompt));
       const scored = [...ofOnePrompt.values()].map(async (some) => {
         const continuations = some.map(({ continuation }) => continuation);
@@ -193,5 +193,5 @@ export function probe<In, Out, const Role extends string, P extends Params = {}>
       );
     },
   });
-  return { ...asking, probe: { batch, ask, take } };
+  return { ...asking, scorer: { batch, ask, take } };
 }

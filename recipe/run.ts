@@ -2,8 +2,8 @@
  * The verbs, once for all three `Run`s: they settle their inputs, name their step and hand a call to an engine. Temporal, memory
  * and plan differ in the engine alone.
  */
-import type { Chosen, Label, Limits, Metrics, Reduction, Report, Round, Run, Soon } from './api.ts';
-import { fingerprint, hash, settle, type Call, type DatasetRef, type ReportRef, type Result, type StepKind } from '../schemas/call.ts';
+import type { Chosen, Label, MapOptions, Metrics, Reduction, Report, Round, Run, MaybePromise } from './api.ts';
+import { fingerprintOf, hash, settle, type StepCall, type DatasetRef, type ReportRef, type Result, type StepKind } from '../schemas/call.ts';
 
 export interface Gate {
   readonly path: string;
@@ -30,11 +30,11 @@ function shortOf(of: DatasetRef | ReportRef, { rows, share, atLeast = {} }: Want
     : low.map(([name, least]) => `wants ${name} of at least ${least} and has ${of.metrics[name] ?? 'none'}`).join(', ');
 }
 
-export interface Engine {
+export interface StepEngine {
   /** Performs a step, or returns what it gave before. */
-  perform(call: Call): Promise<Result>;
+  perform(call: StepCall): Promise<Result>;
   /** The same step under one more name: an equal call was performed, or is in flight. */
-  shared(call: Call, result: Promise<Result>): void;
+  shared(call: StepCall, result: Promise<Result>): void;
   /** The answer to a question: the one given before, or `rule` applied now. */
   decide(path: string, reports: Readonly<Record<string, ReportRef>>, rule: () => unknown, assume: unknown): Promise<unknown>;
   /** Resolves when nothing is short, or a person said go on. */
@@ -55,8 +55,8 @@ interface Scope {
   readonly pending: Set<Promise<unknown>>;
 }
 
-export class Verbs {
-  readonly #engine: Engine;
+export class RecipeRuntime {
+  readonly #engine: StepEngine;
   /** Joined before the experiment ends, evaluations too. */
   readonly #everything = new Set<Promise<unknown>>();
   readonly #flights = new Map<string, Promise<Result>>();
@@ -65,7 +65,7 @@ export class Verbs {
   /** path -> how many gates or questions stand there; and for `step PATH`, how many steps were asked for under this name. */
   readonly #counts = new Map<string, number>();
 
-  constructor(engine: Engine) {
+  constructor(engine: StepEngine) {
     this.#engine = engine;
   }
 
@@ -79,15 +79,15 @@ export class Verbs {
   }
 
   /** Does one step under a name. Single flight: an equal call in flight, or done in this run, is the same promise. */
-  async step(scope: Pick<Scope, 'path' | 'arm' | 'round'>, verb: StepKind, what: string, label: string, inputs: object): Promise<Result> {
+  async step(scope: Pick<Scope, 'path' | 'arm' | 'round'>, verb: StepKind, operation: string, label: string, inputs: object): Promise<Result> {
     const path = [...scope.path, label].join('/');
     const first = this.#count(`step ${path}`) === 1;
-    const settled = (await settle(inputs)) as Call['inputs'];
+    const settled = (await settle(inputs)) as StepCall['inputs'];
     const { arm, round } = scope;
-    const unnamed = { verb, what, label, path, arm, round, inputs: settled };
-    const key = fingerprint(unnamed);
+    const unnamed = { verb, operation, label, path, arm, round, inputs: settled };
+    const key = fingerprintOf(unnamed);
     const end = first || this.#names.get(path) === key ? '' : this.#ending(path, key);
-    const call: Call = { ...unnamed, label: `${label}${end}`, path: `${path}${end}` };
+    const call: StepCall = { ...unnamed, label: `${label}${end}`, path: `${path}${end}` };
     const owner = this.#names.get(call.path);
     this.#names.set(call.path, key);
     const flight = this.#flights.get(key);
@@ -116,11 +116,11 @@ export class Verbs {
   }
 
   #make(scope: Scope): Run {
-    const verb = (kind: StepKind, what: string, label: string, inputs: object) =>
-      this.#own(scope, this.step(scope, kind, what, label, inputs), kind === 'evaluate') as never;
+    const verb = (kind: StepKind, operation: string, label: string, inputs: object) =>
+      this.#own(scope, this.step(scope, kind, operation, label, inputs), kind === 'evaluate') as never;
     return {
       map: (op, over, ...[options]) => {
-        const { as, ...rest } = (options ?? {}) as Label & Limits & object;
+        const { as, ...rest } = (options ?? {}) as Label & MapOptions & object;
         return verb('map', op.id, as ?? short(op.id), { over, ...rest });
       },
       reduce: (reduction: Reduction<never>, label) =>
@@ -140,7 +140,7 @@ export class Verbs {
   async #decide(
     scope: Scope,
     question: string,
-    reports: Record<string, Soon<Report<Metrics>>>,
+    reports: Record<string, MaybePromise<Report<Metrics>>>,
     rule: (values: object) => unknown,
     assume: unknown,
   ) {

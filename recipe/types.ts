@@ -27,8 +27,8 @@ export type Metrics = Readonly<Record<string, number>>;
 export type Ref = Dataset<unknown> | Model<ModelKind> | Report<Metrics>;
 
 /** Every input may be a promise: the recipe awaits where its paper has an arrow, and nowhere else. */
-export type Soon<T> = T | Promise<T>;
-export type RecordOf<D> = D extends Soon<Dataset<infer T>> ? T : never;
+export type MaybePromise<T> = T | Promise<T>;
+export type RecordOf<D> = D extends MaybePromise<Dataset<infer T>> ? T : never;
 
 /** Plain JSON, and datasets that an operator wants loaded beside it. Checked by the operator's schema when the step opens. */
 export type Params = object;

@@ -28,10 +28,10 @@ export const isRef = (x: unknown): x is AnyRef => typeof x === 'object' && x !==
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 export type StepKind = 'map' | 'reduce' | 'train' | 'evaluate';
 
-export interface Call {
+export interface StepCall {
   readonly verb: StepKind;
   /** Operator ids joined by `>`, a reducer, a source, an objective, a suite. */
-  readonly what: string;
+  readonly operation: string;
   /** arm/round/label: a name for people, unique in an experiment and never part of a step's identity. */
   readonly path: string;
   readonly label: string;
@@ -42,7 +42,7 @@ export interface Call {
 }
 
 /** Whether a reduction works with a model, and so as a child on a pool. */
-export const embeds = ({ verb, inputs }: Pick<Call, 'verb' | 'inputs'>): boolean =>
+export const embeds = ({ verb, inputs }: Pick<StepCall, 'verb' | 'inputs'>): boolean =>
   verb === 'reduce' && refsIn(inputs['inputs']).some(({ kind }) => kind === 'model');
 
 /** Waits for every promise inside a value. References come through whole. */
@@ -71,8 +71,8 @@ export function canonical(value: unknown): string {
 
 /** Two equal calls of one experiment are one step. A training is the same in every round (what sets it apart is `repeat`);
  *  a call that draws is fresh in each, so the round tells the others apart here, and the step's key decides. */
-export const fingerprint = (call: Call): string =>
-  `${call.verb}:${call.what}:${hash(canonical([call.inputs, call.verb === 'map' || call.verb === 'reduce' ? call.round : null]))}`;
+export const fingerprintOf = (call: StepCall): string =>
+  `${call.verb}:${call.operation}:${hash(canonical([call.inputs, call.verb === 'map' || call.verb === 'reduce' ? call.round : null]))}`;
 
 /** 106 bits, in plain arithmetic: the workflow sandbox has no crypto, and a ledger has no adversary. */
 export function hash(text: string): string {

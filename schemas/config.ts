@@ -35,7 +35,7 @@ export interface RecipeSchema {
 }
 
 /** The workflow's input. Plain JSON; paths absolute. */
-export interface Bound {
+export interface BoundConfig {
   readonly name: string;
   readonly recipe: string;
   readonly seed: number;

@@ -44,14 +44,14 @@ export type LedgerEntry = z.infer<typeof ledgerEntry>;
 
 /** A run of the workflow has written the record so many times. */
 export const written = z.strictObject({ run: z.string(), count: z.int() });
-export type Written = z.infer<typeof written>;
+export type RecordVersion = z.infer<typeof written>;
 
 /** What a workflow adds to its record, so that no writing of it grows with the experiment: `steps` are those that are new or other than
  *  the store has them. */
 export interface RecordNews extends ExperimentRecord {
-  readonly written: Written;
+  readonly written: RecordVersion;
   /** The writing that the store must have; null: it may have anything. */
-  readonly since: Written | null;
+  readonly since: RecordVersion | null;
   /** Paths of all steps, where no other is to stay. */
   readonly only?: readonly string[];
 }

@@ -11,22 +11,22 @@ export function faultOf(error: unknown, value: unknown): string {
   if (!(error instanceof z.core.$ZodError)) return error instanceof Error ? error.message : String(error);
   let [issue] = error.issues as [Issue];
   while (issue.code === 'invalid_union' && issue.errors.length > 0) {
-    const [inner] = meant(issue, value) as [Issue];
+    const [inner] = bestUnionBranch(issue, value) as [Issue];
     issue = { ...inner, path: [...issue.path, ...inner.path] };
   }
-  return `${issue.path.map(String).join('.') || 'it'} ${wrong(issue, within(value, issue.path))}`;
+  return `${issue.path.map(String).join('.') || 'it'} ${describeIssue(issue, getAt(value, issue.path))}`;
 }
 
 /** Whether what a schema refuses of a value is a string with nothing in it. */
 export function isBlankIn(error: unknown, value: unknown): boolean {
   if (!(error instanceof z.core.$ZodError)) return false;
-  const refused = within(value, error.issues[0]!.path);
+  const refused = getAt(value, error.issues[0]!.path);
   return typeof refused === 'string' && refused.trim() === '';
 }
 
 /** The issues of the alternative that the value comes nearest to. */
-export function meant({ errors, path }: z.core.$ZodIssueInvalidUnion, value: unknown): readonly Issue[] {
-  const own = within(value, path);
+export function bestUnionBranch({ errors, path }: z.core.$ZodIssueInvalidUnion, value: unknown): readonly Issue[] {
+  const own = getAt(value, path);
   const [best] = errors.toSorted((a, b) => strangeness(a, own) - strangeness(b, own) || a.length - b.length);
   return best!;
 }
@@ -42,11 +42,11 @@ const strangeness = (issues: readonly Issue[], value: unknown): number =>
   );
 
 /** What lies at a path of a value. */
-export const within = (value: unknown, path: readonly PropertyKey[]): unknown =>
+export const getAt = (value: unknown, path: readonly PropertyKey[]): unknown =>
   path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | null | undefined)?.[key], value);
 
 /** What is wrong with a value: the rest of a sentence that begins with its name. */
-export function wrong(issue: Issue, value: unknown): string {
+export function describeIssue(issue: Issue, value: unknown): string {
   if (issue.code === 'invalid_type') {
     const wanted = kinds[issue.expected] ?? issue.expected;
     return value === undefined ? `is missing; expected ${wanted}` : `is ${kindOf(value)}; expected ${wanted}`;

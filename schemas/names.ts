@@ -7,7 +7,7 @@ export const queues = {
   external: (store: string) => `${store}.external`,
   pool: (store: string, pool: string) => `${store}.pool.${pool}`,
   /** Polled by every worker of the pool, however busy: one whose groups are all taken does not poll the pool's. */
-  presence: (store: string, pool: string) => `${store}.pool.${pool}.presence`,
+  pollers: (store: string, pool: string) => `${store}.pool.${pool}.presence`,
   /** Served by whoever holds a lease of this step. */
   lease: (store: string, stepKey: string) => `${store}.lease.${stepKey.slice(0, 16)}`,
 };

@@ -1,6 +1,6 @@
 /** What workflows and activities say to each other about a step: what there is to do, and what came of it. Types only. */
-import type { Call, DatasetRef, ModelRef } from './call.ts';
-import type { Bound } from './config.ts';
+import type { StepCall, DatasetRef, ModelRef } from './call.ts';
+import type { BoundConfig } from './config.ts';
 import type { LedgerEntry } from './experiment.ts';
 import type { External } from './external.ts';
 import type { Serving } from './serving.ts';
@@ -11,17 +11,17 @@ export interface StepContext {
   /** Under which its steps are noted in the store; without one they are not. */
   readonly configDigest?: string;
   readonly seed: number;
-  readonly modules: Bound['modules'];
-  readonly serving: Bound['serving'];
-  readonly roles: Bound['roles'];
-  readonly training: Bound['training'];
+  readonly modules: BoundConfig['modules'];
+  readonly serving: BoundConfig['serving'];
+  readonly roles: BoundConfig['roles'];
+  readonly training: BoundConfig['training'];
   /** The external models of its file. */
   readonly external: readonly External[];
 }
 
-/** Where in its chain a map begins, and by which code. Its slices are of these records: one that is opened again may begin elsewhere,
+/** Where in its chain a map begins, and by which code. Its batches are of these records: one that is opened again may begin elsewhere,
  *  because the beginning of its chain was committed meanwhile, or under another build. Replies that were had are used by all of its starts. */
-export interface Start {
+export interface MapStart {
   readonly over: DatasetRef;
   /** Operators whose results `over` holds already. */
   readonly skip: number;
@@ -30,21 +30,21 @@ export interface Start {
 }
 
 /** What a stage needs to map one operator chain over one dataset. */
-export interface MapWork extends Start {
+export interface MapWork extends MapStart {
   /** Records of it that are tried: all, or the first as many as the budget allows. */
   readonly candidates: number;
   /** What else may end it before its last record. */
-  readonly limits: Limits | null;
-  readonly slices: number;
-  readonly sliceSize: number;
-  /** Slices that are scheduled at once. */
+  readonly limits: MapLimits | null;
+  readonly batches: number;
+  readonly batchSize: number;
+  /** Batches that are scheduled at once. */
   readonly window: number;
-  /** The models to serve and where; null: the shards go to the data workers. */
+  /** The models to serve and where; null: the batches go to the data workers. */
   readonly lease: Lease | null;
   /** It asks external models. */
   readonly external: boolean;
   readonly until: number | null;
-  /** A child on the training's pool computes it: there are no shards. */
+  /** A child on the training's pool computes it: there are no batches. */
   readonly batch: boolean;
 }
 
@@ -61,7 +61,7 @@ export interface Budget {
 }
 
 /** What ends a map before its last record; null: nothing of the kind does. */
-export interface Limits {
+export interface MapLimits {
   /** Records that are settled. */
   readonly quorum: number | null;
   readonly tokens: number | null;
@@ -79,12 +79,12 @@ export interface Lease {
   readonly replicas: number;
 }
 
-/** The work of one slice. */
-export interface ShardInput {
-  readonly call: Call;
+/** The work of one batch. */
+export interface BatchInput {
+  readonly call: StepCall;
   readonly context: StepContext;
   readonly work: MapWork;
-  readonly slice: number;
+  readonly batch: number;
 }
 
 /** Milliseconds since 1970. */
@@ -93,9 +93,9 @@ export interface Span {
   readonly ended: number;
 }
 
-/** What one slice came to. */
-export interface SliceTotals {
-  readonly slice: number;
+/** What one batch came to. */
+export interface BatchTotals {
+  readonly batch: number;
   readonly in: number;
   /** Kept by the last operator of the chain: records, for `until`. */
   readonly kept: number;
@@ -103,48 +103,48 @@ export interface SliceTotals {
   readonly tokens: number;
   /** That operators made (`context.attempts`). */
   readonly attempts: number;
-  /** Of all attempts of the slice. */
+  /** Of all attempts of the batch. */
   readonly spans: readonly Span[];
   /** The budget that was spent before all of its records were tried. */
-  readonly spent: Exclude<keyof Limits, 'quorum'> | null;
+  readonly spent: Exclude<keyof MapLimits, 'quorum'> | null;
 }
 
 /** How a map came to its end. */
 export interface StageEnd {
   /** Counted from the first: those that were done. */
-  readonly slices: number;
+  readonly batches: number;
   /** Why not all of its candidates were tried; null: they were, or `until` was reached. */
   readonly spent: Spent | null;
 }
 
 /** Records tried, records kept, and tokens paid for them. */
-export interface Sums {
+export interface RunningTotals {
   readonly tried: number;
   readonly kept: number;
   readonly tokens: number;
 }
 
-export interface Spent extends Sums {
+export interface Spent extends RunningTotals {
   readonly limit: keyof Budget;
 }
 
 /** A step that was looked up: what it gave before, or what it would take. */
-export type Opened = { readonly hit: LedgerEntry } | Missed;
-export interface Missed {
+export type StepLookup = { readonly hit: LedgerEntry } | StepMiss;
+export interface StepMiss {
   readonly hit: null;
   readonly stepKey: string;
   readonly work: MapWork | null;
 }
 
 /** Who computes a step. */
-export interface Owner {
+export interface StepOwner {
   readonly experiment: string;
   /** Of its step. */
   readonly path: string;
 }
 
 /** A step that somebody else may compute. */
-export interface Wanted {
+export interface WantedStep {
   readonly store: string;
   /** Workflow id of the step's stage. */
   readonly stage: string;
@@ -153,19 +153,19 @@ export interface Wanted {
 }
 
 /** A source or a model that was read in, and the key that it had then. */
-export interface Imported {
-  readonly call: Call;
+export interface ImportedStep {
+  readonly call: StepCall;
   readonly stepKey: string;
 }
 
 /** Finished steps of a record, and where the next begin; null: there are none. */
-export interface Recorded {
+export interface RecordedSteps {
   readonly steps: readonly { readonly path: string; readonly print: string; readonly entry: LedgerEntry }[];
   readonly next: number | null;
 }
 
 /** In a heartbeat: why nothing is asked, and since when (ISO 8601). */
-export interface Held {
+export interface HeldState {
   readonly state: 'held';
   readonly url: string;
   readonly why: string;

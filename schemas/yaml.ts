@@ -2,7 +2,7 @@
 import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parse, parseDocument, visit, type Document, type Node } from 'yaml';
 import { z } from 'zod';
 import { BackspinError } from './errors.ts';
-import { kindOf, lower, meant, within, wrong } from './faults.ts';
+import { kindOf, lower, bestUnionBranch, getAt, describeIssue } from './faults.ts';
 import { keysAt, suggest } from './nearest.ts';
 
 type Path = readonly PropertyKey[];
@@ -103,7 +103,7 @@ export class Source {
   #issue(issue: z.core.$ZodIssue, json: object, value: unknown, at: Path): void {
     const path = [...at, ...issue.path];
     if (issue.code === 'invalid_union' && issue.errors.length > 0) {
-      for (const inner of meant(issue, value)) this.#issue({ ...inner, path: [...issue.path, ...inner.path] }, json, value, at);
+      for (const inner of bestUnionBranch(issue, value)) this.#issue({ ...inner, path: [...issue.path, ...inner.path] }, json, value, at);
       return;
     }
     if (issue.code === 'unrecognized_keys') {
@@ -118,7 +118,7 @@ export class Source {
     }
     if (issue.code === 'invalid_key')
       return this.problem(path, `the key does not fit: ${issue.issues.map(({ message }) => lower(message)).join(', ')}`, 'key');
-    this.problem(path, wrong(issue, within(value, issue.path)));
+    this.problem(path, describeIssue(issue, getAt(value, issue.path)));
   }
 
   #report(offset: number, path: string, sentence: string): void {

@@ -3,20 +3,20 @@ import { appendFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ifThere } from '../store/files.ts';
 import { JournalCounter } from './counter.ts';
-import type { Limits } from '../schemas/steps.ts';
+import type { MapLimits } from '../schemas/steps.ts';
 
-export type Bound = keyof Limits;
+export type MapLimit = keyof MapLimits;
 
 /** Milliseconds. By so much a bound may be passed. */
 const LOOK_EVERY = 250;
 
 /**
- * Tells every slice of a step when one of its bounds is reached. What counts is on disk, in what all slices write and in a clock that grows
+ * Tells every batch of a step when one of its bounds is reached. What counts is on disk, in what all batches write and in a clock that grows
  * by a byte a look; so a kill loses nothing of it, and nothing counts twice. One for each lease of the step: their minutes add up.
  */
-export class Bounds implements Disposable {
-  readonly #among: Map<string, Bounds>;
-  readonly #limits: Limits;
+export class LimitWatcher implements Disposable {
+  readonly #among: Map<string, LimitWatcher>;
+  readonly #limits: MapLimits;
   readonly #clock: string;
   readonly #counter: JournalCounter;
   readonly #reached = new AbortController();
@@ -26,23 +26,23 @@ export class Bounds implements Disposable {
   #timer: NodeJS.Timeout | undefined;
   #users = 0;
   /** The bound that was reached. */
-  reached: Bound | undefined;
+  reached: MapLimit | undefined;
 
-  /** For a slice that begins; disposed of when it has ended. `among` holds those of its lease, `work` is the step's, `slices` the folder
-   *  of its slices. */
-  static async of(among: Map<string, Bounds>, work: string, slices: string, limits: Limits): Promise<Bounds> {
-    const bounds = among.get(nameOf(limits)) ?? new Bounds(among, work, slices, limits);
+  /** For a batch that begins; disposed of when it has ended. `among` holds those of its lease, `work` is the step's, `batches` the folder
+   *  of its batches. */
+  static async of(among: Map<string, LimitWatcher>, work: string, batches: string, limits: MapLimits): Promise<LimitWatcher> {
+    const bounds = among.get(nameOf(limits)) ?? new LimitWatcher(among, work, batches, limits);
     among.set(nameOf(limits), bounds);
     bounds.#users++;
     await bounds.#first;
     return bounds;
   }
 
-  private constructor(among: Map<string, Bounds>, work: string, slices: string, limits: Limits) {
+  private constructor(among: Map<string, LimitWatcher>, work: string, batches: string, limits: MapLimits) {
     this.#among = among;
     this.#limits = limits;
     this.#clock = join(work, 'clock');
-    this.#counter = new JournalCounter(slices);
+    this.#counter = new JournalCounter(batches);
     this.#first = this.#look();
   }
 
@@ -69,7 +69,7 @@ export class Bounds implements Disposable {
     const { quorum, tokens, attempts, minutes } = this.#limits;
     await this.#counter.look().catch(() => {});
     const clock = (await ifThere(stat(this.#clock)).catch(() => undefined))?.size ?? 0;
-    const spent: readonly (readonly [Bound, number, number | null])[] = [
+    const spent: readonly (readonly [MapLimit, number, number | null])[] = [
       ['quorum', this.#counter.records, quorum],
       ['tokens', this.#counter.tokens, tokens],
       ['attempts', this.#counter.attempts, attempts],
@@ -81,4 +81,4 @@ export class Bounds implements Disposable {
   }
 }
 
-const nameOf = (limits: Limits): string => JSON.stringify(limits);
+const nameOf = (limits: MapLimits): string => JSON.stringify(limits);

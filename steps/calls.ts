@@ -1,8 +1,8 @@
 /** What an operator is given beside its record: calls of models, which are journaled, and what is drawn by chance. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Rejected, TooLong, Unavailable, Unusable } from '../inference/client.ts';
-import { Others } from '../inference/limiter.ts';
-import type { Aside, Context, Prompt, Rec, Reply, Sampling, TokenScore } from '../recipe/define.ts';
+import { PeerOutcomes } from '../inference/limiter.ts';
+import type { RecordContext, Context, Prompt, Rec, Reply, Sampling, TokenScore } from '../recipe/define.ts';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { CallName, Journal } from './journal.ts';
@@ -11,7 +11,7 @@ import type { Client, Models } from './models.ts';
 import type { Registry } from './registry.ts';
 
 type Answer<T> = { readonly reply: T; readonly tokens: number };
-type How = Readonly<Record<'requestId', string> & Record<'seed', number> & { signal: AbortSignal; failedBefore: boolean }>;
+type CallOptions = Readonly<Record<'requestId', string> & Record<'seed', number> & { signal: AbortSignal; failedBefore: boolean }>;
 interface Question<T> {
   readonly role: string;
   /** Hash of it. */
@@ -19,30 +19,30 @@ interface Question<T> {
   /** What a small request of its kind is like. */
   readonly like: Prompt | 'score';
   /** Puts it to a model under the name that it is served by. */
-  put(client: Client, served: string, how: How): Promise<Answer<T>>;
+  put(client: Client, served: string, how: CallOptions): Promise<Answer<T>>;
 }
 
 /** What calls ended with: it concerns their servers, whichever record asked. */
-export const unanswered = new WeakSet<Error>();
+export const failedCalls = new WeakSet<Error>();
 
-/** What the records of a slice are worked on with. */
-export interface Means {
+/** What the records of a batch are worked on with. */
+export interface BatchResources {
   readonly registry: Registry;
   readonly seed: number;
   readonly models: Models;
   /** By role, how requests of the step went: by these one that fails knows whether it does so by itself. */
-  readonly others: Map<string, Others>;
+  readonly others: Map<string, PeerOutcomes>;
   readonly signal: AbortSignal;
 }
 
 /** Where it is put down what was asked, and what was made of the record. */
-export interface Recording {
+export interface RecordJournal {
   readonly journal: Journal;
   readonly made: { attempts: number };
 }
 
 /** A call is known by its record, by what it asks, and by how many equal ones of the record went before: never by when it comes. */
-export function contextOf(record: Rec<unknown>, op: number, link: Link, work: Means & Recording): Context<string> {
+export function contextOf(record: Rec<unknown>, op: number, link: Link, work: BatchResources & RecordJournal): Context<string> {
   const { journal, seed } = work;
   const { operator, stepKey } = link;
   const most = operator.calls(link.params);
@@ -58,7 +58,7 @@ export function contextOf(record: Rec<unknown>, op: number, link: Link, work: Me
     const how = { seed: seedOf(seed, stepKey, record.id, hash, before), requestId: `${stepKey.slice(0, 16)}/${owner}/${name.n}` };
     const reply = journal.call(name, () => answered(question, name, how, work));
     return reply.catch((error: Error) => {
-      unanswered.add(error);
+      failedCalls.add(error);
       throw error;
     });
   };
@@ -92,7 +92,7 @@ export function contextOf(record: Rec<unknown>, op: number, link: Link, work: Me
       }
       return undefined;
     },
-    ...asideOf(record, link, work),
+    ...recordContextOf(record, link, work),
   };
 }
 
@@ -116,10 +116,10 @@ const PAUSE = 500;
 async function answered<T>(
   { role, like, put }: Question<T>,
   name: CallName,
-  how: Pick<How, 'seed' | 'requestId'>,
-  { models, journal, signal, others: roles }: Means & { journal: Journal },
+  how: Pick<CallOptions, 'seed' | 'requestId'>,
+  { models, journal, signal, others: roles }: BatchResources & { journal: Journal },
 ): Promise<Answer<T>> {
-  const others = roles.get(role) ?? new Others();
+  const others = roles.get(role) ?? new PeerOutcomes();
   roles.set(role, others);
   const watch = others.watch();
   for (;;) {
@@ -178,17 +178,17 @@ export const questionOf = (kind: 'chat' | 'complete' | 'score', role: string, pr
   sha256(JSON.stringify([kind, role, prompt, sampling && canonicalJson(sampling)])).slice(0, 16);
 
 /** What an operator has beside its models. It throws for what the key of its step does not hold. */
-export const asideOf = (
+export const recordContextOf = (
   record: Rec<unknown>,
   { what, operator, stepKey, params, prompts }: Link,
-  { registry, seed, signal }: Pick<Means, 'registry' | 'seed' | 'signal'>,
-): Aside => ({
+  { registry, seed, signal }: Pick<BatchResources, 'registry' | 'seed' | 'signal'>,
+): RecordContext => ({
   prompt(name, slots) {
     if (prompts.includes(name)) return registry.prompt(name).render(slots as never);
     throw new BackspinError('ConfigError', `${what} asks by the prompt ${name}, which is none of its parameters: take its name from one.`);
   },
   random(name) {
-    if (operator.declaresDraws && operator.draws(params)) return stream(`${seed}/${stepKey}/${record.id}/${name}`);
+    if (operator.declaresStochastic && operator.stochastic(params)) return stream(`${seed}/${stepKey}/${record.id}/${name}`);
     throw new BackspinError('ConfigError', `${what} uses \`random\` and does not say so: add \`draws: () => true\` to it.`);
   },
   signal,
@@ -196,7 +196,7 @@ export const asideOf = (
 
 /** Checks that a request that samples is of an operator that draws. */
 function drawn({ what, operator, params }: Link, sampling: Sampling): Sampling {
-  if (sampling.temperature === 0 || operator.draws(params)) return sampling;
+  if (sampling.temperature === 0 || operator.stochastic(params)) return sampling;
   throw new BackspinError(
     'ConfigError',
     `${what} samples at temperature ${sampling.temperature}, and its result is not known to depend on the seed: add \`draws: () => true\` to it.`,

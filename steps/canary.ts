@@ -2,33 +2,33 @@
  *  before the first record of every step. */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { difference, sing } from '../inference/canary.ts';
-import { probe } from '../inference/capability.ts';
+import { difference, askCanary } from '../inference/canary.ts';
+import { checkCapabilities } from '../inference/capability.ts';
 import { Rejected } from '../inference/client.ts';
-import type { Declared } from '../recipe/materials.ts';
+import type { DeclaredModel } from '../recipe/materials.ts';
 import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import { outputOf } from './commit.ts';
 import { wantsOf } from './evaluate.ts';
-import { declaration, externalDigest, externalOf, externalsOf, FILE, reach, told } from './external.ts';
+import { declaration, externalDigest, externalOf, externalsOf, FILE, connectTo, serverStatus } from './external.ts';
 import { imported } from './reduce.ts';
 import type { Resolved } from './resolved.ts';
-import type { Services, Beat } from './services.ts';
+import type { Services, ActivityHandle } from './services.ts';
 import type { StepContext } from '../schemas/steps.ts';
 
 /** Makes an external model one of the store's: what was declared, and its canary. */
-export async function bringIn(services: Services, resolved: Resolved, context: StepContext, { signal, tell }: Beat): Promise<Output> {
+export async function importExternal(services: Services, resolved: Resolved, context: StepContext, { signal, heartbeat }: ActivityHandle): Promise<Output> {
   const { store, servers } = services;
   const started = performance.now();
-  const digest = externalDigest(resolved.call.inputs as unknown as Declared);
+  const digest = externalDigest(resolved.call.inputs as unknown as DeclaredModel);
   const external = externalOf(context, { kind: 'model', digest })!;
-  const asked = reach(servers, external);
+  const asked = connectTo(servers, external);
   const { client } = asked;
-  tell(() => told([asked]));
+  heartbeat(() => serverStatus([asked]));
   const canary = await heard(`Step ${resolved.call.path}`, async () => {
-    await probe(client, external.model, { needs: ['chat'], samplings: [] }, signal);
-    return sing(client, external.model, signal);
+    await checkCapabilities(client, external.model, { capabilities: ['chat'], samplings: [] }, signal);
+    return askCanary(client, external.model, signal);
   });
   const folder = join(store.work(resolved.stepKey), 'model');
   await rm(folder, { recursive: true, force: true });
@@ -48,18 +48,18 @@ export async function checkExternals(
   resolved: Resolved,
   registry: Registry,
   context: StepContext,
-  { signal, tell }: Beat,
+  { signal, heartbeat }: ActivityHandle,
 ): Promise<void> {
   const externals = externalsOf(services, resolved.cast, context);
-  tell(() => told(externals.values()));
+  heartbeat(() => serverStatus(externals.values()));
   for (const [role, { client, external }] of externals) {
     const where = `Step ${resolved.call.path}, role "${role}"`;
     const { model, revision, url, tolerance } = external;
     const { canary = [] } = await services.store.model({ digest: externalDigest(external) });
     const questions = canary.map(({ question }) => question);
     const now = await heard(where, async () => {
-      await probe(client, model, wantsOf(resolved, registry, [role]), signal);
-      return sing(client, model, signal, questions);
+      await checkCapabilities(client, model, wantsOf(resolved, registry, [role]), signal);
+      return askCanary(client, model, signal, questions);
     });
     const share = difference(canary, now);
     if (share > tolerance)

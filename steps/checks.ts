@@ -1,15 +1,15 @@
 /** What stands in the way of a step, a sentence each: looked at by `plan` and `launch` before anything runs, and when a step is opened. */
 import { canonicalJson } from '../schemas/canonical.ts';
-import { embeds, isRef, refsIn, type Call, type ModelRef } from '../schemas/call.ts';
+import { embeds, isRef, refsIn, type StepCall, type ModelRef } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import { promptIds } from './definitions.ts';
 import { lacksWeights } from './external.ts';
 import type { Registry } from './registry.ts';
-import { castOf, isBatch, servingOf } from './resolve.ts';
+import { castOf, isOffline, servingOf } from './resolve.ts';
 import type { Resolved } from './resolved.ts';
 
 /** Why the model that a step trains or embeds with cannot be opened; undefined: it can. */
-export function lacksItsWeights(context: StepContext, call: Call): string | undefined {
+export function lacksItsWeights(context: StepContext, call: StepCall): string | undefined {
   const models =
     call.verb === 'train'
       ? [call.inputs['from'], call.inputs['reference']].filter(isModel)
@@ -23,11 +23,11 @@ const isModel = (value: unknown): value is ModelRef => isRef(value) && value.kin
 const modelsIn = (inputs: unknown): ModelRef[] => refsIn(inputs).filter(isModel);
 
 /** Why a step has nobody to ask; undefined: a model is cast in each of its roles. */
-export function uncast(call: Call, registry: Registry): string | undefined {
+export function uncast(call: StepCall, registry: Registry): string | undefined {
   const cast = castOf(call);
-  const suite = call.verb === 'evaluate' && cast['model'] ? registry.suite(call.what) : undefined;
-  const asking = call.verb === 'map' ? call.what.split('>').map((id) => [id, registry.operator(id).roles] as const) : [];
-  if (suite?.is === 'suite') asking.push([call.what, suite.ask.roles]);
+  const suite = call.verb === 'evaluate' && cast['model'] ? registry.suite(call.operation) : undefined;
+  const asking = call.verb === 'map' ? call.operation.split('>').map((id) => [id, registry.operator(id).roles] as const) : [];
+  if (suite?.is === 'suite') asking.push([call.operation, suite.ask.roles]);
   for (const [id, roles] of asking) {
     const open = roles.filter((role) => !(role in cast));
     if (open.length > 0)
@@ -39,7 +39,7 @@ export function uncast(call: Call, registry: Registry): string | undefined {
 /** A model is asked in the form that it was trained in; the sentence where it is not. */
 export async function templateMismatch(
   registry: Registry,
-  call: Call,
+  call: StepCall,
   { params, cast }: Pick<Resolved, 'params' | 'cast'>,
   templateOf: (model: ModelRef) => Promise<string | null>,
 ): Promise<string | undefined> {
@@ -58,7 +58,7 @@ export async function templateMismatch(
 /** The own models of a step are asked of one server; the sentence where they cannot be. `bases`: digests of the whole weights among them
  *  and under them. */
 export function leaseFault(
-  call: Call,
+  call: StepCall,
   context: StepContext,
   cast: Readonly<Record<string, ModelRef>>,
   bases: ReadonlySet<string>,
@@ -76,9 +76,9 @@ export function leaseFault(
 }
 
 /** Why a step cannot have what it asks for; undefined: it can. */
-export function unbatched(call: Call, context: StepContext, registry: Registry): string | undefined {
-  if (call.verb !== 'map' || isBatch(call, context, registry)) return undefined;
-  const what = call.what.split('>').find((id) => registry.operator(id).probe?.batch);
+export function unbatched(call: StepCall, context: StepContext, registry: Registry): string | undefined {
+  if (call.verb !== 'map' || isOffline(call, context, registry)) return undefined;
+  const what = call.operation.split('>').find((id) => registry.operator(id).scorer?.batch);
   return (
     what &&
     `Step ${call.path} asks by ${what} for what no server gives, so it is computed as one batch: of a model of one's own, and without other operators in its chain, until, quorum and budget.`

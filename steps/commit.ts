@@ -1,4 +1,4 @@
-/** Joins the slices of a map into its dataset, in record order, whatever order they ended in. */
+/** Joins the batches of a map into its dataset, in record order, whatever order they ended in. */
 import type { DatasetRef, ModelRef, Result } from '../schemas/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Determinism, Output } from '../schemas/store.ts';
@@ -6,9 +6,9 @@ import { recordId } from '../schemas/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { beforeStart, conserved, joined, type Joining } from './joined.ts';
 import type { Done } from './journal.ts';
-import { at } from './points.ts';
-import { THREW } from './slice.ts';
-import type { SliceTotals, Start, Span } from '../schemas/steps.ts';
+import { triggerPoint } from './points.ts';
+import { THREW } from './batch.ts';
+import type { BatchTotals, MapStart, Span } from '../schemas/steps.ts';
 import { secondsOf } from './spans.ts';
 import { Endings } from './unread.ts';
 import { cutKey } from './resolve.ts';
@@ -30,7 +30,7 @@ export function outputOf(
   return {
     stepKey,
     verb: call.verb,
-    what: call.what,
+    what: call.operation,
     result,
     ...counts,
     droppedRecords,
@@ -52,14 +52,14 @@ export async function inherited(store: Store, own: Determinism, inputs: readonly
 }
 
 /** A map that has come to its end. */
-export interface Mapped extends Start {
+export interface Mapped extends MapStart {
   /** Counted from the first: those that hold its records. */
-  readonly slices: number;
+  readonly batches: number;
   readonly until: number | null;
   /** Its budget was spent: not all of its records were tried. */
   readonly cut: boolean;
   readonly determinism: Determinism;
-  /** When a child was at it, before the slices. */
+  /** When a child was at it, before the batches. */
   readonly child?: readonly Span[];
 }
 
@@ -69,15 +69,15 @@ export async function commitMap(store: Store, resolved: Resolved, mapped: Mapped
   const last = resolved.chain.length - 1;
   const { quorum = 1 } = resolved.call.inputs as { quorum?: number };
   const whole = until === null && !cut && quorum === 1; // otherwise only the last operator has a result of its own
-  await at('commit: before the first prefix');
+  await triggerPoint('commit: before the first prefix');
   const started = await beforeStart(store, resolved, mapped);
   let output = started;
   for (let op = whole ? skip : last; op <= last; op++) {
     const since = whole ? op : skip;
     output = await commitPrefix(store, resolved, { ...mapped, started, before: output, since, op, check: since === skip });
-    if (op < last) await at('commit: after a prefix');
+    if (op < last) await triggerPoint('commit: after a prefix');
   }
-  await at('commit: before its work is cleared');
+  await triggerPoint('commit: before its work is cleared');
   if (!cut) await store.clearWork(resolved.stepKey); // a larger budget goes on from there
   return output!;
 }
@@ -101,7 +101,7 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
   const drops = new Drops(store, Object.keys(resolved.cast).length > 0);
   const counts = { in: 0, kept: 0, requests: 0, tokens: 0, attempts: 0 };
   const spans: Span[] = [...(child ?? [])];
-  const onSlice = (totals: SliceTotals) => {
+  const onBatch = (totals: BatchTotals) => {
     counts.requests += totals.requests;
     counts.tokens += totals.tokens;
     counts.attempts += totals.attempts;
@@ -111,7 +111,7 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
   let lastThrown = '';
   try {
     if (before) await drops.goOn(before);
-    for await (const source of joined(store, resolved, { ...prefix, partial: cut || until !== null, onSlice })) {
+    for await (const source of joined(store, resolved, { ...prefix, partial: cut || until !== null, onBatch })) {
       if (until !== null && rows >= until) break;
       if (since > skip && source.every((entry) => entry.kept[since - 1]!.length === 0)) continue; // it went before
       counts.in++;
@@ -137,7 +137,7 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
     const step = { ...resolved, stepKey: cut ? cutKey(resolved) : stepKey, call: { ...resolved.call, what } };
     const dropped = { dropped: drops.counts, ...(Object.keys(drops.parts).length > 0 && { parts: drops.parts }), ...drops.unread };
     const droppedRecords = await drops.commit(determinism);
-    await at('commit: before an output');
+    await triggerPoint('commit: before an output');
     return await store.putOutput(outputOf(step, result, { ...counts, ...dropped, seconds: secondsOf(spans) }, droppedRecords, determinism));
   } catch (error) {
     await writer.abort();

@@ -1,9 +1,9 @@
-/** How many records of a step are done, and what their answers cost, read from what its slices write: by whatever process, and while they do. */
+/** How many records of a step are done, and what their answers cost, read from what its batches write: by whatever process, and while they do. */
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ifThere } from '../store/files.ts';
 
-/** Of a slice. */
+/** Of a batch. */
 interface Count {
   readonly records: number;
   readonly tokens: number;
@@ -24,7 +24,7 @@ export class JournalCounter {
   #endedCount = none;
   readonly #open = new Map<string, Count & { readonly end: number }>();
 
-  /** `folder` holds the slices of a step under one of its starts. */
+  /** `folder` holds the batches of a step under one of its starts. */
   constructor(folder: string) {
     this.#folder = folder;
   }
@@ -51,35 +51,35 @@ export class JournalCounter {
     if (!names) return false;
     for (const name of names) {
       if (!name.endsWith('.jsonl')) continue;
-      const slice = name.slice(0, -'.jsonl'.length);
-      if (this.#ended.has(slice)) continue;
-      const totals = await totalsOf(join(this.#folder, `${slice}.json`));
-      if (!totals) await this.#grow(slice, join(this.#folder, name));
+      const batch = name.slice(0, -'.jsonl'.length);
+      if (this.#ended.has(batch)) continue;
+      const totals = await totalsOf(join(this.#folder, `${batch}.json`));
+      if (!totals) await this.#grow(batch, join(this.#folder, name));
       else {
-        this.#open.delete(slice);
-        this.#ended.add(slice);
+        this.#open.delete(batch);
+        this.#ended.add(batch);
         this.#endedCount = sum(this.#endedCount, totals);
       }
     }
     return true;
   }
 
-  async #grow(slice: string, journal: string): Promise<void> {
-    const before = this.#open.get(slice) ?? { ...none, end: 0 };
+  async #grow(batch: string, journal: string): Promise<void> {
+    const before = this.#open.get(batch) ?? { ...none, end: 0 };
     const size = (await ifThere(stat(journal)))?.size ?? 0;
     if (size <= before.end) return;
     const bytes = await part(journal, before.end, size - before.end);
     const end = bytes.lastIndexOf(0x0a) + 1;
-    this.#open.set(slice, { ...sum(before, countIn(bytes.subarray(0, end))), end: before.end + end });
+    this.#open.set(batch, { ...sum(before, countIn(bytes.subarray(0, end))), end: before.end + end });
   }
 }
 
 /** Bytes within which a result tells its totals, unless there were very many attempts. */
 const HEAD = 4096;
-/** Of a slice that was done to its end: one that its budget has cut goes on under a larger. */
+/** Of a batch that was done to its end: one that its budget has cut goes on under a larger. */
 async function totalsOf(result: string): Promise<Count | undefined> {
   const head = (await part(result, 0, HEAD)).toString('latin1');
-  const found = /"totals":\{"slice":\d+,"in":(\d+),[^[]*"tokens":(\d+),(?:"attempts":(\d+),)?"spans":\[[^\]]*\],"spent":null\}/.exec(head);
+  const found = /"totals":\{"batch":\d+,"in":(\d+),[^[]*"tokens":(\d+),(?:"attempts":(\d+),)?"spans":\[[^\]]*\],"spent":null\}/.exec(head);
   return found ? { records: Number(found[1]), tokens: Number(found[2]), attempts: Number(found[3] ?? 0) } : undefined;
 }
 

@@ -1,16 +1,16 @@
 /** What a call names: its definitions with their versions and sources, and its parameters, checked. */
-import { isRef, type Call } from '../schemas/call.ts';
+import { isRef, type StepCall } from '../schemas/call.ts';
 import type { Schema } from '../recipe/define.ts';
 import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
 import type { AnySource, Defined } from './resolved.ts';
 
-export const isSource = (call: Call) => call.what.startsWith('source:');
-export const isImport = (call: Call) => call.what.startsWith('model:');
-export const sourceOf = (call: Call, registry: Registry) => registry.source(call.what.slice('source:'.length)) as AnySource;
+export const isSource = (call: StepCall) => call.operation.startsWith('source:');
+export const isImport = (call: StepCall) => call.operation.startsWith('model:');
+export const sourceOf = (call: StepCall, registry: Registry) => registry.source(call.operation.slice('source:'.length)) as AnySource;
 
-export function definedBy(call: Call, registry: Registry): Defined {
+export function definedBy(call: StepCall, registry: Registry): Defined {
   const params = checkParams(call, registry);
   const named = [...new Set([...definitionIds(call, registry), ...promptIds(params, registry)])].sort();
   const behind = named.map((id) => [id, registry.behind(id)] as const);
@@ -23,10 +23,10 @@ export function definedBy(call: Call, registry: Registry): Defined {
   };
 }
 
-function definitionIds(call: Call, registry: Registry): string[] {
+function definitionIds(call: StepCall, registry: Registry): string[] {
   if (isImport(call)) return [];
-  if (isSource(call)) return [call.what.slice('source:'.length)];
-  if (call.verb !== 'train') return call.what.split('>');
+  if (isSource(call)) return [call.operation.slice('source:'.length)];
+  if (call.verb !== 'train') return call.operation.split('>');
   const { template } = call.inputs as { template?: string };
   if (template !== undefined) registry.template(template);
   return template === undefined ? [] : [template];
@@ -43,26 +43,26 @@ const textsIn = (value: unknown): string[] =>
 
 /** Checks parameters by the definition's schema; a chain has those of all of its operators. Datasets among them are references here and
  *  rows in the operator. */
-export function checkParams(call: Call, registry: Registry): object {
+export function checkParams(call: StepCall, registry: Registry): object {
   const given = ((call.inputs as { params?: object }).params ?? {}) as Record<string, unknown>;
   if (isImport(call) || call.verb === 'train') return given;
-  if (call.verb === 'map') return merged(call.what.split('>').map((id) => operatorParams(call, id, registry)));
+  if (call.verb === 'map') return merged(call.operation.split('>').map((id) => operatorParams(call, id, registry)));
   const schema = isSource(call)
     ? sourceOf(call, registry).params
     : call.verb === 'reduce'
-      ? registry.reducer(call.what).params
-      : registry.suite(call.what).params;
+      ? registry.reducer(call.operation).params
+      : registry.suite(call.operation).params;
   return checked(call, given, schema);
 }
 
 /** The parameters of one operator of a map. One that declares none has all that are given where it is alone, and none in a chain. */
-export function operatorParams(call: Call, id: string, registry: Registry): object {
+export function operatorParams(call: StepCall, id: string, registry: Registry): object {
   const given = ((call.inputs as { params?: object }).params ?? {}) as Record<string, unknown>;
   const schema = registry.operator(id).params;
-  return schema === undefined && call.what.includes('>') ? {} : checked(call, given, schema);
+  return schema === undefined && call.operation.includes('>') ? {} : checked(call, given, schema);
 }
 
-function checked(call: Call, given: Record<string, unknown>, schema: Schema<unknown> | undefined): object {
+function checked(call: StepCall, given: Record<string, unknown>, schema: Schema<unknown> | undefined): object {
   if (schema === undefined) return given;
   const { shape } = schema as { shape?: object };
   const refs = Object.fromEntries(Object.entries(given).filter(([key, value]) => isRef(value) && (shape === undefined || key in shape)));
@@ -70,7 +70,7 @@ function checked(call: Call, given: Record<string, unknown>, schema: Schema<unkn
   try {
     return { ...(schema.parse(plain) as object), ...refs };
   } catch (error) {
-    throw new BackspinError('ConfigError', `The parameters of ${call.what} (step ${call.path}) do not fit: ${faultOf(error, plain)}.`);
+    throw new BackspinError('ConfigError', `The parameters of ${call.operation} (step ${call.path}) do not fit: ${faultOf(error, plain)}.`);
   }
 }
 

@@ -14,7 +14,7 @@ import { foldersOf, runFolder } from './train.ts';
 export async function prepareEmbedding(store: Store, registry: Registry, resolved: Resolved, context: StepContext): Promise<EmbedSpec> {
   const { call, params, stepKey } = resolved;
   const { of, encoder } = call.inputs['inputs'] as { of: DatasetRef; encoder: ModelRef };
-  const { texts, settings } = (registry.reducer(call.what) as AnyReducer).embeds!;
+  const { texts, settings } = (registry.reducer(call.operation) as AnyReducer).embeds!;
   const run = runFolder(store, stepKey);
   const rows = join(run, 'rows.jsonl');
   async function* asked() {

@@ -1,7 +1,7 @@
 /** A suite over a model is its items, what is asked of each, and the numbers; over a dataset only the numbers. */
 import type { DatasetRef } from '../schemas/call.ts';
 import type { Sampling, SuiteDef } from '../recipe/define.ts';
-import type { Wants } from '../inference/capability.ts';
+import type { WantedCapabilities } from '../inference/capability.ts';
 import type { Output } from '../schemas/store.ts';
 import { recordId } from '../schemas/canonical.ts';
 import type { Registry } from './registry.ts';
@@ -19,7 +19,7 @@ type AnySuite = SuiteDef<never, Readonly<Record<string, number>>, string, object
 
 /** The suite's items as a dataset; equal items twice are asked once. */
 export async function itemsOf({ store, registry }: Services, resolved: Resolved, context: StepContext): Promise<DatasetRef> {
-  const suite = (await registry(context.modules)).suite(resolved.call.what) as AnySuite;
+  const suite = (await registry(context.modules)).suite(resolved.call.operation) as AnySuite;
   const writer = store.write(RECORDS);
   const seen = new Set<string>();
   for (const value of suite.items(resolved.params)) {
@@ -34,18 +34,18 @@ export async function itemsOf({ store, registry }: Services, resolved: Resolved,
 /** An evaluation's inner map, as a chain of one: the suite's `ask`. */
 export function asking(resolved: Resolved, registry: Registry): Resolved {
   if (resolved.call.verb !== 'evaluate') return resolved;
-  const { ask } = registry.suite(resolved.call.what) as AnySuite;
+  const { ask } = registry.suite(resolved.call.operation) as AnySuite;
   const { params, stepKey } = resolved;
   const prompts = promptIds(params, registry);
-  return { ...resolved, chain: [{ what: resolved.call.what, operator: ask as unknown as AnyOperator, stepKey, params, prompts }] };
+  return { ...resolved, chain: [{ what: resolved.call.operation, operator: ask as unknown as AnyOperator, stepKey, params, prompts }] };
 }
 
 /** What a step requests of the model that is cast in these roles. By convention the parameter `sampling` holds one sampling for all roles of an
  *  operator, or one for each role or kind of call, by its name. */
-export function wantsOf(resolved: Resolved, registry: Registry, roles: readonly string[]): Wants {
+export function wantsOf(resolved: Resolved, registry: Registry, roles: readonly string[]): WantedCapabilities {
   const links = asking(resolved, registry).chain.filter(({ operator }) => operator.roles.some((role) => roles.includes(role)));
   return {
-    needs: links.flatMap(({ operator }) => operator.needs),
+    capabilities: links.flatMap(({ operator }) => operator.capabilities),
     samplings: links.flatMap(({ operator, params }): Partial<Sampling>[] => {
       const { sampling } = params as { sampling?: Sampling | Record<string, Sampling> };
       if (sampling === undefined) return [];
@@ -64,7 +64,7 @@ export async function measureModel(
   done: ReadonlyMap<string, Done>,
   spent: { requests: number; tokens: number; attempts: number; seconds: number },
 ): Promise<Output> {
-  const suite = registry.suite(resolved.call.what) as AnySuite;
+  const suite = registry.suite(resolved.call.operation) as AnySuite;
   const { params } = resolved;
   const pairs = [];
   const writer = store.write(RECORDS);
@@ -98,8 +98,8 @@ export async function measureModel(
 
 export async function measureData(store: Store, registry: Registry, resolved: Resolved): Promise<Output> {
   const started = performance.now();
-  const suite = registry.suite(resolved.call.what);
-  if (suite.is !== 'data-suite') throw new Error(`${resolved.call.what} measures models`);
+  const suite = registry.suite(resolved.call.operation);
+  if (suite.is !== 'data-suite') throw new Error(`${resolved.call.operation} measures models`);
   const of = resolved.call.inputs['of'] as DatasetRef;
   const metrics = await suite.measure(rowsOf(of, store) as never, resolved.params as never);
   const counts = { in: of.rows, kept: of.rows, dropped: {}, requests: 0, tokens: 0, seconds: (performance.now() - started) / 1000 };

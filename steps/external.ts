@@ -1,20 +1,20 @@
 /** Models that somebody else serves: who they are, and how a step reaches them. */
 import type { Server, Servers } from '../inference/servers.ts';
 import type { ModelRef } from '../schemas/call.ts';
-import { declared, type Declared } from '../recipe/materials.ts';
+import { declared, type DeclaredModel } from '../recipe/materials.ts';
 import type { External } from '../schemas/external.ts';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { modelDigest } from '../store/models.ts';
 import type { Resolved } from './resolved.ts';
 import type { Services } from './services.ts';
-import type { StepContext, Held } from '../schemas/steps.ts';
+import type { StepContext, HeldState } from '../schemas/steps.ts';
 import { noModels, type Models } from './models.ts';
 
 export const FILE = 'external.json';
-export const declaration = (model: Declared) => canonicalJson(declared(model));
+export const declaration = (model: DeclaredModel) => canonicalJson(declared(model));
 
 /** Of what is declared: the same at every address, and known before anybody is asked. */
-export const externalDigest = (model: Declared): string => modelDigest([{ name: FILE, sha256: sha256(declaration(model)) }], null);
+export const externalDigest = (model: DeclaredModel): string => modelDigest([{ name: FILE, sha256: sha256(declaration(model)) }], null);
 
 /** What the experiment says of an external model; undefined for one whose weights are in the store. */
 export const externalOf = ({ external }: Pick<StepContext, 'external'>, { digest }: ModelRef): External | undefined =>
@@ -30,37 +30,37 @@ export function lacksWeights(context: Pick<StepContext, 'external'>, model: Mode
   return external && `the model ${external.model} is external: its weights are not here, so it cannot be ${wanted}.`;
 }
 
-export interface Asked extends Server {
+export interface ConnectedModel extends Server {
   readonly external: External;
   /** Its name at the server. */
   readonly served: string;
 }
-export const reach = (servers: Servers, external: External): Asked => ({ external, served: external.model, ...servers.of(external) });
+export const connectTo = (servers: Servers, external: External): ConnectedModel => ({ external, served: external.model, ...servers.of(external) });
 
 /** The external models of a step, by role. */
-export function externalsOf({ servers }: Services, cast: Resolved['cast'], context: StepContext): ReadonlyMap<string, Asked> {
-  const roles = new Map<string, Asked>();
+export function externalsOf({ servers }: Services, cast: Resolved['cast'], context: StepContext): ReadonlyMap<string, ConnectedModel> {
+  const roles = new Map<string, ConnectedModel>();
   for (const [role, model] of Object.entries(cast)) {
     const external = externalOf(context, model);
-    if (external) roles.set(role, reach(servers, external));
+    if (external) roles.set(role, connectTo(servers, external));
   }
   return roles;
 }
 
 /** Those, and a step's own models. */
-export const withOwn = (externals: ReadonlyMap<string, Asked>, own: Models = noModels): Models =>
+export const withOwn = (externals: ReadonlyMap<string, ConnectedModel>, own: Models = noModels): Models =>
   externals.size === 0
     ? own
     : {
         of: (role) => externals.get(role) ?? own.of(role),
-        concurrency: Math.max(own.concurrency, ...[...externals.values()].map(({ limiter }) => limiter.most)),
-        told: () => told(externals.values()),
+        concurrency: Math.max(own.concurrency, ...[...externals.values()].map(({ limiter }) => limiter.limit)),
+        told: () => serverStatus(externals.values()),
       };
 
 /** How it goes with these servers. */
-export function told(asked: Iterable<Asked>): object {
+export function serverStatus(asked: Iterable<ConnectedModel>): object {
   const servers = [...asked].map(({ external: { url }, limiter }) => ({ url, ...limiter.pace }));
   for (const { url, held } of servers)
-    if (held) return { state: 'held', url, why: held.why.slice(0, 500), since: held.since } satisfies Held;
+    if (held) return { state: 'held', url, why: held.why.slice(0, 500), since: held.since } satisfies HeldState;
   return { state: 'asking', servers: servers.map(({ url, inFlight, limit }) => ({ url, inFlight, limit })) };
 }

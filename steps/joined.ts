@@ -1,38 +1,38 @@
-/** The slices of a map, joined in record order and grouped by source record. Every id is checked: what enters an operator leaves it. */
+/** The batches of a map, joined in record order and grouped by source record. Every id is checked: what enters an operator leaves it. */
 import type { DatasetRef } from '../schemas/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';
 import type { Resolved } from './resolved.ts';
-import { slicePath, sliceResult, type SliceResult } from './slice.ts';
-import type { SliceTotals, Start } from '../schemas/steps.ts';
+import { batchPath, batchResult, type BatchResult } from './batch.ts';
+import type { BatchTotals, MapStart } from '../schemas/steps.ts';
 
 /** A record of the dataset that a map began with, and what became of it. */
-type Entry = SliceResult['done'][number];
+type Entry = BatchResult['done'][number];
 
-export interface Joining extends Start {
-  readonly slices: number;
+export interface Joining extends MapStart {
+  readonly batches: number;
   /** Not all of its records were tried. */
   readonly partial: boolean;
   /** What the operators before its start gave; undefined: it began with the first. */
   readonly started: Output | undefined;
   /** Compare ids. Once is enough for all operators. */
   readonly check: boolean;
-  readonly onSlice: (totals: SliceTotals) => void;
+  readonly onBatch: (totals: BatchTotals) => void;
 }
 
 /** For each source record, in order, the entries of what the operators before the start had made of it. Throws `ConservationViolated`. */
 export async function* joined(store: Store, resolved: Resolved, joining: Joining): AsyncGenerator<readonly Entry[]> {
-  const { over, skip, slices, started, check, partial, onSlice } = joining;
+  const { over, skip, batches, started, check, partial, onBatch } = joining;
   const fanned = started !== undefined && started.kept !== over.rows;
   const sourceOf = fanned ? await lineage(store, resolved, skip) : undefined;
   const records = check || fanned ? store.read(over, { from: 0, to: over.rows })[Symbol.asyncIterator]() : undefined;
   let group: Entry[] = [];
   let source: string | undefined;
-  for (let slice = 0; slice < slices; slice++) {
-    const { totals, done } = await readSlice(store, resolved, joining, slice);
-    onSlice(totals);
+  for (let batch = 0; batch < batches; batch++) {
+    const { totals, done } = await readBatch(store, resolved, joining, batch);
+    onBatch(totals);
     for (const entry of done) {
       const record = records && (await found(records, entry.id, partial));
       if (check) conserved(resolved, record !== undefined && isConserved(entry, joining, resolved.chain.length));
@@ -61,7 +61,7 @@ async function found(records: AsyncIterator<Rec<unknown>>, id: string, partial: 
 }
 
 /** Whether every record that entered an operator was dropped by it or is what one that it kept was made from. */
-function isConserved({ id, kept, dropped }: Entry, { skip }: Start, length: number): boolean {
+function isConserved({ id, kept, dropped }: Entry, { skip }: MapStart, length: number): boolean {
   let entering = [id];
   for (let op = skip; op < length; op++) {
     const made = kept[op];
@@ -88,7 +88,7 @@ async function lineage(store: Store, { chain }: Resolved, skip: number): Promise
 }
 
 /** What the operators gave that were done before a map began. Throws `ArtifactMissing`. */
-export async function beforeStart(store: Store, { chain }: Resolved, { skip }: Start): Promise<Output | undefined> {
+export async function beforeStart(store: Store, { chain }: Resolved, { skip }: MapStart): Promise<Output | undefined> {
   if (skip === 0) return undefined;
   const output = await store.output(chain[skip - 1]!.stepKey);
   if (!output) throw missing(chain[skip - 1]!.what);
@@ -103,17 +103,17 @@ export function conserved(resolved: Resolved, holds: boolean): void {
   if (!holds)
     throw new BackspinError(
       'ConservationViolated',
-      `Step ${resolved.call.path} lost or doubled a record: in is not kept + dropped. This is a bug in ${resolved.call.what} or in backspin; nothing was committed.`,
+      `Step ${resolved.call.path} lost or doubled a record: in is not kept + dropped. This is a bug in ${resolved.call.operation} or in backspin; nothing was committed.`,
     );
 }
 
 /** Throws `ArtifactMissing`. */
-export async function readSlice(store: Store, { stepKey, call }: Resolved, start: Start, slice: number): Promise<SliceResult> {
-  const result = await sliceResult(store, stepKey, start, slice);
+export async function readBatch(store: Store, { stepKey, call }: Resolved, start: MapStart, batch: number): Promise<BatchResult> {
+  const result = await batchResult(store, stepKey, start, batch);
   if (result) return result;
-  const path = slicePath(store, stepKey, start, slice, 'result');
+  const path = batchPath(store, stepKey, start, batch, 'result');
   throw new BackspinError(
     'ArtifactMissing',
-    `${path}, a slice of step ${call.path}, is gone or not whole: retry the step, and it runs again.`,
+    `${path}, a batch of step ${call.path}, is gone or not whole: retry the step, and it runs again.`,
   );
 }

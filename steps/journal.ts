@@ -1,5 +1,5 @@
 /**
- * What a shard has done so far, appended as it happens: one line for each answered call and each finished record. What is
+ * What a batch has done so far, appended as it happens: one line for each answered call and each finished record. What is
  * journaled is never asked again; a torn last line is cut off when the journal is opened.
  */
 import { closeSync, fdatasync, ftruncateSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { BackspinError } from '../schemas/errors.ts';
-import { at } from './points.ts';
+import { triggerPoint } from './points.ts';
 
 /** A finished record: what each operator of the chain kept of it, and why it was dropped where it was. */
 export interface Done {
@@ -50,7 +50,7 @@ export class Journal {
   #syncing: Promise<void> | undefined;
   #torn: Error | undefined;
   readonly #earlier: Earlier | undefined;
-  /** That operators made at finished records, in this attempt of the slice and those before it. */
+  /** That operators made at finished records, in this attempt of the batch and those before it. */
   attempts = 0;
 
   /** Throws `ArtifactDamaged` where a line within is not whole. */
@@ -103,7 +103,7 @@ export class Journal {
     const answer = (this.#earlier?.reply(key) as { reply: T; tokens: number } | undefined) ?? (await ask());
     this.#calls.set(key, answer);
     this.#append({ ...name, ...answer });
-    const held = at('record: after a reply');
+    const held = triggerPoint('record: after a reply');
     if (held) await held;
     return answer.reply;
   }
@@ -169,10 +169,10 @@ export class Journal {
 export class Earlier {
   readonly #places = new Map<string, { readonly path: string; readonly at: number; readonly bytes: number }>();
 
-  /** `slices` holds a folder for each start of the step; the journals of `own` are left out. */
-  constructor(slices: string, own: string) {
-    for (const start of foldersIn(slices))
-      if (start !== own) for (const name of journalsIn(join(slices, start)) ?? []) this.#index(join(slices, start, name));
+  /** `batches` holds a folder for each start of the step; the journals of `own` are left out. */
+  constructor(batches: string, own: string) {
+    for (const start of foldersIn(batches))
+      if (start !== own) for (const name of journalsIn(join(batches, start)) ?? []) this.#index(join(batches, start, name));
   }
 
   reply(call: string): { readonly reply: unknown; readonly tokens: number } | undefined {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { pythonOf, trainerIdentity, type TrainerIdentity } from '../devices/python.ts';
-import type { Bound } from '../schemas/config.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import { poolDevices } from '../schemas/devices.ts';
 import { FileDigests } from '../store/digests.ts';
 
@@ -34,14 +34,14 @@ export function devicesIn(home: string): Readonly<Record<string, string>> {
   }
 }
 
-export const threadsOf = ({ threads }: Bound['training']): number => threads ?? cpus().length;
+export const threadsOf = ({ threads }: BoundConfig['training']): number => threads ?? cpus().length;
 
 /** What a subprocess of the training pool computes with, as part of a step's key. On a CPU the number of threads changes the order of
  *  sums, and so their bits. */
-export async function computing(machine: Machine, verb: 'train' | 'embed' | 'score', training: Bound['training']): Promise<object> {
+export async function computing(machine: Machine, verb: 'train' | 'embed' | 'score', training: BoundConfig['training']): Promise<object> {
   const device = machine.device(training.pool);
   return { ...(await machine.trainer(verb)), device, ...(device === 'cpu' ? { threads: threadsOf(training) } : {}) };
 }
 
 /** CUDA kernels add in no fixed order, so the same training gives other bits each time. */
-export const repeatsOn = (machine: Machine, { pool }: Bound['training']): boolean => machine.device(pool) === 'cpu';
+export const repeatsOn = (machine: Machine, { pool }: BoundConfig['training']): boolean => machine.device(pool) === 'cpu';

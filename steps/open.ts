@@ -1,7 +1,7 @@
 /** The first thing done for every step: what is its key, is it there already, and what would it take. */
 import { join } from 'node:path';
-import type { StepContext, Start, Lease, MapWork, Opened } from '../schemas/steps.ts';
-import { refsIn, type Call, type DatasetRef, type ModelRef } from '../schemas/call.ts';
+import type { StepContext, MapStart, Lease, MapWork, StepLookup } from '../schemas/steps.ts';
+import { refsIn, type StepCall, type DatasetRef, type ModelRef } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { writeAtomic } from '../store/files.ts';
@@ -12,13 +12,13 @@ import type { Resolved } from './resolved.ts';
 import type { Services } from './services.ts';
 import { itemsOf } from './evaluate.ts';
 import { externalOf, ownOf } from './external.ts';
-import { at } from './points.ts';
-import { startName } from './slice.ts';
+import { triggerPoint } from './points.ts';
+import { startName } from './batch.ts';
 
-/** Records per slice, the unit of hand-out. Neither it nor the order of slices shows in a result. */
-const SLICE = 256;
-/** Shards that a stage has scheduled at once: at least so many, and one more for so many requests in flight, since the last answers of a
- *  shard take long and others must have begun meanwhile. Twice what a simulation of answers takes whose lengths are lognormal with
+/** Records per batch, the unit of hand-out. Neither it nor the order of batches shows in a result. */
+const BATCH = 256;
+/** Batches that a stage has scheduled at once: at least so many, and one more for so many requests in flight, since the last answers of a
+ *  batch take long and others must have begun meanwhile. Twice what a simulation of answers takes whose lengths are lognormal with
  *  sigma 1. */
 const WINDOW = 8;
 const IN_FLIGHT_PER_SHARD = 8;
@@ -30,12 +30,12 @@ const AUTO = 16;
 export const inFlightOf = ({ serving }: Pick<Lease, 'serving'>): number => Math.ceil(serving.slots * IN_FLIGHT);
 export const servedName = (model: ModelRef) => model.digest.slice(0, 16);
 
-export async function openStep(services: Services, call: Call, context: StepContext): Promise<Opened> {
+export async function openStep(services: Services, call: StepCall, context: StepContext): Promise<StepLookup> {
   const registry = await services.registry(context.modules);
   const resolved = await resolve(call, context, registry, services.machine);
   const known = await lookUp(services, resolved);
   if (known) return { hit: known };
-  await at('open: before its beginning is looked up');
+  await triggerPoint('open: before its beginning is looked up');
   await checkRoom(services);
   await checkInputs(services, resolved);
   const weightless = lacksItsWeights(context, call);
@@ -53,7 +53,7 @@ export async function openStep(services: Services, call: Call, context: StepCont
       join(services.store.work(resolved.stepKey), 'work.json'),
       JSON.stringify({ in: work.candidates, start: startName(work) }),
     );
-  await at('open: before its work is given');
+  await triggerPoint('open: before its work is given');
   return { hit: null, stepKey: resolved.stepKey, work };
 }
 
@@ -98,8 +98,8 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
     );
   const tried = Math.min(over.rows, candidates);
   const settled = quorum < 1 ? Math.ceil(quorum * tried) : null;
-  const slices = Math.ceil(tried / SLICE);
-  const lease = resolved.batch ? null : await leaseOf(services, resolved, context, slices);
+  const batches = Math.ceil(tried / BATCH);
+  const lease = resolved.offline ? null : await leaseOf(services, resolved, context, batches);
   const externals = Object.values(resolved.cast).flatMap((model) => externalOf(context, model) ?? []);
   const inFlight = Math.max(lease ? lease.replicas * inFlightOf(lease) : 0, ...externals.map((external) => external.inFlight));
   return {
@@ -108,13 +108,13 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
     build: services.build,
     candidates: tried,
     limits: (settled ?? tokens ?? attempts ?? minutes) === null ? null : { quorum: settled, tokens, attempts, minutes },
-    slices,
-    sliceSize: SLICE,
+    batches,
+    batchSize: BATCH,
     window: WINDOW + Math.ceil(inFlight / IN_FLIGHT_PER_SHARD),
     lease,
     external: externals.length > 0,
     until: until?.kept ?? null,
-    batch: resolved.batch,
+    batch: resolved.offline,
   };
 }
 
@@ -132,7 +132,7 @@ export async function checkRoom({ store, lowWater }: Pick<Services, 'store' | 'l
 
 /** The longest beginning of a chain that was done before, and what it gave. What ends a map before its last record is counted at the
  *  beginning: a budget's candidates, records until enough are kept, the share of a quorum. */
-async function begun(services: Services, resolved: Resolved): Promise<Omit<Start, 'build'>> {
+async function begun(services: Services, resolved: Resolved): Promise<Omit<MapStart, 'build'>> {
   const { until, quorum = 1 } = resolved.call.inputs as { until?: object; quorum?: number };
   const counted = until !== undefined || quorum < 1 || budgetOf(resolved.call).candidates !== undefined;
   const longest = counted ? 0 : resolved.chain.length - 1;
@@ -143,7 +143,7 @@ async function begun(services: Services, resolved: Resolved): Promise<Omit<Start
   return { over: (resolved.call.inputs as { over: DatasetRef }).over, skip: 0 };
 }
 
-async function leaseOf({ store }: Services, resolved: Resolved, context: StepContext, slices: number): Promise<Lease | null> {
+async function leaseOf({ store }: Services, resolved: Resolved, context: StepContext, batches: number): Promise<Lease | null> {
   const own = ownOf(context, resolved.cast);
   const servings = Object.keys(own).map((role) => servingOf(context, role));
   if (servings.length === 0) return null;
@@ -154,6 +154,6 @@ async function leaseOf({ store }: Services, resolved: Resolved, context: StepCon
   return {
     models: Object.fromEntries(models.map(({ model }) => [servedName(model), model])),
     serving: { ...servings[0]!, slots: Math.max(...servings.map((serving) => serving.slots)) },
-    replicas: Math.min(replicas === 'auto' ? AUTO : replicas, slices),
+    replicas: Math.min(replicas === 'auto' ? AUTO : replicas, batches),
   };
 }

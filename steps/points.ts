@@ -4,11 +4,11 @@
 export const points = [
   'open: before its beginning is looked up',
   'open: before its work is given',
-  'slice: before its journal is opened',
+  'batch: before its journal is opened',
   'record: after a reply',
   'record: after it is done',
-  'slice: before its result',
-  'slice: after its result',
+  'batch: before its result',
+  'batch: after its result',
   'commit: before the first prefix',
   'commit: before an output',
   'commit: after a prefix',
@@ -19,7 +19,7 @@ export type Point = (typeof points)[number];
 let reached: ((point: Point) => Promise<void> | void) | undefined;
 
 /** A promise only where a test holds what runs: await it. Throws, or rejects, as the test does. */
-export const at = (point: Point): Promise<void> | void => reached?.(point);
+export const triggerPoint = (point: Point): Promise<void> | void => reached?.(point);
 
 /** Has `then` called at every point of this process; undefined: nobody is any more. */
 export function atPoints(then: typeof reached): void {

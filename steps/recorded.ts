@@ -1,8 +1,8 @@
 /** What a run of an experiment has from the run before where that is too much to be carried. */
 import { BackspinError } from '../schemas/errors.ts';
-import type { Written } from '../schemas/experiment.ts';
+import type { RecordVersion } from '../schemas/experiment.ts';
 import type { Store } from '../store/store.ts';
-import type { Recorded } from '../schemas/steps.ts';
+import type { RecordedSteps } from '../schemas/steps.ts';
 
 /** Steps that are read at once: a third of a megabyte. */
 const PAGE = 1000;
@@ -11,9 +11,9 @@ const PAGE = 1000;
 export async function recordedSteps(
   store: Pick<Store, 'experiment'>,
   name: string,
-  since: Written,
+  since: RecordVersion,
   from: number,
-): Promise<Recorded | null> {
+): Promise<RecordedSteps | null> {
   const record = await store.experiment(name).catch((error: unknown) => {
     if (error instanceof BackspinError) return undefined; // damaged
     throw error;

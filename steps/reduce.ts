@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isRef, refsIn, type Call, type DatasetRef, type ReportRef, type Result } from '../schemas/call.ts';
+import { isRef, refsIn, type StepCall, type DatasetRef, type ReportRef, type Result } from '../schemas/call.ts';
 import type { Emitted, Rows } from '../recipe/define.ts';
 import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -34,9 +34,9 @@ async function* nowhere(): AsyncIterable<Placed> {}
 export async function reduceStep(work: Work): Promise<Output> {
   const { call } = work.resolved;
   const began = Date.now();
-  const { result, counts, dropped, origins } = call.what.startsWith('source:')
+  const { result, counts, dropped, origins } = call.operation.startsWith('source:')
     ? await readSource(work)
-    : call.what.startsWith('model:')
+    : call.operation.startsWith('model:')
       ? await importModel(work)
       : await runReducer(work);
   const determinism = await inherited(work.store, work.resolved.determinism, bytesIn(call));
@@ -52,20 +52,20 @@ interface Made {
   readonly origins?: DatasetRef;
 }
 
-const bytesIn = (call: Call) => refsIn(call.inputs).filter((ref) => ref.kind !== 'report');
-const datasetsIn = (call: Call) => refsIn(call.inputs).filter((ref) => ref.kind === 'dataset');
+const bytesIn = (call: StepCall) => refsIn(call.inputs).filter((ref) => ref.kind !== 'report');
+const datasetsIn = (call: StepCall) => refsIn(call.inputs).filter((ref) => ref.kind === 'dataset');
 
 async function runReducer(work: Work): Promise<Made> {
   const { store, registry, resolved, seed, signal, places = nowhere() } = work;
-  const reducer = registry.reducer(resolved.call.what) as AnyReducer;
+  const reducer = registry.reducer(resolved.call.operation) as AnyReducer;
   const determinism = await inherited(store, resolved.determinism, bytesIn(resolved.call));
   const params = await parameters(resolved.params, store);
   const emitted = reducer.run(reading(resolved.call.inputs['inputs'], store), params, {
     random(name) {
-      if (reducer.draws(resolved.params)) return stream(`${seed}/${resolved.stepKey}/${name}`);
+      if (reducer.stochastic(resolved.params)) return stream(`${seed}/${resolved.stepKey}/${name}`);
       throw new BackspinError(
         'ConfigError',
-        `${resolved.call.what} uses \`random\` and does not say so: add \`draws: () => true\` to the reducer.`,
+        `${resolved.call.operation} uses \`random\` and does not say so: add \`draws: () => true\` to the reducer.`,
       );
     },
     derive: (value, from) => ({
@@ -100,10 +100,10 @@ async function runReducer(work: Work): Promise<Made> {
       0,
     );
     const leaving = kept + Object.values(drops.counts).reduce((sum, n) => sum + n, 0);
-    if (!reducer.creates && entering !== leaving) {
+    if (!reducer.skipsConservation && entering !== leaving) {
       throw new BackspinError(
         'ConservationViolated',
-        `Step ${resolved.call.path}: ${entering} records entered ${resolved.call.what} and ${leaving} left as kept or dropped; nothing was committed.`,
+        `Step ${resolved.call.path}: ${entering} records entered ${resolved.call.operation} and ${leaving} left as kept or dropped; nothing was committed.`,
       );
     }
     const refs = new Map<string, DatasetRef>();
@@ -194,10 +194,10 @@ async function importModel({ store, resolved }: Work): Promise<Made> {
 export function reportRef(resolved: Resolved, metrics: Readonly<Record<string, number>>, oracle: boolean): ReportRef {
   for (const [name, value] of Object.entries(metrics)) {
     if (!Number.isFinite(value))
-      throw new BackspinError('SchemaError', `${resolved.call.what} gave ${name} = ${value}: a report holds finite numbers.`);
+      throw new BackspinError('SchemaError', `${resolved.call.operation} gave ${name} = ${value}: a report holds finite numbers.`);
   }
   const digest = createHash('sha256')
-    .update(canonicalJson({ what: resolved.call.what, metrics }))
+    .update(canonicalJson({ what: resolved.call.operation, metrics }))
     .digest('hex');
   return { kind: 'report', digest, metrics, oracle };
 }

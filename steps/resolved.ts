@@ -1,6 +1,6 @@
 /** A call with all that it names: what every part of a step's work goes by. Types only. */
 import type { Operator, ReducerDef, SourceDef, TemplateDef } from '../recipe/define.ts';
-import type { Call, ModelRef } from '../schemas/call.ts';
+import type { StepCall, ModelRef } from '../schemas/call.ts';
 import type { Determinism } from '../schemas/store.ts';
 import type { Registry } from './registry.ts';
 
@@ -32,7 +32,7 @@ export interface Link {
   readonly prompts: readonly string[];
 }
 export interface Resolved extends Pick<Defined, 'params' | 'versions' | 'sources'> {
-  readonly call: Call;
+  readonly call: StepCall;
   /** Whose step it is: its name is no part of the key. */
   readonly experiment: string;
   readonly stepKey: string;
@@ -44,7 +44,7 @@ export interface Resolved extends Pick<Defined, 'params' | 'versions' | 'sources
   /** Role -> model, for maps and evaluations of models. */
   readonly cast: Readonly<Record<string, ModelRef>>;
   /** It is computed by a child on the training's pool, not asked of a server. */
-  readonly batch: boolean;
+  readonly offline: boolean;
   /** Digests of the files from outside that the key is of: of a source in its order, of a model by their names. */
   readonly files: readonly string[] | Readonly<Record<string, string>>;
 }

@@ -2,19 +2,19 @@
 import { join } from 'node:path';
 import { Rejected, TooLong } from '../inference/client.ts';
 import { Flow } from '../inference/flow.ts';
-import type { Asked, Rec, Scored } from '../recipe/define.ts';
+import type { ScoreRequest, Rec, Scored } from '../recipe/define.ts';
 import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import { scoredRow, type ScoredText, type ScoreSpec } from '../schemas/trainer.ts';
 import { readLines, writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
-import { asideOf } from './calls.ts';
+import { recordContextOf } from './calls.ts';
 import { commitMap } from './commit.ts';
 import { threadsOf } from './machine.ts';
 import type { MapWork, StepContext, Span } from '../schemas/steps.ts';
 import type { AnyOperator, Link, Resolved } from './resolved.ts';
-import { fit, loaded, runSlice } from './slice.ts';
+import { fit, loaded, runBatch } from './batch.ts';
 import { noModels } from './models.ts';
 import { foldersOf, runFolder } from './train.ts';
 
@@ -33,11 +33,11 @@ export async function prepareScoring({ store, registry, resolved, context, work,
   const { operator } = link;
   const params = await loaded(resolved.params, store);
   const { seed } = context;
-  const askedOf = (record: Rec<unknown>): readonly Asked[] => {
+  const askedOf = (record: Rec<unknown>): readonly ScoreRequest[] => {
     const input = fit(operator.input, record.value);
     if ('fault' in input) return [];
     try {
-      return operator.probe!.ask(input.value, asideOf(record, link, { registry, seed, signal }), params);
+      return operator.scorer!.ask(input.value, recordContextOf(record, link, { registry, seed, signal }), params);
     } catch (error) {
       if (error instanceof BackspinError || signal.aborted) throw error;
       return [];
@@ -60,17 +60,17 @@ export async function commitScoring(
   answers: string,
   child?: readonly Span[],
 ): Promise<Output> {
-  const { over, build, slices, sliceSize } = work;
+  const { over, build, batches, batchSize } = work;
   const [link] = resolved.chain as [Link];
   const params = await loaded(resolved.params, store);
   const asked = readLines(rows);
   const answered = readLines(answers);
-  for (let slice = 0; slice < slices; slice++) {
-    const from = slice * sliceSize;
-    const to = Math.min(from + sliceSize, over.rows);
+  for (let batch = 0; batch < batches; batch++) {
+    const from = batch * batchSize;
+    const to = Math.min(from + batchSize, over.rows);
     const known = new Map<string, ScoredText>();
     for (let row = from; row < to; row++) {
-      const questions = (await asked.next()).value as { readonly asked: readonly Asked[] };
+      const questions = (await asked.next()).value as { readonly asked: readonly ScoreRequest[] };
       const texts = scoredRow.parse((await answered.next()).value).answers;
       questions.asked.forEach((question, n) => known.set(JSON.stringify(question), texts[n]!));
     }
@@ -78,7 +78,7 @@ export async function commitScoring(
     const flow = new Flow(noModels.concurrency);
     const { seed } = context;
     const part = {
-      slice,
+      batch,
       from,
       to,
       limits: null,
@@ -89,13 +89,13 @@ export async function commitScoring(
       bounds: new Map(),
       signal,
     };
-    await runSlice({ store, registry, resolved: { ...resolved, chain }, params, seed, over, skip: 0, build, ...part });
+    await runBatch({ store, registry, resolved: { ...resolved, chain }, params, seed, over, skip: 0, build, ...part });
   }
   return commitMap(store, resolved, {
     over,
     skip: 0,
     build,
-    slices,
+    batches: batches,
     until: null,
     cut: false,
     determinism: resolved.determinism,
@@ -105,7 +105,7 @@ export async function commitScoring(
 
 /** A probe that asks nobody. */
 function answeredBy(operator: AnyOperator, known: ReadonlyMap<string, ScoredText>): AnyOperator {
-  const { ask, take } = operator.probe!;
+  const { ask, take } = operator.scorer!;
   return {
     ...operator,
     run(record, aside, params) {

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { Servers } from '../inference/servers.ts';
 import { loadRegistry, type Registry } from './registry.ts';
-import type { Bound } from '../schemas/config.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import { openStore } from '../store/local.ts';
 import { LOW_WATER, type Store } from '../store/store.ts';
 import { checkGrants, ofContext, ofModules, type Grant, type Granting } from './grants.ts';
@@ -21,16 +21,16 @@ export interface Services {
   readonly lowWater: number;
   /** Whether it does only what a launch from its home has named. */
   readonly launchedOnly: boolean;
-  registry(modules: Bound['modules']): Promise<Registry>;
+  registry(modules: BoundConfig['modules']): Promise<Registry>;
   /** Throws `ConfigError` for a serving or an external server that no launch has named. */
   check(context: Granting): Promise<void>;
 }
 
 /** How a piece of work hears that it is to end, and says how it comes on. */
-export interface Beat {
+export interface ActivityHandle {
   readonly signal: AbortSignal;
   /** Shown in the Temporal UI; under 1 KB. A function is asked at every beat. */
-  tell(details: object | (() => object)): void;
+  heartbeat(details: object | (() => object)): void;
 }
 
 /** `launchedOnly`: for workers, which do what anybody on the machine may ask of the Temporal server. */

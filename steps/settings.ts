@@ -20,7 +20,7 @@ type Settled = Pick<
   | 'beta'
 >;
 
-export function settled(settings: Settings): Settled {
+export function withTrainingDefaults(settings: Settings): Settled {
   const { lora, learningRate: rate } = settings;
   return {
     objective: settings.objective,

@@ -1,7 +1,7 @@
 /** The records of a data source, for who imports them and for who only counts them. */
 import { relative } from 'node:path';
-import type { Call } from '../schemas/call.ts';
-import { drop, type Dropped, type Emitted, type Place, type Rec, type Schema } from '../recipe/define.ts';
+import type { StepCall } from '../schemas/call.ts';
+import { drop, type Dropped, type Emitted, type PlaceReporter, type Rec, type Schema } from '../recipe/define.ts';
 import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
@@ -14,14 +14,14 @@ export type Sourced = Emitted & { readonly where: string | undefined };
 
 /** Every row as a record, kept or dropped; equal ones are kept once. Throws `SchemaError` for a row that does not fit, unless such are to
  *  be dropped, and for a source that keeps none, `ConfigError` where the source itself fails. */
-export async function* recordsOf(call: Call, registry: Registry, params: object): AsyncGenerator<Sourced> {
-  const id = call.what.slice('source:'.length);
+export async function* recordsOf(call: StepCall, registry: Registry, params: object): AsyncGenerator<Sourced> {
+  const id = call.operation.slice('source:'.length);
   const source = sourceOf(call, registry);
   const seen = new Set<string>();
   const reasons = new Set<string>();
   const { folder } = call.inputs as { folder: string };
   let where: string | undefined;
-  const place: Place = (file, line) => (where = `${relative(folder, file)}${line === undefined ? '' : `:${line}`}`);
+  const place: PlaceReporter = (file, line) => (where = `${relative(folder, file)}${line === undefined ? '' : `:${line}`}`);
   let read = 0;
   for await (const given of rowsOf(id, () => source.rows(params, sourceFiles(call, registry, params), place))) {
     read++;

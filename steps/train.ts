@@ -14,7 +14,7 @@ import { threadsOf } from './machine.ts';
 import { trainingSeed } from './resolve.ts';
 import type { Resolved } from './resolved.ts';
 import { dropRefused, rowsFile, writeRows, type Refused, type Rendering } from './rows.ts';
-import { settled } from './settings.ts';
+import { withTrainingDefaults } from './settings.ts';
 import type { StepContext } from '../schemas/steps.ts';
 
 type Inputs = Settings & {
@@ -69,7 +69,7 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
   const { folder: parent, base } = await foldersOf(store, settings.from);
   return {
     version: 1,
-    ...settled(settings),
+    ...withTrainingDefaults(settings),
     from: state === 'weights' ? parent : null,
     base,
     init:

@@ -22,7 +22,7 @@ import { datasetManifest, output, type DatasetManifest, type ModelManifest, type
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { damaged, ShardReader, ShardWriter } from './datasets.ts';
 import { ifThere, isThere, makeFolder, putIfAbsent, writeAtomic } from './files.ts';
-import { hasModel, ModelFolders, putModel, readModel, type AboutModel, type Instead } from './models.ts';
+import { hasModel, ModelFolders, putModel, readModel, type AboutModel, type Overrides } from './models.ts';
 import { pathsOf, type Paths } from './paths.ts';
 import type { DatasetWriter, Store } from './store.ts';
 
@@ -72,7 +72,7 @@ class LocalStore implements Store {
     );
   }
 
-  putModel(folder: string, about: AboutModel, instead?: Instead): Promise<ModelRef> {
+  putModel(folder: string, about: AboutModel, instead?: Overrides): Promise<ModelRef> {
     return putModel(this.#paths, folder, about, instead);
   }
   model({ digest }: Digest): Promise<ModelManifest> {

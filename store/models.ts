@@ -11,7 +11,7 @@ import { digestOf } from './digests.ts';
 import { codeOf, ifThere, makeFolder, syncFolder, temporary, writeAtomic, writing } from './files.ts';
 import type { Paths } from './paths.ts';
 
-export type Instead = Readonly<Record<string, string>>;
+export type Overrides = Readonly<Record<string, string>>;
 export type AboutModel = Omit<ModelManifest, 'kind' | 'digest' | 'files'>;
 
 const filesOf = (paths: Paths, digest: string) => join(paths.model(digest), 'files');
@@ -19,7 +19,7 @@ const manifestOf = (paths: Paths, digest: string) => join(paths.model(digest), '
 
 /** Copies the `modelFiles` of a folder in, and links what lies in the store already; `instead` are files, by their names, in place of its
  *  own. Throws `ConfigError` for a folder that is no model. */
-export async function putModel(paths: Paths, folder: string, about: AboutModel, instead: Instead = {}): Promise<ModelRef> {
+export async function putModel(paths: Paths, folder: string, about: AboutModel, instead: Overrides = {}): Promise<ModelRef> {
   const sources = new Map(Object.entries({ ...(await modelFiles(folder)), ...instead }));
   const needed = about.base === null ? 'config.json' : 'adapter_config.json';
   if (about.state === 'weights' && !sources.has(needed)) {
@@ -70,11 +70,11 @@ async function moveIn(paths: Paths, made: string, digest: string): Promise<void>
 
 /** The files of a model: those of its folder but for what no program reads to serve it, such as a `.git`, a README, or the same weights once
  *  more: in another format beside safetensors, and safetensors that are neither `model.safetensors` nor in its index. */
-export async function modelFiles(folder: string): Promise<Instead> {
+export async function modelFiles(folder: string): Promise<Overrides> {
   return (await modelParts(folder)).taken;
 }
 /** The same, with the names of what is left out. */
-export async function modelParts(folder: string): Promise<{ readonly taken: Instead; readonly leftOut: readonly string[] }> {
+export async function modelParts(folder: string): Promise<{ readonly taken: Overrides; readonly leftOut: readonly string[] }> {
   const all = await filesIn(folder);
   const shards = await shardsIn(all);
   const again = (name: string) => (shards.length > 0 ? SAME_WEIGHTS.test(name) || (SAFE.test(name) && !shards.includes(name)) : false);

@@ -44,7 +44,7 @@ export interface Store {
   putOutput(output: Output): Promise<Output>;
   output(stepKey: string): Promise<Output | undefined>;
 
-  /** Scratch of one step: slices, journals, run folders. Survives crashes, goes at commit. */
+  /** Scratch of one step: batches, journals, run folders. Survives crashes, goes at commit. */
   work(stepKey: string): string;
   clearWork(stepKey: string): Promise<void>;
 

@@ -4,9 +4,9 @@ import { dataActivities } from '../activities/data.ts';
 import { Threads } from '../activities/threads.ts';
 import { inflight } from '../devices/inflight.ts';
 import { queues } from '../schemas/names.ts';
-import { runWorkers, worksite } from './worker.ts';
+import { runWorkers, openWorker } from './worker.ts';
 
-const site = await worksite();
+const site = await openWorker();
 const { home, store } = site.services;
 const common = {
   connection: site.connection,
@@ -22,7 +22,7 @@ const data = Worker.create({
   maxConcurrentActivityTaskExecutions: 200,
   shutdownGraceTime: '10s',
 });
-// Shards that a server holds up take a place for as long as it is away, and nothing else: so there are many.
+// Batches that a server holds up take a place for as long as it is away, and nothing else: so there are many.
 const external = Worker.create({
   ...common,
   taskQueue: queues.external(store.id),

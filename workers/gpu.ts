@@ -6,12 +6,12 @@ import { inflight } from '../devices/inflight.ts';
 import { Slots } from '../devices/slots.ts';
 import type { Pool } from '../schemas/devices.ts';
 import { queues } from '../schemas/names.ts';
-import { required, runWorkers, worksite } from './worker.ts';
+import { required, runWorkers, openWorker } from './worker.ts';
 
-const site = await worksite();
+const site = await openWorker();
 const pool = required('BACKSPIN_POOL');
 const { groups, park, tenure } = JSON.parse(required('BACKSPIN_POOL_SETTINGS')) as Pool;
-const slots = new Slots({ home: site.services.home, pool, groups, parkFor: park });
+const slots = new Slots({ home: site.services.home, pool, groups, keepWarmFor: park });
 const connections = await Promise.all(groups.map(() => site.connect()));
 const room = new ActivitySlots(slots.groups);
 const worker = await Worker.create({
@@ -31,7 +31,7 @@ const worker = await Worker.create({
 const presence = await Worker.create({
   connection: site.connection,
   namespace: site.namespace,
-  taskQueue: queues.presence(site.services.store.id, pool),
+  taskQueue: queues.pollers(site.services.store.id, pool),
   activities: { here: async () => {} },
   maxConcurrentActivityTaskExecutions: 1,
   maxConcurrentActivityTaskPolls: 1,

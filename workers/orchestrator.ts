@@ -2,9 +2,9 @@
 import { Worker } from '@temporalio/worker';
 import { queues } from '../schemas/names.ts';
 import { workflowBundle } from './bundle.ts';
-import { runWorkers, worksite } from './worker.ts';
+import { runWorkers, openWorker } from './worker.ts';
 
-const site = await worksite();
+const site = await openWorker();
 const worker = await Worker.create({
   connection: site.connection,
   namespace: site.namespace,

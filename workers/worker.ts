@@ -7,7 +7,7 @@ import { failDeadAttempts } from '../devices/inflight.ts';
 import { LOW_WATER } from '../store/store.ts';
 import { namedServer } from '../host/profile.ts';
 
-export interface Worksite {
+export interface WorkerContext {
   readonly services: Services;
   readonly connection: NativeConnection;
   /** One more of the same. */
@@ -17,7 +17,7 @@ export interface Worksite {
 }
 
 /** Connects, and fails what dead workers of this host left running, so that the server hands it out again at once. */
-export async function worksite(): Promise<Worksite> {
+export async function openWorker(): Promise<WorkerContext> {
   Runtime.install({
     logger: new DefaultLogger('WARN', ({ level, message, meta }) => {
       process.stderr.write(`${new Date().toISOString()} ${level} ${message} ${JSON.stringify(meta ?? {}).slice(0, 600)}\n`);
@@ -45,7 +45,7 @@ export function required(name: string): string {
 }
 
 /** Runs until a signal; tells the supervisor on stdout that it polls. */
-export async function runWorkers(workers: readonly Worker[], site: Worksite): Promise<void> {
+export async function runWorkers(workers: readonly Worker[], site: WorkerContext): Promise<void> {
   const running = Promise.all(workers.map((worker) => worker.run()));
   writeSync(1, `${JSON.stringify({ ready: true })}\n`);
   try {

@@ -12,28 +12,28 @@ import {
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import type { Spent, Budget } from '../schemas/steps.ts';
-import { canonical, type AnyRef, type Call, type Result } from '../schemas/call.ts';
+import { canonical, type AnyRef, type StepCall, type Result } from '../schemas/call.ts';
 import type { Gate } from '../recipe/run.ts';
-import type { Bound } from '../schemas/config.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import type { Attention, ExperimentRecord, LedgerEntry, Step } from '../schemas/experiment.ts';
 import { details } from './details.ts';
-import { causeOf, FromTheTop, type Cause } from './errors.ts';
-import { SAID, type Carried, type ExperimentInput, type Mended, type Said, type SaidMemo } from '../schemas/messages.ts';
-import { Steps } from './steps.ts';
+import { causeOf, RestartRecipe, type Cause } from './errors.ts';
+import { CONTROL_MEMO, type Carried, type ExperimentInput, type EditedConfig, type ControlState, type ControlMemo } from '../schemas/messages.ts';
+import { StepTable } from './steps.ts';
 import { listen, type Answer, type Listener } from './updates.ts';
 
 const stateKey = defineSearchAttributeKey('BackspinState', 'KEYWORD');
 const roundKey = defineSearchAttributeKey('BackspinRound', 'INT');
 const GIVEN_UP = 'GivenUp';
 
-type Place = Pick<Call, 'path' | 'round'>;
-type Why = Omit<Attention, 'path'>;
-interface Waiting extends Place, Why {
+type StepLocation = Pick<StepCall, 'path' | 'round'>;
+type AttentionReason = Omit<Attention, 'path'>;
+interface WaitingStep extends StepLocation, AttentionReason {
   answer?: Answer | 'set-budget';
 }
 /** A step that has been begun and has not ended. */
-interface Work {
-  readonly call: Call;
+interface RunningStep {
+  readonly call: StepCall;
   /** What runs for it; undefined while nothing does. */
   scope: CancellationScope | undefined;
   interrupted: boolean;
@@ -42,24 +42,24 @@ interface Work {
 }
 
 /** How a step is carried out. */
-export interface Carrying {
+export interface StepHandlers {
   readonly perform: () => Promise<LedgerEntry>;
   /** Resolves once the store has room for it. */
   readonly room: () => Promise<void>;
   /** Whether an error of this type is mended by asking for the step again, from the top. */
-  readonly heal: (type: string) => boolean;
+  readonly invalidateMissingInputs: (type: string) => boolean;
 }
 
 export class Control implements Listener {
   /** Called when something begins to stand at attention, and when it does no more. */
   onAttention: () => void = () => {};
   /** Takes up what a person has mended: settings, or files that were read in. Whether the recipe runs from the top for it. */
-  takeUp: (mended: Mended | undefined) => Promise<boolean> = async () => false;
+  takeUp: (mended: EditedConfig | undefined) => Promise<boolean> = async () => false;
   readonly #input: ExperimentInput;
-  readonly #steps = new Steps();
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #steps = new StepTable();
+  readonly #waiting = new Map<string, WaitingStep>();
   /** By path. */
-  readonly #working = new Map<string, Work>();
+  readonly #working = new Map<string, RunningStep>();
   /** Path of a step -> who else computes it. */
   readonly #others = new Map<string, string>();
   /** Path of a step -> the pool that it waits for and that has no worker. */
@@ -69,7 +69,7 @@ export class Control implements Listener {
   /** What was said of builds that took it over. */
   readonly #upgraded: readonly string[];
   /** What stood at attention when the run before ended, and when this one does. */
-  readonly #stood: Map<string, Why>;
+  readonly #stood: Map<string, AttentionReason>;
   readonly #approved: Set<string>;
   readonly #rejected: Set<string>;
   readonly #budgets: Map<string, Budget>;
@@ -80,17 +80,17 @@ export class Control implements Listener {
   #leaving = false;
   /** The next run takes up what was mended, and tries anew what stands at attention in this one. */
   #anew = false;
-  #mended: Mended | undefined;
+  #mended: EditedConfig | undefined;
   /** Why the record cannot be written. */
   #unrecorded: Cause | null = null;
   #ended: { state: 'completed' | 'failed' | 'cancelled'; result: Result | null; failure: string | null } | undefined;
   #changed = false;
   #published = '';
   /** The memo, as it is. */
-  #memo = canonical(workflowInfo().memo?.[SAID] ?? nothingSaid);
+  #memo = canonical(workflowInfo().memo?.[CONTROL_MEMO] ?? initialState);
 
   constructor(input: ExperimentInput) {
-    const { approved, rejected, budgets, lost, paused, stopAfter, upgraded = [] } = input.carried ?? nothingSaid;
+    const { approved, rejected, budgets, lost, paused, stopAfter, upgraded = [] } = input.carried ?? initialState;
     this.#input = input;
     this.#lost = new Set(lost);
     this.#upgraded = upgraded;
@@ -120,14 +120,14 @@ export class Control implements Listener {
     this.#stopAfter = round;
     this.publish();
   }
-  answer(path: string, answer: Answer, mended?: Mended): void {
+  answer(path: string, answer: Answer, mended?: EditedConfig): void {
     const waiting = this.#waiting.get(path)!;
     this.#mended ??= mended;
     if (answer === 'approve') this.#approved.add(path);
     if (answer === 'reject') {
       this.#rejected.add(path);
       this.#stopAfter = waiting.round! - 1;
-      this.#interrupt(({ round }) => this.#undone(round));
+      this.#interrupt(({ round }) => this.#isUndone(round));
     }
     waiting.answer = answer;
     this.publish();
@@ -141,7 +141,7 @@ export class Control implements Listener {
     else this.#interrupt((call) => call.path === path);
     this.publish();
   }
-  #interrupt(what: (call: Call) => boolean): void {
+  #interrupt(what: (call: StepCall) => boolean): void {
     for (const work of this.#working.values()) {
       if (!what(work.call)) continue;
       work.interrupted = true;
@@ -152,21 +152,21 @@ export class Control implements Listener {
   // ───────────────────────────────────────── what the recipe does ─────────────────────────────────────────
 
   /** Carries a step out: held while paused and while the disk is too full, stood at attention when it failed for good. */
-  async through(call: Call, { perform, room, heal }: Carrying): Promise<LedgerEntry> {
-    const work: Work = { call, scope: undefined, interrupted: false, held: false };
+  async through(call: StepCall, { perform, room, invalidateMissingInputs }: StepHandlers): Promise<LedgerEntry> {
+    const work: RunningStep = { call, scope: undefined, interrupted: false, held: false };
     this.#working.set(call.path, work);
     let low: string | undefined;
     try {
-      await this.#standAgain(call);
+      await this.#resumeAttention(call);
       for (;;) {
         this.#set(call, { state: 'running' });
-        await this.#admitted(call);
+        await this.#untilAdmitted(call);
         const scope = (work.scope = new CancellationScope());
         work.interrupted = false;
         try {
           if (low !== undefined) {
             const remedy = '`backspin gc` lists what no experiment needs; it goes on by itself once there is room';
-            await this.#stand(call, { kind: 'space', reason: low, remedy }, () => scope.run(room));
+            await this.#standAtAttention(call, { kind: 'space', reason: low, remedy }, () => scope.run(room));
             low = undefined;
             continue;
           }
@@ -180,14 +180,14 @@ export class Control implements Listener {
             throw error;
           }
           const { type, message } = causeOf(error);
-          if (error instanceof FromTheTop || type === GIVEN_UP) throw error;
-          if (heal(type)) throw new FromTheTop();
+          if (error instanceof RestartRecipe || type === GIVEN_UP) throw error;
+          if (invalidateMissingInputs(type)) throw new RestartRecipe();
           if (type === 'LowWater') {
             low = message;
             continue;
           }
           const remedy = `mend the cause, then ${this.#command('retry-step', call)}; or ${this.#command('give-up', call)}`;
-          await this.#word(call, { kind: 'step', reason: `${type}: ${message}`, remedy });
+          await this.#awaitAnswer(call, { kind: 'step', reason: `${type}: ${message}`, remedy });
         }
       }
     } finally {
@@ -196,53 +196,53 @@ export class Control implements Listener {
   }
 
   /** A step that stood at attention when the run before ended does so again: nothing has changed. */
-  async #standAgain(call: Call): Promise<void> {
+  async #resumeAttention(call: StepCall): Promise<void> {
     const why = this.#stood.get(call.path);
     if (!why) return;
     this.#stood.delete(call.path);
     this.#set(call, {});
-    await this.#word(call, why);
+    await this.#awaitAnswer(call, why);
   }
 
   /** The run ends at the next quiet moment: what only waits is left to the next. */
   leave(): void {
     this.#leaving = true;
-    this.#interrupt((call) => this.#waits(call));
+    this.#interrupt((call) => this.#isWaiting(call));
   }
   /** Nothing is computed for this step. */
-  #waits = ({ path }: Pick<Call, 'path'>): boolean =>
+  #isWaiting = ({ path }: Pick<StepCall, 'path'>): boolean =>
     this.#waiting.has(path) || this.#others.has(path) || this.#unpolled.has(path) || (this.#working.get(path)?.held ?? false);
   /** Nothing is computed for any step. */
   get idle(): boolean {
-    return [...this.#working.values()].every(({ call }) => this.#waits(call));
+    return [...this.#working.values()].every(({ call }) => this.#isWaiting(call));
   }
   /** A step has begun to wait, or waits no more. */
-  #setWaits(path: string): void {
+  #updateWaiting(path: string): void {
     this.#steps.touch(path);
-    if (this.#leaving) this.#interrupt((call) => call.path === path && this.#waits(call));
+    if (this.#leaving) this.#interrupt((call) => call.path === path && this.#isWaiting(call));
     this.publish();
   }
 
   /** Whether a map whose budget is spent goes on with what there is; otherwise a person has given it another. */
-  async spent(call: Call, { limit, tried, kept, tokens }: Spent): Promise<boolean> {
+  async spent(call: StepCall, { limit, tried, kept, tokens }: Spent): Promise<boolean> {
     if (!this.#approved.has(call.path)) {
       const reason = `its budget of ${number(this.budgetOf(call)[limit]!)} ${limit} is spent: ${number(tried)} records were tried and ${number(kept)} kept, for ${number(tokens)} tokens`;
       const remedy = `${this.#command('approve', call)} goes on with what was kept, ${this.#command('set-budget', call, ` --${limit} N`)} with more, ${this.#command('give-up', call)} ends the experiment as failed`;
-      await this.#word(call, { kind: 'budget', reason, remedy });
-      await this.#admitted(call);
+      await this.#awaitAnswer(call, { kind: 'budget', reason, remedy });
+      await this.#untilAdmitted(call);
     }
     return this.#approved.has(call.path);
   }
 
-  unpolled({ path }: Call, pool: string | null): void {
+  unpolled({ path }: StepCall, pool: string | null): void {
     if (pool === null) this.#unpolled.delete(path);
     else this.#unpolled.set(path, pool);
-    this.#setWaits(path);
+    this.#updateWaiting(path);
   }
-  other({ path }: Call, who: string | null): void {
+  other({ path }: StepCall, who: string | null): void {
     if (who === null) this.#others.delete(path);
     else this.#others.set(path, who);
-    this.#setWaits(path);
+    this.#updateWaiting(path);
   }
   /** Why the record cannot be written; null: it can. */
   unrecorded(why: Cause | null): void {
@@ -250,7 +250,7 @@ export class Control implements Listener {
     this.publish();
   }
 
-  leaseLost({ path }: Call, of: number, { type, message }: Cause): void {
+  leaseLost({ path }: StepCall, of: number, { type, message }: Cause): void {
     this.#lost.add(`One of the ${of} leases of ${path} is lost for good, and the step goes on with the others: ${type}: ${message}`);
     this.publish();
   }
@@ -266,25 +266,25 @@ export class Control implements Listener {
       ...(round === null ? [] : [`${this.#command('reject', gate)} ends the experiment with what it had before round ${round}`]),
       `${this.#command('give-up', gate)} ends it as failed`,
     ];
-    await this.#word(gate, { kind: 'gate', reason: `the gate ${short}`, remedy: ways.join('; ') });
+    await this.#awaitAnswer(gate, { kind: 'gate', reason: `the gate ${short}`, remedy: ways.join('; ') });
   }
 
   /** Waits for a word; throws where it is one that does not let this go on. */
-  async #word(at: Place, why: Why): Promise<void> {
-    const answer = await this.#stand(at, why, async (waiting) => {
-      await condition(() => waiting.answer !== undefined || this.#leaving || this.#undone(at.round));
+  async #awaitAnswer(at: StepLocation, why: AttentionReason): Promise<void> {
+    const answer = await this.#standAtAttention(at, why, async (waiting) => {
+      await condition(() => waiting.answer !== undefined || this.#leaving || this.#isUndone(at.round));
       return waiting.answer;
     });
-    if (this.#undone(at.round)) throw new FromTheTop();
+    if (this.#isUndone(at.round)) throw new RestartRecipe();
     if (answer === undefined) {
       if (why.kind !== 'gate') this.#stood.set(at.path, why); // a gate is asked again by itself
-      throw new FromTheTop();
+      throw new RestartRecipe();
     }
     if (answer === 'retry-step' && (await this.takeUp(this.#mended))) {
       this.#anew = true;
       this.leave();
       this.#interrupt(() => true);
-      throw new FromTheTop();
+      throw new RestartRecipe();
     }
     if (answer !== 'give-up') return;
     this.#steps.failed(at.path);
@@ -292,10 +292,10 @@ export class Control implements Listener {
   }
 
   /** Waits for what `end` waits for, and says why. */
-  async #stand<T>({ path, round }: Place, why: Why, end: (waiting: Waiting) => Promise<T>): Promise<T> {
-    const waiting: Waiting = { path, round, ...why };
+  async #standAtAttention<T>({ path, round }: StepLocation, why: AttentionReason, end: (waiting: WaitingStep) => Promise<T>): Promise<T> {
+    const waiting: WaitingStep = { path, round, ...why };
     this.#waiting.set(path, waiting);
-    this.#setWaits(path);
+    this.#updateWaiting(path);
     this.onAttention();
     try {
       return await end(waiting);
@@ -309,32 +309,32 @@ export class Control implements Listener {
 
   async beginRound(number: number): Promise<boolean> {
     await condition(() => !this.#paused);
-    if (this.#undone(number)) return false;
+    if (this.#isUndone(number)) return false;
     this.#round = number;
     this.publish();
     return true;
   }
 
   /** A pause is over, this round takes place, and so does this run. */
-  async #admitted({ path, round }: Call): Promise<void> {
+  async #untilAdmitted({ path, round }: StepCall): Promise<void> {
     const work = this.#working.get(path);
     if (work) work.held = this.#paused;
-    await condition(() => !this.#paused || this.#leaving || this.#undone(round));
+    await condition(() => !this.#paused || this.#leaving || this.#isUndone(round));
     if (work) work.held = false;
-    if (this.#leaving || this.#undone(round)) throw new FromTheTop();
+    if (this.#leaving || this.#isUndone(round)) throw new RestartRecipe();
   }
   /** Behind the last round there is to be. */
-  #undone = (round: number | null): boolean => round !== null && this.#stopAfter !== null && round > this.#stopAfter;
+  #isUndone = (round: number | null): boolean => round !== null && this.#stopAfter !== null && round > this.#stopAfter;
 
-  opened(call: Call, stepKey: string): void {
+  opened(call: StepCall, stepKey: string): void {
     this.#set(call, { stepKey });
   }
   /** `recorded`: the store has it so. */
-  done(call: Call, { result, stepKey, memoised }: LedgerEntry, recorded = false): void {
+  done(call: StepCall, { result, stepKey, memoised }: LedgerEntry, recorded = false): void {
     this.#steps.set(call, { state: 'completed', stepKey, memoised, result }, recorded);
     this.publish();
   }
-  #set(call: Call, now: Partial<Step>): void {
+  #set(call: StepCall, now: Partial<Step>): void {
     this.#steps.set(call, now);
     this.publish();
   }
@@ -347,13 +347,13 @@ export class Control implements Listener {
   // ───────────────────────────────────────── what there is to see ─────────────────────────────────────────
 
   /** What a person has changed the configuration to; the next run has it. */
-  get mended(): Mended | undefined {
+  get mended(): EditedConfig | undefined {
     return this.#mended;
   }
-  get steps(): Steps {
+  get steps(): StepTable {
     return this.#steps;
   }
-  get config(): Bound {
+  get config(): BoundConfig {
     return this.#input.config;
   }
   get paused(): boolean {
@@ -371,7 +371,7 @@ export class Control implements Listener {
   roundOf(path: string): number | null {
     return this.#waiting.get(path)?.round ?? null;
   }
-  budgetOf({ path, inputs }: Call): Budget {
+  budgetOf({ path, inputs }: StepCall): Budget {
     return { ...(inputs['budget'] as Budget | undefined), ...this.#budgets.get(path) };
   }
 
@@ -411,10 +411,10 @@ export class Control implements Listener {
     return [{ path: 'record', kind: 'space', reason, remedy: 'mend the cause; it is written once it can be, and steps go on meanwhile' }];
   }
   carried(): Omit<Carried, 'ledger' | 'decisions' | 'healed'> {
-    const { mended: _, ...said } = this.#said;
+    const { mended: _, ...said } = this.#controlState;
     return { ...said, stood: this.#anew ? {} : Object.fromEntries(this.#stood) };
   }
-  get #said(): SaidMemo {
+  get #controlState(): ControlMemo {
     return {
       approved: [...this.#approved],
       rejected: [...this.#rejected],
@@ -426,7 +426,7 @@ export class Control implements Listener {
       ...(this.#mended && { mended: this.#mended }),
     };
   }
-  #command = (verb: string, { path }: Pick<Place, 'path'>, more = ''): string =>
+  #command = (verb: string, { path }: Pick<StepLocation, 'path'>, more = ''): string =>
     `\`backspin ${verb} ${this.#input.config.name} ${path}${more}\``;
 
   publish(): void {
@@ -439,8 +439,8 @@ export class Control implements Listener {
       await condition(() => this.#changed);
       this.#changed = false;
       setCurrentDetails(details(this.#input.config, this.view()));
-      const memo = canonical(this.#said);
-      if (memo !== this.#memo) upsertMemo({ [SAID]: this.#said });
+      const memo = canonical(this.#controlState);
+      if (memo !== this.#memo) upsertMemo({ [CONTROL_MEMO]: this.#controlState });
       this.#memo = memo;
       const [state, round] = [this.#state, this.#round];
       if (`${state}/${round}` === this.#published) continue;
@@ -450,5 +450,5 @@ export class Control implements Listener {
   }
 }
 
-const nothingSaid: Said = { approved: [], rejected: [], budgets: {}, lost: [], paused: false, stopAfter: null };
+const initialState: ControlState = { approved: [], rejected: [], budgets: {}, lost: [], paused: false, stopAfter: null };
 const number = (n: number): string => n.toLocaleString('en-US');

@@ -1,6 +1,6 @@
 /** The state of an experiment as Markdown, for the Temporal UI. */
 import { isRef } from '../schemas/call.ts';
-import type { Bound } from '../schemas/config.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
 import { measured, metricNames } from './measured.ts';
 
@@ -10,7 +10,7 @@ type View = Pick<ExperimentRecord, 'state' | 'round' | 'steps' | 'attention' | '
 const ROUNDS = 20;
 
 /** What waits for a person, what one should know, a table of what was measured in each round, and one of what was done. Under 20 KB. */
-export function details(config: Bound, { state, round, steps, attention, notices }: View): string {
+export function details(config: BoundConfig, { state, round, steps, attention, notices }: View): string {
   const first = Math.max(...steps.map((step) => step.round ?? 0), 0) - ROUNDS + 1;
   const shown = steps.filter((step) => (step.round ?? first) >= first);
   const blocks = [

@@ -2,7 +2,7 @@
 import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, TemporalFailure, TerminatedFailure } from '@temporalio/workflow';
 
 /** The step is asked for again by the next run. */
-export class FromTheTop extends Error {}
+export class RestartRecipe extends Error {}
 
 export interface Cause {
   readonly type: string;

@@ -11,21 +11,21 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { fingerprint, type Result } from '../schemas/call.ts';
+import { fingerprintOf, type Result } from '../schemas/call.ts';
 import { contextOf, runRecipe } from '../recipe/materials.ts';
-import { Verbs, type Engine } from '../recipe/run.ts';
+import { RecipeRuntime, type StepEngine } from '../recipe/run.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
-import { Control, type Carrying } from './control.ts';
-import { failureOf, FromTheTop } from './errors.ts';
+import { Control, type StepHandlers } from './control.ts';
+import { failureOf, RestartRecipe } from './errors.ts';
 import { Ledger } from './ledger.ts';
 import { progress, type ExperimentInput } from '../schemas/messages.ts';
-import { Mending } from './mending.ts';
+import { ConfigEdits } from './mending.ts';
 import { data } from './options.ts';
 import { recipes } from './recipes/index.ts';
 import { Recorder } from './recorder.ts';
-import { Performer } from './run.ts';
-import { Gate, parked } from './scopes.ts';
+import { StepExecutor } from './run.ts';
+import { DrainLatch, never } from './scopes.ts';
 
 /** Events after which the root continues as new at the first quiet moment; past `MOST` times as many it makes one, so that no run has more
  *  than 4,096. Those of the run from the top to where the last run was do not count. */
@@ -38,10 +38,10 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
   const { config, store, historyLimit = HISTORY } = input;
   const ledger = new Ledger(input);
   const context = contextOf(config, input.configDigest);
-  const gate = new Gate();
+  const gate = new DrainLatch();
   const control = new Control(input);
-  const performer = new Performer(store, context, control);
-  const mending = new Mending(input, (imported, now) => performer.reread(imported, now));
+  const performer = new StepExecutor(store, context, control);
+  const mending = new ConfigEdits(input, (imported, now) => performer.reread(imported, now));
 
   const snapshot = (paths?: ReadonlySet<string>): ExperimentRecord => ({
     name: config.name,
@@ -63,7 +63,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     before,
     (about, paths, patiently) => {
       const news = { ...snapshot(paths), ...about };
-      return patiently ? data(name).recordPatiently(news) : data(name, ATTEMPTS).record(news);
+      return patiently ? data(name).recordUntilWritten(news) : data(name, ATTEMPTS).record(news);
     },
     (why) => control.unrecorded(why),
   );
@@ -88,9 +88,9 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
   /** Where a person undid the round, an input is made again, or this run ends, the next run asks anew. The recipe hears of no failure: if
    *  it does not await what failed just then, that would be a rejection that nobody handles, which fails the workflow's task for ever. */
   const ended = (error: unknown): Promise<never> => {
-    if (error instanceof FromTheTop) close();
+    if (error instanceof RestartRecipe) close();
     else failure.reject(error);
-    return parked;
+    return never;
   };
 
   control.takeUp = async (mended) => {
@@ -103,9 +103,9 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
 
   /** What was added when the record was last written. */
   let recorded = 0;
-  const engine: Engine = {
+  const engine: StepEngine = {
     async perform(call) {
-      const print = fingerprint(call);
+      const print = fingerprintOf(call);
       mending.sees(call, print);
       const known = ledger.known(call, print);
       if (known) {
@@ -114,10 +114,10 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
       }
       if (long()) close();
       try {
-        const carrying: Carrying = {
+        const carrying: StepHandlers = {
           perform: () => performer.perform(call),
           room: () => performer.room(call),
-          heal: (type) => type === 'ArtifactMissing' && ledger.heal(call, print),
+          invalidateMissingInputs: (type) => type === 'ArtifactMissing' && ledger.invalidateMissingInputs(call, print),
         };
         const entry = await gate.through(() => control.through(call, carrying));
         ledger.add(print, entry);
@@ -128,7 +128,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     },
     shared(call, result) {
       result.then(
-        () => control.done(call, { ...ledger.steps[fingerprint(call)]!, memoised: true }, ledger.isRecorded(call)),
+        () => control.done(call, { ...ledger.steps[fingerprintOf(call)]!, memoised: true }, ledger.isRecorded(call)),
         () => {}, // told under the name that it is performed by
       );
     },
@@ -158,7 +158,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
   control.onAttention = () => void recorder.record();
   try {
     if (before) await ledger.load((from) => data({ ...name, id: 'recorded' }).recorded(config.name, before, from));
-    const recipe = runRecipe(new Verbs(engine), recipes[config.recipe]!, config) as Promise<Result>;
+    const recipe = runRecipe(new RecipeRuntime(engine), recipes[config.recipe]!, config) as Promise<Result>;
     recipe.catch(() => {});
     await Promise.race([recipe, failure.promise, CancellationScope.nonCancellable(() => condition(() => gate.drained))]);
     if (gate.drained) {

@@ -1,8 +1,8 @@
 /** What an experiment knows of its past: results of steps and answers to questions. It goes from run to run. */
 import { isCancellation, log } from '@temporalio/workflow';
-import type { Recorded } from '../schemas/steps.ts';
-import { refsIn, type Call, type ReportRef } from '../schemas/call.ts';
-import type { LedgerEntry, Written } from '../schemas/experiment.ts';
+import type { RecordedSteps } from '../schemas/steps.ts';
+import { refsIn, type StepCall, type ReportRef } from '../schemas/call.ts';
+import type { LedgerEntry, RecordVersion } from '../schemas/experiment.ts';
 import type { Carried, ExperimentInput } from '../schemas/messages.ts';
 
 /** Characters of the results that a run carries to the next; where there are more, it reads them from the record in the store. */
@@ -26,9 +26,9 @@ export class Ledger {
   }
 
   /** Reads what was too much to be carried, part by part. What the store has no more is looked up again, step by step. */
-  async load(read: (from: number) => Promise<Recorded | null>): Promise<void> {
+  async load(read: (from: number) => Promise<RecordedSteps | null>): Promise<void> {
     for (let from: number | null = 0; from !== null;) {
-      const part: Recorded | null = await read(from).catch((error: unknown) => {
+      const part: RecordedSteps | null = await read(from).catch((error: unknown) => {
         if (isCancellation(error)) throw error;
         log.warn('what was done before cannot be read from the store', { error: String(error) });
         return null;
@@ -42,7 +42,7 @@ export class Ledger {
     }
   }
   /** Whether the step came from the store as it is. */
-  isRecorded({ path }: Call): boolean {
+  isRecorded({ path }: StepCall): boolean {
     return this.#recorded.has(path);
   }
 
@@ -51,7 +51,7 @@ export class Ledger {
   }
 
   /** What the parent of a fork gave for this step, or what this experiment did. */
-  known(call: Call, print: string): LedgerEntry | undefined {
+  known(call: StepCall, print: string): LedgerEntry | undefined {
     const pin = this.#pins[call.path];
     const pinned = pin && pin.inputs.join() === [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort().join();
     if (pinned && !(print in this.steps)) this.add(print, { ...pin.entry, memoised: true });
@@ -76,7 +76,7 @@ export class Ledger {
   }
 
   /** An input is gone from the store: what gave it is forgotten, so that it is asked for again. False where that was tried before. */
-  heal(call: Call, print: string): boolean {
+  invalidateMissingInputs(call: StepCall, print: string): boolean {
     if (this.#healed.has(print)) return false;
     this.#healed.add(print);
     const wanted = new Set(refsIn(call.inputs).map((ref) => ref.digest));
@@ -96,7 +96,7 @@ export class Ledger {
     return JSON.stringify(this.steps).length > CARRIED;
   }
   /** `recorded`: the writing of the record that holds all steps. */
-  carried(recorded?: Written): Pick<Carried, 'ledger' | 'recorded' | 'decisions' | 'healed'> {
+  carried(recorded?: RecordVersion): Pick<Carried, 'ledger' | 'recorded' | 'decisions' | 'healed'> {
     const healed = [...this.#healed];
     return { ledger: recorded ? {} : this.steps, ...(recorded && { recorded }), decisions: this.decisions, healed };
   }

@@ -1,19 +1,19 @@
 /** What a person mends while a step stands at attention: settings, and files that were read in. The next run begins with it. */
 import { isCancellation, log } from '@temporalio/workflow';
-import type { Imported, StepContext } from '../schemas/steps.ts';
-import { canonical, type Call } from '../schemas/call.ts';
+import type { ImportedStep, StepContext } from '../schemas/steps.ts';
+import { canonical, type StepCall } from '../schemas/call.ts';
 import { contextOf, isImport } from '../recipe/materials.ts';
-import type { ExperimentInput, Mended } from '../schemas/messages.ts';
+import type { ExperimentInput, EditedConfig } from '../schemas/messages.ts';
 import { stillPinned } from './pins.ts';
 
 /** Gives those that are others by now. */
-type Reread = (imported: readonly Imported[], context: StepContext) => Promise<readonly Imported[]>;
+type Reread = (imported: readonly ImportedStep[], context: StepContext) => Promise<readonly ImportedStep[]>;
 
-export class Mending {
+export class ConfigEdits {
   readonly #input: ExperimentInput;
   readonly #reread: Reread;
   /** Sources and models of this run, by fingerprint. */
-  readonly #imports = new Map<string, Call>();
+  readonly #imports = new Map<string, StepCall>();
   #next: ExperimentInput;
 
   constructor(input: ExperimentInput, reread: Reread) {
@@ -27,14 +27,14 @@ export class Mending {
     return this.#next;
   }
 
-  sees(call: Call, print: string): void {
+  sees(call: StepCall, print: string): void {
     if (isImport(call)) this.#imports.set(print, call);
   }
 
   /** Which finished steps (by fingerprint) the next run may take from the ledger; undefined: nothing was mended. Where the context of all
    *  steps has changed only imports are taken, and the store knows which of the other results still hold. */
   async takeUp(
-    { config, configDigest }: Mended = this.#input,
+    { config, configDigest }: EditedConfig = this.#input,
     keyOf: (print: string) => string | undefined,
   ): Promise<((print: string) => boolean) | undefined> {
     const before = this.#input.config;
@@ -53,7 +53,7 @@ export class Mending {
   }
 
   /** Their paths. What cannot be compared counts as it was. */
-  async #changed(read: readonly Imported[], now: StepContext): Promise<ReadonlySet<string>> {
+  async #changed(read: readonly ImportedStep[], now: StepContext): Promise<ReadonlySet<string>> {
     try {
       return new Set(
         (

@@ -41,8 +41,8 @@ export const pool = (name: Named) =>
     retry: { initialInterval: '200ms', maximumInterval: '30s', nonRetryableErrorTypes },
   });
 
-export const shards = (name: Named) =>
-  proxyActivities<Pick<DataActivities, 'shard'>>({
+export const batches = (name: Named) =>
+  proxyActivities<Pick<DataActivities, 'batch'>>({
     ...common,
     ...named(name),
     heartbeatTimeout: '15s',

@@ -1,9 +1,9 @@
 /** Which sources and models another configuration reads in otherwise: they have no inputs that would tell. */
 import { canonical } from '../schemas/call.ts';
-import type { Bound } from '../schemas/config.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import type { ExperimentInput } from '../schemas/messages.ts';
 
-type Inputs = Pick<Bound, 'data' | 'models'>;
+type Inputs = Pick<BoundConfig, 'data' | 'models'>;
 
 /** Data and models, such as `data.corpus`, that are declared in another way than before, or were not. */
 export function changedInputs(before: Inputs, now: Inputs): string[] {

@@ -1,9 +1,9 @@
 /** Keeps the record of the experiment in the store up to date, by what is new; what cannot be written holds nothing up, and is told. */
 import { CancellationScope, condition, sleep } from '@temporalio/workflow';
-import type { RecordNews, Written } from '../schemas/experiment.ts';
+import type { RecordNews, RecordVersion } from '../schemas/experiment.ts';
 import { causeOf, type Cause } from './errors.ts';
-import { settled } from './scopes.ts';
-import type { Steps } from './steps.ts';
+import { untilIdle } from './scopes.ts';
+import type { StepTable } from './steps.ts';
 
 /** Milliseconds between two failures of a writing that itself tries again for as long as it takes. */
 const PAUSE = 60_000;
@@ -14,7 +14,7 @@ type Write = (news: Pick<RecordNews, 'written' | 'since' | 'only'>, paths: Reado
 
 export class Recorder {
   readonly #run: string;
-  readonly #steps: Steps;
+  readonly #steps: StepTable;
   readonly #write: Write;
   readonly #trouble: (why: Cause | null) => void;
   /** There is something that the store does not have. */
@@ -22,12 +22,12 @@ export class Recorder {
   #writing: Promise<void> | undefined;
   #failed = false;
   /** The last writing of this run, or of one before that the store is known to have; null: all is to be written. */
-  #last: Written | null;
+  #last: RecordVersion | null;
   /** Not all of it is written yet. */
   #whole: boolean;
 
   /** `trouble` is told why a writing fails, and of the end of that (null). */
-  constructor(run: string, steps: Steps, last: Written | null, write: Write, trouble: (why: Cause | null) => void) {
+  constructor(run: string, steps: StepTable, last: RecordVersion | null, write: Write, trouble: (why: Cause | null) => void) {
     this.#run = run;
     this.#steps = steps;
     this.#last = last;
@@ -37,12 +37,12 @@ export class Recorder {
   }
 
   /** The number of the writing behind which this run's news begin, for who has that record; undefined: not known. */
-  after({ run, count }: Written): number | undefined {
+  after({ run, count }: RecordVersion): number | undefined {
     if (run === this.#run) return count;
     return this.#last?.run === run && count >= this.#last.count && !this.#whole ? 0 : undefined;
   }
   /** The writing that holds all steps; undefined: there is none. */
-  get complete(): Written | undefined {
+  get complete(): RecordVersion | undefined {
     return this.#stale || this.#whole || this.#steps.unwritten ? undefined : (this.#last ?? undefined);
   }
 
@@ -61,7 +61,7 @@ export class Recorder {
   async #writeAll(): Promise<void> {
     let pause = PAUSE;
     while (this.#stale) {
-      await settled(); // a run from the top may be in the midst of what is in the store already
+      await untilIdle(); // a run from the top may be in the midst of what is in the store already
       this.#stale = false;
       try {
         const patiently = this.#failed;

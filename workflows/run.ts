@@ -9,8 +9,8 @@ import {
   startChild,
   type ChildWorkflowHandle,
 } from '@temporalio/workflow';
-import type { Lease, MapWork, Spent, StageEnd, StepContext, Owner, Imported, Budget } from '../schemas/steps.ts';
-import { embeds, isRef, type Call } from '../schemas/call.ts';
+import type { Lease, MapWork, Spent, StageEnd, StepContext, StepOwner, ImportedStep, Budget } from '../schemas/steps.ts';
+import { embeds, isRef, type StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues, workflowId } from '../schemas/names.ts';
 import { causeOf, isTermination, type Cause } from './errors.ts';
@@ -19,35 +19,35 @@ import { withLeases } from './scopes.ts';
 import { stage } from './stage.ts';
 
 /** Who is told how a step comes on. */
-export interface Overseer {
-  opened(call: Call, stepKey: string): void;
-  budgetOf(call: Call): Budget;
+export interface StepObserver {
+  opened(call: StepCall, stepKey: string): void;
+  budgetOf(call: StepCall): Budget;
   /** Whether a map whose budget is spent goes on with what there is; otherwise it has another budget now. */
-  spent(call: Call, spent: Spent): Promise<boolean>;
+  spent(call: StepCall, spent: Spent): Promise<boolean>;
   /** The pool that a step waits for has no worker (null: it has one, or the step is over). */
-  unpolled(call: Call, pool: string | null): void;
+  unpolled(call: StepCall, pool: string | null): void;
   /** Who else computes the step, in words (null: nobody, or the step is over). */
-  other(call: Call, who: string | null): void;
+  other(call: StepCall, who: string | null): void;
   /** One of so many leases is lost for good, and others go on. */
-  leaseLost(call: Call, of: number, why: Cause): void;
+  leaseLost(call: StepCall, of: number, why: Cause): void;
 }
 
 /** Milliseconds that a step is left to the experiment that has taken it over: it is there within a second or two. */
-const LEFT = 15_000;
+const TAKEOVER_PAUSE = 15_000;
 
 /** Carries one step out, from the look-up to the commit. */
-export class Performer {
+export class StepExecutor {
   readonly #store: string;
   readonly #context: StepContext;
-  readonly #overseer: Overseer;
+  readonly #overseer: StepObserver;
 
-  constructor(store: string, context: StepContext, overseer: Overseer) {
+  constructor(store: string, context: StepContext, overseer: StepObserver) {
     this.#store = store;
     this.#context = context;
     this.#overseer = overseer;
   }
 
-  async perform(asked: Call): Promise<LedgerEntry> {
+  async perform(asked: StepCall): Promise<LedgerEntry> {
     for (;;) {
       const entry = await this.#attempt(this.#budgeted(asked));
       if (entry !== null) return entry;
@@ -55,11 +55,11 @@ export class Performer {
   }
 
   /** Null: the step is to be begun again. */
-  async #attempt(call: Call): Promise<LedgerEntry | null> {
+  async #attempt(call: StepCall): Promise<LedgerEntry | null> {
     const of = call.inputs['of'];
     const onPool = embeds(call);
     if ((call.verb === 'reduce' && !onPool) || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset')) {
-      return this.#data('reduce', call, call.what === 'model:external').compute(call, this.#context);
+      return this.#data('reduce', call, call.operation === 'model:external').compute(call, this.#context);
     }
     const opening = await this.#data('open', call).open(call, this.#context);
     if (opening.hit) return opening.hit;
@@ -75,12 +75,12 @@ export class Performer {
   }
 
   /** Carries a step out whose pool had no worker when it was opened, and says so while that lasts. */
-  async #watching<T>(call: Call, pool: string, carryOut: () => Promise<T>): Promise<T> {
+  async #watching<T>(call: StepCall, pool: string, carryOut: () => Promise<T>): Promise<T> {
     const watch = new CancellationScope();
     const watching = watch.run(async () => {
       let polled = false;
       const coming = this.#data('watch', call)
-        .polled(pool)
+        .awaitPoller(pool)
         .then(() => {
           polled = true;
         });
@@ -101,24 +101,24 @@ export class Performer {
   }
 
   /** Those sources and models whose files, or settings in this context, are others by now than when they were read in. */
-  reread(imported: readonly Imported[], context: StepContext): Promise<readonly Imported[]> {
+  reread(imported: readonly ImportedStep[], context: StepContext): Promise<readonly ImportedStep[]> {
     const { experiment } = this.#context;
-    return data({ id: 'reread', summary: 'files that were read in', queue: this.#queue(false), experiment }).reread(imported, context);
+    return data({ id: 'reread', summary: 'files that were read in', queue: this.#queue(false), experiment }).changedImports(imported, context);
   }
 
   /** Resolves once the store has room for one step more. */
-  room(call: Call): Promise<void> {
-    return this.#data('room', call).room();
+  room(call: StepCall): Promise<void> {
+    return this.#data('room', call).awaitRoom();
   }
 
   /** The call under the budget that it has by now. */
-  #budgeted(call: Call): Call {
+  #budgeted(call: StepCall): StepCall {
     const budget = this.#overseer.budgetOf(call);
     return Object.keys(budget).length === 0 ? call : { ...call, inputs: { ...call.inputs, budget } };
   }
 
   /** Null: it has another budget now, or another experiment had the step and has it no more. */
-  async #map(call: Call, stepKey: string, work: MapWork): Promise<LedgerEntry | null> {
+  async #map(call: StepCall, stepKey: string, work: MapWork): Promise<LedgerEntry | null> {
     const scope = new CancellationScope(); // what is not started in it goes on when it is cancelled
     const child = await scope.run(() => this.#stage(call, stepKey, work));
     if (child === null) return this.#awaitOther(call, stepKey, work.lease);
@@ -130,21 +130,21 @@ export class Performer {
       });
     const finish = async (end: StageEnd | null): Promise<LedgerEntry | null> => {
       if (end === null) {
-        await sleep(LEFT, { summary: 'another experiment takes the step over' });
+        await sleep(TAKEOVER_PAUSE, { summary: 'another experiment takes the step over' });
         return null;
       }
       if (end.spent !== null && !(await this.#overseer.spent(call, end.spent))) return null;
       return this.#data('commit', call).commit(call, this.#context, work, end);
     };
-    const { lease, slices } = work;
+    const { lease, batches } = work;
     const leases =
-      lease && slices > 0 ? Array.from({ length: lease.replicas }, (_, replica) => () => this.#hold(call, stepKey, lease, replica)) : [];
+      lease && batches > 0 ? Array.from({ length: lease.replicas }, (_, replica) => () => this.#hold(call, stepKey, lease, replica)) : [];
     const lost = (error: unknown) => this.#overseer.leaseLost(call, leases.length, causeOf(error));
     return withLeases(leases, scope, result, finish, lost);
   }
 
   /** The stage, which waits for its lease; null when another experiment's stage computes this very step. */
-  async #stage(call: Call, stepKey: string, work: MapWork): Promise<ChildWorkflowHandle<typeof stage> | null> {
+  async #stage(call: StepCall, stepKey: string, work: MapWork): Promise<ChildWorkflowHandle<typeof stage> | null> {
     const queue = work.lease ? queues.lease(this.#store, stepKey) : this.#queue(work.external);
     try {
       return await startChild(stage, {
@@ -153,7 +153,7 @@ export class Performer {
         taskQueue: queues.orchestrator(this.#store),
         parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
         memo: { experiment: this.#context.experiment, path: call.path },
-        staticSummary: `${call.path}: ${call.what} over ${work.over.rows} records`.slice(0, 200),
+        staticSummary: `${call.path}: ${call.operation} over ${work.over.rows} records`.slice(0, 200),
       });
     } catch (error) {
       if (error instanceof WorkflowExecutionAlreadyStartedError) return null;
@@ -162,19 +162,19 @@ export class Performer {
   }
 
   /** Holds a device group for as long as the step lasts. One that was given back to let others pass is asked for again, behind them. */
-  async #hold(call: Call, stepKey: string, lease: Lease, replica: number): Promise<void> {
+  async #hold(call: StepCall, stepKey: string, lease: Lease, replica: number): Promise<void> {
     const { serve } = this.#pool(replica === 0 ? 'serve' : `serve ${replica + 1}`, call, lease.serving.pool);
     for (let gaveWay = true; gaveWay;) gaveWay = await serve(call, this.#context, stepKey, lease, replica);
   }
 
-  #stageId = (call: Call, stepKey: string): string => workflowId.stage(this.#store, call.what, stepKey);
+  #stageId = (call: StepCall, stepKey: string): string => workflowId.stage(this.#store, call.operation, stepKey);
 
   /** Waits while somebody else computes this very step. Then it is there, or taken over. */
-  async #awaitOther(call: Call, stepKey: string, lease: Lease | null): Promise<null> {
+  async #awaitOther(call: StepCall, stepKey: string, lease: Lease | null): Promise<null> {
     const wanted = { store: this.#store, stage: this.#stageId(call, stepKey), pool: lease && lease.serving.pool };
     try {
-      for (let owner: Owner | null = null; ;) {
-        owner = await this.#data('wait', call).otherThan(owner, wanted);
+      for (let owner: StepOwner | null = null; ;) {
+        owner = await this.#data('wait', call).awaitOtherOwner(owner, wanted);
         if (owner === null) return null;
         this.#overseer.other(call, this.#words(owner));
       }
@@ -182,13 +182,13 @@ export class Performer {
       this.#overseer.other(call, null);
     }
   }
-  #words = ({ experiment, path }: Owner): string =>
+  #words = ({ experiment, path }: StepOwner): string =>
     experiment === this.#context.experiment ? `its own step ${path}` : `another experiment: ${experiment}, its step ${path}`;
 
-  #data(verb: string, call: Call, external = false) {
+  #data(verb: string, call: StepCall, external = false) {
     return data({
       id: `${verb} ${call.path}`,
-      summary: `${call.path}: ${call.what}`,
+      summary: `${call.path}: ${call.operation}`,
       queue: this.#queue(external),
       experiment: this.#context.experiment,
     });
@@ -196,10 +196,10 @@ export class Performer {
   #queue(external: boolean): string {
     return external ? queues.external(this.#store) : queues.data(this.#store);
   }
-  #pool(verb: string, call: Call, name: string) {
+  #pool(verb: string, call: StepCall, name: string) {
     return pool({
       id: `${verb} ${call.path}`,
-      summary: `${call.path}: ${call.what}`,
+      summary: `${call.path}: ${call.operation}`,
       queue: queues.pool(this.#store, name),
       experiment: this.#context.experiment,
     });

@@ -45,16 +45,16 @@ export async function withLeases<S, T>(
 }
 
 /** Resolves when all that goes on without the world has gone on: conditions are looked at when no promise is left to be settled. */
-export function settled(): Promise<void> {
+export function untilIdle(): Promise<void> {
   let looked = false;
   return condition(() => looked || !(looked = true));
 }
 
 /** Never: what waits for it is asked for again by the next run, from the top. */
-export const parked = new Promise<never>(() => {});
+export const never = new Promise<never>(() => {});
 
 /** Opens nothing new once it closes, and tells when all that was open is over: the moment to continue as new. */
-export class Gate {
+export class DrainLatch {
   #open = 0;
   #closing = false;
 
@@ -71,7 +71,7 @@ export class Gate {
     return this.#closing;
   }
   async through<T>(body: () => Promise<T>): Promise<T> {
-    if (this.#closing) await parked;
+    if (this.#closing) await never;
     this.#open++;
     try {
       return await body();

@@ -1,18 +1,18 @@
-/** Maps an operator chain over a dataset, slice by slice: a sliding window of shards, continued as new when its history is long. */
+/** Maps an operator chain over a dataset, batch by batch: a sliding window of batches, continued as new when its history is long. */
 import { allHandlersFinished, CancelledFailure, CancellationScope, condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
-import type { MapWork, StageEnd, Sums, StepContext, SliceTotals, Budget } from '../schemas/steps.ts';
-import type { Call } from '../schemas/call.ts';
+import type { MapWork, StageEnd, RunningTotals, StepContext, BatchTotals, Budget } from '../schemas/steps.ts';
+import type { StepCall } from '../schemas/call.ts';
 import { failureOf } from './errors.ts';
-import { shards } from './options.ts';
+import { batches } from './options.ts';
 
 export interface StageInput {
-  readonly call: Call;
+  readonly call: StepCall;
   readonly context: StepContext;
   readonly work: MapWork;
   readonly queue: string;
-  /** The first slice that is not done, and what was done in those before. */
+  /** The first batch that is not done, and what was done in those before. */
   readonly next?: number;
-  readonly before?: Sums;
+  readonly before?: RunningTotals;
   readonly historyLimit?: number;
 }
 
@@ -21,31 +21,31 @@ const HISTORY = 3000;
 export async function stage(input: StageInput): Promise<StageEnd> {
   const { work, call, context, before = { tried: 0, kept: 0, tokens: 0 } } = input;
   const begin = input.next ?? 0;
-  const settled = new Map<number, SliceTotals>();
+  const settled = new Map<number, BatchTotals>();
   const flying = new Set<Promise<void>>();
   let failed: { error: unknown } | undefined;
   let limit: keyof Budget | null = null;
 
-  const run = async (slice: number) => {
-    const name = `shard-${String(slice).padStart(4, '0')}`;
-    const { shard } = shards({
+  const run = async (index: number) => {
+    const name = `batch-${String(index).padStart(4, '0')}`;
+    const { batch } = batches({
       id: name,
-      summary: `${call.path}, slice ${slice + 1} of ${work.slices}`,
+      summary: `${call.path}, batch ${index + 1} of ${work.batches}`,
       queue: input.queue,
       experiment: context.experiment,
     });
-    const totals = await shard({ call, context, work, slice });
-    settled.set(slice, totals);
+    const totals = await batch({ call, context, work, batch: index });
+    settled.set(index, totals);
     limit ??= totals.spent;
   };
-  /** Slices done from the first on without a gap, and whether they kept as many as `until` wants. */
+  /** Batches done from the first on without a gap, and whether they kept as many as `until` wants. */
   const prefix = () => {
-    let [slice, kept] = [begin, before.kept];
+    let [index, kept] = [begin, before.kept];
     const enough = () => work.until !== null && kept >= work.until;
-    for (let totals; !enough() && (totals = settled.get(slice)) && totals.spent === null; slice++) kept += totals.kept;
-    return { slice, enough: enough() };
+    for (let totals; !enough() && (totals = settled.get(index)) && totals.spent === null; index++) kept += totals.kept;
+    return { index, enough: enough() };
   };
-  const sums = (): Sums =>
+  const sums = (): RunningTotals =>
     [...settled.values()].reduce(
       (sum, totals) => ({ tried: sum.tried + totals.in, kept: sum.kept + totals.kept, tokens: sum.tokens + totals.tokens }),
       before,
@@ -54,13 +54,13 @@ export async function stage(input: StageInput): Promise<StageEnd> {
   const wanted = () => {
     const { tried, kept } = sums();
     const each = tried > 0 ? kept / tried : 1;
-    return work.until === null || kept + flying.size * work.sliceSize * each < work.until;
+    return work.until === null || kept + flying.size * work.batchSize * each < work.until;
   };
   const long = () => workflowInfo().historyLength > (input.historyLimit ?? HISTORY);
 
   let next = begin;
   try {
-    while (next < work.slices && !failed && limit === null && !prefix().enough && !long()) {
+    while (next < work.batches && !failed && limit === null && !prefix().enough && !long()) {
       const flight: Promise<void> = run(next++)
         .catch((error: unknown) => {
           failed ??= { error };
@@ -72,14 +72,14 @@ export async function stage(input: StageInput): Promise<StageEnd> {
   } finally {
     await CancellationScope.nonCancellable(() => Promise.all(flying));
   }
-  // A lease that is cancelled with its stage may end shards before the server has told them why.
+  // A lease that is cancelled with its stage may end batches before the server has told them why.
   if (failed)
     throw CancellationScope.current().consideredCancelled ? new CancelledFailure('the stage was cancelled') : failureOf(failed.error);
-  const { slice, enough } = prefix();
-  if (enough) return { slices: slice, spent: null };
-  if (slice >= work.slices && work.candidates < work.over.rows) limit = 'candidates';
-  if (limit !== null) return { slices: next, spent: { limit, ...sums() } };
-  if (slice >= work.slices) return { slices: slice, spent: null };
+  const { index, enough } = prefix();
+  if (enough) return { batches: index, spent: null };
+  if (index >= work.batches && work.candidates < work.over.rows) limit = 'candidates';
+  if (limit !== null) return { batches: next, spent: { limit, ...sums() } };
+  if (index >= work.batches) return { batches: index, spent: null };
   await condition(allHandlersFinished);
-  return continueAsNew<typeof stage>({ ...input, next: slice, before: sums() });
+  return continueAsNew<typeof stage>({ ...input, next: index, before: sums() });
 }

@@ -1,11 +1,11 @@
 /** The steps of an experiment that have begun, as people see them. */
-import { fingerprint, refsIn, type AnyRef, type Call } from '../schemas/call.ts';
+import { fingerprintOf, refsIn, type AnyRef, type StepCall } from '../schemas/call.ts';
 import type { Step } from '../schemas/experiment.ts';
 
 /** Steps that are written at once: a third of a megabyte. */
 const WRITTEN = 500;
 
-export class Steps {
+export class StepTable {
   readonly #byPath = new Map<string, Step>();
   /** By path, the writing of the record that has a step, or will have it, as it is now; none: an earlier run has written it. */
   readonly #writing = new Map<string, number>();
@@ -60,20 +60,20 @@ export class Steps {
   }
 
   /** `recorded`: the store has it so. */
-  set(call: Call, now: Partial<Step>, recorded = false): void {
-    const { path, arm, round, label, verb, what } = call;
+  set(call: StepCall, now: Partial<Step>, recorded = false): void {
+    const { path, arm, round, label, verb, operation } = call;
     const before = this.#byPath.get(path) ?? {
       path,
       arm,
       round,
       name: label,
       kind: verb,
-      what,
+      what: operation,
       state: 'running',
       stepKey: null,
       memoised: false,
       result: null,
-      print: fingerprint(call),
+      print: fingerprintOf(call),
     };
     this.#byPath.set(path, { ...before, ...now });
     if (!recorded) this.touch(path);

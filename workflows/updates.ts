@@ -1,7 +1,7 @@
 /** What a person may say to a running experiment. Everything is checked before it is taken, so that what is refused leaves no trace. */
 import { ApplicationFailure, setHandler } from '@temporalio/workflow';
 import type { Budget } from '../schemas/steps.ts';
-import type { Bound } from '../schemas/config.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import type { Attention } from '../schemas/experiment.ts';
 import { failureOf } from './errors.ts';
 import * as messages from '../schemas/messages.ts';
@@ -10,20 +10,20 @@ export type Answer = 'approve' | 'reject' | 'retry-step' | 'give-up';
 
 /** The experiment, as far as it takes what is said. */
 export interface Listener {
-  readonly config: Bound;
+  readonly config: BoundConfig;
   readonly paused: boolean;
   readonly round: number | null;
   readonly waiting: readonly Attention[];
   /** Paths of the maps that have begun and not ended. */
   readonly maps: readonly string[];
   /** Settings that no run has begun with yet. */
-  readonly mended: messages.Mended | undefined;
+  readonly mended: messages.EditedConfig | undefined;
   roundOf(path: string): number | null;
   pause(): void;
   resume(): void;
   stopAfter(round: number): void;
   setBudget(path: string, more: Budget): void;
-  answer(path: string, answer: Answer, mended?: messages.Mended): void;
+  answer(path: string, answer: Answer, mended?: messages.EditedConfig): void;
 }
 
 const where = { path: 'r1/gate' };
@@ -53,7 +53,7 @@ export function listen(control: Listener): void {
   on(messages.stopAfterRound, ({ round }) => control.stopAfter(round), {
     description: 'Ends the experiment, completed, once this round has: {"round": 2}',
     validator: (given) => {
-      const { round = NaN } = shaped({ round: 2 }, given);
+      const { round = NaN } = parseOrThrow({ round: 2 }, given);
       const now = control.round ?? 0;
       refuseIf(!(Number.isInteger(round) && round >= now), `The experiment is in round ${now}: name that round or a later one.`);
     },
@@ -61,7 +61,7 @@ export function listen(control: Listener): void {
   on(messages.setBudget, ({ path, ...more }) => control.setBudget(budgeted(control, path), more), {
     description: `Changes the budget of a map: ${JSON.stringify({ path: 'r1/judge', ...limits })}; what is left out stays as it is.`,
     validator: (given) => {
-      const { path, ...more } = shaped({ path: 'r1/judge', ...limits }, given);
+      const { path, ...more } = parseOrThrow({ path: 'r1/judge', ...limits }, given);
       refuseIf(Object.keys(more).length === 0, `A budget names one of ${Object.keys(limits).join(', ')}, such as {"tokens": 200000}.`);
       refuseIf(
         Object.values(more).some((most) => most === 0),
@@ -74,7 +74,7 @@ export function listen(control: Listener): void {
     on(update, (given) => control.answer(waiting(control, given?.path, kinds, answer), answer), {
       description: `${description} ${JSON.stringify(where)}, or nothing where one thing waits.`,
       validator: (given) => {
-        const path = waiting(control, shaped(where, given).path, kinds, answer);
+        const path = waiting(control, parseOrThrow(where, given).path, kinds, answer);
         if (answer !== 'reject') return;
         refuseIf(
           control.roundOf(path) === null,
@@ -92,7 +92,7 @@ export function listen(control: Listener): void {
     {
       description: `Runs a step that failed again, with the files that were read in as they are now: ${JSON.stringify(where)}, or nothing where one thing waits.`,
       validator: (given) => {
-        const { path, config, configDigest } = shaped({ ...where, config: {} as Bound, configDigest: '' }, given);
+        const { path, config, configDigest } = parseOrThrow({ ...where, config: {} as BoundConfig, configDigest: '' }, given);
         failed(path);
         refuseIf(
           (config === undefined) !== (configDigest === undefined),
@@ -113,17 +113,17 @@ export function listen(control: Listener): void {
 /** The path of the one thing that this word is for. */
 function waiting(control: Listener, path: string | undefined, kinds: readonly Attention['kind'][], answer: Answer): string {
   const paths = control.waiting.filter(({ kind }) => kinds.includes(kind)).map((one) => one.path);
-  return only(paths, path, `waits for ${answer}`);
+  return resolveTarget(paths, path, `waits for ${answer}`);
 }
 
 /** The path of the map that a budget is for: one whose budget is spent, or the named one of all that have not ended. */
 function budgeted(control: Listener, path: string | undefined): string {
   const spent = control.waiting.filter(({ kind }) => kind === 'budget').map((one) => one.path);
-  return only(path === undefined && spent.length > 0 ? spent : control.maps, path, 'can be given a budget');
+  return resolveTarget(path === undefined && spent.length > 0 ? spent : control.maps, path, 'can be given a budget');
 }
 
 /** The one of these paths that is meant, by the whole of it or its end. */
-function only(paths: readonly string[], path: string | undefined, what: string): string {
+function resolveTarget(paths: readonly string[], path: string | undefined, what: string): string {
   const found = path === undefined ? paths : paths.filter((one) => one === path || one.endsWith(`/${path}`));
   refuseIf(paths.length === 0, `Nothing here ${what}.`);
   refuseIf(found.length === 0, `No "${path}" here ${what}. These do: ${paths.join(', ')}.`);
@@ -132,7 +132,7 @@ function only(paths: readonly string[], path: string | undefined, what: string):
 }
 
 /** Typed by hand, perhaps: an object with some of the example's keys, values of their types, no number below 0. */
-function shaped<T extends object>(example: T, given: unknown): Partial<T> {
+function parseOrThrow<T extends object>(example: T, given: unknown): Partial<T> {
   const fits = ([key, value]: [string, unknown]) => typeof value === typeof example[key as keyof T] && !(Number(value) < 0);
   const sound = given === undefined || (typeof given === 'object' && given !== null && Object.entries(given).every(fits));
   refuseIf(!sound || Array.isArray(given), `${JSON.stringify(given)} is not of the form ${JSON.stringify(example)}.`);

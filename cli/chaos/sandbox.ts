@@ -120,7 +120,7 @@ export class Sandbox {
   /** How many records of a map are finished, or optimizer steps of a training, and of how many. */
   live = (kind: Step['kind'], stepKey: string): Promise<Live | undefined> => this.#live.of({ work: this.paths.work }, kind, stepKey);
   committed = (stepKey: string): boolean => existsSync(this.paths.output(stepKey));
-  protected journals = (): string[] => globSync(join(this.paths.folders.work, '*/slices/*/*.jsonl'));
+  protected journals = (): string[] => globSync(join(this.paths.folders.work, '*/batches/*/*.jsonl'));
   #eventFiles = (): string[] => globSync(join(this.paths.folders.work, '*/run/events.jsonl'));
 
   /** How often a worker has begun to poll, by the beginning of its log's name. */

@@ -64,8 +64,8 @@ export const forward = suite({
     output: told,
     params: dataParams,
     roles: ['model'],
-    needs: ['chat'],
-    draws: () => true,
+    capabilities: ['chat'],
+    stochastic: () => true,
     calls: () => 2,
     async run({ text }, { chat }) {
       const answer = async (temperature: number) =>

@@ -74,8 +74,8 @@ const completing = (text: (item: string) => string) =>
     output: textSchema,
     params: dataParams,
     roles: ['model'],
-    needs: ['complete'],
-    draws: () => false,
+    capabilities: ['complete'],
+    stochastic: () => false,
     async run(item: Item, { complete }) {
       return keep({ text: (await complete('model', { text: text(item.text) }, { temperature: 0, maxTokens: 40 })).text.trim() });
     },

@@ -117,8 +117,8 @@ const reply = (system: string) =>
     output: textSchema,
     params: dataParams,
     roles: ['model'],
-    needs: ['chat'],
-    draws: () => false,
+    capabilities: ['chat'],
+    stochastic: () => false,
     async run({ text }: Item, { chat }) {
       return keep({ text: (await chat('model', turns(system, text), greedy)).text.trim() });
     },
@@ -164,8 +164,8 @@ export const base = suite({
     input: textSchema,
     output: textSchema,
     roles: ['model'],
-    needs: ['complete'],
-    draws: () => false,
+    capabilities: ['complete'],
+    stochastic: () => false,
     async run({ text }: Item, { complete }) {
       return keep({ text: (await complete('model', { text: `Answer: ${text} Question:` }, greedy)).text.trim() });
     },

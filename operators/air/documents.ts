@@ -35,7 +35,7 @@ function flawOf(text: string, { symbols, repeatedLines, run }: DocumentQuality):
 
 const asking = <const K extends string>(name: K) =>
   z.object({ prompts: z.object({ [name]: registered } as Record<K, typeof registered>), sampling: z.object({ guidance: sampling }) });
-const draws = (params: { readonly sampling: { readonly guidance: { readonly temperature: number } } }) =>
+const stochastic = (params: { readonly sampling: { readonly guidance: { readonly temperature: number } } }) =>
   params.sampling.guidance.temperature !== 0;
 
 /** 1e: the instruction that a document answers. */
@@ -45,8 +45,8 @@ export const backtranslate = operator({
   output: started,
   params: asking('backtranslate').extend({ lengths: z.object({ instruction: lengths.shape.instruction }) }),
   roles: ['guidance'],
-  needs: ['chat'],
-  draws,
+  capabilities: ['chat'],
+  stochastic,
   async run(document, context, { prompts, sampling, lengths }) {
     const said = await wholeReply(context, 'guidance', context.prompt(prompts.backtranslate, document), sampling.guidance);
     if ('dropped' in said) return said;
@@ -65,8 +65,8 @@ export const rate = operator({
   output: rated,
   params: asking('rate'),
   roles: ['guidance'],
-  needs: ['chat'],
-  draws,
+  capabilities: ['chat'],
+  stochastic,
   async run(started, context, { prompts, sampling }) {
     const said = await wholeReply(context, 'guidance', context.prompt(prompts.rate, started), sampling.guidance);
     if ('dropped' in said) return said;

@@ -29,8 +29,8 @@ export const merge = operator({
     shots: z.int().min(0),
   }),
   roles: ['guidance'],
-  needs: ['chat', 'prefill'],
-  draws: () => true, // the order and the examples, at any temperature
+  capabilities: ['chat', 'prefill'],
+  stochastic: () => true, // the order and the examples, at any temperature
   async run({ instruction: initial, polished, steps, ended }, context, { prompts, sampling, lengths, level, hardOnly, shots }) {
     const hard = steps.filter(({ satisfied }) => !hardOnly || (satisfied !== null && satisfied < 3));
     if (hard.length < level) return drop('too-few-constraints', `${hard.length}; ended by ${ended}`);
@@ -58,8 +58,8 @@ export const respond = operator({
     to: z.enum(['instruction', 'initial']),
   }),
   roles: ['guidance'],
-  needs: ['chat'],
-  draws: ({ sampling }) => sampling.guidance.temperature !== 0,
+  capabilities: ['chat'],
+  stochastic: ({ sampling }) => sampling.guidance.temperature !== 0,
   async run(merged, context, { prompts, sampling, lengths, to }) {
     const instruction = merged[to];
     const said = await wholeReply(context, 'guidance', context.prompt(prompts.respond, { instruction }), sampling.guidance);

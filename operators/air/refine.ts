@@ -29,8 +29,8 @@ export const refine = operator({
   output: refined,
   params,
   roles: ['guidance', 'student'],
-  needs: ['chat'],
-  draws: () => true, // the order of the types, at any temperature
+  capabilities: ['chat'],
+  stochastic: () => true, // the order of the types, at any temperature
   calls: ({ iterations }) => 2 + 4 * iterations - 1,
   async run(rated, context, params) {
     const { iterations, lengths } = params;

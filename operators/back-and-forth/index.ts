@@ -32,7 +32,7 @@ export const rewrite = operator({
   output: rewritten,
   params: z.object({ prompt: registered, sampling, attempts: z.int().min(1) }),
   roles: ['rewriter'],
-  needs: ['chat'],
+  capabilities: ['chat'],
   calls: ({ attempts }) => attempts,
   async run(pair, context, { prompt: name, sampling, attempts }) {
     const prompt = context.prompt(name, pair);

@@ -24,7 +24,7 @@ const compare = operator({
   output: compared,
   params,
   roles: ['model', 'judge'],
-  needs: ['chat'],
+  capabilities: ['chat'],
   calls: () => 3,
   async run({ instruction, reference }, context, { prompts, sampling }) {
     const said = await wholeReply(context, 'model', context.prompt(prompts.respond, { instruction }), sampling);

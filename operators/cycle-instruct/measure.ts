@@ -1,6 +1,6 @@
 /** What is measured of pseudo-labels: whether the loop collapses, and which of them do not find the way back. */
 import { z } from 'zod';
-import { reducer, type Dataset, type Report, type Soon } from '../../recipe/index.ts';
+import { reducer, type Dataset, type Report, type MaybePromise } from '../../recipe/index.ts';
 import { wordsOf } from '../std/shingles.ts';
 import type { Lying, QA } from './records.ts';
 
@@ -17,7 +17,7 @@ export interface Health {
 /** Of the answers, and of the questions, that models wrote in a round: the share that copies what it was written for (either holds the
  *  other, letter by letter in lower case), the share of their word pairs that are distinct (distinct-2, Li et al. 2016), and their mean
  *  length in words. */
-export const health = reducer<{ readonly answered: Soon<Dataset<QA>>; readonly asked: Soon<Dataset<QA>> }, Report<Health>>({
+export const health = reducer<{ readonly answered: MaybePromise<Dataset<QA>>; readonly asked: MaybePromise<Dataset<QA>> }, Report<Health>>({
   version: 1,
   outputs: 'report',
   async run({ answered, asked }) {
@@ -70,7 +70,7 @@ const FEWEST = 10;
 
 /** Of each cluster the share that lies farthest from its own reconstruction goes, rounded half up: so a topic that is hard as a whole
  *  stays. Equal distances go by id. */
-export const prune = reducer<{ readonly of: Soon<Dataset<Lying>> }, Dataset<Lying>, { readonly share: number }>({
+export const prune = reducer<{ readonly of: MaybePromise<Dataset<Lying>> }, Dataset<Lying>, { readonly share: number }>({
   version: 1,
   params: z.object({ share: z.number() }),
   async *run({ of }, { share }) {

@@ -1,6 +1,6 @@
 /** Raw material becomes questions and answers that have nothing to do with each other. */
 import { z } from 'zod';
-import { drop, keep, operator, reducer, type Dataset, type Soon } from '../../recipe/index.ts';
+import { drop, keep, operator, reducer, type Dataset, type MaybePromise } from '../../recipe/index.ts';
 import { sha256 } from '../../schemas/canonical.ts';
 import { weightOf } from '../lengths.ts';
 import { passage, type Answer, type Pair, type Passage, type Question } from './records.ts';
@@ -20,7 +20,7 @@ export const passages = operator({
   input: passage,
   output: passage,
   params: z.object({ split: z.enum(['paragraphs', 'none']), shortest: z.int() }),
-  most: ({ split }) => (split === 'none' ? 1 : Infinity),
+  maxRows: ({ split }) => (split === 'none' ? 1 : Infinity),
   run({ text }, _, { split, shortest }) {
     const parts = (split === 'none' ? [text] : text.split(gap)).map((part) => part.trim());
     const [first, ...others] = parts.filter((part) => weightOf(part) >= shortest).map((part) => ({ text: part }));
@@ -33,7 +33,7 @@ const questionMark =
   /[?\u00bf\u037e\u055e\u061f\u1367\u1945\u203d\u2047-\u2049\u2753\u2754\u2cfa\u2cfb\u2e18\u2e2e\u2e54\ua60f\ua6f7\ufe16\ufe56\uff1f\u{11143}\u{1e95f}\u{1f679}-\u{1f67b}\u{1fbc4}]|\p{Script=Greek}[»”"'’)]*;/u;
 
 /** Question-like is what holds a question mark of any script; all else is answer-like. Equal texts count once. */
-export const byQuestionMark = reducer<{ readonly of: Soon<Dataset<Passage>> }, Sides>({
+export const byQuestionMark = reducer<{ readonly of: MaybePromise<Dataset<Passage>> }, Sides>({
   version: 2,
   outputs: ['questions', 'answers'],
   async *run({ of }, _, { derive }) {
@@ -51,7 +51,7 @@ export const byQuestionMark = reducer<{ readonly of: Soon<Dataset<Passage>> }, S
 /** Of one half of the pairs, drawn by lot, the instruction, and of the other the response. What is left knows nothing of the side that
  *  went: not by its id, nor by the lots, which follow from `seed` and a pair's place alone. Equal texts count once; a pair whose half is no
  *  text is dropped. */
-export const breakPairs = reducer<{ readonly of: Soon<Dataset<Pair>> }, Sides, { readonly seed: number }>({
+export const breakPairs = reducer<{ readonly of: MaybePromise<Dataset<Pair>> }, Sides, { readonly seed: number }>({
   version: 2,
   params: z.object({ seed: z.int() }),
   creates: true,

@@ -1,6 +1,6 @@
 /** Three ways to score a pair with the model of the round before. */
 import { z } from 'zod';
-import { drop, keep, operator, probe, type Dropped, type Prompt } from '../../recipe/index.ts';
+import { drop, keep, operator, scorer, type Dropped, type Prompt } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { openingOf, opensRating, parseRating } from './parse.ts';
@@ -15,7 +15,7 @@ export const rating = operator({
   output: judged,
   params: z.object({ prompts: z.object({ judge: registered }), sampling, attempts: z.int().min(1) }),
   roles: ['scorer'],
-  needs: ['chat'],
+  capabilities: ['chat'],
   calls: ({ attempts }) => attempts,
   async run(pair, context, { prompts, sampling, attempts }) {
     const prompt = context.prompt(prompts.judge, pair);
@@ -34,7 +34,7 @@ export const rating = operator({
 const ratings = [1, 2, 3, 4, 5];
 
 /** The mean of the ratings by the probability that the judge says them, without reasons first. */
-export const expectedRating = probe({
+export const expectedRating = scorer({
   version: 2,
   input: pair,
   output: judged,
@@ -56,7 +56,7 @@ export const expectedRating = probe({
 const beforeRating = (prompt: Prompt): Prompt => ('messages' in prompt ? { ...prompt, prefill: 'Score:' } : prompt);
 
 /** How likely the scorer finds the response after the instruction: nats per token, at most 0. */
-export const likelihood = probe({
+export const likelihood = scorer({
   version: 1,
   input: pair,
   output: judged,

@@ -1,6 +1,6 @@
 /** The per-record half of Kun: answer polishment for Chinese self-alignment with instruction back-translation (2401.06477). */
 import { z } from 'zod';
-import { drop, keep, operator, probe, type Scored } from '../../recipe/index.ts';
+import { drop, keep, operator, scorer, type Scored } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { pair, segment } from '../humpback/records.ts';
@@ -29,7 +29,7 @@ const alone = (continuation: string) => [{ prompt: { text: '\n' }, continuation 
 const surprise = ({ tokens }: Scored): number => -tokens.reduce((sum, { logprob }) => sum + logprob, 0) / tokens.length;
 
 /** How many tokens a text has, and how perplexing it is, to the reader. */
-export const measure = probe({
+export const measure = scorer({
   version: 1,
   input: segment,
   output: read,
@@ -82,7 +82,7 @@ export const point = operator({
   output: judged,
   params: z.object({ prompts: z.object({ point: registered }), sampling }),
   roles: ['point'],
-  needs: ['chat'],
+  capabilities: ['chat'],
   async run({ text, instruction }, context, { prompts, sampling }) {
     const said = await wholeReply(context, 'point', context.prompt(prompts.point, { instruction }), sampling);
     if ('dropped' in said) return said;
@@ -93,7 +93,7 @@ export const point = operator({
 });
 
 /** Text and instruction leave room for each other in the answer model; neither is ever cut. */
-export const withinBudget = probe({
+export const withinBudget = scorer({
   version: 1,
   input: judged,
   output: judged,

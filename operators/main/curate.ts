@@ -1,5 +1,5 @@
 /** The mutual filter: what the two models agree on best. */
-import { reducer, type Dataset, type Soon } from '../../recipe/index.ts';
+import { reducer, type Dataset, type MaybePromise } from '../../recipe/index.ts';
 import { keeping, type Keeping } from '../../schemas/recipes/main.ts';
 import { codePoints } from '../lengths.ts';
 import type { Agreed } from './records.ts';
@@ -11,10 +11,10 @@ interface Candidate {
 }
 
 /** Those of the lowest loss; in buckets of like length, the lowest of each. Ties go by record id. What is left keeps its order. */
-export const curate = reducer<{ readonly of: Soon<Dataset<Agreed>> }, Dataset<Agreed>, Keeping>({
+export const curate = reducer<{ readonly of: MaybePromise<Dataset<Agreed>> }, Dataset<Agreed>, Keeping>({
   version: 2,
   params: keeping,
-  most: (entering, { share, count = Infinity }) => Math.min(Math.ceil(share * entering), count),
+  maxRows: (entering, { share, count = Infinity }) => Math.min(Math.ceil(share * entering), count),
   async *run({ of }, { share, count = Infinity, maxNll = Infinity, floor, buckets }) {
     const candidates: Candidate[] = [];
     for await (const { id, value } of of)

@@ -1,6 +1,6 @@
 /** The per-record half of MAIN: mutual alignment of a forward and a reverse model (2504.12913). */
 import { z } from 'zod';
-import { drop, keep, operator, probe, type Scored } from '../../recipe/index.ts';
+import { drop, keep, operator, scorer, type Scored } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { pair, segment } from '../humpback/records.ts';
 import { asking } from '../reply.ts';
@@ -34,7 +34,7 @@ export const imagineResponse = asking({
 });
 
 /** The loss of a pair under the model that is about to learn it, given what was imagined and given what people wrote. */
-export const measure = probe({
+export const measure = scorer({
   version: 1,
   input: imagined,
   output: measured,
@@ -62,7 +62,7 @@ export const augment = asking({
 });
 
 /** How well the forward model of the last round agrees: the loss of the text, given the instruction that the reverse model wrote. */
-export const agree = probe({
+export const agree = scorer({
   version: 1,
   input: pair,
   output: agreed,

@@ -1,12 +1,12 @@
 /** How much what was imagined counts beside what people wrote: the paper calls it dynamic, and its rule is not known. */
 import { z } from 'zod';
-import { reducer, type Dataset, type Report, type Soon } from '../../recipe/index.ts';
+import { reducer, type Dataset, type Report, type MaybePromise } from '../../recipe/index.ts';
 import { alpha, type Alpha } from '../../schemas/recipes/main.ts';
 import { direction, type Direction, type Imagined, type Measured, type Row } from './records.ts';
 
 /** The share of the loss that falls to what was imagined, in [0, 1]. */
 export const balance = reducer<
-  { readonly of: Soon<Dataset<Imagined | Measured>> },
+  { readonly of: MaybePromise<Dataset<Imagined | Measured>> },
   Report<{ readonly alpha: number }>,
   { readonly alpha: Alpha; readonly round: number; readonly rounds: number }
 >({
@@ -34,14 +34,14 @@ export const balance = reducer<
  * 2(1 - α). In one batch their mean loss is α times that of the one and (1 - α) times that of the other.
  */
 export const weigh = reducer<
-  { readonly of: Soon<Dataset<Imagined>>; readonly balance: Soon<Report<{ readonly alpha: number }>> },
+  { readonly of: MaybePromise<Dataset<Imagined>>; readonly balance: MaybePromise<Report<{ readonly alpha: number }>> },
   Dataset<Row>,
   { readonly direction: Direction }
 >({
   version: 1,
   params: z.object({ direction }),
   creates: true,
-  most: (pairs) => 2 * pairs,
+  maxRows: (pairs) => 2 * pairs,
   async *run({ of, balance: { alpha } }, { direction }, { derive }) {
     for await (const record of of) {
       const { instruction, response, imagined } = record.value;

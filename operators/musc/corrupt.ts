@@ -1,6 +1,6 @@
 /** The noise: some of an instruction's constraints go, or become others. The first, which is the task, never does. */
 import { z } from 'zod';
-import { drop, keep, operator, type Aside } from '../../recipe/index.ts';
+import { drop, keep, operator, type RecordContext } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { noise, type Noise } from '../../schemas/recipes/musc.ts';
 import { sampling } from '../../schemas/sampling.ts';
@@ -34,7 +34,7 @@ const corrupted = (record: Taken, touched: ReadonlyMap<number, unknown>, instead
   corrupted: record.constraints.flatMap((constraint, n) => (touched.has(n) ? (instead.get(n) ?? []) : constraint)),
   touched: record.constraints.filter((_, n) => touched.has(n)),
 });
-const noiseOf = (record: Taken, aside: Aside, noise: Noise) => lots(record, noise, aside.random('noise'));
+const noiseOf = (record: Taken, aside: RecordContext, noise: Noise) => lots(record, noise, aside.random('noise'));
 
 /** Leaves constraints out. */
 export const corrupt = operator({
@@ -42,7 +42,7 @@ export const corrupt = operator({
   input: taken,
   output: noised,
   params: z.object({ noise }),
-  draws: () => true,
+  stochastic: () => true,
   run: (record, context, { noise }) => keep(corrupted(record, noiseOf(record, context, noise), new Map())),
 });
 
@@ -53,8 +53,8 @@ export const corruptBy = operator({
   output: noised,
   params: z.object({ noise, prompts: z.object({ substitute: registered, negate: registered }), rewriting: sampling }),
   roles: ['self'],
-  needs: ['chat'],
-  draws: () => true,
+  capabilities: ['chat'],
+  stochastic: () => true,
   calls: ({ noise: { kinds } }) => (kinds.substitute + kinds.negate > 0 ? Infinity : 0),
   async run(record, context, { noise, prompts, rewriting }) {
     const touched = noiseOf(record, context, noise);

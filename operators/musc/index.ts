@@ -5,12 +5,12 @@ import {
   filter,
   keep,
   operator,
-  probe,
+  scorer,
   reducer,
-  type Asked,
+  type ScoreRequest,
   type Dataset,
   type Scored as Answer,
-  type Soon,
+  type MaybePromise,
 } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
@@ -36,8 +36,8 @@ export const decompose = operator({
   output: taken,
   params: asking('decompose').extend({ demos: z.custom<Dataset<Demo>>().exactOptional() }),
   roles: ['self'],
-  needs: ['chat', 'prefill'],
-  draws: () => true, // its demonstrations, at any temperature
+  capabilities: ['chat', 'prefill'],
+  stochastic: () => true, // its demonstrations, at any temperature
   async run({ instruction }, context, { prompts, sampling, demos: given = [] }) {
     const demos = demosIn(given);
     const shots = toTakeApart(demos, context.random('shots'));
@@ -56,7 +56,7 @@ export const recombine = operator({
   output: twins,
   params: asking('recombine'),
   roles: ['self'],
-  needs: ['chat', 'prefill'],
+  capabilities: ['chat', 'prefill'],
   calls: () => 2,
   async run({ instruction: original, input, shots, constraints, corrupted, touched }, context, { prompts, sampling }) {
     const both = await Promise.all(
@@ -87,12 +87,12 @@ export const join = operator({
 });
 
 /** Draws the demonstrations of so many instructions that are to be made up. */
-export const drawShots = reducer<{ readonly demos: Soon<Dataset<Demo>> }, Dataset<{ readonly shots: Demo[] }>, { readonly count: number }>({
+export const drawShots = reducer<{ readonly demos: MaybePromise<Dataset<Demo>> }, Dataset<{ readonly shots: Demo[] }>, { readonly count: number }>({
   version: 2,
   params: z.object({ count: z.int().min(1) }),
-  draws: () => true,
+  stochastic: () => true,
   creates: true,
-  most: (_, { count }) => count,
+  maxRows: (_, { count }) => count,
   async *run({ demos }, { count }, { random, derive }) {
     const given: unknown[] = [];
     for await (const { value } of demos) given.push(value);
@@ -109,7 +109,7 @@ export const invent = operator({
   output: taken,
   params: asking('invent'),
   roles: ['self'],
-  needs: ['chat', 'prefill'],
+  capabilities: ['chat', 'prefill'],
   async run({ shots }, context, { prompts, sampling }) {
     const said = await wholeReply(context, 'self', context.prompt(prompts.invent, { shots }), sampling);
     if ('dropped' in said) return said;
@@ -125,7 +125,7 @@ export const reinvent = operator({
   output: twins,
   params: asking('reinvent'),
   roles: ['self'],
-  needs: ['chat', 'prefill'],
+  capabilities: ['chat', 'prefill'],
   async run({ instruction, shots, corrupted: constraints, touched }, context, { prompts, sampling }) {
     const said = await wholeReply(context, 'self', context.prompt(prompts.reinvent, { shots, constraints }), sampling);
     if ('dropped' in said) return said;
@@ -141,7 +141,7 @@ export const respond = operator({
   output: contrast,
   params: asking('respond').extend({ rejected: z.enum(['corrupted', 'instruction']).default('corrupted') }),
   roles: ['self'],
-  needs: ['chat'],
+  capabilities: ['chat'],
   calls: () => 2,
   async run(pair, context, { prompts, sampling, rejected: from }) {
     const [chosen, rejected] = await Promise.all(
@@ -164,7 +164,7 @@ export const verify = operator({
   output: contrast,
   params: asking('verify'),
   roles: ['self'],
-  needs: ['chat'],
+  capabilities: ['chat'],
   calls: () => Infinity,
   async run(pair, context, { prompts, sampling }) {
     const { instruction, rejected: response, touched } = pair;
@@ -201,7 +201,7 @@ function topicOf(instruction: string): string | undefined {
 }
 
 /** S: both answers under both instructions, and under none where that is asked for. */
-export const measureConfidence = probe({
+export const measureConfidence = scorer({
   version: 1,
   input: contrast,
   output: scored,
@@ -210,7 +210,7 @@ export const measureConfidence = probe({
   batch: true,
   ask({ instruction, corrupted, chosen, rejected }, context, { prompts, unconditional }) {
     const under = (instruction: string) => context.prompt(prompts.respond, { instruction });
-    const asked = (continuation: string, own: string, other: string): Asked[] => [
+    const asked = (continuation: string, own: string, other: string): ScoreRequest[] => [
       { prompt: under(own), continuation, ends: true, beside: under(other) },
       ...(unconditional ? [{ prompt: under(''), continuation, ends: true } as const] : []),
     ];

@@ -2,12 +2,12 @@
 import { z } from 'zod';
 import { BackspinError } from '../../schemas/errors.ts';
 import type { Placed } from '../../schemas/trainer.ts';
-import { reducer, type Dataset, type Model, type Reading, type Rec, type Rows, type Soon } from '../../recipe/index.ts';
+import { reducer, type Dataset, type Model, type ReducerContext, type Rec, type Rows, type MaybePromise } from '../../recipe/index.ts';
 
 type Values = Readonly<Record<string, unknown>>;
 interface Of {
-  readonly of: Soon<Dataset<Values>>;
-  readonly encoder: Soon<Model<'encoder' | 'lm'>>;
+  readonly of: MaybePromise<Dataset<Values>>;
+  readonly encoder: MaybePromise<Model<'encoder' | 'lm'>>;
 }
 
 const clustering = z.strictObject({
@@ -24,7 +24,7 @@ type Clustering = z.infer<typeof clustering>;
 export const cluster = reducer<Of, Dataset<Values>, Clustering>({
   version: 1,
   params: clustering,
-  draws: () => true,
+  stochastic: () => true,
   embeds: {
     texts: (value, { on, beside }) => (beside === undefined ? [textOf(value, on)] : [textOf(value, on), textOf(value, beside)]),
     settings: ({ clusters, maxTokens }) => ({ clusters, maxTokens }),
@@ -46,7 +46,7 @@ const selecting = z.strictObject({
 export const diverse = reducer<Of, Dataset<Values>, z.infer<typeof selecting>>({
   version: 1,
   params: selecting,
-  most: (entering, { count }) => Math.min(entering, count),
+  maxRows: (entering, { count }) => Math.min(entering, count),
   embeds: {
     texts: (value, { on }) => [textOf(value, on)],
     settings: ({ count, maxTokens }) => ({ picks: count, maxTokens }),
@@ -57,7 +57,7 @@ export const diverse = reducer<Of, Dataset<Values>, z.infer<typeof selecting>>({
 });
 
 /** Each record, and where it lies. */
-async function* located<T>(records: Rows<T>, places: Reading['places']): AsyncIterable<readonly [Rec<T>, Placed]> {
+async function* located<T>(records: Rows<T>, places: ReducerContext['places']): AsyncIterable<readonly [Rec<T>, Placed]> {
   const place = places[Symbol.asyncIterator]();
   for await (const record of records) {
     const { value, done } = await place.next();

@@ -1,6 +1,6 @@
 /** Near-duplicates by the Jaccard index of their word 3-grams. */
 import { z } from 'zod';
-import { reducer, type Dataset, type Soon } from '../../recipe/index.ts';
+import { reducer, type Dataset, type MaybePromise } from '../../recipe/index.ts';
 import { Frequencies, SimilarSets } from './similar.ts';
 import { bandsOf, shinglesOf } from './shingles.ts';
 
@@ -14,7 +14,7 @@ const COMPARED = 20_000;
 /** Drops each record whose `on` is as near as `jaccard` to that of an earlier one that was kept: the earliest of those is its evidence.
  *  `compared`: records of which no pair is missed. */
 export const dedupAmong = (compared: number) =>
-  reducer<{ readonly of: Soon<Dataset<Values>> }, Dataset<Values>, { readonly on: string; readonly jaccard: number }>({
+  reducer<{ readonly of: MaybePromise<Dataset<Values>> }, Dataset<Values>, { readonly on: string; readonly jaccard: number }>({
     version: 2,
     params: z.strictObject({ on: z.string(), jaccard: z.number().gt(0).max(1) }),
     async *run({ of }, { on, jaccard: limit }) {

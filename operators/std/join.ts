@@ -1,10 +1,10 @@
 /** Several datasets become one. */
 import { z } from 'zod';
-import { reducer, type Dataset, type Soon } from '../../recipe/index.ts';
+import { reducer, type Dataset, type MaybePromise } from '../../recipe/index.ts';
 import { canonicalJson } from '../../schemas/canonical.ts';
 
 type Values = Readonly<Record<string, unknown>>;
-type Data = Soon<Dataset<Values>>;
+type Data = MaybePromise<Dataset<Values>>;
 
 /** All records of all parts, part after part, each with the name of its own in `part`. */
 export const mix = reducer<{ readonly [part: string]: Data }, Dataset<Values & { readonly part: string }>>({

@@ -1,11 +1,11 @@
 /** Choosing records of a dataset: by what they say, by rank, by lot. */
 import { z } from 'zod';
-import { reducer, type Dataset, type Reading, type Rec, type Soon } from '../../recipe/index.ts';
+import { reducer, type Dataset, type ReducerContext, type Rec, type MaybePromise } from '../../recipe/index.ts';
 import { canonicalJson, recordId, sha256 } from '../../schemas/canonical.ts';
 
 type Values = Readonly<Record<string, unknown>>;
 interface Of {
-  readonly of: Soon<Dataset<Values>>;
+  readonly of: MaybePromise<Dataset<Values>>;
 }
 
 const test = z.union([
@@ -39,8 +39,8 @@ type Test = z.infer<typeof test>;
 export const select = reducer<Of, Dataset<Values>, Selection>({
   version: 1,
   params: selection,
-  draws: ({ take }) => take !== undefined,
-  most: (entering, { best, take = Infinity }) => Math.min(best ? mostOf(entering, best) : entering, rowsOf(take)),
+  stochastic: ({ take }) => take !== undefined,
+  maxRows: (entering, { best, take = Infinity }) => Math.min(best ? mostOf(entering, best) : entering, rowsOf(take)),
   async *run({ of }, { where, best, take }, reading) {
     const tests = Object.entries(where);
     const passing: Candidate[] = [];
@@ -90,7 +90,7 @@ const rowsOf = (take: NonNullable<Selection['take']>): number =>
   typeof take === 'number' ? take : Math.min(...[take.as].flat().map(({ rows }) => rows), take.most ?? Infinity);
 
 /** The `count` ids with the smallest hashes under the seed. */
-function sample(ids: readonly string[], count: number, { random }: Pick<Reading, 'random'>): Set<string> {
+function sample(ids: readonly string[], count: number, { random }: Pick<ReducerContext, 'random'>): Set<string> {
   const salt = random('take')();
   const lots = ids.map((id) => ({ id, lot: sha256(`${salt}/${id}`) })).sort((a, b) => (a.lot < b.lot ? -1 : 1));
   return new Set(lots.slice(0, count).map(({ id }) => id));
@@ -100,9 +100,9 @@ function sample(ids: readonly string[], count: number, { random }: Pick<Reading,
 export const draw = reducer<Of, Dataset<{ readonly drawn: readonly Values[] }>, { readonly count: number; readonly each: number }>({
   version: 1,
   params: z.strictObject({ count: z.int().min(0), each: z.int().min(1) }),
-  draws: () => true,
+  stochastic: () => true,
   creates: true,
-  most: (_, { count }) => count,
+  maxRows: (_, { count }) => count,
   async *run({ of }, { count, each }, reading) {
     const records: Rec<Values>[] = [];
     for await (const record of of) records.push(record);

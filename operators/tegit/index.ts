@@ -48,8 +48,8 @@ export const makeTask = operator({
   output: grounded,
   params: asking('design').extend({ echo }),
   roles: ['teacher'],
-  needs: ['chat'],
-  draws: ({ sampling }) => sampling.design.temperature !== 0,
+  capabilities: ['chat'],
+  stochastic: ({ sampling }) => sampling.design.temperature !== 0,
   async run(document, context, { prompts, sampling, echo }) {
     const task = await taskOf(document, context, 'teacher', context.prompt(prompts.design, document), sampling.design, echo);
     return 'dropped' in task ? task : keep(task);
@@ -63,8 +63,8 @@ export const wrap = operator({
   output: grounded,
   params: asking('wrap').extend({ echo }),
   roles: ['wrapper'],
-  needs: ['chat'],
-  draws: ({ sampling }) => sampling.wrap.temperature !== 0,
+  capabilities: ['chat'],
+  stochastic: ({ sampling }) => sampling.wrap.temperature !== 0,
   async run(document, context, { prompts, sampling, echo }) {
     const task = await taskOf(document, context, 'wrapper', context.prompt(prompts.wrap, document), sampling.wrap, echo);
     return 'dropped' in task ? task : keep(task);
@@ -78,8 +78,8 @@ export const discriminate = operator({
   output: grounded,
   params: asking('discriminate'),
   roles: ['discriminator'],
-  needs: ['chat'],
-  draws: ({ sampling }) => sampling.discriminate.temperature !== 0,
+  capabilities: ['chat'],
+  stochastic: ({ sampling }) => sampling.discriminate.temperature !== 0,
   async run(task, context, { prompts, sampling }) {
     const said = await wholeReply(context, 'discriminator', context.prompt(prompts.discriminate, task), sampling.discriminate);
     if ('dropped' in said) return said;

@@ -8,7 +8,7 @@ import { gpuActivities } from '../../activities/gpu.ts';
 import { resolve } from '../../steps/resolve.ts';
 import { makeLifeline } from '../../devices/lifeline.ts';
 import { Slots } from '../../devices/slots.ts';
-import type { Call, ModelRef } from '../../schemas/call.ts';
+import type { StepCall, ModelRef } from '../../schemas/call.ts';
 import type { LedgerEntry } from '../../schemas/experiment.ts';
 import { bench } from '../support/memory.ts';
 import { aboutModel, put, read, record } from '../support/store.ts';
@@ -37,7 +37,7 @@ const odd = [said('\n \n'), said('long '.repeat(200)), { messages: [{ role: 'use
 async function trained(objective: string, rows: readonly unknown[], settings: object = {}) {
   const fixed = { learningRate: 1e-3, length: { epochs: 1 }, batch: 1, maxTokens: 64, lora: null, adapter: 'merge' };
   const inputs = { ...fixed, objective, from: base, data: await put(store, rows.map(record)), ...settings };
-  const call: Call = { verb: 'train', what: objective, label: 'm', path: 'm', arm: null, round: null, inputs };
+  const call: StepCall = { verb: 'train', operation: objective, label: 'm', path: 'm', arm: null, round: null, inputs };
   const run = new MockActivityEnvironment({ attempt: 1 }).run(activities.train, call, context);
   const { result } = await (run as Promise<LedgerEntry>);
   const { stepKey } = await resolve(call, context, await services.registry([]));

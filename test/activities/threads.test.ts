@@ -34,7 +34,7 @@ test('a computation in a thread gives what it gives here, while this thread goes
   const there = await threads.run({ verb: 'compute', args: [slow(100), context] }, signal);
   clearInterval(timer);
   t.true(beats >= 10, `${beats} beats within 400 ms`);
-  const here = await stepsOf(services).compute(slow(100), context, { signal, tell: () => {} });
+  const here = await stepsOf(services).compute(slow(100), context, { signal, heartbeat: () => {} });
   t.deepEqual(here, { ...there, memoised: true });
   t.is((there.result as DatasetRef).rows, over.rows);
 });

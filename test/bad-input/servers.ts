@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { ModelClient } from '../../inference/client.ts';
-import { Fixed } from '../../inference/limiter.ts';
+import { FixedLimiter } from '../../inference/limiter.ts';
 import { fakeOpenAI, troubles, type FakeOpenAI, type Trouble } from '../support/openai.ts';
 import { answerOf, type Case, type End } from './case.ts';
 import { mapped } from './mapped.ts';
@@ -33,17 +33,17 @@ function replies(
     says,
     async make(t) {
       const server = await fakeOpenAI(t);
-      const client = () => new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limiter: new Fixed(1), pause: 1 });
-      const { shard, dropped, result } = await steps[step]();
+      const client = () => new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limiter: new FixedLimiter(1), pause: 1 });
+      const { batch, dropped, result } = await steps[step]();
       misbehave(server);
       const answer = await answerOf(async () => {
-        await shard(client());
+        await batch(client());
         return (await dropped()).join();
       });
       assert.equal(existsSync(result), ends === 'goes on');
       server.trouble.length = 0;
       server.change = (_, reply) => reply;
-      assert.equal((await shard(client())).in, 3);
+      assert.equal((await batch(client())).in, 3);
       assert.equal((await dropped()).length, ends === 'goes on' ? drops : 0);
       return answer;
     },

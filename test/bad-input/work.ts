@@ -5,7 +5,7 @@ import { prepareTraining } from '../../steps/train.ts';
 import { resolve } from '../../steps/resolve.ts';
 import { Slots } from '../../devices/slots.ts';
 import { train } from '../../devices/trainer.ts';
-import type { Call } from '../../schemas/call.ts';
+import type { StepCall } from '../../schemas/call.ts';
 import { sha256 } from '../../schemas/canonical.ts';
 import { openStore } from '../../store/local.ts';
 import { spec } from '../support/devices.ts';
@@ -23,7 +23,7 @@ const numbers = [{ n: 1 }, { n: 2 }, { n: 3 }];
 const step = (what: string, ends: End, says: RegExp, alter: (step: Mapped) => Promise<string>): Case =>
   inside(what, ends, says, async () => {
     const step = await mapped('toy.double', numbers);
-    await step.shard();
+    await step.batch();
     return alter(step);
   });
 
@@ -47,27 +47,27 @@ export const work: readonly Case[] = [
     'a line of a journal was overwritten',
     'ArtifactDamaged',
     /00000\.jsonl has a line that is no entry of a journal: delete the file and retry the step/,
-    async ({ journal, result, shard }) => {
+    async ({ journal, result, batch }) => {
       rmSync(result);
       writeFileSync(journal, readFileSync(journal, 'utf8').replace('{', '#'));
-      return keeping(join(journal, '..'), async () => JSON.stringify(await shard()));
+      return keeping(join(journal, '..'), async () => JSON.stringify(await batch()));
     },
   ),
-  step('the last line of a journal was torn', 'goes on', /^3 of 3$/, async ({ journal, result, shard, commit }) => {
+  step('the last line of a journal was torn', 'goes on', /^3 of 3$/, async ({ journal, result, batch, commit }) => {
     rmSync(result);
     appendFileSync(journal, '{"r":"0123');
-    const { in: entered } = await shard();
+    const { in: entered } = await batch();
     return `${((await commit()).result as { rows: number }).rows} of ${entered}`;
   }),
-  step('the result of a slice was cut', 'goes on', /^3 of 3$/, async ({ result, shard, commit }) => {
+  step('the result of a batch was cut', 'goes on', /^3 of 3$/, async ({ result, batch, commit }) => {
     truncateSync(result, 40);
-    const { in: entered } = await shard();
+    const { in: entered } = await batch();
     return `${((await commit()).result as { rows: number }).rows} of ${entered}`;
   }),
   step(
-    'the result of a slice is gone before its commit',
+    'the result of a batch is gone before its commit',
     'ArtifactMissing',
-    /00000\.json, a slice of step r1\/mapped, is gone or not whole: retry the step, and it runs again/,
+    /00000\.json, a batch of step r1\/mapped, is gone or not whole: retry the step, and it runs again/,
     async ({ result, commit }) => {
       rmSync(result);
       return JSON.stringify(await commit());
@@ -79,7 +79,7 @@ export const work: readonly Case[] = [
     /^invalid: toy\.double cannot read it: n is missing; expected a number$/,
     async () => {
       const step = await mapped('toy.double', [{ n: 1 }, { m: 2 }]);
-      await step.shard();
+      await step.batch();
       return (await step.dropped()).join();
     },
   ),
@@ -99,7 +99,7 @@ export const work: readonly Case[] = [
       lora: null,
       adapter: 'merge',
     };
-    const call: Call = { verb: 'train', what: 'sft', path: 'backward', label: 'backward', arm: null, round: null, inputs };
+    const call: StepCall = { verb: 'train', operation: 'sft', path: 'backward', label: 'backward', arm: null, round: null, inputs };
     const registry = await services.registry([]);
     return keeping(services.home, async () =>
       JSON.stringify(await prepareTraining(services.store, registry, await resolve(call, context, registry), context)),

@@ -2,11 +2,11 @@
 import test from 'ava';
 import { takenOver } from '../../cli/fork.ts';
 import { changedInputs } from '../../workflows/pins.ts';
-import type { Bound } from '../../schemas/config.ts';
+import type { BoundConfig } from '../../schemas/config.ts';
 import type { Step } from '../../schemas/experiment.ts';
 
 const corpus = (path: string) => ({ source: 'std.jsonl', params: { path: [path] }, folder: '/' });
-const inputs: Pick<Bound, 'data' | 'models'> = {
+const inputs: Pick<BoundConfig, 'data' | 'models'> = {
   data: { corpus: corpus('a.jsonl'), seed: corpus('seed.jsonl') },
   models: { base: { path: '/base' } },
 };

@@ -7,7 +7,7 @@ import test from 'ava';
 import { configDigest, loadExperiment } from '../../experiments/config.ts';
 import type { DatasetRef } from '../../schemas/call.ts';
 import type { Rec } from '../../recipe/define.ts';
-import type { Bound } from '../../schemas/config.ts';
+import type { BoundConfig } from '../../schemas/config.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
 import type { Output } from '../../schemas/store.ts';
 import { recordId } from '../../schemas/canonical.ts';
@@ -127,7 +127,7 @@ data:
 models: { base: { path: ${world}/base/rated } }
 parameters: { rounds: ${rounds}, keep: { threshold: 5 } }
 `;
-const bound: Bound = {
+const bound: BoundConfig = {
   name: 'toy',
   recipe: 'humpback',
   seed: 0,

@@ -120,7 +120,7 @@ test('a parked server is taken over by a lease of other adapters of its base: th
     await using slot = await pool.acquire(never, { key, warm: engine.warmth });
     const server = await ModelServer.start({ ...serving(p), key, engine, slot, signal: never });
     const names = await served(server);
-    await server.park();
+    await server.keepWarm();
     return names;
   };
   t.deepEqual(await lease('serve.1', adapters('one')), { base: null, one: 'base' });

@@ -9,8 +9,8 @@ import { alive, sweep } from '../../devices/processes.ts';
 import { ModelServer } from '../../devices/server.ts';
 import { Slots } from '../../devices/slots.ts';
 import { train } from '../../devices/trainer.ts';
-import { probe } from '../../inference/capability.ts';
-import { Fixed } from '../../inference/limiter.ts';
+import { checkCapabilities } from '../../inference/capability.ts';
+import { FixedLimiter } from '../../inference/limiter.ts';
 import { ModelClient, Rejected } from '../../inference/client.ts';
 import type { TrainEvent } from '../../schemas/trainer.ts';
 import { engine, owner, place, realPython, serving, spec, training, trainerPath, until, type Place } from '../support/devices.ts';
@@ -56,9 +56,9 @@ test.serial(
 
     const server = await ModelServer.start({ ...options, slot: await slotOf(p), signal: never, attempt: 2 });
     t.is(p.record()!.pgid, before.pgid);
-    const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limiter: new Fixed(4) });
+    const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limiter: new FixedLimiter(4) });
     const sampling = { temperature: 1, topP: 0.9, topK: 40, repetitionPenalty: 1.1, stop: ['\n'] };
-    await probe(client, 'm', { needs: ['chat', 'complete', 'prefill', 'score'], samplings: [sampling] }, never);
+    await checkCapabilities(client, 'm', { capabilities: ['chat', 'complete', 'prefill', 'score'], samplings: [sampling] }, never);
 
     const ask = (seed: number) => ({ seed, requestId: `r${seed}`, signal: never });
     const replies = () =>

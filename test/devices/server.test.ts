@@ -185,7 +185,7 @@ test('a parked server serves the next models without a start, and one that does 
     await using slot = await pool.acquire(never);
     const server = await ModelServer.start({ ...serving(p), key, engine: engine(served, `/${served}`), slot, signal: never });
     const { url } = await server.endpoint(never);
-    await server.park();
+    await server.keepWarm();
     return url;
   };
   const url = await lease('serve.first', 'm');
@@ -205,7 +205,7 @@ test('a server that does not answer is not parked', async (t) => {
   process.kill(p.starts()[0]!, 'SIGKILL');
   writeFileSync(join(p.folder, 'hang'), '');
   await until(() => p.starts().length === 2);
-  await server.park();
+  await server.keepWarm();
   t.is(p.record(), undefined);
 });
 

@@ -82,7 +82,7 @@ test('a parked server is taken over by a task that wants the like, and stopped f
   const park = async () => {
     await using slot = await pool.acquire(never);
     const child = await slot.launch(task(p, { warm: 'base' }), how(p));
-    await slot.park(child);
+    await slot.keepWarm(child);
     return child;
   };
   const first = await park();
@@ -104,13 +104,13 @@ test('a parked server is taken over by a task that wants the like, and stopped f
 
 test('a parked server is stopped when nobody came for it, and when its worker ends', async (t) => {
   const p = place(t);
-  for (const parkFor of [1, 600_000]) {
-    const pool = new Slots({ home: p.home, pool: 'cpu', groups: [[]], parkFor });
+  for (const keepWarmFor of [1, 600_000]) {
+    const pool = new Slots({ home: p.home, pool: 'cpu', groups: [[]], keepWarmFor });
     const slot = await pool.acquire(never);
     const child = await slot.launch(task(p, { warm: 'base' }), how(p));
-    await slot.park(child);
+    await slot.keepWarm(child);
     await slot[Symbol.asyncDispose]();
-    if (parkFor > 1) await pool.close();
+    if (keepWarmFor > 1) await pool.close();
     await until(() => p.record() === undefined);
     t.deepEqual(sweep(child.group.marker), []);
     t.is((await pool.acquire(never)).name, 'cpu-0');

@@ -14,16 +14,16 @@ function work() {
 }
 const done = (id: string) => `${JSON.stringify({ r: id, done: { kept: [], dropped: [] } })}\n`;
 
-test('a running map counts finished records over all slices: calls and a torn last line are none, and what comes later is added', async (t) => {
+test('a running map counts finished records over all batches: calls and a torn last line are none, and what comes later is added', async (t) => {
   const { folder, look } = work();
   const counts = new LiveCounts();
   t.is(await look(counts, 'map'), undefined);
-  mkdirSync(join(folder, 'slices'));
-  const slice = join(folder, 'slices', '00000.jsonl');
-  writeFileSync(slice, `${JSON.stringify({ r: 'a', n: 0, reply: 'done', tokens: 1 })}\n${done('a')}${done('b').slice(0, 9)}`);
-  writeFileSync(join(folder, 'slices', '00001.jsonl'), done('c'));
+  mkdirSync(join(folder, 'batches'));
+  const batch = join(folder, 'batches', '00000.jsonl');
+  writeFileSync(batch, `${JSON.stringify({ r: 'a', n: 0, reply: 'done', tokens: 1 })}\n${done('a')}${done('b').slice(0, 9)}`);
+  writeFileSync(join(folder, 'batches', '00001.jsonl'), done('c'));
   t.is((await look(counts, 'map'))?.done, 2);
-  appendFileSync(slice, done('b').slice(9));
+  appendFileSync(batch, done('b').slice(9));
   t.is((await look(counts, 'map'))?.done, 3);
   t.is((await look(new LiveCounts(), 'map'))?.done, 3);
 });

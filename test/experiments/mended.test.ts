@@ -8,7 +8,7 @@ import { loadExperiment } from '../../experiments/config.ts';
 import { mendedOf } from '../../experiments/mended.ts';
 import { contextOf, importsOf } from '../../recipe/materials.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
-import type { Bound } from '../../schemas/config.ts';
+import type { BoundConfig } from '../../schemas/config.ts';
 import { stillPinned } from '../../workflows/pins.ts';
 import { root, temporary } from '../cli/cli.ts';
 
@@ -28,12 +28,12 @@ async function launched() {
   await writeFile(documents, line({ text }));
   const { bound, digest } = await loadExperiment(file);
   const services = await openServices(join(folder, 'home'));
-  const beat = { signal: new AbortController().signal, tell: () => {} };
+  const beat = { signal: new AbortController().signal, heartbeat: () => {} };
   const steps: Step[] = [];
-  for (const call of (await importsOf(bound)).filter(({ what }) => what.startsWith('source:'))) {
-    const { path, arm, round, label: name, verb: kind, what } = call;
+  for (const call of (await importsOf(bound)).filter(({ operation }) => operation.startsWith('source:'))) {
+    const { path, arm, round, label: name, verb: kind, operation } = call;
     const entry = await stepsOf(services).compute(call, contextOf(bound), beat);
-    steps.push({ path, arm, round, name, kind, what, state: 'completed', ...entry });
+    steps.push({ path, arm, round, name, kind, what: operation, state: 'completed', ...entry });
   }
   return { record: { name: bound.name, config: bound, configDigest: digest, steps } as unknown as ExperimentRecord, seed, documents };
 }
@@ -62,7 +62,7 @@ test.serial('a setting is bound as at a launch, and said with what it makes agai
   const { record } = await launched();
   const { experiment, lines } = await mendedOf(record, ['parameters.sft.maxTokens=4096']);
   t.is((experiment!.bound.parameters as { sft: { maxTokens: number } }).sft.maxTokens, 4096);
-  t.deepEqual({ ...experiment!.bound, parameters: null }, { ...(record.config as Bound), parameters: null } as never);
+  t.deepEqual({ ...experiment!.bound, parameters: null }, { ...(record.config as BoundConfig), parameters: null } as never);
   t.regex(lines[0]!, /^parameters\.sft\.maxTokens: \d+ -> 4096$/);
   t.is(lines[1], 'Nothing that was done is made again.');
   await t.throwsAsync(mendedOf(record, ['parameters.sft.maxTokns=4096']), { message: /nearest is "maxTokens"/ });

@@ -150,10 +150,10 @@ function torn(miniature: Miniature, stepKey: string): Promise<Recovery> {
     async bad() {
       send([...processes(miniature).map(({ pid }) => pid), miniature.current.pid], 'SIGKILL');
       await miniature.until(() => miniature.empty, MET_WITHIN, 'everything has ended');
-      for (const path of work('{slices/*/*.jsonl,run/events.jsonl}')) appendFileSync(path, '{"r":"half a li');
+      for (const path of work('{batches/*/*.jsonl,run/events.jsonl}')) appendFileSync(path, '{"r":"half a li');
       const [checkpoint] = work('run/checkpoints/*/model.safetensors').toSorted().toReversed();
       if (checkpoint !== undefined) truncateSync(checkpoint, statSync(checkpoint).size / 2);
-      for (const folder of [...work('slices/*'), join(miniature.home, 'store/tmp')])
+      for (const folder of [...work('batches/*'), join(miniature.home, 'store/tmp')])
         writeFileSync(join(folder, '.half.1.00000000.tmp'), '{"hal');
     },
     mend: () => miniature.up(),

@@ -2,7 +2,7 @@ import test from 'ava';
 import { Miniature } from '../support/miniature.ts';
 import { pause } from '../support/miniature-pause.ts';
 
-test('paused in mid-shard, an experiment stops and frees the device, and asks nothing more', async (t) => {
+test('paused in mid-batch, an experiment stops and frees the device, and asks nothing more', async (t) => {
   const world = new Miniature();
   const step = async () => (await world.status()).steps.find(({ path, stepKey }) => path === 'backtranslate' && stepKey !== null);
   try {

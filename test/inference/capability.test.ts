@@ -1,17 +1,17 @@
 import test from 'ava';
-import { probe } from '../../inference/capability.ts';
+import { checkCapabilities } from '../../inference/capability.ts';
 import { ModelClient } from '../../inference/client.ts';
-import { Fixed } from '../../inference/limiter.ts';
-import type { Need, Sampling } from '../../recipe/define.ts';
+import { FixedLimiter } from '../../inference/limiter.ts';
+import type { Capability, Sampling } from '../../recipe/define.ts';
 import { fakeOpenAI, troubles, type FakeOpenAI } from '../support/openai.ts';
 
-const all: readonly Need[] = ['chat', 'complete', 'prefill', 'score'];
+const all: readonly Capability[] = ['chat', 'complete', 'prefill', 'score'];
 const every: Partial<Sampling> = { temperature: 0.7, topP: 0.9, topK: 40, repetitionPenalty: 1.1, stop: ['\n'] };
-const probed = (server: FakeOpenAI, needs = all, sampling = every) =>
-  probe(
-    new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limiter: new Fixed(2), pause: 1 }),
+const probed = (server: FakeOpenAI, capabilities = all, sampling = every) =>
+  checkCapabilities(
+    new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limiter: new FixedLimiter(2), pause: 1 }),
     'm',
-    { needs, samplings: [sampling] },
+    { capabilities, samplings: [sampling] },
     new AbortController().signal,
   );
 type Choice = { message: object; prompt_logprobs: unknown[] };

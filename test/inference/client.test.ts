@@ -2,7 +2,7 @@ import test from 'ava';
 import { getEventListeners } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { ModelClient, Rejected, TooLong, type ClientOptions } from '../../inference/client.ts';
-import { Fixed } from '../../inference/limiter.ts';
+import { FixedLimiter } from '../../inference/limiter.ts';
 import { fakeOpenAI, troubles, type FakeOpenAI, type Trouble } from '../support/openai.ts';
 
 const never = new AbortController().signal;
@@ -10,7 +10,7 @@ const ask = { seed: 7, requestId: 'step/0/record/0', signal: never };
 const hello = [{ role: 'user', content: 'hello' }] as const;
 const greedy = { temperature: 0, maxTokens: 16 };
 const client = (server: FakeOpenAI, more: Partial<ClientOptions> = {}) =>
-  new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limiter: new Fixed(4), pause: 1, ...more });
+  new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limiter: new FixedLimiter(4), pause: 1, ...more });
 const asked = (server: FakeOpenAI) => server.seen.filter(({ path }) => path !== '/v1/models');
 
 test('a chat sends messages, sampling and seed under the key and the request id, and gives text, finish and tokens', async (t) => {
@@ -220,7 +220,7 @@ test('a server that was given up ends the request with its error', async (t) => 
 test('an abort ends a request in flight, a pause, and a wait for the limiter, and leaves no listener', async (t) => {
   for (const trouble of [troubles.silent, troubles.status(429, { 'retry-after': '60' })]) {
     const server = await fakeOpenAI(t);
-    const model = client(server, { limiter: new Fixed(1) });
+    const model = client(server, { limiter: new FixedLimiter(1) });
     await model.chat('m', hello, greedy, ask);
     server.trouble.push(trouble);
     const abort = new AbortController();
@@ -237,7 +237,7 @@ test('an abort ends a request in flight, a pause, and a wait for the limiter, an
 
 test('as many requests are in flight as the limit, and no more', async (t) => {
   const server = await fakeOpenAI(t);
-  const model = client(server, { limiter: new Fixed(3) });
+  const model = client(server, { limiter: new FixedLimiter(3) });
   const held: ServerResponse[] = [];
   server.trouble.push(...Array.from({ length: 12 }, (): Trouble => (_, response) => void held.push(response)));
   const all = Array.from({ length: 12 }, () => model.chat('m', hello, greedy, ask));
@@ -291,7 +291,7 @@ test('a model that is not served is named with those that are', async (t) => {
 
 test('what a server can hold is asked for once, however many requests wait for it, and again where who asked has gone', async (t) => {
   const server = await fakeOpenAI(t);
-  const one = client(server, { limiter: new Fixed(50) });
+  const one = client(server, { limiter: new FixedLimiter(50) });
   const gone = new AbortController();
   const first = one.chat('m', hello, greedy, { ...ask, signal: gone.signal });
   const others = Array.from({ length: 40 }, () => one.chat('m', hello, greedy, ask));

@@ -1,9 +1,9 @@
 import test from 'ava';
-import { Fixed } from '../../inference/limiter.ts';
+import { FixedLimiter } from '../../inference/limiter.ts';
 
 const never = new AbortController().signal;
 /** Bodies that a test ends one by one. */
-function bodies(limiter: Fixed) {
+function bodies(limiter: FixedLimiter) {
   const begun: string[] = [];
   const ends = new Map<string, (error?: Error) => void>();
   const run = (name: string, signal = never) =>
@@ -16,7 +16,7 @@ function bodies(limiter: Fixed) {
 const turn = () => new Promise((next) => setImmediate(next));
 
 test('never more than the limit run, and the others follow in order of arrival', async (t) => {
-  const { begun, run, end } = bodies(new Fixed(2));
+  const { begun, run, end } = bodies(new FixedLimiter(2));
   const all = ['a', 'b', 'c', 'd'].map((name) => run(name));
   await turn();
   t.deepEqual(begun, ['a', 'b']);
@@ -32,7 +32,7 @@ test('never more than the limit run, and the others follow in order of arrival',
 });
 
 test('a failure gives its place on', async (t) => {
-  const { run, end } = bodies(new Fixed(1));
+  const { run, end } = bodies(new FixedLimiter(1));
   const first = run('a');
   const second = run('b');
   await turn();
@@ -44,7 +44,7 @@ test('a failure gives its place on', async (t) => {
 });
 
 test('who aborts while waiting never runs and takes no place', async (t) => {
-  const { begun, run, end } = bodies(new Fixed(1));
+  const { begun, run, end } = bodies(new FixedLimiter(1));
   const first = run('a');
   const abort = new AbortController();
   const second = run('b', abort.signal);

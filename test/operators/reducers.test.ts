@@ -90,7 +90,7 @@ test('select: take is a fair sample, the same for the same seed, whatever the or
     t.deepEqual(ids(await reduce(select, { of: rows(shuffled(input)) }, { take: 5 }, seed)).toSorted(), ids(split).toSorted());
   }
   for (const drawn of times.values()) t.true(drawn > 60 && drawn < 140, `drawn ${drawn} times and not about 100`);
-  t.deepEqual([select.draws({ take: 5, where: {} }), select.draws({ where: {} })], [true, false]);
+  t.deepEqual([select.stochastic({ take: 5, where: {} }), select.stochastic({ where: {} })], [true, false]);
 });
 
 test('select: filter, then rank, then as many as another dataset has', async (t) => {
@@ -172,8 +172,8 @@ test('diverse keeps what was picked, in its order, and tells why the rest went',
   );
   t.like(dropped, [{ id: texts[1]!.id, reason: 'not-diverse' }]);
   t.deepEqual(diverse.embeds!.settings({ on: 'text', count: 3, maxTokens: 9 }), { picks: 3, maxTokens: 9 });
-  t.false(diverse.draws({ on: 'text', count: 3, maxTokens: 9 }), 'another seed picks the same');
-  t.is(diverse.most(2, { on: 'text', count: 3, maxTokens: 9 }), 2);
+  t.false(diverse.stochastic({ on: 'text', count: 3, maxTokens: 9 }), 'another seed picks the same');
+  t.is(diverse.maxRows(2, { on: 'text', count: 3, maxTokens: 9 }), 2);
 });
 
 test('spread gives mean and sample deviation', async (t) => {

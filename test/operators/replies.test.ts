@@ -18,7 +18,7 @@ const spaces: Readonly<Record<string, object>> = { air, 'cycle-instruct': cycleI
 const asking: ReadonlyMap<string, AnyOperator> = new Map(
   Object.entries(spaces).flatMap(([space, exported]) =>
     Object.entries(exported)
-      .filter(([, one]: [string, Partial<AnyOperator>]) => one.is === 'operator' && one.needs!.includes('chat'))
+      .filter(([, one]: [string, Partial<AnyOperator>]) => one.is === 'operator' && one.capabilities!.includes('chat'))
       .map(([name, one]) => [`${space}.${name}`, one as AnyOperator] as const),
   ),
 );

@@ -3,15 +3,15 @@ import { join, resolve } from 'node:path';
 import test from 'ava';
 import { stepsOf } from '../../steps/work.ts';
 import { poolsFile } from '../../steps/machine.ts';
-import type { Missed } from '../../schemas/steps.ts';
+import type { StepMiss } from '../../schemas/steps.ts';
 import { faultsOf, plan } from '../../plan/planner.ts';
 import { resolve as resolveStep } from '../../steps/resolve.ts';
 import { openServices } from '../../steps/services.ts';
 import { loadExperiment } from '../../experiments/config.ts';
 import { moduleDigest } from '../../steps/registry.ts';
 import { operators, type Dataset, type Model, type Recipe } from '../../recipe/index.ts';
-import type { Bound } from '../../schemas/config.ts';
-import type { Call, Result } from '../../schemas/call.ts';
+import type { BoundConfig } from '../../schemas/config.ts';
+import type { StepCall, Result } from '../../schemas/call.ts';
 import { runInMemory } from '../../recipe/memory.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import { recipes } from '../../workflows/recipes/index.ts';
@@ -50,7 +50,7 @@ test('a launch finds what a plan finds, however many rounds there are, and reads
   Object.assign(recipes, { duo });
   const [module, base] = ['../support/toy.ts', '../../examples/textworld/base/rated'].map((path) => resolve(import.meta.dirname, path));
   const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 } as const;
-  const bound: Bound = {
+  const bound: BoundConfig = {
     name: 'duo',
     recipe: 'duo',
     seed: 0,
@@ -97,15 +97,15 @@ parameters: { lm: { learningRate: 1e-3, length: { steps: 1 }, batch: 1, maxToken
   const named = async () => {
     const services = await openServices(home); // each worker has its own
     const steps = stepsOf(services);
-    let call: Call | undefined;
-    const engine = async (one: Call): Promise<Result> => {
-      if (one.verb !== 'train') return (await steps.compute(one, context, { signal: new AbortController().signal, tell: () => {} })).result;
+    let call: StepCall | undefined;
+    const engine = async (one: StepCall): Promise<Result> => {
+      if (one.verb !== 'train') return (await steps.compute(one, context, { signal: new AbortController().signal, heartbeat: () => {} })).result;
       call = one;
       throw new Error('not trained');
     };
     await t.throwsAsync(runInMemory(recipes['pretrain']!, bound, engine), { message: 'not trained' });
     const planned = (await plan(await openServices(home), bound)).steps.find(({ path }) => path === 'base')!.stepKey;
-    const opened = (await stepsOf(await openServices(home)).open(call!, context)) as Missed;
+    const opened = (await stepsOf(await openServices(home)).open(call!, context)) as StepMiss;
     const resolved = await resolveStep(call!, context, await services.registry(modules), services.machine);
     t.is(planned, opened.stepKey);
     t.is(planned, resolved.stepKey);

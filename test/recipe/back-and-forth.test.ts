@@ -7,7 +7,7 @@ import type { Rewritten } from '../../operators/back-and-forth/records.ts';
 import { parseRating } from '../../operators/humpback/parse.ts';
 import type { Judged, Labelled, Pair } from '../../operators/humpback/records.ts';
 import type { DatasetRef, ModelRef, ReportRef } from '../../schemas/call.ts';
-import type { Bound } from '../../schemas/config.ts';
+import type { BoundConfig } from '../../schemas/config.ts';
 import type { BackAndForthParameters } from '../../schemas/recipes/back-and-forth.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { sha256 } from '../../schemas/canonical.ts';
@@ -68,13 +68,13 @@ const { folder } = made;
 const model = (name: string) => ({ path: join(folder, name) });
 const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder });
 const winRate = { id: 'back-and-forth.winRate', with: { judge: 'teacher' } };
-const evaluation: Bound['evaluation'] = {
+const evaluation: BoundConfig['evaluation'] = {
   forward: { ...winRate, params: { items } },
   forwardWeb: { ...winRate, params: { items, prompts: { respond: 'humpback.response' } } },
   pairs: { id: 'humpback.pairs', params: {} },
 };
 const arms = ['both', 'rewrite', 'filter', 'distil'] as const;
-const given = (parameters: object = {}, models: Bound['models'] = {}): Given => ({
+const given = (parameters: object = {}, models: BoundConfig['models'] = {}): Given => ({
   parameters: { minimum: 1, size: 30, arms, maxChars: 400, ...parameters },
   data: { seed: source('seed.jsonl'), documents: source('documents.jsonl') },
   models: { base: model('base'), student: model('student'), rewriter: model('rewriter'), teacher: model('teacher'), ...models },
@@ -252,7 +252,7 @@ test.serial('B6 the paper trains 70B in one length: one student an arm, and noth
 
 test('B7 pairs are judged once, by the model of the seed alone', async (t) => {
   t.deepEqual(
-    ran.performed.filter(({ call }) => call.what.startsWith('humpback.rating')).map(({ call }) => call.path),
+    ran.performed.filter(({ call }) => call.operation.startsWith('humpback.rating')).map(({ call }) => call.path),
     ['judge'],
   );
   t.is(inputsOf(ran, 'judge').with['scorer']!.digest, modelOf('forward'));

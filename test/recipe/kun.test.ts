@@ -282,7 +282,7 @@ test('fault 5 a record is known by what it holds and comes from, whatever its pl
       after.every(({ value }) => given.has(value.text)),
       path,
     );
-    if (ran.step(path).call.what.includes('>')) continue; // what is between the operators of a chain is no step
+    if (ran.step(path).call.operation.includes('>')) continue; // what is between the operators of a chain is no step
     for (const { from, value } of after)
       t.deepEqual(
         from.map((one) => before.get(one)?.value.text),

@@ -150,7 +150,7 @@ test('candidates can be ranked among their like in length, and cut at a loss fro
 
 test('10 n rounds are 2n + 3 trainings, 2n small generations and a large one, and one scoring', (t) => {
   const steps = ran.performed.map(({ call }) => call);
-  const count = (what: string) => steps.filter((call) => call.what === what).length;
+  const count = (what: string) => steps.filter((call) => call.operation === what).length;
   t.is(steps.filter(({ verb }) => verb === 'train').length, 2 * ROUNDS + 3);
   t.is(count('main.imagineInstruction') + count('main.imagineResponse'), 2 * ROUNDS);
   t.deepEqual([count('main.augment'), count('main.agree'), count('main.measure')], [1, 1, 0]);

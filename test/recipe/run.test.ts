@@ -1,23 +1,23 @@
 import test from 'ava';
 import type { Op, Run } from '../../recipe/index.ts';
-import type { Call, DatasetRef } from '../../schemas/call.ts';
-import { RecipeError, Verbs, type Engine } from '../../recipe/run.ts';
+import type { StepCall, DatasetRef } from '../../schemas/call.ts';
+import { RecipeError, RecipeRuntime, type StepEngine } from '../../recipe/run.ts';
 
 const copy = { id: 'test.copy' } as Op<unknown, unknown>;
 const dataset = (digest: string, rows = 3): DatasetRef => ({ kind: 'dataset', digest, rows });
 
-function engine(more: Partial<Engine> = {}) {
-  const performed: Call[] = [];
-  const shared: Call[] = [];
-  const verbs = new Verbs({
-    perform: async (call) => (performed.push(call), dataset(`of ${call.what}`)),
+function engine(more: Partial<StepEngine> = {}) {
+  const performed: StepCall[] = [];
+  const shared: StepCall[] = [];
+  const verbs = new RecipeRuntime({
+    perform: async (call) => (performed.push(call), dataset(`of ${call.operation}`)),
     shared: (call) => void shared.push(call),
     decide: async (_path, _reports, rule) => rule(),
     gate: async () => {},
     round: async () => true,
     ...more,
   });
-  const paths = (calls: readonly Call[]) => calls.map(({ path }) => path);
+  const paths = (calls: readonly StepCall[]) => calls.map(({ path }) => path);
   return { verbs, run: verbs.run, performed: () => paths(performed), shared: () => paths(shared) };
 }
 const over = dataset('a') as never;

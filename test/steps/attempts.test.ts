@@ -1,7 +1,7 @@
 /** How many fresh samples the records of a step took, told with its result. */
 import test from 'ava';
 import { resolve } from '../../steps/resolve.ts';
-import type { Call } from '../../schemas/call.ts';
+import type { StepCall } from '../../schemas/call.ts';
 import { bench } from '../support/memory.ts';
 import { aboutModel, folder, put, record } from '../support/store.ts';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -26,9 +26,9 @@ mkdirSync(weights);
 writeFileSync(join(weights, 'config.json'), '{}');
 const scorer = await services.store.putModel(weights, aboutModel);
 const pairs = Object.keys(rated).map((name) => record({ instruction: `Tell about the ${name}.`, response: 'So.' }));
-const call: Call = {
+const call: StepCall = {
   verb: 'map',
-  what: 'humpback.rating',
+  operation: 'humpback.rating',
   label: 'judge',
   path: 'judge',
   arm: null,

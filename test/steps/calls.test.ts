@@ -2,11 +2,11 @@
 import test from 'ava';
 import { join } from 'node:path';
 import { stepsOf } from '../../steps/work.ts';
-import type { Missed } from '../../schemas/steps.ts';
+import type { StepMiss } from '../../schemas/steps.ts';
 import { atPoints } from '../../steps/points.ts';
 import type { Models } from '../../steps/models.ts';
 import { moduleDigest } from '../../steps/registry.ts';
-import type { Call, DatasetRef } from '../../schemas/call.ts';
+import type { StepCall, DatasetRef } from '../../schemas/call.ts';
 import { bench } from '../support/memory.ts';
 import { aboutModel, put, read, record } from '../support/store.ts';
 import { put as putFiles } from '../bad-input/case.ts';
@@ -21,11 +21,11 @@ async function world() {
   const { store } = services;
   const speaker = await store.putModel(putFiles(temporary(), { 'config.json': '{}', 'model.safetensors': 'w' }), aboutModel);
   const inputs = { over: await put(store, [record({ said: 'x' })]), with: { speaker }, params: {} };
-  const call: Call = { verb: 'map', what: 'branches.both', path: 'both', label: 'both', arm: null, round: null, inputs };
+  const call: StepCall = { verb: 'map', operation: 'branches.both', path: 'both', label: 'both', arm: null, round: null, inputs };
   const steps = stepsOf(services);
-  const { work } = (await steps.open(call, context)) as Missed;
+  const { work } = (await steps.open(call, context)) as StepMiss;
   const asked: string[] = [];
-  async function shard(order: readonly string[], signal = new AbortController().signal): Promise<void> {
+  async function batch(order: readonly string[], signal = new AbortController().signal): Promise<void> {
     const turns = new Map(order.map((name) => [name, Promise.withResolvers<void>()]));
     turns.get(order[0]!)!.resolve();
     const chat: ReturnType<Models['of']>['client']['chat'] = async (_model, messages, _sampling, { seed }) => {
@@ -39,13 +39,13 @@ async function world() {
     };
     const none = () => Promise.reject(new Error('nobody asks so'));
     const models: Models = { concurrency: 4, of: () => ({ served: 'm', client: { chat, complete: none, score: none } }) };
-    await steps.shard({ call, context, work: work!, slice: 0 }, models, { signal, tell: () => {} });
+    await steps.batch({ call, context, work: work!, batch: 0 }, models, { signal, heartbeat: () => {} });
   }
   async function result() {
-    const { result } = await steps.commit(call, context, work!, { slices: 1, spent: null });
+    const { result } = await steps.commit(call, context, work!, { batches: 1, spent: null });
     return (await read(store, result as DatasetRef))[0]!.value as { a: string; b: string };
   }
-  return { shard, result, asked };
+  return { batch, result, asked };
 }
 
 const orders = [
@@ -54,15 +54,15 @@ const orders = [
   ['a1', 'b1', 'b2', 'a2'],
 ];
 const undisturbed = await world();
-await undisturbed.shard(orders[0]!);
+await undisturbed.batch(orders[0]!);
 const wanted = await undisturbed.result();
 
 test.serial('seeds and replies are the same in whatever order concurrent calls are answered', async (t) => {
   t.regex(wanted.a, /^<a2 after <a1 x \d+> \d+>$/);
   t.regex(wanted.b, /^<b2 after <b1 x \d+> \d+>$/);
   for (const order of orders) {
-    const { shard, result } = await world();
-    await shard(order);
+    const { batch, result } = await world();
+    await batch(order);
     t.deepEqual(await result(), wanted);
   }
 });
@@ -70,18 +70,18 @@ test.serial('seeds and replies are the same in whatever order concurrent calls a
 test.serial('killed after any number of replies, each call gets its own reply, and none that was answered is asked again', async (t) => {
   for (const order of orders)
     for (let replies = 1; replies < order.length; replies++) {
-      const { shard, result, asked } = await world();
+      const { batch, result, asked } = await world();
       const kill = new AbortController();
       let left = replies;
       atPoints((point) => {
         if (point === 'record: after a reply' && --left === 0) kill.abort(new Error('killed'));
       });
-      const killed = shard(order.slice(0, replies), kill.signal);
+      const killed = batch(order.slice(0, replies), kill.signal);
       await t.throwsAsync(killed, { message: 'killed' });
       atPoints(undefined);
       const again = asked.splice(0).filter((name) => order.slice(0, replies).includes(name));
       t.deepEqual(again.toSorted(), order.slice(0, replies).toSorted());
-      await shard(orders[1]!.filter((name) => !order.slice(0, replies).includes(name)));
+      await batch(orders[1]!.filter((name) => !order.slice(0, replies).includes(name)));
       t.deepEqual(asked.toSorted(), order.slice(replies).toSorted());
       t.deepEqual(await result(), wanted);
     }

@@ -2,7 +2,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, statSync, writeFileSync } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { Bounds } from '../../steps/bounds.ts';
+import { LimitWatcher } from '../../steps/bounds.ts';
 import { JournalCounter } from '../../steps/counter.ts';
 
 const folder = () => mkdtempSync(join(tmpdir(), 'backspin-'));
@@ -14,34 +14,34 @@ const result = (records: number, tokens: number, spent: string | null = null) =>
     over: 'a'.repeat(64),
     skip: 0,
     from: 0,
-    totals: { slice: 0, in: records, kept: 1, requests: 1, tokens, spans: [{ began: 1, ended: 2 }], spent },
+    totals: { batch: 0, in: records, kept: 1, requests: 1, tokens, spans: [{ began: 1, ended: 2 }], spent },
     done: [{ id: 'a', kept: [['x'.repeat(10_000)]], dropped: [] }],
   });
 
-test('a slice that has ended is counted by its totals, whatever becomes of its journal, and one under way by its lines', async (t) => {
-  const slices = folder();
-  mkdirSync(join(slices, '00000.jsonl')); // whoever opens it fails
-  writeFileSync(join(slices, '00000.json'), result(256, 1000));
-  writeFileSync(join(slices, '00001.jsonl'), `${call('0/a', 3)}${done('a')}${call('0/b', 4)}${done('b').slice(0, 9)}`);
-  writeFileSync(join(slices, '00001.jsonl.spans'), '[]');
-  const counter = new JournalCounter(slices);
+test('a batch that has ended is counted by its totals, whatever becomes of its journal, and one under way by its lines', async (t) => {
+  const batches = folder();
+  mkdirSync(join(batches, '00000.jsonl')); // whoever opens it fails
+  writeFileSync(join(batches, '00000.json'), result(256, 1000));
+  writeFileSync(join(batches, '00001.jsonl'), `${call('0/a', 3)}${done('a')}${call('0/b', 4)}${done('b').slice(0, 9)}`);
+  writeFileSync(join(batches, '00001.jsonl.spans'), '[]');
+  const counter = new JournalCounter(batches);
   t.true(await counter.look());
   t.deepEqual([counter.records, counter.tokens], [257, 1007]);
-  appendFileSync(join(slices, '00001.jsonl'), done('b').slice(9));
+  appendFileSync(join(batches, '00001.jsonl'), done('b').slice(9));
   await counter.look();
   t.deepEqual([counter.records, counter.tokens], [258, 1007]);
-  writeFileSync(join(slices, '00001.json'), result(2, 7));
+  writeFileSync(join(batches, '00001.json'), result(2, 7));
   await counter.look();
   await counter.look();
   t.deepEqual([counter.records, counter.tokens], [258, 1007], 'what was counted line by line is not counted again');
 });
 
-test('a slice that its budget cut short counts on where it goes on under a larger one', async (t) => {
-  const slices = folder();
-  const journal = join(slices, '00000.jsonl');
+test('a batch that its budget cut short counts on where it goes on under a larger one', async (t) => {
+  const batches = folder();
+  const journal = join(batches, '00000.jsonl');
   writeFileSync(journal, `${call('0/a', 3)}${done('a')}`);
-  writeFileSync(join(slices, '00000.json'), result(1, 3, 'tokens'));
-  const counter = new JournalCounter(slices);
+  writeFileSync(join(batches, '00000.json'), result(1, 3, 'tokens'));
+  const counter = new JournalCounter(batches);
   await counter.look();
   appendFileSync(journal, `${call('0/b', 3)}${done('b')}`);
   await counter.look();
@@ -49,25 +49,25 @@ test('a slice that its budget cut short counts on where it goes on under a large
 });
 
 test('attempts of finished records are counted, line by line and by totals, and end a step whose budget of them is spent', async (t) => {
-  const slices = folder();
-  writeFileSync(join(slices, '00000.json'), result(2, 7).replace('"spans"', '"attempts":5,"spans"'));
-  writeFileSync(join(slices, '00000.jsonl'), '');
-  writeFileSync(join(slices, '00001.jsonl'), `${done('a'.repeat(64), 20)}${done('b')}${done('c', 3).slice(0, 30)}`);
-  const counter = new JournalCounter(slices);
+  const batches = folder();
+  writeFileSync(join(batches, '00000.json'), result(2, 7).replace('"spans"', '"attempts":5,"spans"'));
+  writeFileSync(join(batches, '00000.jsonl'), '');
+  writeFileSync(join(batches, '00001.jsonl'), `${done('a'.repeat(64), 20)}${done('b')}${done('c', 3).slice(0, 30)}`);
+  const counter = new JournalCounter(batches);
   await counter.look();
   t.deepEqual([counter.records, counter.tokens, counter.attempts], [4, 7, 25]);
   const reached = async (attempts: number) => {
-    using bounds = await Bounds.of(new Map(), slices, slices, { quorum: null, tokens: null, attempts, minutes: null });
+    using bounds = await LimitWatcher.of(new Map(), batches, batches, { quorum: null, tokens: null, attempts, minutes: null });
     return bounds.reached;
   };
   t.deepEqual([await reached(25), await reached(26)], ['attempts', undefined]);
 });
 
 test('nothing is read again of what has not grown', async (t) => {
-  const slices = folder();
-  const journal = join(slices, '00000.jsonl');
+  const batches = folder();
+  const journal = join(batches, '00000.jsonl');
   writeFileSync(journal, `${call('0/a', 3)}${done('a')}`);
-  const counter = new JournalCounter(slices);
+  const counter = new JournalCounter(batches);
   await counter.look();
   const { size } = statSync(journal);
   writeFileSync(journal, `${done('x')}${done('y')}`.padEnd(size, ' ').slice(0, size)); // other bytes, no more of them
@@ -75,13 +75,13 @@ test('nothing is read again of what has not grown', async (t) => {
   t.deepEqual([counter.records, counter.tokens], [1, 3]);
 });
 
-test('minutes of two leases of a step add up, wherever they run, and those of the slices of one lease do not', async (t) => {
+test('minutes of two leases of a step add up, wherever they run, and those of the batches of one lease do not', async (t) => {
   const work = folder();
   const limits = { quorum: null, tokens: null, attempts: null, minutes: 1 };
-  const [one, other] = [new Map<string, Bounds>(), new Map<string, Bounds>()];
-  const first = await Bounds.of(one, work, work, limits);
-  t.is(await Bounds.of(one, work, work, limits), first);
-  t.not(await Bounds.of(other, work, work, limits), first);
+  const [one, other] = [new Map<string, LimitWatcher>(), new Map<string, LimitWatcher>()];
+  const first = await LimitWatcher.of(one, work, work, limits);
+  t.is(await LimitWatcher.of(one, work, work, limits), first);
+  t.not(await LimitWatcher.of(other, work, work, limits), first);
   first[Symbol.dispose]();
   t.is(one.size, 1);
   first[Symbol.dispose]();

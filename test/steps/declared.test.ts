@@ -9,7 +9,7 @@ import { moduleDigest } from '../../steps/registry.ts';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Call, DatasetRef } from '../../schemas/call.ts';
+import type { StepCall, DatasetRef } from '../../schemas/call.ts';
 
 const operators = `
   const value = z.object({ n: z.number() });
@@ -18,8 +18,8 @@ const operators = `
   const drawing = (n, { random }) => b.keep({ n: random('lot')() });
   export const secretly = op({ run: drawing });
   export const openly = op({ run: drawing, draws: () => true });
-  export const warm = op({ roles: ['one'], needs: ['chat'], params: z.object({ sampling: z.object({ temperature: z.number() }) }), run: drawing });
-  export const asking = op({ roles: ['one'], needs: ['chat'], params: z.object({ sampling: z.object({ temperature: z.number() }), other: z.number() }),
+  export const warm = op({ roles: ['one'], capabilities: ['chat'], params: z.object({ sampling: z.object({ temperature: z.number() }) }), run: drawing });
+  export const asking = op({ roles: ['one'], capabilities: ['chat'], params: z.object({ sampling: z.object({ temperature: z.number() }), other: z.number() }),
     run: async (n, { chat }, { other }) => (await chat('one', [], { temperature: other, maxTokens: 1 }), b.keep(n)) });
   export const fixed = op({ run: (n, { prompt }) => (prompt('mine.wording', {}), b.keep(n)) });
   export const named = op({ params: z.object({ judge: z.string() }), run: (n, { prompt }, { judge }) => (prompt(judge, {}), b.keep(n)) });
@@ -87,7 +87,7 @@ test('an operator renders no prompt whose version is not in its key', async (t) 
 test('what a quorum or a kept count leaves out is not the beginning of another chain, and they count the records of the source', async (t) => {
   const chain = (more: object) => call('map', 'mine.half>mine.odd', { over, ...more });
   const steps = stepsOf(made.services);
-  const first = async (one: Call) =>
+  const first = async (one: StepCall) =>
     (await resolved(one, { ...made.context, registry: await made.services.registry(made.context.modules), machine: made.services.machine }))
       .chain[0]!;
   for (const more of [{ until: { kept: 2 } }, { quorum: 0.5 }]) {

@@ -48,7 +48,7 @@ test('what a suite measures of one answer stands beside it, and its report is wh
   const world = join(import.meta.dirname, '../../examples/textworld/module.ts');
   const modules = [{ path: world, digest: await moduleDigest(world) }];
   const other = await bench({ reply: () => 'nothing of it' }, { modules });
-  const model = await other.perform({ ...step.call, verb: 'reduce', what: 'model:path', inputs: { path: join(made.folder, 'base') } });
+  const model = await other.perform({ ...step.call, verb: 'reduce', operation: 'model:path', inputs: { path: join(made.folder, 'base') } });
   const call = { ...step.call, what: 'textworld.forward', inputs: { of: model, params: { seed: 0, size: 'miniature' } } };
   const report = (await other.perform(call)) as ReportRef;
   const found = await resolve(call, other.context, await other.services.registry(modules));
@@ -60,8 +60,8 @@ test('what a suite measures of one answer stands beside it, and its report is wh
 
 test('they are shown under the numbers, exported, and needed by the experiment that has them', async (t) => {
   const { call, result } = step;
-  const { path, arm, round, label: name, verb: kind, what } = call;
-  const evaluation = { path, arm, round, name, kind, what, state: 'completed', stepKey, memoised: false, result } as const;
+  const { path, arm, round, label: name, verb: kind, operation } = call;
+  const evaluation = { path, arm, round, name, kind, what: operation, state: 'completed', stepKey, memoised: false, result } as const;
   await store.putExperiment(experiment('read', { steps: [evaluation] }));
   await applyGc(store, await planGc(store, Date.now() + 2 * 3_600_000), Date.now() + 2 * 3_600_000);
   const shown = await backspin(services.home, ['show', 'read', 'evaluate-forward']);

@@ -23,20 +23,20 @@ function speaker(onFailure: (times: number) => void = () => {}, alive = true) {
 const three = () => mapped('toy.ask', [{ n: 1 }, { n: 2 }, { n: 3 }], 'speaker');
 
 test('a kill takes nothing from the count of a record that always fails', async (t) => {
-  const { shard, dropped } = await three();
+  const { batch, dropped } = await three();
   const kill = new AbortController();
   const { client, made } = speaker((times) => times === 2 && kill.abort(new Error('killed')));
-  await t.throwsAsync(shard(client, kill.signal), { message: 'killed' });
-  await shard(client);
+  await t.throwsAsync(batch(client, kill.signal), { message: 'killed' });
+  await batch(client);
   t.is(made.times, 4, 'three that count, and one that was killed');
   t.deepEqual(await dropped(), ['failed: Down, 3 times while others were answered: status 500, it broke']);
 });
 
 test('a server that answers nobody drops no record, however often it is asked', async (t) => {
-  const { shard } = await mapped('toy.ask', [{ n: 2 }], 'speaker');
+  const { batch } = await mapped('toy.ask', [{ n: 2 }], 'speaker');
   const { client, made } = speaker(undefined, false);
   for (let attempt = 1; attempt <= 5; attempt++) {
-    await t.throwsAsync(shard(client), { name: 'Down' });
+    await t.throwsAsync(batch(client), { name: 'Down' });
     t.is(made.times, attempt);
   }
 });

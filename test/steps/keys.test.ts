@@ -186,7 +186,7 @@ test('what a chat template takes beside the turns is in the key of a step that s
 
 test('code and packages of the trainer are in the keys of trainings, embeddings, offline scoring and replies of the embedded server, and in no other', async (t) => {
   const other = machine({ trainer: (verb) => Promise.resolve({ code: verb, torch: '2' }) });
-  for (const one of [training(), clusters, scoring, asking()]) t.not(await keyOf(one, { machine: other }), await keyOf(one), one.what);
+  for (const one of [training(), clusters, scoring, asking()]) t.not(await keyOf(one, { machine: other }), await keyOf(one), one.operation);
   const select = call('reduce', 'std.select', { inputs: { of: dataset('b') }, params: {} });
   t.is(await keyOf(select, { machine: other }), await keyOf(select));
   const vllm = { engine: 'vllm', pool: 'gpu', slots: 8, replicas: 1, python: null, version: '1', dtype: 'bfloat16' } as const;
@@ -208,7 +208,7 @@ test('the kind of device is in the key of what a pool computes, the number of th
   const on = (pool: string, threads: number) => ({ training: { pool, threads }, machine: cuda });
   for (const one of [training(), clusters, scoring]) {
     const keys = [on('cpu', 1), on('cpu', 3), on('gpu', 1)].map((given) => keyOf(one, given));
-    t.is(new Set(await Promise.all(keys)).size, 3, one.what);
+    t.is(new Set(await Promise.all(keys)).size, 3, one.operation);
     t.is(await keyOf(one, on('gpu', 3)), await keyOf(one, on('gpu', 1)));
     t.is(await keyOf(one, { training: { pool: 'another', threads: 1 } }), await keyOf(one), 'the name of a pool is no part of it');
     t.is((await resolved(one, on('gpu', 1))).determinism, 'sampled');
@@ -263,9 +263,9 @@ const operators = `
   const wording = (text) => b.prompt({ version: 1, render: () => ({ text }) });
   export const wordings = wording('a'), wording_ = wording('b');
   export { wordings as wording, wording_ as other };
-  export const first = b.operator({ version: 1, input: value, output: value, roles: ['one'], needs: ['chat'], draws: () => false,
+  export const first = b.operator({ version: 1, input: value, output: value, roles: ['one'], capabilities: ['chat'], draws: () => false,
     params: z.object({ prompts: z.object({ ask: z.string() }) }), run: (n) => b.keep(n) });
-  export const second = b.operator({ version: 1, input: value, output: value, roles: ['other'], needs: ['chat'],
+  export const second = b.operator({ version: 1, input: value, output: value, roles: ['other'], capabilities: ['chat'],
     params: z.object({ by: z.number() }), run: (n) => b.keep(n) });
   export const bare = b.operator({ version: 1, input: value, output: value, run: (n) => b.keep(n) });
   export const hidden = b.operator({ version: 1, input: value, output: value, params: z.object({ judge: z.string() }), run: (n) => b.keep(n) });`;
@@ -283,7 +283,7 @@ test('the beginning of a chain is the same step whoever a later operator asks, w
   ];
   for (const one of others) t.is((await keys(one))[0], first);
   for (const one of others.slice(0, 4)) t.not((await keys(one))[1], second);
-  const [alone] = await keys({ ...chain(), what: 'mine.first', inputs: { ...chain().inputs, with: { one: model('a') } } });
+  const [alone] = await keys({ ...chain(), operation: 'mine.first', inputs: { ...chain().inputs, with: { one: model('a') } } });
   t.is(alone, first);
   t.not((await keys(chain({}, { prompts: { ask: 'mine.other' } })))[0], first);
   t.not((await keys(chain({}, {}, { one: model('d') })))[0], first);

@@ -5,7 +5,7 @@ import { originsOf } from '../../steps/origins.ts';
 import { resolve } from '../../steps/resolve.ts';
 import { moduleDigest } from '../../steps/registry.ts';
 import type { Message } from '../../recipe/api.ts';
-import type { Call, DatasetRef } from '../../schemas/call.ts';
+import type { StepCall, DatasetRef } from '../../schemas/call.ts';
 import type { Output } from '../../schemas/store.ts';
 import { temporary } from '../cli/cli.ts';
 import { put } from '../bad-input/case.ts';
@@ -20,16 +20,16 @@ const made = await bench(
 const { store } = made.services;
 const model = await store.putModel(put(temporary(), { 'config.json': '{}', 'model.safetensors': 'weights' }), aboutModel);
 
-const call = (verb: Call['verb'], what: string, inputs: Call['inputs']): Call => ({
+const call = (verb: StepCall['verb'], operation: string, inputs: StepCall['inputs']): StepCall => ({
   verb,
-  what,
-  path: what,
-  label: what,
+  operation,
+  path: operation,
+  label: operation,
   arm: null,
   round: null,
   inputs,
 });
-async function done(asked: Call): Promise<Output> {
+async function done(asked: StepCall): Promise<Output> {
   await made.perform(asked);
   const { stepKey } = await resolve(asked, made.context, await made.services.registry(made.context.modules));
   return (await store.output(stepKey))!;
@@ -100,8 +100,8 @@ test('a record that a batch cannot read is dropped by it as by a server, and the
   const forward = await scoring.services.store.putModel(put(temporary(), { 'config.json': '{}' }), aboutModel);
   const asked = call('map', 'main.agree', { over, with: { forward }, params: { prompt: 'main.respond' } });
   t.like(await scoring.perform(asked), { rows: 999 });
-  const { stepKey, batch } = await resolve(asked, scoring.context, await scoring.services.registry([]));
-  t.true(batch);
+  const { stepKey, offline } = await resolve(asked, scoring.context, await scoring.services.registry([]));
+  t.true(offline);
   t.deepEqual((await scoring.services.store.output(stepKey))!.dropped, { invalid: 1 });
 });
 

@@ -7,7 +7,7 @@ import { openStep } from '../../steps/open.ts';
 import { resolve } from '../../steps/resolve.ts';
 import { Rejected, TooLong } from '../../inference/client.ts';
 import type { WeightedPair } from '../../operators/musc/records.ts';
-import type { Call, DatasetRef, ModelRef } from '../../schemas/call.ts';
+import type { StepCall, DatasetRef, ModelRef } from '../../schemas/call.ts';
 import { sha256 } from '../../schemas/canonical.ts';
 import { bench } from '../support/memory.ts';
 
@@ -42,11 +42,11 @@ async function folderOf(): Promise<string> {
   return path;
 }
 const model = async () => (await made.perform(step('reduce', 'model:path', { path: await folderOf() }))) as ModelRef;
-const step = (verb: Call['verb'], what: string, inputs: Call['inputs']): Call => ({
+const step = (verb: StepCall['verb'], operation: string, inputs: StepCall['inputs']): StepCall => ({
   verb,
-  what,
-  path: what,
-  label: what,
+  operation,
+  path: operation,
+  label: operation,
   arm: null,
   round: null,
   inputs,
@@ -54,12 +54,12 @@ const step = (verb: Call['verb'], what: string, inputs: Call['inputs']): Call =>
 const forward = await model();
 const agree = (over: DatasetRef, more: object = {}) =>
   step('map', 'main.agree', { over, with: { forward }, params: { prompt: 'main.respond' }, ...more });
-const keyed = async (call: Call) => resolve(call, context, await services.registry([]));
+const keyed = async (call: StepCall) => resolve(call, context, await services.registry([]));
 
 test.serial('the same records are kept and dropped, with the same numbers, over a server and as a batch', async (t) => {
   const over = await pairs(1100);
   const [batch, asked] = [agree(over), agree(over, { quorum: 1 })];
-  t.deepEqual([(await keyed(batch)).batch, (await keyed(asked)).batch], [true, false]);
+  t.deepEqual([(await keyed(batch)).offline, (await keyed(asked)).offline], [true, false]);
   const before = made.requests;
   const one = await made.perform(batch);
   t.is(made.requests, before, 'no server is asked');
@@ -73,9 +73,9 @@ test.serial('the same records are kept and dropped, with the same numbers, over 
 
 test.serial('few records are asked of a server; a batch has another key, so neither is taken for the other', async (t) => {
   const few = agree(await pairs(999));
-  t.false((await keyed(few)).batch);
+  t.false((await keyed(few)).offline);
   const many = await pairs(1000);
-  t.true((await keyed(agree(many))).batch);
+  t.true((await keyed(agree(many))).offline);
   t.not((await keyed(agree(many))).stepKey, (await keyed(agree(many, { budget: { tokens: 1e9 } }))).stepKey);
 });
 
@@ -90,7 +90,7 @@ test.serial(
         params: { prompts: { respond: 'musc.instruct' }, unconditional: false, weighing: {} },
         ...more,
       });
-    t.true((await keyed(measure('musc.measureConfidence'))).batch);
+    t.true((await keyed(measure('musc.measureConfidence'))).offline);
     for (const call of [measure('musc.measureConfidence>musc.weigh'), measure('musc.measureConfidence', { budget: { candidates: 2 } })])
       await t.throwsAsync(openStep(services, call, context), { message: /musc\.measureConfidence for what no server gives/ });
   },

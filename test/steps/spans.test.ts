@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { stepsOf } from '../../steps/work.ts';
-import { slicePath } from '../../steps/slice.ts';
+import { batchPath } from '../../steps/batch.ts';
 import { noModels } from '../../steps/models.ts';
 import { beginSpan, secondsOf } from '../../steps/spans.ts';
-import type { Call, DatasetRef } from '../../schemas/call.ts';
+import type { StepCall, DatasetRef } from '../../schemas/call.ts';
 import { bench } from '../support/memory.ts';
 
 const MINUTE = 60_000;
@@ -48,17 +48,17 @@ test('the seconds of a step are those of all its attempts', async (t) => {
   const { services, context } = made;
   const file = join(await mkdtemp(join(tmpdir(), 'backspin-spans-')), 'texts.jsonl');
   await writeFile(file, '{"text": "one\\n\\ntwo"}\n');
-  const call = (verb: Call['verb'], what: string, inputs: object): Call =>
-    ({ verb, what, path: what, label: what, arm: null, round: null, inputs }) as Call;
+  const call = (verb: StepCall['verb'], operation: string, inputs: object): StepCall =>
+    ({ verb, operation, path: operation, label: operation, arm: null, round: null, inputs }) as StepCall;
   const over = (await made.perform(call('reduce', 'source:std.jsonl', { params: { path: file }, folder: '/' }))) as DatasetRef;
   const step = call('map', 'cycle-instruct.passages', { over, params: { split: 'paragraphs', shortest: 1 } });
   const steps = stepsOf(services);
   const opened = await steps.open(step, context);
   if (opened.hit) return t.fail();
   const work = opened.work!;
-  const journal = slicePath(services.store, opened.stepKey, work, 0, 'journal');
+  const journal = batchPath(services.store, opened.stepKey, work, 0, 'journal');
   await killed(`${journal}.spans`, journal, 9, 2);
-  await steps.shard({ call: step, context, work, slice: 0 }, noModels, { signal: new AbortController().signal, tell: () => {} });
-  await steps.commit(step, context, work, { slices: 1, spent: null });
+  await steps.batch({ call: step, context, work, batch: 0 }, noModels, { signal: new AbortController().signal, heartbeat: () => {} });
+  await steps.commit(step, context, work, { batches: 1, spent: null });
   t.is(Math.floor((await services.store.output(opened.stepKey))!.seconds / 60), 7);
 });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resolve } from '../../steps/resolve.ts';
 import { commitTraining, prepareTraining } from '../../steps/train.ts';
-import type { Call, ModelRef } from '../../schemas/call.ts';
+import type { StepCall, ModelRef } from '../../schemas/call.ts';
 import { bench } from '../support/memory.ts';
 import { put, read, record } from '../support/store.ts';
 
@@ -21,7 +21,7 @@ const data = await put(store, [record({ messages: [] })]);
 async function train(from: ModelRef, settings: object) {
   const fixed = { objective: 'sft', learningRate: 1e-3, length: { steps: 2 }, batch: 1, maxTokens: 8, lora, adapter: 'merge' };
   const inputs = { ...fixed, from, data, ...settings };
-  const call: Call = { verb: 'train', what: 'sft', label: 'm', path: 'm', arm: null, round: null, inputs };
+  const call: StepCall = { verb: 'train', operation: 'sft', label: 'm', path: 'm', arm: null, round: null, inputs };
   const model = (await made.perform(call)) as ModelRef;
   return { model, manifest: await store.model(model), spec: made.trainings.at(-1)!.spec };
 }
@@ -80,7 +80,7 @@ async function refusing(settings: object, rows = pairs) {
   const template = 'humpback.toInstruction';
   const fixed = { objective: 'sft', learningRate: 1e-3, batch: 1, maxTokens: 8, lora: null, adapter: 'merge', template };
   const inputs = { ...fixed, length: { epochs: 1 }, from: base, data: await put(store, rows), ...settings };
-  const call: Call = { verb: 'train', what: 'sft', label: 'm', path: 'r1/m', arm: null, round: null, inputs };
+  const call: StepCall = { verb: 'train', operation: 'sft', label: 'm', path: 'r1/m', arm: null, round: null, inputs };
   const registry = await made.services.registry([]);
   const resolved = await resolve(call, made.context, registry);
   const prepare = () => prepareTraining(store, registry, resolved, made.context);

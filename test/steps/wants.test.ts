@@ -20,6 +20,6 @@ test('each model is tried with the sampling of its roles, by whatever operator o
   t.deepEqual(wantsOf(refine, registry, ['guidance', 'student']).samplings, [warm, cool]);
   t.deepEqual(wantsOf(chainOf(['air.merge', { sampling: { merge: warm } }]), registry, ['guidance']).samplings, [warm]);
   const chain = chainOf(['humpback.withinLength', {}], ['humpback.backtranslate', { sampling: warm }]);
-  t.deepEqual(wantsOf(chain, registry, ['backward']), { needs: ['chat'], samplings: [warm] });
-  t.deepEqual(wantsOf(chain, registry, ['judge']), { needs: [], samplings: [] });
+  t.deepEqual(wantsOf(chain, registry, ['backward']), { capabilities: ['chat'], samplings: [warm] });
+  t.deepEqual(wantsOf(chain, registry, ['judge']), { capabilities: [], samplings: [] });
 });

@@ -3,13 +3,13 @@ import test from 'ava';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stepsOf } from '../../steps/work.ts';
-import type { MapWork, Missed } from '../../schemas/steps.ts';
+import type { MapWork, StepMiss } from '../../schemas/steps.ts';
 import { atPoints, points, type Point } from '../../steps/points.ts';
 import { resolve } from '../../steps/resolve.ts';
-import { slicePath } from '../../steps/slice.ts';
+import { batchPath } from '../../steps/batch.ts';
 import type { Models } from '../../steps/models.ts';
 import { moduleDigest } from '../../steps/registry.ts';
-import type { Call, DatasetRef } from '../../schemas/call.ts';
+import type { StepCall, DatasetRef } from '../../schemas/call.ts';
 import { sha256 } from '../../schemas/canonical.ts';
 import { pathsOf } from '../../store/paths.ts';
 import { bench } from '../support/memory.ts';
@@ -19,8 +19,8 @@ import { temporary } from '../cli/cli.ts';
 
 const path = join(import.meta.dirname, '../support/chained.ts');
 const modules = [{ path, digest: await moduleDigest(path) }];
-const beat = { signal: new AbortController().signal, tell: () => {} };
-const SLICE = 16;
+const beat = { signal: new AbortController().signal, heartbeat: () => {} };
+const BATCH = 16;
 
 /** The chain over 60 texts, two of which are equal, in a store of its own. */
 async function world() {
@@ -29,11 +29,11 @@ async function world() {
   const speaker = await store.putModel(putFiles(temporary(), { 'config.json': '{}', 'model.safetensors': 'w' }), aboutModel);
   const texts = Array.from({ length: 60 }, (_, n) => record({ text: `text ${n === 41 ? 40 : n}` }));
   const inputs = { over: await put(store, texts), with: { speaker } };
-  const what = 'chained.spread>chained.sift>chained.end';
-  const step = (by: number): Call => ({
+  const operation = 'chained.spread>chained.sift>chained.end';
+  const step = (by: number): StepCall => ({
     verb: 'map',
-    what,
-    path: what,
+    operation,
+    path: operation,
     label: 'map',
     arm: null,
     round: 1,
@@ -58,22 +58,22 @@ async function world() {
   };
   const steps = stepsOf(services);
   /** Opens the step, unless it goes on with work that it was given before, and brings it to its end. */
-  async function carryOut(call: Call, given?: MapWork, opened: (work: MapWork) => void = () => {}): Promise<void> {
+  async function carryOut(call: StepCall, given?: MapWork, opened: (work: MapWork) => void = () => {}): Promise<void> {
     const begun = given ? undefined : await steps.open(call, context);
     if (begun?.hit) return;
-    const planned = given ?? (begun as Missed).work!;
-    const work = { ...planned, sliceSize: SLICE, slices: Math.ceil(planned.over.rows / SLICE) };
+    const planned = given ?? (begun as StepMiss).work!;
+    const work = { ...planned, batchSize: BATCH, batches: Math.ceil(planned.over.rows / BATCH) };
     opened(work);
     const ended = await Promise.allSettled(
-      Array.from({ length: work.slices }, (_, slice) => steps.shard({ call, context, work, slice }, models, beat)),
+      Array.from({ length: work.batches }, (_, batch) => steps.batch({ call, context, work, batch }, models, beat)),
     );
     for (const one of ended) if (one.status === 'rejected') throw one.reason;
     await commit(call, work);
   }
-  const commit = (call: Call, work: MapWork) => steps.commit(call, context, work, { slices: work.slices, spent: null });
-  const chain = async (call: Call) => (await resolve(call, context, await services.registry(modules))).chain;
+  const commit = (call: StepCall, work: MapWork) => steps.commit(call, context, work, { batches: work.batches, spent: null });
+  const chain = async (call: StepCall) => (await resolve(call, context, await services.registry(modules))).chain;
   /** All that is said of what the step and its prefixes gave, but for time and cost. */
-  async function outcome(call: Call) {
+  async function outcome(call: StepCall) {
     const outputs = await Promise.all((await chain(call)).map(async ({ stepKey }) => (await store.output(stepKey))!));
     return outputs.map(({ result, in: of, kept, dropped, parts, droppedRecords }) => ({
       result,
@@ -180,8 +180,8 @@ test.serial('what other code has half done is done anew, from the replies that w
   made.under('one');
   const given = (await until(made, 'commit: before the first prefix', 1))!;
   const { stepKey } = (await made.chain(made.step(3))).at(-1)!;
-  for (let slice = 0; slice < 2; slice++) {
-    const path = slicePath(made.store, stepKey, given, slice, 'result');
+  for (let batch = 0; batch < 2; batch++) {
+    const path = batchPath(made.store, stepKey, given, batch, 'result');
     const result = await readFile(path, 'utf8');
     await writeFile(path, result.replaceAll('"text":"', '"text":"as the code of before has it: '));
   }
@@ -192,11 +192,11 @@ test.serial('what other code has half done is done anew, from the replies that w
   t.deepEqual(made.asked, []);
 });
 
-test.serial('a slice of other records, or one that lost a record between two operators, is never committed', async (t) => {
+test.serial('a batch of other records, or one that lost a record between two operators, is never committed', async (t) => {
   const made = await world();
   const given = (await until(made, 'commit: before the first prefix', 1))!;
   const { stepKey } = (await made.chain(made.step(3))).at(-1)!;
-  const path = slicePath(made.store, stepKey, given, 1, 'result');
+  const path = batchPath(made.store, stepKey, given, 1, 'result');
   const commit = () => made.commit(made.step(3), given);
   type Result = { over: string; done: { id: string; kept: { from: string[] }[][] }[] };
   const changed = async (change: (result: Result) => void) => {

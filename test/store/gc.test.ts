@@ -83,7 +83,7 @@ test('while an experiment is open only leftovers of what ended go', async (t) =>
   const store = await newStore();
   const made = await put(store, records(1));
   await store.putOutput(output('done', made));
-  for (const step of ['done', 'under way']) await mkdir(join(store.work(sha256(step)), 'slices'), { recursive: true });
+  for (const step of ['done', 'under way']) await mkdir(join(store.work(sha256(step)), 'batches'), { recursive: true });
   await writeFile(join(pathsOf(store.root).temporary, '.left.tmp'), 'half');
   for (const state of ['running', 'paused', 'attention'] as const) {
     await store.putExperiment(experiment('a', { state }));

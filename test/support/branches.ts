@@ -10,7 +10,7 @@ export const both = operator({
   input: said,
   output: z.object({ a: z.string(), b: z.string() }),
   roles: ['speaker'],
-  needs: ['chat'],
+  capabilities: ['chat'],
   calls: () => 4,
   async run({ said }, { chat }) {
     const ask = async (content: string) => (await chat('speaker', [{ role: 'user', content }], { temperature: 1, maxTokens: 8 })).text;

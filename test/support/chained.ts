@@ -14,8 +14,8 @@ function operatorOf<P extends object>(params: z.ZodType<P>, parts: (said: number
     output: text,
     params: params as z.ZodType<never>,
     roles: ['speaker'],
-    needs: ['chat'],
-    most: () => 3,
+    capabilities: ['chat'],
+    maxRows: () => 3,
     async run({ text }, { chat }, params) {
       const reply = await chat('speaker', [{ role: 'user', content: text }], { temperature: 1, maxTokens: 8 });
       const [first, ...others] = parts(Number(reply.text), params as P).map((part) => ({ text: `${text}, ${part} of ${reply.text}` }));

@@ -13,12 +13,12 @@ const CHANGES = [
   ['operators/humpback/judges.ts', /(export const rating = operator\(\{\s+version: )\d+/, '$11002'],
   ['operators/humpback/judges.ts', /judgement: said\.text\b/, 'judgement: `${said.text.trim()} (read anew)`'],
   ['recipe/operator.ts', /^/, '/** Nothing here gives anything else. */\n'],
-  ['steps/slice.ts', /^/, '/** Nor here. */\n'],
+  ['steps/batch.ts', /^/, '/** Nor here. */\n'],
 ] as const;
 
 /** Once is enough. */
 export function changeFiles(checkout: string): void {
-  if (readFileSync(join(checkout, 'steps/slice.ts'), 'utf8').startsWith('/** Nor here. */')) return;
+  if (readFileSync(join(checkout, 'steps/batch.ts'), 'utf8').startsWith('/** Nor here. */')) return;
   for (const [file, before, after] of CHANGES) {
     const text = readFileSync(join(checkout, file), 'utf8');
     if (!before.test(text)) throw new Error(`${file} has nothing like ${before.source}`);

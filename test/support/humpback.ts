@@ -1,7 +1,7 @@
 /** Humpback as in the paper, but on 20 seed pairs and 61 segments, with models that answer by rule. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Bound } from '../../schemas/config.ts';
+import type { BoundConfig } from '../../schemas/config.ts';
 import { sha256 } from '../../schemas/canonical.ts';
 import { jsonl, stage, type Given as Launched, type Ran, type Stage } from './recipe.ts';
 
@@ -86,7 +86,7 @@ export async function humpback(): Promise<Humpback> {
 }
 
 /** Suites that come with backspin. */
-const answering: Bound['evaluation'] = {
+const answering: BoundConfig['evaluation'] = {
   forward: { id: 'humpback.answers', params: { instructions } },
   curated: { id: 'humpback.pairs', params: {} },
 };

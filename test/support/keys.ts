@@ -7,7 +7,7 @@ import { resolve } from '../../steps/resolve.ts';
 import type { Resolved } from '../../steps/resolved.ts';
 import type { StepContext } from '../../schemas/steps.ts';
 import { loadRegistry, moduleDigest, type Registry } from '../../steps/registry.ts';
-import type { Call } from '../../schemas/call.ts';
+import type { StepCall } from '../../schemas/call.ts';
 import { FileDigests } from '../../store/digests.ts';
 
 export const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 } as const;
@@ -28,9 +28,9 @@ export const machine = (more: Partial<Machine> = {}): Machine => ({
 });
 export const model = (digit: string) => ({ kind: 'model', digest: digit.repeat(64) }) as const;
 export const dataset = (digit: string) => ({ kind: 'dataset', digest: digit.repeat(64), rows: 10 }) as const;
-export const call = (verb: Call['verb'], what: string, inputs: object): Call => ({
+export const call = (verb: StepCall['verb'], operation: string, inputs: object): StepCall => ({
   verb,
-  what,
+  operation,
   label: 'step',
   path: 'r1/step',
   arm: null,
@@ -49,6 +49,6 @@ export async function registryOf(text = '', files: Readonly<Record<string, strin
 
 export type Given = Partial<StepContext> & { readonly machine?: Machine; readonly registry?: Registry };
 const builtIn = await loadRegistry([]);
-export const resolved = (one: Call, { machine: on = machine(), registry = builtIn, ...more }: Given = {}): Promise<Resolved> =>
+export const resolved = (one: StepCall, { machine: on = machine(), registry = builtIn, ...more }: Given = {}): Promise<Resolved> =>
   resolve(one, { ...context, ...more }, registry, on);
-export const keyOf = async (one: Call, given?: Given): Promise<string> => (await resolved(one, given)).stepKey;
+export const keyOf = async (one: StepCall, given?: Given): Promise<string> => (await resolved(one, given)).stepKey;

@@ -12,9 +12,9 @@ import { resolve } from '../../steps/resolve.ts';
 import { commitTraining, prepareTraining } from '../../steps/train.ts';
 import { commitScoring, prepareScoring } from '../../steps/score.ts';
 import type { Models } from '../../steps/models.ts';
-import { embeds, isRef, type Call, type ModelRef, type Result } from '../../schemas/call.ts';
+import { embeds, isRef, type StepCall, type ModelRef, type Result } from '../../schemas/call.ts';
 import type { Message } from '../../recipe/api.ts';
-import type { Asked, Prompt, TokenScore } from '../../recipe/define.ts';
+import type { ScoreRequest, Prompt, TokenScore } from '../../recipe/define.ts';
 import type { Placed, ScoredText, TrainSpec } from '../../schemas/trainer.ts';
 import { readLines, writeLines } from '../../store/files.ts';
 
@@ -22,7 +22,7 @@ import { readLines, writeLines } from '../../store/files.ts';
 export interface Played {
   reply(asked: { role: string; model: ModelRef; prompt: Prompt | { messages: readonly Message[] }; seed: number }): string;
   place?(texts: readonly string[]): Placed;
-  weigh?(asked: Asked & { model: ModelRef }): ScoredText;
+  weigh?(asked: ScoreRequest & { model: ModelRef }): ScoredText;
   score?(asked: { role: string; model: ModelRef; prompt: Prompt; continuation: string }): readonly TokenScore[];
 }
 
@@ -30,10 +30,10 @@ export interface Bench {
   readonly services: Services;
   readonly context: StepContext;
   /** Specs of the trainings that ran, with their calls. */
-  readonly trainings: { readonly call: Call; readonly spec: TrainSpec; readonly model: ModelRef }[];
+  readonly trainings: { readonly call: StepCall; readonly spec: TrainSpec; readonly model: ModelRef }[];
   /** Requests that models answered. */
   requests: number;
-  perform(call: Call): Promise<Result>;
+  perform(call: StepCall): Promise<Result>;
 }
 
 export async function bench(played: Played, given: Partial<StepContext> = {}): Promise<Bench> {
@@ -50,7 +50,7 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
     ...given,
   };
   const steps = stepsOf(services);
-  const beat = { signal: new AbortController().signal, tell: () => {} };
+  const beat = { signal: new AbortController().signal, heartbeat: () => {} };
   const self: Bench = {
     services,
     context,
@@ -97,16 +97,16 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
         const answers = join(run, 'answers.jsonl');
         async function* answered() {
           for await (const row of readLines(rows)) {
-            const { asked } = row as { asked: Asked[] };
+            const { asked } = row as { asked: ScoreRequest[] };
             yield { answers: asked.map((one) => played.weigh!({ ...one, model: Object.values(resolved.cast)[0]! })) };
           }
         }
         await writeLines(answers, answered());
         return (await commitScoring(scoring, rows, answers)).result;
       }
-      for (let slice = 0; slice < work.slices; slice++)
-        await steps.shard({ call, context, work, slice }, playing(self, played, resolved.cast), beat);
-      return (await steps.commit(call, context, work, { slices: work.slices, spent: null })).result;
+      for (let batch = 0; batch < work.batches; batch++)
+        await steps.batch({ call, context, work, batch }, playing(self, played, resolved.cast), beat);
+      return (await steps.commit(call, context, work, { batches: work.batches, spent: null })).result;
     },
   };
   return self;

@@ -1,4 +1,4 @@
-/** A pause of the miniature in mid-shard, and how soon it took effect, by the times of Temporal's events. */
+/** A pause of the miniature in mid-batch, and how soon it took effect, by the times of Temporal's events. */
 import { Client, Connection } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { StepView } from '../../experiments/view.ts';
@@ -6,7 +6,7 @@ import type { Miniature } from './miniature.ts';
 
 /** Seconds from the word. */
 export interface Pause {
-  /** To the end of the stage, and of its shards before it: nothing is asked any more. */
+  /** To the end of the stage, and of its batches before it: nothing is asked any more. */
   readonly stage: number;
   /** To the end of the lease, and of its server before it: the device is free. */
   readonly lease: number;

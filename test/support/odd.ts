@@ -27,7 +27,7 @@ export const ask = operator({
   input: text,
   output: text,
   roles: ['speaker'],
-  needs: ['chat'],
+  capabilities: ['chat'],
   async run({ text }, { chat }) {
     const reply = await chat('speaker', [{ role: 'user', content: text }], { temperature: 0, maxTokens: 8 });
     return keep({ text: reply.text.split(' ')[1]!.trim() });
@@ -47,7 +47,7 @@ export const wordy = operator({
   input: text,
   output: text,
   roles: ['speaker'],
-  needs: ['chat'],
+  capabilities: ['chat'],
   async run({ text }, { chat }) {
     for (const content of text.split(' ')) await chat('speaker', [{ role: 'user', content }], { temperature: 0, maxTokens: 8 });
     return keep({ text });

@@ -1,16 +1,16 @@
 /** A gpu worker's lease without its devices: the models are a test's. */
-import { shards } from '../../activities/shards.ts';
+import { runBatches } from '../../activities/lease-batches.ts';
 import type { Lease, StepContext } from '../../schemas/steps.ts';
 import type { Models } from '../../steps/models.ts';
 import { activity } from '../../activities/wrap.ts';
-import type { Call } from '../../schemas/call.ts';
+import type { StepCall } from '../../schemas/call.ts';
 import { queues } from '../../schemas/names.ts';
 
-export const poolActivities = (site: Parameters<typeof shards>[0], models: (lease: Lease) => Models) => ({
-  serve: (_call: Call, _context: StepContext, stepKey: string, lease: Lease): Promise<boolean> =>
+export const poolActivities = (site: Parameters<typeof runBatches>[0], models: (lease: Lease) => Models) => ({
+  serve: (_call: StepCall, _context: StepContext, stepKey: string, lease: Lease): Promise<boolean> =>
     activity(async ({ signal }) => {
       const ended = new Promise<void>((done) => signal.addEventListener('abort', () => done(), { once: true }));
-      await shards(site, queues.lease(site.services.store.id, stepKey), models(lease), ended);
+      await runBatches(site, queues.lease(site.services.store.id, stepKey), models(lease), ended);
       return false;
     }),
 });

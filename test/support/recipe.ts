@@ -2,11 +2,11 @@
 import { mkdtemp, mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Call, DatasetRef, ModelRef } from '../../schemas/call.ts';
+import type { StepCall, DatasetRef, ModelRef } from '../../schemas/call.ts';
 import type { Chat, Message, Prompt, Rec } from '../../recipe/index.ts';
 import type { TemplateDef } from '../../recipe/define.ts';
 import { runInMemory, type Memory, type Performed } from '../../recipe/memory.ts';
-import type { Bound } from '../../schemas/config.ts';
+import type { BoundConfig } from '../../schemas/config.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { recipes } from '../../workflows/recipes/index.ts';
 import { bench, type Bench, type Played } from './memory.ts';
@@ -19,11 +19,11 @@ export interface Asked {
 }
 export interface Given {
   readonly parameters: object;
-  readonly data: Bound['data'];
-  readonly models: Bound['models'];
-  readonly evaluation?: Bound['evaluation'];
+  readonly data: BoundConfig['data'];
+  readonly models: BoundConfig['models'];
+  readonly evaluation?: BoundConfig['evaluation'];
   /** Stands between the recipe and a step. */
-  readonly before?: (call: Call) => Promise<void>;
+  readonly before?: (call: StepCall) => Promise<void>;
 }
 export interface Ran extends Memory {
   readonly given: Given;

@@ -2,7 +2,7 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Emitted, Rec, Reading, ReducerDef, Rows, SourceDef } from '../../recipe/define.ts';
+import type { Emitted, Rec, ReducerContext, ReducerDef, Rows, SourceDef } from '../../recipe/define.ts';
 import type { Placed } from '../../schemas/trainer.ts';
 import { recordId } from '../../schemas/canonical.ts';
 
@@ -38,7 +38,7 @@ export async function reduce(
   places: () => AsyncIterable<Placed> = async function* () {},
 ): Promise<Split> {
   const { params: schema, run } = reducer as ReducerDef<unknown, never, object>;
-  const reading: Reading = {
+  const reading: ReducerContext = {
     random: (name) => randomOf(`${seed}/${name}`),
     derive: (value, from) => ({
       id: recordId(

@@ -19,7 +19,7 @@ import type { Models } from '../../steps/models.ts';
 import { contextOf } from '../../recipe/materials.ts';
 import { moduleDigest } from '../../steps/registry.ts';
 import { queues, searchAttributes, workflowId } from '../../schemas/names.ts';
-import type { Bound } from '../../schemas/config.ts';
+import type { BoundConfig } from '../../schemas/config.ts';
 import type { ExperimentInput } from '../../schemas/messages.ts';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { poolActivities } from './pool.ts';
@@ -37,7 +37,7 @@ export interface Site {
     name: string,
     recipe: string,
     parameters: object,
-    more?: Partial<ExperimentInput> & Partial<Pick<Bound, 'seed' | 'data' | 'models' | 'serving'>>,
+    more?: Partial<ExperimentInput> & Partial<Pick<BoundConfig, 'seed' | 'data' | 'models' | 'serving'>>,
   ): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
   orchestrator(options?: Partial<WorkerOptions>): Promise<Worker>;
   data(options?: Partial<WorkerOptions>): Promise<Worker>;
@@ -87,7 +87,7 @@ export async function site({ ui = false } = {}): Promise<Site> {
     bundle,
     ui: uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}`,
     async start(name, recipe, parameters, { seed = 0, data, models = {}, serving = SERVING, ...more } = {}) {
-      const config: Bound = {
+      const config: BoundConfig = {
         name,
         recipe,
         seed,
@@ -147,7 +147,7 @@ export async function site({ ui = false } = {}): Promise<Site> {
       const options = { ...common, maxHeartbeatThrottleInterval: '1s' } as const;
       return Promise.all([
         Worker.create({ ...options, taskQueue: queues.pool(services.store.id, 'cpu'), activities }),
-        Worker.create({ ...options, taskQueue: queues.presence(services.store.id, 'cpu'), activities: { here: async () => {} } }),
+        Worker.create({ ...options, taskQueue: queues.pollers(services.store.id, 'cpu'), activities: { here: async () => {} } }),
       ]);
     },
     async working(body, more = []) {

@@ -1,5 +1,5 @@
 /** The product's workflows with one more recipe, so that the engine is tested by itself. */
-import { chain, operators, select, type Dataset, type Limits, type Model, type Recipe, type Soon } from '../../recipe/index.ts';
+import { chain, operators, select, type Dataset, type MapOptions, type Model, type Recipe, type MaybePromise } from '../../recipe/index.ts';
 import { recipes } from '../../workflows/recipes/index.ts';
 
 import { condition } from '@temporalio/workflow';
@@ -22,7 +22,7 @@ interface ToyConfig {
   readonly by: number;
   readonly until?: number;
   /** Of what `chatter` and `sifter` map. */
-  readonly limits?: Limits;
+  readonly limits?: MapOptions;
 }
 
 /** Two arms a round, a gate, a decision, an evaluation that nobody awaits. */
@@ -136,7 +136,7 @@ const raise = (error: unknown): never => {
 /** Asks one question twice in a scope, of two reports. */
 const doubtful: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers }) => {
   const doubled = run.map(double, numbers);
-  const large = (of: Soon<Dataset<Numbered>>, as: string) =>
+  const large = (of: MaybePromise<Dataset<Numbered>>, as: string) =>
     run.decide('large', { sum: run.reduce(total({ of }), { as }) }, ({ sum }) => sum.sum > 200, false);
   const answers = [await large(numbers, 'first'), await large(doubled, 'second')];
   return { data: await run.map(sieve, doubled, { params: { by: 2 }, as: `sieve-${answers.join('-')}` }) };

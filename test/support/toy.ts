@@ -1,6 +1,6 @@
 /** A world of numbers: operators and reducers that take no model and no time, for tests of the engine. */
 import { z } from 'zod';
-import { drop, keep, operator, reducer, source, dataSuite, template, type Dataset, type Report, type Soon } from '../../recipe/index.ts';
+import { drop, keep, operator, reducer, source, dataSuite, template, type Dataset, type Report, type MaybePromise } from '../../recipe/index.ts';
 
 export const space = 'toy';
 
@@ -36,7 +36,7 @@ export const sieve = operator({
   input: number,
   output: number,
   params: z.object({ by: z.int() }),
-  draws: () => true,
+  stochastic: () => true,
   run: ({ n }, { random }, { by }) =>
     n % by === 0 ? drop('multiple', `${n} = ${by} x ${n / by}`) : keep({ n: n + Math.floor(random('step')() * 3) }),
 });
@@ -60,7 +60,7 @@ export const ask = operator({
   input: number,
   output: z.object({ n: z.number(), said: z.string() }),
   roles: ['speaker'],
-  needs: ['chat'],
+  capabilities: ['chat'],
   async run({ n }, { chat }) {
     const { text } = await chat('speaker', [{ role: 'user', content: `say ${n}` }], { temperature: 1, maxTokens: 8 });
     return text === '' ? drop('silent') : keep({ n, said: text });
@@ -73,7 +73,7 @@ export const compare = operator({
   input: number,
   output: z.object({ n: z.number(), said: z.array(z.string()) }),
   roles: ['speaker', 'other'],
-  needs: ['chat'],
+  capabilities: ['chat'],
   calls: () => 2,
   async run({ n }, { chat }) {
     const ask = async (role: 'speaker' | 'other') =>
@@ -91,7 +91,7 @@ const said = (question: string, answer: string) => ({
 export const toAnswer = template({ version: 1, render: ({ n }: Numbered) => said(`say ${n}`, String(n)) });
 export const toQuestion = template({ version: 1, render: ({ n }: Numbered) => said(String(n), `say ${n}`) });
 
-export const total = reducer<{ of: Soon<Dataset<Numbered>> }, Report<{ sum: number }>>({
+export const total = reducer<{ of: MaybePromise<Dataset<Numbered>> }, Report<{ sum: number }>>({
   version: 1,
   outputs: 'report',
   async run({ of }) {

@@ -5,7 +5,7 @@ import { inFlightOf } from '../../steps/open.ts';
 import { openServices } from '../../steps/services.ts';
 import { failDeadAttempts, inflight } from '../../devices/inflight.ts';
 import { ModelClient } from '../../inference/client.ts';
-import { Fixed } from '../../inference/limiter.ts';
+import { FixedLimiter } from '../../inference/limiter.ts';
 import { queues } from '../../schemas/names.ts';
 import { poolActivities } from './pool.ts';
 
@@ -18,7 +18,7 @@ await failDeadAttempts(new Client({ connection: await Connection.connect({ addre
 
 const pool = poolActivities({ services, connection, namespace: 'default' }, (lease) => {
   const limit = inFlightOf(lease);
-  const client = new ModelClient({ endpoint: async () => ({ url: MODEL_URL!, key: 'key' }), limiter: new Fixed(limit) });
+  const client = new ModelClient({ endpoint: async () => ({ url: MODEL_URL!, key: 'key' }), limiter: new FixedLimiter(limit) });
   return { of: () => ({ client, served: 'mock' }), concurrency: limit };
 });
 
@@ -29,7 +29,7 @@ const workers = await Promise.all(
     ? [Worker.create({ ...common, taskQueue: queues.orchestrator(store), workflowBundle: { codePath: BUNDLE! } })]
     : [
         Worker.create({ ...common, taskQueue: queues.pool(store, 'cpu'), activities: pool, maxConcurrentActivityTaskExecutions: 1 }),
-        Worker.create({ ...common, taskQueue: queues.presence(store, 'cpu'), activities: { here: async () => {} } }),
+        Worker.create({ ...common, taskQueue: queues.pollers(store, 'cpu'), activities: { here: async () => {} } }),
       ],
 );
 process.stdout.write('ready\n');

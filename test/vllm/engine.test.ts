@@ -3,9 +3,9 @@ import test from 'ava';
 import { join } from 'node:path';
 import { ModelServer, type ServerOptions } from '../../devices/server.ts';
 import { Slots } from '../../devices/slots.ts';
-import { probe } from '../../inference/capability.ts';
+import { checkCapabilities } from '../../inference/capability.ts';
 import { ModelClient } from '../../inference/client.ts';
-import { Fixed } from '../../inference/limiter.ts';
+import { FixedLimiter } from '../../inference/limiter.ts';
 import type { TokenScore } from '../../recipe/index.ts';
 import { place, serving, until, type Place } from '../support/devices.ts';
 import { engine, engineFor, makeWeights, processesOf, weights } from './support.ts';
@@ -20,7 +20,7 @@ async function start(p: Place, served: ServerOptions['engine'], slots = poolOf(p
   const slot = await slots.acquire(never, { key: 'serve.k', warm: served.warmth });
   const { health: _, ...options } = serving(p);
   const server = await ModelServer.start({ ...options, engine: served, slot, signal: never });
-  const client = new ModelClient({ endpoint: (signal, silent) => server.endpoint(signal, silent), limiter: new Fixed(20) });
+  const client = new ModelClient({ endpoint: (signal, silent) => server.endpoint(signal, silent), limiter: new FixedLimiter(20) });
   return { server, client, slot };
 }
 const poolOf = (p: Place) => new Slots({ home: p.home, pool: 'cpu', groups: [[]], reapAfter: 600_000 });
@@ -53,10 +53,10 @@ test('two adapters answer from one server, each as PEFT says, and the next lease
   const first = await start(p, engine('one', 'two'), pool);
   const { pgid } = p.record()!;
   for (const name of ['one', 'two', 'base']) {
-    await probe(first.client, name, { needs: ['chat', 'complete', 'prefill', 'score'], samplings: [sampling] }, never);
+    await checkCapabilities(first.client, name, { capabilities: ['chat', 'complete', 'prefill', 'score'], samplings: [sampling] }, never);
     await agrees(t, first.client, name);
   }
-  await first.server.park();
+  await first.server.keepWarm();
   await first.slot[Symbol.asyncDispose]();
 
   const second = await start(p, engine('three', 'two'), pool);

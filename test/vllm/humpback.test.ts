@@ -33,7 +33,7 @@ const serving = (): SlotRecord | undefined =>
     .map((path) => slotRecord.parse(JSON.parse(text(path))))
     .find(({ key }) => key.startsWith('serve.'));
 const answered = ({ key }: SlotRecord): number =>
-  globSync(join(store.work(key.split('.')[1]!), 'slices/*/*.jsonl')).reduce((sum, path) => sum + text(path).split('\n').length - 1, 0);
+  globSync(join(store.work(key.split('.')[1]!), 'batches/*/*.jsonl')).reduce((sum, path) => sum + text(path).split('\n').length - 1, 0);
 
 test.before(() => {
   writeFileSync(join(home, 'pools.yaml'), 'cpu: { groups: 2, park: 1h }\n');

@@ -191,7 +191,7 @@ test.serial('`until` keeps the shortest prefix in record order that holds enough
   });
 });
 
-test.serial('`until` starts about as many shards as it takes, not all that there is room for', async (t) => {
+test.serial('`until` starts about as many batches as it takes, not all that there is room for', async (t) => {
   await on.working(async () => {
     const handle = await on.start('few', 'toy', { ...parameters, rounds: 1, by: 4, count: 256 * 40, until: 256 * 4 });
     await handle.result();
@@ -199,8 +199,8 @@ test.serial('`until` starts about as many shards as it takes, not all that there
     const { stepKey } = record.steps.find((step) => step.path === 'r1/sieve')!;
     const stage = on.env.client.workflow.getHandle(workflowId.stage(on.services.store.id, 'toy.sieve', stepKey!));
     const { events } = await stage.fetchHistory();
-    const shards = events!.filter(({ activityTaskScheduledEventAttributes: scheduled }) => scheduled).length;
-    t.true(shards >= 8 && shards <= 10, `${shards} shards, of which each kept half`);
+    const batches = events!.filter(({ activityTaskScheduledEventAttributes: scheduled }) => scheduled).length;
+    t.true(batches >= 8 && batches <= 10, `${batches} batches, of which each kept half`);
   });
 });
 

@@ -1,6 +1,6 @@
 /** What an experiment knows of its past, and what it asks again. */
 import test from 'ava';
-import type { Call, DatasetRef, ReportRef } from '../../schemas/call.ts';
+import type { StepCall, DatasetRef, ReportRef } from '../../schemas/call.ts';
 import type { ExperimentInput } from '../../schemas/messages.ts';
 import { Ledger } from '../../workflows/ledger.ts';
 
@@ -19,17 +19,17 @@ test('a question is answered once for the reports that it was asked on, in later
 
 test('a question on a report that was made again, with another result, is asked again', (t) => {
   const rows: DatasetRef = { kind: 'dataset', digest: digest('d'), rows: 1 };
-  const sums = { verb: 'reduce', path: 'r1/total', inputs: { of: rows } } as unknown as Call;
+  const sums = { verb: 'reduce', path: 'r1/total', inputs: { of: rows } } as unknown as StepCall;
   const ledger = ledgerOf();
   ledger.add('gives rows', { result: rows, stepKey: digest('1'), memoised: false });
   ledger.add('sums', { result: report('a'), stepKey: digest('2'), memoised: false });
   t.true(ledger.decide('r1/enough', { sum: report('a') }, () => true));
 
-  t.true(ledger.heal(sums, 'sums'), 'its input is gone from the store');
+  t.true(ledger.invalidateMissingInputs(sums, 'sums'), 'its input is gone from the store');
   t.false('gives rows' in ledger.steps);
   t.false(
     ledger.decide('r1/enough', { sum: report('b') }, () => false),
     'the answer on the report of before does not hold for this one',
   );
-  t.false(ledger.heal(sums, 'sums'), 'once for each step');
+  t.false(ledger.invalidateMissingInputs(sums, 'sums'), 'once for each step');
 });

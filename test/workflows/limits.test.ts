@@ -1,7 +1,7 @@
 /** What ends a map before its last record: budgets and quorum; and what a person says to one whose budget is spent. */
 import test from 'ava';
 import type { WorkflowHandle } from '@temporalio/client';
-import type { Limits } from '../../recipe/api.ts';
+import type { MapOptions } from '../../recipe/api.ts';
 import type { DatasetRef } from '../../schemas/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import type { Output } from '../../schemas/store.ts';
@@ -56,10 +56,10 @@ class Speaker {
     }),
   } as never;
 }
-const chatter = (name: string, count: number, limits: Limits) =>
+const chatter = (name: string, count: number, limits: MapOptions) =>
   on.start(name, 'chatter', { count, limits }, { models: { speaker: { path: model } } });
 const speaking = async (speaker: Speaker, body: () => Promise<void>) => on.working(body, await on.pool(speaker.models));
-const sifter = (name: string, by: number, limits: Limits) => on.start(name, 'sifter', { count: 600, by, limits });
+const sifter = (name: string, by: number, limits: MapOptions) => on.start(name, 'sifter', { count: 600, by, limits });
 
 test.serial('spent candidates stand at attention, and go on as what the first so many records give', async (t) => {
   await on.working(async () => {

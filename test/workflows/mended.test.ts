@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { DatasetRef } from '../../schemas/call.ts';
-import type { Bound } from '../../schemas/config.ts';
+import type { BoundConfig } from '../../schemas/config.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { SERVING, replays, site, until, type Site } from '../support/temporal.ts';
 
@@ -27,8 +27,8 @@ const recordOf = (name: string) => until(() => on.services.store.experiment(name
 const dataOf = async (handle: WorkflowHandle) => ((await handle.result()) as { data: DatasetRef }).data.digest;
 
 /** Retries what waits, under a changed configuration. */
-async function mend(handle: WorkflowHandle, change: (config: Bound) => Partial<Bound>, path?: string): Promise<void> {
-  const config = (await view(handle)).config as Bound;
+async function mend(handle: WorkflowHandle, change: (config: BoundConfig) => Partial<BoundConfig>, path?: string): Promise<void> {
+  const config = (await view(handle)).config as BoundConfig;
   const more = { config: { ...config, ...change(config) }, configDigest: '1'.repeat(64) };
   await handle.executeUpdate('retryStep', { args: [{ ...(path === undefined ? {} : { path }), ...more }] });
 }
@@ -46,7 +46,7 @@ test.serial('a parameter is mended: the result is that of a launch with it, and 
     const data = await dataOf(handle);
     t.is(data, await dataOf(await on.start('fresh', 'toy', { ...parameters, by: 3 })));
     const record = await recordOf('mended');
-    t.deepEqual((record.config as Bound).parameters, { ...parameters, by: 3 });
+    t.deepEqual((record.config as BoundConfig).parameters, { ...parameters, by: 3 });
     t.is(record.configDigest, '1'.repeat(64));
     const ids = await begun(handle);
     t.true(ids.includes('open r1/sieve'));

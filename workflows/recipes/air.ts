@@ -9,7 +9,7 @@ import {
   type Model,
   type Recipe,
   type Run,
-  type Soon,
+  type MaybePromise,
   type Suite,
   type Template,
   type Chat,
@@ -41,11 +41,11 @@ export const air: Recipe<AirConfig, { model: Model; data: Dataset<Complex> }> = 
   const { student, encoder = student, pick, levels, prompts, sampling, lengths, templates, evaluation } = config;
   const guidance = guide(run, config);
   const asking = { prompts, sampling, lengths };
-  const examine = (turn: Run, model: Soon<Model>) => {
+  const examine = (turn: Run, model: MaybePromise<Model>) => {
     const suite = evaluation.forward;
     if (suite) void turn.evaluate(model, suite, { as: 'evaluate-forward' });
   };
-  const learn = (turn: Run, data: Soon<Dataset<Complex>>, template: Template<Complex, Chat>) => {
+  const learn = (turn: Run, data: MaybePromise<Dataset<Complex>>, template: Template<Complex, Chat>) => {
     const suite = evaluation.data;
     if (suite) void turn.evaluate(data, suite, { as: 'evaluate-data' });
     const model = turn.train('student', { ...config.sft, objective: 'sft', from: student, data, template });
@@ -84,7 +84,7 @@ export const air: Recipe<AirConfig, { model: Model; data: Dataset<Complex> }> = 
 };
 
 /** The guidance model; trained on its lessons first, where there are any. */
-const guide = (run: Run, { guidance, lessons, guidanceSft, templates }: AirConfig): Soon<Model> =>
+const guide = (run: Run, { guidance, lessons, guidanceSft, templates }: AirConfig): MaybePromise<Model> =>
   lessons
     ? run.train('guidance', { ...guidanceSft, objective: 'sft', from: guidance, data: lessons, template: { id: templates.toReply } })
     : guidance;

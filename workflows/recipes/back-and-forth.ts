@@ -9,7 +9,7 @@ import {
   type Model,
   type Recipe,
   type Run,
-  type Soon,
+  type MaybePromise,
   type Suite,
 } from '../../recipe/api.ts';
 import { mix, select } from '../../recipe/reducers.ts';
@@ -55,7 +55,7 @@ export const backAndForth: Recipe<BackAndForthConfig, { readonly model: Model; r
   const toResponse = { id: config.templates.toResponse };
   const named = (name: string, length: number) => (steps.length === 1 ? name : `${name}-${length}`);
 
-  const measure = (turn: Run, name: 'pool' | 'pairs', pairs: Soon<Dataset<Pair>>) => {
+  const measure = (turn: Run, name: 'pool' | 'pairs', pairs: MaybePromise<Dataset<Pair>>) => {
     if (evaluation.pairs) void turn.evaluate(pairs, evaluation.pairs, { as: `evaluate-${name}` });
   };
 

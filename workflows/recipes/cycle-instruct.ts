@@ -9,7 +9,7 @@ import {
   type Recipe,
   type Round,
   type Run,
-  type Soon,
+  type MaybePromise,
   type Suite,
 } from '../../recipe/api.ts';
 import { cluster, union } from '../../recipe/reducers.ts';
@@ -52,8 +52,8 @@ export interface CycleInstructConfig extends CycleInstructParameters {
 }
 /** The two models as they are by now. */
 interface Couple {
-  readonly q2a: Soon<Model>;
-  readonly a2q: Soon<Model>;
+  readonly q2a: MaybePromise<Model>;
+  readonly a2q: MaybePromise<Model>;
 }
 
 export const cycleInstruct: Recipe<CycleInstructConfig, { model: Model; data: Dataset<QA> }> = async (run, config) => {
@@ -64,7 +64,7 @@ export const cycleInstruct: Recipe<CycleInstructConfig, { model: Model; data: Da
   const [questions, answers] = await sidesOf(run, config, minimum);
 
   // The base has no template yet: it is asked in another wording.
-  const asking = (of: Soon<Model>, trained: 'answer' | 'ask', untrained: 'baseAnswer' | 'baseAsk') =>
+  const asking = (of: MaybePromise<Model>, trained: 'answer' | 'ask', untrained: 'baseAnswer' | 'baseAsk') =>
     of === base
       ? { prompt: prompts[untrained], sampling: config.sampling.base }
       : { prompt: prompts[trained], sampling: config.sampling.generate };
@@ -72,7 +72,7 @@ export const cycleInstruct: Recipe<CycleInstructConfig, { model: Model; data: Da
     turn.map(answerQuestion, questions, { with: { q2a }, params: asking(q2a, 'answer', 'baseAnswer'), as });
   const askingFor = (turn: Run, { a2q }: Pick<Couple, 'a2q'>, as = 'ask') =>
     turn.map(askForAnswer, answers, { with: { a2q }, params: asking(a2q, 'ask', 'baseAsk'), as });
-  const train = (turn: Run, role: keyof Couple, from: Couple, data: Soon<Dataset<QA>>) =>
+  const train = (turn: Run, role: keyof Couple, from: Couple, data: MaybePromise<Dataset<QA>>) =>
     turn.train(role, {
       ...sft,
       from: config.from === 'base' ? base : from[role],
@@ -103,7 +103,7 @@ export const cycleInstruct: Recipe<CycleInstructConfig, { model: Model; data: Da
 
   let couple: Couple = { q2a: base, a2q: base };
   let control = couple;
-  let labels: { answered: Soon<Dataset<QA>>; asked: Soon<Dataset<QA>> } | undefined;
+  let labels: { answered: MaybePromise<Dataset<QA>>; asked: MaybePromise<Dataset<QA>> } | undefined;
   examine(run, couple);
   for await (const round of run.rounds(config.rounds)) {
     const { answered, asked, ...trained } = await cycle(round, couple);
@@ -130,7 +130,7 @@ export const cycleInstruct: Recipe<CycleInstructConfig, { model: Model; data: Da
     config.finalData === 'last' && labels
       ? labels
       : { answered: answering(run, couple, 'final-answer'), asked: askingFor(run, couple, 'final-ask') };
-  const finish = (turn: Run, data: Soon<Dataset<QA>>): Promise<Model> => {
+  const finish = (turn: Run, data: MaybePromise<Dataset<QA>>): Promise<Model> => {
     const from = config.finalFrom === 'base' ? base : couple.q2a;
     const model = turn.train('final', { ...sft, ...config.finalSft, from, data, template: toAnswer }); // F3
     const { forward, pairs } = evaluation;
@@ -144,7 +144,7 @@ export const cycleInstruct: Recipe<CycleInstructConfig, { model: Model; data: Da
   const { generate } = config.sampling;
   const askedAgain = run.map(askAgain, answered, { with: { a2q: couple.a2q }, params: { prompt: prompts.ask, sampling: generate } });
   const answeredAgain = run.map(answerAgain, asked, { with: { q2a: couple.q2a }, params: { prompt: prompts.answer, sampling: generate } });
-  const pruned = (cycled: Soon<Dataset<Cycled>>, name: string) =>
+  const pruned = (cycled: MaybePromise<Dataset<Cycled>>, name: string) =>
     run.reduce(
       prune(
         {

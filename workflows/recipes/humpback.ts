@@ -10,7 +10,7 @@ import {
   type Op,
   type Recipe,
   type Run,
-  type Soon,
+  type MaybePromise,
   type Suite,
 } from '../../recipe/api.ts';
 import { dedup, mix, select, type Selection } from '../../recipe/reducers.ts';
@@ -62,7 +62,7 @@ export const humpback: Recipe<HumpbackConfig> = async (run, config) => {
     const suite = evaluation[direction];
     if (suite) void turn.evaluate(model, suite, { as: `evaluate-${direction}` });
   };
-  const measure = (turn: Run, name: 'pool' | 'curated', pairs: Soon<Dataset<Pair>>) => {
+  const measure = (turn: Run, name: 'pool' | 'curated', pairs: MaybePromise<Dataset<Pair>>) => {
     const suite = evaluation.curated;
     if (suite) void turn.evaluate(pairs, suite, { as: `evaluate-${name}` });
   };
@@ -92,7 +92,7 @@ export const humpback: Recipe<HumpbackConfig> = async (run, config) => {
 
   for await (const round of run.rounds(config.rounds)) {
     // Self-curation (2.3): the model of the round before judges the whole pool.
-    const judged = (scorer: Soon<Model>) =>
+    const judged = (scorer: MaybePromise<Model>) =>
       round.map(chain(judges[config.judge], withinLength), pool, {
         with: { scorer },
         params: { prompts, sampling: sampling.judge, attempts, instructionChars },

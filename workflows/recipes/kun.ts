@@ -9,7 +9,7 @@ import {
   type Model,
   type Recipe,
   type Run,
-  type Soon,
+  type MaybePromise,
   type Suite,
 } from '../../recipe/api.ts';
 import { select } from '../../recipe/reducers.ts';
@@ -67,7 +67,7 @@ export const kun: Recipe<KunConfig, { readonly model: Model; readonly primary: M
   const good = run.map(point, labelled, { with: { point: config.point ?? chat }, params: { prompts, sampling: sampling.point } });
 
   /** The answer model writes the response anew, from the text; then the final model is trained on it. */
-  const polishing = (turn: Run, of: Soon<Dataset<Judged>>) => {
+  const polishing = (turn: Run, of: MaybePromise<Dataset<Judged>>) => {
     const fitting = turn.map(withinBudget, of, { with: { reader }, params: { maxTokens }, as: 'budget' });
     return turn.map(chain(polish, clean), fitting, {
       with: { answer: config.answer ?? chat },
@@ -75,7 +75,7 @@ export const kun: Recipe<KunConfig, { readonly model: Model; readonly primary: M
       as: 'polish',
     });
   };
-  const finish = (turn: Run, data: Soon<Dataset<Pair>>): Promise<Model> => {
+  const finish = (turn: Run, data: MaybePromise<Dataset<Pair>>): Promise<Model> => {
     const from = config.finalFrom === 'base' ? base : chat;
     const model = turn.train('final-chat', { ...chatSft, ...config.finalSft, from, data, template: toResponse });
     if (evaluation.pairs) void turn.evaluate(data, evaluation.pairs, { as: 'evaluate-pairs' });

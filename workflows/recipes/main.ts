@@ -8,7 +8,7 @@ import {
   type Model,
   type Recipe,
   type Run,
-  type Soon,
+  type MaybePromise,
   type Suite,
 } from '../../recipe/api.ts';
 import { dedup, mix, select } from '../../recipe/reducers.ts';
@@ -41,11 +41,11 @@ export const main: Recipe<MainConfig> = async (run, config) => {
   const template = { forward: toResponse, reverse: toInstruction };
   const prompt = { forward: prompts.respond, reverse: prompts.invert };
 
-  const examine = (turn: Run, direction: Direction, model: Soon<Model>, as: string = direction) => {
+  const examine = (turn: Run, direction: Direction, model: MaybePromise<Model>, as: string = direction) => {
     const suite = direction === 'forward' ? evaluation.forward : evaluation.backward;
     if (suite) void turn.evaluate(model, suite, { as: `evaluate-${as}` });
   };
-  const describe = (turn: Run, name: 'augmented' | 'curated', pairs: Soon<Dataset<Pair>>) => {
+  const describe = (turn: Run, name: 'augmented' | 'curated', pairs: MaybePromise<Dataset<Pair>>) => {
     const suite = evaluation.curated;
     if (suite) void turn.evaluate(pairs, suite, { as: `evaluate-${name}` });
   };

@@ -8,7 +8,7 @@ import {
   type Model,
   type Recipe,
   type Run,
-  type Soon,
+  type MaybePromise,
   type Suite,
 } from '../../recipe/api.ts';
 import { union } from '../../recipe/reducers.ts';
@@ -50,15 +50,15 @@ export interface MuscConfig extends MuscParameters {
 export const musc: Recipe<MuscConfig, { model: Model; data: Dataset<Contrast> }> = async (run, config) => {
   const { weighing, minimum, arms, prompts, sampling, evaluation } = config;
   const { respond: prompt } = prompts;
-  const examine = (turn: Run, model: Soon<Model>) => {
+  const examine = (turn: Run, model: MaybePromise<Model>) => {
     const suite = evaluation.forward;
     if (suite) void turn.evaluate(model, suite, { as: 'evaluate-forward' });
   };
-  const answer = (turn: Run, twins: Soon<Dataset<Twins>>, self: Model, as: string, rejected: 'corrupted' | 'instruction' = 'corrupted') =>
+  const answer = (turn: Run, twins: MaybePromise<Dataset<Twins>>, self: Model, as: string, rejected: 'corrupted' | 'instruction' = 'corrupted') =>
     turn.map(respond, twins, { with: { self }, params: { prompts: { respond: prompt }, sampling: sampling.respond, rejected }, as });
 
   let policy = config.policy;
-  let data: Soon<Dataset<Contrast>> | undefined;
+  let data: MaybePromise<Dataset<Contrast>> | undefined;
   examine(run, policy);
   for await (const round of run.rounds(config.rounds)) {
     const self = policy;
@@ -107,7 +107,7 @@ function twinsOf(
   const cast = { self };
   const asking = { with: cast, params: { prompts, sampling: sampling.decompose } };
   const inventing = { with: cast, params: { prompts, sampling: sampling.invent } };
-  const corrupted = (taken: Soon<Dataset<Taken>>, as: string) =>
+  const corrupted = (taken: MaybePromise<Dataset<Taken>>, as: string) =>
     noise.kinds.substitute + noise.kinds.negate > 0
       ? round.map(corruptBy, taken, { with: cast, params: { noise, prompts, rewriting: sampling.corrupt }, as })
       : round.map(corrupt, taken, { params: { noise }, as });

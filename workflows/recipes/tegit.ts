@@ -9,7 +9,7 @@ import {
   type Model,
   type Recipe,
   type Run,
-  type Soon,
+  type MaybePromise,
   type Suite,
   type Template,
 } from '../../recipe/api.ts';
@@ -53,11 +53,11 @@ export const tegit: Recipe<TegitConfig, { model: Model; wrapper: Model; data: Da
     evaluation,
   } = config;
   const sft = { ...config.sft, objective: 'sft', from: base } as const;
-  const examine = (turn: Run, model: Soon<Model>) => {
+  const examine = (turn: Run, model: MaybePromise<Model>) => {
     const suite = evaluation.forward;
     if (suite) void turn.evaluate(model, suite, { params: suite.params, as: 'evaluate-forward' });
   };
-  const learn = (turn: Run, data: Soon<Dataset<Task>>, template: Template<Task, Chat>) => {
+  const learn = (turn: Run, data: MaybePromise<Dataset<Task>>, template: Template<Task, Chat>) => {
     const model = turn.train('student', { ...sft, data, template });
     examine(turn, model);
     return model;
@@ -66,7 +66,7 @@ export const tegit: Recipe<TegitConfig, { model: Model; wrapper: Model; data: Da
   // W0, W1: the wrapper learns to make tasks.
   const asking = { prompts, sampling, echo };
   const design = (arm: Run) => arm.map(makeTask, config.metaDocuments!, { with: { teacher }, params: asking, as: 'design' });
-  const omega: Soon<Dataset<Task>> = config.meta ?? design(run.arm('teacher'));
+  const omega: MaybePromise<Dataset<Task>> = config.meta ?? design(run.arm('teacher'));
   const wrapper = run.train('wrapper', { ...sft, ...config.wrapperSft, data: omega, template: { id: templates.toTask } });
 
   // W2, W3: one call for each document that it has not learnt from.

@@ -12,7 +12,7 @@ import {
   type Recipe,
   type Reducer,
   type Settings,
-  type Soon,
+  type MaybePromise,
 } from '../../../recipe/index.ts';
 import type { Pair } from '../../../operators/humpback/records.ts';
 
@@ -36,7 +36,7 @@ const { describe, addRules, check, tidy, verify, compose } = operators<{
   check: Op<Constrained, Constrained, 'annotator'>; // K1, K2: one call per model-made constraint: keep, replace, delete
   tidy: Op<Constrained, Constrained>; // F1: ROUGE-L .6 inside a pair
   verify: Op<Constrained, Constrained>; // every rule executed on y as worded; drop('rule-false')
-  compose: Reducer<{ of: Soon<Dataset<Constrained>> }, { forward: Dataset<Chat>; reverse: Dataset<Chat> }, Composition>; // T0, W1, V1: type frequencies, shots once each
+  compose: Reducer<{ of: MaybePromise<Dataset<Constrained>> }, { forward: Dataset<Chat>; reverse: Dataset<Chat> }, Composition>; // T0, W1, V1: type frequencies, shots once each
 }>('crab');
 
 export interface Composition {

@@ -12,7 +12,7 @@ import {
   type Reducer,
   type Report,
   type Settings,
-  type Soon,
+  type MaybePromise,
   type Suite,
   type Tagged,
   type Template,
@@ -33,15 +33,15 @@ export interface Drill extends Brief {
 export interface Made extends Brief, Utterance {}
 
 const { drills, starterSplit, briefs, annotate, novel, toTarget, icSt } = operators<{
-  drills: Reducer<{ of: Soon<Dataset<Utterance>> }, Dataset<Drill>, { without: string }>; // L1, L2: other utterances as examples, never the target
+  drills: Reducer<{ of: MaybePromise<Dataset<Utterance>> }, Dataset<Drill>, { without: string }>; // L1, L2: other utterances as examples, never the target
   starterSplit: Reducer<
-    { of: Soon<Dataset<Utterance>> },
+    { of: MaybePromise<Dataset<Utterance>> },
     { starters: Dataset<Utterance>; others: Dataset<Utterance> },
     { intent: string; starters: number; draw: number }
   >;
-  briefs: Reducer<{ of: Soon<Dataset<Utterance>> }, Dataset<Brief>, { upTo: number }>; // A3: five blocks, wildcards
+  briefs: Reducer<{ of: MaybePromise<Dataset<Utterance>> }, Dataset<Brief>, { upTo: number }>; // A3: five blocks, wildcards
   annotate: Op<Brief, Made, 'generator', { samples: number }>; // A4 + V1-V5, V7
-  novel: Reducer<{ made: Soon<Dataset<Made>>; starters: Soon<Dataset<Utterance>> }, Dataset<Utterance>, { upsample: number }>; // V6, starters up-sampled
+  novel: Reducer<{ made: MaybePromise<Dataset<Made>>; starters: MaybePromise<Dataset<Utterance>> }, Dataset<Utterance>, { upsample: number }>; // V6, starters up-sampled
   toTarget: Template<Drill, Chat>;
   icSt: Suite<'tagger', { icRecall: number; stF1: number; icAccuracy: number }, never, { test: Dataset<Utterance>; intent: string }>;
 }>('linguist');

@@ -12,7 +12,7 @@ import {
   type Reducer,
   type Run,
   type Settings,
-  type Soon,
+  type MaybePromise,
   type Template,
 } from '../../../recipe/index.ts';
 
@@ -31,7 +31,7 @@ const { propose, write, lengthen, dropShort, thin, demandLength, toText, toLonge
   propose: Op<{ readonly drawn: readonly Task[] }, Task, 'writer', { attempts: number }>; // A1-A3: invent, judge suitable, 3..500 words
   write: Op<Task, Piece, 'generator', { copies: number; attempts: number }>; // B1, B2: check_response
   lengthen: Op<Piece, Extended, 'extender', { copies: number; micro: number; gain: number; attempts: number }>; // C: the loop of micro-iterations
-  dropShort: <T extends Piece>(inputs: { of: Soon<Dataset<T>> }) => ReturnType<Reducer<{}, Dataset<T>>>; // rank r by length: keep with max(0, 1 - 2r³)
+  dropShort: <T extends Piece>(inputs: { of: MaybePromise<Dataset<T>> }) => ReturnType<Reducer<{}, Dataset<T>>>; // rank r by length: keep with max(0, 1 - 2r³)
   thin: Op<Extended, Extended, never, { keepLine: number }>; // D2, seeded
   demandLength: Op<Piece, Piece, 'writer'>; // F3: about, range, above, below
   toText: Template<Piece, Chat>; // instruction -> text

@@ -1,27 +1,27 @@
-/** The shards of a lease: a worker runs them beside the server that they ask. */
+/** The batches of a lease: a worker runs them beside the server that they ask. */
 import { Worker, type NativeConnection } from '@temporalio/worker';
 import { inflight } from '../devices/inflight.ts';
 import { stepsOf } from '../steps/work.ts';
-import type { ShardInput, SliceTotals } from '../schemas/steps.ts';
+import type { BatchInput, BatchTotals } from '../schemas/steps.ts';
 import type { Services } from '../steps/services.ts';
 import type { Models } from '../steps/models.ts';
 import { ActivitySlots, tunerOf } from './slots.ts';
 import { activity } from './wrap.ts';
 
-export interface LeaseSite {
+export interface LeaseContext {
   readonly services: Services;
   readonly connection: NativeConnection;
   readonly namespace: string;
 }
 
-/** Shards of a lease that have records which are not under way: one, and the next. So leases share a step's shards evenly, and as many run
+/** Batches of a lease that have records which are not under way: one, and the next. So leases share a step's batches evenly, and as many run
  *  at once as it takes to ask for something while the last answers of each are waited for. */
 const WAITING = 2;
 
-/** Runs the shards that wait on the lease's queue until `ended` settles: resolved, the lease was released; rejected, the server is
- *  lost. Says whether the step had ended by then: one that was paused or cancelled leaves a shard in its midst. */
-export async function shards(
-  { services, connection, namespace }: LeaseSite,
+/** Runs the batches that wait on the lease's queue until `ended` settles: resolved, the lease was released; rejected, the server is
+ *  lost. Says whether the step had ended by then: one that was paused or cancelled leaves a batch in its midst. */
+export async function runBatches(
+  { services, connection, namespace }: LeaseContext,
   taskQueue: string,
   models: Models,
   ended: Promise<unknown>,
@@ -34,10 +34,10 @@ export async function shards(
     namespace,
     taskQueue,
     activities: {
-      shard: (input: ShardInput): Promise<SliceTotals> =>
+      batch: (input: BatchInput): Promise<BatchTotals> =>
         activity((beat) => {
           beat.signal.addEventListener('abort', () => (cut = true), { once: true });
-          return slots.run((underWay) => steps.shard(input, models, beat, underWay));
+          return slots.run((underWay) => steps.batch(input, models, beat, underWay));
         }),
     },
     interceptors: { activity: [inflight(services.home)] },

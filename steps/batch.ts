@@ -1,4 +1,4 @@
-/** One slice of a map: every record flows through the chain by itself, the limiter decides how many are in flight. */
+/** One batch of a map: every record flows through the chain by itself, the limiter decides how many are in flight. */
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Rejected, TooLong } from '../inference/client.ts';
@@ -11,75 +11,75 @@ import { recordId } from '../schemas/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { turns } from '../store/turns.ts';
-import { Bounds } from './bounds.ts';
-import type { Limits, SliceTotals, Start } from '../schemas/steps.ts';
+import { LimitWatcher } from './bounds.ts';
+import type { MapLimits, BatchTotals, MapStart } from '../schemas/steps.ts';
 import { Journal, type Done, type Earlier } from './journal.ts';
-import { contextOf, type Means, GivenUp, unanswered, type Recording } from './calls.ts';
-import { at } from './points.ts';
+import { contextOf, type BatchResources, GivenUp, failedCalls, type RecordJournal } from './calls.ts';
+import { triggerPoint } from './points.ts';
 import type { Link, Resolved } from './resolved.ts';
 import { beginSpan } from './spans.ts';
 
-/** Holds the slices of a step, a folder for each of its starts. */
-export const slicesOf = (store: Pick<Store, 'work'>, stepKey: string) => join(store.work(stepKey), 'slices');
-export const startName = ({ over, skip, build }: Start) =>
+/** Holds the batches of a step, a folder for each of its starts. */
+export const batchesFolder = (store: Pick<Store, 'work'>, stepKey: string) => join(store.work(stepKey), 'batches');
+export const startName = ({ over, skip, build }: MapStart) =>
   [skip, over.digest.slice(0, 16), build.slice(0, 8)].filter((part) => part !== '').join('-');
-export const slicePath = (store: Store, stepKey: string, start: Start, slice: number, kind: 'journal' | 'result') =>
-  join(slicesOf(store, stepKey), startName(start), `${String(slice).padStart(5, '0')}.${kind === 'journal' ? 'jsonl' : 'json'}`);
+export const batchPath = (store: Store, stepKey: string, start: MapStart, batch: number, kind: 'journal' | 'result') =>
+  join(batchesFolder(store, stepKey), startName(start), `${String(batch).padStart(5, '0')}.${kind === 'journal' ? 'jsonl' : 'json'}`);
 
 /** Records in order, as far as they were tried. */
-export interface SliceResult {
+export interface BatchResult {
   /** Digest. */
   readonly over: string;
   readonly skip: number;
   /** Row of `over` that its first record is. */
   readonly from: number;
-  readonly totals: SliceTotals;
+  readonly totals: BatchTotals;
   readonly done: readonly (Done & { readonly id: string })[];
 }
 
-/** What a slice gave; undefined where it has not ended, its file is not whole or is of other records: then it is run again, from its journal. */
-export async function sliceResult(store: Store, stepKey: string, start: Start, slice: number): Promise<SliceResult | undefined> {
+/** What a batch gave; undefined where it has not ended, its file is not whole or is of other records: then it is run again, from its journal. */
+export async function batchResult(store: Store, stepKey: string, start: MapStart, batch: number): Promise<BatchResult | undefined> {
   try {
-    const result = JSON.parse(await readFile(slicePath(store, stepKey, start, slice, 'result'), 'utf8')) as Partial<SliceResult>;
+    const result = JSON.parse(await readFile(batchPath(store, stepKey, start, batch, 'result'), 'utf8')) as Partial<BatchResult>;
     const own = result.over === start.over.digest && result.skip === start.skip;
-    return own && result.totals?.spans && result.done ? (result as SliceResult) : undefined;
+    return own && result.totals?.spans && result.done ? (result as BatchResult) : undefined;
   } catch {
     return undefined;
   }
 }
 
-export interface SliceWork extends Start, Means {
+export interface BatchWork extends MapStart, BatchResources {
   readonly store: Store;
   readonly resolved: Resolved;
   /** Those of `resolved`, loaded. */
   readonly params: object;
-  readonly slice: number;
+  readonly batch: number;
   readonly from: number;
   readonly to: number;
   /** What ends the step before its last record; null: nothing. */
-  readonly limits: Limits | null;
-  /** Of the step's records, whatever their slice. */
+  readonly limits: MapLimits | null;
+  /** Of the step's records, whatever their batch. */
   readonly flow: Flow;
   /** By its limits, what ends the step of this lease. */
-  readonly bounds: Map<string, Bounds>;
+  readonly bounds: Map<string, LimitWatcher>;
   /** Replies that the step was given under other starts. */
   readonly earlier?: Earlier;
-  /** Called once no record of this slice waits any more. */
+  /** Called once no record of this batch waits any more. */
   readonly underWay: () => void;
 }
 
-/** Runs a slice to its end or to that of its step, going on where an earlier attempt stopped. A finished slice is not run again. */
-export async function runSlice(work: SliceWork): Promise<SliceTotals> {
-  const { store, resolved, slice, limits, from, to, over, skip } = work;
-  const resultPath = slicePath(store, resolved.stepKey, work, slice, 'result');
-  const before = await sliceResult(store, resolved.stepKey, work, slice);
+/** Runs a batch to its end or to that of its step, going on where an earlier attempt stopped. A finished batch is not run again. */
+export async function runBatch(work: BatchWork): Promise<BatchTotals> {
+  const { store, resolved, batch, limits, from, to, over, skip } = work;
+  const resultPath = batchPath(store, resolved.stepKey, work, batch, 'result');
+  const before = await batchResult(store, resolved.stepKey, work, batch);
   if (before?.from === from && before.totals.in === to - from) return before.totals;
 
-  await at('slice: before its journal is opened');
-  const path = slicePath(store, resolved.stepKey, work, slice, 'journal');
+  await triggerPoint('batch: before its journal is opened');
+  const path = batchPath(store, resolved.stepKey, work, batch, 'journal');
   const endSpan = await beginSpan(`${path}.spans`, path);
   const journal = await Journal.open(path, work.earlier);
-  using bounds = limits && (await Bounds.of(work.bounds, store.work(resolved.stepKey), dirname(resultPath), limits));
+  using bounds = limits && (await LimitWatcher.of(work.bounds, store.work(resolved.stepKey), dirname(resultPath), limits));
   const signal = bounds ? AbortSignal.any([work.signal, bounds.signal]) : work.signal;
   try {
     const records: Rec<unknown>[] = [];
@@ -102,7 +102,7 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
       const result = await throughChain(record, { ...work, signal, journal, made });
       journal.finish(record.id, result, made.attempts);
       settled.set(record.id, result);
-      const held = at('record: after it is done');
+      const held = triggerPoint('record: after it is done');
       if (held) await held;
     };
     try {
@@ -116,19 +116,19 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
       const result = settled.get(record.id) ?? left(record);
       return result ? [{ id: record.id, ...result }] : [];
     });
-    const totals: SliceTotals = {
-      slice,
+    const totals: BatchTotals = {
+      batch,
       in: done.length,
       kept: done.reduce((sum, one) => sum + one.kept.at(-1)!.length, 0),
       requests: journal.requests,
       tokens: journal.tokens,
       attempts: journal.attempts,
       spans: await endSpan(),
-      spent: done.length === records.length ? null : (bounds!.reached as SliceTotals['spent']),
+      spent: done.length === records.length ? null : (bounds!.reached as BatchTotals['spent']),
     };
-    await at('slice: before its result');
-    await writeAtomic(resultPath, JSON.stringify({ over: over.digest, skip, from, totals, done } satisfies SliceResult));
-    await at('slice: after its result');
+    await triggerPoint('batch: before its result');
+    await writeAtomic(resultPath, JSON.stringify({ over: over.digest, skip, from, totals, done } satisfies BatchResult));
+    await triggerPoint('batch: after its result');
     return totals;
   } catch (error) {
     await endSpan().catch(() => {}); // a full disk, say, of which the error tells
@@ -139,13 +139,13 @@ export async function runSlice(work: SliceWork): Promise<SliceTotals> {
 }
 
 /** A record that the quorum does not wait for. */
-const straggler = ({ id, value }: Rec<unknown>, { resolved, skip }: SliceWork): Done => ({
+const straggler = ({ id, value }: Rec<unknown>, { resolved, skip }: BatchWork): Done => ({
   kept: resolved.chain.map(() => []),
   dropped: [{ op: skip, id, reason: 'straggler', evidence: null, value }],
 });
 
 /** A record, and what became of it, operator after operator. Operators are counted from the first of the chain, wherever it begins. */
-async function throughChain(source: Rec<unknown>, work: SliceWork & Recording): Promise<Done> {
+async function throughChain(source: Rec<unknown>, work: BatchWork & RecordJournal): Promise<Done> {
   const kept: Rec<unknown>[][] = Array.from({ length: work.skip }, () => []);
   const dropped: Done['dropped'][number][] = [];
   let current: readonly Rec<unknown>[] = [source];
@@ -170,7 +170,7 @@ async function outcomeOf(
   link: Link,
   record: Rec<unknown>,
   context: Context<string>,
-  { params, signal }: Pick<SliceWork, 'params' | 'signal'>,
+  { params, signal }: Pick<BatchWork, 'params' | 'signal'>,
 ): Promise<Outcome<Rec<unknown>>> {
   const { what, operator } = link;
   const id = what.split('>').at(-1)!;
@@ -180,7 +180,7 @@ async function outcomeOf(
     const outcome = await operator.run(input.value, context, ownOf(link, params));
     if ('dropped' in outcome) return outcome;
     if (outcome.kept.length === 0) throw new Error('it kept no record and dropped none: use drop(reason)');
-    const most = operator.most(link.params);
+    const most = operator.maxRows(link.params);
     if (outcome.kept.length > most)
       throw new Error(`it kept ${outcome.kept.length} records of one, and its \`most\` gives ${most} as the most`);
     const kept: Rec<unknown>[] = [];
@@ -194,7 +194,7 @@ async function outcomeOf(
     if (error instanceof Rejected) return drop('rejected', `${error.status}: ${error.message}`);
     if (error instanceof TooLong) return drop('too-long', error.message);
     if (error instanceof GivenUp) return drop(error.reason, error.message);
-    if (unanswered.has(error as Error) || signal.aborted) throw error;
+    if (failedCalls.has(error as Error) || signal.aborted) throw error;
     if (error instanceof BackspinError && error.type === 'SchemaError')
       return drop('invalid', `${id} gave what nothing can store: ${error.message}`);
     if (error instanceof BackspinError) throw error;
