@@ -24,7 +24,7 @@ import type { Store } from '../store/store.ts';
 import { placesIn, prepareEmbedding } from '../steps/embed.ts';
 import { wantsOf } from '../steps/evaluate.ts';
 import { externalsOf, withOwn } from '../steps/external.ts';
-import { noteFinished } from './noted.ts';
+import { noteFinished } from './step-notes.ts';
 import { inFlightOf, lookUp, servedName } from '../steps/open.ts';
 import type { Lease, StepContext, Span } from '../schemas/steps.ts';
 import { reduceStep } from '../steps/reduce.ts';
@@ -38,7 +38,7 @@ import type { Models } from '../steps/models.ts';
 import { ActivitySlots } from './slots.ts';
 import { beginSpan } from '../steps/spans.ts';
 import { commitTraining, foldersOf, prepareTraining } from '../steps/train.ts';
-import { timeSliceOver } from './turns.ts';
+import { timeSliceOver } from './time-slice.ts';
 import { activity } from './wrap.ts';
 import type { Registry } from '../steps/registry.ts';
 
@@ -46,7 +46,7 @@ export interface GpuWorker {
   readonly services: Services;
   readonly slots: Slots;
   /** Milliseconds that a lease lasts even if other experiments wait. */
-  readonly tenure: number;
+  readonly timeSlice: number;
   /** One for each device group: on one connection, the SDK allows one worker of a queue, and several leases of a step have the same. */
   readonly connections: readonly NativeConnection[];
   readonly namespace: string;
@@ -99,7 +99,7 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
           const own: Models = { of: (role) => ({ client, served: servedName(resolved.cast[role]!) }), concurrency: limit };
           const models = withOwn(externalsOf(services, resolved.cast, context), own);
           heartbeat(() => ({ ...server.state, slot: slot.name, models: Object.keys(lease.models) }) satisfies LeaseState);
-          const turn = timeSliceOver(gpu.tenure, over.signal).then(() => (gaveWay = true));
+          const turn = timeSliceOver(gpu.timeSlice, over.signal).then(() => (gaveWay = true));
           const site = { ...gpu, connection: gpu.connections[slot.group]! };
           ended = await runBatches(site, queues.lease(store.id, stepKey), models, Promise.race([aborted(signal), turn, server.failed]));
           if (!gaveWay) signal.throwIfAborted(); // perhaps the worker is told to end: then the step still needs its lease
@@ -168,7 +168,7 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
       const done = await onDevice();
       past();
       const { result, stepKey } = await commit(resolved, registry, spec, done, signal);
-      return noteFinished(services, call, context, { result, stepKey, memoised: false });
+      return noteFinished(services, call, context, { result, stepKey, cached: false });
     };
     return activity((beat) => room.run((past) => body(beat, past)));
   }

@@ -14,12 +14,12 @@ parentPort!.on('message', (asked: Computation) => {
   const made = asked.verb === 'compute' ? steps.compute(...asked.args, beat) : steps.commit(...asked.args);
   made.then(
     (entry) => parentPort!.postMessage({ entry } satisfies Ended),
-    (error: unknown) => parentPort!.postMessage({ failed: told(error) } satisfies Ended),
+    (error: unknown) => parentPort!.postMessage({ failed: failureIn(error) } satisfies Ended),
   );
 });
 
 /** Between threads an error keeps neither its class nor what it has of its own. */
-function told(error: unknown): Extract<Ended, { failed: object }>['failed'] {
+function failureIn(error: unknown): Extract<Ended, { failed: object }>['failed'] {
   if (!(error instanceof Error)) return { message: String(error) };
   const { name, message, stack, code } = error as NodeJS.ErrnoException;
   return { name, message, ...(stack && { stack }), ...(code && { code }), ...(error instanceof BackspinError && { type: error.type }) };

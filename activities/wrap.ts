@@ -29,7 +29,7 @@ export async function activity<T>(body: (beat: ActivityHandle) => Promise<T>): P
     const times = (failures[counted.kind] ?? 0) + 1;
     failures = Object.fromEntries([...Object.entries(failures), [counted.kind, times] as const].slice(-KINDS));
     beat(); // the next attempt is given it
-    throw failure(error, times >= counted.most);
+    throw failure(error, times >= counted.limit);
   } finally {
     clearInterval(timer);
   }
@@ -50,12 +50,12 @@ const FULL = ['ENOSPC', 'EDQUOT'];
 const failuresOf = (details: unknown): Failures => (details as { readonly failures?: Failures } | undefined)?.failures ?? {};
 
 /** What is counted of an error; undefined: it says by itself whether it is tried again. */
-function kindOf(error: unknown): { readonly kind: string; readonly most: number } | undefined {
+function kindOf(error: unknown): { readonly kind: string; readonly limit: number } | undefined {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return undefined;
   if (error instanceof BackspinError)
-    return error.type === 'Down' || error.type === 'Overloaded' ? { kind: error.type, most: UNANSWERED } : undefined;
+    return error.type === 'Down' || error.type === 'Overloaded' ? { kind: error.type, limit: UNANSWERED } : undefined;
   const { name = 'Error', code } = Object(error) as Partial<NodeJS.ErrnoException>;
-  return FULL.includes(code!) ? undefined : { kind: `${name} ${code ?? ''}`.trim(), most: UNKNOWN };
+  return FULL.includes(code!) ? undefined : { kind: `${name} ${code ?? ''}`.trim(), limit: UNKNOWN };
 }
 
 /** The failure that a workflow reacts to. `last`: it is not tried again. */

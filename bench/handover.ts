@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { glob } from 'node:fs/promises';
 import { inFlightOf } from '../steps/open.ts';
-import { questionOf, seedOf } from '../steps/calls.ts';
+import { questionOf, seedOf } from '../steps/model-calls.ts';
 import type { DatasetRef } from '../schemas/call.ts';
 import { trainSpec, type TrainSpec } from '../schemas/trainer.ts';
 import { baseFolder } from '../test/support/embedded.ts';

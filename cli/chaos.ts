@@ -1,6 +1,6 @@
 /** `backspin chaos FILE`: the experiment undisturbed in a home of its own; then in another, with parts hit at moments that a seed draws. */
 import { join, resolve } from 'node:path';
-import { stream } from '../steps/calls.ts';
+import { stream } from '../steps/model-calls.ts';
 import { loadRegistry, type Registry } from '../steps/registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
@@ -91,7 +91,7 @@ async function completed(sandbox: Sandbox): Promise<View> {
 async function stepsOf(sandbox: Sandbox, { steps }: View, registry: Registry): Promise<Step[]> {
   const store = await openStore(join(sandbox.home, 'store'));
   const worked = steps.map(async (step): Promise<Step[]> => {
-    const gave = step.stepKey === null || step.memoised ? undefined : await store.output(step.stepKey);
+    const gave = step.stepKey === null || step.cached ? undefined : await store.output(step.stepKey);
     const child = gave && childOf(gave, registry);
     return child ? [{ ...step, stepKey: step.stepKey!, gave, child }] : [];
   });

@@ -41,7 +41,7 @@ async function pinsOf(store: Store, steps: readonly Step[]): Promise<ExperimentI
   const pins: Record<string, ExperimentInput['pins'][string]> = {};
   for (const { path, result, stepKey } of steps) {
     const output = stepKey === null ? undefined : await store.output(stepKey);
-    if (output && result !== null) pins[path] = { entry: { result, stepKey: output.stepKey, memoised: true }, inputs: output.inputs };
+    if (output && result !== null) pins[path] = { entry: { result, stepKey: output.stepKey, cached: true }, inputs: output.inputs };
   }
   return pins;
 }

@@ -1,6 +1,6 @@
 /** `backspin launch FILE`: starts an experiment, or attaches to the one that this configuration started before. */
 import { grantAll } from '../steps/grants.ts';
-import { contextOf } from '../recipe/materials.ts';
+import { contextOf } from '../recipe/inputs.ts';
 import { faultsOf } from '../plan/planner.ts';
 import { openServices } from '../steps/services.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';

@@ -19,7 +19,7 @@ export function tableOf({ experiment, recipe, steps, questions, warnings, leftOu
   const rows = steps.map((step) => [
     step.path,
     step.kind,
-    step.memoised ? 'memoised' : (step.pool ?? 'data'),
+    step.cached ? 'cached' : (step.pool ?? 'data'),
     step.in,
     step.kept,
     dropped(step.dropped),
@@ -30,7 +30,7 @@ export function tableOf({ experiment, recipe, steps, questions, warnings, leftOu
   const open = steps.flatMap(({ path, requests }) => (requests === null ? [path] : []));
   const besides = open.length === 0 ? '' : ` besides those of ${open.join(', ')}, which hang on the records`;
   return [
-    `${experiment} (${recipe}): ${number(totals.steps)} steps, ${number(totals.memoised)} of them memoised; at most ${number(totals.requests)} model calls${besides}, ${number(totals.trainingSteps)} training steps and ${size(totals.bytes)} to come`,
+    `${experiment} (${recipe}): ${number(totals.steps)} steps, ${number(totals.cached)} of them cached; at most ${number(totals.requests)} model calls${besides}, ${number(totals.trainingSteps)} training steps and ${size(totals.bytes)} to come`,
     '',
     table(['step', 'kind', 'where', 'in', 'kept', 'dropped', 'calls', 'training steps', 'space'], rows),
     ...section(
@@ -58,8 +58,8 @@ export function mermaidOf({ steps }: Plan): string {
   const ids = new Map(steps.map(({ path }, i) => [path, `s${i}`]));
   return [
     'flowchart TD',
-    ...steps.map(({ path, kind, memoised }) => `  ${ids.get(path)}["${path}<br/>${kind}"]${memoised ? ':::memoised' : ''}`),
+    ...steps.map(({ path, kind, cached }) => `  ${ids.get(path)}["${path}<br/>${kind}"]${cached ? ':::cached' : ''}`),
     ...steps.flatMap(({ path, needs }) => needs.filter((need) => ids.has(need)).map((need) => `  ${ids.get(need)} --> ${ids.get(path)}`)),
-    '  classDef memoised stroke-dasharray: 4',
+    '  classDef cached stroke-dasharray: 4',
   ].join('\n');
 }

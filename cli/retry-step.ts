@@ -1,6 +1,6 @@
 /** `backspin retry-step NAME [STEP]`: runs a step at attention again, with what a person has mended: settings (`--set`), files, modules. */
 import { grantAll } from '../steps/grants.ts';
-import { contextOf } from '../recipe/materials.ts';
+import { contextOf } from '../recipe/inputs.ts';
 import * as messages from '../schemas/messages.ts';
 import { refuseOtherBuild } from '../host/builds.ts';
 import { send, where } from './control.ts';

@@ -1,4 +1,4 @@
-/** A supervised model server: adopted or started, watched, restarted in place, parked for another use or stopped with all its processes. */
+/** A supervised model server: adopted or started, watched, restarted in place, kept warm for another use or stopped with all its processes. */
 import { randomBytes } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

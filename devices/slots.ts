@@ -1,6 +1,6 @@
 /**
  * The device groups of one pool on this host, and what runs on them. A file for each group tells a successor of this process what
- * was left there: a living child of the same key is adopted, anything else is stopped. A server whose task is over can stay parked
+ * was left there: a living child of the same key is adopted, anything else is stopped. A server whose task is over can be kept warm
  * on its group for a while: the next task that wants the like adopts it too.
  */
 import { globSync, mkdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
@@ -33,7 +33,7 @@ export interface SlotsOptions {
   readonly groups: readonly (readonly string[])[];
   /** Milliseconds after which a child of a dead worker that nobody has adopted is stopped. Default: 30,000. */
   readonly reapAfter?: number;
-  /** Milliseconds that a parked server waits for another task. Default: 60,000. */
+  /** Milliseconds that a warm server waits for another task. Default: 60,000. */
   readonly keepWarmFor?: number;
 }
 
@@ -43,7 +43,7 @@ export class Slots {
   readonly #free: Slot[];
   readonly #waiting = new Set<(slot: Slot) => void>();
   readonly #parkFor: number;
-  /** Of free groups, to end what is parked there. */
+  /** Of free groups, to end what is kept warm there. */
   readonly #timers = new Map<Slot, NodeJS.Timeout>();
 
   /** One per pool and host. */
@@ -79,7 +79,7 @@ export class Slots {
     return promise.finally(() => signal.removeEventListener('abort', abort));
   }
 
-  /** Stops what is parked. For a worker that ends: nothing may be under way on any group. */
+  /** Stops what is kept warm. For a worker that ends: nothing may be under way on any group. */
   async close(): Promise<void> {
     await Promise.all(this.#free.map((slot) => this.#stopWarm(slot)));
   }
@@ -246,7 +246,7 @@ export class Slot implements AsyncDisposable {
   async keepWarm(child: Child): Promise<void> {
     child.leave();
     const record = recordsIn(this.#folder).find(({ slot }) => slot === this.name);
-    if (record?.marker === child.group.marker && isOurs(record)) await this.#write({ ...record, key: 'parked', attempt: 0 });
+    if (record?.marker === child.group.marker && isOurs(record)) await this.#write({ ...record, key: 'warm', attempt: 0 });
   }
 
   /** Who else is on the devices, in words; undefined: nobody. */

@@ -7,7 +7,7 @@ import { checkParams } from '../steps/definitions.ts';
 import { sourceFiles } from '../steps/resolve.ts';
 import { openServices, type Services } from '../steps/services.ts';
 import { moduleDigest } from '../steps/registry.ts';
-import { contextOf, importsOf } from '../recipe/materials.ts';
+import { contextOf, importsOf } from '../recipe/inputs.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
@@ -17,7 +17,7 @@ import { differences } from './difference.ts';
 import { homeFolder } from '../host/home.ts';
 import { number } from '../schemas/units.ts';
 
-export interface Mended {
+export interface EditedFile {
   /** Its configuration from now on; undefined: as before. */
   readonly experiment: Experiment | undefined;
   /** What to say of it. */
@@ -25,7 +25,7 @@ export interface Mended {
 }
 
 /** Throws where a setting, or a file as it is now, does not fit. */
-export async function mendedOf(record: ExperimentRecord, sets: readonly string[]): Promise<Mended> {
+export async function mendedOf(record: ExperimentRecord, sets: readonly string[]): Promise<EditedFile> {
   const before = record.config as BoundConfig;
   const modules = await changedModules(before);
   const bound = sets.length > 0 || modules.length > 0 ? await rebind(before, sets, before.name) : undefined;
@@ -43,7 +43,7 @@ async function madeAgain(services: Services, record: ExperimentRecord, now: Boun
   const done = new Set(record.steps.filter(({ state }) => state === 'completed').map(({ path }) => path));
   try {
     const { steps } = await plan(services, now);
-    const again = steps.filter(({ path, memoised }) => done.has(path) && !memoised).map(named);
+    const again = steps.filter(({ path, cached }) => done.has(path) && !cached).map(named);
     return again.length === 0 ? 'Nothing that was done is made again.' : `Made again: ${again.join(', ')}.`;
   } catch (error) {
     if (!(error instanceof BackspinError)) throw error;

@@ -7,7 +7,7 @@ import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription }
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { Services } from '../steps/services.ts';
 import { fingerprintOf, isRef } from '../schemas/call.ts';
-import { importsOf } from '../recipe/materials.ts';
+import { importsOf } from '../recipe/inputs.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import { isClosed, type LedgerEntry } from '../schemas/experiment.ts';
 import { workflowId } from '../schemas/names.ts';
@@ -74,7 +74,12 @@ async function terminate(client: Client, id: string, build: string): Promise<voi
 }
 
 /** Ends one that was cancelled and has not heard of it: nothing is to be gone on with. */
-async function close(client: Client, { store }: UpgradeContext, name: string, { workflowId: id }: WorkflowExecutionDescription): Promise<void> {
+async function close(
+  client: Client,
+  { store }: UpgradeContext,
+  name: string,
+  { workflowId: id }: WorkflowExecutionDescription,
+): Promise<void> {
   const record = await store.experiment(name).catch(() => undefined); // damaged
   if (record && !isClosed(record)) await store.putExperiment(ended(record, { state: 'cancelled', failure: null }));
   await client.workflow.getHandle(id).terminate('it was cancelled');
@@ -141,7 +146,7 @@ async function importsIn({ store, registry }: UpgradeContext, config: BoundConfi
     const output = stepKey === null ? undefined : await store.output(stepKey);
     if (!output || !isRef(result) || !(await store.has(result))) continue;
     const same = Object.entries(output.versions).every(([id, version]) => now === undefined || versionIn(now, id) === version);
-    if (same) ledger[fingerprintOf(call)] = { result, stepKey: output.stepKey, memoised: true };
+    if (same) ledger[fingerprintOf(call)] = { result, stepKey: output.stepKey, cached: true };
   }
   return ledger;
 }

@@ -15,7 +15,7 @@ export interface StepView {
   readonly kind: Step['kind'];
   readonly round: number | null;
   readonly state: Step['state'];
-  readonly memoised: boolean;
+  readonly cached: boolean;
   readonly in: number | null;
   readonly kept: number | null;
   readonly dropped: Readonly<Record<string, number>>;
@@ -82,7 +82,7 @@ export async function viewOf(
 }
 
 async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<StepView> {
-  const { path, arm, stepKey, name, kind, round, state, memoised, result } = step;
+  const { path, arm, stepKey, name, kind, round, state, cached, result } = step;
   const output = stepKey === null ? undefined : await (live ? live.output(store, stepKey) : store.output(stepKey));
   const running = state === 'running' && !output && stepKey !== null ? await live?.of(store, kind, stepKey) : undefined;
   return {
@@ -93,7 +93,7 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
     kind,
     round,
     state,
-    memoised,
+    cached,
     in: output?.in ?? null,
     kept: output?.kept ?? null,
     dropped: output?.dropped ?? {},

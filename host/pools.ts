@@ -35,7 +35,7 @@ const groups = z.preprocess(
         : Array<string[]>(Number(text)).fill([]),
     ),
 );
-const pool = z.strictObject({ groups, park: duration.default(60_000), tenure: duration.default(600_000) });
+const pool = z.strictObject({ groups, keepWarm: duration.default(60_000), timeSlice: duration.default(600_000) });
 const names = z.record(z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens'), z.unknown());
 
 /** As declared: devices by index or UUID. Throws ConfigError with all that is wrong. */

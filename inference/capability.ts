@@ -14,11 +14,16 @@ const messages = [{ role: 'user', content: 'Name a colour and an animal.' }] as 
 const greedy = { temperature: 0, maxTokens: 8 } as const satisfies Sampling;
 
 /** Sends a model what a step with these wants will send. Throws CapabilityMissing naming the field that is refused or ignored. */
-export async function checkCapabilities(client: ModelClient, model: string, { capabilities, samplings }: WantedCapabilities, signal: AbortSignal): Promise<void> {
+export async function checkCapabilities(
+  client: ModelClient,
+  model: string,
+  { capabilities, samplings }: WantedCapabilities,
+  signal: AbortSignal,
+): Promise<void> {
   for (const need of new Set(capabilities)) {
-    const ask = { seed: 1, requestId: `probe/${need}`, signal };
+    const ask = { seed: 1, requestId: `check/${need}`, signal };
     try {
-      await probes[need](client, model, samplings, ask);
+      await checks[need](client, model, samplings, ask);
     } catch (error) {
       if (!(error instanceof Rejected)) throw error;
       throw new BackspinError('CapabilityMissing', `The model server cannot do what this step needs (${need}): ${error.message}`, {
@@ -28,8 +33,8 @@ export async function checkCapabilities(client: ModelClient, model: string, { ca
   }
 }
 
-type Probe = (client: ModelClient, model: string, wanted: WantedCapabilities['samplings'], ask: Ask) => Promise<unknown>;
-const probes: { readonly [need in Capability]: Probe } = {
+type CapabilityCheck = (client: ModelClient, model: string, wanted: WantedCapabilities['samplings'], ask: Ask) => Promise<unknown>;
+const checks: { readonly [need in Capability]: CapabilityCheck } = {
   chat: (client, model, wanted, ask) =>
     honoured(wanted, ask, (sampling, ask) => askedAgain(() => client.chat(model, messages, sampling, ask))),
   complete: (client, model, wanted, ask) =>

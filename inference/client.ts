@@ -80,7 +80,7 @@ export class ModelClient {
 
   /** Whether the server gives a reply to a small request that is like this one, or at a path of its own; while others wait for none. */
   async alive(model: string, like: Prompt | 'score', signal: AbortSignal, path?: string): Promise<boolean> {
-    const ask = { seed: 1, requestId: 'probe/alive', signal };
+    const ask = { seed: 1, requestId: 'check/alive', signal };
     try {
       if (path === '/v1/models') return false;
       if (path === '/tokenize') await this.#tokenize({ model, prompt: 'A' }, ask);

@@ -1,5 +1,5 @@
-/** The spaces that come with backspin. */
-export const spaces: { readonly [space: string]: () => Promise<object> } = {
+/** The namespaces that come with backspin. */
+export const namespaces: { readonly [namespace: string]: () => Promise<object> } = {
   std: () => import('./std/index.ts'),
   humpback: () => import('./humpback/index.ts'),
   'back-and-forth': () => import('./back-and-forth/index.ts'),

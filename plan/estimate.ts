@@ -56,7 +56,9 @@ export async function estimateOf(call: StepCall, registry: Registry, known: bool
   const own = refsIn(inputs)
     .filter((ref) => ref.kind === 'dataset')
     .reduce((rows, ref) => rows + ref.rows, 0);
-  const most = call.operation.startsWith('model:') ? own : registry.reducer(call.operation).maxRows(own, checkParams(call, registry) as never);
+  const most = call.operation.startsWith('model:')
+    ? own
+    : registry.reducer(call.operation).maxRows(own, checkParams(call, registry) as never);
   return { ...nothing, in: own, rows: most };
 }
 

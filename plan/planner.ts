@@ -18,8 +18,8 @@ import {
   type ReportRef,
   type Result,
 } from '../schemas/call.ts';
-import { contextOf, runRecipe, type DeclaredModel } from '../recipe/materials.ts';
-import { RecipeRuntime } from '../recipe/run.ts';
+import { contextOf, runRecipe, type DeclaredModel } from '../recipe/inputs.ts';
+import { RecipeRuntime } from '../recipe/runtime.ts';
 import type { Registry } from '../steps/registry.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
@@ -66,7 +66,7 @@ async function planned(services: Services, config: BoundConfig, { whole, pins }:
   const makers = new Map<string, string>(); // digest -> path of the first step that gives it
   const paths = new Map<string, string>(); // fingerprint -> path of the step that an equal call shares
   const sizes = new Map<string, Size>();
-  const strange = new Map<string, string>(); // digest -> why the embedded engine cannot serve it
+  const unsupported = new Map<string, string>(); // digest -> why the embedded engine cannot serve it
   const samples = new Map<string, readonly Sample[]>(); // digest -> first records of a source that is to be read
   const templates = new Map<string, string | null>(); // digest -> what a model that is to be trained will be asked in
   const sources = new Map<string, StepCall>(); // digest -> the source that gives it
@@ -102,13 +102,13 @@ async function planned(services: Services, config: BoundConfig, { whole, pins }:
       const batch = isOffline(call, context, registry);
       const fault = known || batch ? undefined : leaseFault(call, context, own, bases);
       const unservable = Object.entries(own).flatMap(([role, model]) =>
-        !batch && servingOf(context, role).engine === 'embedded' ? (strange.get(model.digest) ?? []) : [],
+        !batch && servingOf(context, role).engine === 'embedded' ? (unsupported.get(model.digest) ?? []) : [],
       );
       const lacking = known ? undefined : uncast(call, registry);
       for (const sentence of [lacking, mismatch, fault, unbatched(call, context, registry), ...unservable])
         if (sentence && !missing.includes(sentence)) missing.push(sentence);
-      const strangeness = await strangenessOf(call, strange);
-      if (strangeness && isRef(result)) strange.set(result.digest, strangeness);
+      const strangeness = await unsupportedReason(call, unsupported);
+      if (strangeness && isRef(result)) unsupported.set(result.digest, strangeness);
       const needs = [...new Set(refsIn(call.inputs).flatMap((ref) => makers.get(ref.digest) ?? []))];
       for (const ref of refsIn(result)) if (!makers.has(ref.digest)) makers.set(ref.digest, call.path);
       if (isRef(result) && result.kind === 'model') sizes.set(result.digest, await sizeOf(call, result, sizes));
@@ -123,7 +123,7 @@ async function planned(services: Services, config: BoundConfig, { whole, pins }:
         what: call.operation,
         stepKey: known?.stepKey ?? resolved?.stepKey ?? null,
         state: known ? 'completed' : 'planned',
-        memoised: known !== undefined,
+        cached: known !== undefined,
         in: output?.in ?? finite(estimate.in),
         kept: output?.kept ?? estimate.kept ?? null,
         dropped: output?.dropped ?? estimate.dropped ?? {},
@@ -146,7 +146,7 @@ async function planned(services: Services, config: BoundConfig, { whole, pins }:
       void result.then(() => {
         const first = steps.get(paths.get(fingerprintOf(call))!)!;
         const name = { path: call.path, arm: call.arm, round: call.round, name: call.label };
-        steps.set(call.path, { ...first, ...name, memoised: true, requests: 0, trainingSteps: 0, bytes: 0 });
+        steps.set(call.path, { ...first, ...name, cached: true, requests: 0, trainingSteps: 0, bytes: 0 });
       });
     },
     async decide(path, reports, rule, assume) {
@@ -178,7 +178,7 @@ async function planned(services: Services, config: BoundConfig, { whole, pins }:
     missing,
     totals: {
       steps: all.length,
-      memoised: all.filter((step) => step.memoised).length,
+      cached: all.filter((step) => step.cached).length,
       requests: sum((step) => step.requests),
       trainingSteps: sum((step) => step.trainingSteps),
       bytes: sum((step) => step.bytes),
@@ -207,7 +207,10 @@ function poolOf(call: StepCall, context: StepContext): string | null {
 }
 
 /** Why the embedded engine cannot serve what the step gives: a model brought in that is no Llama, or one that is trained from such. */
-async function strangenessOf({ verb, operation, label, inputs }: StepCall, strange: ReadonlyMap<string, string>): Promise<string | undefined> {
+async function unsupportedReason(
+  { verb, operation, label, inputs }: StepCall,
+  strange: ReadonlyMap<string, string>,
+): Promise<string | undefined> {
   if (verb === 'train') return strange.get((inputs as { from: ModelRef }).from.digest);
   if (operation !== 'model:path') return undefined;
   const { architectures = [] } = JSON.parse(await readFile(join(inputs['path'] as string, 'config.json'), 'utf8').catch(() => '{}')) as {
@@ -227,7 +230,8 @@ async function symbolOf(call: StepCall, registry: Registry, { rows }: Estimate):
   if (call.verb === 'map' || call.operation.startsWith('source:')) return dataset('');
   if (call.operation === 'model:external') return { kind: 'model', digest: externalDigest(call.inputs as unknown as DeclaredModel) };
   if (call.verb === 'train' || call.operation.startsWith('model:')) return { kind: 'model', digest: `${SYMBOL}${key}` };
-  if (call.verb === 'evaluate') return { kind: 'report', digest: `${SYMBOL}${key}`, metrics: {}, oracle: registry.suite(call.operation).oracle };
+  if (call.verb === 'evaluate')
+    return { kind: 'report', digest: `${SYMBOL}${key}`, metrics: {}, oracle: registry.suite(call.operation).oracle };
   const { outputs } = registry.reducer(call.operation) as AnyReducer;
   if (outputs === 'report') return { kind: 'report', digest: `${SYMBOL}${key}`, metrics: {}, oracle: false };
   return outputs === null ? dataset('') : Object.fromEntries(outputs.map((name) => [name, dataset(`.${name}`)]));

@@ -56,12 +56,12 @@ export type Chosen<S> = S & { readonly params: object; readonly with?: { readonl
 
 /** Names the operators, reducers, templates and suites of a recipe by type alone:
  *  `const { judge } = operators<typeof import('../../operators/humpback.ts')>('humpback')`. */
-export function operators<M>(space: string): { readonly [K in keyof M]: Named<M[K]> } {
+export function operators<M>(namespace: string): { readonly [K in keyof M]: Named<M[K]> } {
   return new Proxy(
     {},
     {
       get: (_, name) => {
-        const id = `${space}.${String(name)}`;
+        const id = `${namespace}.${String(name)}`;
         return Object.assign((inputs: unknown, params?: unknown) => ({ id, inputs, params }), { id });
       },
     },
@@ -124,7 +124,9 @@ export function chain(...ops: Op<never, unknown, string, never>[]): unknown {
 /** Required parameters must be given; where nothing is required the last argument may be left out. */
 type Last<O> = {} extends O ? [options?: Given<O>] : [options: Given<O>];
 type Given<P> = { readonly [K in keyof P]: P[K] extends Ref | undefined ? MaybePromise<P[K]> : P[K] };
-type Cast<R extends string> = [R] extends [never] ? { readonly with?: never } : { readonly with: { readonly [K in R]: MaybePromise<Model> } };
+type Cast<R extends string> = [R] extends [never]
+  ? { readonly with?: never }
+  : { readonly with: { readonly [K in R]: MaybePromise<Model> } };
 type Take<P> = {} extends P ? { readonly params?: Given<P> } : { readonly params: Given<P> };
 
 export interface MapOptions {

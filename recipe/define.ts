@@ -69,7 +69,7 @@ export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
   readonly params?: Schema<P>;
   /** Whether the result depends on the seed: to be said where `random` is used. Default: no. */
   readonly stochastic?: (params: P) => boolean;
-  readonly creates?: boolean;
+  readonly skipsConservation?: boolean;
   /** Default: as many as enter. */
   readonly maxRows?: (entering: number, params: P) => number;
   readonly outputs?: readonly string[] | 'report';
@@ -95,7 +95,10 @@ export type FilterDef<Least, P extends Params> = ReducerDef<{ readonly of: Maybe
 /** Whole-dataset work that keeps or drops each record of `of` as it is. A recipe gets back the type of record that it gives: `Least` is what
  *  `run` reads of it. */
 export const filter = <Least, P extends Params = {}>(
-  spec: Omit<Parameters<typeof reducer<{ readonly of: MaybePromise<Dataset<Least>> }, Dataset<Least>, P>>[0], 'creates' | 'outputs' | 'embeds'>,
+  spec: Omit<
+    Parameters<typeof reducer<{ readonly of: MaybePromise<Dataset<Least>> }, Dataset<Least>, P>>[0],
+    'skipsConservation' | 'outputs' | 'embeds'
+  >,
 ): FilterDef<Least, P> => ({ ...reducer<{ readonly of: MaybePromise<Dataset<Least>> }, Dataset<Least>, P>(spec), filters: true });
 
 // ───────────────────────────────────────── templates and prompts ─────────────────────────────────────────

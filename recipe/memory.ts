@@ -1,8 +1,8 @@
 /** The in-memory `Run`: the same steps on a real store in this process, one after the other. For tests of recipes. */
 import type { StepCall, Result } from '../schemas/call.ts';
 import { fingerprintOf } from '../schemas/call.ts';
-import { runRecipe } from './materials.ts';
-import { RecipeRuntime, type Gate } from './run.ts';
+import { runRecipe } from './inputs.ts';
+import { RecipeRuntime, type Gate } from './runtime.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 
 export interface Performed {
@@ -28,9 +28,9 @@ export async function runInMemory(
   const ledger = new Map<string, Result>();
   const verbs = new RecipeRuntime({
     async perform(call) {
-      const print = fingerprintOf(call);
-      const result = ledger.get(print) ?? (await perform(call));
-      ledger.set(print, result);
+      const fingerprint = fingerprintOf(call);
+      const result = ledger.get(fingerprint) ?? (await perform(call));
+      ledger.set(fingerprint, result);
       performed.push({ call, result });
       return result;
     },

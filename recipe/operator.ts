@@ -58,7 +58,7 @@ export interface Scored {
   /** Of tokenizer, chat template, text and ids, where its end was asked for: no training takes weights for it that were made with others. */
   readonly hash: string | null;
 }
-/** What a probe asks: how likely `continuation` is after `prompt`. */
+/** What a scorer asks: how likely `continuation` is after `prompt`. */
 export interface ScoreRequest {
   readonly prompt: Prompt;
   readonly continuation: string;
@@ -72,7 +72,7 @@ export interface ScoreRequest {
 export interface RecordContext {
   /** Renders a registered prompt by its name in the config. Throws for a name that is not among the parameters. */
   prompt(name: string, slots: unknown): Prompt;
-  /** A stream of numbers in [0, 1), seeded by (seed, step, record, name). Throws unless the operator says that it `draws`. */
+  /** A stream of numbers in [0, 1), seeded by (seed, step, record, name). Throws unless the operator is `stochastic`. */
   random(name: string): () => number;
   readonly signal: AbortSignal;
 }
@@ -165,7 +165,7 @@ export function scorer<In, Out, const Role extends string, P extends Params = {}
   /** It asks for what servers do not give, so it is always a batch: a step of its own, of a model of one's own. */
   readonly batch?: true;
   /** To be said where `random` is used. Default: it draws nothing. */
-  readonly draws?: (params: P) => boolean;
+  readonly stochastic?: (params: P) => boolean;
   /** Prompts that it asks about one record, at most. Default: 1. */
   readonly calls?: (params: P) => number;
   ask(record: In, context: RecordContext, params: Loaded<P>): readonly ScoreRequest[];

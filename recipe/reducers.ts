@@ -13,7 +13,9 @@ export interface Selection<T> {
   readonly where?: Where<T>;
   readonly best?: { readonly by: Numeric<T>; readonly order: 'highest' | 'lowest'; readonly share?: number; readonly count?: number };
   /** A seeded sample of exactly this many, or of as many as another dataset has, the smallest of several, and `most`; fewer is a gate. */
-  readonly take?: number | { readonly as: MaybePromise<Dataset<unknown>> | readonly MaybePromise<Dataset<unknown>>[]; readonly most?: number };
+  readonly take?:
+    | number
+    | { readonly as: MaybePromise<Dataset<unknown>> | readonly MaybePromise<Dataset<unknown>>[]; readonly most?: number };
 }
 /** Filter, then rank, then sample. Ties go by record id. */
 export const select = <T>(from: MaybePromise<Dataset<T>>, rule: Selection<T>): Reduction<Dataset<T>> => std['select']!({ of: from }, rule);

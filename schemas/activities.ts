@@ -1,7 +1,19 @@
 /** The activities that workflows call, and of which kind of worker. Types only. */
 import type { StepCall } from './call.ts';
 import type { LedgerEntry, RecordNews, RecordVersion } from './experiment.ts';
-import type { ImportedStep, Lease, MapWork, StepLookup, StepOwner, RecordedSteps, BatchInput, BatchTotals, StageEnd, StepContext, WantedStep } from './steps.ts';
+import type {
+  ImportedStep,
+  Lease,
+  MapWork,
+  StepLookup,
+  StepOwner,
+  RecordedSteps,
+  BatchInput,
+  BatchTotals,
+  StageEnd,
+  StepContext,
+  WantedStep,
+} from './steps.ts';
 
 /** Of a data worker. */
 export interface DataActivities {
@@ -37,6 +49,6 @@ export interface GpuActivities {
   train(call: StepCall, context: StepContext): Promise<LedgerEntry>;
   /** Runs a reducer that embeds: first the child, from the newest part of its vectors on. */
   embed(call: StepCall, context: StepContext): Promise<LedgerEntry>;
-  /** Computes a probe as one batch: first the child, from the newest part of its answers on. */
+  /** Computes a scorer as one batch: first the child, from the newest part of its answers on. */
   score(call: StepCall, context: StepContext, work: MapWork): Promise<LedgerEntry>;
 }

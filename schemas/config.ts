@@ -5,7 +5,7 @@ import type { Serving } from './serving.ts';
 
 /** Within what every generator of random numbers takes, with room for repeated trainings. */
 export const seed = z.int32().min(0);
-/** `space.name` in the registry of operators, prompts, templates, suites and sources. */
+/** `namespace.name` in the registry of operators, prompts, templates, suites and sources. */
 export const registered = z.string().regex(/^[a-z][a-z0-9-]*\.[A-Za-z][A-Za-z0-9]*$/, 'a registered name such as std.jsonl');
 
 export const architecture = z.strictObject({

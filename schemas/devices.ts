@@ -6,9 +6,9 @@ export interface Pool {
   /** CUDA devices of each group; none for one that computes on the CPU. */
   readonly groups: readonly (readonly string[])[];
   /** Milliseconds that a model server stays ready for another lease. */
-  readonly park: number;
+  readonly keepWarm: number;
   /** Milliseconds after which a lease is given back if another experiment waits for one. */
-  readonly tenure: number;
+  readonly timeSlice: number;
 }
 
 /** Heartbeat details of `serve`, `train`, `embed` and `score`. One that no worker has taken yet (pending, scheduled) has none: all

@@ -16,12 +16,12 @@ export const step = z.strictObject({
   state: stepState,
   stepKey: digest.nullable(),
   /** The result was there before this experiment asked. */
-  memoised: z.boolean(),
+  cached: z.boolean(),
   result: result.nullable(),
   /** Who else computes it meanwhile, in words. */
-  waitingFor: z.string().exactOptional(),
+  computedBy: z.string().exactOptional(),
   /** Fingerprint of its call: equal ones are one step. */
-  print: z.string().exactOptional(),
+  fingerprint: z.string().exactOptional(),
 });
 export type Step = z.infer<typeof step>;
 
@@ -39,12 +39,12 @@ export const attention = z.strictObject({
 export type Attention = z.infer<typeof attention>;
 
 /** What the ledger carries of a finished step. */
-export const ledgerEntry = z.strictObject({ result, stepKey: digest, memoised: z.boolean() });
+export const ledgerEntry = z.strictObject({ result, stepKey: digest, cached: z.boolean() });
 export type LedgerEntry = z.infer<typeof ledgerEntry>;
 
 /** A run of the workflow has written the record so many times. */
-export const written = z.strictObject({ run: z.string(), count: z.int() });
-export type RecordVersion = z.infer<typeof written>;
+export const recordVersion = z.strictObject({ run: z.string(), count: z.int() });
+export type RecordVersion = z.infer<typeof recordVersion>;
 
 /** What a workflow adds to its record, so that no writing of it grows with the experiment: `steps` are those that are new or other than
  *  the store has them. */
@@ -78,7 +78,7 @@ export const experimentRecord = z.strictObject({
   failure: z.string().nullable(),
   updated: z.iso.datetime(),
   /** By whom; missing in one that no workflow has written yet. */
-  written: written.exactOptional(),
+  written: recordVersion.exactOptional(),
 });
 export type ExperimentRecord = z.infer<typeof experimentRecord>;
 

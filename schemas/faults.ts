@@ -27,11 +27,11 @@ export function isBlankIn(error: unknown, value: unknown): boolean {
 /** The issues of the alternative that the value comes nearest to. */
 export function bestUnionBranch({ errors, path }: z.core.$ZodIssueInvalidUnion, value: unknown): readonly Issue[] {
   const own = getAt(value, path);
-  const [best] = errors.toSorted((a, b) => strangeness(a, own) - strangeness(b, own) || a.length - b.length);
+  const [best] = errors.toSorted((a, b) => mismatchRank(a, own) - mismatchRank(b, own) || a.length - b.length);
   return best!;
 }
 /** 2: it is for values of another type; 1: for other keys. */
-const strangeness = (issues: readonly Issue[], value: unknown): number =>
+const mismatchRank = (issues: readonly Issue[], value: unknown): number =>
   Math.max(
     ...issues.map((issue) => {
       if (issue.path.length > 0) return 0;

@@ -14,8 +14,8 @@ export interface PlannedStep {
   readonly stepKey: string | null;
   readonly state: 'completed' | 'planned';
   /** Its result is in the store already: it costs nothing. */
-  readonly memoised: boolean;
-  /** Exact where `memoised`, else an upper bound; null: nothing is known. */
+  readonly cached: boolean;
+  /** Exact where `cached`, else an upper bound; null: nothing is known. */
   readonly in: number | null;
   readonly kept: number | null;
   readonly dropped: { readonly [reason: string]: number };
@@ -46,7 +46,7 @@ export interface Plan {
   readonly missing: readonly string[];
   readonly totals: {
     readonly steps: number;
-    readonly memoised: number;
+    readonly cached: number;
     /** Of the steps that tell it. */
     readonly requests: number;
     readonly trainingSteps: number;

@@ -160,7 +160,7 @@ export interface ImportedStep {
 
 /** Finished steps of a record, and where the next begin; null: there are none. */
 export interface RecordedSteps {
-  readonly steps: readonly { readonly path: string; readonly print: string; readonly entry: LedgerEntry }[];
+  readonly steps: readonly { readonly path: string; readonly fingerprint: string; readonly entry: LedgerEntry }[];
   readonly next: number | null;
 }
 

@@ -1,3 +1,3 @@
-/** Sources of real data, in the space `std` beside its reducers. */
+/** Sources of real data, in the namespace `std` beside its reducers. */
 export { documents } from './documents.ts';
 export { jsonl } from './jsonl.ts';

@@ -11,11 +11,11 @@ import { recordId } from '../schemas/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { turns } from '../store/turns.ts';
-import { LimitWatcher } from './bounds.ts';
+import { LimitWatcher } from './limit-watcher.ts';
 import type { MapLimits, BatchTotals, MapStart } from '../schemas/steps.ts';
 import { Journal, type Done, type Earlier } from './journal.ts';
-import { contextOf, type BatchResources, GivenUp, failedCalls, type RecordJournal } from './calls.ts';
-import { triggerPoint } from './points.ts';
+import { contextOf, type BatchResources, GivenUp, failedCalls, type RecordJournal } from './model-calls.ts';
+import { triggerPoint } from './trigger-points.ts';
 import type { Link, Resolved } from './resolved.ts';
 import { beginSpan } from './spans.ts';
 
@@ -182,7 +182,7 @@ async function outcomeOf(
     if (outcome.kept.length === 0) throw new Error('it kept no record and dropped none: use drop(reason)');
     const most = operator.maxRows(link.params);
     if (outcome.kept.length > most)
-      throw new Error(`it kept ${outcome.kept.length} records of one, and its \`most\` gives ${most} as the most`);
+      throw new Error(`it kept ${outcome.kept.length} records of one, and its \`maxRows\` gives ${most} as the most`);
     const kept: Rec<unknown>[] = [];
     for (const [ordinal, raw] of outcome.kept.entries()) {
       const output = fit(operator.output, raw);

@@ -5,20 +5,25 @@ import { join } from 'node:path';
 import { difference, askCanary } from '../inference/canary.ts';
 import { checkCapabilities } from '../inference/capability.ts';
 import { Rejected } from '../inference/client.ts';
-import type { DeclaredModel } from '../recipe/materials.ts';
+import type { DeclaredModel } from '../recipe/inputs.ts';
 import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import { outputOf } from './commit.ts';
 import { wantsOf } from './evaluate.ts';
 import { declaration, externalDigest, externalOf, externalsOf, FILE, connectTo, serverStatus } from './external.ts';
-import { imported } from './reduce.ts';
+import { importedDefaults } from './reduce.ts';
 import type { Resolved } from './resolved.ts';
 import type { Services, ActivityHandle } from './services.ts';
 import type { StepContext } from '../schemas/steps.ts';
 
 /** Makes an external model one of the store's: what was declared, and its canary. */
-export async function importExternal(services: Services, resolved: Resolved, context: StepContext, { signal, heartbeat }: ActivityHandle): Promise<Output> {
+export async function importExternal(
+  services: Services,
+  resolved: Resolved,
+  context: StepContext,
+  { signal, heartbeat }: ActivityHandle,
+): Promise<Output> {
   const { store, servers } = services;
   const started = performance.now();
   const digest = externalDigest(resolved.call.inputs as unknown as DeclaredModel);
@@ -26,7 +31,7 @@ export async function importExternal(services: Services, resolved: Resolved, con
   const asked = connectTo(servers, external);
   const { client } = asked;
   heartbeat(() => serverStatus([asked]));
-  const canary = await heard(`Step ${resolved.call.path}`, async () => {
+  const canary = await attributeErrors(`Step ${resolved.call.path}`, async () => {
     await checkCapabilities(client, external.model, { capabilities: ['chat'], samplings: [] }, signal);
     return askCanary(client, external.model, signal);
   });
@@ -34,7 +39,7 @@ export async function importExternal(services: Services, resolved: Resolved, con
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, FILE), declaration(external));
-  const result = await store.putModel(folder, { ...imported, state: 'external', canary, determinism: 'sampled' });
+  const result = await store.putModel(folder, { ...importedDefaults, state: 'external', canary, determinism: 'sampled' });
   await store.clearWork(resolved.stepKey);
   const seconds = (performance.now() - started) / 1000;
   const counts = { in: 0, kept: 0, dropped: {}, requests: canary.length, tokens: 0, seconds };
@@ -57,7 +62,7 @@ export async function checkExternals(
     const { model, revision, url, tolerance } = external;
     const { canary = [] } = await services.store.model({ digest: externalDigest(external) });
     const questions = canary.map(({ question }) => question);
-    const now = await heard(where, async () => {
+    const now = await attributeErrors(where, async () => {
       await checkCapabilities(client, model, wantsOf(resolved, registry, [role]), signal);
       return askCanary(client, model, signal, questions);
     });
@@ -72,7 +77,7 @@ export async function checkExternals(
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 
 /** A server that refuses what every step or canary asks lacks something: no record is at fault yet. */
-async function heard<T>(where: string, body: () => Promise<T>): Promise<T> {
+async function attributeErrors<T>(where: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (error) {

@@ -15,12 +15,13 @@ export async function checkSources(
   const changed = [...new Set([...Object.keys(then), ...Object.keys(now)])].filter((file) => then[file] !== now[file]).sort();
   if (changed.length === 0) return;
   const named = [...new Set(Object.keys(versions).map((id) => id.split('.')[0]!))];
-  const others = registry.spacesWith(changed);
-  const spaces = others.length > 0 ? others : named; // files that are gone stand behind none
-  for (const space of saidSame()) if (registry.spaces.includes(space)) await store.putSame(space, registry.sourceDigest(space));
+  const others = registry.namespacesWith(changed);
+  const namespaces = others.length > 0 ? others : named; // files that are gone stand behind none
+  for (const namespace of saidSame())
+    if (registry.namespaces.includes(namespace)) await store.putSame(namespace, registry.sourceDigest(namespace));
   const open: string[] = [];
-  for (const space of spaces) if ((await store.same(space)) !== registry.sourceDigest(space)) open.push(space);
-  const own = named.filter((space) => open.includes(space));
+  for (const namespace of namespaces) if ((await store.same(namespace)) !== registry.sourceDigest(namespace)) open.push(namespace);
+  const own = named.filter((namespace) => open.includes(namespace));
   if (own.length === 0 || (await store.finished(resolved.experiment)).includes(stepKey)) return;
   throw new BackspinError(
     'OperatorChanged',
@@ -28,7 +29,7 @@ export async function checkSources(
   );
 }
 
-const saidSame = (): string[] => (process.env['BACKSPIN_SAME'] ?? '').split(',').map((space) => space.trim());
+const saidSame = (): string[] => (process.env['BACKSPIN_SAME'] ?? '').split(',').map((namespace) => namespace.trim());
 
 const SHOWN = 5;
 const listed = (files: readonly string[]): string =>

@@ -6,7 +6,7 @@ import { recordId } from '../schemas/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { beforeStart, conserved, joined, type Joining } from './joined.ts';
 import type { Done } from './journal.ts';
-import { triggerPoint } from './points.ts';
+import { triggerPoint } from './trigger-points.ts';
 import { THREW } from './batch.ts';
 import type { BatchTotals, MapStart, Span } from '../schemas/steps.ts';
 import { secondsOf } from './spans.ts';

@@ -32,7 +32,7 @@ export async function itemsOf({ store, registry }: Services, resolved: Resolved,
 }
 
 /** An evaluation's inner map, as a chain of one: the suite's `ask`. */
-export function asking(resolved: Resolved, registry: Registry): Resolved {
+export function answering(resolved: Resolved, registry: Registry): Resolved {
   if (resolved.call.verb !== 'evaluate') return resolved;
   const { ask } = registry.suite(resolved.call.operation) as AnySuite;
   const { params, stepKey } = resolved;
@@ -43,7 +43,7 @@ export function asking(resolved: Resolved, registry: Registry): Resolved {
 /** What a step requests of the model that is cast in these roles. By convention the parameter `sampling` holds one sampling for all roles of an
  *  operator, or one for each role or kind of call, by its name. */
 export function wantsOf(resolved: Resolved, registry: Registry, roles: readonly string[]): WantedCapabilities {
-  const links = asking(resolved, registry).chain.filter(({ operator }) => operator.roles.some((role) => roles.includes(role)));
+  const links = answering(resolved, registry).chain.filter(({ operator }) => operator.roles.some((role) => roles.includes(role)));
   return {
     capabilities: links.flatMap(({ operator }) => operator.capabilities),
     samplings: links.flatMap(({ operator, params }): Partial<Sampling>[] => {

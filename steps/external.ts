@@ -1,7 +1,7 @@
 /** Models that somebody else serves: who they are, and how a step reaches them. */
 import type { Server, Servers } from '../inference/servers.ts';
 import type { ModelRef } from '../schemas/call.ts';
-import { declared, type DeclaredModel } from '../recipe/materials.ts';
+import { declared, type DeclaredModel } from '../recipe/inputs.ts';
 import type { External } from '../schemas/external.ts';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { modelDigest } from '../store/models.ts';
@@ -35,7 +35,11 @@ export interface ConnectedModel extends Server {
   /** Its name at the server. */
   readonly served: string;
 }
-export const connectTo = (servers: Servers, external: External): ConnectedModel => ({ external, served: external.model, ...servers.of(external) });
+export const connectTo = (servers: Servers, external: External): ConnectedModel => ({
+  external,
+  served: external.model,
+  ...servers.of(external),
+});
 
 /** The external models of a step, by role. */
 export function externalsOf({ servers }: Services, cast: Resolved['cast'], context: StepContext): ReadonlyMap<string, ConnectedModel> {
@@ -54,7 +58,7 @@ export const withOwn = (externals: ReadonlyMap<string, ConnectedModel>, own: Mod
     : {
         of: (role) => externals.get(role) ?? own.of(role),
         concurrency: Math.max(own.concurrency, ...[...externals.values()].map(({ limiter }) => limiter.limit)),
-        told: () => serverStatus(externals.values()),
+        serverStatus: () => serverStatus(externals.values()),
       };
 
 /** How it goes with these servers. */

@@ -7,7 +7,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { BackspinError } from '../schemas/errors.ts';
-import { triggerPoint } from './points.ts';
+import { triggerPoint } from './trigger-points.ts';
 
 /** A finished record: what each operator of the chain kept of it, and why it was dropped where it was. */
 export interface Done {

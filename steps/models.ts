@@ -10,7 +10,7 @@ export interface Models {
   /** Records of one step that flow at once. */
   readonly concurrency: number;
   /** How it goes with their servers, for heartbeats. */
-  told?(): object;
+  serverStatus?(): object;
 }
 export const noModels: Models = {
   of: (role) => {

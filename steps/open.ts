@@ -12,7 +12,7 @@ import type { Resolved } from './resolved.ts';
 import type { Services } from './services.ts';
 import { itemsOf } from './evaluate.ts';
 import { externalOf, ownOf } from './external.ts';
-import { triggerPoint } from './points.ts';
+import { triggerPoint } from './trigger-points.ts';
 import { startName } from './batch.ts';
 
 /** Records per batch, the unit of hand-out. Neither it nor the order of batches shows in a result. */
@@ -67,7 +67,7 @@ export async function lookUp(
     const output = await store.output(stepKey);
     if (!output) continue;
     await checkSources(store, output, resolved);
-    if (await store.has(output.result)) return { result: output.result, stepKey, memoised: true };
+    if (await store.has(output.result)) return { result: output.result, stepKey, cached: true };
   }
   return undefined;
 }

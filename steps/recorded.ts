@@ -21,9 +21,9 @@ export async function recordedSteps(
   if (record?.written?.run !== since.run || record.written.count < since.count) return null;
   const steps = record.steps
     .slice(from, from + PAGE)
-    .flatMap(({ path, print, state, result, stepKey, memoised }) =>
-      state === 'completed' && print !== undefined && result !== null && stepKey !== null
-        ? [{ path, print, entry: { result, stepKey, memoised } }]
+    .flatMap(({ path, fingerprint, state, result, stepKey, cached }) =>
+      state === 'completed' && fingerprint !== undefined && result !== null && stepKey !== null
+        ? [{ path, fingerprint, entry: { result, stepKey, cached } }]
         : [],
     );
   return { steps, next: from + PAGE < record.steps.length ? from + PAGE : null };

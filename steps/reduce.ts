@@ -13,7 +13,7 @@ import type { DatasetWriter, Store } from '../store/store.ts';
 import { Drops, inherited, outputOf, RECORDS, type Counts } from './commit.ts';
 import { importedFiles } from './resolve.ts';
 import type { AnyReducer, Resolved } from './resolved.ts';
-import { stream } from './calls.ts';
+import { stream } from './model-calls.ts';
 import { secondsOf } from './spans.ts';
 import type { Span } from '../schemas/steps.ts';
 import { ORIGINS } from './origins.ts';
@@ -65,7 +65,7 @@ async function runReducer(work: Work): Promise<Made> {
       if (reducer.stochastic(resolved.params)) return stream(`${seed}/${resolved.stepKey}/${name}`);
       throw new BackspinError(
         'ConfigError',
-        `${resolved.call.operation} uses \`random\` and does not say so: add \`draws: () => true\` to the reducer.`,
+        `${resolved.call.operation} uses \`random\` and does not say so: add \`stochastic: () => true\` to the reducer.`,
       );
     },
     derive: (value, from) => ({
@@ -160,7 +160,7 @@ async function readSource(work: Work): Promise<Made> {
 }
 
 /** Of a model that nothing here has trained. */
-export const imported = {
+export const importedDefaults = {
   base: null,
   from: null,
   dataset: null,
@@ -172,7 +172,7 @@ export const imported = {
 
 /** Brings a model folder into the store; or, for `init`, its architecture and tokenizer, whose weights the first training makes. */
 async function importModel({ store, resolved }: Work): Promise<Made> {
-  const about = { ...imported, determinism: 'exact' } as const;
+  const about = { ...importedDefaults, determinism: 'exact' } as const;
   const counts = { in: 0, kept: 0, dropped: {} };
   const { path, architecture, seed } = resolved.call.inputs as { path?: string; architecture?: object; seed?: number };
   const files = await importedFiles(resolved.call);

@@ -5,7 +5,7 @@ import type { Definition } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { nearest } from '../schemas/nearest.ts';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
-import { spaces as operators } from '../operators/index.ts';
+import { namespaces as operators } from '../operators/index.ts';
 import { importModule, importVersion, type Module } from './modules.ts';
 import { homesOf, isOurs, named, Sources } from './source-files.ts';
 
@@ -16,7 +16,7 @@ type Defined<K extends Kind> = Extract<Definition, { readonly is: K }>;
 const kinds: ReadonlySet<string> = new Set<Kind>(['operator', 'reducer', 'template', 'prompt', 'suite', 'data-suite', 'source']);
 
 const root = dirname(import.meta.dirname);
-/** The spaces that come with backspin: the files that they begin in, and what those export. */
+/** The namespaces that come with backspin: the files that they begin in, and what those export. */
 const builtIn: Readonly<Record<string, readonly (readonly [entry: string, load: () => Promise<object>])[]>> = Object.fromEntries(
   Object.entries(operators).map(([name, load]) => [
     name,
@@ -27,10 +27,10 @@ const builtIn: Readonly<Record<string, readonly (readonly [entry: string, load: 
   ]),
 );
 
-interface Space {
+interface Namespace {
   readonly definitions: ReadonlyMap<string, Definition>;
   readonly module: boolean;
-  /** Files behind the whole space, and behind each of its definitions: name -> sha256. */
+  /** Files behind the whole namespace, and behind each of its definitions: name -> sha256. */
   readonly files: Files;
   behind(definition: Definition): Behind;
 }
@@ -41,7 +41,7 @@ interface Behind {
   readonly own: Files;
 }
 
-/** Each look-up takes `space.name` and throws `ConfigError` with the nearest valid name. */
+/** Each look-up takes `namespace.name` and throws `ConfigError` with the nearest valid name. */
 export interface Registry {
   operator(id: string): Defined<'operator'>;
   reducer(id: string): Defined<'reducer'>;
@@ -54,44 +54,44 @@ export interface Registry {
   /** The files that a definition is written in and imports. What is `own` is part of the keys of steps; a change of `ours` under the same
    *  version stops a step. */
   behind(id: string): Behind;
-  /** sha256 over all source files of a space, and the names of the spaces that one of these files stands behind. */
-  sourceDigest(space: string): string;
-  spacesWith(files: readonly string[]): string[];
-  readonly spaces: readonly string[];
-  /** Whether a space is the experiment's own. */
-  isModule(space: string): boolean;
+  /** sha256 over all source files of a namespace, and the names of the namespaces that one of these files stands behind. */
+  sourceDigest(namespace: string): string;
+  namespacesWith(files: readonly string[]): string[];
+  readonly namespaces: readonly string[];
+  /** Whether a namespace is the experiment's own. */
+  isModule(namespace: string): boolean;
 }
 
 /** Throws `ConfigError` for a module that has changed since its digest was taken, or cannot be loaded. */
 export async function loadRegistry(modules: readonly Module[]): Promise<Registry> {
-  const spaces = new Map<string, Space>();
+  const namespaces = new Map<string, Namespace>();
   const sources = new Sources();
   for (const [name, parts] of Object.entries(builtIn)) {
     const exported = await Promise.all(parts.map(([, load]) => load()));
     const loadFile = (path: string) => import(pathToFileURL(path).href) as Promise<object>;
     const entries = parts.map(([entry]) => entry);
-    spaces.set(name, await spaceOf(Object.assign({}, ...exported) as object, false, entries, sources, loadFile));
+    namespaces.set(name, await namespaceOf(Object.assign({}, ...exported) as object, false, entries, sources, loadFile));
   }
   for (const module of modules) {
     const exported = await importModule(module);
-    const name = 'space' in exported ? exported.space : undefined;
+    const name = 'namespace' in exported ? exported.namespace : undefined;
     if (typeof name !== 'string' || !/^[a-z][a-z0-9-]*$/.test(name)) {
       throw new BackspinError(
         'ConfigError',
-        `The module ${module.path} does not say its space: add \`export const space = 'name'\` with lower-case letters, digits and hyphens.`,
+        `The module ${module.path} does not say its namespace: add \`export const namespace = 'name'\` with lower-case letters, digits and hyphens.`,
       );
     }
-    if (spaces.has(name))
+    if (namespaces.has(name))
       throw new BackspinError(
         'ConfigError',
-        `The module ${module.path} calls its space "${name}", and so does ${name in builtIn ? 'backspin' : 'another module'}: give it another name.`,
+        `The module ${module.path} calls its namespace "${name}", and so does ${name in builtIn ? 'backspin' : 'another module'}: give it another name.`,
       );
-    spaces.set(name, await spaceOf(exported, true, [resolve(module.path)], sources, (path) => importVersion(path, module.digest)));
+    namespaces.set(name, await namespaceOf(exported, true, [resolve(module.path)], sources, (path) => importVersion(path, module.digest)));
   }
 
   function definitionOf(id: string): Definition | undefined {
     const [name = '', own = ''] = id.split('.');
-    return spaces.get(name)?.definitions.get(own);
+    return namespaces.get(name)?.definitions.get(own);
   }
   function find<K extends Kind>(id: string, ...wanted: K[]): Defined<K> {
     const definition = definitionOf(id);
@@ -103,24 +103,24 @@ export async function loadRegistry(modules: readonly Module[]): Promise<Registry
   }
   /** What there is instead. */
   function choice(id: string, wanted: readonly Kind[]): string {
-    const ids = [...spaces].flatMap(([space, { definitions }]) =>
-      [...definitions].filter(([, { is }]) => wanted.includes(is)).map(([name]) => `${space}.${name}`),
+    const ids = [...namespaces].flatMap(([namespace, { definitions }]) =>
+      [...definitions].filter(([, { is }]) => wanted.includes(is)).map(([name]) => `${namespace}.${name}`),
     );
-    const space = id.split('.')[0]!;
-    const own = ids.filter((other) => other.startsWith(`${space}.`));
+    const namespace = id.split('.')[0]!;
+    const own = ids.filter((other) => other.startsWith(`${namespace}.`));
     const near = nearest(id, ids);
     const has =
       own.length > 0
-        ? `${space} has ${own.join(', ')}`
-        : spaces.has(space)
-          ? `${space} has none`
-          : `there is no space "${space}", only ${[...spaces.keys()].join(', ')}`;
+        ? `${namespace} has ${own.join(', ')}`
+        : namespaces.has(namespace)
+          ? `${namespace} has none`
+          : `there is no namespace "${namespace}", only ${[...namespaces.keys()].join(', ')}`;
     return `${near === undefined ? '' : `; the nearest is ${near}`}; ${has}`;
   }
-  function spaceNamed(name: string): Space {
-    const space = spaces.get(name);
-    if (!space) throw new BackspinError('ConfigError', `There is no space "${name}", only ${[...spaces.keys()].join(', ')}.`);
-    return space;
+  function namespaceNamed(name: string): Namespace {
+    const namespace = namespaces.get(name);
+    if (!namespace) throw new BackspinError('ConfigError', `There is no namespace "${name}", only ${[...namespaces.keys()].join(', ')}.`);
+    return namespace;
   }
   return {
     operator: (id) => find(id, 'operator'),
@@ -131,11 +131,12 @@ export async function loadRegistry(modules: readonly Module[]): Promise<Registry
     suite: (id) => find(id, 'suite', 'data-suite'),
     source: (id) => find(id, 'source'),
     version: (id) => find(id, ...([...kinds] as Kind[])).version,
-    behind: (id) => spaceNamed(id.split('.')[0]!).behind(find(id, ...([...kinds] as Kind[]))),
-    sourceDigest: (space) => sha256(canonicalJson(spaceNamed(space).files)),
-    spacesWith: (files) => [...spaces].filter(([, space]) => files.some((file) => file in space.files)).map(([name]) => name),
-    spaces: [...spaces.keys()],
-    isModule: (space) => spaceNamed(space).module,
+    behind: (id) => namespaceNamed(id.split('.')[0]!).behind(find(id, ...([...kinds] as Kind[]))),
+    sourceDigest: (namespace) => sha256(canonicalJson(namespaceNamed(namespace).files)),
+    namespacesWith: (files) =>
+      [...namespaces].filter(([, namespace]) => files.some((file) => file in namespace.files)).map(([name]) => name),
+    namespaces: [...namespaces.keys()],
+    isModule: (namespace) => namespaceNamed(namespace).module,
   };
 }
 
@@ -143,13 +144,13 @@ const isDefinition = (x: unknown): x is Definition => typeof x === 'object' && x
 const definitionsIn = (exported: object): Map<string, Definition> =>
   new Map(Object.entries(exported).filter((entry): entry is [string, Definition] => isDefinition(entry[1])));
 
-async function spaceOf(
+async function namespaceOf(
   exported: object,
   module: boolean,
   entries: readonly string[],
   sources: Sources,
   load: (path: string) => Promise<object>,
-): Promise<Space> {
+): Promise<Namespace> {
   const definitions = definitionsIn(exported);
   const homes = await homesOf(entries, definitions.values(), sources, load);
   const filesOf = (paths: readonly string[], wanted: (path: string) => boolean = () => true) =>

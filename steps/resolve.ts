@@ -14,7 +14,7 @@ import { definedBy, isImport, isSource, operatorParams, promptIds, sourceOf } fr
 import type { AnyOperator, AnyReducer, Resolved } from './resolved.ts';
 import { externalOf } from './external.ts';
 import { computing, machineOf, repeatsOn, type Machine } from './machine.ts';
-import { withTrainingDefaults } from './settings.ts';
+import { withTrainingDefaults } from './training-defaults.ts';
 
 /** `machine` is that of the home whose workers carry the step out. */
 export async function resolve(call: StepCall, context: StepContext, registry: Registry, machine: Machine = machineOf()): Promise<Resolved> {
@@ -48,7 +48,9 @@ export async function resolve(call: StepCall, context: StepContext, registry: Re
     const roles = whole ? Object.keys(cast) : operators.slice(0, length).flatMap((operator) => operator.roles);
     const asked = Object.entries(cast).filter(([role]) => roles.includes(role));
     const draws =
-      call.verb === 'map' ? operators.slice(0, length).some((operator, i) => operator.stochastic(own[i]!)) : drawsOf(call, registry, params);
+      call.verb === 'map'
+        ? operators.slice(0, length).some((operator, i) => operator.stochastic(own[i]!))
+        : drawsOf(call, registry, params);
     return sha256(
       canonicalJson({
         ...fixed,
@@ -93,10 +95,10 @@ export async function resolve(call: StepCall, context: StepContext, registry: Re
   };
 }
 
-/** Records from which on a probe is a batch: to load the model costs more than to ask a server so many times. */
+/** Records from which on a scorer is a batch: to load the model costs more than to ask a server so many times. */
 const MANY = 1000;
 
-/** Whether a map is one batch: a probe by itself of many records, or of what no server gives, whose model is an own one. */
+/** Whether a map is one batch: a scorer by itself of many records, or of what no server gives, whose model is an own one. */
 export function isOffline(call: StepCall, context: StepContext, registry: Registry): boolean {
   if (call.verb !== 'map' || call.operation.includes('>')) return false;
   const { scorer } = registry.operator(call.operation);

@@ -1,4 +1,4 @@
-/** A probe that is one batch: what it asks for the child, and the map through what the child answered. The child itself is in `devices/`. */
+/** A scorer that is one batch: what it asks for the child, and the map through what the child answered. The child itself is in `devices/`. */
 import { join } from 'node:path';
 import { Rejected, TooLong } from '../inference/client.ts';
 import { Flow } from '../inference/flow.ts';
@@ -9,7 +9,7 @@ import type { Output } from '../schemas/store.ts';
 import { scoredRow, type ScoredText, type ScoreSpec } from '../schemas/trainer.ts';
 import { readLines, writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
-import { recordContextOf } from './calls.ts';
+import { recordContextOf } from './model-calls.ts';
 import { commitMap } from './commit.ts';
 import { threadsOf } from './machine.ts';
 import type { MapWork, StepContext, Span } from '../schemas/steps.ts';
@@ -103,7 +103,7 @@ export async function commitScoring(
   });
 }
 
-/** A probe that asks nobody. */
+/** A scorer that asks nobody. */
 function answeredBy(operator: AnyOperator, known: ReadonlyMap<string, ScoredText>): AnyOperator {
   const { ask, take } = operator.scorer!;
   return {

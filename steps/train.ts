@@ -14,7 +14,7 @@ import { threadsOf } from './machine.ts';
 import { trainingSeed } from './resolve.ts';
 import type { Resolved } from './resolved.ts';
 import { dropRefused, rowsFile, writeRows, type Refused, type Rendering } from './rows.ts';
-import { withTrainingDefaults } from './settings.ts';
+import { withTrainingDefaults } from './training-defaults.ts';
 import type { StepContext } from '../schemas/steps.ts';
 
 type Inputs = Settings & {

@@ -4,10 +4,10 @@ import { Flow } from '../inference/flow.ts';
 import type { PeerOutcomes } from '../inference/limiter.ts';
 import type { StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
-import type { LimitWatcher } from './bounds.ts';
+import type { LimitWatcher } from './limit-watcher.ts';
 import { importExternal, checkExternals } from './canary.ts';
 import { commitMap } from './commit.ts';
-import { asking, measureData, measureModel } from './evaluate.ts';
+import { answering, measureData, measureModel } from './evaluate.ts';
 import { checkRoom, lookUp, openStep } from './open.ts';
 import type { MapWork, StepLookup, StageEnd, BatchTotals, StepContext, Span, BatchInput } from '../schemas/steps.ts';
 import { readBatch } from './joined.ts';
@@ -30,7 +30,7 @@ interface UnderWay {
   readonly bounds: Map<string, LimitWatcher>;
 }
 
-const entry = (output: Output): LedgerEntry => ({ result: output.result, stepKey: output.stepKey, memoised: false });
+const entry = (output: Output): LedgerEntry => ({ result: output.result, stepKey: output.stepKey, cached: false });
 
 /** The work itself, without Temporal: what the in-memory `Run` calls directly. */
 export function stepsOf(services: Services) {
@@ -51,11 +51,11 @@ export function stepsOf(services: Services) {
       { signal, heartbeat }: ActivityHandle,
       underWay = () => {},
     ): Promise<BatchTotals> {
-      if (models.told) heartbeat(models.told);
+      if (models.serverStatus) heartbeat(models.serverStatus);
       const { registry, step } = await resolved(call, context);
       const from = batch * work.batchSize;
       const to = Math.min(from + work.batchSize, work.candidates);
-      const asked = asking(step, registry);
+      const asked = answering(step, registry);
       const { stepKey, params } = asked;
       const name = join(batchesFolder(store, stepKey), startName(work));
       const shared = steps.get(name) ?? {

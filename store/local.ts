@@ -109,11 +109,11 @@ class LocalStore implements Store {
     return rm(this.work(stepKey), { recursive: true, force: true });
   }
 
-  same(space: string): Promise<string | undefined> {
-    return ifThere(readFile(this.#paths.same(space), 'utf8'));
+  same(namespace: string): Promise<string | undefined> {
+    return ifThere(readFile(this.#paths.same(namespace), 'utf8'));
   }
-  async putSame(space: string, digest: string): Promise<void> {
-    if ((await this.same(space)) !== digest) await writeAtomic(this.#paths.same(space), digest, this.#paths.temporary);
+  async putSame(namespace: string, digest: string): Promise<void> {
+    if ((await this.same(namespace)) !== digest) await writeAtomic(this.#paths.same(namespace), digest, this.#paths.temporary);
   }
 
   async grant(what: object): Promise<void> {

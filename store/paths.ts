@@ -15,7 +15,7 @@ export interface Paths {
   experiment(name: string): string;
   /** The folder of what its steps noted since its record was last written. */
   notes(name: string): string;
-  same(space: string): string;
+  same(namespace: string): string;
   grant(digest: string): string;
   work(stepKey: string): string;
 }

@@ -49,7 +49,7 @@ export interface Store {
   clearWork(stepKey: string): Promise<void>;
 
   /** Of the sources of a namespace of operators, the digest that somebody said gives the same results as any before. */
-  same(space: string): Promise<string | undefined>;
+  same(namespace: string): Promise<string | undefined>;
   putSame(space: string, digest: string): Promise<void>;
 
   /** What a person has let workers do, by its content: written by the command line alone. */

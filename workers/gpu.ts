@@ -10,8 +10,8 @@ import { required, runWorkers, openWorker } from './worker.ts';
 
 const site = await openWorker();
 const pool = required('BACKSPIN_POOL');
-const { groups, park, tenure } = JSON.parse(required('BACKSPIN_POOL_SETTINGS')) as Pool;
-const slots = new Slots({ home: site.services.home, pool, groups, keepWarmFor: park });
+const { groups, keepWarm, timeSlice } = JSON.parse(required('BACKSPIN_POOL_SETTINGS')) as Pool;
+const slots = new Slots({ home: site.services.home, pool, groups, keepWarmFor: keepWarm });
 const connections = await Promise.all(groups.map(() => site.connect()));
 const room = new ActivitySlots(slots.groups);
 const worker = await Worker.create({
@@ -19,7 +19,7 @@ const worker = await Worker.create({
   namespace: site.namespace,
   taskQueue: queues.pool(site.services.store.id, pool),
   activities: gpuActivities(
-    { services: site.services, slots, tenure, connections, namespace: site.namespace, lifeline: required('BACKSPIN_LIFELINE') },
+    { services: site.services, slots, timeSlice, connections, namespace: site.namespace, lifeline: required('BACKSPIN_LIFELINE') },
     room,
   ),
   interceptors: { activity: [inflight(site.services.home)] },

@@ -13,13 +13,20 @@ import {
 import { defineSearchAttributeKey } from '@temporalio/common';
 import type { Spent, Budget } from '../schemas/steps.ts';
 import { canonical, type AnyRef, type StepCall, type Result } from '../schemas/call.ts';
-import type { Gate } from '../recipe/run.ts';
+import type { Gate } from '../recipe/runtime.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import type { Attention, ExperimentRecord, LedgerEntry, Step } from '../schemas/experiment.ts';
 import { details } from './details.ts';
 import { causeOf, RestartRecipe, type Cause } from './errors.ts';
-import { CONTROL_MEMO, type Carried, type ExperimentInput, type EditedConfig, type ControlState, type ControlMemo } from '../schemas/messages.ts';
-import { StepTable } from './steps.ts';
+import {
+  CONTROL_MEMO,
+  type Carried,
+  type ExperimentInput,
+  type EditedConfig,
+  type ControlState,
+  type ControlMemo,
+} from '../schemas/messages.ts';
+import { StepTable } from './step-table.ts';
 import { listen, type Answer, type Listener } from './updates.ts';
 
 const stateKey = defineSearchAttributeKey('BackspinState', 'KEYWORD');
@@ -330,8 +337,8 @@ export class Control implements Listener {
     this.#set(call, { stepKey });
   }
   /** `recorded`: the store has it so. */
-  done(call: StepCall, { result, stepKey, memoised }: LedgerEntry, recorded = false): void {
-    this.#steps.set(call, { state: 'completed', stepKey, memoised, result }, recorded);
+  done(call: StepCall, { result, stepKey, cached }: LedgerEntry, recorded = false): void {
+    this.#steps.set(call, { state: 'completed', stepKey, cached, result }, recorded);
     this.publish();
   }
   #set(call: StepCall, now: Partial<Step>): void {
@@ -382,8 +389,8 @@ export class Control implements Listener {
       state: this.#state,
       round: this.#round,
       steps: steps.map((step) => {
-        const waitingFor = this.#others.get(step.path);
-        return this.#waiting.has(step.path) ? { ...step, state: 'attention' } : waitingFor === undefined ? step : { ...step, waitingFor };
+        const computedBy = this.#others.get(step.path);
+        return this.#waiting.has(step.path) ? { ...step, state: 'attention' } : computedBy === undefined ? step : { ...step, computedBy };
       }),
       attention: [...this.waiting.map(({ path, kind, reason, remedy }) => ({ path, kind, reason, remedy })), ...this.#trouble],
       notices: [

@@ -12,19 +12,19 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { fingerprintOf, type Result } from '../schemas/call.ts';
-import { contextOf, runRecipe } from '../recipe/materials.ts';
-import { RecipeRuntime, type StepEngine } from '../recipe/run.ts';
+import { contextOf, runRecipe } from '../recipe/inputs.ts';
+import { RecipeRuntime, type StepEngine } from '../recipe/runtime.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
 import { Control, type StepHandlers } from './control.ts';
 import { failureOf, RestartRecipe } from './errors.ts';
 import { Ledger } from './ledger.ts';
 import { progress, type ExperimentInput } from '../schemas/messages.ts';
-import { ConfigEdits } from './mending.ts';
+import { ConfigEdits } from './config-edits.ts';
 import { data } from './options.ts';
 import { recipes } from './recipes/index.ts';
 import { Recorder } from './recorder.ts';
-import { StepExecutor } from './run.ts';
+import { StepExecutor } from './executor.ts';
 import { DrainLatch, never } from './scopes.ts';
 
 /** Events after which the root continues as new at the first quiet moment; past `MOST` times as many it makes one, so that no run has more
@@ -94,7 +94,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
   };
 
   control.takeUp = async (mended) => {
-    const kept = await mending.takeUp(mended, (print) => ledger.steps[print]?.stepKey);
+    const kept = await mending.takeUp(mended, (fingerprint) => ledger.steps[fingerprint]?.stepKey);
     if (!kept) return false;
     ledger.forget(kept);
     void recorder.record();
@@ -105,9 +105,9 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
   let recorded = 0;
   const engine: StepEngine = {
     async perform(call) {
-      const print = fingerprintOf(call);
-      mending.sees(call, print);
-      const known = ledger.known(call, print);
+      const fingerprint = fingerprintOf(call);
+      mending.sees(call, fingerprint);
+      const known = ledger.known(call, fingerprint);
       if (known) {
         control.done(call, known, ledger.isRecorded(call));
         return known.result;
@@ -117,10 +117,10 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
         const carrying: StepHandlers = {
           perform: () => performer.perform(call),
           room: () => performer.room(call),
-          invalidateMissingInputs: (type) => type === 'ArtifactMissing' && ledger.invalidateMissingInputs(call, print),
+          invalidateMissingInputs: (type) => type === 'ArtifactMissing' && ledger.invalidateMissingInputs(call, fingerprint),
         };
         const entry = await gate.through(() => control.through(call, carrying));
-        ledger.add(print, entry);
+        ledger.add(fingerprint, entry);
         return entry.result;
       } catch (error) {
         return ended(error);
@@ -128,7 +128,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     },
     shared(call, result) {
       result.then(
-        () => control.done(call, { ...ledger.steps[fingerprintOf(call)]!, memoised: true }, ledger.isRecorded(call)),
+        () => control.done(call, { ...ledger.steps[fingerprintOf(call)]!, cached: true }, ledger.isRecorded(call)),
         () => {}, // told under the name that it is performed by
       );
     },
@@ -150,7 +150,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
 
   /** So that the next run finds it in the store. */
   const recordAll = async () => {
-    control.steps.forget((print) => print in ledger.steps);
+    control.steps.forget((fingerprint) => fingerprint in ledger.steps);
     void recorder.record();
     await recorder.idle();
   };

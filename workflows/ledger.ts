@@ -34,8 +34,8 @@ export class Ledger {
         return null;
       });
       if (part === null) return;
-      for (const { path, print, entry } of part.steps) {
-        if (!entry.memoised || !(print in this.steps)) this.steps[print] = entry;
+      for (const { path, fingerprint, entry } of part.steps) {
+        if (!entry.cached || !(fingerprint in this.steps)) this.steps[fingerprint] = entry;
         this.#recorded.add(path);
       }
       from = part.next;
@@ -51,14 +51,14 @@ export class Ledger {
   }
 
   /** What the parent of a fork gave for this step, or what this experiment did. */
-  known(call: StepCall, print: string): LedgerEntry | undefined {
+  known(call: StepCall, fingerprint: string): LedgerEntry | undefined {
     const pin = this.#pins[call.path];
     const pinned = pin && pin.inputs.join() === [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort().join();
-    if (pinned && !(print in this.steps)) this.add(print, { ...pin.entry, memoised: true });
-    return this.steps[print];
+    if (pinned && !(fingerprint in this.steps)) this.add(fingerprint, { ...pin.entry, cached: true });
+    return this.steps[fingerprint];
   }
-  add(print: string, entry: LedgerEntry): void {
-    this.steps[print] = entry;
+  add(fingerprint: string, entry: LedgerEntry): void {
+    this.steps[fingerprint] = entry;
     this.#added++;
   }
 
@@ -76,9 +76,9 @@ export class Ledger {
   }
 
   /** An input is gone from the store: what gave it is forgotten, so that it is asked for again. False where that was tried before. */
-  invalidateMissingInputs(call: StepCall, print: string): boolean {
-    if (this.#healed.has(print)) return false;
-    this.#healed.add(print);
+  invalidateMissingInputs(call: StepCall, fingerprint: string): boolean {
+    if (this.#healed.has(fingerprint)) return false;
+    this.#healed.add(fingerprint);
     const wanted = new Set(refsIn(call.inputs).map((ref) => ref.digest));
     for (const [key, { result }] of Object.entries(this.steps))
       if (refsIn(result).some((ref) => wanted.has(ref.digest))) delete this.steps[key];
@@ -87,8 +87,8 @@ export class Ledger {
 
   /** Forgets all steps but those that are `kept`: the store knows which of their results still hold. Answers are given anew, since a rule
    *  is made of settings. */
-  forget(kept: (print: string) => boolean): void {
-    for (const print of Object.keys(this.steps)) if (!kept(print)) delete this.steps[print];
+  forget(kept: (fingerprint: string) => boolean): void {
+    for (const fingerprint of Object.keys(this.steps)) if (!kept(fingerprint)) delete this.steps[fingerprint];
     for (const question of Object.keys(this.decisions)) delete this.decisions[question];
   }
 

@@ -3,7 +3,7 @@ import { CancellationScope, condition, sleep } from '@temporalio/workflow';
 import type { RecordNews, RecordVersion } from '../schemas/experiment.ts';
 import { causeOf, type Cause } from './errors.ts';
 import { untilIdle } from './scopes.ts';
-import type { StepTable } from './steps.ts';
+import type { StepTable } from './step-table.ts';
 
 /** Milliseconds between two failures of a writing that itself tries again for as long as it takes. */
 const PAUSE = 60_000;

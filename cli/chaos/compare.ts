@@ -13,7 +13,7 @@ function essence({ state, steps, metrics, result }: View, leftOut: readonly stri
   const compared = steps.filter(({ path }) => !leftOut.includes(path));
   return {
     state,
-    steps: Object.fromEntries(compared.map(({ path, seconds, memoised, live, ...step }) => [path, step])),
+    steps: Object.fromEntries(compared.map(({ path, seconds, cached, live, ...step }) => [path, step])),
     ...(leftOut.length === 0 && { metrics, result }),
   };
 }

@@ -20,12 +20,12 @@ const worker = (kind: string): Part => ({
   },
 });
 
-/** What is on the device of the step; a server may be parked there. */
+/** What is on the device of the step; a server may be kept warm there. */
 const child =
   (kind: 'serve' | 'train'): Part['processes'] =>
   (sandbox, stepKey) => {
     const slots = sandbox.slots().filter((slot) => slot.kind === kind);
-    const slot = slots.find(({ key }) => key.includes(stepKey)) ?? slots.find(({ key }) => key === 'parked');
+    const slot = slots.find(({ key }) => key.includes(stepKey)) ?? slots.find(({ key }) => key === 'warm');
     const marked = new Set(slot && sweep(slot.marker));
     return sandbox.processes().filter(({ pid }) => marked.has(pid));
   };

@@ -29,14 +29,14 @@ export function tree(view: View, rate: Rate = () => undefined): string[] {
 
 /** What there is to say of a step, in a line. */
 export function about(step: StepView, rate?: number, now = Date.now()): string {
-  const { state, memoised, kind, live, waits } = step;
+  const { state, cached, kind, live, waits } = step;
   if (state === 'running')
     return [...(live ? [running(live, kind, rate)] : []), ...(waits ? [waitText(waits, now)] : [])].join(', ') || 'running';
   if (state !== 'completed') return state;
   const counts = isData(step) ? [kept(step)] : kind === 'train' && step.in !== null ? [`on ${rows(step)} rows`] : [];
   const reasons = dropped(step.dropped);
-  const cost = memoised
-    ? ['memoised']
+  const cost = cached
+    ? ['cached']
     : [
         ...(step.requests ? [`${number(step.requests)} calls`] : []),
         ...(step.attempts ? [`${number(step.attempts)} attempts`] : []),

@@ -14,7 +14,7 @@ export interface Endpoint {
 
 /** For one lease and its models; it may remember what it has seen of its server. */
 export interface Engine {
-  /** What no running server can change: a parked server is taken over by a lease with an equal one. */
+  /** What no running server can change: a warm server is taken over by a lease with an equal one. */
   readonly warmth: string;
   /** How many it computes on, where its group has any. */
   readonly devices: number;

@@ -12,7 +12,7 @@ import { interviewTopics } from './pretraining.ts';
 import { seededRandom, type Random } from './random.ts';
 import { topicKey, World, type Topic } from './world.ts';
 
-export const space = 'textworld-air';
+export const namespace = 'textworld-air';
 
 const world = new World(0);
 const dataParams = z.strictObject({ seed: z.int().min(0), size: z.enum(['full', 'miniature']).default('full') });

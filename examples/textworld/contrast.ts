@@ -9,7 +9,7 @@ import { constraintsOf, doubleForms, suffixesOf, undress, type Constraint } from
 import { seededRandom, type Random } from './random.ts';
 import { topicKey, World, type Topic } from './world.ts';
 
-export const space = 'textworld-contrast';
+export const namespace = 'textworld-contrast';
 
 const world = new World(0);
 const seed = z.int().min(0);

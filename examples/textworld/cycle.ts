@@ -9,7 +9,7 @@ import { systemTurns } from './pretraining.ts';
 import { seededRandom } from './random.ts';
 import { World } from './world.ts';
 
-export const space = 'textworld-cycle';
+export const namespace = 'textworld-cycle';
 
 const world = new World(0);
 const textSchema = z.strictObject({ text: z.string() });

@@ -7,7 +7,7 @@ import { isRight, scoreBackward, scoreForward, scorePairs } from './oracle.ts';
 import { baseTests, pretrainingText, ratingText, replayPairs, systemTurns } from './pretraining.ts';
 import { World } from './world.ts';
 
-export const space = 'textworld';
+export const namespace = 'textworld';
 
 const world = new World(0);
 const pairSchema = z.strictObject({ instruction: z.string(), response: z.string() });

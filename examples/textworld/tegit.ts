@@ -12,7 +12,7 @@ import { interviewTopics, systemTurns } from './pretraining.ts';
 import { seededRandom, type Random } from './random.ts';
 import { World, type Meaning, type Topic } from './world.ts';
 
-export const space = 'textworld-tegit';
+export const namespace = 'textworld-tegit';
 
 const world = new World(0);
 const dataParams = z.strictObject({ seed: z.int().min(0), size: z.enum(['full', 'miniature']).default('full') });

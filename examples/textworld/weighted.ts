@@ -3,7 +3,7 @@ import { prompt, template, type Chat, type Message } from '../../recipe/index.ts
 import type { Pair } from './interviews.ts';
 import { systemTurns } from './pretraining.ts';
 
-export const space = 'textworld-weighted';
+export const namespace = 'textworld-weighted';
 
 const turns = (system: string, user: string): Message[] => [
   { role: 'system', content: system },

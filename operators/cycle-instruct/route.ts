@@ -54,7 +54,7 @@ export const byQuestionMark = reducer<{ readonly of: MaybePromise<Dataset<Passag
 export const breakPairs = reducer<{ readonly of: MaybePromise<Dataset<Pair>> }, Sides, { readonly seed: number }>({
   version: 2,
   params: z.object({ seed: z.int() }),
-  creates: true,
+  skipsConservation: true,
   outputs: ['questions', 'answers'],
   async *run({ of }, { seed }, { derive }) {
     const lots = Array.from({ length: of.rows }, (_, at) => sha256(`${seed}/${at}`));

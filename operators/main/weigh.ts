@@ -40,7 +40,7 @@ export const weigh = reducer<
 >({
   version: 1,
   params: z.object({ direction }),
-  creates: true,
+  skipsConservation: true,
   maxRows: (pairs) => 2 * pairs,
   async *run({ of, balance: { alpha } }, { direction }, { derive }) {
     for await (const record of of) {

@@ -87,11 +87,15 @@ export const join = operator({
 });
 
 /** Draws the demonstrations of so many instructions that are to be made up. */
-export const drawShots = reducer<{ readonly demos: MaybePromise<Dataset<Demo>> }, Dataset<{ readonly shots: Demo[] }>, { readonly count: number }>({
+export const drawShots = reducer<
+  { readonly demos: MaybePromise<Dataset<Demo>> },
+  Dataset<{ readonly shots: Demo[] }>,
+  { readonly count: number }
+>({
   version: 2,
   params: z.object({ count: z.int().min(1) }),
   stochastic: () => true,
-  creates: true,
+  skipsConservation: true,
   maxRows: (_, { count }) => count,
   async *run({ demos }, { count }, { random, derive }) {
     const given: unknown[] = [];

@@ -1,4 +1,4 @@
-/** What every recipe may use: reducers on whole datasets. The sources of this space are in `sources/`. */
+/** What every recipe may use: reducers on whole datasets. The sources of this namespace are in `sources/`. */
 export { cluster, diverse } from './cluster.ts';
 export { dedup } from './dedup.ts';
 export { degeneracy } from './degeneracy.ts';

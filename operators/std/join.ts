@@ -35,7 +35,7 @@ export const union = reducer<readonly Data[], Dataset<Values>>({
 export const without = reducer<{ readonly left: Data; readonly right: Data }, Dataset<Values>, { readonly on: string }>({
   version: 1,
   params: z.strictObject({ on: z.string() }),
-  creates: true, // the records of `right` enter and do not leave
+  skipsConservation: true, // the records of `right` enter and do not leave
   async *run({ left, right }, { on }) {
     const present = new Set<string>();
     for await (const { value } of right) present.add(canonicalJson(value[on] ?? null));

@@ -101,7 +101,7 @@ export const draw = reducer<Of, Dataset<{ readonly drawn: readonly Values[] }>, 
   version: 1,
   params: z.strictObject({ count: z.int().min(0), each: z.int().min(1) }),
   stochastic: () => true,
-  creates: true,
+  skipsConservation: true,
   maxRows: (_, { count }) => count,
   async *run({ of }, { count, each }, reading) {
     const records: Rec<Values>[] = [];

@@ -58,7 +58,7 @@ test('a training is prepared before it holds a device group, committed when it h
       return slot;
     },
   };
-  const gpu = { services, slots, tenure: 0, connections: [], namespace: 'default', lifeline: '' } as unknown as GpuWorker;
+  const gpu = { services, slots, timeSlice: 0, connections: [], namespace: 'default', lifeline: '' } as unknown as GpuWorker;
   const activities = gpuActivities(gpu, room);
   const entry: LedgerEntry = await new MockActivityEnvironment().run(activities.train, train, made.context);
   t.is(entry.stepKey, stepKey);

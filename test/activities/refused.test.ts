@@ -23,7 +23,7 @@ test.after.always(async () => {
   await slots.close();
   lifeline.close();
 });
-const activities = gpuActivities({ services, slots, tenure: 600_000, connections: [], namespace: 'default', lifeline: lifeline.path });
+const activities = gpuActivities({ services, slots, timeSlice: 600_000, connections: [], namespace: 'default', lifeline: lifeline.path });
 
 const said = (answer: string) => ({
   messages: [

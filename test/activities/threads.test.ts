@@ -12,7 +12,7 @@ import { BackspinError } from '../../schemas/errors.ts';
 import { call, context as plain } from '../support/keys.ts';
 import { put, records } from '../support/store.ts';
 
-const module = `import * as b from 'backspin'; import { z } from 'zod'; export const space = 'mine';
+const module = `import * as b from 'backspin'; import { z } from 'zod'; export const namespace = 'mine';
   const spin = (ms) => { for (const end = performance.now() + ms; performance.now() < end;); };
   export const slow = b.reducer({ version: 1, params: z.object({ ms: z.number() }),
     async *run({ of }, { ms }) { for await (const record of of) { spin(ms); yield { record }; } } });
@@ -35,7 +35,7 @@ test('a computation in a thread gives what it gives here, while this thread goes
   clearInterval(timer);
   t.true(beats >= 10, `${beats} beats within 400 ms`);
   const here = await stepsOf(services).compute(slow(100), context, { signal, heartbeat: () => {} });
-  t.deepEqual(here, { ...there, memoised: true });
+  t.deepEqual(here, { ...there, cached: true });
   t.is((there.result as DatasetRef).rows, over.rows);
 });
 

@@ -12,7 +12,7 @@ const model = Object.fromEntries(
 );
 const judged = `import { keep, operator, suite } from 'backspin';
 import { z } from 'zod';
-export const space = 'mine';
+export const namespace = 'mine';
 const item = z.object({ q: z.string() });
 const ask = operator({ version: 1, input: item, output: item, roles: ['model', 'judge'], capabilities: ['chat'], run: (one) => keep(one) });
 export const judged = suite({ version: 1, items: () => [{ q: 'why?' }], ask, measure: () => ({ good: 1 }) });

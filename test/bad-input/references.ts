@@ -15,7 +15,7 @@ const withSource = (what: string, rows: string, says: RegExp): Case =>
     more: {
       'mine.ts': `import { source } from 'backspin';
 import { z } from 'zod';
-export const space = 'mine';
+export const namespace = 'mine';
 export const numbers = source({ version: 1, output: z.object({ text: z.string() }), *rows(): Generator<any> { ${rows} } });
 `,
     },
@@ -38,12 +38,12 @@ export const references: readonly Case[] = [
     /humpback\.toResponse is of the kind template, and not prompt; the nearest is humpback\.response/,
   ),
   plan(
-    'a suite is of a space that nobody has',
+    'a suite is of a namespace that nobody has',
     changed('humpback.pairs', 'humpbak.pairs'),
-    /There is no suite "humpbak\.pairs"; the nearest is humpback\.pairs; there is no space "humpbak", only std, humpback/,
+    /There is no suite "humpbak\.pairs"; the nearest is humpback\.pairs; there is no namespace "humpbak", only std, humpback/,
   ),
   plan(
-    'a source has no space',
+    'a source has no namespace',
     changed('std.jsonl', 'jsonl'),
     /data\.seed\.source: is "jsonl", which does not fit: a registered name such as std\.jsonl/,
   ),
@@ -65,12 +65,12 @@ export const references: readonly Case[] = [
   withModule('a module throws a text', "throw 'no such table';", /mine\.ts cannot be loaded \(no such table\): mend it/),
   withModule(
     'a module is no TypeScript',
-    "export const space = 'mine';\nexport const x = {;\n",
+    "export const namespace = 'mine';\nexport const x = {;\n",
     /mine\.ts cannot be loaded \(Unexpected token .*, at .*mine\.ts:2\): mend it/,
   ),
   withModule(
     'a module exports a name twice',
-    "export const space = 'mine';\nexport const a = 1;\nexport const a = 2;\n",
+    "export const namespace = 'mine';\nexport const a = 1;\nexport const a = 2;\n",
     /mine\.ts cannot be loaded \(Identifier 'a' has already been declared\): mend it/,
   ),
   withModule(
@@ -84,21 +84,21 @@ export const references: readonly Case[] = [
     /mine\.ts cannot be loaded \(.*'backspin' does not provide an export named 'table'.*\): mend it/,
   ),
   withModule(
-    'a module does not say its space',
+    'a module does not say its namespace',
     'export const a = 1;\n',
-    /mine\.ts does not say its space: add `export const space = 'name'`/,
+    /mine\.ts does not say its namespace: add `export const namespace = 'name'`/,
   ),
   withModule(
-    "a module takes backspin's own space",
-    "export const space = 'std';\n",
-    /mine\.ts calls its space "std", and so does backspin: give it another name/,
+    "a module takes backspin's own namespace",
+    "export const namespace = 'std';\n",
+    /mine\.ts calls its namespace "std", and so does backspin: give it another name/,
   ),
   plan(
-    'two modules have one space',
+    'two modules have one namespace',
     `${sound}modules: [./mine.ts, ./yours.ts]\n`,
-    /yours\.ts calls its space "mine", and so does another module: give it another name/,
+    /yours\.ts calls its namespace "mine", and so does another module: give it another name/,
     {
-      more: { 'mine.ts': "export const space = 'mine';\n", 'yours.ts': "export const space = 'mine';\n" },
+      more: { 'mine.ts': "export const namespace = 'mine';\n", 'yours.ts': "export const namespace = 'mine';\n" },
     },
   ),
   withSource(
@@ -121,7 +121,7 @@ export const references: readonly Case[] = [
     'ConfigError',
     /mine\.ts, or a file that it imports, has changed since the experiment was launched: .*put the file back/,
     async () => {
-      const folder = put(temporary(), { 'mine.ts': "export const space = 'mine';\n" });
+      const folder = put(temporary(), { 'mine.ts': "export const namespace = 'mine';\n" });
       const launched = { path: join(folder, 'mine.ts'), digest: '0'.repeat(64) };
       return keeping(folder, async () => Object.keys(await loadRegistry([launched])).join());
     },

@@ -49,7 +49,7 @@ async function make(): Promise<Toy> {
       what: 'toy.step',
       state: 'completed',
       stepKey: sha256(path),
-      memoised: false,
+      cached: false,
       result,
     };
   }

@@ -48,7 +48,7 @@ test.serial('who starts a workflow that names a module of his own has it neither
   const ran = join(folder, 'ran');
   writeFileSync(
     join(folder, 'guest.ts'),
-    `import { appendFileSync } from 'node:fs';\nimport { source } from 'backspin';\nimport { z } from 'zod';\nappendFileSync(${JSON.stringify(ran)}, process.pid + ' ');\nexport const space = 'guest';\nexport const pairs = source({ version: 1, output: z.object({ text: z.string() }), *rows() { yield { text: 'a' }; } });\n`,
+    `import { appendFileSync } from 'node:fs';\nimport { source } from 'backspin';\nimport { z } from 'zod';\nappendFileSync(${JSON.stringify(ran)}, process.pid + ' ');\nexport const namespace = 'guest';\nexport const pairs = source({ version: 1, output: z.object({ text: z.string() }), *rows() { yield { text: 'a' }; } });\n`,
   );
   const yaml = `recipe: humpback\nmodules: [guest.ts]\ndata: { seed: { source: guest.pairs }, corpus: { source: guest.pairs } }\nmodels: { base: { path: ${root}/examples/textworld/base/rated } }\nparameters: { rounds: 1, keep: { threshold: 5 } }\n`;
   writeFileSync(join(folder, 'guest.yaml'), yaml);

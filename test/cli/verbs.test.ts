@@ -55,7 +55,7 @@ async function step(store: Store, path: string, kept: DatasetRef, droppedRecords
     what: 'toy.judge',
     state: 'completed',
     stepKey: key(path),
-    memoised: false,
+    cached: false,
     result: kept,
   };
 }
@@ -76,7 +76,7 @@ const report = (path: string, round: number | null, metrics: Record<string, numb
   what: 'toy.suite',
   state: 'completed',
   stepKey: null,
-  memoised: false,
+  cached: false,
   result: { kind: 'report', digest: key(path), metrics, oracle: true },
 });
 
@@ -161,7 +161,7 @@ test('status --json has the fields that are promised, with counts from the outpu
     kind: 'map',
     round: 1,
     state: 'completed',
-    memoised: false,
+    cached: false,
     in: 3,
     kept: 2,
     dropped: { 'no-score': 1 },

@@ -111,7 +111,7 @@ test('models of two bases do not fit one server', (t) => {
   t.throws(() => vllm(options(), two), { name: 'ConfigError', message: /has one base model, and this step asks 2: \/a, \/c/ });
 });
 
-test('a parked server is taken over by a lease of other adapters of its base: those that go are unloaded, those that come are loaded', async (t) => {
+test('a warm server is taken over by a lease of other adapters of its base: those that go are unloaded, those that come are loaded', async (t) => {
   const p = place(t);
   const { base, adapters } = weights(p, { one: 8, two: 8, three: 8 });
   const pool = new Slots({ home: p.home, pool: 'cpu', groups: [[]] });

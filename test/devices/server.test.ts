@@ -178,7 +178,7 @@ test('a server that was left is adopted with its process', async (t) => {
   await second.stop();
 });
 
-test('a parked server serves the next models without a start, and one that does not take them is replaced', async (t) => {
+test('a warm server serves the next models without a start, and one that does not take them is replaced', async (t) => {
   const p = place(t);
   const pool = new Slots({ home: p.home, pool: 'cpu', groups: [[]] });
   const lease = async (key: string, served: string) => {
@@ -199,7 +199,7 @@ test('a parked server serves the next models without a start, and one that does 
   t.is(p.record(), undefined);
 });
 
-test('a server that does not answer is not parked', async (t) => {
+test('a server that does not answer is not kept warm', async (t) => {
   const p = place(t);
   const server = await start(p);
   process.kill(p.starts()[0]!, 'SIGKILL');

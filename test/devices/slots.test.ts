@@ -68,7 +68,7 @@ test('the group where a child of the key runs is preferred, then a warm one, the
   const p = place(t);
   await left(p, { slot: 'cpu-0', key: 'other' });
   await left(p, { slot: 'cpu-2', key: 'k' });
-  await left(p, { slot: 'cpu-3', key: 'parked', warm: 'base' });
+  await left(p, { slot: 'cpu-3', key: 'warm', warm: 'base' });
   const pool = slots(p, 5);
   t.is((await pool.acquire(never, { key: 'k', warm: 'base' })).name, 'cpu-2');
   t.is((await pool.acquire(never, { key: 'new', warm: 'base' })).name, 'cpu-3');
@@ -76,17 +76,17 @@ test('the group where a child of the key runs is preferred, then a warm one, the
   t.is((await pool.acquire(never)).name, 'cpu-4');
 });
 
-test('a parked server is taken over by a task that wants the like, and stopped for any other', async (t) => {
+test('a warm server is taken over by a task that wants the like, and stopped for any other', async (t) => {
   const p = place(t);
   const pool = slots(p);
-  const park = async () => {
+  const keepWarm = async () => {
     await using slot = await pool.acquire(never);
     const child = await slot.launch(task(p, { warm: 'base' }), how(p));
     await slot.keepWarm(child);
     return child;
   };
-  const first = await park();
-  t.like(p.record(), { key: 'parked', owner: self.pid });
+  const first = await keepWarm();
+  t.like(p.record(), { key: 'warm', owner: self.pid });
   {
     await using slot = await pool.acquire(never);
     const adopted = await slot.claim(task(p, { key: 'next', warm: 'base' }));
@@ -95,14 +95,14 @@ test('a parked server is taken over by a task that wants the like, and stopped f
     await slot.stop(adopted!, 0);
   }
   for (const more of [{ warm: 'another base' }, {}, { kind: 'train' as const }]) {
-    const parked = await park();
+    const warm = await keepWarm();
     await using slot = await pool.acquire(never);
     t.is(await slot.claim(task(p, { key: 'next', ...more })), undefined);
-    t.deepEqual(sweep(parked.group.marker), []);
+    t.deepEqual(sweep(warm.group.marker), []);
   }
 });
 
-test('a parked server is stopped when nobody came for it, and when its worker ends', async (t) => {
+test('a warm server is stopped when nobody came for it, and when its worker ends', async (t) => {
   const p = place(t);
   for (const keepWarmFor of [1, 600_000]) {
     const pool = new Slots({ home: p.home, pool: 'cpu', groups: [[]], keepWarmFor });

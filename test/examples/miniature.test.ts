@@ -41,7 +41,7 @@ async function records(path: string, of = view): Promise<Rec<{ score: number }>[
 const lowest = async () => Math.min(...(await records('r1/judge')).map(({ value }) => value.score));
 const performed = (of: View, round: number) =>
   of.steps
-    .filter((one) => !one.memoised && (one.round ?? 0) <= round)
+    .filter((one) => !one.cached && (one.round ?? 0) <= round)
     .map((one) => one.path)
     .sort();
 
@@ -101,7 +101,7 @@ test.serial('H7 a threshold that keeps others asks nothing in its first round, a
   const done = performed(lower, 1);
   t.deepEqual(done, ['r1/curated', 'r1/evaluate-curated', 'r1/evaluate-forward', 'r1/forward', 'r1/mixed']);
   t.true(done.every((path) => step(path, lower).kind !== 'map'));
-  const planned = plan.steps.filter((one) => !one.memoised && (one.round ?? 0) <= 1);
+  const planned = plan.steps.filter((one) => !one.cached && (one.round ?? 0) <= 1);
   t.deepEqual(
     done.filter((path) => !planned.some((one) => one.path === path)),
     [],
@@ -125,7 +125,7 @@ test.serial('a fork from round 1 has the rounds of its parent up to there, and i
       .map(({ path, stepKey }) => `${path} ${stepKey}`)
       .sort();
   t.deepEqual(keys(forked, 1), keys(view, 1));
-  t.true(step('r2/judge', forked).memoised, 'the judge of round 2 is the parent’s model');
+  t.true(step('r2/judge', forked).cached, 'the judge of round 2 is the parent’s model');
   t.not(step('r2/curated', forked).stepKey, step('r2/curated').stepKey);
   t.deepEqual(forked.parent, { name: 'miniature', round: 1 });
 });

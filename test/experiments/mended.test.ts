@@ -6,7 +6,7 @@ import { stepsOf } from '../../steps/work.ts';
 import { openServices } from '../../steps/services.ts';
 import { loadExperiment } from '../../experiments/config.ts';
 import { mendedOf } from '../../experiments/mended.ts';
-import { contextOf, importsOf } from '../../recipe/materials.ts';
+import { contextOf, importsOf } from '../../recipe/inputs.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
 import type { BoundConfig } from '../../schemas/config.ts';
 import { stillPinned } from '../../workflows/pins.ts';
@@ -40,7 +40,7 @@ async function launched() {
 
 test('a fork takes over no source and no model that its settings change', (t) => {
   const pin = {
-    entry: { result: { kind: 'model', digest: '0'.repeat(64) }, stepKey: '0'.repeat(64), memoised: true },
+    entry: { result: { kind: 'model', digest: '0'.repeat(64) }, stepKey: '0'.repeat(64), cached: true },
     inputs: [],
   } as const;
   const pins = { 'data-seed': pin, 'data-corpus': pin, 'model-base': pin, 'r1/judge': { ...pin, inputs: ['1'] } };

@@ -1,7 +1,7 @@
 /** Which part is hit in which phase by which fault, and how that is parted into runs of the miniature. */
 import type { PartName } from '../../cli/chaos/parts.ts';
 import type { Signal } from '../../cli/chaos/disturb.ts';
-import { stream } from '../../steps/calls.ts';
+import { stream } from '../../steps/model-calls.ts';
 import type { Setting } from '../support/miniature.ts';
 import { troubles, type Trouble } from '../support/trouble.ts';
 import { spots, type Phase, type Spot } from './spots.ts';

@@ -16,7 +16,7 @@ test('paused in mid-batch, an experiment stops and frees the device, and asks no
     const { done } = (await world.live('map', stepKey!))!;
     t.is((await world.status()).state, 'paused');
     // What a step that is over has left warm gives way.
-    const held = world.slots().filter((one) => one.key !== 'parked' || one.marker === marker);
+    const held = world.slots().filter((one) => one.key !== 'warm' || one.marker === marker);
     t.deepEqual([(await world.live('map', stepKey!))!.done, held], [done, []]);
   } finally {
     await world.down();

@@ -6,7 +6,7 @@ import { devicesOf, placed, readPools } from '../../host/pools.ts';
 import { nvidia, uuid } from '../support/nvidia.ts';
 import { backspin, file, temporary } from '../cli/cli.ts';
 
-const settings = { park: 60_000, tenure: 600_000 };
+const settings = { keepWarm: 60_000, timeSlice: 600_000 };
 
 /** What `readPools` makes of this pools.yaml. */
 function written(yaml: string) {
@@ -20,14 +20,14 @@ test.serial('groups are declared by number, by device, and by several devices ea
     cpu: { groups: [[], []], ...settings },
     gpu: { groups: [['0'], ['1']], ...settings },
   });
-  t.deepEqual(written(`big:\n  groups: cuda:0+1,${uuid(2)}+3\n  park: 90s\n  tenure: 2h\n`), {
+  t.deepEqual(written(`big:\n  groups: cuda:0+1,${uuid(2)}+3\n  keepWarm: 90s\n  timeSlice: 2h\n`), {
     big: {
       groups: [
         ['0', '1'],
         [uuid(2), '3'],
       ],
-      park: 90_000,
-      tenure: 7_200_000,
+      keepWarm: 90_000,
+      timeSlice: 7_200_000,
     },
   });
 });
@@ -76,10 +76,13 @@ const wrong: readonly (readonly [yaml: string, says: RegExp])[] = [
   ['gpu: cuda:0;1', /:1:6 gpu: is "cuda:0;1", which does not fit: .*cuda:0,1 are two groups, cuda:0\+1 is one of two devices/],
   ['gpu: [0, 1]', /:1:1 gpu: is a list, which does not fit/],
   ['gpu:', /gpu: is null, which does not fit/],
-  ['gpu:\n  park: 1m', /gpu\.groups: is missing/],
-  ['gpu:\n  groups: 1\n  park: 60', /:3:9 gpu\.park: is 60; expected a string/],
-  ['gpu:\n  groups: 1\n  park: a while', /:3:9 gpu\.park: is "a while", which does not fit: a time such as 60s, 10m or 2h is needed/],
-  ['gpu:\n  groups: 1\n  parc: 1m', /:3:3 gpu\.parc: unknown key; the nearest is "park"/],
+  ['gpu:\n  keepWarm: 1m', /gpu\.groups: is missing/],
+  ['gpu:\n  groups: 1\n  keepWarm: 60', /:3:9 gpu\.keepWarm: is 60; expected a string/],
+  [
+    'gpu:\n  groups: 1\n  keepWarm: a while',
+    /:3:9 gpu\.keepWarm: is "a while", which does not fit: a time such as 60s, 10m or 2h is needed/,
+  ],
+  ['gpu:\n  groups: 1\n  keepWorm: 1m', /:3:3 gpu\.keepWorm: unknown key; the nearest is "keepWarm"/],
   ['GPU: 1', /:1:1 GPU: the key does not fit: lower-case letters/],
   ['- gpu', /is a list; expected an object/],
 ];

@@ -167,7 +167,7 @@ test('a request that is refused while nobody else asks anything is given up if a
   let all = true;
   let small = 0;
   server.gate = (request, response, reply) => {
-    const isSmall = request.headers['x-request-id'] === 'probe/alive';
+    const isSmall = request.headers['x-request-id'] === 'check/alive';
     if (isSmall) small++;
     if (isSmall && !all) reply();
     else troubles.status(429, {}, 'no')(request, response);

@@ -257,7 +257,7 @@ test('as many samples are drawn as allowed, and none after the first rating', as
   t.like(await rating.run(pair, spent.context, judging(2)), { dropped: 'no-score' });
 });
 
-// ─────────────────────────────────────────── the probes ───────────────────────────────────────────
+// ─────────────────────────────────────────── the scorers ───────────────────────────────────────────
 
 const tokens = (...logprobs: number[]): TokenScore[] => logprobs.map((logprob, id) => ({ id, logprob, entropy: null }));
 const scoring = (prompt: Prompt, scores: (continuation: string) => readonly TokenScore[]) => {

@@ -99,7 +99,8 @@ parameters: { lm: { learningRate: 1e-3, length: { steps: 1 }, batch: 1, maxToken
     const steps = stepsOf(services);
     let call: StepCall | undefined;
     const engine = async (one: StepCall): Promise<Result> => {
-      if (one.verb !== 'train') return (await steps.compute(one, context, { signal: new AbortController().signal, heartbeat: () => {} })).result;
+      if (one.verb !== 'train')
+        return (await steps.compute(one, context, { signal: new AbortController().signal, heartbeat: () => {} })).result;
       call = one;
       throw new Error('not trained');
     };

@@ -1,7 +1,7 @@
 import test from 'ava';
 import type { Op, Run } from '../../recipe/index.ts';
 import type { StepCall, DatasetRef } from '../../schemas/call.ts';
-import { RecipeError, RecipeRuntime, type StepEngine } from '../../recipe/run.ts';
+import { RecipeError, RecipeRuntime, type StepEngine } from '../../recipe/runtime.ts';
 
 const copy = { id: 'test.copy' } as Op<unknown, unknown>;
 const dataset = (digest: string, rows = 3): DatasetRef => ({ kind: 'dataset', digest, rows });

@@ -3,7 +3,7 @@ import test from 'ava';
 import { join } from 'node:path';
 import { stepsOf } from '../../steps/work.ts';
 import type { StepMiss } from '../../schemas/steps.ts';
-import { atPoints } from '../../steps/points.ts';
+import { atPoints } from '../../steps/trigger-points.ts';
 import type { Models } from '../../steps/models.ts';
 import { moduleDigest } from '../../steps/registry.ts';
 import type { StepCall, DatasetRef } from '../../schemas/call.ts';

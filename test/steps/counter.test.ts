@@ -2,7 +2,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, statSync, writeFileSync } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { LimitWatcher } from '../../steps/bounds.ts';
+import { LimitWatcher } from '../../steps/limit-watcher.ts';
 import { JournalCounter } from '../../steps/counter.ts';
 
 const folder = () => mkdtempSync(join(tmpdir(), 'backspin-'));

@@ -17,7 +17,7 @@ const operators = `
   export const wording = b.prompt({ version: 1, render: () => ({ text: 'say' }) });
   const drawing = (n, { random }) => b.keep({ n: random('lot')() });
   export const secretly = op({ run: drawing });
-  export const openly = op({ run: drawing, draws: () => true });
+  export const openly = op({ run: drawing, stochastic: () => true });
   export const warm = op({ roles: ['one'], capabilities: ['chat'], params: z.object({ sampling: z.object({ temperature: z.number() }) }), run: drawing });
   export const asking = op({ roles: ['one'], capabilities: ['chat'], params: z.object({ sampling: z.object({ temperature: z.number() }), other: z.number() }),
     run: async (n, { chat }, { other }) => (await chat('one', [], { temperature: other, maxTokens: 1 }), b.keep(n)) });
@@ -26,12 +26,12 @@ const operators = `
   export const half = op({ run: (n) => b.keep(n) });
   export const odd = op({ run: ({ n }) => (n % 2 ? b.keep({ n }) : b.drop('even')) });
   export const dated = b.source({ version: 1, output: z.object({ at: z.coerce.date() }), rows: () => [{ at: '2026-01-01' }, { at: '2026-01-02' }] });
-  export const lots = b.reducer({ version: 1, params: z.object({ draws: z.boolean() }), draws: ({ draws }) => draws,
+  export const lots = b.reducer({ version: 1, params: z.object({ draws: z.boolean() }), stochastic: ({ draws }) => draws,
     async *run({ of }, _, { random }) { random('lot'); for await (const record of of) yield { record }; } });`;
 
 const folder = await mkdtemp(join(tmpdir(), 'backspin-'));
 const path = join(folder, 'mine.ts');
-await writeFile(path, `import * as b from 'backspin'; import { z } from 'zod'; export const space = 'mine';\n${operators}`);
+await writeFile(path, `import * as b from 'backspin'; import { z } from 'zod'; export const namespace = 'mine';\n${operators}`);
 const made = await bench({ reply: () => 'yes' }, { modules: [{ path, digest: await moduleDigest(path) }] });
 const { store } = made.services;
 const over = await put(

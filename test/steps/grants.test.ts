@@ -17,7 +17,7 @@ test('workers import a module, ask a server with a key, and start a vLLM, only a
   const ran = join(home, 'ran');
   await writeFile(
     path,
-    `import { appendFileSync } from 'node:fs';\nappendFileSync(${JSON.stringify(ran)}, 'ran ');\nexport const space = 'guest';\n`,
+    `import { appendFileSync } from 'node:fs';\nappendFileSync(${JSON.stringify(ran)}, 'ran ');\nexport const namespace = 'guest';\n`,
   );
   const services = await openServices(home, { launchedOnly: true });
   const modules: StepContext['modules'] = [{ path, digest: await moduleDigest(path) }];

@@ -263,7 +263,7 @@ const operators = `
   const wording = (text) => b.prompt({ version: 1, render: () => ({ text }) });
   export const wordings = wording('a'), wording_ = wording('b');
   export { wordings as wording, wording_ as other };
-  export const first = b.operator({ version: 1, input: value, output: value, roles: ['one'], capabilities: ['chat'], draws: () => false,
+  export const first = b.operator({ version: 1, input: value, output: value, roles: ['one'], capabilities: ['chat'], stochastic: () => false,
     params: z.object({ prompts: z.object({ ask: z.string() }) }), run: (n) => b.keep(n) });
   export const second = b.operator({ version: 1, input: value, output: value, roles: ['other'], capabilities: ['chat'],
     params: z.object({ by: z.number() }), run: (n) => b.keep(n) });

@@ -17,7 +17,7 @@ async function module(said: string, folder?: string): Promise<string> {
   await writeFile(
     join(home, 'mine.ts'),
     `import { said } from './texts/said.ts';
-     export const space = 'mine';
+     export const namespace = 'mine';
      export const ask = { is: 'prompt', version: 3, render: () => ({ text: said }) };
      export const helper = { not: 'a definition' };`,
   );
@@ -46,7 +46,7 @@ test('an unknown name is answered with the nearest, and with what there is', asy
   );
   t.regex(
     message(() => registry.source('stt.jsonl')),
-    /the nearest is std\.jsonl; there is no space "stt", only std, humpback, [\w, -]+, mine/,
+    /the nearest is std\.jsonl; there is no namespace "stt", only std, humpback, [\w, -]+, mine/,
   );
   t.regex(
     message(() => registry.operator('std.jsonl')),
@@ -88,7 +88,7 @@ test('a module shares backspin itself, so its errors are our errors', async (t) 
   const errors = relative(dirname(path), resolve(import.meta.dirname, '../../schemas/errors.ts'));
   await writeFile(
     path,
-    `import { BackspinError } from ${JSON.stringify(errors)}; export const space = 'mine'; export const ask = { is: 'prompt', version: 1, render: () => { throw new BackspinError('TrainingDiverged', 'x'); } };`,
+    `import { BackspinError } from ${JSON.stringify(errors)}; export const namespace = 'mine'; export const ask = { is: 'prompt', version: 1, render: () => { throw new BackspinError('TrainingDiverged', 'x'); } };`,
   );
   const registry = await load(path);
   t.throws(() => registry.prompt('mine.ask').render({} as never), { instanceOf: BackspinError });
@@ -96,7 +96,7 @@ test('a module shares backspin itself, so its errors are our errors', async (t) 
 
 test('a module that lies anywhere, and what it imports, has the backspin and the zod that load it', async (t) => {
   const path = await module('x');
-  await writeFile(path, `export * from './taken.ts'; export const space = 'mine';`);
+  await writeFile(path, `export * from './taken.ts'; export const namespace = 'mine';`);
   await writeFile(
     join(dirname(path), 'taken.ts'),
     `import { source } from 'backspin'; import { z } from 'zod';
@@ -114,8 +114,8 @@ test('a module that cannot be loaded is a sentence', async (t) => {
     await t.throwsAsync(load(path), { name: 'ConfigError', message });
   };
   await broken('export const = 1;', /mine\.ts cannot be loaded/);
-  await broken('export const ask = 1;', /does not say its space/);
-  await broken(`export const space = 'std';`, /calls its space "std", and so does backspin/);
+  await broken('export const ask = 1;', /does not say its namespace/);
+  await broken(`export const namespace = 'std';`, /calls its namespace "std", and so does backspin/);
   await t.throwsAsync(moduleDigest(`${path}.none`), { name: 'ConfigError', message: /cannot be read/ });
 });
 
@@ -125,7 +125,7 @@ test('behind a definition stands the file that it is written in, and what that i
   const write = (name: string, text: string) => writeFile(join(folder, name), text);
   const defining = (name: string, more: string) =>
     `${more} export const ${name} = { is: 'prompt', version: 1, render: () => ({ text: '' }) };`;
-  await write('mine.ts', `export const space = 'mine'; export { one } from './one.ts'; export * from './other.ts';`);
+  await write('mine.ts', `export const namespace = 'mine'; export { one } from './one.ts'; export * from './other.ts';`);
   await write('one.ts', defining('one', `import { shared } from './shared.ts'; import type { T } from './types.ts'; export type { T };`));
   await write('other.ts', defining('other', `import './aside.ts';`));
   await write('shared.ts', `import { keep } from 'backspin'; export const shared = keep;`);

@@ -73,7 +73,7 @@ test('a record that takes more calls, or gives more records, than its operator s
   t.regex((await evidence(asked))[0]!, /it makes more calls for one record than 1, which its `calls` gives as the most/);
   const kept = await mapped('odd.cut', texts);
   t.like(kept, { kept: 1, dropped: { error: 1 } });
-  t.regex((await evidence(kept))[0]!, /it kept 2 records of one, and its `most` gives 1 as the most/);
+  t.regex((await evidence(kept))[0]!, /it kept 2 records of one, and its `maxRows` gives 1 as the most/);
 });
 
 test('an operator that throws on all of its records stands at attention, and runs anew when it is mended', async (t) => {

@@ -1,4 +1,4 @@
-/** A probe over a server and as one batch: the same records come out where the numbers are the same; and what can be no batch is said. */
+/** A scorer over a server and as one batch: the same records come out where the numbers are the same; and what can be no batch is said. */
 import test from 'ava';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -4,7 +4,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stepsOf } from '../../steps/work.ts';
 import type { MapWork, StepMiss } from '../../schemas/steps.ts';
-import { atPoints, points, type Point } from '../../steps/points.ts';
+import { atPoints, points, type Point } from '../../steps/trigger-points.ts';
 import { resolve } from '../../steps/resolve.ts';
 import { batchPath } from '../../steps/batch.ts';
 import type { Models } from '../../steps/models.ts';

@@ -9,7 +9,7 @@ import type { Store } from '../../store/store.ts';
 import { experiment, folder, newStore, output, put, read, record, records } from '../support/store.ts';
 
 const later = () => Date.now() + 2 * 3_600_000;
-const entry = (name: string, result: DatasetRef | ModelRef) => ({ result, stepKey: sha256(name), memoised: false });
+const entry = (name: string, result: DatasetRef | ModelRef) => ({ result, stepKey: sha256(name), cached: false });
 
 async function model(store: Store, weights: string, from: ModelRef | null, base: string | null = null): Promise<ModelRef> {
   const source = folder();

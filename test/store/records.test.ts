@@ -11,7 +11,7 @@ const step = (path: string, more: Partial<Step> = {}): Step => ({
   what: 'toy.double',
   state: 'running',
   stepKey: null,
-  memoised: false,
+  cached: false,
   result: null,
   ...more,
 });

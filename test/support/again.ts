@@ -54,7 +54,7 @@ export class Completed {
     const again = JSON.parse(await world.run('status', name, '--json')) as View;
     t.is(stepOf(again, path).output!.digest, this.step(path).output!.digest);
     t.deepEqual(
-      again.steps.filter(({ memoised }) => !memoised).map((one) => one.path),
+      again.steps.filter(({ cached }) => !cached).map((one) => one.path),
       [path],
     );
   }

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { keep, operator } from '../../recipe/index.ts';
 
-export const space = 'branches';
+export const namespace = 'branches';
 
 const said = z.object({ said: z.string() });
 export const both = operator({

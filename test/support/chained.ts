@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { drop, keep, operator } from '../../recipe/index.ts';
 
-export const space = 'chained';
+export const namespace = 'chained';
 
 const text = z.object({ text: z.string() });
 const words = (count: number) => operatorOf(z.object({}), (said) => Array.from({ length: said % count }, (_, n) => `part ${n}`));

@@ -61,7 +61,7 @@ export class Elsewhere {
   /** How often each request of a step was answered. */
   answered(): ReadonlyMap<string, number> {
     const lines = existsSync(this.#log) ? readFileSync(this.#log, 'utf8').trim().split('\n') : [];
-    const ids = lines.map((line) => (JSON.parse(line) as { id: string }).id).filter((id) => !/^(probe|canary)\//.test(id));
+    const ids = lines.map((line) => (JSON.parse(line) as { id: string }).id).filter((id) => !/^(check|canary)\//.test(id));
     return new Map([...Map.groupBy(ids, String)].map(([id, same]) => [id, same.length]));
   }
 }

@@ -43,7 +43,7 @@ export async function registryOf(text = '', files: Readonly<Record<string, strin
   const home = folder ?? (await mkdtemp(join(tmpdir(), 'backspin-')));
   for (const [name, content] of Object.entries(files)) await writeFile(join(home, name), content);
   const path = join(home, 'mine.ts');
-  await writeFile(path, `import * as b from 'backspin'; import { z } from 'zod'; export const space = 'mine';\n${text}`);
+  await writeFile(path, `import * as b from 'backspin'; import { z } from 'zod'; export const namespace = 'mine';\n${text}`);
   return loadRegistry([{ path, digest: await moduleDigest(path) }]);
 }
 

@@ -9,7 +9,7 @@ import { grantAll } from '../../steps/grants.ts';
 import { startOptions } from '../../experiments/start.ts';
 import type { View } from '../../experiments/view.ts';
 import type { Rec } from '../../recipe/define.ts';
-import { contextOf } from '../../recipe/materials.ts';
+import { contextOf } from '../../recipe/inputs.ts';
 import type { Output } from '../../schemas/store.ts';
 import { openStore } from '../../store/local.ts';
 import { root } from '../cli/cli.ts';
@@ -158,7 +158,7 @@ export class Miniature extends Sandbox {
     const lines = globSync(join(this.home, 'serve/*/access.jsonl')).flatMap((path) => textOf(path).split('\n').filter(Boolean));
     const requests = lines.map((line) => JSON.parse(line) as { id: string; path: string; status: number });
     return requests
-      .filter(({ id, path, status }) => !id.startsWith('probe/') && path !== '/tokenize' && status === 200)
+      .filter(({ id, path, status }) => !id.startsWith('check/') && path !== '/tokenize' && status === 200)
       .map(({ id }) => id);
   }
   /** For each operator that asked a model: requests that its step counts, that were answered, and answers that were given again. */

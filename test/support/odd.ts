@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { keep, operator, suite } from '../../recipe/index.ts';
 
-export const space = 'odd';
+export const namespace = 'odd';
 
 const text = z.object({ text: z.string().min(1) });
 

@@ -35,7 +35,7 @@ export async function beyond({ steps, totals }: Plan, ran: Ran, { bench }: Pick<
     if (!step) found.push(`${call.path} is not planned`);
     if (!step || !output) continue;
     if (step.requests !== null) made.set(stepKey, output.requests);
-    if (!step.memoised && output.requests > (step.requests ?? Infinity))
+    if (!step.cached && output.requests > (step.requests ?? Infinity))
       found.push(`${call.path} makes ${output.requests} calls, of ${step.requests} planned`);
     if (output.in > (step.in ?? Infinity)) found.push(`${call.path} reads ${output.in} records, of ${step.in} planned`);
   }

@@ -5,7 +5,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { imported } from '../../steps/reduce.ts';
+import { importedDefaults } from '../../steps/reduce.ts';
 import type { DatasetRef, Result } from '../../schemas/call.ts';
 import type { Rec } from '../../recipe/define.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
@@ -34,7 +34,7 @@ export async function read(store: Store, ref: Pick<DatasetRef, 'digest'>, range?
 }
 
 /** A model of weights that came from outside. */
-export const aboutModel = { ...imported, state: 'weights', determinism: 'exact' } as const;
+export const aboutModel = { ...importedDefaults, state: 'weights', determinism: 'exact' } as const;
 
 export const output = (name: string, result: Result, more: Partial<Output> = {}): Output => ({
   stepKey: sha256(name),

@@ -16,7 +16,7 @@ import { makeLifeline } from '../../devices/lifeline.ts';
 import { Slots } from '../../devices/slots.ts';
 import { openServices, type Services } from '../../steps/services.ts';
 import type { Models } from '../../steps/models.ts';
-import { contextOf } from '../../recipe/materials.ts';
+import { contextOf } from '../../recipe/inputs.ts';
 import { moduleDigest } from '../../steps/registry.ts';
 import { queues, searchAttributes, workflowId } from '../../schemas/names.ts';
 import type { BoundConfig } from '../../schemas/config.ts';
@@ -44,7 +44,7 @@ export interface Site {
   /** Workers of the pool `cpu`, whose models the test plays: one that serves, and one that says that there is one. */
   pool(models: Models): Promise<Worker[]>;
   /** Serves and trains on so many groups of the pool `cpu`, for real, until `body` is over. */
-  onDevices<T>(groups: number, tenure: number, body: () => Promise<T>): Promise<T>;
+  onDevices<T>(groups: number, timeSlice: number, body: () => Promise<T>): Promise<T>;
   /** Runs `body` beside an orchestrator, the two of a data worker, and these. */
   working<T>(body: () => Promise<T>, more?: readonly Worker[]): Promise<T>;
   close(): Promise<void>;
@@ -122,7 +122,7 @@ export async function site({ ui = false } = {}): Promise<Site> {
         maxHeartbeatThrottleInterval: '1s',
         ...options,
       }),
-    async onDevices(groups, tenure, body) {
+    async onDevices(groups, timeSlice, body) {
       const connections = await Promise.all(Array.from({ length: groups }, () => NativeConnection.connect({ address: env.address })));
       const slots = new Slots({ home: services.home, pool: 'cpu', groups: Array<string[]>(groups).fill([]) });
       const lifeline = makeLifeline(join(services.home, 'lifeline'));
@@ -130,7 +130,7 @@ export async function site({ ui = false } = {}): Promise<Site> {
       const worker = await Worker.create({
         ...common,
         taskQueue: queues.pool(services.store.id, 'cpu'),
-        activities: gpuActivities({ services, slots, tenure, connections, namespace, lifeline: lifeline.path }),
+        activities: gpuActivities({ services, slots, timeSlice, connections, namespace, lifeline: lifeline.path }),
         maxConcurrentActivityTaskExecutions: groups,
         maxHeartbeatThrottleInterval: '1s',
       });

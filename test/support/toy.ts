@@ -1,8 +1,19 @@
 /** A world of numbers: operators and reducers that take no model and no time, for tests of the engine. */
 import { z } from 'zod';
-import { drop, keep, operator, reducer, source, dataSuite, template, type Dataset, type Report, type MaybePromise } from '../../recipe/index.ts';
+import {
+  drop,
+  keep,
+  operator,
+  reducer,
+  source,
+  dataSuite,
+  template,
+  type Dataset,
+  type Report,
+  type MaybePromise,
+} from '../../recipe/index.ts';
 
-export const space = 'toy';
+export const namespace = 'toy';
 
 const number = z.object({ n: z.number() });
 type Numbered = z.infer<typeof number>;
@@ -30,7 +41,7 @@ export const file = source({
 
 export const double = operator({ version: 1, input: number, output: number, run: ({ n }) => keep({ n: 2 * n }) });
 
-/** Keeps what is not a multiple of `by`; `draws` makes it fresh in each round. */
+/** Keeps what is not a multiple of `by`; `stochastic` makes it fresh in each round. */
 export const sieve = operator({
   version: 1,
   input: number,

@@ -36,7 +36,7 @@ const answered = ({ key }: SlotRecord): number =>
   globSync(join(store.work(key.split('.')[1]!), 'batches/*/*.jsonl')).reduce((sum, path) => sum + text(path).split('\n').length - 1, 0);
 
 test.before(() => {
-  writeFileSync(join(home, 'pools.yaml'), 'cpu: { groups: 2, park: 1h }\n');
+  writeFileSync(join(home, 'pools.yaml'), 'cpu: { groups: 2, keepWarm: 1h }\n');
   return run('up', '--detach');
 });
 test.after.always(() => backspin(home, ['down']));

@@ -34,11 +34,11 @@ test.serial('continuing as new in mid-round gives the same results and repeats n
       first.steps.map(({ path, stepKey }) => [path, stepKey]),
     );
     t.true(
-      second.steps.every((step) => step.memoised),
+      second.steps.every((step) => step.cached),
       'what another experiment did is not done again',
     );
     t.true((await runsOf(split.workflowId)).length > 1, 'it really continued as new');
-    t.true(first.steps.some((step) => !step.memoised));
+    t.true(first.steps.some((step) => !step.cached));
   });
 });
 
@@ -49,7 +49,7 @@ test.serial('a run of its own that continues as new performs each step once', as
     const record = await until(() => on.services.store.experiment('own').then((found) => found?.state === 'completed' && found));
     const fresh = record.steps.filter((step) => step.path !== 'data-numbers' && step.path !== 'double');
     t.true(
-      fresh.every((step) => !step.memoised),
+      fresh.every((step) => !step.cached),
       'a step that came from the ledger still counts as performed here',
     );
     t.true((await runsOf(handle.workflowId)).length > 1);
@@ -163,11 +163,11 @@ test.serial('a fork takes the results of the parent up to its round, whatever it
     const parent = await on.start('parent', 'toy', { ...parameters, rounds: 2, by: 19 });
     await parent.result();
     const record = await until(() => on.services.store.experiment('parent').then((found) => found?.state === 'completed' && found));
-    const pins: Record<string, { entry: { result: never; stepKey: string; memoised: boolean }; inputs: string[] }> = {};
+    const pins: Record<string, { entry: { result: never; stepKey: string; cached: boolean }; inputs: string[] }> = {};
     for (const step of record.steps) {
       if ((step.round ?? 0) > 1 || !step.result || !step.stepKey) continue;
       const output = await on.services.store.output(step.stepKey);
-      pins[step.path] = { entry: { result: step.result as never, stepKey: step.stepKey, memoised: false }, inputs: output!.inputs };
+      pins[step.path] = { entry: { result: step.result as never, stepKey: step.stepKey, cached: false }, inputs: output!.inputs };
     }
     const fork = await on.start('fork', 'toy', { ...parameters, rounds: 2, by: 2 }, { pins, parent: { name: 'parent', round: 1 } });
     await fork.result();

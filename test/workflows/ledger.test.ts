@@ -21,8 +21,8 @@ test('a question on a report that was made again, with another result, is asked 
   const rows: DatasetRef = { kind: 'dataset', digest: digest('d'), rows: 1 };
   const sums = { verb: 'reduce', path: 'r1/total', inputs: { of: rows } } as unknown as StepCall;
   const ledger = ledgerOf();
-  ledger.add('gives rows', { result: rows, stepKey: digest('1'), memoised: false });
-  ledger.add('sums', { result: report('a'), stepKey: digest('2'), memoised: false });
+  ledger.add('gives rows', { result: rows, stepKey: digest('1'), cached: false });
+  ledger.add('sums', { result: report('a'), stepKey: digest('2'), cached: false });
   t.true(ledger.decide('r1/enough', { sum: report('a') }, () => true));
 
   t.true(ledger.invalidateMissingInputs(sums, 'sums'), 'its input is gone from the store');

@@ -17,7 +17,7 @@ const evaluation = (
   what,
   state: 'completed',
   stepKey: null,
-  memoised: false,
+  cached: false,
   result: { kind: 'report', digest: '0', metrics, oracle: false },
 });
 

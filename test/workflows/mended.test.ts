@@ -170,7 +170,7 @@ function answered(): string[] {
   const lines = existsSync(log) ? readFileSync(log, 'utf8').split('\n').slice(0, -1) : [];
   return lines
     .map((line) => JSON.parse(line) as { id: string; path: string })
-    .flatMap(({ id, path }) => (path.startsWith('/v1/') && !id.startsWith('probe/') ? [id] : []));
+    .flatMap(({ id, path }) => (path.startsWith('/v1/') && !id.startsWith('check/') ? [id] : []));
 }
 
 test.serial('what was mended replays', (t) => replays(t, on, ['mended', 'reread']));

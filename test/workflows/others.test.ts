@@ -38,7 +38,7 @@ const start = (name: string, recipe: string, count: number, parameters: object =
   on.start(name, recipe, { count, ...parameters }, { models: { speaker: { path: model } }, ...more });
 const view = (handle: WorkflowHandle) => handle.query<ExperimentRecord>('progress');
 const step = async (handle: WorkflowHandle, path: string) => (await view(handle)).steps.find((one) => one.path === path);
-const waitingFor = (handle: WorkflowHandle, path = 'ask') => until(async () => (await step(handle, path))?.waitingFor, 60_000);
+const waitingFor = (handle: WorkflowHandle, path = 'ask') => until(async () => (await step(handle, path))?.computedBy, 60_000);
 const begun = (handle: WorkflowHandle) =>
   until(async () => {
     const { raw } = await handle.describe();
@@ -62,7 +62,7 @@ test.serial('it says which experiment computes the step, adds no event while it 
     speaks.resolve();
     t.is(await rowsOf(second), 300);
     t.is(await rowsOf(first), 300);
-    t.is((await step(second, 'ask'))!.waitingFor, undefined);
+    t.is((await step(second, 'ask'))!.computedBy, undefined);
   });
 });
 

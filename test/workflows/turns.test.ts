@@ -50,7 +50,7 @@ function answered(group: number): string[] {
   const lines = existsSync(log) ? readFileSync(log, 'utf8').split('\n').slice(0, -1) : [];
   return lines
     .map((line) => JSON.parse(line) as { id: string; path: string })
-    .flatMap(({ id, path }) => (path.startsWith('/v1/') && !id.startsWith('probe/') ? [id] : []));
+    .flatMap(({ id, path }) => (path.startsWith('/v1/') && !id.startsWith('check/') ? [id] : []));
 }
 
 /** So few at once that a step lasts. */
@@ -78,7 +78,7 @@ test.serial('two experiments on one group take strict turns, and neither waits w
 });
 
 test.serial(
-  'a long step gives way once its tenure is over, goes on behind the other, and asks nothing twice but what was in flight',
+  'a long step gives way once its time slice is over, goes on behind the other, and asks nothing twice but what was in flight',
   async (t) => {
     t.timeout(300_000);
     await on.working(() =>

@@ -83,7 +83,7 @@ test.serial('the store knows each step as soon as it begins and ends, whatever i
       const { store } = on.services;
       await store.putExperiment({ ...(await view(handle)), steps: [] });
       const { steps } = (await store.experiment('known'))!;
-      const told = (await view(handle)).steps.map(({ print, ...step }) => step);
+      const told = (await view(handle)).steps.map(({ fingerprint, ...step }) => step);
       t.deepEqual(steps.toSorted(byPath), told.toSorted(byPath), 'as the root tells of them');
       t.deepEqual(
         steps.toSorted(byPath).map(({ path, state }) => `${path} ${state}`),

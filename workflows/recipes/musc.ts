@@ -54,8 +54,13 @@ export const musc: Recipe<MuscConfig, { model: Model; data: Dataset<Contrast> }>
     const suite = evaluation.forward;
     if (suite) void turn.evaluate(model, suite, { as: 'evaluate-forward' });
   };
-  const answer = (turn: Run, twins: MaybePromise<Dataset<Twins>>, self: Model, as: string, rejected: 'corrupted' | 'instruction' = 'corrupted') =>
-    turn.map(respond, twins, { with: { self }, params: { prompts: { respond: prompt }, sampling: sampling.respond, rejected }, as });
+  const answer = (
+    turn: Run,
+    twins: MaybePromise<Dataset<Twins>>,
+    self: Model,
+    as: string,
+    rejected: 'corrupted' | 'instruction' = 'corrupted',
+  ) => turn.map(respond, twins, { with: { self }, params: { prompts: { respond: prompt }, sampling: sampling.respond, rejected }, as });
 
   let policy = config.policy;
   let data: MaybePromise<Dataset<Contrast>> | undefined;

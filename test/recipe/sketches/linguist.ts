@@ -41,7 +41,11 @@ const { drills, starterSplit, briefs, annotate, novel, toTarget, icSt } = operat
   >;
   briefs: Reducer<{ of: MaybePromise<Dataset<Utterance>> }, Dataset<Brief>, { upTo: number }>; // A3: five blocks, wildcards
   annotate: Op<Brief, Made, 'generator', { samples: number }>; // A4 + V1-V5, V7
-  novel: Reducer<{ made: MaybePromise<Dataset<Made>>; starters: MaybePromise<Dataset<Utterance>> }, Dataset<Utterance>, { upsample: number }>; // V6, starters up-sampled
+  novel: Reducer<
+    { made: MaybePromise<Dataset<Made>>; starters: MaybePromise<Dataset<Utterance>> },
+    Dataset<Utterance>,
+    { upsample: number }
+  >; // V6, starters up-sampled
   toTarget: Template<Drill, Chat>;
   icSt: Suite<'tagger', { icRecall: number; stF1: number; icAccuracy: number }, never, { test: Dataset<Utterance>; intent: string }>;
 }>('linguist');

@@ -2,7 +2,7 @@
 import type { BoundConfig } from '../schemas/config.ts';
 import type { External } from '../schemas/external.ts';
 import type { StepCall } from '../schemas/call.ts';
-import { RecipeRuntime, type StepEngine } from './run.ts';
+import { RecipeRuntime, type StepEngine } from './runtime.ts';
 
 /** What an external model is, wherever it is served. */
 export type DeclaredModel = Pick<External, 'model' | 'revision'>;
@@ -10,7 +10,10 @@ export type DeclaredModel = Pick<External, 'model' | 'revision'>;
 const root = { path: [], arm: null, round: null };
 
 /** What a recipe is called with: its parameters, its data, its models, and the suites to evaluate with. */
-export async function recipeInputs(verbs: RecipeRuntime, config: Pick<BoundConfig, 'data' | 'models' | 'parameters' | 'evaluation'>): Promise<object> {
+export async function recipeInputs(
+  verbs: RecipeRuntime,
+  config: Pick<BoundConfig, 'data' | 'models' | 'parameters' | 'evaluation'>,
+): Promise<object> {
   const data = Object.entries(config.data).map(
     ([name, { source, params, folder }]) =>
       [name, verbs.step(root, 'reduce', `source:${source}`, `data-${name}`, { params, folder })] as const,
@@ -53,7 +56,8 @@ export const contextOf = (config: BoundConfig, configDigest?: string) => ({
 });
 
 /** Data sources and models are read in by these calls. */
-export const isImport = ({ operation }: Pick<StepCall, 'operation'>): boolean => operation.startsWith('source:') || operation.startsWith('model:');
+export const isImport = ({ operation }: Pick<StepCall, 'operation'>): boolean =>
+  operation.startsWith('source:') || operation.startsWith('model:');
 export async function importsOf(config: BoundConfig): Promise<StepCall[]> {
   const calls: StepCall[] = [];
   const perform: StepEngine['perform'] = async (call) => {

@@ -9,9 +9,9 @@ const STALE = 6_000;
 const ACTIVITY_QUEUE = 2;
 const SCHEDULED = 1;
 
-/** Resolves once this activity has lasted `tenure` milliseconds, a few seconds at least, and another experiment waits for its pool. Rejects on abort. */
-export async function timeSliceOver(tenure: number, signal: AbortSignal): Promise<void> {
-  await delay(Math.max(tenure, STALE), undefined, { signal });
+/** Resolves once this activity has lasted `timeSlice` milliseconds, a few seconds at least, and another experiment waits for its pool. Rejects on abort. */
+export async function timeSliceOver(timeSlice: number, signal: AbortSignal): Promise<void> {
+  await delay(Math.max(timeSlice, STALE), undefined, { signal });
   while (!(await othersWait().catch(() => false))) await delay(LOOK_EVERY, undefined, { signal });
 }
 

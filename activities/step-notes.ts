@@ -15,14 +15,14 @@ export async function noteFinished(services: Who, call: StepCall, context: StepC
 
 /** Notes that a step begins. */
 export const noteBegun = (services: Who, call: StepCall, context: StepContext, stepKey: string): Promise<void> =>
-  note(services, call, context, { state: 'running', stepKey, memoised: false, result: null });
+  note(services, call, context, { state: 'running', stepKey, cached: false, result: null });
 
 /** One that cannot be written hinders nothing. */
 async function note(
   { store }: Who,
   { path, arm, round, label: name, verb: kind, operation }: StepCall,
   { experiment, configDigest }: StepContext,
-  now: Pick<Step, 'state' | 'stepKey' | 'memoised' | 'result'>,
+  now: Pick<Step, 'state' | 'stepKey' | 'cached' | 'result'>,
 ): Promise<void> {
   if (configDigest === undefined) return;
   try {

@@ -51,9 +51,9 @@ export class StepTable {
     for (const path of this.#byPath.keys()) this.touch(path);
   }
   /** Those that are not known any more have to be done again. */
-  forget(known: (print: string) => boolean): void {
+  forget(known: (fingerprint: string) => boolean): void {
     for (const [path, step] of this.#byPath) {
-      if (step.state !== 'completed' || known(step.print!)) continue;
+      if (step.state !== 'completed' || known(step.fingerprint!)) continue;
       this.#byPath.set(path, { ...step, state: 'running', result: null });
       this.touch(path);
     }
@@ -71,9 +71,9 @@ export class StepTable {
       what: operation,
       state: 'running',
       stepKey: null,
-      memoised: false,
+      cached: false,
       result: null,
-      print: fingerprintOf(call),
+      fingerprint: fingerprintOf(call),
     };
     this.#byPath.set(path, { ...before, ...now });
     if (!recorded) this.touch(path);

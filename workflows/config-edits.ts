@@ -2,7 +2,7 @@
 import { isCancellation, log } from '@temporalio/workflow';
 import type { ImportedStep, StepContext } from '../schemas/steps.ts';
 import { canonical, type StepCall } from '../schemas/call.ts';
-import { contextOf, isImport } from '../recipe/materials.ts';
+import { contextOf, isImport } from '../recipe/inputs.ts';
 import type { ExperimentInput, EditedConfig } from '../schemas/messages.ts';
 import { stillPinned } from './pins.ts';
 
@@ -27,29 +27,29 @@ export class ConfigEdits {
     return this.#next;
   }
 
-  sees(call: StepCall, print: string): void {
-    if (isImport(call)) this.#imports.set(print, call);
+  sees(call: StepCall, fingerprint: string): void {
+    if (isImport(call)) this.#imports.set(fingerprint, call);
   }
 
   /** Which finished steps (by fingerprint) the next run may take from the ledger; undefined: nothing was mended. Where the context of all
    *  steps has changed only imports are taken, and the store knows which of the other results still hold. */
   async takeUp(
     { config, configDigest }: EditedConfig = this.#input,
-    keyOf: (print: string) => string | undefined,
-  ): Promise<((print: string) => boolean) | undefined> {
+    keyOf: (fingerprint: string) => string | undefined,
+  ): Promise<((fingerprint: string) => boolean) | undefined> {
     const before = this.#input.config;
     const [then, now] = [before, config].map((one) => contextOf(one)) as [StepContext, StepContext];
-    const read = [...this.#imports].flatMap(([print, call]) => {
-      const stepKey = keyOf(print);
-      return stepKey === undefined ? [] : [{ call, print, stepKey }];
+    const read = [...this.#imports].flatMap(([fingerprint, call]) => {
+      const stepKey = keyOf(fingerprint);
+      return stepKey === undefined ? [] : [{ call, fingerprint, stepKey }];
     });
     const changed = await this.#changed(read, now);
     if (changed.size === 0 && config === before) return undefined;
-    const prints = new Set(read.filter(({ call }) => changed.has(call.path)).map(({ print }) => print));
+    const fingerprints = new Set(read.filter(({ call }) => changed.has(call.path)).map(({ fingerprint }) => fingerprint));
     const pins = Object.entries(stillPinned(this.#input.pins, before, config)).filter(([path]) => !changed.has(path));
     this.#next = { ...this.#input, config, configDigest, pins: Object.fromEntries(pins) };
     const same = canonical(now) === canonical(then);
-    return (print) => !prints.has(print) && (same || this.#imports.has(print));
+    return (fingerprint) => !fingerprints.has(fingerprint) && (same || this.#imports.has(fingerprint));
   }
 
   /** Their paths. What cannot be compared counts as it was. */

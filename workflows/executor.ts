@@ -103,7 +103,10 @@ export class StepExecutor {
   /** Those sources and models whose files, or settings in this context, are others by now than when they were read in. */
   reread(imported: readonly ImportedStep[], context: StepContext): Promise<readonly ImportedStep[]> {
     const { experiment } = this.#context;
-    return data({ id: 'reread', summary: 'files that were read in', queue: this.#queue(false), experiment }).changedImports(imported, context);
+    return data({ id: 'reread', summary: 'files that were read in', queue: this.#queue(false), experiment }).changedImports(
+      imported,
+      context,
+    );
   }
 
   /** Resolves once the store has room for one step more. */

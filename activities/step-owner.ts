@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import { queues } from '../schemas/names.ts';
-import { hasPoller } from './presence.ts';
+import { hasPoller } from './pollers.ts';
 import type { StepOwner, WantedStep } from '../schemas/steps.ts';
 
 /** Of the wire: `PENDING_ACTIVITY_STATE_SCHEDULED`. */

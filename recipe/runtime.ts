@@ -3,7 +3,16 @@
  * and plan differ in the engine alone.
  */
 import type { Chosen, Label, MapOptions, Metrics, Reduction, Report, Round, Run, MaybePromise } from './api.ts';
-import { fingerprintOf, hash, settle, type StepCall, type DatasetRef, type ReportRef, type Result, type StepKind } from '../schemas/call.ts';
+import {
+  fingerprintOf,
+  hash,
+  settle,
+  type StepCall,
+  type DatasetRef,
+  type ReportRef,
+  type Result,
+  type StepKind,
+} from '../schemas/call.ts';
 
 export interface Gate {
   readonly path: string;
@@ -79,7 +88,13 @@ export class RecipeRuntime {
   }
 
   /** Does one step under a name. Single flight: an equal call in flight, or done in this run, is the same promise. */
-  async step(scope: Pick<Scope, 'path' | 'arm' | 'round'>, verb: StepKind, operation: string, label: string, inputs: object): Promise<Result> {
+  async step(
+    scope: Pick<Scope, 'path' | 'arm' | 'round'>,
+    verb: StepKind,
+    operation: string,
+    label: string,
+    inputs: object,
+  ): Promise<Result> {
     const path = [...scope.path, label].join('/');
     const first = this.#count(`step ${path}`) === 1;
     const settled = (await settle(inputs)) as StepCall['inputs'];

@@ -189,7 +189,7 @@ export const recordContextOf = (
   },
   random(name) {
     if (operator.declaresStochastic && operator.stochastic(params)) return stream(`${seed}/${stepKey}/${record.id}/${name}`);
-    throw new BackspinError('ConfigError', `${what} uses \`random\` and does not say so: add \`draws: () => true\` to it.`);
+    throw new BackspinError('ConfigError', `${what} uses \`random\` and does not say so: add \`stochastic: () => true\` to it.`);
   },
   signal,
 });
@@ -199,7 +199,7 @@ function drawn({ what, operator, params }: Link, sampling: Sampling): Sampling {
   if (sampling.temperature === 0 || operator.stochastic(params)) return sampling;
   throw new BackspinError(
     'ConfigError',
-    `${what} samples at temperature ${sampling.temperature}, and its result is not known to depend on the seed: add \`draws: () => true\` to it.`,
+    `${what} samples at temperature ${sampling.temperature}, and its result is not known to depend on the seed: add \`stochastic: () => true\` to it.`,
   );
 }
 
