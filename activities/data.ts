@@ -12,7 +12,7 @@ import { ownerOf } from './step-owner.ts';
 import { hasPoller } from './pollers.ts';
 import { recordedSteps } from '../steps/recorded.ts';
 import { changedImports } from '../steps/reread.ts';
-import { castOf } from '../steps/resolve.ts';
+import { castOf } from '../steps/call-inputs.ts';
 import type { Services, ActivityHandle } from '../steps/services.ts';
 import { stepsOf } from '../steps/work.ts';
 import type { Threads } from './threads.ts';

@@ -4,7 +4,7 @@ import { changedImports } from '../steps/reread.ts';
 import type { ImportedStep } from '../schemas/steps.ts';
 import { plan } from '../plan/planner.ts';
 import { checkParams } from '../steps/definitions.ts';
-import { sourceFiles } from '../steps/resolve.ts';
+import { sourceFiles } from '../steps/input-files.ts';
 import { openServices, type Services } from '../steps/services.ts';
 import { moduleDigest } from '../steps/registry.ts';
 import { contextOf, importsOf } from '../recipe/inputs.ts';

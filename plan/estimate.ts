@@ -4,7 +4,7 @@ import { refsIn, type StepCall, type DatasetRef } from '../schemas/call.ts';
 import { drop, type Context, type Rec } from '../recipe/define.ts';
 import type { Registry } from '../steps/registry.ts';
 import { checkParams, operatorParams } from '../steps/definitions.ts';
-import { budgetOf } from '../steps/resolve.ts';
+import { budgetOf } from '../steps/call-inputs.ts';
 import type { AnyOperator, Link } from '../steps/resolved.ts';
 import { fit } from '../steps/batch.ts';
 import { LOOKED_AT, type Sample } from './misfits.ts';

@@ -5,7 +5,7 @@ import type { StepContext } from '../schemas/steps.ts';
 import { promptIds } from './definitions.ts';
 import { lacksWeights } from './external.ts';
 import type { Registry } from './registry.ts';
-import { castOf, isOffline, servingOf } from './resolve.ts';
+import { castOf, isOffline, servingOf } from './call-inputs.ts';
 import type { Resolved } from './resolved.ts';
 
 /** Why the model that a step trains or embeds with cannot be opened; undefined: it can. */

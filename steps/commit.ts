@@ -11,7 +11,7 @@ import { THREW } from './batch.ts';
 import type { BatchTotals, MapStart, Span } from '../schemas/steps.ts';
 import { secondsOf } from './spans.ts';
 import { Endings } from './unread.ts';
-import { cutKey } from './resolve.ts';
+import { cutKey } from './key.ts';
 import type { Resolved } from './resolved.ts';
 
 /** Of the envelope of a record: `{ id, from, value }`. */

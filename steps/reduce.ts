@@ -11,7 +11,7 @@ import type { Placed } from '../schemas/trainer.ts';
 import { canonicalJson, recordId } from '../schemas/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { Drops, inherited, outputOf, RECORDS, type Counts } from './commit.ts';
-import { importedFiles } from './resolve.ts';
+import { importedFiles } from './input-files.ts';
 import type { AnyReducer, Resolved } from './resolved.ts';
 import { stream } from './model-calls.ts';
 import { secondsOf } from './spans.ts';

@@ -7,7 +7,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
 import { recordId } from '../schemas/canonical.ts';
 import { sourceOf } from './definitions.ts';
-import { sourceFiles } from './resolve.ts';
+import { sourceFiles } from './input-files.ts';
 
 /** A record, and the file (in the folder of the experiment) and line that it comes from, where its source has told them. */
 export type Sourced = Emitted & { readonly where: string | undefined };

@@ -11,7 +11,7 @@ import type { Store } from '../store/store.ts';
 import { Drops, inherited, outputOf } from './commit.ts';
 import { conserved } from './joined.ts';
 import { threadsOf } from './machine.ts';
-import { trainingSeed } from './resolve.ts';
+import { trainingSeed } from './call-inputs.ts';
 import type { Resolved } from './resolved.ts';
 import { dropRefused, rowsFile, writeRows, type Refused, type Rendering } from './rows.ts';
 import { withTrainingDefaults } from './training-defaults.ts';

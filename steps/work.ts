@@ -13,7 +13,8 @@ import type { MapWork, StepLookup, StageEnd, BatchTotals, StepContext, Span, Bat
 import { readBatch } from './joined.ts';
 import { Earlier, type Done } from './journal.ts';
 import { reduceStep } from './reduce.ts';
-import { cutKey, resolve } from './resolve.ts';
+import { cutKey } from './key.ts';
+import { resolve } from './resolve.ts';
 import { loaded, runBatch, batchesFolder, startName } from './batch.ts';
 import type { Models } from './models.ts';
 import { secondsOf } from './spans.ts';

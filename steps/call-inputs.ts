@@ -1,0 +1,63 @@
+/** Questions that a call answers by itself: its models, its budget, its seed, and whether it draws. */
+import { isRef, type DatasetRef, type ModelRef, type StepCall } from '../schemas/call.ts';
+import type { Serving } from '../schemas/serving.ts';
+import type { Budget, StepContext } from '../schemas/steps.ts';
+import { isImport, isSource, operatorParams } from './definitions.ts';
+import { externalOf } from './external.ts';
+import type { Registry } from './registry.ts';
+import type { AnyOperator, AnyReducer } from './resolved.ts';
+
+/** An operator of a map with its own parameters, checked. Datasets among them are references. */
+export interface OperatorCall {
+  readonly id: string;
+  readonly operator: AnyOperator;
+  readonly params: object;
+}
+
+/** The operators of a map in order; none for other verbs. */
+export function operatorCalls(call: StepCall, registry: Registry): OperatorCall[] {
+  if (call.verb !== 'map') return [];
+  return call.operation
+    .split('>')
+    .map((id) => ({ id, operator: registry.operator(id) as AnyOperator, params: operatorParams(call, id, registry) }));
+}
+
+/** Role -> model. A suite measures the model in the role `model`. */
+export function castOf(call: StepCall): Record<string, ModelRef> {
+  const { with: cast = {}, of } = call.inputs as { with?: Record<string, ModelRef>; of?: unknown };
+  if (call.verb !== 'map' && call.verb !== 'evaluate') return {};
+  return call.verb === 'evaluate' && isRef(of) && of.kind === 'model' ? { ...cast, model: of } : { ...cast };
+}
+
+export const servingOf = (context: StepContext, role: string): Serving => context.roles[role] ?? context.serving;
+
+export const budgetOf = (call: StepCall): Budget => (call.inputs as { budget?: Budget }).budget ?? {};
+
+/** A training's own seed, or the experiment's; another for each `repeat`. */
+export function trainingSeed(call: StepCall, context: StepContext): number {
+  const { seed = context.seed, repeat = 0 } = call.inputs as { seed?: number; repeat?: number };
+  return seed + 1_000_003 * repeat;
+}
+
+/** From this many records on, loading the model costs less than asking a server for each of them. */
+const OFFLINE_FROM = 1000;
+
+/** Whether a subprocess of the training pool computes a map: one scorer alone, over many records or with `batch`, of a model in the store. */
+export function isOffline(call: StepCall, context: StepContext, registry: Registry): boolean {
+  if (call.verb !== 'map' || call.operation.includes('>')) return false;
+  const { scorer } = registry.operator(call.operation);
+  const { over, until, quorum } = call.inputs as { over: DatasetRef; until?: object; quorum?: number };
+  const limited = until !== undefined || quorum !== undefined || Object.keys(budgetOf(call)).length > 0;
+  const own = Object.values(castOf(call)).every((model) => !externalOf(context, model));
+  return scorer !== undefined && own && !limited && (scorer.batch || over.rows >= OFFLINE_FROM);
+}
+
+/** Whether results depend on the experiment's seed and the round. `operators`: those of a map that count. */
+export function isStochastic(call: StepCall, registry: Registry, params: object, operators: readonly OperatorCall[]): boolean {
+  if (call.verb === 'train') return false; // its seed is one of its settings
+  if (call.verb === 'map') return operators.some((one) => one.operator.stochastic(one.params));
+  if (isSource(call) || isImport(call)) return false;
+  if (call.verb === 'reduce') return (registry.reducer(call.operation) as AnyReducer).stochastic(params);
+  const suite = registry.suite(call.operation);
+  return suite.is === 'suite' && (suite.ask as AnyOperator).stochastic(params);
+}

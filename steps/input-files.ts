@@ -1,0 +1,44 @@
+/** Files from outside the store that a source or an imported model reads. */
+import { resolve as resolvePath } from 'node:path';
+import type { StepCall } from '../schemas/call.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import { Unread } from '../store/digests.ts';
+import { modelFiles } from '../store/models.ts';
+import { isImport, isSource, sourceOf } from './definitions.ts';
+import type { Machine } from './machine.ts';
+import type { Registry } from './registry.ts';
+import type { Resolved } from './resolved.ts';
+
+/** sha256 of each file: a list for a source, by name for a model. Throws `ConfigError` for a file that cannot be read. */
+export async function fileDigests(call: StepCall, registry: Registry, params: object, machine: Machine): Promise<Resolved['files']> {
+  if (isSource(call)) return Promise.all(sourceFiles(call, registry, params).map((file) => digestOf(file, machine)));
+  if (!isImport(call)) return [];
+  const digests = Object.entries(await importedFiles(call)).map(async ([name, file]) => [name, await digestOf(file, machine)] as const);
+  return Object.fromEntries(await Promise.all(digests));
+}
+
+export function sourceFiles(call: StepCall, registry: Registry, params: object): string[] {
+  const { folder } = call.inputs as { folder: string };
+  return sourceOf(call, registry)
+    .files(params as never)
+    .map((file) => resolvePath(folder, file));
+}
+
+/** Name in the model -> path: the whole folder of `model:path`, the tokenizer of `model:init`, nothing of an external model. */
+export async function importedFiles(call: StepCall): Promise<Readonly<Record<string, string>>> {
+  const { path, tokenizer, chatTemplate } = call.inputs as { path?: string; tokenizer?: string; chatTemplate?: string };
+  const folder = path ?? tokenizer;
+  const files = folder === undefined ? {} : await modelFiles(folder);
+  const taken = path === undefined ? Object.entries(files).filter(([name]) => !name.endsWith('.safetensors')) : Object.entries(files);
+  return { ...Object.fromEntries(taken), ...(chatTemplate !== undefined && { 'chat_template.jinja': chatTemplate }) };
+}
+
+async function digestOf(file: string, machine: Machine): Promise<string> {
+  try {
+    return await machine.files.of(file);
+  } catch (error) {
+    if (error instanceof Unread) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    throw new BackspinError('ConfigError', `The file ${file} cannot be read (${code}): check its path in the experiment file.`);
+  }
+}
