@@ -4,9 +4,9 @@ import { refsIn, type StepCall, type DatasetRef } from '../schemas/call.ts';
 import { drop, type Context, type Rec } from '../recipe/define.ts';
 import type { Registry } from '../steps/registry.ts';
 import { checkParams, operatorParams } from '../steps/definitions.ts';
-import { budgetOf } from '../steps/call-inputs.ts';
+import { budgetOf, rowsIn } from '../steps/call-inputs.ts';
 import type { AnyOperator, Link } from '../steps/resolved.ts';
-import { fit } from '../steps/batch.ts';
+import { fit } from '../steps/chain.ts';
 import { LOOKED_AT, type Sample } from './misfits.ts';
 import { recordsOf } from '../steps/source.ts';
 import { lengthOf } from '../steps/train.ts';
@@ -34,9 +34,7 @@ export interface Estimate {
 }
 
 export async function estimateOf(call: StepCall, registry: Registry, known: boolean, recordsIn: RecordsIn): Promise<Estimate> {
-  const entering = refsIn(call.inputs)
-    .filter((ref) => ref.kind === 'dataset')
-    .reduce((rows, ref) => rows + ref.rows, 0);
+  const entering = rowsIn(call.inputs);
   const nothing = { in: entering, rows: entering, requests: 0, trainingSteps: 0 };
   if (call.operation.startsWith('source:')) return known ? nothing : { ...nothing, ...(await countOf(call, registry)) };
   if (call.verb === 'map') return known ? nothing : { ...nothing, ...(await mapped(call, registry, recordsIn)) };
@@ -53,9 +51,7 @@ export async function estimateOf(call: StepCall, registry: Registry, known: bool
     return { ...nothing, in: items, requests: times(items, suite.ask.calls(params)) };
   }
   const { inputs } = call.inputs as { inputs?: unknown };
-  const own = refsIn(inputs)
-    .filter((ref) => ref.kind === 'dataset')
-    .reduce((rows, ref) => rows + ref.rows, 0);
+  const own = rowsIn(inputs);
   const most = call.operation.startsWith('model:')
     ? own
     : registry.reducer(call.operation).maxRows(own, checkParams(call, registry) as never);

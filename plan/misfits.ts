@@ -1,7 +1,7 @@
 /** What a plan finds of the records of a source: whether the step that reads them can. */
 import type { StepCall, DatasetRef } from '../schemas/call.ts';
 import type { Registry } from '../steps/registry.ts';
-import { fit } from '../steps/batch.ts';
+import { fit } from '../steps/chain.ts';
 import type { Sourced } from '../steps/source.ts';
 
 /** A record, and where it comes from. */

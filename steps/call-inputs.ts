@@ -1,5 +1,5 @@
 /** Questions that a call answers by itself: its models, its budget, its seed, and whether it draws. */
-import { isRef, type DatasetRef, type ModelRef, type StepCall } from '../schemas/call.ts';
+import { isRef, refsIn, type DatasetRef, type ModelRef, type StepCall } from '../schemas/call.ts';
 import type { Serving } from '../schemas/serving.ts';
 import type { Budget, StepContext } from '../schemas/steps.ts';
 import { isImport, isSource, operatorParams } from './definitions.ts';
@@ -32,6 +32,9 @@ export function castOf(call: StepCall): Record<string, ModelRef> {
 export const servingOf = (context: StepContext, role: string): Serving => context.roles[role] ?? context.serving;
 
 export const budgetOf = (call: StepCall): Budget => (call.inputs as { budget?: Budget }).budget ?? {};
+
+/** Rows of all datasets inside a value. */
+export const rowsIn = (value: unknown): number => refsIn(value).reduce((sum, ref) => sum + (ref.kind === 'dataset' ? ref.rows : 0), 0);
 
 /** A training's own seed, or the experiment's; another for each `repeat`. */
 export function trainingSeed(call: StepCall, context: StepContext): number {

@@ -12,7 +12,7 @@ import type { Output } from '../schemas/store.ts';
 import { outputOf } from './commit.ts';
 import { wantsOf } from './evaluate.ts';
 import { declaration, externalDigest, externalOf, externalsOf, FILE, connectTo, serverStatus } from './external.ts';
-import { importedDefaults } from './reduce.ts';
+import { importedDefaults } from './import-model.ts';
 import type { Resolved } from './resolved.ts';
 import type { Services, ActivityHandle } from './services.ts';
 import type { StepContext } from '../schemas/steps.ts';

@@ -7,7 +7,7 @@ import type { DatasetWriter, Store } from '../store/store.ts';
 import { beforeStart, conserved, joined, type Joining } from './joined.ts';
 import type { Done } from './journal.ts';
 import { triggerPoint } from './trigger-points.ts';
-import { THREW } from './batch.ts';
+import { THREW } from './chain.ts';
 import type { BatchTotals, MapStart, Span } from '../schemas/steps.ts';
 import { secondsOf } from './spans.ts';
 import { Endings } from './unread.ts';

@@ -5,7 +5,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';
 import type { Resolved } from './resolved.ts';
-import { batchPath, batchResult, type BatchResult } from './batch.ts';
+import { batchPath, batchResult, type BatchResult } from './batch-files.ts';
 import type { BatchTotals, MapStart } from '../schemas/steps.ts';
 
 /** A record of the dataset that a map began with, and what became of it. */

@@ -15,7 +15,7 @@ import type { Services } from './services.ts';
 import { itemsOf } from './evaluate.ts';
 import { externalOf, ownOf } from './external.ts';
 import { triggerPoint } from './trigger-points.ts';
-import { startName } from './batch.ts';
+import { startName } from './batch-files.ts';
 
 /** Records per batch, the unit of hand-out. Neither it nor the order of batches shows in a result. */
 const BATCH = 256;

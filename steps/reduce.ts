@@ -1,17 +1,15 @@
-/** Steps that one data worker does by itself: reducers, sources, models brought in, numbers of a dataset. */
-import { createHash } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+/** Steps that one data worker performs by itself: reducers, sources and imports of models. */
 import { isRef, refsIn, type StepCall, type DatasetRef, type ReportRef, type Result } from '../schemas/call.ts';
 import type { Emitted, Rows } from '../recipe/define.ts';
 import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Placed } from '../schemas/trainer.ts';
-import { canonicalJson, recordId } from '../schemas/canonical.ts';
+import { canonicalJson, recordId, sha256 } from '../schemas/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
+import { rowsIn } from './call-inputs.ts';
 import { Drops, inherited, outputOf, RECORDS, type Counts } from './commit.ts';
-import { importedFiles } from './input-files.ts';
+import { importModel } from './import-model.ts';
 import type { AnyReducer, Resolved } from './resolved.ts';
 import { stream } from './model-calls.ts';
 import { secondsOf } from './spans.ts';
@@ -25,7 +23,7 @@ interface Work {
   readonly resolved: Resolved;
   readonly seed: number;
   readonly signal: AbortSignal;
-  /** Of a reducer that embeds: what its child said, and when it was at it. */
+  /** Of a reducer that embeds: the output of its subprocess, and when it ran. */
   readonly places?: AsyncIterable<Placed>;
   readonly child?: readonly Span[];
 }
@@ -37,9 +35,9 @@ export async function reduceStep(work: Work): Promise<Output> {
   const { result, counts, dropped, origins } = call.operation.startsWith('source:')
     ? await readSource(work)
     : call.operation.startsWith('model:')
-      ? await importModel(work)
+      ? { result: await importModel(work.store, work.resolved), counts: NO_RECORDS, dropped: null }
       : await runReducer(work);
-  const determinism = await inherited(work.store, work.resolved.determinism, bytesIn(call));
+  const determinism = await inherited(work.store, work.resolved.determinism, storedInputs(call));
   const seconds = secondsOf([...(work.child ?? []), { began, ended: Date.now() }]);
   const output = outputOf(work.resolved, result, { ...counts, requests: 0, tokens: 0, seconds }, dropped, determinism);
   return work.store.putOutput({ ...output, ...(origins && { origins }) });
@@ -52,42 +50,44 @@ interface Made {
   readonly origins?: DatasetRef;
 }
 
-const bytesIn = (call: StepCall) => refsIn(call.inputs).filter((ref) => ref.kind !== 'report');
-const datasetsIn = (call: StepCall) => refsIn(call.inputs).filter((ref) => ref.kind === 'dataset');
+const NO_RECORDS = { in: 0, kept: 0, dropped: {} } as const;
+
+const storedInputs = (call: StepCall) => refsIn(call.inputs).filter((ref) => ref.kind !== 'report');
 
 async function runReducer(work: Work): Promise<Made> {
   const { store, registry, resolved, seed, signal, places = nowhere() } = work;
-  const reducer = registry.reducer(resolved.call.operation) as AnyReducer;
-  const determinism = await inherited(store, resolved.determinism, bytesIn(resolved.call));
-  const params = await parameters(resolved.params, store);
-  const emitted = reducer.run(reading(resolved.call.inputs['inputs'], store), params, {
+  const { call, params, stepKey } = resolved;
+  const reducer = registry.reducer(call.operation) as AnyReducer;
+  const emitted = reducer.run(withRows(call.inputs['inputs'], store), withRows(params, store) as object, {
     random(name) {
-      if (reducer.stochastic(resolved.params)) return stream(`${seed}/${resolved.stepKey}/${name}`);
+      if (reducer.stochastic(params)) return stream(`${seed}/${stepKey}/${name}`);
       throw new BackspinError(
         'ConfigError',
-        `${resolved.call.operation} uses \`random\` and does not say so: add \`stochastic: () => true\` to the reducer.`,
+        `${call.operation} uses \`random\` and does not say so: add \`stochastic: () => true\` to the reducer.`,
       );
     },
-    derive: (value, from) => ({
-      id: recordId(
-        value,
-        from.map((record) => record.id),
-      ),
-      from: from.map((record) => record.id),
-      value,
-    }),
+    derive(value, records) {
+      const from = records.map((record) => record.id);
+      return { id: recordId(value, from), from, value };
+    },
     places,
     signal,
   });
-  if (reducer.outputs === 'report') {
-    const metrics = await (emitted as Promise<Readonly<Record<string, number>>>);
-    return { result: reportRef(resolved, metrics, false), counts: { in: 0, kept: 0, dropped: {} }, dropped: null };
-  }
-  const writers = new Map<string, DatasetWriter>((reducer.outputs ?? ['']).map((name) => [name, store.write(RECORDS)]));
+  if (reducer.outputs !== 'report') return written(work, reducer, emitted as AsyncIterable<Emitted>);
+  const metrics = await (emitted as Promise<Readonly<Record<string, number>>>);
+  return { result: reportRef(resolved, metrics, false), counts: NO_RECORDS, dropped: null };
+}
+
+/** Writes the records of a reducer to its datasets. Throws `ConservationViolated` where the counts of records differ. */
+async function written({ store, resolved, signal }: Work, reducer: AnyReducer, emitted: AsyncIterable<Emitted>): Promise<Made> {
+  const { call } = resolved;
+  const determinism = await inherited(store, resolved.determinism, storedInputs(call));
+  const names = reducer.outputs === 'report' ? [] : (reducer.outputs ?? ['']);
+  const writers = new Map<string, DatasetWriter>(names.map((name) => [name, store.write(RECORDS)]));
   const drops = new Drops(store);
   let kept = 0;
   try {
-    for await (const one of emitted as AsyncIterable<Emitted>) {
+    for await (const one of emitted) {
       signal.throwIfAborted();
       if ('dropped' in one) await drops.add(one.record.id, one.dropped, one.evidence ?? null, one.record.value);
       else {
@@ -95,17 +95,13 @@ async function runReducer(work: Work): Promise<Made> {
         await writers.get(one.output ?? '')!.add(one.record);
       }
     }
-    const entering = datasetsIn({ ...resolved.call, inputs: { inputs: resolved.call.inputs['inputs'] } }).reduce(
-      (sum, ref) => sum + ref.rows,
-      0,
-    );
-    const leaving = kept + Object.values(drops.counts).reduce((sum, n) => sum + n, 0);
-    if (!reducer.skipsConservation && entering !== leaving) {
+    const entering = rowsIn(call.inputs['inputs']);
+    const leaving = kept + drops.count;
+    if (!reducer.skipsConservation && entering !== leaving)
       throw new BackspinError(
         'ConservationViolated',
-        `Step ${resolved.call.path}: ${entering} records entered ${resolved.call.operation} and ${leaving} left as kept or dropped; nothing was committed.`,
+        `Step ${call.path}: ${entering} records entered ${call.operation} and ${leaving} left as kept or dropped; nothing was committed.`,
       );
-    }
     const refs = new Map<string, DatasetRef>();
     for (const [name, writer] of writers) refs.set(name, await writer.commit(determinism));
     const result = reducer.outputs === null ? refs.get('')! : Object.fromEntries(refs);
@@ -120,16 +116,12 @@ async function runReducer(work: Work): Promise<Made> {
 export function rowsOf(ref: DatasetRef, store: Store): Rows<unknown> {
   return { rows: ref.rows, [Symbol.asyncIterator]: () => store.read(ref)[Symbol.asyncIterator]() };
 }
-/** Datasets inside the inputs are read as rows, wherever they stand. */
-function reading(value: unknown, store: Store): unknown {
+/** Datasets become their rows and reports their metrics, wherever they stand. */
+function withRows(value: unknown, store: Store): unknown {
   if (isRef(value)) return value.kind === 'dataset' ? rowsOf(value, store) : value.kind === 'report' ? value.metrics : value;
-  if (Array.isArray(value)) return value.map((inner) => reading(inner, store));
+  if (Array.isArray(value)) return value.map((inner) => withRows(inner, store));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, reading(inner, store)]));
-}
-/** A dataset as a parameter stands for its size (`take: { as }`). */
-async function parameters(params: object, store: Store): Promise<object> {
-  return Object.fromEntries(Object.entries(params).map(([key, value]) => [key, reading(value, store)]));
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withRows(inner, store)]));
 }
 
 async function readSource(work: Work): Promise<Made> {
@@ -159,45 +151,11 @@ async function readSource(work: Work): Promise<Made> {
   }
 }
 
-/** Of a model that nothing here has trained. */
-export const importedDefaults = {
-  base: null,
-  from: null,
-  dataset: null,
-  template: null,
-  settings: null,
-  steps: null,
-  lastLearningRate: null,
-} as const;
-
-/** Brings a model folder into the store; or, for `init`, its architecture and tokenizer, whose weights the first training makes. */
-async function importModel({ store, resolved }: Work): Promise<Made> {
-  const about = { ...importedDefaults, determinism: 'exact' } as const;
-  const counts = { in: 0, kept: 0, dropped: {} };
-  const { path, architecture, seed } = resolved.call.inputs as { path?: string; architecture?: object; seed?: number };
-  const files = await importedFiles(resolved.call);
-  if (path !== undefined) {
-    const result = await store.putModel(path, { ...about, state: 'weights' }, files);
-    const taken = (await store.model(result)).files.map(({ name, sha256 }) => [name, sha256] as const);
-    if (canonicalJson(Object.fromEntries(taken)) === canonicalJson(resolved.files)) return { result, counts, dropped: null };
-    throw new BackspinError('ConfigError', `The files of ${path} changed while they were read: retry the step once they stay as they are.`);
-  }
-  const made = join(store.work(resolved.stepKey), 'init');
-  await rm(made, { recursive: true, force: true });
-  await mkdir(made, { recursive: true });
-  await writeFile(join(made, 'init.json'), canonicalJson({ architecture, seed }));
-  const result = await store.putModel(made, { ...about, state: 'init' }, files);
-  await store.clearWork(resolved.stepKey);
-  return { result, counts, dropped: null };
-}
-
 export function reportRef(resolved: Resolved, metrics: Readonly<Record<string, number>>, oracle: boolean): ReportRef {
   for (const [name, value] of Object.entries(metrics)) {
     if (!Number.isFinite(value))
       throw new BackspinError('SchemaError', `${resolved.call.operation} gave ${name} = ${value}: a report holds finite numbers.`);
   }
-  const digest = createHash('sha256')
-    .update(canonicalJson({ what: resolved.call.operation, metrics }))
-    .digest('hex');
+  const digest = sha256(canonicalJson({ what: resolved.call.operation, metrics }));
   return { kind: 'report', digest, metrics, oracle };
 }

@@ -14,7 +14,8 @@ import { commitMap } from './commit.ts';
 import { threadsOf } from './machine.ts';
 import type { MapWork, StepContext, Span } from '../schemas/steps.ts';
 import type { AnyOperator, Link, Resolved } from './resolved.ts';
-import { fit, loaded, runBatch } from './batch.ts';
+import { runBatch } from './batch.ts';
+import { fit, loadParams } from './chain.ts';
 import { noModels } from './models.ts';
 import { foldersOf, runFolder } from './train.ts';
 
@@ -31,7 +32,7 @@ export interface Scoring {
 export async function prepareScoring({ store, registry, resolved, context, work, signal }: Scoring): Promise<ScoreSpec> {
   const [link] = resolved.chain as [Link];
   const { operator } = link;
-  const params = await loaded(resolved.params, store);
+  const params = await loadParams(resolved.params, store);
   const { seed } = context;
   const askedOf = (record: Rec<unknown>): readonly ScoreRequest[] => {
     const input = fit(operator.input, record.value);
@@ -62,7 +63,7 @@ export async function commitScoring(
 ): Promise<Output> {
   const { over, build, batches, batchSize } = work;
   const [link] = resolved.chain as [Link];
-  const params = await loaded(resolved.params, store);
+  const params = await loadParams(resolved.params, store);
   const asked = readLines(rows);
   const answered = readLines(answers);
   for (let batch = 0; batch < batches; batch++) {
@@ -86,7 +87,7 @@ export async function commitScoring(
       flow,
       underWay: () => {},
       others: new Map(),
-      bounds: new Map(),
+      watchers: new Map(),
       signal,
     };
     await runBatch({ store, registry, resolved: { ...resolved, chain }, params, seed, over, skip: 0, build, ...part });

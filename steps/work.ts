@@ -1,150 +1,155 @@
-/** All that is done for a step but what takes a device group. Without Temporal: activities call it, threads do, and tests. */
-import { join } from 'node:path';
+/** All work of a step that needs no device group. Without Temporal: activities, threads and tests call it. */
 import { Flow } from '../inference/flow.ts';
 import type { PeerOutcomes } from '../inference/limiter.ts';
 import type { StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
-import type { LimitWatcher } from './limit-watcher.ts';
+import type { MapWork, StepLookup, StageEnd, BatchTotals, StepContext, Span, BatchInput } from '../schemas/steps.ts';
+import type { Output } from '../schemas/store.ts';
+import { runBatch } from './batch.ts';
+import { batchesFolder, startFolder, startName } from './batch-files.ts';
 import { importExternal, checkExternals } from './canary.ts';
+import { loadParams } from './chain.ts';
 import { commitMap } from './commit.ts';
 import { answering, measureData, measureModel } from './evaluate.ts';
-import { checkRoom, lookUp, openStep } from './open.ts';
-import type { MapWork, StepLookup, StageEnd, BatchTotals, StepContext, Span, BatchInput } from '../schemas/steps.ts';
 import { readBatch } from './joined.ts';
 import { Earlier, type Done } from './journal.ts';
-import { reduceStep } from './reduce.ts';
 import { cutKey } from './key.ts';
-import { resolve } from './resolve.ts';
-import { loaded, runBatch, batchesFolder, startName } from './batch.ts';
+import type { LimitWatcher } from './limit-watcher.ts';
 import type { Models } from './models.ts';
-import { secondsOf } from './spans.ts';
+import { checkRoom, lookUp, openStep } from './open.ts';
+import { reduceStep } from './reduce.ts';
+import type { Registry } from './registry.ts';
+import { resolve } from './resolve.ts';
+import type { Resolved } from './resolved.ts';
 import type { Services, ActivityHandle } from './services.ts';
-import type { Output } from '../schemas/store.ts';
+import { secondsOf } from './spans.ts';
 
-/** What the batches of one step share while they run. */
-interface UnderWay {
-  batches: number;
-  readonly flow: Flow;
-  readonly params: Promise<object>;
-  readonly earlier: Earlier;
-  readonly others: Map<string, PeerOutcomes>;
-  readonly bounds: Map<string, LimitWatcher>;
+interface ResolvedCall {
+  readonly registry: Registry;
+  readonly step: Resolved;
+}
+async function resolved(services: Services, call: StepCall, context: StepContext): Promise<ResolvedCall> {
+  await services.check(context);
+  const registry = await services.registry(context.modules);
+  return { registry, step: await resolve(call, context, registry, services.machine) };
 }
 
 const entry = (output: Output): LedgerEntry => ({ result: output.result, stepKey: output.stepKey, cached: false });
 
-/** The work itself, without Temporal: what the in-memory `Run` calls directly. */
+/** Batches of one step share their parameters and limits, so keep one object for each process, or for each lease. */
 export function stepsOf(services: Services) {
-  const { store } = services;
-  const resolved = async (call: StepCall, context: StepContext) => {
-    await services.check(context);
-    const registry = await services.registry(context.modules);
-    return { registry, step: await resolve(call, context, registry, services.machine) };
-  };
-  const steps = new Map<string, UnderWay>();
+  const running: RunningSteps = new Map();
   return {
     open: (call: StepCall, context: StepContext): Promise<StepLookup> => openStep(services, call, context),
 
-    /** `underWay` is called once no record of the batch waits any more. */
-    async batch(
-      { call, context, work, batch }: BatchInput,
-      models: Models,
-      { signal, heartbeat }: ActivityHandle,
-      underWay = () => {},
-    ): Promise<BatchTotals> {
+    /** `underWay` is called once every record of the batch has begun. */
+    async batch(input: BatchInput, models: Models, { signal, heartbeat }: ActivityHandle, underWay = () => {}): Promise<BatchTotals> {
       if (models.serverStatus) heartbeat(models.serverStatus);
-      const { registry, step } = await resolved(call, context);
-      const from = batch * work.batchSize;
-      const to = Math.min(from + work.batchSize, work.candidates);
-      const asked = answering(step, registry);
-      const { stepKey, params } = asked;
-      const name = join(batchesFolder(store, stepKey), startName(work));
-      const shared = steps.get(name) ?? {
-        batches: 0,
-        flow: new Flow(models.concurrency),
-        params: loaded(params, store),
-        earlier: new Earlier(batchesFolder(store, stepKey), startName(work)),
-        others: new Map(),
-        bounds: new Map(),
-      };
-      steps.set(name, shared);
-      shared.batches++;
-      try {
-        return await runBatch({
-          store,
-          registry,
-          resolved: asked,
-          params: await shared.params,
-          seed: context.seed,
-          over: work.over,
-          skip: work.skip,
-          build: work.build,
-          batch,
-          from,
-          to,
-          limits: work.limits,
-          models,
-          flow: shared.flow,
-          earlier: shared.earlier,
-          others: shared.others,
-          bounds: shared.bounds,
-          underWay,
-          signal,
-        });
-      } finally {
-        if (--shared.batches === 0) steps.delete(name);
-      }
+      const of = await resolved(services, input.call, input.context);
+      return batchOf(services, running, of, input, { models, signal, underWay });
     },
 
     /** Joins the batches; for an evaluation, measures the answers. */
-    async commit(call: StepCall, context: StepContext, work: MapWork, { batches, spent }: StageEnd): Promise<LedgerEntry> {
-      const { registry, step } = await resolved(call, context);
-      const cut = spent !== null;
-      const known = await store.output(cut ? cutKey(step) : step.stepKey);
-      if (known && (await store.has(known.result))) return entry(known);
-      if (call.verb === 'map') {
-        const { over, skip, build, until, limits } = work;
-        // Which records are left out by a quorum, or by what is spent of tokens, attempts and minutes, is a matter of speed.
-        const timed = (limits?.quorum ?? null) !== null || (cut && spent.limit !== 'candidates');
-        const determinism = timed ? 'timing' : step.determinism;
-        return entry(await commitMap(store, step, { over, skip, build, batches: batches, until, cut, determinism }));
-      }
-      const settled = new Map<string, Done>();
-      const cost = { requests: 0, tokens: 0, attempts: 0 };
-      const spans: Span[] = [];
-      for (let batch = 0; batch < batches; batch++) {
-        const { totals, done } = await readBatch(store, step, work, batch);
-        cost.requests += totals.requests;
-        cost.tokens += totals.tokens;
-        cost.attempts += totals.attempts;
-        spans.push(...totals.spans);
-        for (const one of done) settled.set(one.id, one);
-      }
-      const output = await measureModel(store, registry, step, work.over, settled, { ...cost, seconds: secondsOf(spans) });
-      await store.clearWork(step.stepKey);
-      return entry(output);
+    async commit(call: StepCall, context: StepContext, work: MapWork, end: StageEnd): Promise<LedgerEntry> {
+      const of = await resolved(services, call, context);
+      const known = await services.store.output(end.spent === null ? of.step.stepKey : cutKey(of.step));
+      if (known && (await services.store.has(known.result))) return entry(known);
+      return entry(await (call.verb === 'map' ? commitBatches(services, of, work, end) : commitAnswers(services, of, work, end)));
     },
 
-    /** Before the first record of a step that asks external models. */
+    /** Checks external models before the first record of a step. */
     async canary(call: StepCall, context: StepContext, beat: ActivityHandle): Promise<void> {
-      const { registry, step } = await resolved(call, context);
+      const { registry, step } = await resolved(services, call, context);
       await checkExternals(services, step, registry, context, beat);
     },
 
-    /** What a step gave that was done before. */
+    /** The result of a step that was performed before. */
     async known(call: StepCall, context: StepContext): Promise<LedgerEntry | undefined> {
-      return lookUp(services, (await resolved(call, context)).step);
+      return lookUp(services, (await resolved(services, call, context)).step);
     },
 
-    /** A reducer, a source, a model brought in, the numbers of a dataset: looked up, or done here. */
+    /** Looks up or performs a reducer, a source, an import of a model, or a suite over a dataset. */
     async compute(call: StepCall, context: StepContext, beat: ActivityHandle): Promise<LedgerEntry> {
-      const { registry, step } = await resolved(call, context);
+      const { registry, step } = await resolved(services, call, context);
       const known = await lookUp(services, step);
       if (known) return known;
       await checkRoom(services);
+      const { store } = services;
       if (call.operation === 'model:external') return entry(await importExternal(services, step, context, beat));
       if (call.verb === 'evaluate') return entry(await measureData(store, registry, step));
       return entry(await reduceStep({ store, registry, resolved: step, seed: context.seed, signal: beat.signal }));
     },
   };
+}
+
+/** Shared by the batches of one step while they run. */
+interface RunningStep {
+  batches: number;
+  readonly flow: Flow;
+  readonly params: Promise<object>;
+  readonly earlier: Earlier;
+  readonly others: Map<string, PeerOutcomes>;
+  readonly watchers: Map<string, LimitWatcher>;
+}
+/** By the folder of their batches. */
+type RunningSteps = Map<string, RunningStep>;
+
+async function batchOf(
+  { store }: Services,
+  running: RunningSteps,
+  { registry, step }: ResolvedCall,
+  { context, work, batch }: BatchInput,
+  how: { readonly models: Models; readonly signal: AbortSignal; readonly underWay: () => void },
+): Promise<BatchTotals> {
+  const asked = answering(step, registry);
+  const { stepKey, params } = asked;
+  const { over, skip, build, limits, batchSize, candidates } = work;
+  const folder = startFolder(store, stepKey, work);
+  const shared = running.get(folder) ?? {
+    batches: 0,
+    flow: new Flow(how.models.concurrency),
+    params: loadParams(params, store),
+    earlier: new Earlier(batchesFolder(store, stepKey), startName(work)),
+    others: new Map(),
+    watchers: new Map(),
+  };
+  running.set(folder, shared);
+  shared.batches++;
+  const from = batch * batchSize;
+  const to = Math.min(from + batchSize, candidates);
+  const { seed } = context;
+  const { flow, earlier, others, watchers } = shared;
+  try {
+    const loaded = await shared.params;
+    const common = { store, registry, resolved: asked, params: loaded, seed, over, skip, build, limits };
+    return await runBatch({ ...common, batch, from, to, flow, earlier, others, watchers, ...how });
+  } finally {
+    if (--shared.batches === 0) running.delete(folder);
+  }
+}
+
+function commitBatches({ store }: Services, { step }: ResolvedCall, work: MapWork, { batches, spent }: StageEnd): Promise<Output> {
+  const { over, skip, build, until, limits } = work;
+  const cut = spent !== null;
+  // Speed decides which records a quorum, or a budget of tokens, attempts or minutes, leaves out.
+  const timed = (limits?.quorum ?? null) !== null || (cut && spent.limit !== 'candidates');
+  const determinism = timed ? 'timing' : step.determinism;
+  return commitMap(store, step, { over, skip, build, batches, until, cut, determinism });
+}
+
+async function commitAnswers({ store }: Services, { registry, step }: ResolvedCall, work: MapWork, end: StageEnd): Promise<Output> {
+  const settled = new Map<string, Done>();
+  const cost = { requests: 0, tokens: 0, attempts: 0 };
+  const spans: Span[] = [];
+  for (let batch = 0; batch < end.batches; batch++) {
+    const { totals, done } = await readBatch(store, step, work, batch);
+    cost.requests += totals.requests;
+    cost.tokens += totals.tokens;
+    cost.attempts += totals.attempts;
+    spans.push(...totals.spans);
+    for (const one of done) settled.set(one.id, one);
+  }
+  const output = await measureModel(store, registry, step, work.over, settled, { ...cost, seconds: secondsOf(spans) });
+  await store.clearWork(step.stepKey);
+  return output;
 }

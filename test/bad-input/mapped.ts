@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { stepsOf } from '../../steps/work.ts';
 import type { Client } from '../../steps/models.ts';
-import { batchPath, batchResult } from '../../steps/batch.ts';
+import { batchPath, batchResult } from '../../steps/batch-files.ts';
 import type { BatchTotals } from '../../schemas/steps.ts';
 import { moduleDigest } from '../../steps/registry.ts';
 import type { StepCall } from '../../schemas/call.ts';

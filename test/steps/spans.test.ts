@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { stepsOf } from '../../steps/work.ts';
-import { batchPath } from '../../steps/batch.ts';
+import { batchPath } from '../../steps/batch-files.ts';
 import { noModels } from '../../steps/models.ts';
 import { beginSpan, secondsOf } from '../../steps/spans.ts';
 import type { StepCall, DatasetRef } from '../../schemas/call.ts';

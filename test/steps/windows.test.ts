@@ -6,7 +6,7 @@ import { stepsOf } from '../../steps/work.ts';
 import type { MapWork, StepMiss } from '../../schemas/steps.ts';
 import { atPoints, points, type Point } from '../../steps/trigger-points.ts';
 import { resolve } from '../../steps/resolve.ts';
-import { batchPath } from '../../steps/batch.ts';
+import { batchPath } from '../../steps/batch-files.ts';
 import type { Models } from '../../steps/models.ts';
 import { moduleDigest } from '../../steps/registry.ts';
 import type { StepCall, DatasetRef } from '../../schemas/call.ts';

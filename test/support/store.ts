@@ -5,7 +5,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { importedDefaults } from '../../steps/reduce.ts';
+import { importedDefaults } from '../../steps/import-model.ts';
 import type { DatasetRef, Result } from '../../schemas/call.ts';
 import type { Rec } from '../../recipe/define.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
