@@ -12,3 +12,6 @@ export function putAside(log: string): void {
   rmSync(`${log}.1`, { force: true });
   renameSync(log, `${log}.1`);
 }
+
+/** For errors of work that nothing awaits. */
+export const report = (error: unknown): void => void process.stderr.write(`${(error as Error).message}\n`);

@@ -9,7 +9,7 @@ import { abortable } from './abortable.ts';
 import type { Child } from './child.ts';
 import type { Endpoint, Engine } from './engines/engine.ts';
 import { Crashes, described, meaningOf } from './exits.ts';
-import type { Slot, Task } from './slots.ts';
+import type { Slot, Task } from './slot.ts';
 
 export interface ServerOptions {
   readonly slot: Slot;

@@ -7,7 +7,7 @@ import { abortable } from './abortable.ts';
 import type { Child } from './child.ts';
 import { Crashes, described, meaningOf } from './exits.ts';
 import { trainerEnvironment } from './python.ts';
-import type { Slot, Task } from './slots.ts';
+import type { Slot, Task } from './slot.ts';
 
 export interface TrainOptions {
   readonly slot: Slot;

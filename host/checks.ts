@@ -8,7 +8,7 @@ import { described, occupied } from '../devices/memory.ts';
 import { vllmVersion } from '../devices/engines/vllm.ts';
 import { alive } from '../devices/processes.ts';
 import { trainerEnvironment } from '../devices/python.ts';
-import { recordsIn } from '../devices/slots.ts';
+import { recordsIn } from '../devices/slot-files.ts';
 import { queues } from '../schemas/names.ts';
 import { namedServer } from './profile.ts';
 import { otherBuild } from './builds.ts';

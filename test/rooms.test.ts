@@ -20,7 +20,7 @@ const OUTSIDE = ['bench', 'examples', 'test'];
 const EXCEPTIONS: readonly (readonly [from: string, to: string, why: string])[] = [
   ['experiments/', 'host/', 'how an open experiment stands is asked over the connection of the home'],
   ['plan/planner.ts', 'workflows/recipes/index.ts', 'planning runs the recipe itself'],
-  ['devices/slots.ts', 'store/files.ts', 'a slot file is whole or not there, as those of the store are'],
+  ['devices/slot-files.ts', 'store/files.ts', 'a slot file is whole or not there, as those of the store are'],
   ['sources/segments.ts', 'operators/lengths.ts', 'texts that are read in are as long as operators count them'],
   ['sources/segments.ts', 'operators/std/shingles.ts', 'sentences are alike as they are for `dedup`'],
 ];

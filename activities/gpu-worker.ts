@@ -1,0 +1,29 @@
+/** What the activities of a gpu worker share: its device groups and connections, and the state that their heartbeats show. */
+import type { NativeConnection } from '@temporalio/worker';
+import type { Slot } from '../devices/slot.ts';
+import type { Slots } from '../devices/slots.ts';
+import type { LeaseState } from '../schemas/devices.ts';
+import type { Services } from '../steps/services.ts';
+
+export interface GpuWorker {
+  readonly services: Services;
+  readonly slots: Slots;
+  /** Milliseconds that a lease lasts even if other experiments wait. */
+  readonly timeSlice: number;
+  /** One for each device group: leases of one step have the same task queue, and the SDK allows one worker of a queue on a connection. */
+  readonly connections: readonly NativeConnection[];
+  readonly namespace: string;
+  readonly lifeline: string;
+}
+
+/** `others`: processes on the devices that backspin did not start. */
+export const leaseState = (
+  state: LeaseState['state'],
+  slot?: Slot,
+  others?: readonly string[],
+  since: number = Date.now(),
+): LeaseState => ({
+  state,
+  since,
+  ...(slot ? { slot: slot.name, others } : {}),
+});

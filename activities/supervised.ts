@@ -1,0 +1,81 @@
+/** A step that a subprocess computes on a device group: a training, an embedding or a scoring. */
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { Context } from '@temporalio/activity';
+import { pythonOf } from '../devices/python.ts';
+import { train as runTrainer, type Trained } from '../devices/trainer.ts';
+import type { StepCall } from '../schemas/call.ts';
+import { BackspinError } from '../schemas/errors.ts';
+import type { LedgerEntry } from '../schemas/experiment.ts';
+import type { Span, StepContext } from '../schemas/steps.ts';
+import type { Output } from '../schemas/store.ts';
+import type { ChildSpec, TrainEvent } from '../schemas/trainer.ts';
+import { lookUp } from '../steps/open.ts';
+import type { Registry } from '../steps/registry.ts';
+import { resolve } from '../steps/resolve.ts';
+import type { Resolved } from '../steps/resolved.ts';
+import { clearedOfOthers } from '../steps/runs.ts';
+import type { ActivityHandle } from '../steps/services.ts';
+import { beginSpan } from '../steps/spans.ts';
+import { leaseState, type GpuWorker } from './gpu-worker.ts';
+import { noteFinished } from './step-notes.ts';
+
+export interface Supervised<S extends ChildSpec> {
+  prepare(resolved: Resolved, registry: Registry, signal: AbortSignal): Promise<S>;
+  commit(resolved: Resolved, registry: Registry, spec: S, done: Computed, signal: AbortSignal): Promise<Output>;
+}
+/** The result of the subprocess, and when it ran. */
+type Computed = Trained & { readonly child: readonly Span[] };
+
+/** Looks the step up, or prepares its spec, runs it on a device group and commits the result. `past` is called when the device group is free
+ *  again. */
+export async function supervised<S extends ChildSpec>(
+  gpu: GpuWorker,
+  call: StepCall,
+  context: StepContext,
+  { prepare, commit }: Supervised<S>,
+  { signal, heartbeat }: ActivityHandle,
+  past: () => void,
+): Promise<LedgerEntry> {
+  const { services } = gpu;
+  const registry = await services.registry(context.modules);
+  const resolved = await resolve(call, context, registry, services.machine);
+  const known = await lookUp(services, resolved);
+  if (known) return noteFinished(services, call, context, known);
+  heartbeat(leaseState('starting'));
+  const prepared = () => prepare(resolved, registry, signal);
+  let spec: S;
+  do
+    spec = await prepared(); // this can take minutes, so no device group is held yet
+  while (await clearedOfOthers(spec));
+  const run = await onDevice(gpu, `train.${resolved.stepKey}`, spec, prepared, { signal, heartbeat });
+  past();
+  const { result, stepKey } = await commit(resolved, registry, run.spec, run.done, signal);
+  return noteFinished(services, call, context, { result, stepKey, cached: false });
+}
+
+/** Runs a spec on a device group. If the subprocess refuses rows, prepares the spec once more without them. */
+async function onDevice<S extends ChildSpec>(
+  { slots, lifeline }: GpuWorker,
+  key: string,
+  first: S,
+  prepare: () => Promise<S>,
+  { signal, heartbeat }: ActivityHandle,
+): Promise<{ readonly spec: S; readonly done: Computed }> {
+  const { attempt } = Context.current().info;
+  heartbeat(leaseState('waiting'));
+  await using slot = await slots.acquire(signal, { key });
+  heartbeat(leaseState('starting', slot, await slot.others()));
+  const began = Date.now();
+  const endSpan = await beginSpan(join(first.run, 'spans.json'), join(first.run, 'events.jsonl'));
+  const onEvent = (event: TrainEvent) => heartbeat({ ...leaseState('training', slot, undefined, began), ...event });
+  const run = (spec: S) => runTrainer({ slot, key, attempt, spec, lifeline, signal, ...pythonOf(), onEvent });
+  let spec = first;
+  const done = await run(spec).catch(async (error: unknown) => {
+    if (!(error instanceof BackspinError && error.type === 'SchemaError')) throw error;
+    spec = await prepare();
+    if (isDeepStrictEqual(spec, first)) throw error;
+    return run(spec);
+  });
+  return { spec, done: { ...done, child: await endSpan() } };
+}
