@@ -7,7 +7,7 @@ import type { LedgerEntry } from '../schemas/experiment.ts';
 import { externalsOf, withOwn } from '../steps/external.ts';
 import { noteBegun, noteFinished } from './step-notes.ts';
 import { checkRoom } from '../steps/open.ts';
-import type { MapWork, StageEnd, StepContext } from '../schemas/steps.ts';
+import type { MapWork, StageEnd, StepContext, StepMiss } from '../schemas/steps.ts';
 import { ownerOf } from './step-owner.ts';
 import { hasPoller } from './pollers.ts';
 import { recordedSteps } from '../steps/recorded.ts';
@@ -18,22 +18,26 @@ import { stepsOf } from '../steps/work.ts';
 import type { Threads } from './threads.ts';
 import { activity } from './wrap.ts';
 
-/** Milliseconds between two looks, at first and at last: half as much again each time. */
+/** Milliseconds between two attempts, at first and at most; each pause is half as long again. */
 const [LOOK_AFTER, LOOK_EVERY] = [2_000, 30_000];
-/** What is waited for has not come: the attempt fails, and the next looks again. So a wait of days leaves nothing in a history. */
+/** Fails the attempt, so that Temporal retries it later: a wait of days adds nothing to the history. */
 function notYet(message: string): ApplicationFailure {
   const { attempt } = Context.current().info;
   const nextRetryDelay = Math.min(LOOK_AFTER * 1.5 ** (attempt - 1), LOOK_EVERY);
   return ApplicationFailure.create({ type: 'NotYet', message: message.slice(0, 2000), nextRetryDelay });
 }
+const untilItWorks = <T>(attempt: Promise<T>): Promise<T> =>
+  attempt.catch((error: unknown) => {
+    throw notYet((error as Error).message);
+  });
 
-/** Batches that a data worker runs at once: of operators that ask no model of its own. */
-const SHARDS = 4;
+/** Batches that a data worker runs at once, except those of external models. */
+const BATCHES = 4;
 
-/** `threads` take what may be long, or it is done here. */
+/** `threads` run computations that may take long. Default: this thread does. */
 export function dataActivities(services: Services, threads?: Threads): DataActivities {
   const steps = stepsOf(services);
-  const places = new Places((taken) => taken < SHARDS);
+  const places = new Places((taken) => taken < BATCHES);
   const compute = async (call: StepCall, context: StepContext, beat: ActivityHandle): Promise<LedgerEntry> => {
     if (!threads || call.operation === 'model:external') return steps.compute(call, context, beat);
     return (await steps.known(call, context)) ?? threads.run({ verb: 'compute', args: [call, context] }, beat.signal);
@@ -45,11 +49,7 @@ export function dataActivities(services: Services, threads?: Threads): DataActiv
       activity(async () => {
         const opened = await steps.open(call, context);
         await (opened.hit ? noteFinished(services, call, context, opened.hit) : noteBegun(services, call, context, opened.stepKey));
-        const pool = opened.hit
-          ? undefined
-          : call.verb === 'train' || embeds(call) || opened.work?.batch
-            ? context.training.pool
-            : opened.work?.lease?.serving.pool;
+        const pool = opened.hit ? undefined : poolOf(call, context, opened);
         const unpolled = pool !== undefined && !(await hasPoller(services.store.id, pool));
         return { ...opened, unpolled: unpolled ? pool : null };
       }),
@@ -60,7 +60,7 @@ export function dataActivities(services: Services, threads?: Threads): DataActiv
     batch: (input) =>
       activity(async (beat) => {
         const run = () => steps.batch(input, withOwn(externalsOf(services, castOf(input.call), input.context)), beat);
-        return input.work.external ? run() : places.run(beat.signal, run); // those that a server holds up keep no other back
+        return input.work.external ? run() : places.run(beat.signal, run); // an external server that is slow holds up no other step
       }),
     canary: (call, context) => activity((beat) => steps.canary(call, context, beat)),
     commit: (call, context, work, end) =>
@@ -68,27 +68,19 @@ export function dataActivities(services: Services, threads?: Threads): DataActiv
     compute: (call, context) => activity(async (beat) => noteFinished(services, call, context, await compute(call, context, beat))),
     awaitOtherOwner: (known, wanted) =>
       activity(async () => {
-        const owner = await ownerOf(wanted).catch((error: unknown) => {
-          throw notYet((error as Error).message); // of the server, which may be away
-        });
+        const owner = await untilItWorks(ownerOf(wanted)); // the Temporal server may be away
         if (owner && owner.experiment === known?.experiment && owner.path === known.path)
           throw notYet(`${owner.experiment} computes it as ${owner.path}.`);
         return owner;
       }),
     changedImports: (imported, context) => activity(() => changedImports(services, imported, context)),
-    awaitRoom: () =>
-      activity(() =>
-        checkRoom(services).catch((error: unknown) => {
-          throw notYet((error as Error).message);
-        }),
-      ),
+    awaitRoom: () => activity(() => untilItWorks(checkRoom(services))),
     record: (news) => activity(() => services.store.addToExperiment(news)),
-    recordUntilWritten: (news) =>
-      activity(() =>
-        services.store.addToExperiment(news).catch((error: unknown) => {
-          throw notYet((error as Error).message);
-        }),
-      ),
+    recordUntilWritten: (news) => activity(() => untilItWorks(services.store.addToExperiment(news))),
     recorded: (name, since, from) => activity(() => recordedSteps(services.store, name, since, from)),
   };
 }
+
+/** The pool whose gpu worker the step needs; undefined: none. */
+const poolOf = (call: StepCall, { training }: StepContext, { work }: StepMiss): string | undefined =>
+  call.verb === 'train' || embeds(call) || work?.batch ? training.pool : work?.lease?.serving.pool;

@@ -1,4 +1,4 @@
-/** vLLM as a child process: one base and adapters of it. Adapters come and go while it runs; another base is another start. */
+/** vLLM as a child process: one base model and its adapters. Adapters change while it runs; another base model needs another start. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { canonicalJson } from '../../schemas/canonical.ts';
 import { neededEnvironment } from '../environment.ts';
 import { ask, type Endpoint, type Engine, type ServedModels } from './engine.ts';
 
-/** For children: nothing is asked of other machines or told to them, and adapters may come and go. */
+/** Of the server: it contacts no other machine, and adapters may change while it runs. */
 const ENVIRONMENT = {
   VLLM_ALLOW_RUNTIME_LORA_UPDATING: '1',
   VLLM_SERVER_DEV_MODE: '0',
@@ -23,25 +23,25 @@ const ENVIRONMENT = {
   HF_HUB_OFFLINE: '1',
   HF_HUB_DISABLE_TELEMETRY: '1',
 };
-/** Arguments that change speed and memory only. */
+/** Arguments that change only speed and memory. */
 const INDIFFERENT =
   'gpu-memory-utilization max-num-batched-tokens max-cpu-loras block-size enforce-eager enable-prefix-caching cpu-offload-gb load-format max-parallel-loading-workers distributed-executor-backend uvicorn-log-level'.split(
     ' ',
   );
-/** Ranks of adapters that vLLM makes room for. */
+/** Values of `max-lora-rank` to choose from. */
 const RANKS = [16, 32, 64, 128, 256, 320, 512];
-/** Adapters that a batch may mix, at least: a lease with one is often followed by one with two. */
+/** The least `max-loras`: after a lease with one adapter often comes one with two. */
 const ADAPTERS = 2;
 
-const listed = z.object({ data: z.array(z.object({ id: z.string(), parent: z.string().nullish() })) });
+const modelList = z.object({ data: z.array(z.object({ id: z.string(), parent: z.string().nullish() })) });
 
-/** What the replies of a server depend on beside the model and the request. */
+/** Everything that replies depend on beside the model and the request. */
 export function vllmIdentity({ version, dtype, maxModelLength, arguments: more }: VllmServing): string {
-  const telling = Object.fromEntries(Object.entries(more).filter(([name]) => !INDIFFERENT.includes(name)));
-  return `vllm ${version} ${dtype} ${canonicalJson({ maxModelLength, ...telling })}`;
+  const relevant = Object.fromEntries(Object.entries(more).filter(([name]) => !INDIFFERENT.includes(name)));
+  return `vllm ${version} ${dtype} ${canonicalJson({ maxModelLength, ...relevant })}`;
 }
 
-/** The Python that has vLLM on this host. Throws ConfigError where nobody says. */
+/** The Python that has vLLM on this host. Throws `ConfigError` if neither `serving` nor the environment names one. */
 export function vllmPython({ python }: Pick<VllmServing, 'python'>): string {
   const found = python ?? process.env['BACKSPIN_VLLM_PYTHON'];
   if (found) return found;
@@ -51,7 +51,7 @@ export function vllmPython({ python }: Pick<VllmServing, 'python'>): string {
   );
 }
 
-/** Throws ConfigError where that Python has no vLLM. */
+/** Throws `ConfigError` if that Python has no vLLM. */
 export async function vllmVersion(python: string): Promise<string> {
   try {
     const program = "import importlib.metadata as m; print(m.version('vllm'))";
@@ -65,9 +65,9 @@ export async function vllmVersion(python: string): Promise<string> {
 export function vllm(serving: VllmServing, models: ServedModels): Engine {
   const python = vllmPython(serving);
   const { base, adapters } = layoutOf(models);
-  const room = adapters.length === 0 ? null : { adapters: Math.max(ADAPTERS, adapters.length), rank: rankOf(adapters) };
-  /** Tokens read and written until the last look. */
-  let seen: number | undefined;
+  const room = roomFor(adapters);
+  /** Prompt and generated tokens at the last check. */
+  let tokensBefore: number | undefined;
 
   return {
     warmth: JSON.stringify([python, base, room, { ...serving, pool: null, replicas: null, timeout: null }]),
@@ -77,27 +77,7 @@ export function vllm(serving: VllmServing, models: ServedModels): Engine {
     async prepare(folder, key) {
       const port = await freePort();
       await writeFile(join(folder, 'port'), String(port));
-      const { dtype, slots, maxModelLength, tensorParallel, dataParallel } = serving;
-      const settings = {
-        'served-model-name': base.name,
-        host: '127.0.0.1',
-        port,
-        'api-server-count': 1,
-        'disable-uvicorn-access-log': true,
-        dtype,
-        'max-num-seqs': slots,
-        'tensor-parallel-size': tensorParallel,
-        'data-parallel-size': dataParallel,
-        'generation-config': 'vllm',
-        ...(maxModelLength !== null && { 'max-model-len': maxModelLength }),
-        ...(room && {
-          'enable-lora': true,
-          'max-loras': room.adapters,
-          'max-lora-rank': room.rank,
-          'lora-modules': adapters.map((adapter) => JSON.stringify({ ...adapter, base_model_name: base.name })),
-        }),
-        ...serving.arguments,
-      };
+      const settings = settingsOf(serving, port, base.name, adapters, room);
       const more = Object.entries(settings).flatMap(([name, value]) => argumentOf(name, value));
       const command = [python, '-m', 'vllm.entrypoints.cli.main', 'serve', base.folder, ...more];
       return { command, env: { ...ENVIRONMENT, VLLM_API_KEY: key } };
@@ -106,7 +86,7 @@ export function vllm(serving: VllmServing, models: ServedModels): Engine {
     async find(folder, key, signal) {
       const url = `http://127.0.0.1:${await readFile(join(folder, 'port'), 'utf8')}`;
       const served = await list({ url, key }, signal).catch(() => []);
-      if (!served.some(({ id }) => id === base.name)) return undefined; // not yet, or somebody else's
+      if (!served.some(({ id }) => id === base.name)) return undefined; // not yet, or another program's server
       const { version } = z.object({ version: z.string() }).parse(JSON.parse(await ask({ url, key }, 'GET', '/version', signal)));
       if (released(version) === serving.version) return url;
       throw new BackspinError(
@@ -115,12 +95,12 @@ export function vllm(serving: VllmServing, models: ServedModels): Engine {
       );
     },
 
-    /** `/health` says yes while the engine behind it stands still. So it must have done something since the last look, or do it now. */
+    /** `/health` answers even while the engine behind it hangs. So the engine must have processed tokens since the last check, or process one now. */
     async check(endpoint, signal) {
       await ask(endpoint, 'GET', '/health', signal);
       const tokens = tokensIn(await ask(endpoint, 'GET', '/metrics', signal));
-      const worked = tokens !== seen;
-      seen = tokens;
+      const worked = tokens !== tokensBefore;
+      tokensBefore = tokens;
       if (!worked) await ask(endpoint, 'POST', '/v1/completions', signal, { model: base.name, prompt: [0], max_tokens: 1 });
     },
 
@@ -137,12 +117,42 @@ export function vllm(serving: VllmServing, models: ServedModels): Engine {
   };
 }
 
+/** Arguments of `vllm serve`, without dashes. */
+function settingsOf(
+  { dtype, slots, maxModelLength, tensorParallel, dataParallel, arguments: more }: VllmServing,
+  port: number,
+  base: string,
+  adapters: readonly Adapter[],
+  room: AdapterRoom | null,
+): VllmServing['arguments'] {
+  return {
+    'served-model-name': base,
+    host: '127.0.0.1',
+    port,
+    'api-server-count': 1,
+    'disable-uvicorn-access-log': true,
+    dtype,
+    'max-num-seqs': slots,
+    'tensor-parallel-size': tensorParallel,
+    'data-parallel-size': dataParallel,
+    'generation-config': 'vllm',
+    ...(maxModelLength !== null && { 'max-model-len': maxModelLength }),
+    ...(room && {
+      'enable-lora': true,
+      'max-loras': room.adapters,
+      'max-lora-rank': room.rank,
+      'lora-modules': adapters.map((adapter) => JSON.stringify({ ...adapter, base_model_name: base })),
+    }),
+    ...more,
+  };
+}
+
 interface Adapter {
   readonly name: string;
   readonly path: string;
 }
 
-/** Throws ConfigError for models of several bases. */
+/** Throws `ConfigError` for models of several bases. */
 function layoutOf(models: ServedModels): {
   readonly base: { readonly name: string; readonly folder: string };
   readonly adapters: Adapter[];
@@ -158,6 +168,16 @@ function layoutOf(models: ServedModels): {
     base: { name: entries.find(([, { base }]) => base === null)?.[0] ?? 'base', folder: folders[0]! },
     adapters: entries.flatMap(([name, { folder, base }]) => (base === null ? [] : [{ name, path: folder }])),
   };
+}
+
+/** Adapters that one batch may mix, and their highest rank. */
+interface AdapterRoom {
+  readonly adapters: number;
+  readonly rank: number;
+}
+function roomFor(adapters: readonly Adapter[]): AdapterRoom | null {
+  if (adapters.length === 0) return null;
+  return { adapters: Math.max(ADAPTERS, adapters.length), rank: rankOf(adapters) };
 }
 
 function rankOf(adapters: readonly Adapter[]): number {
@@ -176,17 +196,17 @@ function argumentOf(name: string, value: VllmServing['arguments'][string]): stri
   return [`--${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`];
 }
 
-/** A version without what a build says of itself, such as `+cpu`. */
+/** A version without its local part, such as `+cpu`. */
 const released = (version: string) => version.trim().replace(/\+.*/, '');
 
 const list = async (endpoint: Endpoint, signal: AbortSignal) =>
-  listed.parse(JSON.parse(await ask(endpoint, 'GET', '/v1/models', signal))).data;
+  modelList.parse(JSON.parse(await ask(endpoint, 'GET', '/v1/models', signal))).data;
 
-/** Sum of two counters of a Prometheus page. */
+/** Sum of two counters on a Prometheus page. */
 const tokensIn = (metrics: string): number =>
   [...metrics.matchAll(/^vllm:(?:prompt|generation)_tokens_total\{.*\} (\S+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
 
-/** One that nobody listens at now. vLLM listens before it loads anything; if somebody was quicker it ends, and is started again. */
+/** A free port. vLLM binds it before it loads anything; if another program was faster, vLLM exits and is started again. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await new Promise((done) => server.once('listening', done));
