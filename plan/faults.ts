@@ -1,0 +1,33 @@
+/** The checks of a planned step that read no records: a sentence for each that fails. */
+import type { StepCall } from '../schemas/call.ts';
+import type { StepContext } from '../schemas/steps.ts';
+import { castOf, isOffline, servingOf } from '../steps/call-inputs.ts';
+import { leaseFault, templateMismatch, unbatched, uncast } from '../steps/checks.ts';
+import { checkParams } from '../steps/definitions.ts';
+import { ownOf } from '../steps/external.ts';
+import type { Registry } from '../steps/registry.ts';
+import type { PlannedModels } from './models.ts';
+
+/** `known`: the step was performed before. */
+export async function faultsIn(
+  call: StepCall,
+  known: boolean,
+  context: StepContext,
+  registry: Registry,
+  models: PlannedModels,
+): Promise<string[]> {
+  const asked = { params: checkParams(call, registry), cast: castOf(call) };
+  const own = ownOf(context, asked.cast);
+  const offline = isOffline(call, context, registry);
+  const bases = new Set(Object.values(own).map((model) => models.baseOf(model)));
+  const faults = [
+    known ? undefined : uncast(call, registry),
+    known ? undefined : await templateMismatch(registry, call, asked, (model) => models.templateOf(model)),
+    known || offline ? undefined : leaseFault(call, context, own, bases),
+    unbatched(call, context, registry),
+  ];
+  if (!offline)
+    for (const [role, model] of Object.entries(own))
+      if (servingOf(context, role).engine === 'embedded') faults.push(models.unsupported(model));
+  return faults.filter((fault) => fault !== undefined);
+}
