@@ -41,7 +41,7 @@ export class ModelServer {
   readonly #failed = fresh<never>();
   readonly #running: Promise<void>;
   #up = fresh<Endpoint>();
-  /** Somebody got no answer. */
+  /** Resolves when a request got no answer. */
   #doubted = fresh<void>();
   /** Ends with the next look. */
   #looked = fresh<void>();

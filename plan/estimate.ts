@@ -1,4 +1,4 @@
-/** What a step would cost and give, at most, before anything runs. */
+/** Upper bounds for the cost and the output of a step, before anything runs. */
 import type { Settings } from '../recipe/api.ts';
 import { refsIn, type StepCall, type DatasetRef } from '../schemas/call.ts';
 import { drop, type Context, type Rec } from '../recipe/define.ts';
@@ -11,23 +11,23 @@ import { LOOKED_AT, type Sample } from './misfits.ts';
 import { recordsOf } from '../steps/source.ts';
 import { lengthOf } from '../steps/train.ts';
 
-/** The records of a dataset that is there, or that a source gives which the plan reads; undefined: it is yet to be made. */
+/** The records of a stored dataset, or of a source that the plan reads; undefined: they do not exist yet. */
 export type RecordsIn = (ref: DatasetRef) => AsyncIterable<Rec<unknown>> | undefined;
 export async function* kept(read: ReturnType<typeof recordsOf>): AsyncIterable<Rec<unknown>> {
   for await (const one of read) if (!('dropped' in one)) yield one.record;
 }
-/** null for what has no bound. */
+/** The bound, or null if there is none. */
 export const finite = (bound: number | null): number | null => (Number.isFinite(bound) ? bound : null);
-/** Of a number and a bound that may be infinite. */
+/** The product of a number and a bound that may be infinite: 0 times infinity is 0. */
 const times = (count: number, most: number): number => (count === 0 || most === 0 ? 0 : count * most);
 
 export interface Estimate {
-  /** Upper bounds, infinite where there is none. */
+  /** Upper bounds, infinite if there is none. */
   readonly in: number | null;
   readonly rows: number | null;
   readonly requests: number;
   readonly trainingSteps: number;
-  /** Of a source, which is read, and of operators without models that read it. */
+  /** Counted, for a source and for operators without models that read it. */
   readonly kept?: number;
   readonly dropped?: Readonly<Record<string, number>>;
   readonly sample?: readonly Sample[];
@@ -58,7 +58,7 @@ export async function estimateOf(call: StepCall, registry: Registry, known: bool
   return { ...nothing, in: own, rows: most };
 }
 
-/** What a map asks for at most. Its operators without models are run where their records are at hand: how many they keep is known then. */
+/** The most that a map requests. Runs its operators without models if their records exist already, and so counts what they keep. */
 async function mapped(call: StepCall, registry: Registry, recordsIn: RecordsIn): Promise<Partial<Estimate>> {
   const { over } = call.inputs as { over: DatasetRef };
   const tried = Math.min(over.rows, budgetOf(call).candidates ?? Infinity);
@@ -71,7 +71,7 @@ async function mapped(call: StepCall, registry: Registry, recordsIn: RecordsIn):
   );
   const plain = asking === -1 ? links : links.slice(0, asking);
   const records = plain.length > 0 ? recordsIn(over) : undefined;
-  const run = records && (await ranOver(records, tried, plain).catch(() => undefined)); // the step itself says what is wrong
+  const run = records && (await ranOver(records, tried, plain).catch(() => undefined)); // the step itself will report the error
   let [rows, requests] = [run?.rows ?? tried, 0];
   for (const { operator, params } of run ? links.slice(plain.length) : links) {
     if (operator.roles.length > 0 && !operator.scorer?.batch) requests += times(rows, operator.calls(params));
@@ -81,7 +81,7 @@ async function mapped(call: StepCall, registry: Registry, recordsIn: RecordsIn):
   return { in: tried, rows, requests, ...counts };
 }
 
-/** Runs operators that ask no model over the first records. */
+/** Runs operators without models over the first records. */
 async function ranOver(records: AsyncIterable<Rec<unknown>>, tried: number, links: readonly Pick<Link, 'operator' | 'params'>[]) {
   const dropped: Record<string, number> = {};
   let [read, kept, rows] = [0, 0, 0];
@@ -106,7 +106,7 @@ async function ranOver(records: AsyncIterable<Rec<unknown>>, tried: number, link
   return { kept, dropped, rows };
 }
 
-/** Reads a source, and so finds what is wrong with its files. */
+/** Reads a source, which also checks its files. */
 async function countOf(call: StepCall, registry: Registry): Promise<Pick<Estimate, 'in' | 'rows' | 'kept' | 'dropped' | 'sample'>> {
   const dropped: Record<string, number> = {};
   let [read, kept] = [0, 0];

@@ -1,15 +1,16 @@
-/** What a plan finds of the records of a source: whether the step that reads them can. */
+/** Whether the records of a source fit the schema of the step that reads them. */
 import type { StepCall, DatasetRef } from '../schemas/call.ts';
 import type { Registry } from '../steps/registry.ts';
 import { fit } from '../steps/chain.ts';
 import type { Sourced } from '../steps/source.ts';
 
-/** A record, and where it comes from. */
+/** A record and its place in a file. */
 export type Sample = Pick<Sourced, 'where'> & { readonly value: unknown };
-/** Records of a source that are looked at. */
+/** Records of a source that a plan checks. */
 export const LOOKED_AT = 10_000;
 
-/** How many records of a source a step that reads them cannot read; `all`: none fits, so it is the step or the source that is wrong. */
+/** A sentence about the records of a source that its reader cannot read; undefined: all fit. `all`: none fits, so the step or the source is
+ *  wrong. */
 export function misfitOf(
   { verb, operation, path, inputs }: StepCall,
   registry: Registry,

@@ -1,13 +1,13 @@
-/** What models will take in the store, told from their architecture before they are there. */
+/** Bytes of models in the store, computed from their architecture before they exist. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Settings } from '../recipe/api.ts';
 import type { StepCall, ModelRef } from '../schemas/call.ts';
 
-/** Of a Llama; of others only what they call the same. */
+/** Of a Llama; of other architectures the fields that have the same names. */
 type Architecture = { readonly [K in 'hiddenSize' | 'layers' | 'heads' | 'headSize' | 'kvHeads' | 'mlp']: number };
 
-/** Of a model: bytes of the whole weights that serve it, what they are shaped like, and for an adapter what it goes upon. */
+/** Of a model: bytes and architecture of the whole weights that serve it, and for an adapter the digest of those weights. */
 export interface Size {
   readonly whole: number;
   readonly shape: Architecture;
@@ -16,14 +16,14 @@ export interface Size {
 /** By digest. */
 export type Sizes = ReadonlyMap<string, Size>;
 
-/** Bytes that the step adds which gives this model. */
+/** Bytes that the step which produces this model adds to the store. */
 export function bytesOfModel(call: StepCall, result: ModelRef, sizes: Sizes): number {
   const { whole, shape, base } = sizes.get(result.digest)!;
   if (base === null) return whole;
   return adapterBytes((call.inputs as unknown as Settings).lora!, shape) + (base === merged(result) ? whole : 0);
 }
 
-/** Of what a training, or an import, gives. `sizes` has what the training is from. */
+/** Of the model that a training or an import produces. `sizes` holds the model that the training starts from. */
 export async function sizeOf(call: StepCall, result: ModelRef, sizes: Sizes): Promise<Size> {
   if (call.verb === 'train') {
     const { from, lora, adapter } = call.inputs as unknown as Settings & { from: ModelRef };
@@ -34,9 +34,9 @@ export async function sizeOf(call: StepCall, result: ModelRef, sizes: Sizes): Pr
   const { path, architecture } = call.inputs as { path?: string; architecture?: Architecture };
   if (architecture) return { whole: parameters(architecture) * 4, shape: architecture, base: null };
   if (path !== undefined) return { whole: await folderBytes(path), shape: await shapeOf(path), base: null };
-  return { whole: 0, shape: shapeIn({}), base: null }; // somebody else's
+  return { whole: 0, shape: shapeIn({}), base: null }; // external
 }
-/** What stands for the whole weights that a training merges an adapter into first. */
+/** A name for the whole weights of a training that merges an adapter first. */
 const merged = ({ digest }: ModelRef) => `base of ${digest}`;
 
 async function folderBytes(folder: string): Promise<number> {
@@ -68,10 +68,10 @@ const matrices = ({ hiddenSize, heads, headSize, kvHeads, mlp }: Architecture) =
   up_proj: [mlp, hiddenSize],
   down_proj: [hiddenSize, mlp],
 });
-/** Without the embedding, whose size is the tokenizer's. */
+/** Without the embedding, whose size depends on the tokenizer. */
 const parameters = (shape: Architecture): number =>
   shape.layers * Object.values(matrices(shape)).reduce((sum, [rows, columns]) => sum + rows! * columns!, 0);
-/** For each matrix one of its rows and one of its columns, `rank` times. */
+/** An adapter has `rank` rows and `rank` columns for each matrix. */
 const adapterBytes = ({ rank, targets }: NonNullable<Settings['lora']>, shape: Architecture): number => {
   const targeted = Object.entries(matrices(shape)).filter(([name]) => targets?.includes(name) ?? true);
   return 4 * rank * shape.layers * targeted.reduce((sum, [, [rows, columns]]) => sum + rows! + columns!, 0);

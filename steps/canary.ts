@@ -1,5 +1,5 @@
-/** Whether a server that somebody else runs answers as the model that was declared: asked once when the model is brought in, and
- *  before the first record of every step. */
+/** Checks that an external server answers as the model that was declared: when the model is imported, and before the first record of
+ *  every step. */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { difference, askCanary } from '../inference/canary.ts';
@@ -17,7 +17,7 @@ import type { Resolved } from './resolved.ts';
 import type { Services, ActivityHandle } from './services.ts';
 import type { StepContext } from '../schemas/steps.ts';
 
-/** Makes an external model one of the store's: what was declared, and its canary. */
+/** Stores an external model: its declaration and its canary. */
 export async function importExternal(
   services: Services,
   resolved: Resolved,
@@ -46,8 +46,8 @@ export async function importExternal(
   return store.putOutput(outputOf(resolved, result, counts, null, 'exact'));
 }
 
-/** Before a step's first record: do its external models give what it needs, and are they those that were brought in? Throws
- *  CapabilityMissing or ModelChanged, with step and role. */
+/** Checks that the external models of a step have the capabilities it needs, and still are the models that were imported. Throws
+ *  `CapabilityMissing` or `ModelChanged`, with step and role. */
 export async function checkExternals(
   services: Services,
   resolved: Resolved,

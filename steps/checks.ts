@@ -1,4 +1,4 @@
-/** What stands in the way of a step, a sentence each: looked at by `plan` and `launch` before anything runs, and when a step is opened. */
+/** Checks of a step, with a sentence for each that fails. `plan` and `launch` run them before anything else, and so does a step that opens. */
 import { canonicalJson } from '../schemas/canonical.ts';
 import { embeds, isRef, refsIn, type StepCall, type ModelRef } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
@@ -22,7 +22,7 @@ export function lacksItsWeights(context: StepContext, call: StepCall): string | 
 const isModel = (value: unknown): value is ModelRef => isRef(value) && value.kind === 'model';
 const modelsIn = (inputs: unknown): ModelRef[] => refsIn(inputs).filter(isModel);
 
-/** Why a step has nobody to ask; undefined: a model is cast in each of its roles. */
+/** Why a role of a step has no model; undefined: each has one. */
 export function uncast(call: StepCall, registry: Registry): string | undefined {
   const cast = castOf(call);
   const suite = call.verb === 'evaluate' && cast['model'] ? registry.suite(call.operation) : undefined;
@@ -36,7 +36,7 @@ export function uncast(call: StepCall, registry: Registry): string | undefined {
   return undefined;
 }
 
-/** A model is asked in the form that it was trained in; the sentence where it is not. */
+/** Why a prompt does not fit the template that its model was trained with; undefined: it fits. */
 export async function templateMismatch(
   registry: Registry,
   call: StepCall,
@@ -55,8 +55,7 @@ export async function templateMismatch(
   return undefined;
 }
 
-/** The own models of a step are asked of one server; the sentence where they cannot be. `bases`: digests of the whole weights among them
- *  and under them. */
+/** Why one server cannot serve all models of a step that are in the store; undefined: it can. `bases`: digests of their whole weights. */
 export function leaseFault(
   call: StepCall,
   context: StepContext,
@@ -75,7 +74,7 @@ export function leaseFault(
   return undefined;
 }
 
-/** Why a step cannot have what it asks for; undefined: it can. */
+/** Why a step cannot use a scorer with `batch`; undefined: it can, or has none. */
 export function unbatched(call: StepCall, context: StepContext, registry: Registry): string | undefined {
   if (call.verb !== 'map' || isOffline(call, context, registry)) return undefined;
   const what = call.operation.split('>').find((id) => registry.operator(id).scorer?.batch);

@@ -8,7 +8,7 @@ import type { Resolved } from './resolved.ts';
 import { batchPath, batchResult, type BatchResult } from './batch-files.ts';
 import type { BatchTotals, MapStart } from '../schemas/steps.ts';
 
-/** A record of the dataset that a map began with, and what became of it. */
+/** A record of the dataset that a map began with, and its outcome. */
 type Entry = BatchResult['done'][number];
 
 export interface Joining extends MapStart {
@@ -17,7 +17,7 @@ export interface Joining extends MapStart {
   readonly partial: boolean;
   /** What the operators before its start gave; undefined: it began with the first. */
   readonly started: Output | undefined;
-  /** Compare ids. Once is enough for all operators. */
+  /** Compare ids. One comparison covers all operators. */
   readonly check: boolean;
   readonly onBatch: (totals: BatchTotals) => void;
 }
@@ -95,7 +95,7 @@ export async function beforeStart(store: Store, { chain }: Resolved, { skip }: M
   return output;
 }
 
-/** For an `ArtifactMissing` an experiment goes from the top: then what is lost runs again. */
+/** On `ArtifactMissing` the recipe restarts from the top, and lost steps run again. */
 const missing = (what: string) =>
   new BackspinError('ArtifactMissing', `What ${what} gave is not in the store any more: retry the step, and it is made again.`);
 

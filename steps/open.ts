@@ -1,4 +1,4 @@
-/** The first thing done for every step: what is its key, is it there already, and what would it take. */
+/** The first activity of every step: looks it up by its key, checks it, and plans its batches. */
 import { join } from 'node:path';
 import type { StepContext, MapStart, Lease, MapWork, StepLookup } from '../schemas/steps.ts';
 import { refsIn, type StepCall, type DatasetRef, type ModelRef } from '../schemas/call.ts';
@@ -17,16 +17,16 @@ import { externalOf, ownOf } from './external.ts';
 import { triggerPoint } from './trigger-points.ts';
 import { startName } from './batch-files.ts';
 
-/** Records per batch, the unit of hand-out. Neither it nor the order of batches shows in a result. */
+/** Records per batch. Results depend neither on it nor on the order of batches. */
 const BATCH = 256;
-/** Batches that a stage has scheduled at once: at least so many, and one more for so many requests in flight, since the last answers of a
- *  batch take long and others must have begun meanwhile. Twice what a simulation of answers takes whose lengths are lognormal with
- *  sigma 1. */
+/** Batches that a stage schedules at once: at least `WINDOW`, and one more for every `IN_FLIGHT_PER_BATCH` requests in flight. The last
+ *  replies of a batch are slow, so others must begin in the meantime. Twice the number that a simulation needs in which the lengths of
+ *  replies are lognormal with sigma 1. */
 const WINDOW = 8;
-const IN_FLIGHT_PER_SHARD = 8;
-/** Requests in flight for each sequence that an own server decodes at once: enough that no slot waits for the client. */
+const IN_FLIGHT_PER_BATCH = 8;
+/** Requests in flight for each slot of a server: enough that no slot waits for the client. */
 const IN_FLIGHT = 1.25;
-/** Leases that are asked for where as many are wanted as there are. */
+/** The most leases of a step with `replicas: auto`. */
 const AUTO = 16;
 
 export const inFlightOf = ({ serving }: Pick<Lease, 'serving'>): number => Math.ceil(serving.slots * IN_FLIGHT);
@@ -49,7 +49,7 @@ export async function openStep(services: Services, call: StepCall, context: Step
   const lack = unbatched(call, context, registry);
   if (lack) throw new BackspinError('CapabilityMissing', lack);
   const work = await workOf(services, resolved, context);
-  // For who watches: how many records there are to do, and which journals tell of them.
+  // For `backspin watch`: the number of records, and the folder of the journals that count them.
   if (work)
     await writeAtomic(
       join(services.store.work(resolved.stepKey), 'work.json'),
@@ -59,7 +59,7 @@ export async function openStep(services: Services, call: StepCall, context: Step
   return { hit: null, stepKey: resolved.stepKey, work };
 }
 
-/** What a step gave when it was done before, if all of it is still there. By default whole, or cut short under the same budget. */
+/** The result of a step that was performed before, if the store still has all of it. By default whole, or cut short under the same budget. */
 export async function lookUp(
   { store }: Pick<Services, 'store'>,
   resolved: Resolved,
@@ -112,7 +112,7 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
     limits: (settled ?? tokens ?? attempts ?? minutes) === null ? null : { quorum: settled, tokens, attempts, minutes },
     batches,
     batchSize: BATCH,
-    window: WINDOW + Math.ceil(inFlight / IN_FLIGHT_PER_SHARD),
+    window: WINDOW + Math.ceil(inFlight / IN_FLIGHT_PER_BATCH),
     lease,
     external: externals.length > 0,
     until: until?.kept ?? null,
@@ -122,7 +122,7 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
-/** Throws where a new step might not find the room to end. */
+/** Throws `LowWater` if the disk may be too full for a new step to end. */
 export async function checkRoom({ store, lowWater }: Pick<Services, 'store' | 'lowWater'>): Promise<void> {
   const free = await store.free();
   if (free >= lowWater) return;
@@ -132,8 +132,8 @@ export async function checkRoom({ store, lowWater }: Pick<Services, 'store' | 'l
   );
 }
 
-/** The longest beginning of a chain that was done before, and what it gave. What ends a map before its last record is counted at the
- *  beginning: a budget's candidates, records until enough are kept, the share of a quorum. */
+/** The longest beginning of a chain that was performed before, and its dataset. A map that can end early begins with its first operator:
+ *  the candidates of a budget, `until` and a quorum count the records that enter the chain. */
 async function begun(services: Services, resolved: Resolved): Promise<Omit<MapStart, 'build'>> {
   const { until, quorum = 1 } = resolved.call.inputs as { until?: object; quorum?: number };
   const counted = until !== undefined || quorum < 1 || budgetOf(resolved.call).candidates !== undefined;

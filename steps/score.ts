@@ -1,4 +1,4 @@
-/** A scorer that is one batch: what it asks for the child, and the map through what the child answered. The child itself is in `devices/`. */
+/** A scorer that a subprocess computes: writes its requests, and runs the map on the answers. `devices/` runs the subprocess. */
 import { join } from 'node:path';
 import { Rejected, TooLong } from '../inference/client.ts';
 import { Flow } from '../inference/flow.ts';
@@ -28,7 +28,7 @@ export interface Scoring {
   readonly signal: AbortSignal;
 }
 
-/** Writes what every record asks. A run that goes on finds what it began with. */
+/** Writes the requests of every record. A resumed run finds the rows that it began with. */
 export async function prepareScoring({ store, registry, resolved, context, work, signal }: Scoring): Promise<ScoreSpec> {
   const [link] = resolved.chain as [Link];
   const { operator } = link;
@@ -45,7 +45,7 @@ export async function prepareScoring({ store, registry, resolved, context, work,
     }
   };
   async function* asked() {
-    for await (const record of store.read(work.over)) yield { asked: askedOf(record) }; // what asks nothing is dropped by the map
+    for await (const record of store.read(work.over)) yield { asked: askedOf(record) }; // the map drops a record without requests
   }
   const run = runFolder(store, resolved.stepKey);
   const rows = join(run, 'rows.jsonl');
@@ -54,7 +54,7 @@ export async function prepareScoring({ store, registry, resolved, context, work,
   return { version: 1, model: await foldersOf(store, model!), rows, run, threads: threadsOf(context.training) };
 }
 
-/** Runs the map, with what the child answered in place of a model, and commits it. */
+/** Runs the map with the answers of the subprocess in place of a model, and commits it. */
 export async function commitScoring(
   { store, registry, resolved, context, work, signal }: Scoring,
   rows: string,
@@ -104,7 +104,7 @@ export async function commitScoring(
   });
 }
 
-/** A scorer that asks nobody. */
+/** The operator with the answers at hand in place of a model. */
 function answeredBy(operator: AnyOperator, known: ReadonlyMap<string, ScoredText>): AnyOperator {
   const { ask, take } = operator.scorer!;
   return {

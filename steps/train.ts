@@ -38,7 +38,7 @@ export function byRows(rows: number, table: readonly (readonly [rows: number, va
 export const fromRows = (rows: number, table: readonly (readonly [from: number, value: number])[]): number =>
   (table.filter(([from]) => from <= rows).at(-1) ?? table[0]!)[1];
 
-/** Batch and steps of a training on so many rows. An epoch is the rows over the batch, rounded up. */
+/** Batch and steps of a training on `rows` rows. An epoch has rows / batch steps, rounded up. */
 export function lengthOf(settings: Pick<Settings, 'length' | 'batch'>, rows: number): { batch: number; steps: number } {
   const batch = typeof settings.batch === 'number' ? settings.batch : fromRows(rows, settings.batch.byRows);
   const { length } = settings;
