@@ -1,19 +1,20 @@
-/** Whether a pool has a worker at all. */
+/** Whether a pool has a worker. */
 import { Context } from '@temporalio/activity';
 import type { Connection } from '@temporalio/client';
-import { queues } from '../schemas/names.ts';
+import { queues, taskQueueType } from '../schemas/names.ts';
 
-/** `TASK_QUEUE_TYPE_ACTIVITY` of the wire. */
-const ACTIVITY = 2;
-/** Milliseconds. A poll lasts a minute, and the server tells of the last for five. */
+/** Milliseconds. A poll lasts a minute, and the server lists pollers for five minutes. */
 const LATELY = 90_000;
 
-/** True also where the server does not tell. */
+/** True also if the server does not answer. */
 export async function hasPoller(store: string, pool: string): Promise<boolean> {
   const { client, info } = Context.current();
-  const asked = { namespace: info.activityNamespace, taskQueue: { name: queues.pollers(store, pool) }, taskQueueType: ACTIVITY };
+  const queue = { taskQueue: { name: queues.pollers(store, pool) }, taskQueueType: taskQueueType.activity };
   try {
-    const { pollers } = await (client.connection as Connection).workflowService.describeTaskQueue(asked);
+    const { pollers } = await (client.connection as Connection).workflowService.describeTaskQueue({
+      namespace: info.activityNamespace,
+      ...queue,
+    });
     return (pollers ?? []).some(({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0) * 1000 > Date.now() - LATELY);
   } catch {
     return true;

@@ -1,12 +1,12 @@
-/** Experiments take turns on a pool: a lease that has lasted its time ends where another experiment waits for a device group. */
+/** Experiments share a pool by time slices: a lease ends after its slice if another experiment waits for a device group. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
+import { taskQueueType } from '../schemas/names.ts';
 
 const LOOK_EVERY = 2_000;
-/** Milliseconds: a server tells of a queue as it was up to five seconds ago, and then somebody still waited whose turn is over. */
+/** Milliseconds. The server's view of a queue is up to five seconds old, so it may count tasks that have started since. */
 const STALE = 6_000;
-/** Of the wire. */
-const ACTIVITY_QUEUE = 2;
+/** `PendingActivityState` of Temporal's protocol. */
 const SCHEDULED = 1;
 
 /** Resolves once this activity has lasted `timeSlice` milliseconds, a few seconds at least, and another experiment waits for its pool. Rejects on abort. */
@@ -15,13 +15,13 @@ export async function timeSliceOver(timeSlice: number, signal: AbortSignal): Pro
   while (!(await othersWait().catch(() => false))) await delay(LOOK_EVERY, undefined, { signal });
 }
 
-/** Whether more tasks wait in this activity's queue than those of its own experiment. */
+/** Whether tasks of other experiments wait in this activity's queue. */
 async function othersWait(): Promise<boolean> {
   const { client, info } = Context.current();
   const { stats } = await client.workflowService.describeTaskQueue({
     namespace: info.workflowNamespace!,
     taskQueue: { name: info.taskQueue },
-    taskQueueType: ACTIVITY_QUEUE,
+    taskQueueType: taskQueueType.activity,
     reportStats: true,
   });
   const waiting = Number(stats?.approximateBacklogCount ?? 0);

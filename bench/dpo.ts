@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { pythonOf } from '../steps/services.ts';
+import { pythonOf } from '../devices/python.ts';
 import { trainerEnvironment } from '../devices/python.ts';
 import type { TrainSpec } from '../schemas/trainer.ts';
 import { baseFolder } from '../test/support/embedded.ts';

@@ -6,7 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { pythonOf } from '../steps/services.ts';
+import { pythonOf } from '../devices/python.ts';
 import { corpus } from '../examples/textworld/module.ts';
 import { baseFolder } from '../test/support/embedded.ts';
 import { ask } from './ask.ts';

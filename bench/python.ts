@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { pythonOf } from '../steps/services.ts';
+import { pythonOf } from '../devices/python.ts';
 import { trainerEnvironment } from '../devices/python.ts';
 import { ready, type ServeSpec } from '../schemas/devices.ts';
 import type { TrainSpec } from '../schemas/trainer.ts';

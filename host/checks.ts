@@ -9,7 +9,7 @@ import { vllmVersion } from '../devices/engines/vllm.ts';
 import { alive } from '../devices/processes.ts';
 import { trainerEnvironment } from '../devices/python.ts';
 import { recordsIn } from '../devices/slot-files.ts';
-import { queues } from '../schemas/names.ts';
+import { queues, taskQueueType } from '../schemas/names.ts';
 import { namedServer } from './profile.ts';
 import { otherBuild } from './builds.ts';
 import { tryConnect, type Temporal } from './connect.ts';
@@ -171,14 +171,14 @@ async function pollers({ client, namespace }: Temporal): Promise<Finding[]> {
   const { id } = await openHome();
   const up = currentUp();
   const kinds = [
-    ['orchestrator', queues.orchestrator(id), 1],
-    ['data', queues.data(id), 2],
-    ['external servers', queues.external(id), 2],
-    ...Object.keys(up?.pools ?? {}).map((pool) => [`pool ${pool}`, queues.pollers(id, pool), 2] as const),
+    ['orchestrator', queues.orchestrator(id), taskQueueType.workflow],
+    ['data', queues.data(id), taskQueueType.activity],
+    ['external servers', queues.external(id), taskQueueType.activity],
+    ...Object.keys(up?.pools ?? {}).map((pool) => [`pool ${pool}`, queues.pollers(id, pool), taskQueueType.activity] as const),
   ] as const;
   return Promise.all(
-    kinds.map(async ([what, name, taskQueueType]): Promise<Finding> => {
-      const { pollers: found } = await client.workflowService.describeTaskQueue({ namespace, taskQueue: { name }, taskQueueType });
+    kinds.map(async ([what, name, type]): Promise<Finding> => {
+      const { pollers: found } = await client.workflowService.describeTaskQueue({ namespace, taskQueue: { name }, taskQueueType: type });
       const count = found?.length ?? 0;
       return {
         what: `queue of ${what}`,

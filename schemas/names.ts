@@ -12,6 +12,9 @@ export const queues = {
   lease: (store: string, stepKey: string) => `${store}.lease.${stepKey.slice(0, 16)}`,
 };
 
+/** `TaskQueueType` of Temporal's protocol. */
+export const taskQueueType = { workflow: 1, activity: 2 } as const;
+
 export const workflowId = {
   experiment: (store: string, name: string) => `${store}.${name}`,
   /** Global within a store: two experiments that want the same step compute it once. */

@@ -5,7 +5,7 @@ import test from 'ava';
 import { execFile } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { pythonOf } from '../../steps/services.ts';
+import { pythonOf } from '../../devices/python.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import type { StepView, View } from '../../experiments/view.ts';
 import { openStore } from '../../store/local.ts';

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { pythonOf } from '../../steps/services.ts';
+import { pythonOf } from '../../devices/python.ts';
 import type { ServeSpec } from '../../schemas/devices.ts';
 import { until } from './devices.ts';
 
