@@ -9,13 +9,12 @@ import {
   type Model,
   type Recipe,
   type Run,
-  type MaybePromise,
   type Suite,
 } from '../../recipe/api.ts';
-import { mix, select } from '../../recipe/reducers.ts';
+import { mix, select, type Selection } from '../../recipe/reducers.ts';
 import type { ModelRef } from '../../schemas/call.ts';
 import type { Document } from '../../operators/back-and-forth/records.ts';
-import type { Pair } from '../../operators/humpback/records.ts';
+import type { Judged, Pair } from '../../operators/humpback/records.ts';
 import type { Arm, BackAndForthParameters } from '../../schemas/recipes/back-and-forth.ts';
 import { judges } from './humpback.ts';
 
@@ -25,9 +24,9 @@ const { usable, rewrite, distil } = operators<typeof import('../../operators/bac
 export interface BackAndForthConfig extends BackAndForthParameters {
   /** Of the backward model and the scorer. */
   readonly base: Model;
-  /** What the students begin with. Default: the base. */
+  /** The students start from it. Default: the base. */
   readonly student?: Model;
-  /** Aligned already, and of another lineage. It is asked and never trained. */
+  /** An aligned model of another lineage. It is never trained. */
   readonly rewriter: Model;
   /** Pairs written by people. */
   readonly seed: Dataset<Pair>;
@@ -47,17 +46,11 @@ export const backAndForth: Recipe<BackAndForthConfig, { readonly model: Model; r
   run,
   config,
 ) => {
-  const { base, student = base, rewriter, seed, documents, arms, size, steps, pickBest, prompts, sampling, attempts, evaluation } = config;
+  const { base, student = base, rewriter, seed, documents, arms, size, prompts, sampling, attempts, evaluation } = config;
   if ([base, student].some((model) => isSame(model, rewriter))) throw new Error(SAME_LINEAGE);
   const seedSft = { ...config.seedSft, objective: 'sft' } as const;
-  const sft = { ...config.sft, objective: 'sft' } as const;
   const toInstruction = { id: config.templates.toInstruction };
   const toResponse = { id: config.templates.toResponse };
-  const named = (name: string, length: number) => (steps.length === 1 ? name : `${name}-${length}`);
-
-  const measure = (turn: Run, name: 'pool' | 'pairs', pairs: MaybePromise<Dataset<Pair>>) => {
-    if (evaluation.pairs) void turn.evaluate(pairs, evaluation.pairs, { as: `evaluate-${name}` });
-  };
 
   // M_yx and M_xy: the base, tuned on the seed alone.
   const backward = run.train('backward', { ...seedSft, from: base, data: seed, template: toInstruction });
@@ -72,66 +65,68 @@ export const backAndForth: Recipe<BackAndForthConfig, { readonly model: Model; r
     params: { split: config.split, maxChars: config.maxChars, prompt: prompts.backtranslate, sampling: sampling.backtranslate },
     as: 'backtranslate',
   });
-  measure(run, 'pool', pool);
+  measure(run, config, 'pool', pool);
 
   // Filtering (2.2): M_xy judges each pair, once.
   const filtered = () => {
-    const judged = run.map(judges[config.judge], pool, {
-      with: { scorer: forward() },
-      params: { prompts, sampling: sampling.judge, attempts: attempts.judge },
-      as: 'judge',
-    });
-    const { keep } = config;
-    const good =
-      'threshold' in keep
-        ? { where: { score: { atLeast: keep.threshold } } }
-        : { best: { by: 'score', order: 'highest', share: keep.share } as const };
-    return run.reduce(select(judged, good), { as: 'filtered' });
+    const params = { prompts, sampling: sampling.judge, attempts: attempts.judge };
+    const judged = run.map(judges[config.judge], pool, { with: { scorer: forward() }, params, as: 'judge' });
+    return run.reduce(select(judged, good(config.keep)), { as: 'filtered' });
   };
 
-  // Rewriting (2.3), and what it is compared with. More than `size` pairs are never asked for.
-  const asking = { with: { rewriter }, until: { kept: size } };
-  const rewriting = { ...asking, params: { prompt: prompts.rewrite, sampling: sampling.rewrite, attempts: attempts.rewrite } };
+  // Rewriting (2.3), and the arms to compare it with. The rewriter writes `size` pairs at most.
+  const byRewriter = { with: { rewriter }, until: { kept: size } };
+  const rewriting = { ...byRewriter, params: { prompt: prompts.rewrite, sampling: sampling.rewrite, attempts: attempts.rewrite } };
   const pairsOf: Record<Arm, (arm: Run) => Promise<Dataset<Pair>>> = {
     both: (arm) => arm.map(rewrite, filtered(), rewriting),
     rewrite: (arm) => arm.map(rewrite, pool, rewriting),
     filter: filtered,
-    distil: (arm) => arm.map(distil, filtered(), { ...asking, params: { prompt: prompts.distil, sampling: sampling.rewrite } }),
+    distil: (arm) => arm.map(distil, filtered(), { ...byRewriter, params: { prompt: prompts.distil, sampling: sampling.rewrite } }),
   };
 
-  // Equally many pairs in each arm: what differs is how they were made.
+  // All arms have equally many pairs, so that they differ only in how the pairs were made.
   const found = arms.map((name) => pairsOf[name](run.arm(name)));
   const pairs = arms.map((name, i) => run.arm(name).reduce(select(found[i]!, { take: { as: found, most: size } }), { as: 'pairs' }));
   await run.gate(pairs[0]!, { rows: config.minimum });
 
-  // The students: the seed under its tag and the pairs under theirs, for several lengths, all of which are kept (A.3).
-  const students = arms.map(async (name, i) => {
-    const arm = run.arm(name);
-    measure(arm, 'pairs', pairs[i]!);
-    const data = arm.reduce(mix({ seed, augmented: pairs[i]! }), { as: 'mixed' });
-    const trained = steps.map((length) =>
-      arm.train(named('student', length), { ...sft, length: { steps: length }, from: student, data, template: toResponse }),
-    );
-    const reports = steps.flatMap((length, i) =>
-      (['forward', 'forwardWeb'] as const).flatMap((tag) => {
-        const suite = evaluation[tag];
-        return suite ? [[`${length} ${tag}`, arm.evaluate(trained[i]!, suite, { as: named(`evaluate-${tag}`, length) })] as const] : [];
-      }),
-    );
-    const longest = Math.max(...steps);
-    const chosen =
-      pickBest === null || steps.length === 1 || reports.length === 0
-        ? longest
-        : await arm.decide('steps, chosen on a test report', Object.fromEntries(reports), bestBy(pickBest), longest);
-    return { name, chosen, trained: await Promise.all(trained) };
-  });
-
-  const all = (await Promise.all(students)).flatMap(({ name, chosen, trained }) =>
-    trained.map((model, i) => ({ name: named(name, steps[i]!), model, chosen: steps[i] === chosen })),
-  );
-  const model = all.find(({ chosen }) => chosen)!.model;
-  return { model, ...(all.length > 1 && Object.fromEntries(all.map(({ name, model }) => [name, model]))) };
+  const students = (await Promise.all(arms.map((name, i) => studentsOf(run.arm(name), config, name, pairs[i]!)))).flat();
+  const model = students.find(({ chosen }) => chosen)!.model;
+  return { model, ...(students.length > 1 && Object.fromEntries(students.map(({ name, model }) => [name, model]))) };
 };
+
+/** The students of an arm: the seed under its tag and the pairs under theirs, for several lengths, all of which are kept (A.3). */
+async function studentsOf(arm: Run, config: BackAndForthConfig, name: Arm, pairs: Promise<Dataset<Pair>>) {
+  const { base, student = base, seed, steps, pickBest, evaluation } = config;
+  const sft = { ...config.sft, objective: 'sft' } as const;
+  const template = { id: config.templates.toResponse };
+  const named = (name: string, length: number) => (steps.length === 1 ? name : `${name}-${length}`);
+
+  measure(arm, config, 'pairs', pairs);
+  const data = arm.reduce(mix({ seed, augmented: pairs }), { as: 'mixed' });
+  const trained = steps.map((length) =>
+    arm.train(named('student', length), { ...sft, length: { steps: length }, from: student, data, template }),
+  );
+  const reports = steps.flatMap((length, i) =>
+    (['forward', 'forwardWeb'] as const).flatMap((tag) => {
+      const suite = evaluation[tag];
+      return suite ? [[`${length} ${tag}`, arm.evaluate(trained[i]!, suite, { as: named(`evaluate-${tag}`, length) })] as const] : [];
+    }),
+  );
+  const longest = Math.max(...steps);
+  const chosen =
+    pickBest === null || steps.length === 1 || reports.length === 0
+      ? longest
+      : await arm.decide('steps, chosen on a test report', Object.fromEntries(reports), bestBy(pickBest), longest);
+  const models = await Promise.all(trained);
+  return models.map((model, i) => ({ name: named(name, steps[i]!), model, chosen: steps[i] === chosen }));
+}
+
+const measure = (turn: Run, { evaluation }: BackAndForthConfig, name: 'pool' | 'pairs', pairs: Promise<Dataset<Pair>>) => {
+  if (evaluation.pairs) void turn.evaluate(pairs, evaluation.pairs, { as: `evaluate-${name}` });
+};
+
+const good = (keep: BackAndForthParameters['keep']): Selection<Judged> =>
+  'threshold' in keep ? { where: { score: { atLeast: keep.threshold } } } : { best: { by: 'score', order: 'highest', share: keep.share } };
 
 /** The length whose student has the highest value in any report; of equal ones the shortest. */
 const bestBy = (metric: string) => (reports: Readonly<Record<string, Metrics>>) => {

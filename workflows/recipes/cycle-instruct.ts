@@ -32,143 +32,163 @@ const {
 
 export interface CycleInstructConfig extends CycleInstructParameters {
   readonly base: Model;
-  /** Writes passages anew. Default: the base. */
+  /** Rewrites passages. Default: the base. */
   readonly rewriter?: Model;
-  /** In whose space reconstructions are compared. Default: the base. */
+  /** Embeds texts for the comparison with their reconstructions. Default: the base. */
   readonly encoder?: Model<'encoder' | 'lm'>;
   /** Raw text. */
   readonly documents?: Dataset<Passage>;
-  /** Or an instruction set, of each of whose pairs one side is thrown away. */
+  /** Or an instruction set. The recipe throws one side of each pair away. */
   readonly pairs?: Dataset<Pair>;
   readonly evaluation: {
     readonly forward?: Chosen<Suite<'lm', Metrics>>;
     readonly backward?: Chosen<Suite<'lm', Metrics>>;
-    /** The same of the base, which knows no template. */
+    /** The same for the base, which knows no template. */
     readonly baseForward?: Chosen<Suite<'lm', Metrics>>;
     readonly baseBackward?: Chosen<Suite<'lm', Metrics>>;
     /** Of the final pairs. */
     readonly pairs?: Chosen<DataSuite<QA, Metrics>>;
   };
 }
-/** The two models as they are by now. */
+/** The two models after a round. */
 interface Couple {
   readonly q2a: MaybePromise<Model>;
   readonly a2q: MaybePromise<Model>;
 }
+/** Questions and answers from the data, each without its other side. */
+interface Found {
+  readonly questions: Dataset<Question>;
+  readonly answers: Dataset<Answer>;
+}
+/** The pairs: each question with the answer that Q2A wrote, and each answer with the question that A2Q wrote. */
+interface Labels {
+  readonly answered: Promise<Dataset<QA>>;
+  readonly asked: Promise<Dataset<QA>>;
+}
+type Setting = CycleInstructConfig & Found;
+type Filter = NonNullable<CycleInstructConfig['filter']>;
 
 export const cycleInstruct: Recipe<CycleInstructConfig, { model: Model; data: Dataset<QA> }> = async (run, config) => {
-  const { base, encoder = base, order, minimum, stop, filter, prompts, arms, evaluation } = config;
-  const sft = { ...config.sft, objective: 'sft' } as const;
-  const toAnswer = { id: config.templates.toAnswer };
-  const toQuestion = { id: config.templates.toQuestion };
-  const [questions, answers] = await sidesOf(run, config, minimum);
-
-  // The base has no template yet: it is asked in another wording.
-  const asking = (of: MaybePromise<Model>, trained: 'answer' | 'ask', untrained: 'baseAnswer' | 'baseAsk') =>
-    of === base
-      ? { prompt: prompts[untrained], sampling: config.sampling.base }
-      : { prompt: prompts[trained], sampling: config.sampling.generate };
-  const answering = (turn: Run, { q2a }: Pick<Couple, 'q2a'>, as = 'answer') =>
-    turn.map(answerQuestion, questions, { with: { q2a }, params: asking(q2a, 'answer', 'baseAnswer'), as });
-  const askingFor = (turn: Run, { a2q }: Pick<Couple, 'a2q'>, as = 'ask') =>
-    turn.map(askForAnswer, answers, { with: { a2q }, params: asking(a2q, 'ask', 'baseAsk'), as });
-  const train = (turn: Run, role: keyof Couple, from: Couple, data: MaybePromise<Dataset<QA>>) =>
-    turn.train(role, {
-      ...sft,
-      from: config.from === 'base' ? base : from[role],
-      data,
-      template: role === 'q2a' ? toAnswer : toQuestion,
-    });
-  const examine = (turn: Run, { q2a, a2q }: Couple) => {
-    const forward = q2a === base ? evaluation.baseForward : evaluation.forward;
-    const backward = a2q === base ? evaluation.baseBackward : evaluation.backward;
-    if (forward) void turn.evaluate(q2a, forward, { as: 'evaluate-forward' });
-    if (backward) void turn.evaluate(a2q, backward, { as: 'evaluate-backward' });
-  };
-
-  /** S1 to S4: each model learns what was found, given what the other wrote for it. */
-  const cycle = async (round: Round, before: Couple) => {
-    const answered = answering(round, before); // S1
-    const a2q = await train(round, 'a2q', before, answered); // S2
-    const asked = askingFor(round, order === 'jacobi' ? before : { a2q }); // S3
-    const q2a = await train(round, 'q2a', before, asked); // S4
-    return { q2a, a2q, answered, asked };
-  };
-  /** The same wrong way round: each learns what it wrote itself. */
-  const generated = async (round: Run, before: Couple) => {
-    const q2a = await train(round, 'q2a', before, answering(round, before));
-    const a2q = await train(round, 'a2q', before, askingFor(round, before));
-    return { q2a, a2q };
-  };
+  const { base, filter, arms } = config;
+  const [questions, answers] = await sidesOf(run, config);
+  const setting: Setting = { ...config, questions, answers };
 
   let couple: Couple = { q2a: base, a2q: base };
   let control = couple;
-  let labels: { answered: MaybePromise<Dataset<QA>>; asked: MaybePromise<Dataset<QA>> } | undefined;
-  examine(run, couple);
+  let labels: Labels | undefined;
+  examine(run, config, couple);
   for await (const round of run.rounds(config.rounds)) {
-    const { answered, asked, ...trained } = await cycle(round, couple);
-    [couple, labels] = [trained, { answered, asked }];
-    examine(round, couple);
+    [couple, labels] = await cycle(round, setting, couple);
+    examine(round, config, couple);
     if (arms.includes('generated')) {
       const arm = round.arm('generated');
-      control = await generated(arm, control);
-      examine(arm, control);
+      control = await learnGenerated(arm, setting, control);
+      examine(arm, config, control);
     }
-    const collapsed = await round.decide(
-      'collapsed',
-      { labels: round.reduce(health({ answered, asked })) },
-      ({ labels }) =>
-        Math.max(labels.answerCopies, labels.questionCopies) >= stop.copies ||
-        Math.min(labels.answerDistinct, labels.questionDistinct) < stop.distinct,
-      false,
-    );
-    if (collapsed) break;
+    if (await hasCollapsed(round, config, labels)) break;
   }
 
-  // The final pairs (F1), and of them those that find the way back (F2).
-  const { answered, asked } =
+  // The final pairs (F1), filtered by cycle consistency (F2).
+  const final: Labels =
     config.finalData === 'last' && labels
       ? labels
-      : { answered: answering(run, couple, 'final-answer'), asked: askingFor(run, couple, 'final-ask') };
-  const finish = (turn: Run, data: MaybePromise<Dataset<QA>>): Promise<Model> => {
-    const from = config.finalFrom === 'base' ? base : couple.q2a;
-    const model = turn.train('final', { ...sft, ...config.finalSft, from, data, template: toAnswer }); // F3
-    const { forward, pairs } = evaluation;
-    if (pairs) void turn.evaluate(data, pairs, { as: 'evaluate-pairs' });
-    if (forward) void turn.evaluate(model, forward, { as: 'evaluate-final' });
-    return model;
-  };
-  const all = run.reduce(union<QA>([answered, asked]), { as: 'all' });
-  if (filter === null) return { model: await finish(run, all), data: await all };
-
-  const { generate } = config.sampling;
-  const askedAgain = run.map(askAgain, answered, { with: { a2q: couple.a2q }, params: { prompt: prompts.ask, sampling: generate } });
-  const answeredAgain = run.map(answerAgain, asked, { with: { q2a: couple.q2a }, params: { prompt: prompts.answer, sampling: generate } });
-  const pruned = (cycled: MaybePromise<Dataset<Cycled>>, name: string) =>
-    run.reduce(
-      prune(
-        {
-          of: run.reduce(
-            cluster(cycled, { encoder, on: 'found', beside: 'again', clusters: filter.clusters, maxTokens: filter.maxTokens }),
-            { as: `cluster-${name}` },
-          ),
-        },
-        { share: filter.share },
-      ),
-      { as: `prune-${name}` },
-    );
-  const kept = filter.together
-    ? pruned(run.reduce(union<Cycled>([askedAgain, answeredAgain]), { as: 'cycled' }), 'pairs')
-    : run.reduce(union<QA>([pruned(askedAgain, 'questions'), pruned(answeredAgain, 'answers')]), { as: 'consistent' });
-  if (arms.includes('unfiltered')) void finish(run.arm('unfiltered'), all);
-  return { model: await finish(run, kept), data: await kept };
+      : { answered: answerAll(run, setting, couple, 'final-answer'), asked: askAll(run, setting, couple, 'final-ask') };
+  const all = run.reduce(union<QA>([final.answered, final.asked]), { as: 'all' });
+  if (filter === null) return { model: await finish(run, config, couple, all), data: await all };
+  const kept = consistent(run, { ...config, filter }, couple, final);
+  if (arms.includes('unfiltered')) void finish(run.arm('unfiltered'), config, couple, all);
+  return { model: await finish(run, config, couple, kept), data: await kept };
 };
 
-/** Questions and answers that were found, each without its other side. */
+/** S1 to S4: each model learns the side from the data, given the side that the other model wrote. */
+async function cycle(round: Round, setting: Setting, before: Couple): Promise<[Couple, Labels]> {
+  const answered = answerAll(round, setting, before); // S1
+  const a2q = await train(round, setting, 'a2q', before, answered); // S2
+  const asked = askAll(round, setting, setting.order === 'jacobi' ? before : { a2q }); // S3
+  const q2a = await train(round, setting, 'q2a', before, asked); // S4
+  return [
+    { q2a, a2q },
+    { answered, asked },
+  ];
+}
+
+/** The control: each model learns the side that it wrote itself. */
+async function learnGenerated(round: Run, setting: Setting, before: Couple): Promise<Couple> {
+  const q2a = await train(round, setting, 'q2a', before, answerAll(round, setting, before));
+  const a2q = await train(round, setting, 'a2q', before, askAll(round, setting, before));
+  return { q2a, a2q };
+}
+
+const answerAll = (turn: Run, setting: Setting, { q2a }: Pick<Couple, 'q2a'>, as = 'answer') =>
+  turn.map(answerQuestion, setting.questions, { with: { q2a }, params: wording(setting, q2a, 'answer', 'baseAnswer'), as });
+const askAll = (turn: Run, setting: Setting, { a2q }: Pick<Couple, 'a2q'>, as = 'ask') =>
+  turn.map(askForAnswer, setting.answers, { with: { a2q }, params: wording(setting, a2q, 'ask', 'baseAsk'), as });
+
+/** The base knows no template yet, so it is asked in another wording. */
+const wording = (
+  { base, prompts, sampling }: CycleInstructConfig,
+  model: MaybePromise<Model>,
+  trained: 'answer' | 'ask',
+  untrained: 'baseAnswer' | 'baseAsk',
+) => (model === base ? { prompt: prompts[untrained], sampling: sampling.base } : { prompt: prompts[trained], sampling: sampling.generate });
+
+const train = (turn: Run, config: CycleInstructConfig, role: keyof Couple, before: Couple, data: Promise<Dataset<QA>>) => {
+  const { base, from, sft, templates } = config;
+  const template = { id: role === 'q2a' ? templates.toAnswer : templates.toQuestion };
+  return turn.train(role, { ...sft, objective: 'sft', from: from === 'base' ? base : before[role], data, template });
+};
+
+/** Whether the written sides copy the other side, or repeat each other. */
+const hasCollapsed = (round: Round, { stop }: CycleInstructConfig, { answered, asked }: Labels): Promise<boolean> =>
+  round.decide(
+    'collapsed',
+    { labels: round.reduce(health({ answered, asked })) },
+    ({ labels }) =>
+      Math.max(labels.answerCopies, labels.questionCopies) >= stop.copies ||
+      Math.min(labels.answerDistinct, labels.questionDistinct) < stop.distinct,
+    false,
+  );
+
+/** F2, the cycle-consistency filter: drops the pairs whose reconstruction lies farthest from the original. */
+function consistent(
+  run: Run,
+  { base, encoder = base, filter, prompts, sampling }: CycleInstructConfig & { readonly filter: Filter },
+  { q2a, a2q }: Couple,
+  { answered, asked }: Labels,
+): Promise<Dataset<QA>> {
+  const { share, clusters, maxTokens } = filter;
+  const askedAgain = run.map(askAgain, answered, { with: { a2q }, params: { prompt: prompts.ask, sampling: sampling.generate } });
+  const answeredAgain = run.map(answerAgain, asked, { with: { q2a }, params: { prompt: prompts.answer, sampling: sampling.generate } });
+  const pruned = (cycled: Promise<Dataset<Cycled>>, name: string) => {
+    const of = run.reduce(cluster(cycled, { encoder, on: 'found', beside: 'again', clusters, maxTokens }), { as: `cluster-${name}` });
+    return run.reduce(prune({ of }, { share }), { as: `prune-${name}` });
+  };
+  return filter.together
+    ? pruned(run.reduce(union<Cycled>([askedAgain, answeredAgain]), { as: 'cycled' }), 'pairs')
+    : run.reduce(union<QA>([pruned(askedAgain, 'questions'), pruned(answeredAgain, 'answers')]), { as: 'consistent' });
+}
+
+/** F3: the model that is handed over. */
+function finish(turn: Run, config: CycleInstructConfig, { q2a }: Couple, data: Promise<Dataset<QA>>): Promise<Model> {
+  const { base, sft, finalSft, templates, evaluation } = config;
+  const from = config.finalFrom === 'base' ? base : q2a;
+  const model = turn.train('final', { ...sft, objective: 'sft', ...finalSft, from, data, template: { id: templates.toAnswer } });
+  if (evaluation.pairs) void turn.evaluate(data, evaluation.pairs, { as: 'evaluate-pairs' });
+  if (evaluation.forward) void turn.evaluate(model, evaluation.forward, { as: 'evaluate-final' });
+  return model;
+}
+
+const examine = (turn: Run, { base, evaluation }: CycleInstructConfig, { q2a, a2q }: Couple) => {
+  const forward = q2a === base ? evaluation.baseForward : evaluation.forward;
+  const backward = a2q === base ? evaluation.baseBackward : evaluation.backward;
+  if (forward) void turn.evaluate(q2a, forward, { as: 'evaluate-forward' });
+  if (backward) void turn.evaluate(a2q, backward, { as: 'evaluate-backward' });
+};
+
+/** Returns the questions and answers in raw text, rewritten if `rewrite` is true; of `pairs` one side of each. */
 async function sidesOf(
   run: Run,
-  { base, rewriter = base, documents, pairs, breakSeed, split, shortest, rewrite, prompts, sampling }: CycleInstructConfig,
-  minimum: number,
+  { base, rewriter = base, documents, pairs, breakSeed, split, shortest, rewrite, minimum, prompts, sampling }: CycleInstructConfig,
 ): Promise<[Dataset<Question>, Dataset<Answer>]> {
   const raw = await (pairs
     ? run.reduce(breakPairs({ of: pairs }, { seed: breakSeed }))
