@@ -1,71 +1,74 @@
-/** What a person mends while a step stands at attention: settings, and files that were read in. The next run begins with it. */
+/** What a person edits while a step stands at attention: settings, and imported files. The next run begins with it. */
 import { isCancellation, log } from '@temporalio/workflow';
 import type { ImportedStep, StepContext } from '../schemas/steps.ts';
 import { canonical, type StepCall } from '../schemas/call.ts';
 import { contextOf, isImport } from '../recipe/inputs.ts';
 import type { ExperimentInput, EditedConfig } from '../schemas/messages.ts';
+import { queues } from '../schemas/names.ts';
+import { data } from './options.ts';
 import { stillPinned } from './pins.ts';
-
-/** Gives those that are others by now. */
-type Reread = (imported: readonly ImportedStep[], context: StepContext) => Promise<readonly ImportedStep[]>;
 
 export class ConfigEdits {
   readonly #input: ExperimentInput;
-  readonly #reread: Reread;
   /** Sources and models of this run, by fingerprint. */
   readonly #imports = new Map<string, StepCall>();
   #next: ExperimentInput;
 
-  constructor(input: ExperimentInput, reread: Reread) {
+  constructor(input: ExperimentInput) {
     this.#input = input;
-    this.#reread = reread;
     this.#next = input;
   }
 
-  /** The input of the next run, but for what it carries. */
+  /** The input of the next run, without `carried`. */
   get next(): ExperimentInput {
     return this.#next;
   }
 
-  sees(call: StepCall, fingerprint: string): void {
+  /** Call this for every step of this run. */
+  noteImport(call: StepCall, fingerprint: string): void {
     if (isImport(call)) this.#imports.set(fingerprint, call);
   }
 
-  /** Which finished steps (by fingerprint) the next run may take from the ledger; undefined: nothing was mended. Where the context of all
-   *  steps has changed only imports are taken, and the store knows which of the other results still hold. */
-  async takeUp(
+  /** Returns which finished steps (by fingerprint) the next run takes from the ledger; undefined: nothing was edited. If an edit changes the
+   *  context of all steps, the next run takes only imports, and looks up in the store which other results still hold. */
+  async apply(
     { config, configDigest }: EditedConfig = this.#input,
     keyOf: (fingerprint: string) => string | undefined,
   ): Promise<((fingerprint: string) => boolean) | undefined> {
     const before = this.#input.config;
     const [then, now] = [before, config].map((one) => contextOf(one)) as [StepContext, StepContext];
-    const read = [...this.#imports].flatMap(([fingerprint, call]) => {
+    const imports = [...this.#imports].flatMap(([fingerprint, call]) => {
       const stepKey = keyOf(fingerprint);
       return stepKey === undefined ? [] : [{ call, fingerprint, stepKey }];
     });
-    const changed = await this.#changed(read, now);
+    const changed = await this.#changedPaths(imports, now);
     if (changed.size === 0 && config === before) return undefined;
-    const fingerprints = new Set(read.filter(({ call }) => changed.has(call.path)).map(({ fingerprint }) => fingerprint));
+    const fingerprints = new Set(imports.filter(({ call }) => changed.has(call.path)).map(({ fingerprint }) => fingerprint));
     const pins = Object.entries(stillPinned(this.#input.pins, before, config)).filter(([path]) => !changed.has(path));
     this.#next = { ...this.#input, config, configDigest, pins: Object.fromEntries(pins) };
     const same = canonical(now) === canonical(then);
     return (fingerprint) => !fingerprints.has(fingerprint) && (same || this.#imports.has(fingerprint));
   }
 
-  /** Their paths. What cannot be compared counts as it was. */
-  async #changed(read: readonly ImportedStep[], now: StepContext): Promise<ReadonlySet<string>> {
+  /** Paths of the sources and models whose files, or settings in this context, have changed since their import. An import that cannot be
+   *  compared counts as unchanged. */
+  async #changedPaths(imports: readonly ImportedStep[], context: StepContext): Promise<ReadonlySet<string>> {
+    const { store, config } = this.#input;
+    const { changedImports } = data({
+      id: 'reread',
+      summary: 'files that were read in',
+      queue: queues.data(store),
+      experiment: config.name,
+    });
     try {
-      return new Set(
-        (
-          await this.#reread(
-            read.map(({ call, stepKey }) => ({ call, stepKey })),
-            now,
-          )
-        ).map(({ call }) => call.path),
+      const changed = await changedImports(
+        imports.map(({ call, stepKey }) => ({ call, stepKey })),
+        context,
       );
+      return new Set(changed.map(({ call }) => call.path));
     } catch (error) {
       if (isCancellation(error)) throw error;
-      log.warn('what was read in cannot be compared', { error: String(error) });
+      log.warn('imported files cannot be compared', { error: String(error) });
       return new Set();
     }
   }

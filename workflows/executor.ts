@@ -1,4 +1,4 @@
-/** How a step is carried out on Temporal: looked up, then computed by activities, under a lease where models are asked. */
+/** Carries out a step on Temporal: looks it up, then computes it by activities, under a lease if it needs models. */
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import {
   CancellationScope,
@@ -9,7 +9,7 @@ import {
   startChild,
   type ChildWorkflowHandle,
 } from '@temporalio/workflow';
-import type { Lease, MapWork, Spent, StageEnd, StepContext, StepOwner, ImportedStep, Budget } from '../schemas/steps.ts';
+import type { Lease, MapWork, Spent, StageEnd, StepContext, StepOwner, Budget } from '../schemas/steps.ts';
 import { embeds, isRef, type StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import { queues, workflowId } from '../schemas/names.ts';
@@ -18,43 +18,43 @@ import { data, pool } from './options.ts';
 import { withLeases } from './scopes.ts';
 import { stage } from './stage.ts';
 
-/** Who is told how a step comes on. */
+/** Observes the progress of a step, and decides about its budget. */
 export interface StepObserver {
   opened(call: StepCall, stepKey: string): void;
   budgetOf(call: StepCall): Budget;
-  /** Whether a map whose budget is spent goes on with what there is; otherwise it has another budget now. */
+  /** True: the map is done, with the records that it kept. False: it goes on under a new budget. */
   spent(call: StepCall, spent: Spent): Promise<boolean>;
-  /** The pool that a step waits for has no worker (null: it has one, or the step is over). */
+  /** No worker polls the pool that the step needs (null: one does, or the step has ended). */
   unpolled(call: StepCall, pool: string | null): void;
-  /** Who else computes the step, in words (null: nobody, or the step is over). */
+  /** Who else computes the step, in words (null: nobody, or the step has ended). */
   other(call: StepCall, who: string | null): void;
-  /** One of so many leases is lost for good, and others go on. */
+  /** One of `of` leases is lost for good, and the others go on. */
   leaseLost(call: StepCall, of: number, why: Cause): void;
 }
 
-/** Milliseconds that a step is left to the experiment that has taken it over: it is there within a second or two. */
+/** Milliseconds before this experiment looks a step up again that another has taken over. The other starts it within two seconds. */
 const TAKEOVER_PAUSE = 15_000;
 
-/** Carries one step out, from the look-up to the commit. */
+/** Carries out one step, from the look-up to the commit. */
 export class StepExecutor {
   readonly #store: string;
   readonly #context: StepContext;
-  readonly #overseer: StepObserver;
+  readonly #observer: StepObserver;
 
-  constructor(store: string, context: StepContext, overseer: StepObserver) {
+  constructor(store: string, context: StepContext, observer: StepObserver) {
     this.#store = store;
     this.#context = context;
-    this.#overseer = overseer;
+    this.#observer = observer;
   }
 
-  async perform(asked: StepCall): Promise<LedgerEntry> {
+  async perform(call: StepCall): Promise<LedgerEntry> {
     for (;;) {
-      const entry = await this.#attempt(this.#budgeted(asked));
+      const entry = await this.#attempt(this.#budgeted(call));
       if (entry !== null) return entry;
     }
   }
 
-  /** Null: the step is to be begun again. */
+  /** Null: the step must begin again. */
   async #attempt(call: StepCall): Promise<LedgerEntry | null> {
     const of = call.inputs['of'];
     const onPool = embeds(call);
@@ -63,7 +63,7 @@ export class StepExecutor {
     }
     const opening = await this.#data('open', call).open(call, this.#context);
     if (opening.hit) return opening.hit;
-    this.#overseer.opened(call, opening.stepKey);
+    this.#observer.opened(call, opening.stepKey);
     const carryOut = async (): Promise<LedgerEntry | null> => {
       if (call.verb === 'train') return this.#pool('train', call, this.#context.training.pool).train(call, this.#context);
       if (onPool) return this.#pool('embed', call, this.#context.training.pool).embed(call, this.#context);
@@ -74,7 +74,7 @@ export class StepExecutor {
     return opening.unpolled === null ? carryOut() : this.#watching(call, opening.unpolled, carryOut);
   }
 
-  /** Carries a step out whose pool had no worker when it was opened, and says so while that lasts. */
+  /** Carries out a step whose pool had no worker when the step was opened, and reports that while it lasts. */
   async #watching<T>(call: StepCall, pool: string, carryOut: () => Promise<T>): Promise<T> {
     const watch = new CancellationScope();
     const watching = watch.run(async () => {
@@ -84,29 +84,20 @@ export class StepExecutor {
         .then(() => {
           polled = true;
         });
-      coming.catch(() => {}); // a step that is over before the half minute cancels it, and nobody awaits it
+      coming.catch(() => {}); // a step that ends within 30 s cancels it, and nobody awaits it then
       if (await condition(() => polled, '30s')) return;
-      this.#overseer.unpolled(call, pool);
+      this.#observer.unpolled(call, pool);
       await coming;
-      this.#overseer.unpolled(call, null);
+      this.#observer.unpolled(call, null);
     });
-    watching.catch(() => {}); // it decides nothing, and may end, cancelled, long before the step has
+    watching.catch(() => {}); // may be cancelled long before the step ends; it only reports
     try {
       return await carryOut();
     } finally {
       watch.cancel();
       await watching.catch(() => {});
-      this.#overseer.unpolled(call, null);
+      this.#observer.unpolled(call, null);
     }
-  }
-
-  /** Those sources and models whose files, or settings in this context, are others by now than when they were read in. */
-  reread(imported: readonly ImportedStep[], context: StepContext): Promise<readonly ImportedStep[]> {
-    const { experiment } = this.#context;
-    return data({ id: 'reread', summary: 'files that were read in', queue: this.#queue(false), experiment }).changedImports(
-      imported,
-      context,
-    );
   }
 
   /** Resolves once the store has room for one step more. */
@@ -114,18 +105,18 @@ export class StepExecutor {
     return this.#data('room', call).awaitRoom();
   }
 
-  /** The call under the budget that it has by now. */
+  /** The call with the budget that people have set since. */
   #budgeted(call: StepCall): StepCall {
-    const budget = this.#overseer.budgetOf(call);
+    const budget = this.#observer.budgetOf(call);
     return Object.keys(budget).length === 0 ? call : { ...call, inputs: { ...call.inputs, budget } };
   }
 
-  /** Null: it has another budget now, or another experiment had the step and has it no more. */
+  /** Null: the map has a new budget, or another experiment has stopped computing it. */
   async #map(call: StepCall, stepKey: string, work: MapWork): Promise<LedgerEntry | null> {
-    const scope = new CancellationScope(); // what is not started in it goes on when it is cancelled
+    const scope = new CancellationScope(); // cancels only the stage
     const child = await scope.run(() => this.#stage(call, stepKey, work));
     if (child === null) return this.#awaitOther(call, stepKey, work.lease);
-    /** Null: somebody else has ended it, an experiment that can serve the step where this one cannot, or a person. */
+    /** Null: a person ended the stage, or another experiment that can serve the step where this one cannot. */
     const result = (): Promise<StageEnd | null> =>
       child.result().catch((error: unknown) => {
         if ((isCancellation(error) || isTermination(error)) && !scope.consideredCancelled) return null;
@@ -136,17 +127,17 @@ export class StepExecutor {
         await sleep(TAKEOVER_PAUSE, { summary: 'another experiment takes the step over' });
         return null;
       }
-      if (end.spent !== null && !(await this.#overseer.spent(call, end.spent))) return null;
+      if (end.spent !== null && !(await this.#observer.spent(call, end.spent))) return null;
       return this.#data('commit', call).commit(call, this.#context, work, end);
     };
     const { lease, batches } = work;
     const leases =
       lease && batches > 0 ? Array.from({ length: lease.replicas }, (_, replica) => () => this.#hold(call, stepKey, lease, replica)) : [];
-    const lost = (error: unknown) => this.#overseer.leaseLost(call, leases.length, causeOf(error));
+    const lost = (error: unknown) => this.#observer.leaseLost(call, leases.length, causeOf(error));
     return withLeases(leases, scope, result, finish, lost);
   }
 
-  /** The stage, which waits for its lease; null when another experiment's stage computes this very step. */
+  /** Starts the stage, which waits for its lease. Null: a stage of another experiment computes this step. */
   async #stage(call: StepCall, stepKey: string, work: MapWork): Promise<ChildWorkflowHandle<typeof stage> | null> {
     const queue = work.lease ? queues.lease(this.#store, stepKey) : this.#queue(work.external);
     try {
@@ -164,7 +155,7 @@ export class StepExecutor {
     }
   }
 
-  /** Holds a device group for as long as the step lasts. One that was given back to let others pass is asked for again, behind them. */
+  /** Holds a device group until the step ends. If the lease gives way to others, it queues again behind them. */
   async #hold(call: StepCall, stepKey: string, lease: Lease, replica: number): Promise<void> {
     const { serve } = this.#pool(replica === 0 ? 'serve' : `serve ${replica + 1}`, call, lease.serving.pool);
     for (let gaveWay = true; gaveWay;) gaveWay = await serve(call, this.#context, stepKey, lease, replica);
@@ -172,17 +163,17 @@ export class StepExecutor {
 
   #stageId = (call: StepCall, stepKey: string): string => workflowId.stage(this.#store, call.operation, stepKey);
 
-  /** Waits while somebody else computes this very step. Then it is there, or taken over. */
+  /** Waits while somebody else computes this step. Then the result is in the store, or this experiment takes the step over. */
   async #awaitOther(call: StepCall, stepKey: string, lease: Lease | null): Promise<null> {
     const wanted = { store: this.#store, stage: this.#stageId(call, stepKey), pool: lease && lease.serving.pool };
     try {
       for (let owner: StepOwner | null = null; ;) {
         owner = await this.#data('wait', call).awaitOtherOwner(owner, wanted);
         if (owner === null) return null;
-        this.#overseer.other(call, this.#words(owner));
+        this.#observer.other(call, this.#words(owner));
       }
     } finally {
-      this.#overseer.other(call, null);
+      this.#observer.other(call, null);
     }
   }
   #words = ({ experiment, path }: StepOwner): string =>

@@ -1,4 +1,4 @@
-/** What a person may say to a running experiment. Everything is checked before it is taken, so that what is refused leaves no trace. */
+/** The updates that a running experiment accepts. Validators check them, so that a refused update leaves no event in the history. */
 import { ApplicationFailure, setHandler } from '@temporalio/workflow';
 import type { Budget } from '../schemas/steps.ts';
 import type { BoundConfig } from '../schemas/config.ts';
@@ -8,7 +8,7 @@ import * as messages from '../schemas/messages.ts';
 
 export type Answer = 'approve' | 'reject' | 'retry-step' | 'give-up';
 
-/** The experiment, as far as it takes what is said. */
+/** What the updates need of an experiment. */
 export interface Listener {
   readonly config: BoundConfig;
   readonly paused: boolean;
@@ -16,20 +16,20 @@ export interface Listener {
   readonly waiting: readonly Attention[];
   /** Paths of the maps that have begun and not ended. */
   readonly maps: readonly string[];
-  /** Settings that no run has begun with yet. */
-  readonly mended: messages.EditedConfig | undefined;
+  /** Edited settings that no run has begun with yet. */
+  readonly edited: messages.EditedConfig | undefined;
   roundOf(path: string): number | null;
   pause(): void;
   resume(): void;
   stopAfter(round: number): void;
   setBudget(path: string, more: Budget): void;
-  answer(path: string, answer: Answer, mended?: messages.EditedConfig): void;
+  answer(path: string, answer: Answer, edited?: messages.EditedConfig): void;
 }
 
 const where = { path: 'r1/gate' };
 const limits: Required<Budget> = { candidates: 1000, tokens: 200_000, attempts: 5000, minutes: 30 };
 
-/** What goes wrong with an update refuses it, and does not stop the experiment. */
+/** An error in a handler fails the update, and not the experiment. */
 const on: typeof setHandler = ((update: never, handler: (given: never) => void, options: never) => {
   const handled = (given: never) => {
     try {
@@ -42,6 +42,12 @@ const on: typeof setHandler = ((update: never, handler: (given: never) => void, 
 }) as never;
 
 export function listen(control: Listener): void {
+  listenForPauses(control);
+  listenForBudgets(control);
+  listenForAnswers(control);
+}
+
+function listenForPauses(control: Listener): void {
   on(messages.pause, () => control.pause(), {
     description: 'Stops within two seconds and gives the devices back. Takes nothing.',
     validator: () => refuseIf(control.paused, 'The experiment is paused already.'),
@@ -58,7 +64,10 @@ export function listen(control: Listener): void {
       refuseIf(!(Number.isInteger(round) && round >= now), `The experiment is in round ${now}: name that round or a later one.`);
     },
   });
-  on(messages.setBudget, ({ path, ...more }) => control.setBudget(budgeted(control, path), more), {
+}
+
+function listenForBudgets(control: Listener): void {
+  on(messages.setBudget, ({ path, ...more }) => control.setBudget(mapPath(control, path), more), {
     description: `Changes the budget of a map: ${JSON.stringify({ path: 'r1/judge', ...limits })}; what is left out stays as it is.`,
     validator: (given) => {
       const { path, ...more } = parseOrThrow({ path: 'r1/judge', ...limits }, given);
@@ -67,14 +76,17 @@ export function listen(control: Listener): void {
         Object.values(more).some((most) => most === 0),
         'A budget of nothing ends no step: `give-up` or `cancel` does.',
       );
-      budgeted(control, path);
+      mapPath(control, path);
     },
   });
+}
+
+function listenForAnswers(control: Listener): void {
   const answers = (update: typeof messages.approve, answer: Answer, kinds: readonly Attention['kind'][], description: string) =>
-    on(update, (given) => control.answer(waiting(control, given?.path, kinds, answer), answer), {
+    on(update, (given) => control.answer(waitingPath(control, given?.path, kinds, answer), answer), {
       description: `${description} ${JSON.stringify(where)}, or nothing where one thing waits.`,
       validator: (given) => {
-        const path = waiting(control, parseOrThrow(where, given).path, kinds, answer);
+        const path = waitingPath(control, parseOrThrow(where, given).path, kinds, answer);
         if (answer !== 'reject') return;
         refuseIf(
           control.roundOf(path) === null,
@@ -84,54 +96,58 @@ export function listen(control: Listener): void {
     });
   answers(messages.approve, 'approve', ['gate', 'budget'], 'Lets a gate pass, or a map whose budget is spent go on with what there is.');
   answers(messages.reject, 'reject', ['gate'], 'Undoes the round of a gate: the experiment ends with what it had before.');
-  const failed = (path: string | undefined) => waiting(control, path, ['step'], 'retry-step');
+  const failedPath = (path: string | undefined) => waitingPath(control, path, ['step'], 'retry-step');
   on(
     messages.retryStep,
     ({ path, config, configDigest } = {}) =>
-      control.answer(failed(path), 'retry-step', config && configDigest ? { config, configDigest } : undefined),
+      control.answer(failedPath(path), 'retry-step', config && configDigest ? { config, configDigest } : undefined),
     {
       description: `Runs a step that failed again, with the files that were read in as they are now: ${JSON.stringify(where)}, or nothing where one thing waits.`,
       validator: (given) => {
-        const { path, config, configDigest } = parseOrThrow({ ...where, config: {} as BoundConfig, configDigest: '' }, given);
-        failed(path);
-        refuseIf(
-          (config === undefined) !== (configDigest === undefined),
-          'Other settings come with their digest: `backspin retry-step` knows it.',
-        );
-        refuseIf(control.mended !== undefined, 'Other settings are just being taken up: say it again in a moment.');
-        for (const key of ['name', 'recipe'] as const)
-          refuseIf(
-            config !== undefined && config[key] !== control.config[key],
-            `These settings are of the ${key === 'name' ? 'experiment' : 'recipe'} ${config?.[key]}, and this is ${control.config[key]}.`,
-          );
+        const { path, ...edited } = parseOrThrow({ ...where, config: {} as BoundConfig, configDigest: '' }, given);
+        failedPath(path);
+        checkEdited(control, edited);
       },
     },
   );
   answers(messages.giveUp, 'give-up', ['gate', 'budget', 'step'], 'Gives up what waits: the experiment fails.');
 }
 
-/** The path of the one thing that this word is for. */
-function waiting(control: Listener, path: string | undefined, kinds: readonly Attention['kind'][], answer: Answer): string {
+function checkEdited(control: Listener, { config, configDigest }: Partial<messages.EditedConfig>): void {
+  refuseIf(
+    (config === undefined) !== (configDigest === undefined),
+    'Other settings come with their digest: `backspin retry-step` knows it.',
+  );
+  refuseIf(control.edited !== undefined, 'Other settings are just being taken up: say it again in a moment.');
+  for (const key of ['name', 'recipe'] as const)
+    refuseIf(
+      config !== undefined && config[key] !== control.config[key],
+      `These settings are of the ${key === 'name' ? 'experiment' : 'recipe'} ${config?.[key]}, and this is ${control.config[key]}.`,
+    );
+}
+
+/** The path at attention that an answer is for: the given one, or the only one. */
+function waitingPath(control: Listener, path: string | undefined, kinds: readonly Attention['kind'][], answer: Answer): string {
   const paths = control.waiting.filter(({ kind }) => kinds.includes(kind)).map((one) => one.path);
   return resolveTarget(paths, path, `waits for ${answer}`);
 }
 
-/** The path of the map that a budget is for: one whose budget is spent, or the named one of all that have not ended. */
-function budgeted(control: Listener, path: string | undefined): string {
+/** The path of the map that a budget is for: the named one of all that have not ended; without a name the one whose budget is spent. */
+function mapPath(control: Listener, path: string | undefined): string {
   const spent = control.waiting.filter(({ kind }) => kind === 'budget').map((one) => one.path);
   return resolveTarget(path === undefined && spent.length > 0 ? spent : control.maps, path, 'can be given a budget');
 }
 
-/** The one of these paths that is meant, by the whole of it or its end. */
-function resolveTarget(paths: readonly string[], path: string | undefined, what: string): string {
+/** The one of these paths that equals the given path or ends with it. `does`: what they do, for the refusal. */
+function resolveTarget(paths: readonly string[], path: string | undefined, does: string): string {
   const found = path === undefined ? paths : paths.filter((one) => one === path || one.endsWith(`/${path}`));
-  refuseIf(paths.length === 0, `Nothing here ${what}.`);
-  refuseIf(found.length === 0, `No "${path}" here ${what}. These do: ${paths.join(', ')}.`);
-  refuseIf(found.length > 1, `More than one ${what}; name one: ${found.join(', ')}.`);
+  refuseIf(paths.length === 0, `Nothing here ${does}.`);
+  refuseIf(found.length === 0, `No "${path}" here ${does}. These do: ${paths.join(', ')}.`);
+  refuseIf(found.length > 1, `More than one ${does}; name one: ${found.join(', ')}.`);
   return found[0]!;
 }
 
-/** Typed by hand, perhaps: an object with some of the example's keys, values of their types, no number below 0. */
+/** Checks what people may have typed by hand: an object with some of the example's keys, values of their types, no number below 0. */
 function parseOrThrow<T extends object>(example: T, given: unknown): Partial<T> {
   const fits = ([key, value]: [string, unknown]) => typeof value === typeof example[key as keyof T] && !(Number(value) < 0);
   const sound = given === undefined || (typeof given === 'object' && given !== null && Object.entries(given).every(fits));
