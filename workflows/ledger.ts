@@ -1,11 +1,11 @@
-/** What an experiment knows of its past: results of steps and answers to questions. It goes from run to run. */
+/** Results of finished steps and answers to questions. Every run hands the ledger to the next. */
 import { isCancellation, log } from '@temporalio/workflow';
 import type { RecordedSteps } from '../schemas/steps.ts';
 import { refsIn, type StepCall, type ReportRef } from '../schemas/call.ts';
 import type { LedgerEntry, RecordVersion } from '../schemas/experiment.ts';
 import type { Carried, ExperimentInput } from '../schemas/messages.ts';
 
-/** Characters of the results that a run carries to the next; where there are more, it reads them from the record in the store. */
+/** Most characters that a run carries to the next. The next run reads a larger ledger from the record in the store. */
 const CARRIED = 2 ** 18;
 
 export class Ledger {
@@ -15,7 +15,7 @@ export class Ledger {
   readonly #pins: ExperimentInput['pins'];
   /** Paths of the steps that were read from the store. */
   readonly #recorded = new Set<string>();
-  /** Entries and answers that this run has added. */
+  /** Number of entries and answers that this run has added. */
   #added = 0;
 
   constructor({ carried, pins }: ExperimentInput) {
@@ -25,7 +25,7 @@ export class Ledger {
     this.#pins = pins;
   }
 
-  /** Reads what was too much to be carried, part by part. What the store has no more is looked up again, step by step. */
+  /** Reads a ledger that was too large to carry, part by part. Each step that the record lacks is looked up again. */
   async load(read: (from: number) => Promise<RecordedSteps | null>): Promise<void> {
     for (let from: number | null = 0; from !== null;) {
       const part: RecordedSteps | null = await read(from).catch((error: unknown) => {
@@ -41,7 +41,7 @@ export class Ledger {
       from = part.next;
     }
   }
-  /** Whether the step came from the store as it is. */
+  /** Whether the record in the store holds the step already. */
   isRecorded({ path }: StepCall): boolean {
     return this.#recorded.has(path);
   }
@@ -50,7 +50,7 @@ export class Ledger {
     return this.#added;
   }
 
-  /** What the parent of a fork gave for this step, or what this experiment did. */
+  /** The result of this step in this experiment, or in the parent of a fork. */
   known(call: StepCall, fingerprint: string): LedgerEntry | undefined {
     const pin = this.#pins[call.path];
     const pinned = pin && pin.inputs.join() === [...new Set(refsIn(call.inputs).map((ref) => ref.digest))].sort().join();
@@ -62,7 +62,7 @@ export class Ledger {
     this.#added++;
   }
 
-  /** The answer that was given on these reports, or the one that `rule` gives now: reports that were made anew are asked about anew. */
+  /** The earlier answer on these reports, or else the answer that `rule` gives now. New reports get a new answer. */
   decide(path: string, reports: Readonly<Record<string, ReportRef>>, rule: () => unknown): unknown {
     const digests = Object.keys(reports)
       .sort()
@@ -75,7 +75,7 @@ export class Ledger {
     return this.decisions[key];
   }
 
-  /** An input is gone from the store: what gave it is forgotten, so that it is asked for again. False where that was tried before. */
+  /** Forgets the steps that gave the inputs of this step, since one is missing in the store. False if that was tried before. */
   invalidateMissingInputs(call: StepCall, fingerprint: string): boolean {
     if (this.#healed.has(fingerprint)) return false;
     this.#healed.add(fingerprint);
@@ -85,8 +85,8 @@ export class Ledger {
     return true;
   }
 
-  /** Forgets all steps but those that are `kept`: the store knows which of their results still hold. Answers are given anew, since a rule
-   *  is made of settings. */
+  /** Forgets all steps except those that are `kept`; the look-up in the store shows which of their results still hold. Also forgets all
+   *  answers, since rules depend on settings. */
   forget(kept: (fingerprint: string) => boolean): void {
     for (const fingerprint of Object.keys(this.steps)) if (!kept(fingerprint)) delete this.steps[fingerprint];
     for (const question of Object.keys(this.decisions)) delete this.decisions[question];
@@ -95,7 +95,7 @@ export class Ledger {
   get large(): boolean {
     return JSON.stringify(this.steps).length > CARRIED;
   }
-  /** `recorded`: the writing of the record that holds all steps. */
+  /** `recorded`: the version of the record that holds all steps. */
   carried(recorded?: RecordVersion): Pick<Carried, 'ledger' | 'recorded' | 'decisions' | 'healed'> {
     const healed = [...this.#healed];
     return { ledger: recorded ? {} : this.steps, ...(recorded && { recorded }), decisions: this.decisions, healed };

@@ -1,15 +1,15 @@
-/** Keeps the record of the experiment in the store up to date, by what is new; what cannot be written holds nothing up, and is told. */
+/** Keeps the record of the experiment in the store up to date by writing only the news. A failed write holds nothing up; people see it. */
 import { CancellationScope, condition, sleep } from '@temporalio/workflow';
 import type { RecordNews, RecordVersion } from '../schemas/experiment.ts';
 import { causeOf, type Cause } from './errors.ts';
 import { untilIdle } from './scopes.ts';
 import type { StepTable } from './step-table.ts';
 
-/** Milliseconds between two failures of a writing that itself tries again for as long as it takes. */
+/** Milliseconds to wait after the failure of a patient write, which retries by itself: at first, and at most. */
 const PAUSE = 60_000;
 const LONGEST = 3_600_000;
 
-/** Puts news of the steps of these paths into the store; false: it lacks what they build on. Patiently: it ends only when it has. */
+/** Writes news of the steps of these paths. False: the store lacks the version that they build on. `patiently`: retries without end. */
 type Write = (news: Pick<RecordNews, 'written' | 'since' | 'only'>, paths: ReadonlySet<string>, patiently: boolean) => Promise<unknown>;
 
 export class Recorder {
@@ -17,16 +17,16 @@ export class Recorder {
   readonly #steps: StepTable;
   readonly #write: Write;
   readonly #trouble: (why: Cause | null) => void;
-  /** There is something that the store does not have. */
+  /** The store lacks some news. */
   #stale = false;
   #writing: Promise<void> | undefined;
   #failed = false;
-  /** The last writing of this run, or of one before that the store is known to have; null: all is to be written. */
+  /** The last version that the store is known to have, of this run or an earlier one; null: everything must be written. */
   #last: RecordVersion | null;
-  /** Not all of it is written yet. */
+  /** The record must hold all steps, and does not yet. */
   #whole: boolean;
 
-  /** `trouble` is told why a writing fails, and of the end of that (null). */
+  /** `trouble` gets the reason when a write fails, and null when a write succeeds again. */
   constructor(run: string, steps: StepTable, last: RecordVersion | null, write: Write, trouble: (why: Cause | null) => void) {
     this.#run = run;
     this.#steps = steps;
@@ -36,24 +36,24 @@ export class Recorder {
     this.#trouble = trouble;
   }
 
-  /** The number of the writing behind which this run's news begin, for who has that record; undefined: not known. */
+  /** The count after which this run's news begin for a reader who has that version; undefined: not known. */
   after({ run, count }: RecordVersion): number | undefined {
     if (run === this.#run) return count;
     return this.#last?.run === run && count >= this.#last.count && !this.#whole ? 0 : undefined;
   }
-  /** The writing that holds all steps; undefined: there is none. */
+  /** The version that holds all steps; undefined: there is none. */
   get complete(): RecordVersion | undefined {
     return this.#stale || this.#whole || this.#steps.unwritten ? undefined : (this.#last ?? undefined);
   }
 
-  /** Resolves when the store has the state as it is now, or as it is later. Never rejects. Calls that come meanwhile are one more writing. */
+  /** Resolves when the store has the present state, or a later one. Never rejects. All calls during a write share the next write. */
   record(): Promise<void> {
     this.#stale = true;
     this.#writing ??= CancellationScope.nonCancellable(() => this.#writeAll());
     return this.#writing;
   }
 
-  /** Resolves when nothing is being written, or cannot be. */
+  /** Resolves when no write is in flight, or when writes fail. */
   idle(): Promise<void> {
     return condition(() => this.#writing === undefined || this.#failed);
   }
@@ -61,14 +61,14 @@ export class Recorder {
   async #writeAll(): Promise<void> {
     let pause = PAUSE;
     while (this.#stale) {
-      await untilIdle(); // a run from the top may be in the midst of what is in the store already
+      await untilIdle(); // a run from the top may still be passing steps that the store has already
       this.#stale = false;
       try {
         const patiently = this.#failed;
         await this.#writePart(patiently);
         if (patiently) {
           this.#trouble(null);
-          this.#stale = true; // what was written tells of the trouble
+          this.#stale = true; // the record just written still shows the failure
         }
         this.#failed = false;
       } catch (error) {

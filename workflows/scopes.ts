@@ -1,11 +1,11 @@
-/** Structured scopes: what was started inside is over before the scope is. */
+/** Structured scopes: whatever starts inside a scope ends before the scope does. */
 import { CancellationScope, condition, isCancellation, log } from '@temporalio/workflow';
 
 /**
- * Waits for `work` while at least one of `leases` holds a device or waits for one, and then runs `after` while they are given back.
- * When the last lease is lost, `scope`, in which the work was started, is cancelled, and that lease's error is how the step ended; of
- * any other that is lost, `lost` is told. How a lease ends that is given back decides nothing. A cancellation reaches all at once,
- * since whoever serves ends the work before its server.
+ * Waits for `work` while at least one of `leases` holds a device or waits for one, then runs `after` while it releases the leases.
+ * If the last lease fails, this cancels `scope`, in which the work was started, and the step fails with the error of that lease. If
+ * another lease fails, `lost` gets its error. Errors of a lease that is being released are only logged. A cancellation reaches work and
+ * leases at once, since the activity that serves ends the work before its server.
  */
 export async function withLeases<S, T>(
   leases: readonly (() => Promise<void>)[],
@@ -44,16 +44,16 @@ export async function withLeases<S, T>(
   }
 }
 
-/** Resolves when all that goes on without the world has gone on: conditions are looked at when no promise is left to be settled. */
+/** Resolves when the workflow can do no more by itself: Temporal checks conditions when no promise is left to settle. */
 export function untilIdle(): Promise<void> {
   let looked = false;
   return condition(() => looked || !(looked = true));
 }
 
-/** Never: what waits for it is asked for again by the next run, from the top. */
+/** Never settles. The recipe of the next run asks again for whatever waits for it. */
 export const never = new Promise<never>(() => {});
 
-/** Opens nothing new once it closes, and tells when all that was open is over: the moment to continue as new. */
+/** Admits nothing new once it closes, and is drained when all that it admitted has ended: the moment to continue as new. */
 export class DrainLatch {
   #open = 0;
   #closing = false;

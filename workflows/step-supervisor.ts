@@ -91,7 +91,7 @@ export class StepSupervisor implements StepObserver {
   opened(call: StepCall, stepKey: string): void {
     this.#update(call, { stepKey });
   }
-  /** `recorded`: the store has it so. */
+  /** `recorded`: the record in the store holds the result already. */
   done(call: StepCall, { result, stepKey, cached }: LedgerEntry, recorded = false): void {
     this.#table.set(call, { state: 'completed', stepKey, cached, result }, recorded);
     this.#state.publish();

@@ -1,15 +1,15 @@
-/** The steps of an experiment that have begun, as people see them. */
+/** The steps of an experiment that have begun, as people see them, and which of them the record lacks. */
 import { fingerprintOf, refsIn, type AnyRef, type StepCall } from '../schemas/call.ts';
 import type { Step } from '../schemas/experiment.ts';
 
-/** Steps that are written at once: a third of a megabyte. */
+/** Most steps in one write of the record: a third of a megabyte. */
 const WRITTEN = 500;
 
 export class StepTable {
   readonly #byPath = new Map<string, Step>();
-  /** By path, the writing of the record that has a step, or will have it, as it is now; none: an earlier run has written it. */
+  /** By path, the write of the record that holds, or will hold, the present state of the step; none: an earlier run has written it. */
   readonly #writing = new Map<string, number>();
-  /** Writings that were begun, and the last that is in the store. */
+  /** Writes that have begun, and the last one that is in the store. */
   #begun = 0;
   #written = 0;
 
@@ -20,19 +20,19 @@ export class StepTable {
   get maps(): readonly string[] {
     return this.all.filter(({ kind, state }) => kind === 'map' && state === 'running').map(({ path }) => path);
   }
-  /** The last that gave an artifact. */
+  /** The last step that gave an artifact. */
   giving({ digest }: AnyRef): Step {
     return this.all.findLast(({ result }) => refsIn(result).some((ref) => ref.digest === digest))!;
   }
 
-  /** Paths of those that are other than after that writing. */
+  /** Paths of the steps that have changed since that write. */
   since(count: number): ReadonlySet<string> {
     return new Set(this.#writing.entries().flatMap(([path, writing]) => (writing > count ? [path] : [])));
   }
   get unwritten(): boolean {
     return this.since(this.#written).size > 0;
   }
-  /** Begins a writing: the first of those that are not written, and whether they are all. */
+  /** Begins a write: returns the first unwritten steps, and whether they are the last ones. */
   write(): { readonly count: number; readonly paths: ReadonlySet<string>; readonly last: boolean } {
     const count = ++this.#begun;
     const paths = [...this.since(this.#written)];
@@ -43,14 +43,14 @@ export class StepTable {
   wrote(count: number): void {
     this.#written = count;
   }
-  /** Has it written again. */
+  /** The next write includes the step. */
   touch(path: string): void {
     if (this.#byPath.has(path)) this.#writing.set(path, this.#begun + 1);
   }
   touchAll(): void {
     for (const path of this.#byPath.keys()) this.touch(path);
   }
-  /** Those that are not known any more have to be done again. */
+  /** Finished steps that are not `known` any more must run again. */
   forget(known: (fingerprint: string) => boolean): void {
     for (const [path, step] of this.#byPath) {
       if (step.state !== 'completed' || known(step.fingerprint!)) continue;
@@ -59,7 +59,7 @@ export class StepTable {
     }
   }
 
-  /** `recorded`: the store has it so. */
+  /** `recorded`: the record in the store holds this state already. */
   set(call: StepCall, now: Partial<Step>, recorded = false): void {
     const { path, arm, round, label, verb, operation } = call;
     const before = this.#byPath.get(path) ?? {
@@ -78,7 +78,7 @@ export class StepTable {
     this.#byPath.set(path, { ...before, ...now });
     if (!recorded) this.touch(path);
   }
-  /** A gate, which is none of them, is passed over. */
+  /** Does nothing for the path of a gate. */
   failed(path: string): void {
     const step = this.#byPath.get(path);
     if (step) this.#byPath.set(path, { ...step, state: 'failed' });
