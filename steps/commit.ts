@@ -134,7 +134,7 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
     const determinism = await inherited(store, prefix.determinism, [over, ...Object.values(resolved.cast)]);
     const result = { ...(await writer.commit(determinism)), ...(counts.in > 0 ? { share: counts.kept / counts.in } : {}) };
     const { stepKey, what } = resolved.chain[op]!;
-    const step = { ...resolved, stepKey: cut ? cutKey(resolved) : stepKey, call: { ...resolved.call, what } };
+    const step = { ...resolved, stepKey: cut ? cutKey(resolved) : stepKey, call: { ...resolved.call, operation: what } };
     const dropped = { dropped: drops.counts, ...(Object.keys(drops.parts).length > 0 && { parts: drops.parts }), ...drops.unread };
     const droppedRecords = await drops.commit(determinism);
     await triggerPoint('commit: before an output');

@@ -49,7 +49,7 @@ test('what a suite measures of one answer stands beside it, and its report is wh
   const modules = [{ path: world, digest: await moduleDigest(world) }];
   const other = await bench({ reply: () => 'nothing of it' }, { modules });
   const model = await other.perform({ ...step.call, verb: 'reduce', operation: 'model:path', inputs: { path: join(made.folder, 'base') } });
-  const call = { ...step.call, what: 'textworld.forward', inputs: { of: model, params: { seed: 0, size: 'miniature' } } };
+  const call = { ...step.call, operation: 'textworld.forward', inputs: { of: model, params: { seed: 0, size: 'miniature' } } };
   const report = (await other.perform(call)) as ReportRef;
   const found = await resolve(call, other.context, await other.services.registry(modules));
   const { answers } = (await other.services.store.output(found.stepKey))!;
