@@ -1,5 +1,6 @@
 /** `backspin watch NAME`: a live tree on a terminal, lines where output is piped; the numbers and links at the end. */
 import { setTimeout as wait } from 'node:timers/promises';
+import { createLogUpdate } from 'log-update';
 import { connect, type Temporal } from '../host/connect.ts';
 import { openHome } from '../host/home-store.ts';
 import { experimentOf, openExperiments } from '../experiments/record.ts';
@@ -43,14 +44,19 @@ interface Display {
   show(view: View, stale: string | null): void;
 }
 
+/** The terminal, with a size where it says 0 x 0. */
+const sized = Object.create(process.stdout, {
+  rows: { get: () => process.stdout.rows || 24 },
+  columns: { get: () => process.stdout.columns || 80 },
+}) as NodeJS.WriteStream;
+
 /** Redraws in place, no higher than the terminal. */
 class Screen implements Display {
-  #drawn = 0;
+  readonly #redraw = createLogUpdate(sized);
   readonly #rates = new Rates(15);
 
   show(view: View, stale: string | null): void {
-    const rows = process.stdout.rows || 24;
-    const columns = process.stdout.columns || 80; // some terminals say 0
+    const { rows, columns } = sized;
     this.#rates.look(view, Date.now());
     const all = [
       ...tree(view, (path) => this.#rates.of(path)),
@@ -58,8 +64,6 @@ class Screen implements Display {
       ...(stale ? ['', `Note: ${stale}.`] : []),
     ].flatMap((text) => shown(text.replaceAll('\t', ' ')).split('\n'));
     const fitting = all.length < rows ? all : [all[0]!, '  …', ...all.slice(-(rows - 3))];
-    const text = fitting.map((line) => cut(line, columns)).join('\n');
-    process.stdout.write(`${this.#drawn > 0 ? `\x1b[${this.#drawn}A\r\x1b[J` : ''}${text}\n`);
-    this.#drawn = fitting.length;
+    this.#redraw(fitting.map((line) => cut(line, columns)).join('\n'));
   }
 }

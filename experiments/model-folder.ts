@@ -1,6 +1,7 @@
-/** What a model folder must have before anything starts. The trainer renders the chat template; here its text is looked at. */
+/** What a model folder must have before anything starts. `chat-template.ts` renders its chat template. */
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, realpathSync } from 'node:fs';
 import { join, sep } from 'node:path';
+import { templateFault, type SpecialTokens } from './chat-template.ts';
 
 /** What is wrong with a folder that should hold a Hugging Face model; undefined: nothing that can be seen. */
 export const modelFault = (folder: string): string | undefined => filesFault(folder) ?? tokenizerFault(folder);
@@ -20,7 +21,9 @@ function filesFault(folder: string): string | undefined {
 /** Likewise for a folder that should hold a tokenizer. */
 export const tokenizerFault = (folder: string): string | undefined =>
   vocabularyFault(folder) ??
-  (endIn(folder) === undefined ? `the tokenizer in ${folder} has no end token; set eos_token in its tokenizer_config.json` : undefined);
+  (specialTokensIn(folder)['eos_token'] === undefined
+    ? `the tokenizer in ${folder} has no end token; set eos_token in its tokenizer_config.json`
+    : undefined);
 
 function vocabularyFault(folder: string): string | undefined {
   const files = list(folder);
@@ -34,28 +37,29 @@ function vocabularyFault(folder: string): string | undefined {
   return typeof read === 'string' ? read : undefined;
 }
 
-const configIn = (folder: string) =>
-  objectIn(join(folder, 'tokenizer_config.json')) as { chat_template?: unknown; eos_token?: string | { content?: string } | null };
-function endIn(folder: string): string | undefined {
-  const { eos_token: end } = configIn(folder);
-  return typeof end === 'string' ? end : end?.content;
+const configIn = (folder: string) => objectIn(join(folder, 'tokenizer_config.json')) as Record<string, unknown>;
+/** `bos_token`, `eos_token` and the like: a text, or an object that holds it. */
+function specialTokensIn(folder: string): Record<string, string> {
+  const tokens = Object.entries(configIn(folder)).flatMap(([name, token]) => {
+    const text = typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token;
+    return name.endsWith('_token') && typeof text === 'string' ? [[name, text] as const] : [];
+  });
+  return Object.fromEntries(tokens);
 }
 
-/** What is wrong with the chat template of a model, or with the file that takes its place. */
+/** What is wrong with the chat template of a model, or with the file that takes its place. The tokenizer has an end token. */
 export function chatFault(folder: string, file?: string): string | undefined {
-  const own = join(folder, 'chat_template.jinja');
-  const end = endIn(folder)!;
-  if (file === undefined)
-    return templateFault(
-      textIn(own) ?? configIn(folder).chat_template,
-      end,
-      `the chat template in ${folder}`,
-      'repair chat_template in its tokenizer files',
-    );
-  const template = textIn(file);
-  return template === undefined
-    ? `${file} cannot be read; give a file with a chat template`
-    : templateFault(template, end, `the chat template ${file}`, 'repair it');
+  const [template, it, remedy] =
+    file === undefined
+      ? [ownTemplate(folder), `the chat template in ${folder}`, 'repair chat_template in its tokenizer files']
+      : [textIn(file), `the chat template ${file}`, 'repair it'];
+  if (template === undefined && file !== undefined) return `${file} cannot be read; give a file with a chat template`;
+  const fault = templateFault(template ?? '', specialTokensIn(folder) as SpecialTokens);
+  return fault && `${it} ${fault}; ${remedy}`;
+}
+function ownTemplate(folder: string): string | undefined {
+  const { chat_template: listed } = configIn(folder);
+  return textIn(join(folder, 'chat_template.jinja')) ?? (typeof listed === 'string' ? listed : undefined);
 }
 function textIn(file: string): string | undefined {
   try {
@@ -107,20 +111,6 @@ function safetensorsFault(path: string): string | undefined {
   } finally {
     closeSync(file);
   }
-}
-
-function templateFault(template: unknown, end: string, it: string, remedy: string): string | undefined {
-  const fault = (part: string) => `${it} ${part}; ${remedy}`;
-  if (typeof template !== 'string' || template.trim() === '') return fault('is missing');
-  if (!template.includes('messages')) return fault('renders no messages');
-  if (!template.includes('add_generation_prompt')) return fault('has no generation prompt (add_generation_prompt) to open an answer with');
-  if (!template.includes('eos_token') && !template.includes(end)) return fault(`does not end a turn with the end token ${end}`);
-  // one that writes the role's name, and does not only compare it, renders any role
-  const generic = /\[\s*['"]role['"]\s*\]|\.role\b/.test(template.replace(/\brole'?"?\]?\s*[!=]=/g, ''));
-  for (const role of ['system', 'user', 'assistant']) {
-    if (!generic && !template.includes(role)) return fault(`leaves out the turns of the ${role}`);
-  }
-  return undefined;
 }
 
 /** The JSON object in a file, or what is wrong with it. */

@@ -1,6 +1,6 @@
 /** A few questions asked again and again: whether a server still answers as the model that was declared. */
 import type { Canary } from '../schemas/store.ts';
-import { distance } from '../schemas/nearest.ts';
+import { distance } from 'fastest-levenshtein';
 import type { ModelClient } from './client.ts';
 import { askedAgain } from './replies.ts';
 

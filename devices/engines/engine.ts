@@ -1,4 +1,5 @@
 /** What a supervisor must know of the program that serves models: how it is started, found, asked and given other models. */
+import axios from 'axios';
 import type { Launch } from '../child.ts';
 
 /** Served name -> weights, and for an adapter the base that it goes with. A name stands for the same weights for ever. */
@@ -32,13 +33,17 @@ export interface Engine {
 
 /** A request to a server's own interface: the text of the reply. Rejects with what it answers when that is a refusal. */
 export async function ask({ url, key }: Endpoint, method: string, path: string, signal: AbortSignal, body?: object): Promise<string> {
-  const response = await fetch(url + path, {
+  const { status, data } = await axios.request<string>({
+    url: url + path,
     method,
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    ...(body && { body: JSON.stringify(body) }),
+    headers: { authorization: `Bearer ${key}` },
+    data: body,
     signal,
+    responseType: 'text',
+    transformResponse: (text: string) => text,
+    validateStatus: () => true,
+    proxy: false,
   });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${response.status} ${text}`);
-  return text;
+  if (status < 200 || status > 299) throw new Error(`${status} ${data}`);
+  return data;
 }

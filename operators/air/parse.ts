@@ -1,6 +1,6 @@
 /** What the guidance must have said to be understood. */
 import type { Lengths } from '../../schemas/recipes/air.ts';
-import { distance } from '../../schemas/nearest.ts';
+import { distance } from 'fastest-levenshtein';
 import { wordsOf } from './records.ts';
 
 const unquoted = (text: string): string =>

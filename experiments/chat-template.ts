@@ -1,0 +1,53 @@
+/** Whether a chat template renders what trainings and servers need: by the rules of the trainer, which refuses the same. */
+import { Template } from '@huggingface/jinja';
+
+const user = { role: 'user', content: 'backspin-question' };
+const assistant = { role: 'assistant', content: 'backspin-answer' };
+const system = { role: 'system', content: 'backspin-system' };
+
+/** What the template says with `raise_exception`. */
+class Refused extends Error {}
+
+/** The special tokens that a template may name, among them `eos_token`. */
+export type SpecialTokens = Readonly<Record<string, string>> & { readonly eos_token: string };
+
+/** The end of a sentence that begins with the template; undefined: nothing is wrong that can be seen without the tokenizer. */
+export function templateFault(template: string, tokens: SpecialTokens): string | undefined {
+  if (template.trim() === '') return 'is missing';
+  try {
+    return renderingFault(new Template(template), tokens);
+  } catch {
+    return undefined; // it needs what this Jinja lacks; the trainer renders it with its own
+  }
+}
+
+function renderingFault(template: Template, tokens: SpecialTokens): string | undefined {
+  const render = (messages: readonly object[], generation: boolean): string | Refused => {
+    const raise_exception = (said: unknown): never => {
+      throw new Refused(String(said));
+    };
+    try {
+      return template.render({ ...tokens, messages, add_generation_prompt: generation, raise_exception });
+    } catch (error) {
+      if (error instanceof Refused) return error;
+      throw error;
+    }
+  };
+  const opened = render([user], true);
+  const closed = render([user, assistant], false);
+  for (const text of [opened, closed]) if (text instanceof Refused) return `cannot render a user turn: ${text.message}`;
+  return turnsFault(opened as string, closed as string, tokens) ?? systemFault(render([system, user], true));
+}
+
+function turnsFault(opened: string, closed: string, { eos_token }: SpecialTokens): string | undefined {
+  for (const { role, content } of [user, assistant]) if (!closed.includes(content)) return `leaves out the turns of the ${role}`;
+  const answered = closed.slice(opened.length);
+  if (!closed.startsWith(opened) || !answered.trimStart().startsWith(assistant.content))
+    return 'has no generation prompt (add_generation_prompt) to open an answer with';
+  return answered.includes(eos_token) ? undefined : `does not end a turn with the end token ${eos_token}`;
+}
+
+function systemFault(text: string | Refused): string | undefined {
+  if (text instanceof Refused) return `cannot render a system turn: ${text.message}`;
+  return text.includes(system.content) ? undefined : 'leaves out the turns of the system';
+}
