@@ -15,7 +15,7 @@ export type SpecialTokens = Readonly<Record<string, string>> & { readonly eos_to
 export function templateFault(template: string, tokens: SpecialTokens): string | undefined {
   if (template.trim() === '') return 'is missing';
   try {
-    return renderingFault(new Template(template), tokens);
+    return renderingFault(new Template(template.replaceAll('raise_exception', 'backspin_refuse')), tokens); // its own throws any Error
   } catch {
     return undefined; // it needs what this Jinja lacks; the trainer renders it with its own
   }
@@ -23,11 +23,11 @@ export function templateFault(template: string, tokens: SpecialTokens): string |
 
 function renderingFault(template: Template, tokens: SpecialTokens): string | undefined {
   const render = (messages: readonly object[], generation: boolean): string | Refused => {
-    const raise_exception = (said: unknown): never => {
+    const backspin_refuse = (said: unknown): never => {
       throw new Refused(String(said));
     };
     try {
-      return template.render({ ...tokens, messages, add_generation_prompt: generation, raise_exception });
+      return template.render({ ...tokens, messages, add_generation_prompt: generation, backspin_refuse });
     } catch (error) {
       if (error instanceof Refused) return error;
       throw error;

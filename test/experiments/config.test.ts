@@ -385,7 +385,7 @@ const parts: readonly (readonly [title: string, harm: (folder: string) => void, 
     (folder) =>
       writeFileSync(
         join(folder, 'chat_template.jinja'),
-        "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% elif m['role'] == 'assistant' %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}>{% endif %}",
+        "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% elif m['role'] == 'assistant' %}{{ '>' + m['content'] + eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}>{% endif %}",
       ),
     /leaves out the turns of the system/,
   ],
