@@ -1,115 +1,30 @@
 /** The acceptance facts of AIR (farthest-first traversal itself is in trainer/tests), and what the recipe lets one choose. */
 import test from 'ava';
-import { readable } from '../../operators/air/documents.ts';
-import { constraintIn, duplicateIn, gradesIn, instructionIn, mergedIn, scoreIn } from '../../operators/air/parse.ts';
+import { scoreIn } from '../../operators/air/parse.ts';
 import type { Complex, Merged, Rated, Refined } from '../../operators/air/records.ts';
 import { mergeShots } from '../../operators/air/shots.ts';
-import type { DatasetRef, ModelRef } from '../../schemas/call.ts';
-import { documentQuality, lengths } from '../../schemas/recipes/air.ts';
-import { constraintTypes } from '../../schemas/recipes/air-types.ts';
-import { sha256 } from '../../schemas/canonical.ts';
-import { join } from 'node:path';
 import { beyond, planOf } from '../support/planned.ts';
-import { jsonl, stage, type Asked, type Ran } from '../support/recipe.ts';
-
-const names = constraintTypes.map(({ name }) => name);
-const lot = (text: string, sides: number) => Number.parseInt(sha256(text).slice(0, 8), 16) % sides;
-const documents = Array.from({ length: 24 }, (_, n) => ({
-  text: `Document ${n} tells of river ${n}. ${'It runs through many a valley to the sea. '.repeat(8)}`,
-}));
-
-/** What the judge does with a river that is not like the others. */
-const odd = { none: 8, unreadable: 9, duplicate: 10, misspelt: 11, unchecked: 14, silent: 13 } as const;
-const riverIn = (content: string) => Number(/river (\d+)/.exec(content)![1]);
-const typesIn = (content: string) => [...content.matchAll(/^- (.+?): the answer /gm)].map(([, name]) => name!);
-const listedIn = (content: string) => [...content.matchAll(/^- (.+)$/gm)].map(([, item]) => item!);
-
-function guidanceSays(content: string): string {
-  const river = riverIn(content);
-  if (content.includes('Write one short instruction'))
-    return river === 4 ? 'Hm' : `Here is an instruction:\n"Describe river ${river} briefly."`;
-  if (content.startsWith('Score an instruction'))
-    return river === 5
-      ? 'Score: 7/5'
-      : river === 7
-        ? 'It is good.'
-        : `It would be a 1/5 if vague.\nScore: ${river % 6 === 0 ? 3 : 4 + (river % 2)}/5`;
-  if (content.includes('Rewrite the text')) return `The polished text of river ${river}.`;
-  if (content.includes('Output1 is the better')) return judged(river, typesIn(content));
-  if (content.startsWith('Earlier constraints'))
-    return `**Reasoning**: so.\n**Answer**: ${river === odd.duplicate ? 'Yes' : 'No, it is new'}`;
-  if (content.includes('how well') || content.includes('How well'))
-    return river === odd.unchecked ? 'Very well.' : `${listedIn(content)[0]}\t${lot(content, 4)}`;
-  if (content.endsWith('**Instruction**:')) {
-    const last = content.slice(content.lastIndexOf('Instruction: '));
-    return ` ${last.split('\n')[0]!.slice(13)} ${listedIn(last).join(' ')}\n\n**Note**: merged`;
-  }
-  return `The guidance responds to: ${content}`;
-}
-function judged(river: number, types: readonly string[]): string {
-  const said = (type: string, constraint: string) =>
-    `**Analysis**: they differ\n**Type**: ${type}\n**Constraint**: ${constraint}\n\nNote: done`;
-  const used = names.length - types.length;
-  if (river === odd.none) return said(types[0]!, 'None');
-  if (river === odd.unreadable && used === 2) return said(types[0]!, 'Be more like Output1 and its words.');
-  const type = river === odd.misspelt ? types[0]!.replace('a', 'aa') : types[0]!;
-  return said(`${type[0]!.toUpperCase()}${type.slice(1)}`, `Heed the ${types[0]} for river ${river} well.`);
-}
-let dies = Infinity;
-let answered = 0;
-const answers: string[] = [];
-const made = await stage(
-  'air',
-  {
-    reply(role, _model, content) {
-      if (++answered >= dies) throw new Error('the machine is gone');
-      answers.push(`${role}: ${content}`);
-      if (role !== 'student') return guidanceSays(content);
-      const last = content.split('\n\n').at(-1)!;
-      return riverIn(content) === odd.silent && content.includes('\n\n') ? 'No.' : `The student says of it: ${last}`;
-    },
-    place: ([text = '']) => ({ cluster: 0, distance: 0, pick: riverIn(text) < 20 ? riverIn(text) : null }),
-  },
-  {
-    'documents.jsonl': jsonl(documents),
-    'lessons.jsonl': jsonl([{ prompt: 'Score it.', reply: 'Score: 5/5' }]),
-    'guidance/': '{"a": 1}',
-    'student/': '{"b": 1}',
-    'encoder/': '{"c": 1}',
-  },
-);
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
-const run = (parameters: object = {}, lessons = false, models: readonly string[] = ['guidance', 'student']) =>
-  made.run({
-    parameters: { minimum: 1, pick: null, ...parameters },
-    data: { documents: source('documents.jsonl'), ...(lessons && { lessons: source('lessons.jsonl') }) },
-    models: Object.fromEntries(models.map((name) => [name, { path: join(made.folder, name) }])),
-  });
-const ran = await run();
-
-interface Inputs {
-  readonly from: ModelRef;
-  readonly with: Readonly<Record<string, ModelRef>>;
-  readonly inputs: Readonly<Record<string, ModelRef>>;
-  readonly over: DatasetRef;
-}
-const inputs = (of: Ran, path: string) => of.step(path).call.inputs as unknown as Inputs;
-const records = async <T>(of: Ran, path: string) => (await made.rows<T>(of.step(path).data)).map(({ value }) => value);
-const digest = (of: Ran, path: string) => of.step(path).model.digest;
-const asking = (kind: 'judge' | 'compare' | 'check' | 'merge', of = ran): Asked[] =>
-  of.asked.filter(({ content }) =>
-    kind === 'judge'
-      ? content.includes('Output1 is the better')
-      : kind === 'compare'
-        ? content.startsWith('Earlier constraints')
-        : kind === 'check'
-          ? content.includes('How well')
-          : content.endsWith('**Instruction**:'),
-  );
-const ofRiver = (asked: readonly Asked[], river: number) => asked.filter(({ content }) => riverIn(content) === river);
-const refined = await records<Refined>(ran, 'refine');
-const of = (river: number) => refined.find(({ instruction }) => riverIn(instruction) === river)!;
-const usual = refined.filter(({ instruction }) => !Object.values<number>(odd).includes(riverIn(instruction)));
+import {
+  answers,
+  asking,
+  digest,
+  documents,
+  inputs,
+  listedIn,
+  machine,
+  made,
+  names,
+  odd,
+  of,
+  ofRiver,
+  ran,
+  records,
+  refined,
+  riverIn,
+  run,
+  typesIn,
+  usual,
+} from '../support/air.ts';
 
 test('1 five iterations at most; a document whose constraint is empty, unreadable or a duplicate has no further judge call', (t) => {
   t.true(usual.length > 5);
@@ -171,53 +86,6 @@ test('4 the student is told the instruction and every constraint so far, a blank
       t.true(content.includes(`Output2:\n${output}\n\n`));
     });
   }
-});
-
-test('5 which constraints are understood', (t) => {
-  const words = (count: number) => Array.from({ length: count }, (_, n) => `w${n}`).join(' ');
-  const said = (reply: string, used: readonly string[] = [], types: readonly string[] = names) =>
-    constraintIn(reply, types, used, lengths.parse({}));
-  const read = (type: string, constraint: string, ...more: (readonly string[])[]) =>
-    said(`**Analysis**: x\n**Type**: ${type}\n**Constraint**: ${constraint}`, ...more);
-  const demanded = (constraint: string) => read('Data format', constraint);
-  t.deepEqual(demanded(words(26)), { type: 'data format', constraint: words(26) });
-  t.is(demanded(words(27)), 'unreadable');
-  t.deepEqual(demanded(words(3)), { type: 'data format', constraint: words(3) });
-  t.is(demanded(words(2)), 'unreadable', 'a constraint of two words ends the loop, as in the code');
-  for (const mention of [
-    'Be like Output1 in its words.',
-    'Be like output 2 in words.',
-    'Follow the original instruction more.',
-    'Heed these constraints all.',
-  ])
-    t.is(demanded(mention), 'unreadable', mention);
-  t.is(read('format', words(5)), 'unreadable', 'a type of one word');
-  t.is(read('one two three four five six seven', words(5), [], ['one two three four five six seven']), 'unreadable');
-  t.is(read('colour scheme', words(5)), 'unreadable', 'no type of the list');
-  t.like(read('exclusion constraint', words(5)), { type: 'exclusion constraint' }, 'not the inclusion, two edits away');
-  t.is(read('exclusion constraint', words(5), ['exclusion constraint']), 'unreadable');
-  t.is(read('data format', words(5), ['data format']), 'unreadable', 'one that was used');
-  t.like(read('**Tone and stile**', words(5)), { type: 'tone and style' });
-  t.like(said(`**Selected Type**: Target audience\n**Constraint:** "Write it for nurses."`), {
-    type: 'target audience',
-    constraint: 'Write it for nurses.',
-  });
-  t.like(demanded('Give the year of each.\nNote: this is short.'), { constraint: 'Give the year of each.' }, 'notes are cut');
-  for (const none of ['None', 'none.', '**None**', 'None of them is missing']) t.is(demanded(none), 'none', none);
-  for (const reply of ['', 'Give the year of each.', '**Type**: data format']) t.is(said(reply), 'unreadable', reply);
-});
-
-test('what else the guidance must have said to be understood', (t) => {
-  t.is(instructionIn('Here is an instruction:\n\n"Describe a river."\n'), 'Describe a river.');
-  t.is(instructionIn('Describe a river.\nThis instruction is short.\nOk'), 'Describe a river.');
-  for (const reply of ['Hm', '', 'Here is an instruction']) t.is(instructionIn(reply), undefined, reply);
-  t.deepEqual(
-    ['**Answer**: Yes', '**Answer**: No', 'so\n**Answer**: there is no such one', '**Answer**: perhaps', 'No.', ''].map(duplicateIn),
-    [true, false, false, true, true, true],
-  );
-  t.deepEqual(gradesIn('one\t3\n\ntwo\t 0', 2), [3, 0]);
-  for (const reply of ['one\t3', 'one 3\ntwo 0', 'one\t4\ntwo\t1', '']) t.is(gradesIn(reply, 2), undefined, reply);
-  t.is(mergedIn(' Describe a river.\n\n**Note**: merged'), 'Describe a river.');
 });
 
 test('6 instructions of score 4 and 5 are refined; 3, 7 of 5 and none at all are not', async (t) => {
@@ -368,9 +236,9 @@ test.serial('a guidance model is taught its work first, where lessons are given'
 test.serial('killed half-way through its documents, each goes on where it was: nothing that was answered is asked again', async (t) => {
   const other = { iterations: 4, levels: [4] }; // so that nothing is known of another test
   const known = answers.length;
-  dies = answered + 46;
+  machine.dies = known + 46;
   await t.throwsAsync(run(other));
-  dies = Infinity;
+  machine.dies = Infinity;
   const cut = answers.length;
   t.is(cut - known, 45);
   const judgedBefore = new Set(
@@ -390,24 +258,6 @@ test.serial('killed half-way through its documents, each goes on where it was: n
     undisturbed.map(({ length }) => length),
   );
   t.is(new Set(answers.slice(known)).size, answers.length - known);
-});
-
-test('documents of a length that can be read, not full of signs or repetitions', (t) => {
-  const judge = (text: string, quality: object | null = {}) => {
-    const params = { words: { min: 5, max: 60 }, quality: quality && documentQuality.parse(quality) };
-    const outcome = readable.run({ text }, undefined as never, params) as { readonly dropped?: string };
-    return outcome.dropped;
-  };
-  const plain = 'A river runs to the sea.';
-  t.is(judge(plain), undefined);
-  t.is(judge('Too short.'), 'short');
-  t.is(judge('word '.repeat(61)), 'long');
-  t.is(judge('河水流入大海'), undefined, 'a Han character is a word');
-  t.is(judge('-#*|+=><~_%& a b c d e'), 'symbols');
-  t.is(judge(`${plain}\n`.repeat(3)), 'repeated-lines');
-  t.is(judge(`${plain} ${'!'.repeat(11)}`), 'repeated-character');
-  t.is(judge(`${plain} ${'!'.repeat(10)}`), undefined);
-  t.is(judge(`${plain}\n`.repeat(3), null), undefined);
 });
 
 for (const [what, parameters] of [

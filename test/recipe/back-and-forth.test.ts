@@ -1,95 +1,33 @@
 /** The acceptance facts of back-and-forth translation, B1 to B8, and what the recipe offers beyond the paper. */
-import { join } from 'node:path';
 import test from 'ava';
-import { TooLong } from '../../inference/client.ts';
-import { betweenMarkers, letterIn, markers } from '../../operators/back-and-forth/parse.ts';
+import { letterIn, markers } from '../../operators/back-and-forth/parse.ts';
 import type { Rewritten } from '../../operators/back-and-forth/records.ts';
 import { parseRating } from '../../operators/humpback/parse.ts';
 import type { Judged, Labelled, Pair } from '../../operators/humpback/records.ts';
-import type { DatasetRef, ModelRef, ReportRef } from '../../schemas/call.ts';
-import type { BoundConfig } from '../../schemas/config.ts';
+import type { ModelRef, ReportRef } from '../../schemas/call.ts';
 import type { BackAndForthParameters } from '../../schemas/recipes/back-and-forth.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
-import { sha256 } from '../../schemas/canonical.ts';
 import { beyond, planOf } from '../support/planned.ts';
-import { jsonl, stage, type Given, type Ran } from '../support/recipe.ts';
-
-const lot = (text: string, sides: number) => Number.parseInt(sha256(text).slice(0, 8), 16) % sides;
-const seedPairs = Array.from({ length: 20 }, (_, n) => ({ instruction: `Seed question ${n}?`, response: `Seed answer ${n}.` }));
-const documents = [
-  ...Array.from({ length: 60 }, (_, n) => ({ text: `Document ${n} of the head.`, split: 'head' })),
-  ...Array.from({ length: 5 }, (_, n) => ({ text: `Document ${n} of no split.` })),
-  { text: 'A document of the middle.', split: 'middle' },
-  { text: 'A document of the tail.', split: 'tail' },
-  { text: `A long document. ${'word '.repeat(100)}`, split: 'head' },
-  { text: `A document beyond the context. ${'word '.repeat(300)}`, split: 'head' },
-];
-const items = Array.from({ length: 8 }, (_, n) => ({ instruction: `What is tide ${n}?`, reference: `Reference ${n}.` }));
-
-/** Two thirds of the ratings are a 5; a third of the rewritings lacks a marker, and a tenth gets it at the second try. */
-const judgements = ['I cannot say.', 'Score: 8', 'Score: 3', 'Fine.\nScore: 5', 'Score: 5', 'Score: 5'];
-const rewritings = (text: string) => [
-  `Certainly!\n[RES] Better: ${text} [/RES]\nI kept its words.`,
-  `[RES]Better: ${text}[/RES]`,
-  `[RES]\nBetter: ${text}\n[/RES]`,
-  `Better: ${text}`,
-  `[RES] Better: ${text}`,
-  `Better: ${text} [/RES]`,
-];
-const times = new Map<string, number>();
-function reply(role: string, model: string, content: string): string {
-  if (role === 'backward' && content.length > 1200) throw new TooLong('the prompt is too long');
-  if (role === 'backward') return ` What is ${sha256(content).slice(0, 8)}?\n`;
-  if (role === 'scorer') return judgements[lot(content, judgements.length)]!;
-  if (role === 'model') return `An answer of ${model.slice(0, 8)}.`;
-  if (role === 'judge') return lot(content, 3) === 0 ? 'A.' : lot(content, 3) === 1 ? 'Answer B is better' : 'Neither.';
-  if (!content.includes('Draft')) return `Distilled ${sha256(content).slice(0, 8)}.`;
-  const before = times.get(content) ?? 0;
-  times.set(content, before + 1);
-  const [first] = documents.filter(({ text }) => content.includes(text));
-  const said = rewritings(first!.text);
-  return lot(content, 10) === 0 ? said[before === 0 ? 3 : 0]! : said[lot(content, said.length)]!;
-}
-
-const name = 'back-and-forth';
-const made = await stage(
+import {
+  arms,
+  documents,
+  given,
+  inputsOf,
+  items,
+  made,
+  marked,
+  model,
+  modelOf,
   name,
-  { reply, score: () => [{ id: 0, logprob: -1, entropy: null }] },
-  {
-    'seed.jsonl': jsonl(seedPairs),
-    'documents.jsonl': jsonl(documents),
-    'base/': '{}',
-    'student/': '{"of": "students"}',
-    'rewriter/': '{"of": "others"}',
-    'teacher/': '{"of": "judges"}',
-  },
-);
-const { folder } = made;
-const model = (name: string) => ({ path: join(folder, name) });
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder });
-const winRate = { id: 'back-and-forth.winRate', with: { judge: 'teacher' } };
-const evaluation: BoundConfig['evaluation'] = {
-  forward: { ...winRate, params: { items } },
-  forwardWeb: { ...winRate, params: { items, prompts: { respond: 'humpback.response' } } },
-  pairs: { id: 'humpback.pairs', params: {} },
-};
-const arms = ['both', 'rewrite', 'filter', 'distil'] as const;
-const given = (parameters: object = {}, models: BoundConfig['models'] = {}): Given => ({
-  parameters: { minimum: 1, size: 30, arms, maxChars: 400, ...parameters },
-  data: { seed: source('seed.jsonl'), documents: source('documents.jsonl') },
-  models: { base: model('base'), student: model('student'), rewriter: model('rewriter'), teacher: model('teacher'), ...models },
-  evaluation,
-});
-const ran = await made.run(given());
-const inputsOf = (run: Ran, path: string) =>
-  run.step(path).call.inputs as { from: ModelRef; data: DatasetRef; over: DatasetRef; with: Record<string, ModelRef> };
-const valuesOf = async <T>(run: Ran, path: string) => (await made.rows<T>(run.step(path).data)).map(({ value }) => value);
-const modelOf = (path: string): string => ran.step(path).model.digest;
-const of = (role: string, run = ran) => run.asked.filter((one) => one.role === role);
-const sorted = (pairs: readonly Pair[]) => pairs.map(({ instruction, response }) => JSON.stringify([instruction, response])).toSorted();
-const pool = await valuesOf<Pair>(ran, 'backtranslate');
-const rewriter = of('rewriter');
-const marked = /\[RES\][^]*\[\/RES\]/;
+  of,
+  pool,
+  ran,
+  rewriter,
+  seedPairs,
+  sorted,
+  times,
+  valuesOf,
+} from '../support/back-and-forth.ts';
 
 test('B1 a prompt to rewrite holds the document and its instruction, one to distil the instruction alone', (t) => {
   const [drafts, bare] = [true, false].map((draft) => rewriter.filter(({ content }) => content.includes('Draft') === draft)) as [
@@ -130,22 +68,6 @@ test('B3 a rewritten response is the text between the two markers; a record with
     t.false(unmarked.some(({ instruction }) => trained.has(instruction)));
   }
 });
-
-for (const [title, reply, found] of [
-  ['both, with talk around them', 'Sure:\n[RES]\n It rains. \n[/RES]\nHope that helps', 'It rains.'],
-  ['none', 'It rains.', 'no-markers'],
-  ['none at its end', '[RES] It rains.', 'no-end-marker'],
-  ['none at its beginning', 'It rains. [/RES]', 'no-markers'],
-  ['them in the wrong order', '[/RES] It rains. [RES]', 'no-end-marker'],
-  ['two pairs', '[RES] It rains. [/RES] [RES] It pours. [/RES]', 'several-markers'],
-  ['an end that comes twice', '[RES] It rains. [/RES] or not [/RES]', 'several-markers'],
-  ['a beginning that comes twice', '[RES] It [RES] rains. [/RES]', 'several-markers'],
-  ['nothing between them', '[RES] \n [/RES]', 'empty'],
-] as const)
-  test(`B3 of markers a reply has ${title}`, (t) => {
-    const between = betweenMarkers(reply);
-    t.is(typeof between === 'string' ? between : between.dropped, found);
-  });
 
 test.serial('B3 a reply without markers is asked for again, and no more often than said', async (t) => {
   const asking = async (rewrite: number) => {
@@ -323,18 +245,6 @@ test('a suite is judged by the model that the file casts, in both orders, and wh
   t.is(metrics['winRate'], read.filter(Boolean).length / read.length);
   t.is(metrics['judged'], read.length / verdicts.length);
 });
-
-for (const [verdict, letter] of [
-  ['A', 'A'],
-  ['**B**', 'B'],
-  ['Answer A is better.', 'A'],
-  ['Answer: b', 'B'],
-  ['A good answer is B.', undefined],
-  ['Both are good.', undefined],
-  ['An answer', undefined],
-  ['', undefined],
-] as const)
-  test(`the verdict "${verdict}" is ${letter ?? 'none'}`, (t) => t.is(letterIn(verdict), letter));
 
 test('what it does is within its longest plan, in calls and records too', async (t) => {
   const plan = await planOf(name, made, ran.given);

@@ -3,75 +3,30 @@
 import test from 'ava';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { health, prune } from '../../operators/cycle-instruct/measure.ts';
-import { byQuestionMark, passages } from '../../operators/cycle-instruct/route.ts';
-import type { Answer, Lying, Pair, QA, Question } from '../../operators/cycle-instruct/records.ts';
-import { isRef, type DatasetRef, type ModelRef, type ReportRef, type Result } from '../../schemas/call.ts';
-import { sha256 } from '../../schemas/canonical.ts';
-import { recipeSchemas } from '../../schemas/recipes/index.ts';
-import { playing } from '../support/playing.ts';
+import { health } from '../../operators/cycle-instruct/measure.ts';
+import { byQuestionMark } from '../../operators/cycle-instruct/route.ts';
+import type { Lying, Pair, QA } from '../../operators/cycle-instruct/records.ts';
+import type { ReportRef } from '../../schemas/call.ts';
 import { beyond, planOf } from '../support/planned.ts';
-import { jsonl, stage, type Ran } from '../support/recipe.ts';
+import { jsonl, type Ran } from '../support/recipe.ts';
 import { rec, reduce, rows } from '../support/reduce.ts';
-
-const ROUNDS = 2;
-const asked = Array.from({ length: 30 }, (_, n) => `What is thing ${n}${n % 2 ? '?' : '？'}`);
-const told = Array.from({ length: 40 }, (_, n) => `Thing number ${n} is a stone.`);
-/** Two or three passages a document, some too short. */
-const documents = Array.from({ length: 14 }, (_, n) => ({
-  text: [...asked.slice(n * 3, n * 3 + 3), ...told.slice(n * 3, n * 3 + 3), 'short'].join('\n\n'),
-}));
-const pairs: readonly Pair[] = Array.from({ length: 50 }, (_, n) => ({ instruction: `Instruction ${n}`, response: `Response ${n}` }));
-const lot = (text: string, sides: number) => Number.parseInt(sha256(text).slice(0, 8), 16) % sides;
-
-const made = await stage(
-  'cycle-instruct',
-  {
-    reply: (role, model, content) => {
-      if (role === 'rewriter')
-        return /question, clear/.test(content) ? `Clean: ${content.slice(6, 25)}?` : `Clean: ${content.slice(6, 25)}.`;
-      return content.includes('thing 7') ? ' ' : `${role} ${lot(model + content, 1000)} says.`;
-    },
-    place: ([first = '', second = '']) => ({ cluster: lot(first, 2), distance: lot(first + second, 1000) / 1000, pick: null }),
-  },
-  {
-    'documents.jsonl': jsonl(documents),
-    'pairs.jsonl': jsonl(pairs),
-    'base/': '{}',
-    'rewriter/': '{"a": 1}',
-    'encoder/': '{"b": 1}',
-  },
-);
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
-const run = (
-  parameters: object = {},
-  data: Record<string, ReturnType<typeof source>> = { documents: source('documents.jsonl') },
-  models: readonly string[] = ['base'],
-) =>
-  made.run({
-    parameters: { rounds: ROUNDS, minimum: 1, ...parameters },
-    data,
-    models: Object.fromEntries(models.map((name) => [name, { path: join(made.folder, name) }])),
-  });
-const ran = await run();
-
-interface Inputs {
-  readonly from: ModelRef;
-  readonly over: DatasetRef;
-  readonly inputs: Readonly<Record<string, ModelRef>>;
-  readonly with: Readonly<Record<string, ModelRef>>;
-  readonly params: Readonly<Record<string, unknown>>;
-}
-const inputs = (of: Ran, path: string) => of.step(path).call.inputs as unknown as Inputs;
-const digest = (of: Ran, path: string) => of.step(path).model.digest;
-const paths = (of: Ran) => of.performed.map(({ call }) => call.path);
-const sides = async (of: Ran, path = 'byQuestionMark') => {
-  const result = of.step(path).result as unknown as Record<'questions' | 'answers', DatasetRef>;
-  const [questions, answers] = [await made.rows<Question>(result.questions), await made.rows<Answer>(result.answers)];
-  return { questions: questions.map(({ value }) => value.question), answers: answers.map(({ value }) => value.answer) };
-};
-const outputs = (result: Result): string[] => (isRef(result) ? [result.digest] : Object.values(result).map((ref) => ref.digest));
-const rounds = Array.from({ length: ROUNDS }, (_, n) => n + 1);
+import {
+  ROUNDS,
+  asked,
+  digest,
+  documents,
+  inputs,
+  made,
+  outputs,
+  pairs,
+  paths,
+  ran,
+  rounds,
+  run,
+  sides,
+  source,
+  told,
+} from '../support/cycle-instruct.ts';
 
 test.serial('1 question-like is what holds a question mark, of full width too; both sides are disjoint and all there is', async (t) => {
   const { questions, answers } = await sides(ran);
@@ -83,46 +38,6 @@ test.serial('1 question-like is what holds a question mark, of full width too; b
     twice.dropped.map(({ reason }) => reason),
     ['duplicate', 'duplicate'],
   );
-});
-
-test('a question is known by the mark of its script', async (t) => {
-  const questions = [
-    'What?',
-    '何ですか？',
-    'ما هي عاصمة مصر وكم عدد سكانها؟',
-    'Ποια είναι η πρωτεύουσα;',
-    'Ποια είναι «αυτή»;',
-    'Ի՞նչ է սա՞',
-    'ምንድን ነው፧',
-    'ᤋᤠ᥅',
-    'Really⁇',
-    'What‽',
-    'What﹖',
-    'ꤊ꘏',
-    'Che cosa⸮',
-    '❓ Where',
-  ];
-  const answers = ['A stone; it is old.', 'Ήρθα, είδα· νίκησα.', 'نعم؛ هو حجر.', '石です。', 'It is 2; α > 1.'];
-  const { kept } = await reduce(byQuestionMark, { of: rows([...questions, ...answers].map((text) => rec({ text }))) });
-  t.deepEqual(
-    kept.flatMap(({ value }) => value['question'] ?? []),
-    questions,
-  );
-  t.deepEqual(
-    kept.flatMap(({ value }) => value['answer'] ?? []),
-    answers,
-  );
-});
-
-test('passages: a line of blanks of any width ends a paragraph, and the default keeps what is short in Han and Kana', async (t) => {
-  const { shortest } = recipeSchemas['cycle-instruct']!.parameters.parse({}) as { shortest: number };
-  const parts = ['如何煮米饭？', '日本の首都はどこ？', 'A line\n  and one more', '한국의 수도는?', '😀😀😀😀😀😀😀😀😀😀'];
-  const all = ['好吗', 'too short', '😀😀😀😀😀😀😀', ...parts].flatMap((part, n) => [
-    part,
-    ['\n\u3000\n', '\r\n\t\u00a0\r\n', '\n\n\n', '\u2029', '\r\r'][n % 5]!,
-  ]);
-  const outcome = await passages.run({ text: all.join('') }, playing({ text: '' }, []).context, { split: 'paragraphs', shortest });
-  t.deepEqual(outcome, { kept: parts.map((text) => ({ text })) });
 });
 
 test.serial(
@@ -206,51 +121,6 @@ test.serial('each side is written once more by the opposite model, from what was
     t.regex(value.again, /^a2q /);
   }
   for (const { value } of await made.rows<Lying>(ran.step('cluster-answers').data)) t.is(value.found, value.answer);
-});
-
-const lying = (cluster: number, distances: readonly number[]) =>
-  distances.map((distance, n) =>
-    rec({ question: `q ${cluster} ${n}`, answer: 'a', original: 'question', found: '', again: '', cluster, distance }),
-  );
-const spread = (count: number, seed: string) => Array.from({ length: count }, (_, n) => lot(`${seed} ${n}`, 1000) / 1000);
-
-test.serial('8 of each cluster the share that lies farthest goes, rounded half up; a small cluster loses nothing', async (t) => {
-  const sizes = [9, 10, 29, 30, 50, 200];
-  const clusters = sizes.map((size, cluster) => lying(cluster, spread(size, `cluster ${cluster}`)));
-  const of = clusters.flat().toSorted((a, b) => (a.id < b.id ? -1 : 1));
-  const { kept, dropped } = await reduce(prune, { of: rows(of) }, { share: 0.05 });
-  const gone = new Set(dropped.map(({ id }) => id));
-  for (const [cluster, members] of clusters.entries()) {
-    const [out, stay] = [members.filter(({ id }) => gone.has(id)), members.filter(({ id }) => !gone.has(id))];
-    t.is(out.length, [0, 1, 1, 2, 3, 10][cluster]!);
-    if (out.length > 0) t.true(Math.max(...stay.map(({ value }) => value.distance)) <= Math.min(...out.map(({ value }) => value.distance)));
-  }
-  t.is(kept.length + dropped.length, of.length);
-});
-
-test.serial('8 what comes back as it was is not removed while something else is not', async (t) => {
-  const { dropped } = await reduce(prune, { of: rows(lying(0, [...Array.from({ length: 18 }, () => 0), 0.1, 0.2])) }, { share: 0.1 });
-  t.deepEqual(
-    dropped.map(({ evidence }) => evidence),
-    ['0.1: ', '0.2: '],
-  );
-});
-
-test.serial('9 a share of 0 changes nothing; equal distances go by id', async (t) => {
-  const of = lying(0, spread(40, 'any'));
-  t.deepEqual((await reduce(prune, { of: rows(of) }, { share: 0 })).kept, of);
-  const equal = lying(
-    0,
-    spread(40, 'any').map(() => 0.5),
-  );
-  const { dropped } = await reduce(prune, { of: rows(equal) }, { share: 0.1 });
-  t.deepEqual(
-    dropped.map(({ id }) => id).toSorted(),
-    equal
-      .map(({ id }) => id)
-      .toSorted()
-      .slice(0, 4),
-  );
 });
 
 test.serial('what is pruned is not learnt; another share asks, trains and embeds nothing anew but what follows it', async (t) => {

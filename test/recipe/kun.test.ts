@@ -1,94 +1,34 @@
 /** The acceptance facts of Kun, K1 to K7, and the faults of its published code. */
 import { join } from 'node:path';
 import test from 'ava';
-import { resolve } from '../../steps/resolve.ts';
 import type { Pair } from '../../operators/humpback/records.ts';
-import type { Judged, Labelled, Polished } from '../../operators/kun/records.ts';
+import type { Judged } from '../../operators/kun/records.ts';
 import { codePoints } from '../../operators/lengths.ts';
-import { isGood, repeatedIn, tidied, wordIn } from '../../operators/kun/rules.ts';
+import { repeatedIn, wordIn } from '../../operators/kun/rules.ts';
 import type { ModelRef } from '../../schemas/call.ts';
-import type { KunParameters } from '../../schemas/recipes/kun.ts';
-import { recipeSchemas } from '../../schemas/recipes/index.ts';
-import { sha256 } from '../../schemas/canonical.ts';
 import { beyond, planOf } from '../support/planned.ts';
-import { jsonl, stage, type Given, type Ran } from '../support/recipe.ts';
-
-const lot = (text: string, sides: number) => Number.parseInt(sha256(text).slice(0, 8), 16) % sides;
-const seedPairs = Array.from({ length: 10 }, (_, n) => ({ instruction: `Seed question ${n}?`, response: `Seed answer ${n}.` }));
-const words = (count: number) => Array.from({ length: count }, (_, n) => `w${n}`).join(' ');
-const [long, brim, fitting] = [words(513), words(512), words(505)];
-const texts = [
-  ...Array.from({ length: 80 }, (_, n) => `Fact number ${n} tells about the tides.`),
-  ...Array.from({ length: 40 }, (_, n) => `第${n}条事实说的是潮汐。`),
-  long,
+import { jsonl, stage } from '../support/recipe.ts';
+import {
+  askedOf,
   brim,
+  countsOf,
+  defaults,
   fitting,
-  'A riddle of words.',
-];
-
-const instructions = (text: string) => [
-  `What is ${sha256(text).slice(0, 8)}?`,
-  `请说明${sha256(text).slice(0, 8)}是什么。`,
-  `How do tides work, ${sha256(text).slice(0, 8)}?     And here is more`,
-  `Say ${sha256(text).slice(0, 8)}.\nSay ${sha256(text).slice(0, 8)}.`,
-  'Say one.\nSay two.\nSay two.',
-  'Summarise the articles.',
-  '请总结这篇文章。',
-];
-const verdicts = ['【好】', '【好】', '【好】\n因为它很清楚', '[GOOD]', '【差】', '【好】还是【差】?', '不知道', ' '];
-const responses = (text: string) => [
-  `A polished answer, made of ${sha256(text).slice(0, 8)}.`,
-  `这是一个经过润色的、足够长的回答：${sha256(text).slice(0, 8)}。`,
-  'According to the text, the tides come and go each day.',
-  '抱歉，我没有办法回答这个问题，请您换一个问题再来问我。',
-  'No.',
-  'It is '.repeat(12),
-];
-/** Any other reply is to an evaluation. */
-function reply(role: string, _model: string, content: string): string {
-  if (role === 'label')
-    return /w500/.test(content) ? 'Why is it, and when, and where do they all say so?' : of(instructions(content), content);
-  if (role === 'point') return /Why is it/.test(content) ? '【好】' : of(verdicts, content);
-  return of(responses(content), content);
-}
-const of = <T>(choice: readonly T[], content: string): T => choice[lot(content, choice.length)]!;
-/** Words, and Han characters. */
-const tokensOf = (text: string) => text.match(/\p{Script=Han}|[^\s\p{Script=Han}]+/gu) ?? [];
-
-const name = 'kun';
-const made = await stage(
+  given,
+  labelled,
+  long,
+  made,
+  modelOf,
   name,
-  {
-    reply,
-    score: ({ continuation }) =>
-      tokensOf(continuation).map((_, id) => ({ id, logprob: continuation.includes('riddle') ? -8 : -1, entropy: null })),
-  },
-  { 'seed.jsonl': jsonl(seedPairs), 'texts.jsonl': jsonl(texts.map((text) => ({ text }))), 'base/': '{}', 'other/': '{"of": "others"}' },
-);
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
-const given = (parameters: object = {}, models: Given['models'] = {}): Given => ({
-  parameters: { minimum: 1, maxPerplexity: 100, arms: ['unpolished', 'unjudged'], ...parameters },
-  data: { seed: source('seed.jsonl'), texts: source('texts.jsonl') },
-  models: { base: { path: join(made.folder, 'base') }, ...models },
-  evaluation: {
-    labelled: { id: 'std.degeneracy', params: { text: 'instruction', source: 'text' } },
-    pairs: { id: 'humpback.pairs', params: {} },
-  },
-});
-const ran = await made.run(given());
-const records = <T>(run: Ran, path: string) => made.rows<T>(run.step(path).data);
-const valuesOf = async <T>(path: string) => (await records<T>(ran, path)).map(({ value }) => value);
-const modelOf = (path: string): string => ran.step(path).model.digest;
-const askedOf = (role: string, run = ran) => run.asked.filter((one) => one.role === role);
-const countsOf = async (run: Ran, path: string) => {
-  const { services, context } = made.bench;
-  const { stepKey } = await resolve(run.step(path).call, context, await services.registry([]));
-  return (await services.store.output(stepKey))!;
-};
-const defaults = recipeSchemas[name]!.parameters.parse({}) as KunParameters;
-const steps = ['measure', 'label', 'point', 'budget', 'polish'] as const;
-const labelled = await valuesOf<Labelled>('label');
-const pairs = await valuesOf<Polished>('polish');
+  pairs,
+  ran,
+  records,
+  seedPairs,
+  steps,
+  texts,
+  tokensOf,
+  valuesOf,
+} from '../support/kun.ts';
 
 test('K1 the judge is shown the instruction, and never the text', (t) => {
   const asked = askedOf('point');
@@ -108,19 +48,6 @@ test('K2 kept is what was called good and not bad; an empty verdict keeps nothin
   const { dropped } = await countsOf(ran, 'point');
   for (const reason of ['bad', 'no-verdict', 'empty']) t.true(dropped[reason]! > 0, reason);
 });
-for (const [verdict, good] of [
-  ['【好】', true],
-  ['【差】', false],
-  ['这条指令【好】，不是【差】', undefined],
-  ['好', undefined],
-  ['【 好 】。', true],
-  ['[Good]', true],
-  ['[BAD]: vague', false],
-  ['[GOOD] [BAD]', undefined],
-  ['Good', undefined],
-  ['', undefined],
-] as const)
-  test(`K2 the verdict "${verdict}" is ${good === undefined ? 'none' : good ? 'good' : 'bad'}`, (t) => t.is(isGood(verdict), good));
 
 test('K3 every response was written by the answer model, from the text that it stays attached to', async (t) => {
   const asked = askedOf('answer');
@@ -192,40 +119,7 @@ test('K6 no instruction and no response that is kept has a word that rules it ou
   t.true(asked['keyword']! > 10 && asked['repeated-lines']! > 3);
   for (const reason of ['keyword', 'short', 'repetitive']) t.true(answered[reason]! > 2, reason);
 });
-for (const [text, word] of [
-  ['Read the News.', 'news'],
-  ['Describe these pictures', 'picture'],
-  ['Summarise ＡＲＴＩＣＬＥ 3', 'article'],
-  ['请根据图片回答', '图片'],
-  ['What is the context of linking and curling?', undefined],
-  ['如何学习游泳？', undefined],
-] as const)
-  test(`K6 "${text}" has ${word ?? 'no such word'}`, (t) =>
-    t.is(wordIn(text, ['news', 'picture', 'article', 'text', 'link', 'url', '图片']), word));
-test('K6 a year is found in Chinese, where no blank parts it from its sign', (t) => {
-  t.is(wordIn('截至2023年', ['2023']), '2023');
-  t.is(wordIn('截至２０２３年', ['2023']), '2023');
-  t.is(wordIn('Nr. 120231', ['2023']), undefined);
-});
-for (const [instruction, tidy] of [
-  ['How does it work?     Answer: so.', 'How does it work?'],
-  ['  Why?  ', 'Why?'],
-  ['Why?\nWhy?', 'Why?'],
-  ['One.\nTwo.\nTwo.', undefined],
-  ['One.\n\nTwo.', 'One.\n\nTwo.'],
-] as const)
-  test(`K6 of the instruction ${JSON.stringify(instruction)} there is left ${JSON.stringify(tidy)}`, (t) =>
-    t.is(tidied(instruction), tidy));
-for (const [text, unit] of [
-  ['哈哈哈哈哈哈', '哈'],
-  ['No no no no no', undefined],
-  ['It rains. '.repeat(6), true],
-  [`A start of its own, then ${'again and '.repeat(6)}`, true],
-  ['a line\n==========\nanother', undefined],
-  ['Wait......', undefined],
-] as const)
-  test(`K6 ${JSON.stringify(text.slice(0, 30))} ${unit === undefined ? 'does not repeat itself' : 'repeats itself'}`, (t) =>
-    t.is(repeatedIn(text) !== undefined, unit !== undefined));
+
 test('K7 a text of more than 512 tokens is given no instruction, and with its instruction it must fit as well', async (t) => {
   const shown = (role: string, text: string) => askedOf(role).some(({ content }) => content.includes(text));
   t.deepEqual([shown('label', long), shown('label', brim), shown('label', fitting)], [false, true, true]);

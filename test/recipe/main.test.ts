@@ -5,14 +5,12 @@ import { join } from 'node:path';
 import type { Pair } from '../../operators/humpback/records.ts';
 import type { Agreed, Imagined, Row } from '../../operators/main/records.ts';
 import type { DatasetRef, ModelRef, ReportRef } from '../../schemas/call.ts';
-import { sha256 } from '../../schemas/canonical.ts';
 import { beyond, planOf } from '../support/planned.ts';
-import { jsonl, stage, type Ran } from '../support/recipe.ts';
+import { jsonl, lot, stage, type Ran } from '../support/recipe.ts';
 
 const ROUNDS = 3;
 const seed = Array.from({ length: 12 }, (_, n) => ({ instruction: `What is thing ${n}?`, response: `Thing ${n} is a stone.` }));
 const texts = Array.from({ length: 50 }, (_, n) => ({ text: `Text ${n} tells ${'more '.repeat(n % 7)}of it.` }));
-const lot = (text: string, sides: number) => Number.parseInt(sha256(text).slice(0, 8), 16) % sides;
 
 const made = await stage(
   'main',

@@ -3,237 +3,12 @@ import test from 'ava';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tableOf } from '../../cli/plan.ts';
-import { touchedOf } from '../../operators/musc/corrupt.ts';
-import { capTopics } from '../../operators/musc/index.ts';
-import { instructionIn, newConstraintIn, partsIn, taskIn, verdictIn } from '../../operators/musc/parse.ts';
-import { demo, demosIn, same } from '../../operators/musc/records.ts';
+import { same } from '../../operators/musc/records.ts';
 import type { Contrast, Noised, Scored, Taken, Twins, WeightedPair } from '../../operators/musc/records.ts';
-import { ratioWeight, weightsOf } from '../../operators/musc/weigh.ts';
 import type { WeightedPreference } from '../../recipe/index.ts';
-import type { ModelRef } from '../../schemas/call.ts';
-import { weighing } from '../../schemas/recipes/musc.ts';
-import { sha256 } from '../../schemas/canonical.ts';
 import { beyond, planOf } from '../support/planned.ts';
-import { jsonl, stage, type Asked, type Ran } from '../support/recipe.ts';
-import { rec, reduce, rows } from '../support/reduce.ts';
-
-const lot = (text: string, sides: number) => Number.parseInt(sha256(text).slice(0, 8), 16) % sides;
-const numbers = (count: number) => Array.from({ length: count }, (_, n) => n);
-const list = (items: readonly string[]) => items.map((item, n) => `##${n + 1}. ${item}`).join('\n');
-const itemsIn = (text: string) => [...text.matchAll(/##\d+\. (.*)/g)].map(([, item]) => item!);
-
-/** Four sentences, the first of which is the task. */
-const sentencesOf = (n: number) => [`Write text ${n}.`, `Use word ${n}.`, `Avoid word ${n}.`, `End with word ${n}.`];
-const queries = numbers(24).map((n) => ({ instruction: sentencesOf(n).join(' ') }));
-const parts = numbers(24).map((n) => ({ instruction: sentencesOf(n).join(' '), constraints: sentencesOf(n) }));
-const demos = numbers(40).map((n) => ({
-  instruction: `Demo ${n}`,
-  input: n % 2 ? `Text ${n}` : null,
-  constraints: ['task', `constraint ${'long '.repeat(n)}`],
-}));
-
-/** One model does everything; which of it, its prompt tells. */
-function says(content: string): string {
-  const last = content.split('\n\n').at(-1)!;
-  if (content.endsWith('**Constraints**:')) {
-    const sentences = last.replace(/\n\*\*Constraints\*\*:$/, '').split(/(?<=\.) /);
-    if (sentences[0] === 'Write text 3.') return `\n${list(sentences.slice(0, 1))}\n**Input**: None`;
-    if (sentences[0] === 'Write text 5.') return `\n${list(sentences)}`;
-    return `\n${list(sentences)}\n**Input**: ${sentences[0] === 'Write text 7.' ? 'a text' : 'None'}`;
-  }
-  if (content.endsWith('**Instruction**:')) {
-    const constraints = itemsIn(last);
-    if (alike && lot(constraints[0]!, 2) === 0)
-      return constraints.length % 2 ? ` ${constraints[0]!}` : ` ${constraints[0]!.toUpperCase()}\n`;
-    return constraints[0] === 'Write text 6.' ? '**Input**: that' : ` ${constraints.join(' ')}`;
-  }
-  if (content.endsWith('**Task:**') && alike)
-    return ` Tell a short story of ${
-      itemsIn(content)
-        .find((item) => item.startsWith('Name '))
-        ?.slice(5) ?? 'x.'
-    }`;
-  if (content.endsWith('**Task:**')) return ` Only ${itemsIn(content.slice(content.lastIndexOf('**Constraints:**'))).join(' ')}`;
-  if (content.endsWith('**Constraints:**')) {
-    const name = lot(content, 1000);
-    return `\n${list(['Tell a tale.', 'Be brief.', `Name ${name}.`])}\n**Task:** Tell a short story of ${name}.`;
-  }
-  if (content.includes('fully meet')) return ['Answer: Yes', 'It does not.\nAnswer: No', 'Perhaps.'][lot(content, 3)]!;
-  if (content.includes('deviates from') && alike && content.includes('Avoid'))
-    return `**New Constraint**: ${content.split('\n\n').at(-1)!.toLowerCase()}`;
-  if (content.includes('deviates from')) return content.includes('word 9') ? 'Another' : '**New Constraint**: Instead.';
-  if (content.includes('Write text 11.')) return 'the same';
-  return `Answer to: ${content}${moods && answers++ % 2 ? ', perhaps' : ''}`;
-}
-/** Whether the model puts the same together of some constraints, whichever are left. */
-let alike = false;
-/** Whether the model answers in one way and then in another. */
-let moods = false;
-let answers = 0;
-const [OWN, OTHER] = [-0.5, -1];
-const made = await stage(
-  'musc',
-  {
-    reply: (_role, _model, content) => says(content),
-    weigh({ prompt, continuation, ends, beside, model }) {
-      const own = continuation === `Answer to: ${'messages' in prompt ? prompt.messages[0]!.content : ''}`;
-      const words = [...continuation.split(' '), ...(ends ? ['end'] : [])];
-      const each = (value: number) => words.map(() => value);
-      const less = { logprobs: each(own ? OTHER : OWN), entropies: each(2), kl: each(0.5), reverseKl: each(0.25) };
-      const more = { ids: words.map((_, n) => n), logprobs: each(own ? OWN : OTHER), entropies: each(1), hash: model.digest };
-      return { ...more, ...(beside && { beside: less }) };
-    },
-  },
-  { 'queries.jsonl': jsonl(queries), 'parts.jsonl': jsonl(parts), 'demos.jsonl': jsonl(demos), 'policy/': '{}' },
-);
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
-const run = (parameters: object = {}, data: readonly string[] = ['parts']) =>
-  made.run({
-    parameters: { minimum: 1, recombine: data.includes('queries') ? 'model' : 'joined', ...parameters },
-    data: Object.fromEntries(
-      data.map((name, at) => [data.includes('queries') ? ['queries', 'demos'][at]! : 'parts', source(`${name}.jsonl`)]),
-    ),
-    models: { policy: { path: join(made.folder, 'policy') } },
-  });
-const records = async <T>(of: Ran, path: string) => (await made.rows<T>(of.step(path).data)).map(({ value }) => value);
-const digest = (of: Ran, path: string) => of.step(path).model.digest;
-const inputs = (of: Ran, path: string) =>
-  of.step(path).call.inputs as unknown as { from: ModelRef; reference?: ModelRef; with: Record<string, ModelRef>; objective: string };
-const dropped = async (of: Ran, path: string) => {
-  const { droppedRecords } = (await made.bench.services.store.output(await keyOf(of, path)))!;
-  const all = droppedRecords ? await made.rows<{ reason: string; value: { instruction: string } }>(droppedRecords) : [];
-  return all.map(({ value: { reason, value } }) => [reason, value.instruction] as const);
-};
-const asking = (of: Ran, ending: string): Asked[] => of.asked.filter(({ content }) => content.endsWith(ending));
-
-test('6, 7 the weight of a token by the two log-probabilities of it', (t) => {
-  const rules = weighing.parse({});
-  const weight = (own: number, other: number) => ratioWeight(own, other, rules);
-  for (const [own, other, is] of [
-    [-1, -1, 0.6],
-    [-0.5, -1, 1.2],
-    [-0.1, -1, 2],
-    [-2, -0.5, 0.15],
-    [-1, 0, 0],
-    [0, 0, 1.2],
-    [0, -0.3, 2],
-  ] as const)
-    t.is(weight(own, other), is, `${own} ${other}`);
-  for (const [own, other] of [
-    [-1, -1.5],
-    [-0.7, -0.4],
-  ] as const)
-    t.true(Math.abs((weight(own, other) / 0.6) * (weight(other, own) / 0.6) - 1) < 1e-12);
-});
-
-test('every metric gives the scale where the instructions make no difference, more where they do, and the cap at most', (t) => {
-  const same = {
-    hash: '',
-    ids: [1, 2],
-    own: [-1, -1],
-    other: [-1, -1],
-    ownEntropy: [2, 2],
-    otherEntropy: [2, 2],
-    kl: [0, 0],
-    reverseKl: [0, 0],
-  };
-  const apart = {
-    ...same,
-    own: [-0.5, -0.01],
-    other: [-1, -3],
-    ownEntropy: [1, 0.1],
-    otherEntropy: [2, 3],
-    kl: [0.5, 9],
-    reverseKl: [0.25, 9],
-  };
-  for (const [metric, is] of [
-    ['logprob-ratio', 1.2],
-    ['entropy-ratio', 1.2],
-    ['kl', 0.9],
-    ['bi-kl', 1.05],
-    ['pmi', 0.9],
-  ] as const) {
-    const rules = weighing.parse({ metric });
-    t.deepEqual(weightsOf({ ...same, none: [-1, -1] }, rules), [0.6, 0.6], metric);
-    const weights = weightsOf({ ...apart, none: [-1, -9] }, rules);
-    t.true(Math.abs(weights[0]! - is) < 1e-12, metric);
-    t.is(weights[1], 2, metric);
-  }
-  t.deepEqual(weightsOf({ ...same, none: null }, weighing.parse({ firstToken: 0 })), [0, 0.6]);
-  t.deepEqual(
-    weightsOf({ ...same, none: [9, -1] }, weighing.parse({ metric: 'pmi' })),
-    [0, 0.6],
-    'a negative difference weighs nothing at least',
-  );
-});
-
-test('8 how many constraints are touched: three tenths, a half to the even number, and one at least', (t) => {
-  t.deepEqual(
-    numbers(14).map((n) => touchedOf(n + 2, 0.3)),
-    [1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4, 4],
-  );
-});
-
-test('how a model sets headers, numbers and verdicts off does not count, and words in bold are no headers', (t) => {
-  const parts = { constraints: ['a', 'b'], input: null };
-  for (const reply of [
-    '##1. a\n##2. b\n**Input:** N/A',
-    '1. a\n2. b\n\n**Input**: (None)',
-    '**Constraints:**\n## 1. a\n## 2. b\nInput: "None"',
-    '##1. a\n##2. b\n### Input: none.',
-    '##1. a ##2. b **Input**: -',
-    '**1.** a\n**2.** b\n__Input:__ none provided',
-  ])
-    t.deepEqual(partsIn(reply), parts, reply);
-  t.deepEqual(partsIn('1. a, or 2. c\n2. b\n**Input:** N/A is the text.'), { constraints: ['a, or 2. c', 'b'], input: 'N/A is the text.' });
-  t.deepEqual(taskIn('##1. a\n##2. b\n**Task**: Do **a** and b.'), { constraints: ['a', 'b'], instruction: 'Do **a** and b.' });
-  for (const reply of ['Do **this**', '**Note** that', 'Use the headers **Start:** and **End**:']) t.is(instructionIn(reply), reply);
-  for (const reply of ['**Instruction:** Do it.', '**Instruction**: Do it.', '### Instruction: Do it.'])
-    t.is(instructionIn(reply), 'Do it.', reply);
-  for (const reply of ['**New Constraint:** Be long.', 'New Constraint: Be long.', '### New constraint：Be long.'])
-    t.is(newConstraintIn(reply), 'Be long.', reply);
-  for (const reply of ['**Answer**: Yes', '{"answer": "yes"}', 'Answer：Ｙｅｓ', '`Answer: Yes`', 'Answer: <Yes>', 'Answer:\n\n**Yes**.'])
-    t.true(verdictIn(reply), reply);
-  for (const reply of ['Answer: Yes/No', 'Answer: Yes or No', 'The answer is yes']) t.is(verdictIn(reply), undefined, reply);
-});
-
-test('9 what a model must have said to be understood', (t) => {
-  t.deepEqual(partsIn('\n##1. a\n##2. b\n**Input**: None'), { constraints: ['a', 'b'], input: null });
-  t.deepEqual(partsIn('##1. a\n##2. b\nand more\n**Input**: Some\ntext'), { constraints: ['a', 'b\nand more'], input: 'Some\ntext' });
-  for (const reply of [
-    '##1. a\n**Input**: None',
-    '##1. a\n##2. b',
-    'Well: ##1. a ##2. b **Input**: None',
-    '##1. a ##2. **Input**: None',
-    '',
-  ])
-    t.is(partsIn(reply), undefined, reply);
-  t.is(instructionIn(' Write a **very short** text. '), 'Write a **very short** text.');
-  for (const reply of ['**Constraints**: x', 'Do it.\n**Input:** x', ' \n']) t.is(instructionIn(reply), undefined, reply);
-  t.deepEqual(taskIn('##1. a\n##2. b\n**Task:** Do a and b.'), { constraints: ['a', 'b'], instruction: 'Do a and b.' });
-  for (const reply of ['##1. a\n**Task:** Do a.', '##1. a\n##2. b', '##1. a ##2. b **Task:** x **Task:** y', '##1. a ##2. b **Task:**'])
-    t.is(taskIn(reply), undefined, reply);
-  t.is(newConstraintIn('**New Constraint**: Be long.'), 'Be long.');
-  for (const reply of ['Be long.', '**New Constraint**:', 'So: **New Constraint**: x']) t.is(newConstraintIn(reply), undefined, reply);
-  t.deepEqual(['It does.\nAnswer: Yes', '**Answer:** No.', 'Answer: Yes, no: Answer: no', 'Yes', 'Answer: maybe'].map(verdictIn), [
-    true,
-    false,
-    false,
-    undefined,
-    undefined,
-  ]);
-});
-
-test('a blank text of an instruction is none, however it was said; where it is not text the fault is named', (t) => {
-  for (const input of ['', ' \n', null, undefined]) t.is(demo.parse({ instruction: 'i', constraints: ['c'], input }).input, null);
-  t.is(demo.parse({ instruction: 'i', constraints: ['c'], input: ' a text' }).input, ' a text');
-  t.throws(() => demosIn([demos[0], { ...demos[0], input: 5 }]), { name: 'SchemaError', message: /Demonstration 2 .*input is 5/ });
-});
-
-test('two instructions that differ in no more than spaces and case are the same', (t) => {
-  t.true(same('Write a poem.\n\nUse ten words.', ' write a  poem. Use ten words.'));
-  t.false(same('Write a poem.', 'Write a poem. Use ten words.'));
-});
+import { jsonl } from '../support/recipe.ts';
+import { habits, asking, demos, digest, dropped, inputs, made, parts, records, run, sentencesOf } from '../support/musc.ts';
 
 test.serial('8 the task is never touched; what is left keeps its order, and other seeds touch others', async (t) => {
   const noised = await records<Noised>(await run(), 'r1/corrupt');
@@ -383,9 +158,9 @@ test.serial('in a further round the model of the round before does everything, b
 });
 
 test.serial('the arms: the same pairs by DPO; and pairs of answers to the whole instruction', async (t) => {
-  moods = true;
+  habits.moody = true;
   const ran = await run({ arms: ['plain', 'uncorrupted'], sampling: { respond: { temperature: 0.6, maxTokens: 9 } } });
-  moods = false;
+  habits.moody = false;
   t.is(inputs(ran, 'r1/plain/policy').objective, 'dpo');
   const plain = await made.trained<Contrast>(ran, 'r1/plain/policy');
   t.deepEqual(
@@ -397,23 +172,6 @@ test.serial('the arms: the same pairs by DPO; and pairs of answers to the whole 
       new Set([record.chosen, record.rejected].map((text) => text.replace(', perhaps', ''))),
       new Set([`Answer to: ${record.instruction}`]),
     );
-});
-
-test('of instructions that open alike and ask for a recipe, a story or a trip, so many are kept as they came', async (t) => {
-  const instructions = [
-    'Write a long story of sea.',
-    'Write a story.',
-    'write a sad story',
-    'Tell a story.',
-    'Write a list.',
-    'Plan a travel.',
-  ];
-  const { kept, dropped } = await reduce(capTopics, { of: rows(instructions.map((instruction) => rec({ instruction }))) }, { perTopic: 2 });
-  t.deepEqual(
-    kept.map(({ value }) => value['instruction']),
-    instructions.toSpliced(2, 1),
-  );
-  t.like(dropped, [{ reason: 'topic', evidence: 'write a story' }]);
 });
 
 test.serial('demonstrations with a blank text are shown where there is none, and nothing is put behind an instruction', async (t) => {
@@ -437,7 +195,7 @@ test.serial(
   async (t) => {
     const other = { temperature: 0.1, maxTokens: 99 }; // so that nothing is known of another test
     const sampling = { decompose: other, invent: other, corrupt: other };
-    alike = true;
+    habits.alike = true;
     const given = await run({ selfMade: 6, sampling }, ['queries', 'demos']);
     for (const path of ['r1/recombine', 'r1/reinvent']) {
       const kept = await records<Twins>(given, path);
@@ -447,7 +205,7 @@ test.serial(
     }
     const substituted = await run({ noise: { kinds: { delete: 0, substitute: 1 } }, sampling });
     t.true((await dropped(substituted, 'r1/corrupt')).some(([reason]) => reason === 'same'));
-    alike = false;
+    habits.alike = false;
     const twice = { instruction: 'Write. write.', constraints: ['Write.', ' '] };
     await writeFile(join(made.folder, 'twice.jsonl'), jsonl([twice, parts[0]!]));
     t.deepEqual(
@@ -476,9 +234,3 @@ for (const [what, parameters, data] of [
     const told = /at most [\d,]+ model calls( besides those of (\S+), which hang on the records)?, /.exec(tableOf(plan))!;
     t.is(told[2], what === 'substituted' ? 'r1/corrupt' : what === 'in parts, and checked' ? 'r1/verify' : undefined);
   });
-
-async function keyOf(of: Ran, path: string): Promise<string> {
-  const { resolve } = await import('../../steps/resolve.ts');
-  const { services, context } = made.bench;
-  return (await resolve(of.step(path).call, context, await services.registry([]))).stepKey;
-}

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BoundConfig } from '../../schemas/config.ts';
 import { sha256 } from '../../schemas/canonical.ts';
-import { jsonl, stage, type Given as Launched, type Ran, type Stage } from './recipe.ts';
+import { jsonl, lot, stage, type Given as Launched, type Ran, type Stage } from './recipe.ts';
 
 export type { Ran } from './recipe.ts';
 export interface Given extends Pick<Launched, 'before' | 'evaluation'> {
@@ -20,7 +20,6 @@ export interface Humpback extends Omit<Stage, 'run'> {
 export const seedPairs = Array.from({ length: 20 }, (_, n) => ({ instruction: `Seed question ${n}?`, response: `Seed answer ${n}.` }));
 export const instructions = ['What is a tide?', 'Name three rivers.'];
 
-const lot = (text: string, sides: number) => Number.parseInt(sha256(text).slice(0, 8), 16) % sides;
 const words = (name: string, count: number) => Array.from({ length: count }, (_, i) => `w${sha256(`${name} ${i}`).slice(0, 5)}`).join(' ');
 const sentences = (name: string, count: number) => Array.from({ length: count }, (_, i) => `${words(`${name}/${i}`, 9)}.`).join(' ');
 

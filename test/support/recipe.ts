@@ -6,6 +6,7 @@ import type { StepCall, DatasetRef, ModelRef } from '../../schemas/call.ts';
 import type { Chat, Message, Prompt, Rec } from '../../recipe/index.ts';
 import type { TemplateDef } from '../../recipe/define.ts';
 import { runInMemory, type Memory, type Performed } from '../../recipe/memory.ts';
+import { sha256 } from '../../schemas/canonical.ts';
 import type { BoundConfig } from '../../schemas/config.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { recipes } from '../../workflows/recipes/index.ts';
@@ -110,6 +111,8 @@ export async function stage(
   };
 }
 
+/** A throw of a die of so many sides, decided by the text. */
+export const lot = (text: string, sides: number): number => Number.parseInt(sha256(text).slice(0, 8), 16) % sides;
 export const jsonl = (rows: readonly object[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 const contentOf = (prompt: Prompt | { readonly messages: readonly Message[] }): string =>
   'messages' in prompt

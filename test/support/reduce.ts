@@ -60,6 +60,8 @@ export async function reduce(
   return { kept, dropped };
 }
 
+/** JSONL of these values. */
+export const lines = (...values: unknown[]): string => values.map((value) => `${JSON.stringify(value)}\n`).join('');
 /** A folder with these files, and their paths. */
 export async function files(contents: Readonly<Record<string, string | Uint8Array>>): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-'));
