@@ -1,4 +1,4 @@
-/** Model folders. Those that a chat template's text gives away are in `test/experiments/config.test.ts`; those that only Python can tell in `trainer.ts`. */
+/** Model folders. Those that a chat template's text gives away are in `test/experiments/models.test.ts`; those that only Python can tell in `trainer.ts`. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Case, Files } from './case.ts';
