@@ -3,62 +3,24 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import os
 import shutil
-import signal
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 import world
 from safetensors.torch import load_file
+from training import LORA, parsed, refused, run, steps
 from transformers import AutoModelForCausalLM
 
-from backspin_trainer import checkpoints, data, events
+from backspin_trainer import data
 from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.muon import orthogonal
 from backspin_trainer.schedule import learning_rate
-from backspin_trainer.spec import TrainSpec, read_spec
 from backspin_trainer.stop import Stop
 from backspin_trainer.tokens import read_tokenizer
-from backspin_trainer.train import train, weighted_nll
-
-LONG = {"steps": 40, "checkpointEvery": 10}
-LORA = {"rank": 4, "alpha": 8, "targets": None, "dropout": 0.1}
-
-
-def parsed(spec: dict) -> TrainSpec:
-    path = Path(spec["run"]).with_suffix(".json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(spec))
-    return read_spec(str(path), TrainSpec)
-
-
-def run(spec: dict) -> Exit:
-    return train(parsed(spec), Stop())
-
-
-def refused(spec: dict) -> Refusal:
-    with pytest.raises(Refusal) as error:
-        run(spec)
-    return error.value
-
-
-def steps(folder: Path) -> list[dict]:
-    return [event for event in world.events(folder) if event["event"] == "step"]
-
-
-@pytest.fixture(scope="module", params=[None, LORA], ids=["whole", "lora"])
-def settings(request) -> dict:
-    return {**LONG, "lora": request.param}
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, model, rows, settings) -> dict[str, bytes]:
-    folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert run(world.train_spec(model, rows, folder, **settings)) == Exit.DONE
-    return world.contents(folder / "model")
+from backspin_trainer.train import train
+from backspin_trainer.training import weighted_nll
 
 
 def test_the_first_loss_is_the_mean_over_the_answers_tokens_computed_by_hand(tmp_path, model, rows):
@@ -90,21 +52,6 @@ def test_a_cosine_rises_through_its_warm_up_and_falls_to_its_floor(tmp_path, mod
     assert rates[54] == pytest.approx(5.5e-4) and rates[10:] == sorted(rates[10:], reverse=True)
 
 
-def test_killed_between_checkpoints_a_run_ends_with_the_very_weights_of_an_undisturbed_one(
-    tmp_path, model, rows, settings, undisturbed
-):
-    folder = tmp_path / "run"
-    spec = world.train_spec(model, rows, folder, **settings)
-    process = world.start("train", spec, tmp_path / "spec.json")
-    world.wait_for(process, lambda: len(steps(folder)) >= 14)
-    process.kill()
-    process.wait()
-    assert run(spec) == Exit.DONE
-    resumed = [event["resumedFrom"] for event in world.events(folder) if event["event"] == "start"]
-    assert resumed[0] is None and resumed[1] in (10, 20, 30)
-    assert world.contents(folder / "model") == undisturbed
-
-
 def test_two_processes_share_every_batch_and_learn_what_one_does(tmp_path, model, rows):
     assert run(world.train_spec(model, rows, tmp_path / "one")) == Exit.DONE
     spec = world.train_spec(model, rows, tmp_path / "two")
@@ -113,24 +60,6 @@ def test_two_processes_share_every_batch_and_learn_what_one_does(tmp_path, model
         assert two["loss"] == pytest.approx(one["loss"], abs=1e-5) and two["tokens"] == one["tokens"]
     one, two = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two"))
     assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
-
-
-def test_when_the_first_of_two_processes_is_killed_both_end_and_resumed_they_give_the_very_weights_of_two_undisturbed(
-    tmp_path, model, rows
-):
-    settings = {**LONG, "dropout": 0.2}
-    spec = world.train_spec(model, rows, tmp_path / "undisturbed", **settings)
-    assert world.start("train", spec, tmp_path / "undisturbed.json", processes=2).wait() == 0
-    folder = tmp_path / "run"
-    spec = world.train_spec(model, rows, folder, **settings)
-    process = world.start("train", spec, tmp_path / "run.json", processes=2)
-    world.wait_for(process, lambda: len(steps(folder)) >= 14)
-    os.kill(world.events(folder)[0]["pid"], signal.SIGKILL)
-    assert process.wait() != 0
-    assert world.start("train", spec, tmp_path / "run.json", processes=2).wait() == 0
-    resumed = [event["resumedFrom"] for event in world.events(folder) if event["event"] == "start"]
-    assert resumed[0] is None and resumed[1] in (10, 20, 30)
-    assert world.contents(folder / "model") == world.contents(tmp_path / "undisturbed" / "model")
 
 
 def test_a_batch_that_two_processes_cannot_share_is_refused_by_the_first_of_them(tmp_path, model, rows):
@@ -166,50 +95,6 @@ def test_row_weights_scale_what_a_row_adds_to_the_loss(tmp_path, model):
     assert loss(0.6, 1.4) == pytest.approx(0.3 * one + 0.7 * other, rel=1e-5)
 
 
-def test_sigterm_ends_a_run_with_75_and_a_checkpoint_from_which_it_ends_the_same(
-    tmp_path, model, rows, settings, undisturbed
-):
-    folder = tmp_path / "run"
-    spec = world.train_spec(model, rows, folder, **settings)
-    process = world.start("train", spec, tmp_path / "spec.json")
-    world.wait_for(process, lambda: steps(folder))
-    process.send_signal(signal.SIGTERM)
-    assert process.wait() == Exit.INTERRUPTED
-    *_, checkpoint, stopped = world.events(folder)
-    assert (checkpoint["event"], stopped["event"]) == ("checkpoint", "stopped") and checkpoint["step"] == stopped[
-        "step"
-    ] < 40
-    assert run(spec) == Exit.DONE
-    assert world.contents(folder / "model") == undisturbed
-
-
-@pytest.mark.parametrize(
-    "changes", [{"dropout": 0.2}, {"optimizer": "muon"}, {"lora": LORA}], ids=["dropout", "muon", "lora"]
-)
-def test_a_stop_file_is_obeyed_in_the_step_in_which_it_appears_once_and_changes_nothing(
-    tmp_path, model, rows, monkeypatch, changes
-):
-    folder = tmp_path / "run"
-    assert run(world.train_spec(model, rows, tmp_path / "undisturbed", **changes)) == Exit.DONE
-    say = events.Events.say
-
-    def say_and_ask(self, event, **fields):
-        say(self, event, **fields)
-        if event == "step" and fields["step"] == 3:
-            (folder / "stop").touch()
-
-    monkeypatch.setattr(events.Events, "say", say_and_ask)
-    spec = world.train_spec(model, rows, folder, **changes)
-    assert run(spec) == Exit.INTERRUPTED
-    assert [(event["event"], event["step"]) for event in world.events(folder)[-2:]] == [
-        ("checkpoint", 3),
-        ("stopped", 3),
-    ]
-    assert run(spec) == Exit.DONE
-    assert [step["step"] for step in steps(folder)] == [1, 2, 3, 4, 5, 6]
-    assert world.contents(folder / "model") == world.contents(tmp_path / "undisturbed" / "model")
-
-
 @pytest.mark.parametrize(
     ("lora", "files"),
     [(None, {"config.json", "generation_config.json", "model.safetensors"}), (LORA, set(world.ADAPTER))],
@@ -227,25 +112,6 @@ def test_equal_runs_in_different_places_give_byte_identical_folders_that_name_no
     assert one == world.contents(tmp_path / "two" / "model")
     assert set(one) == files | {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
     assert not any(str(place).encode() in text for text in one.values() for place in (tmp_path, model.parent))
-
-
-def test_a_finished_run_is_done_at_once_and_leaves_no_checkpoints(tmp_path, model, rows):
-    spec = world.train_spec(model, rows, tmp_path / "run", steps=2, checkpointEvery=1)
-    assert run(spec) == Exit.DONE
-    before = world.events(tmp_path / "run")
-    assert before[-1]["event"] == "done" and not (tmp_path / "run" / "checkpoints").exists()
-    assert run(spec) == Exit.DONE
-    assert world.events(tmp_path / "run") == before
-
-
-def test_a_truncated_or_unsealed_checkpoint_is_removed_and_the_one_before_it_counts(tmp_path):
-    for step in (1, 2, 3):
-        checkpoints.save(tmp_path, step, 2, lambda folder: (folder / "weights").write_bytes(b"w" * 100))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-2", "step-3"]
-    (tmp_path / "step-3" / "weights").write_bytes(b"w" * 99)
-    (tmp_path / "step-9.partial").mkdir()
-    assert checkpoints.newest(tmp_path) == (2, tmp_path / "step-2")
-    assert [path.name for path in tmp_path.iterdir()] == ["step-2"]
 
 
 def test_a_diverged_run_ends_with_76_and_says_so_in_its_events(tmp_path, model, rows):
