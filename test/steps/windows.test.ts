@@ -40,22 +40,7 @@ async function world() {
     inputs: { ...inputs, params: { by } },
   });
   const asked: string[] = [];
-  const models: Models = {
-    concurrency: 4,
-    of: () => ({
-      served: 'm',
-      client: {
-        async chat(_model, messages, _sampling, { seed, requestId }) {
-          asked.push(requestId);
-          await Promise.resolve();
-          const text = String(Number.parseInt(sha256(`${seed} ${messages[0]!.content}`).slice(0, 6), 16));
-          return { reply: { text, finish: 'stop' }, tokens: 1 };
-        },
-        complete: () => Promise.reject(new Error('nobody completes')),
-        score: () => Promise.reject(new Error('nobody scores')),
-      },
-    }),
-  };
+  const models = answering(asked);
   const steps = stepsOf(services);
   /** Opens the step, unless it goes on with work that it was given before, and brings it to its end. */
   async function carryOut(call: StepCall, given?: MapWork, opened: (work: MapWork) => void = () => {}): Promise<void> {
@@ -88,6 +73,24 @@ async function world() {
   return { store, step, carryOut, commit, outcome, asked, chain, under };
 }
 type World = Awaited<ReturnType<typeof world>>;
+
+/** Models that reply with a number by prompt and seed, and note each request. */
+const answering = (asked: string[]): Models => ({
+  concurrency: 4,
+  of: () => ({
+    served: 'm',
+    client: {
+      async chat(_model, messages, _sampling, { seed, requestId }) {
+        asked.push(requestId);
+        await Promise.resolve();
+        const text = String(Number.parseInt(sha256(`${seed} ${messages[0]!.content}`).slice(0, 6), 16));
+        return { reply: { text, finish: 'stop' }, tokens: 1 };
+      },
+      complete: () => Promise.reject(new Error('nobody completes')),
+      score: () => Promise.reject(new Error('nobody scores')),
+    },
+  }),
+});
 
 const undisturbed = await world();
 await undisturbed.carryOut(undisturbed.step(3));

@@ -1,6 +1,6 @@
 /** A toy recipe under load: a real Temporal server, a worker of each kind in a process of its own, and a model server of known speed. */
 import type { ChildProcess } from 'node:child_process';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LiveCounts } from '../../experiments/live.ts';
@@ -10,15 +10,15 @@ import type { DatasetRef } from '../../schemas/call.ts';
 import { external } from '../../schemas/external.ts';
 import type { Count, Speed } from './mock-model.ts';
 import { started } from './process.ts';
-import { SERVING, site, type Site } from './temporal.ts';
+import { makeModel, SERVING, site, type Site } from './temporal.ts';
 
 /** The data worker is the real one; the orchestrator has toy recipes, and the pool's leases have the model server. */
-const programs = {
+const programs: Readonly<Record<Kind, readonly [string, ...string[]]>> = {
   orchestrator: ['worker-process.ts', 'orchestrator'],
   data: ['../../workers/data.ts'],
   pool: ['worker-process.ts', 'pool'],
-} as const;
-export type Kind = keyof typeof programs;
+};
+export type Kind = 'orchestrator' | 'data' | 'pool';
 
 export interface Job {
   readonly records: number;
@@ -54,7 +54,7 @@ export async function load(speed: Speed = {}): Promise<Load> {
   const on = await site();
   const { home } = on.services;
   const children: ChildProcess[] = [];
-  const start = async ([file, ...args]: readonly [string, ...string[]], env: object = {}) => {
+  const start: Start = async ([file, ...args], env = {}) => {
     const { child, said } = await started(file, args, env);
     children.push(child);
     return { pid: child.pid!, said };
@@ -65,66 +65,16 @@ export async function load(speed: Speed = {}): Promise<Load> {
     await rm(home, { recursive: true });
   };
   try {
-    const bundle = join(home, 'workflows.js');
-    await writeFile(bundle, on.bundle.code);
-    const path = join(home, 'speaker');
-    await mkdir(path);
-    for (const file of ['config.json', 'model.safetensors']) await writeFile(join(path, file), '{}');
+    const path = await makeModel(home);
     const { said: url } = await start(['mock-model.ts', JSON.stringify(speed)]);
-    const { address } = on.env;
-    const env = {
-      HOME_FOLDER: home,
-      BACKSPIN_HOME: home,
-      ADDRESS: address,
-      TEMPORAL_ADDRESS: address,
-      MODEL_URL: url,
-      BUNDLE: bundle,
-      DELAYS: home,
-      BACKSPIN_BUILD: 'load',
-    };
-    const workers = await Promise.all(
-      Object.entries(programs).map(async ([kind, program]) => [kind, (await start(program, env)).pid] as const),
-    );
-    let runs = 0;
-    /** Runs to the end, as `watch` looks on where it is watched. */
-    const ended = async <T>(name: string, watched: boolean, result: Promise<T>): Promise<{ result: T; seconds: number }> => {
-      const began = performance.now();
-      const over = new AbortController();
-      const watching = watched ? watch(on, name, over.signal) : undefined;
-      try {
-        return { result: await result, seconds: (performance.now() - began) / 1000 };
-      } finally {
-        over.abort();
-        await watching;
-      }
-    };
+    const pids = await startWorkers(on, url, start);
     return {
       url,
-      async crowd(rounds, steps) {
-        const name = `crowd-${++runs}`;
-        const handle = await on.start(name, 'crowd', { count: 3, rounds, by: steps });
-        return ended(name, true, handle.result());
-      },
-      async run({ records, steps = 1, slots = 1, inFlight, budget, watched = false }) {
-        const speaker = inFlight === undefined ? { path } : { external: external.parse({ model: 'mock', revision: '1', url, inFlight }) };
-        const more = { models: { speaker }, serving: { ...SERVING, slots } };
-        const name = `run-${++runs}`;
-        const limits = budget === undefined ? {} : { limits: { budget: { tokens: budget } } };
-        const handle = await on.start(name, 'echo', { count: records, rounds: steps, ...limits }, { ...more, seed: runs });
-        const { result, seconds } = await ended(name, watched, handle.result() as Promise<{ data: DatasetRef }>);
-        return { data: result.data, seconds };
-      },
+      ...runsOf(on, url, path),
       count: async () => (await (await fetch(`${url}/count`)).json()) as Count,
-      async peaks() {
-        const entries = workers.map(async ([kind, pid]) => [kind, await peak(pid)] as const);
-        return Object.fromEntries(await Promise.all(entries)) as Record<Kind, number>;
-      },
-      async delays() {
-        const entries = workers.map(
-          async ([kind, pid]) => [kind, JSON.parse(await readFile(join(home, String(pid)), 'utf8')) as { p99: number }] as const,
-        );
-        return Object.fromEntries((await Promise.all(entries)).map(([kind, { p99 }]) => [kind, Math.round(p99)])) as Record<Kind, number>;
-      },
+      peaks: () => ofEach(pids, peak),
+      delays: () =>
+        ofEach(pids, async (pid) => Math.round((JSON.parse(await readFile(join(home, String(pid)), 'utf8')) as { p99: number }).p99)),
       async longest() {
         let events = 0;
         for await (const { historyLength } of on.env.client.workflow.list()) events = Math.max(events, historyLength);
@@ -136,6 +86,63 @@ export async function load(speed: Speed = {}): Promise<Load> {
     await close();
     throw error;
   }
+}
+
+type Start = (program: readonly [string, ...string[]], env?: object) => Promise<{ readonly pid: number; readonly said: string }>;
+
+/** Starts one of each kind; gives the ids of their processes. */
+async function startWorkers({ env: { address }, services: { home }, bundle: { code } }: Site, url: string, start: Start) {
+  const bundle = join(home, 'workflows.js');
+  await writeFile(bundle, code);
+  const env = {
+    HOME_FOLDER: home,
+    BACKSPIN_HOME: home,
+    ADDRESS: address,
+    TEMPORAL_ADDRESS: address,
+    MODEL_URL: url,
+    BUNDLE: bundle,
+    DELAYS: home,
+    BACKSPIN_BUILD: 'load',
+  };
+  return ofEach(programs, async (program) => (await start(program, env)).pid);
+}
+
+/** `path`: of the model's folder, where it is not somebody else's. */
+function runsOf(on: Site, url: string, path: string): Pick<Load, 'run' | 'crowd'> {
+  let runs = 0;
+  /** Runs to the end, as `watch` looks on where it is watched. */
+  const ended = async <T>(name: string, watched: boolean, result: Promise<T>): Promise<{ result: T; seconds: number }> => {
+    const began = performance.now();
+    const over = new AbortController();
+    const watching = watched ? watch(on, name, over.signal) : undefined;
+    try {
+      return { result: await result, seconds: (performance.now() - began) / 1000 };
+    } finally {
+      over.abort();
+      await watching;
+    }
+  };
+  return {
+    async crowd(rounds, steps) {
+      const name = `crowd-${++runs}`;
+      const handle = await on.start(name, 'crowd', { count: 3, rounds, by: steps });
+      return ended(name, true, handle.result());
+    },
+    async run({ records, steps = 1, slots = 1, inFlight, budget, watched = false }) {
+      const speaker = inFlight === undefined ? { path } : { external: external.parse({ model: 'mock', revision: '1', url, inFlight }) };
+      const more = { models: { speaker }, serving: { ...SERVING, slots } };
+      const name = `run-${++runs}`;
+      const limits = budget === undefined ? {} : { limits: { budget: { tokens: budget } } };
+      const handle = await on.start(name, 'echo', { count: records, rounds: steps, ...limits }, { ...more, seed: runs });
+      const { result, seconds } = await ended(name, watched, handle.result() as Promise<{ data: DatasetRef }>);
+      return { data: result.data, seconds };
+    },
+  };
+}
+
+async function ofEach<A, B>(all: Readonly<Record<Kind, A>>, make: (one: A) => Promise<B>): Promise<Record<Kind, B>> {
+  const entries = Object.entries(all).map(async ([kind, one]) => [kind, await make(one)] as const);
+  return Object.fromEntries(await Promise.all(entries)) as Record<Kind, B>;
 }
 
 async function watch({ env, services }: Site, name: string, over: AbortSignal): Promise<void> {

@@ -10,7 +10,7 @@ import type { StepContext } from '../../schemas/steps.ts';
 import { reduceStep } from '../../steps/reduce.ts';
 import { resolve } from '../../steps/resolve.ts';
 import { commitTraining, prepareTraining } from '../../steps/train.ts';
-import { commitScoring, prepareScoring } from '../../steps/score.ts';
+import { commitScoring, prepareScoring, type Scoring } from '../../steps/score.ts';
 import type { Models } from '../../steps/models.ts';
 import { embeds, isRef, type StepCall, type ModelRef, type Result } from '../../schemas/call.ts';
 import type { Message } from '../../recipe/api.ts';
@@ -50,7 +50,6 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
     ...given,
   };
   const steps = stepsOf(services);
-  const beat = { signal: new AbortController().signal, heartbeat: () => {} };
   const self: Bench = {
     services,
     context,
@@ -58,58 +57,68 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
     requests: 0,
     async perform(call) {
       const of = call.inputs['of'];
-      if (embeds(call)) {
-        const registry = await services.registry(context.modules);
-        const resolved = await resolve(call, context, registry);
-        const { rows } = await prepareEmbedding(services.store, registry, resolved, context);
-        const texts = (await readFile(rows, 'utf8')).trimEnd().split('\n');
-        const places = texts.map((line) => played.place!((JSON.parse(line) as { texts: string[] }).texts));
-        const work = { store: services.store, registry, resolved, seed: context.seed, signal: beat.signal };
-        return (await reduceStep({ ...work, places: Readable.from(places) })).result;
-      }
+      const registry = await services.registry(context.modules);
+      const on = { store: services.store, registry, context, signal: beat.signal };
+      if (embeds(call)) return embed({ ...on, resolved: await resolve(call, context, registry) }, played);
       if (call.verb === 'reduce' || (call.verb === 'evaluate' && isRef(of) && of.kind === 'dataset'))
         return (await steps.compute(call, context, beat)).result;
       const opened = await steps.open(call, context);
       if (opened.hit) return opened.hit.result;
-      const registry = await services.registry(context.modules);
       const resolved = await resolve(call, context, registry);
       if (call.verb === 'train') {
-        const spec = await prepareTraining(services.store, registry, resolved, context);
-        const merged = spec.base !== null && spec.adapter === 'merge' ? ['base/config.json'] : [];
-        const made = spec.lora ? ['model/adapter_config.json'] : ['model/config.json'];
-        for (const name of [...made, ...merged]) {
-          await mkdir(join(spec.run, dirname(name)), { recursive: true });
-          await writeFile(join(spec.run, name), resolved.stepKey);
-        }
-        const { result } = await commitTraining(services.store, registry, resolved, spec, {
-          truncated: 0,
-          seconds: 0,
-          tokens: 0,
-          lastLearningRate: spec.learningRate.to,
-        });
-        self.trainings.push({ call, spec, model: result as ModelRef });
-        return result;
+        const trained = await train({ ...on, resolved });
+        self.trainings.push({ call, ...trained });
+        return trained.model;
       }
       const work = opened.work!;
-      if (work.batch) {
-        const scoring = { store: services.store, registry, resolved, context, work, signal: beat.signal };
-        const { rows, run } = await prepareScoring(scoring);
-        const answers = join(run, 'answers.jsonl');
-        async function* answered() {
-          for await (const row of readLines(rows)) {
-            const { asked } = row as { asked: ScoreRequest[] };
-            yield { answers: asked.map((one) => played.weigh!({ ...one, model: Object.values(resolved.cast)[0]! })) };
-          }
-        }
-        await writeLines(answers, answered());
-        return (await commitScoring(scoring, rows, answers)).result;
-      }
+      if (work.batch) return score({ ...on, resolved, work }, played);
       for (let batch = 0; batch < work.batches; batch++)
         await steps.batch({ call, context, work, batch }, playing(self, played, resolved.cast), beat);
       return (await steps.commit(call, context, work, { batches: work.batches, spent: null })).result;
     },
   };
   return self;
+}
+
+const beat = { signal: new AbortController().signal, heartbeat: () => {} };
+type On = Pick<Scoring, 'store' | 'registry' | 'resolved' | 'context' | 'signal'>;
+
+async function embed({ store, registry, resolved, context, signal }: On, played: Played): Promise<Result> {
+  const { rows } = await prepareEmbedding(store, registry, resolved, context);
+  const texts = (await readFile(rows, 'utf8')).trimEnd().split('\n');
+  const places = texts.map((line) => played.place!((JSON.parse(line) as { texts: string[] }).texts));
+  return (await reduceStep({ store, registry, resolved, seed: context.seed, signal, places: Readable.from(places) })).result;
+}
+
+/** Leaves in place of a model a file that names the key of the step. */
+async function train({ store, registry, resolved, context }: On): Promise<{ readonly spec: TrainSpec; readonly model: ModelRef }> {
+  const spec = await prepareTraining(store, registry, resolved, context);
+  const merged = spec.base !== null && spec.adapter === 'merge' ? ['base/config.json'] : [];
+  const made = spec.lora ? ['model/adapter_config.json'] : ['model/config.json'];
+  for (const name of [...made, ...merged]) {
+    await mkdir(join(spec.run, dirname(name)), { recursive: true });
+    await writeFile(join(spec.run, name), resolved.stepKey);
+  }
+  const { result } = await commitTraining(store, registry, resolved, spec, {
+    truncated: 0,
+    seconds: 0,
+    tokens: 0,
+    lastLearningRate: spec.learningRate.to,
+  });
+  return { spec, model: result as ModelRef };
+}
+
+async function score(scoring: Scoring, played: Played): Promise<Result> {
+  const { rows, run } = await prepareScoring(scoring);
+  const answers = join(run, 'answers.jsonl');
+  async function* answered() {
+    for await (const row of readLines(rows)) {
+      const { asked } = row as { asked: ScoreRequest[] };
+      yield { answers: asked.map((one) => played.weigh!({ ...one, model: Object.values(scoring.resolved.cast)[0]! })) };
+    }
+  }
+  await writeLines(answers, answered());
+  return (await commitScoring(scoring, rows, answers)).result;
 }
 
 function playing(self: Bench, played: Played, cast: Readonly<Record<string, ModelRef>>): Models {

@@ -9,7 +9,7 @@ export interface Seen {
   readonly path: string;
   readonly id: string | undefined;
   readonly authorization: string | undefined;
-  readonly body: Record<string, unknown>;
+  readonly body: Body;
 }
 /** Takes the request instead of the server, which answers nothing then. */
 export type Trouble = (request: IncomingMessage, response: ServerResponse) => void;
@@ -43,9 +43,9 @@ export interface FakeOpenAI {
   /** The next requests that are not GET get these, one each. */
   readonly trouble: Trouble[];
   /** Stands before every reply to a request that is not GET. */
-  gate: (request: IncomingMessage, response: ServerResponse, reply: () => void, body: Record<string, unknown>) => void;
+  gate: (request: IncomingMessage, response: ServerResponse, reply: () => void, body: Body) => void;
   /** Changes a reply before it is sent. */
-  change: (path: string, reply: Record<string, unknown>, body: Record<string, unknown>) => unknown;
+  change: (path: string, reply: Body, body: Body) => unknown;
   /** Tokens that a reply with log-probabilities names. */
   likeliest: readonly number[];
   /** Refuses connections, until it is up again at the same address. */
@@ -55,15 +55,55 @@ export interface FakeOpenAI {
 
 /** A token is a byte; every text begins with token 999 if `beginning`. Log-probability of token t: -t / 1000. */
 export async function fakeOpenAI(t: ExecutionContext, { context = 4096, beginning = false } = {}): Promise<FakeOpenAI> {
-  const seen: Seen[] = [];
-  const trouble: Trouble[] = [];
+  const replies = repliesOf(context, beginning, () => self.likeliest);
+  const server = createServer((request, response) => {
+    const parts: Buffer[] = [];
+    request.on('data', (part: Buffer) => parts.push(part));
+    request.on('end', () => {
+      const path = request.url!;
+      const body = request.method === 'GET' ? {} : (JSON.parse(Buffer.concat(parts).toString()) as Body);
+      const { 'x-request-id': id, authorization } = request.headers;
+      self.seen.push({ path, id: id as string | undefined, authorization, body });
+      const instead = request.method === 'GET' ? undefined : self.trouble.shift();
+      if (instead) return instead(request, response);
+      const reply = () => void response.end(JSON.stringify(self.change(path, replies[path]!(body), body)));
+      if (request.method === 'GET') reply();
+      else self.gate(request, response, reply, body);
+    });
+  });
+  const up = (port: number) => once(server.listen(port, '127.0.0.1'), 'listening');
+  const down = () =>
+    new Promise((done) => {
+      server.close(done);
+      server.closeAllConnections();
+    });
+  await up(0);
+  t.teardown(() => void down());
+  const { port } = server.address() as AddressInfo;
+  const self: FakeOpenAI = {
+    endpoint: { url: `http://127.0.0.1:${port}`, key: 'secret' },
+    seen: [],
+    trouble: [],
+    gate: (_request, _response, reply) => reply(),
+    change: (_, reply) => reply,
+    likeliest: [...Buffer.from('0123456789')],
+    down: () => down().then(() => {}),
+    up: () => up(port).then(() => {}),
+  };
+  return self;
+}
+
+type Body = Record<string, unknown>;
+
+/** The replies by path. */
+function repliesOf(context: number, beginning: boolean, likeliest: () => readonly number[]): Record<string, (body: Body) => Body> {
   const tokens = (text: string) => [...(beginning ? [999] : []), ...Buffer.from(text)];
-  const usage = (body: Record<string, unknown>) => ({
+  const usage = (body: Body) => ({
     prompt_tokens: tokens(JSON.stringify(body['messages'] ?? body['prompt'])).length,
     completion_tokens: 2,
   });
-  const text = (body: Record<string, unknown>) => ([body['stop'] ?? []].flat().includes('o') ? '' : 'ok');
-  const replies: Record<string, (body: Record<string, unknown>) => Record<string, unknown>> = {
+  const text = (body: Body) => ([body['stop'] ?? []].flat().includes('o') ? '' : 'ok');
+  return {
     '/v1/models': () => ({ data: [{ id: 'm', max_model_len: context }] }),
     '/tokenize': ({ prompt, messages }) => {
       const ids = tokens((prompt as string | undefined) ?? (messages as { content: string }[]).map(({ content }) => content).join(''));
@@ -82,7 +122,7 @@ export async function fakeOpenAI(t: ExecutionContext, { context = 4096, beginnin
           logprobs:
             body['logprobs'] === undefined
               ? null
-              : { top_logprobs: [Object.fromEntries(self.likeliest.map((id) => [`token_id:${id}`, -id / 1000]))] },
+              : { top_logprobs: [Object.fromEntries(likeliest().map((id) => [`token_id:${id}`, -id / 1000]))] },
           prompt_logprobs:
             body['prompt_logprobs'] === undefined
               ? null
@@ -92,38 +132,4 @@ export async function fakeOpenAI(t: ExecutionContext, { context = 4096, beginnin
       usage: usage(body),
     }),
   };
-  const server = createServer((request, response) => {
-    const parts: Buffer[] = [];
-    request.on('data', (part: Buffer) => parts.push(part));
-    request.on('end', () => {
-      const path = request.url!;
-      const body = request.method === 'GET' ? {} : (JSON.parse(Buffer.concat(parts).toString()) as Record<string, unknown>);
-      seen.push({ path, id: request.headers['x-request-id'] as string | undefined, authorization: request.headers.authorization, body });
-      const instead = request.method === 'GET' ? undefined : trouble.shift();
-      if (instead) return instead(request, response);
-      const reply = () => void response.end(JSON.stringify(self.change(path, replies[path]!(body), body)));
-      if (request.method === 'GET') reply();
-      else self.gate(request, response, reply, body);
-    });
-  });
-  const up = (port: number) => once(server.listen(port, '127.0.0.1'), 'listening');
-  const down = () =>
-    new Promise((done) => {
-      server.close(done);
-      server.closeAllConnections();
-    });
-  await up(0);
-  t.teardown(() => void down());
-  const { port } = server.address() as AddressInfo;
-  const self: FakeOpenAI = {
-    endpoint: { url: `http://127.0.0.1:${port}`, key: 'secret' },
-    seen,
-    trouble,
-    gate: (_request, _response, reply) => reply(),
-    change: (_, reply) => reply,
-    likeliest: [...Buffer.from('0123456789')],
-    down: () => down().then(() => {}),
-    up: () => up(port).then(() => {}),
-  };
-  return self;
 }

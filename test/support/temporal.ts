@@ -62,11 +62,31 @@ export async function makeModel(home: string): Promise<string> {
 }
 
 export async function site({ ui = false } = {}): Promise<Site> {
+  const uiPort = ui ? await freePort() : undefined;
+  const env = await startServer(uiPort);
+  const services = await openServices(await mkdtemp(join(tmpdir(), 'backspin-')));
+  const bundle = await bundleWorkflowCode({
+    workflowsPath: resolve(import.meta.dirname, 'toy-workflows.ts'),
+    logger: new DefaultLogger('ERROR'),
+  });
+  const parts = { env, services, bundle };
+  return {
+    ...parts,
+    ui: uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}`,
+    start: starter(parts, await moduleDigest(toyModule)),
+    ...workersOf(parts),
+    onDevices: onDevicesOf(parts),
+    close: () => env.teardown(),
+  };
+}
+
+type Parts = Pick<Site, 'env' | 'services' | 'bundle'>;
+
+async function startServer(uiPort: number | undefined): Promise<TestWorkflowEnvironment> {
   const setup = JSON.parse(await readFile(resolve(import.meta.dirname, '../../node_modules/.backspin-setup.json'), 'utf8')) as {
     temporal: string;
   };
-  const uiPort = ui ? await freePort() : undefined;
-  const env = await TestWorkflowEnvironment.createLocal({
+  return TestWorkflowEnvironment.createLocal({
     server: {
       executable: { type: 'existing-path', path: setup.temporal },
       ...(uiPort === undefined ? {} : { uiPort }),
@@ -74,74 +94,52 @@ export async function site({ ui = false } = {}): Promise<Site> {
       searchAttributes: Object.entries(searchAttributes).map(([name, type]) => defineSearchAttributeKey(name, type)),
     },
   });
-  const services = await openServices(await mkdtemp(join(tmpdir(), 'backspin-')));
-  const bundle = await bundleWorkflowCode({
-    workflowsPath: resolve(import.meta.dirname, 'toy-workflows.ts'),
-    logger: new DefaultLogger('ERROR'),
-  });
-  const common = { connection: env.nativeConnection, namespace: env.namespace ?? 'default' };
-  const modules = [{ path: toyModule, digest: await moduleDigest(toyModule) }];
-  const self: Site = {
-    env,
-    services,
-    bundle,
-    ui: uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}`,
-    async start(name, recipe, parameters, { seed = 0, data, models = {}, serving = SERVING, ...more } = {}) {
-      const config: BoundConfig = {
-        name,
-        recipe,
-        seed,
-        modules,
-        serving,
-        roles: {},
-        training: { pool: 'cpu', threads: 1 },
-        evaluation: {},
-        models,
-        data: data ?? {
-          numbers: { source: 'toy.numbers', params: { count: (parameters as { count?: number }).count ?? 20 }, folder: '/' },
-        },
-        parameters,
-      };
-      const input: ExperimentInput = { store: services.store.id, configDigest: '0'.repeat(64), parent: null, pins: {}, ...more, config };
-      await grantAll(services.store, contextOf(config)); // for workers in processes of their own
-      return env.client.workflow.start('experiment', startOptions(input));
-    },
-    orchestrator: (options) =>
-      Worker.create({
-        ...common,
-        taskQueue: queues.orchestrator(services.store.id),
-        workflowBundle: bundle,
-        stickyQueueScheduleToStartTimeout: '1s',
-        ...options,
-      }),
-    data: (options) =>
-      Worker.create({
-        ...common,
-        taskQueue: queues.data(services.store.id),
-        activities: dataActivities(services),
-        maxHeartbeatThrottleInterval: '1s',
-        ...options,
-      }),
-    async onDevices(groups, timeSlice, body) {
-      const connections = await Promise.all(Array.from({ length: groups }, () => NativeConnection.connect({ address: env.address })));
-      const slots = new Slots({ home: services.home, pool: 'cpu', groups: Array<string[]>(groups).fill([]) });
-      const lifeline = makeLifeline(join(services.home, 'lifeline'));
-      const { namespace } = common;
-      const worker = await Worker.create({
-        ...common,
-        taskQueue: queues.pool(services.store.id, 'cpu'),
-        activities: gpuActivities({ services, slots, timeSlice, connections, namespace, lifeline: lifeline.path }),
-        maxConcurrentActivityTaskExecutions: groups,
-        maxHeartbeatThrottleInterval: '1s',
-      });
-      try {
-        return await worker.runUntil(body());
-      } finally {
-        await slots.close();
-        lifeline.close();
-        await Promise.all(connections.map((connection) => connection.close()));
-      }
-    },
+}
+
+function starter({ env, services }: Parts, digest: string): Site['start'] {
+  return async (name, recipe, parameters, { seed = 0, data, models = {}, serving = SERVING, ...more } = {}) => {
+    const config: BoundConfig = {
+      name,
+      recipe,
+      seed,
+      modules: [{ path: toyModule, digest }],
+      serving,
+      roles: {},
+      training: { pool: 'cpu', threads: 1 },
+      evaluation: {},
+      models,
+      data: data ?? {
+        numbers: { source: 'toy.numbers', params: { count: (parameters as { count?: number }).count ?? 20 }, folder: '/' },
+      },
+      parameters,
+    };
+    const input: ExperimentInput = { store: services.store.id, configDigest: '0'.repeat(64), parent: null, pins: {}, ...more, config };
+    await grantAll(services.store, contextOf(config)); // for workers in processes of their own
+    return env.client.workflow.start('experiment', startOptions(input));
+  };
+}
+
+function workersOf({ env, services, bundle }: Parts): Pick<Site, 'orchestrator' | 'data' | 'pool' | 'working'> {
+  const common = commonOf(env);
+  const orchestrator: Site['orchestrator'] = (options) =>
+    Worker.create({
+      ...common,
+      taskQueue: queues.orchestrator(services.store.id),
+      workflowBundle: bundle,
+      stickyQueueScheduleToStartTimeout: '1s',
+      ...options,
+    });
+  const data: Site['data'] = (options) =>
+    Worker.create({
+      ...common,
+      taskQueue: queues.data(services.store.id),
+      activities: dataActivities(services),
+      maxHeartbeatThrottleInterval: '1s',
+      ...options,
+    });
+  return {
+    orchestrator,
+    data,
     pool(models) {
       const activities = poolActivities({ ...common, services }, () => models);
       const options = { ...common, maxHeartbeatThrottleInterval: '1s' } as const;
@@ -151,7 +149,7 @@ export async function site({ ui = false } = {}): Promise<Site> {
       ]);
     },
     async working(body, more = []) {
-      const own = await Promise.all([self.orchestrator(), self.data(), self.data({ taskQueue: queues.external(services.store.id) })]);
+      const own = await Promise.all([orchestrator(), data(), data({ taskQueue: queues.external(services.store.id) })]);
       const workers = [...own, ...more];
       const running = workers.map((worker) => worker.run());
       try {
@@ -161,10 +159,34 @@ export async function site({ ui = false } = {}): Promise<Site> {
         await Promise.all(running);
       }
     },
-    close: () => env.teardown(),
   };
-  return self;
 }
+
+function onDevicesOf({ env, services }: Parts): Site['onDevices'] {
+  return async (groups, timeSlice, body) => {
+    const connections = await Promise.all(Array.from({ length: groups }, () => NativeConnection.connect({ address: env.address })));
+    const slots = new Slots({ home: services.home, pool: 'cpu', groups: Array<string[]>(groups).fill([]) });
+    const lifeline = makeLifeline(join(services.home, 'lifeline'));
+    const common = commonOf(env);
+    const { namespace } = common;
+    const worker = await Worker.create({
+      ...common,
+      taskQueue: queues.pool(services.store.id, 'cpu'),
+      activities: gpuActivities({ services, slots, timeSlice, connections, namespace, lifeline: lifeline.path }),
+      maxConcurrentActivityTaskExecutions: groups,
+      maxHeartbeatThrottleInterval: '1s',
+    });
+    try {
+      return await worker.runUntil(body());
+    } finally {
+      await slots.close();
+      lifeline.close();
+      await Promise.all(connections.map((connection) => connection.close()));
+    }
+  };
+}
+
+const commonOf = (env: TestWorkflowEnvironment) => ({ connection: env.nativeConnection, namespace: env.namespace ?? 'default' });
 
 /** Replays what experiments of these names have run; with BACKSPIN_RECORD in the environment, keeps their histories. */
 export async function replays(t: ExecutionContext, on: Site, names: readonly string[]): Promise<void> {
