@@ -1,11 +1,12 @@
 /** One `up` for each home, and nothing left of one that died. */
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { GRACE } from '../devices/processes.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { currentUp, homeFolder, inHome, lifelinePath } from './home.ts';
+import { kill, startedWith } from './proc.ts';
 
 /** Makes this process the one `up` of its home until it ends, however it ends: the kernel holds the lock, as an abstract socket. */
 export async function holdHome(home = homeFolder()): Promise<void> {
@@ -26,10 +27,7 @@ export async function holdHome(home = homeFolder()): Promise<void> {
 
 /** Living processes that this home's `up`, or one before it, has started: they carry the path of its lifeline. */
 export function leftovers(): number[] {
-  const mark = `\0BACKSPIN_LIFELINE=${lifelinePath()}\0`;
-  return readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => Number.isInteger(pid) && pid !== process.pid && environment(pid).includes(mark));
+  return startedWith(`BACKSPIN_LIFELINE=${lifelinePath()}\0`);
 }
 
 /** Ends them: their launchers see the death of an `up` and need a moment; after that they are killed. Resolves when all are gone. */
@@ -38,22 +36,5 @@ export async function sweepLeftovers(): Promise<void> {
   for (let left = leftovers(); left.length > 0; left = leftovers()) {
     if (performance.now() > until) for (const pid of left) kill(pid);
     await wait(50);
-  }
-}
-
-/** Empty for a zombie, and for the processes of others. */
-function environment(pid: number): string {
-  try {
-    return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`;
-  } catch {
-    return '';
-  }
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // it has ended meanwhile
   }
 }

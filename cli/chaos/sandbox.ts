@@ -1,6 +1,6 @@
 /** An experiment in a home of its own, run by the real command with all its real parts; and how far it is, from its files. */
 import { spawn } from 'node:child_process';
-import { existsSync, globSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -10,6 +10,7 @@ import { BackspinError } from '../../schemas/errors.ts';
 import { experimentRecord, type ExperimentRecord, type Step } from '../../schemas/experiment.ts';
 import { pathsOf, type Paths } from '../../store/paths.ts';
 import type { Up } from '../../host/home.ts';
+import { startedWith, textOf, wordsOf } from '../../host/proc.ts';
 import { LiveCounts, type Live } from '../../experiments/live.ts';
 import type { View } from '../../experiments/view.ts';
 
@@ -150,9 +151,7 @@ export class Sandbox {
     return this.#all().length === 0;
   }
   #all(): Process[] {
-    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-    const ours = pids.filter((pid) => textOf(`/proc/${pid}/environ`).includes(`BACKSPIN_LIFELINE=${this.home}/lifeline\0`));
-    return ours.map((pid) => ({ pid: Number(pid), words: textOf(`/proc/${pid}/cmdline`).split('\0') }));
+    return startedWith(`BACKSPIN_LIFELINE=${this.home}/lifeline\0`).map((pid) => ({ pid, words: wordsOf(pid) }));
   }
 }
 
@@ -169,13 +168,4 @@ function newHome(): string {
 }
 const each = (option: string, values: readonly string[] = []): string[] => values.flatMap((value) => [option, value]);
 const matches = (whole: string, what: RegExp): number => whole.match(what)?.length ?? 0;
-
-/** Empty where there is no such file, or no longer. */
-export function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
-}
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;

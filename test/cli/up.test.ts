@@ -13,18 +13,15 @@ import type { Up } from '../../host/home.ts';
 import { readSetup } from '../../host/setup.ts';
 import { startOptions } from '../../experiments/start.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
-import { textOf } from '../support/leftovers.ts';
+import { startedWith, wordsOf } from '../../host/proc.ts';
 import { backspin, root, temporary, until } from './cli.ts';
 
 const upOf = (home: string) => JSON.parse(readFileSync(join(home, 'up.json'), 'utf8')) as Up;
 /** Every process that this home has started. */
-const ours = (home: string) =>
-  readdirSync('/proc')
-    .filter((pid) => /^\d+$/.test(pid) && textOf(`/proc/${pid}/environ`).includes(`BACKSPIN_LIFELINE=${home}/lifeline\0`))
-    .map(Number);
+const ours = (home: string) => startedWith(`BACKSPIN_LIFELINE=${home}/lifeline\0`);
 const running = (home: string, what: string) =>
   ours(home).filter((pid) => {
-    const words = textOf(`/proc/${pid}/cmdline`).split('\0');
+    const words = wordsOf(pid);
     return words.slice(0, 3).some((word) => word.includes(what)) && !words.some((word) => word.includes('launch.sh'));
   });
 const lives = (home: string, log: string) => readFileSync(join(home, 'logs', log), 'utf8').split('{"ready":true}').length - 1;

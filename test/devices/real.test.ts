@@ -14,7 +14,7 @@ import { FixedLimiter } from '../../inference/limiter.ts';
 import { ModelClient, Rejected } from '../../inference/client.ts';
 import type { TrainEvent } from '../../schemas/trainer.ts';
 import { engine, owner, place, realPython, serving, spec, training, trainerPath, until, type Place } from '../support/devices.ts';
-import { textOf } from '../support/leftovers.ts';
+import { wordsOf } from '../../host/proc.ts';
 import { nvidia, uuid } from '../support/nvidia.ts';
 
 const never = new AbortController().signal;
@@ -164,7 +164,7 @@ test.serial('a group of two devices trains in two processes: stopped, killed by 
     if (marker === undefined) return;
     markers.add(marker);
     if (hit || event.event !== 'step' || event.step < 33) return;
-    const launcher = sweep(marker).find((pid) => textOf(`/proc/${pid}/cmdline`).split('\0')[2] === 'accelerate.commands.launch');
+    const launcher = sweep(marker).find((pid) => wordsOf(pid)[2] === 'accelerate.commands.launch');
     hit = launcher !== undefined && process.kill(launcher, 'SIGKILL');
   };
   const trained = await train({ ...job, signal: never, onEvent: onKill });

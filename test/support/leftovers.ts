@@ -1,7 +1,8 @@
 /** What tests leave behind: folders of temporary files, and processes. */
-import { mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync } from 'node:fs';
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { kill, startedWith, wordsOf } from '../../host/proc.ts';
 
 /** A folder for the temporary files of this process and its children, which know it by their environment. */
 export function ownTemporaryFolder(): string {
@@ -39,26 +40,7 @@ export function sweep(folder: string, grace: number): string[] {
 /** On Linux: elsewhere the environment of a process is its own affair. */
 function processesOf(folder: string): { readonly pid: number; readonly command: string }[] {
   if (process.platform !== 'linux') return [];
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
-  const ours = pids.filter((pid) => `${textOf(`/proc/${pid}/environ`)}\0`.includes(`TMPDIR=${folder}`));
-  return ours.map((pid) => ({ pid: Number(pid), command: textOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim() }));
-}
-
-/** Of a file that a process has in /proc. Empty where it has ended, or belongs to somebody else. */
-export function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // It has ended meanwhile.
-  }
+  return startedWith(`TMPDIR=${folder}`).map((pid) => ({ pid, command: wordsOf(pid).join(' ').trim() }));
 }
 
 function pause(milliseconds: number): void {

@@ -4,7 +4,8 @@ import { globSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { Sandbox, textOf, type SandboxOptions } from '../../cli/chaos/sandbox.ts';
+import { Sandbox, type SandboxOptions } from '../../cli/chaos/sandbox.ts';
+import { textOf } from '../../host/proc.ts';
 import { grantAll } from '../../steps/grants.ts';
 import { startOptions } from '../../experiments/start.ts';
 import type { View } from '../../experiments/view.ts';
