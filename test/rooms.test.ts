@@ -14,7 +14,7 @@ const LEVELS = [
   ['cli', 'workers'],
 ] as const;
 /** Folders of programs that are no part of the product: it imports nothing of them. */
-const OUTSIDE = ['bench', 'examples', 'test'];
+const OUTSIDE = ['bench', 'examples', 'setup', 'test'];
 
 /** Arrows within a level: importer, imported (a file, or a folder with all that is in it), and why. */
 const EXCEPTIONS: readonly (readonly [from: string, to: string, why: string])[] = [

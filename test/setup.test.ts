@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -192,7 +192,7 @@ function newCheckout(t: ExecutionContext) {
   };
   const command = (name: string, script: string) => write(`bin/${name}`, `#!/bin/sh\n${script}\n`, 0o755);
 
-  copyFileSync('setup.js', join(root, 'setup.js'));
+  for (const program of ['setup.js', 'setup']) cpSync(program, join(root, program), { recursive: true });
   const node = { name: 'node', version: '1.0.0', bin: { node: 'node' } };
   write('local/package.json', JSON.stringify(node));
   write('local/node', `#!/bin/sh\nexec ${process.execPath} "$@"\n`, 0o755);
