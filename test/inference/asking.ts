@@ -3,7 +3,7 @@ import { ModelClient, type ClientOptions } from '../../inference/client.ts';
 import { FixedLimiter } from '../../inference/limiter.ts';
 import type { FakeOpenAI } from '../support/openai.ts';
 
-export const never = new AbortController().signal;
+const never = new AbortController().signal;
 export const ask = { seed: 7, requestId: 'step/0/record/0', signal: never };
 export const hello = [{ role: 'user', content: 'hello' }] as const;
 export const greedy = { temperature: 0, maxTokens: 16 };

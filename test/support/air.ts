@@ -47,7 +47,7 @@ function judged(river: number, types: readonly string[]): string {
   const type = river === odd.misspelt ? types[0]!.replace('a', 'aa') : types[0]!;
   return said(`${type[0]!.toUpperCase()}${type.slice(1)}`, `Heed the ${types[0]} for river ${river} well.`);
 }
-/** What was asked, in order. */
+/** What was answered so far: role and question, in order. */
 export const answers: string[] = [];
 /** The request at which the machine is gone, counted from 1. */
 export const machine = { dies: Infinity };

@@ -29,7 +29,7 @@ const rewritings = (text: string) => [
   `Better: ${text} [/RES]`,
 ];
 export const times = new Map<string, number>();
-export function reply(role: string, model: string, content: string): string {
+function reply(role: string, model: string, content: string): string {
   if (role === 'backward' && content.length > 1200) throw new TooLong('the prompt is too long');
   if (role === 'backward') return ` What is ${sha256(content).slice(0, 8)}?\n`;
   if (role === 'scorer') return judgements[lot(content, judgements.length)]!;

@@ -38,13 +38,13 @@ const responses = (text: string) => [
   'It is '.repeat(12),
 ];
 /** Any other reply is to an evaluation. */
-export function reply(role: string, _model: string, content: string): string {
+function reply(role: string, _model: string, content: string): string {
   if (role === 'label')
     return /w500/.test(content) ? 'Why is it, and when, and where do they all say so?' : of(instructions(content), content);
   if (role === 'point') return /Why is it/.test(content) ? '【好】' : of(verdicts, content);
   return of(responses(content), content);
 }
-export const of = <T>(choice: readonly T[], content: string): T => choice[lot(content, choice.length)]!;
+const of = <T>(choice: readonly T[], content: string): T => choice[lot(content, choice.length)]!;
 /** Words, and Han characters. */
 export const tokensOf = (text: string) => text.match(/\p{Script=Han}|[^\s\p{Script=Han}]+/gu) ?? [];
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { ModelRef } from '../../schemas/call.ts';
 import { jsonl, lot, stage, type Asked, type Ran } from './recipe.ts';
 
-export const numbers = (count: number) => Array.from({ length: count }, (_, n) => n);
+const numbers = (count: number) => Array.from({ length: count }, (_, n) => n);
 const list = (items: readonly string[]) => items.map((item, n) => `##${n + 1}. ${item}`).join('\n');
 const itemsIn = (text: string) => [...text.matchAll(/##\d+\. (.*)/g)].map(([, item]) => item!);
 
