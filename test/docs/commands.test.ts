@@ -187,6 +187,12 @@ test('every link and every path of the checkout leads to a file', (t) => {
   }
 });
 
+test('the recipe in the README is code of the recipe, line by line', (t) => {
+  const [, shown] = /```ts\n(.*?)```/s.exec(read('README.md'))!;
+  const recipe = read('workflows/recipes/humpback.ts').replaceAll(/^ +/gm, '');
+  t.true(recipe.includes(shown!.replaceAll(/^ +/gm, '')));
+});
+
 test('every folder of the checkout is a room in CONTRIBUTING.md, and every room a folder', (t) => {
   const rooms = read('CONTRIBUTING.md').matchAll(/^\| `([\w-]+)\/` \|/gm);
   const folders = readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory() && /^[a-z]/.test(entry.name));
