@@ -1,27 +1,29 @@
 /**
- * What a recipe may say. Types only, but for `operators` and `chain`, so a workflow bundle takes in neither zod nor axios.
- * Everything a recipe holds is a reference of under 1 KB.
+ * The interface that a recipe is written against. Types only, except for `operators` and `chain`, so a workflow bundle contains neither
+ * zod nor axios. Everything a recipe holds is a reference of under 1 KB.
  */
 import type { Budget } from '../schemas/steps.ts';
 import type { DataSuiteDef, FilterDef, Operator, ReducerDef, SuiteDef, TemplateDef } from './define.ts';
-import type { Dataset, Message, Metrics, Model, ModelKind, Outputs, Params, Ref, Report, MaybePromise } from './types.ts';
+import type { Objective, Objectives, Template, Training } from './training.ts';
+import type { Dataset, Metrics, Model, ModelKind, Outputs, Params, Ref, Report, MaybePromise } from './types.ts';
 
 export type { Budget };
+export * from './training.ts';
 export * from './types.ts';
 
 declare const of: unique symbol;
 
 // ───────────────────────────────────────────── what runs inside a step ─────────────────────────────────────────────
 
-/** Per-record work, named here and run elsewhere. `Roles` are the models it talks to; `P` its parameters. */
+/** Work on one record, named here and run elsewhere. `Roles` are the names under which it addresses models; `P` are its parameters. */
 export interface Op<in In, out Out, out Roles extends string = never, in P extends Params = {}> {
   readonly id: string;
   readonly [of]?: (record: In, params: P) => { out: Out; roles: Roles };
 }
 
-/** Whole-dataset work: pure, seeded, on CPU; one that is given a `Model` runs as a child on a pool. */
+/** Work on whole datasets: pure, seeded, on CPU. With a `Model` among its inputs it runs as a subprocess on the training pool. */
 export type Reducer<I, T extends Outputs, P extends Params = {}> = (inputs: I, ...params: Last<P>) => Reduction<T>;
-/** A reducer that drops records and changes none, whatever else they hold beside `Least`. */
+/** A reducer that drops records and changes none. It accepts any record that has the fields of `Least`, and returns the same type. */
 export type Filter<Least, P extends Params = {}> = <T extends Least>(
   inputs: { readonly of: MaybePromise<Dataset<T>> },
   ...params: Last<P>
@@ -33,29 +35,28 @@ export interface Reduction<out T extends Outputs> {
   readonly [of]?: T;
 }
 
-/** Renders a record as one training row. Its id is in the manifest of every model trained with it. */
-export interface Template<in T, out Row> {
-  readonly id: string;
-  readonly [of]?: (record: T) => Row;
-}
-
 /** A benchmark: what to ask a model of kind K, and the numbers that come out. */
 export interface Suite<in K extends ModelKind, out M extends Metrics, out Roles extends string = never, in P extends Params = {}> {
   readonly id: string;
   readonly [of]?: (model: K, params: P) => { metrics: M; roles: Roles };
 }
 
-/** Numbers of a dataset. */
+/** A benchmark of a dataset: the numbers that come out. */
 export interface DataSuite<in T, out M extends Metrics, in P extends Params = {}> {
   readonly id: string;
   readonly [of]?: (data: T, params: P) => M;
 }
 
-/** A suite as an experiment file names it, with its parameters and the models in its roles: `evaluate` takes both from it. */
+/** A suite that the experiment file chose, with its parameters and the models in its roles: `evaluate` takes both from it. */
 export type Chosen<S> = S & { readonly params: object; readonly with?: { readonly [role: string]: Model } };
 
-/** Names the operators, reducers, templates and suites of a recipe by type alone:
- *  `const { judge } = operators<typeof import('../../operators/humpback.ts')>('humpback')`. */
+/**
+ * Names the operators, reducers, templates and suites of a recipe by type alone, so that the recipe imports none of their code.
+ *
+ * @param namespace the name of their folder in the registry of `operators/`
+ * @example
+ * const { judge } = operators<typeof import('../../operators/humpback/index.ts')>('humpback');
+ */
 export function operators<M>(namespace: string): { readonly [K in keyof M]: Named<M[K]> } {
   return new Proxy(
     {},
@@ -82,8 +83,13 @@ type Named<X> =
               ? DataSuite<T, M, P>
               : X;
 
-/** One step through which each record streams, operator after operator. Every prefix is committed, so a change of the last
- *  operator asks the first nothing again. */
+/**
+ * One step through which each record streams, operator after operator; at most four. The store keeps the result of every prefix, so a
+ * change of the last operator sends no request of the first one again.
+ *
+ * @example
+ * round.map(chain(judge, withinLength), pool, { with: { scorer: forward }, params })
+ */
 export function chain<A, B, C, R1 extends string, R2 extends string, P1 extends Params, P2 extends Params>(
   a: Op<A, B, R1, P1>,
   b: Op<B, C, R2, P2>,
@@ -121,7 +127,7 @@ export function chain(...ops: Op<never, unknown, string, never>[]): unknown {
 
 // ───────────────────────────────────────────── the verbs ─────────────────────────────────────────────
 
-/** Required parameters must be given; where nothing is required the last argument may be left out. */
+/** The last argument: optional if no parameter is required. */
 type Last<O> = {} extends O ? [options?: Given<O>] : [options: Given<O>];
 type Given<P> = { readonly [K in keyof P]: P[K] extends Ref | undefined ? MaybePromise<P[K]> : P[K] };
 type Cast<R extends string> = [R] extends [never]
@@ -130,47 +136,59 @@ type Cast<R extends string> = [R] extends [never]
 type Take<P> = {} extends P ? { readonly params?: Given<P> } : { readonly params: Given<P> };
 
 export interface MapOptions {
-  /** Stop at this many kept records: the shortest prefix in record order that holds them, so a resumed run keeps the same ones. */
+  /** Stop at this many kept records: the shortest prefix in record order that holds them, so a resumed run keeps the same ones.
+   *  @default none: map all records */
   readonly until?: { readonly kept: number };
-  /** Where one of these is spent, the step waits for a person: to go on with what there is, with more, or not at all. It never fails
-   *  for it. No part of a step's identity, unless it is cut short. */
+  /** When one of these is spent, the step waits for a person, who decides: continue with the kept records, with a larger budget, or not
+   *  at all. Part of the step's key only if it cut the map short.
+   *  @default none */
   readonly budget?: Budget;
-  /** Close when this share of the records is settled; the rest is dropped as `straggler`. Default 1: wait for all. */
+  /** Stop when this share (0 to 1) of the records is kept or dropped; the others are dropped as `straggler`.
+   *  @default 1 */
   readonly quorum?: number;
 }
 export interface Label {
-  /** Name in the UI; never part of a step's identity. Default: the operator's; of a gate, `gate`. */ readonly as?: string;
+  /** Name of the step in the UI and in commands; never part of its key.
+   *  @default the operator's name; for a gate, `gate` */
+  readonly as?: string;
 }
 
+/** The methods of a recipe. Each starts a step and returns at once; inputs may be promises. */
 export interface Run {
-  /** Applies an operator, or a chain, to every record; `with` casts models in its roles. Kept records make the new dataset. */
+  /** Applies an operator, or a chain, to every record of `over`. `with` assigns a model to each of its roles. Returns the kept records. */
   map<In, Out, R extends string, P extends Params>(
     op: Op<In, Out, R, P>,
     over: MaybePromise<Dataset<NoInfer<In>>>,
     ...options: LastOf<Cast<R> & Take<P> & MapOptions & Label>
   ): Promise<Dataset<Out>>;
 
-  /** Computes over whole datasets: select, mix, join, cluster, measure. */
+  /** Runs a reducer over whole datasets: select, mix, join, cluster, measure. */
   reduce<T extends Outputs>(reduction: Reduction<T>, label?: Label): Promise<T>;
 
-  /** Trains `from` on `data`. `from` is the lineage: base, or the model of an earlier round. */
+  /** Trains `from` (the base, or the model of an earlier round) on `data`. An equal training of another round or arm runs once; for an
+   *  independent one set `repeat`. */
   train<O extends Objective, T>(label: string, spec: Training<O, T>): Promise<Model<Objectives[O]['to']>>;
 
-  /** Runs a suite on a model (on a dataset: see the design). It is off the critical path: a round ends without it, the experiment does not. */
+  /** Runs a suite on a model. A round does not wait for it to end; the experiment does. */
   evaluate<K extends ModelKind, M extends Metrics, R extends string, P extends Params>(
     model: MaybePromise<Model<K>>,
     suite: Suite<NoInfer<K>, M, R, P>,
     ...options: LastOf<Cast<R> & Take<P> & Label>
   ): Promise<Report<M>>;
-  /** Measures a dataset. */
+  /** Runs a suite on a dataset. */
   evaluate<T, M extends Metrics, P extends Params>(
     data: MaybePromise<Dataset<T>>,
     suite: DataSuite<NoInfer<T>, M, P>,
     ...options: LastOf<Take<P> & Label>
   ): Promise<Report<M>>;
 
-  /** The only branch on data: a pure rule over reports. `assume` is the answer a plan goes by while the reports do not exist. A question
-   *  that is asked again in a scope has an answer of its own. */
+  /**
+   * The only branch on data: a pure rule over the numbers of reports.
+   *
+   * @param question names the decision; the same question asked again in a round or arm has an answer of its own
+   * @param assume the answer that `plan` uses while the reports do not exist
+   * @throws for a report of an oracle suite
+   */
   decide<S extends { readonly [name: string]: MaybePromise<Report<Metrics>> }, A extends string | number | boolean>(
     question: string,
     reports: S,
@@ -178,23 +196,29 @@ export interface Run {
     assume: NoInfer<A>,
   ): Promise<A>;
 
-  /** Passes `of` through, once it has enough: fewer rows, or a smaller kept share, pauses the experiment for a person. */
+  /** Passes `of` through if it has enough rows and a large enough kept share (0 to 1). Otherwise the experiment waits for a person. */
   gate<T>(of: MaybePromise<Dataset<T>>, need: { readonly rows?: number; readonly share?: number }, label?: Label): Promise<Dataset<T>>;
-  /** Passes a report through, once its numbers are high enough. A report of an oracle suite is refused. */
+  /** Passes a report through if its numbers are high enough. Otherwise the experiment waits for a person.
+   *  @throws for a report of an oracle suite */
   gate<M extends Metrics>(
     of: MaybePromise<Report<M>>,
     need: { readonly atLeast: { readonly [K in keyof M]?: number } },
     label?: Label,
   ): Promise<Report<M>>;
 
-  /** At most `limit` rounds. Between two of them the experiment can pause, be approved, stop, fork or continue as new. */
+  /**
+   * At most `limit` rounds, numbered from 1. Between two rounds the experiment can stop or continue as new, and it can be forked there.
+   *
+   * @example
+   * for await (const round of run.rounds(2)) model = round.train('forward', { ...sft, from: base, data: round.map(judge, pool) });
+   */
   rounds(limit: number): AsyncIterable<Round>;
 
-  /** The same verbs under a name of their own: one arm of a comparison. Equal steps of two arms are one step. */
+  /** A `Run` with a name: one arm of a comparison. A step that two arms share runs once. */
   arm(name: string): Run;
 }
 
-/** A round is a Run: what it draws at random is drawn afresh each round; what `run` draws is drawn once. */
+/** A round is a `Run`. Its random choices are new in each round; those of `run` are made once. */
 export interface Round extends Run {
   readonly number: number;
   readonly last: boolean;
@@ -202,95 +226,5 @@ export interface Round extends Run {
 
 type LastOf<O> = {} extends O ? [options?: O] : [options: O];
 
-/** A method. `C` holds references and settings, already checked; the result names what the experiment hands over. */
+/** A method. `C` has references and settings, already checked. The recipe returns the results of the experiment by name. */
 export type Recipe<C, P extends { readonly [name: string]: Ref } = { model: Model }> = (run: Run, config: C) => Promise<P>;
-
-// ───────────────────────────────────────────── training ─────────────────────────────────────────────
-
-/** Loss on the last assistant turn only; `weight` scales the row. */
-export interface Chat {
-  readonly messages: readonly Message[];
-  readonly weight?: number;
-  /** Rows of one group share a batch. */ readonly group?: string;
-}
-export interface Preference {
-  readonly prompt: readonly Message[];
-  readonly chosen: string;
-  readonly rejected: string;
-}
-/** Token ids of the response and one weight per id, at the token's own position. Where the text that they were made of and the hash of
- *  what made them are there, a training by another tokenizer or chat template refuses them. */
-export interface Weighted {
-  readonly ids: readonly number[];
-  readonly weights: readonly number[];
-  readonly text?: string;
-  readonly hash?: string;
-}
-export interface WeightedPreference {
-  readonly prompt: readonly Message[];
-  readonly chosen: Weighted;
-  readonly rejected: Weighted;
-}
-export interface Tagged {
-  readonly tokens: readonly string[];
-  readonly tags: readonly string[];
-  readonly intent: string;
-}
-
-export interface Objectives {
-  sft: { from: 'lm'; to: 'lm'; row: Chat };
-  dpo: { from: 'lm'; to: 'lm'; row: Preference };
-  'token-dpo': { from: 'lm'; to: 'lm'; row: WeightedPreference };
-  lm: { from: 'lm'; to: 'lm'; row: { readonly text: string } };
-  tagger: { from: 'encoder'; to: 'tagger'; row: Tagged };
-}
-export type Objective = keyof Objectives;
-
-/** Comes from the config and is spread into `train`. A number that depends on the size of the data is a table by rows, looked up
- *  where the rows are and recorded: of `stepsByRows` the entry nearest in ratio, of `byRows` the last that begins at or below. */
-export interface Settings<O extends Objective = 'sft'> {
-  readonly objective: O;
-  /** A number decays to 0. */
-  readonly learningRate: number | { readonly from: number; readonly to: number };
-  readonly length:
-    | { readonly epochs: number }
-    | { readonly steps: number }
-    | { readonly stepsByRows: readonly (readonly [rows: number, steps: number])[] };
-  readonly batch: number | { readonly byRows: readonly (readonly [rows: number, batch: number])[] };
-  readonly maxTokens: number;
-  /** Of a row of more tokens: it is dropped and counted, its answer loses its end, or the training ends. Default: drop. */
-  readonly tooLong?: 'drop' | 'truncate' | 'fail';
-  /** A low-rank adapter, scaled by alpha / rank, on the linear layers of these names (default: all but the head). null trains all weights. */
-  readonly lora: {
-    readonly rank: number;
-    readonly alpha: number;
-    readonly targets?: readonly string[];
-    readonly dropout?: number;
-  } | null;
-  /** When `from` is an adapter: train on in that adapter, or merge it and begin a new one. */
-  readonly adapter: 'continue' | 'merge';
-  /** Of a preference loss: how strongly it holds to its reference. Default: 0.1. */
-  readonly beta?: number;
-  /** Default: linear from `from` to `to`. */
-  readonly schedule?: 'linear' | 'cosine';
-  readonly warmup?: number;
-  readonly weightDecay?: number;
-  readonly betas?: readonly [number, number];
-  readonly clip?: number;
-  readonly dropout?: number;
-  /** Default: the experiment's. */
-  readonly seed?: number;
-  /** `muon` is for `lm`. */
-  readonly optimizer?: 'adamw' | 'muon';
-}
-
-export type Training<O extends Objective, T> = Settings<O> & {
-  readonly from: MaybePromise<Model<Objectives[O]['from']>>;
-  readonly data: MaybePromise<Dataset<T>>;
-  /** Reference of a preference loss. Default: `from`. */
-  readonly reference?: MaybePromise<Model>;
-  /** One more independent run of the same training. */
-  readonly repeat?: number;
-} & ([T] extends [Objectives[O]['row']]
-    ? { readonly template?: Template<T, Objectives[O]['row']> }
-    : { readonly template: Template<NoInfer<T>, Objectives[O]['row']> });
