@@ -1,6 +1,6 @@
 /**
- * The other side of the interface: how operators (in `operator.ts`), reducers, templates, prompts, suites and sources are written. Pure
- * definitions; what runs them is in `steps/`.
+ * The interface of definitions: operators (in `operator.ts`), reducers, templates, prompts, suites and sources. Definitions are pure; `steps/`
+ * runs them.
  */
 import type { Dataset, Metrics, ModelKind, Outputs, Params, Report, MaybePromise } from './types.ts';
 import type { Dropped, Operator, Prompt, Rec, Schema } from './operator.ts';
@@ -14,11 +14,11 @@ export * from './operator.ts';
 export interface Rows<out T> extends AsyncIterable<Rec<T>> {
   readonly rows: number;
 }
-/** One output record, or one input record that goes no further. `output` names it where a reducer has several. */
+/** One output record, or one dropped input record. `output` names the output if the reducer has several. */
 export type Emitted =
   | { readonly record: Rec<unknown>; readonly output?: string }
   | { readonly record: Rec<unknown>; readonly dropped: string; readonly evidence?: string };
-/** Datasets are read as rows and reports as their numbers, wherever they stand. */
+/** The inputs as `run` sees them: each dataset as rows and each report as its numbers, however deep. */
 export type Read<I> =
   I extends Promise<infer X>
     ? Read<X>
@@ -31,19 +31,19 @@ export type Read<I> =
           : I extends object
             ? { readonly [K in keyof I]: Read<I[K]> }
             : I;
-/** Whole-dataset work with the model in the input `encoder`, by a child on a pool, before a reducer runs: each record of the input `of`
- *  has its texts embedded, is placed in one of so many clusters by the first, and is told how far the second lies from it; so
- *  many of them are picked by farthest-first traversal of the first. */
+/** Embeds the records of the input `of` with the model in the input `encoder`, in a subprocess on the training pool, before the reducer runs.
+ *  Each record gets a cluster by its first text, and the distance (1 - cosine) of its second text from the first. `picks` records are
+ *  selected by farthest-first traversal of the first texts. */
 export interface Embedding<in P extends Params> {
   texts(value: Readonly<Record<string, unknown>>, params: P): readonly [first: string, second?: string];
   settings(params: P): { readonly clusters?: number; readonly picks?: number; readonly maxTokens: number };
 }
 export interface ReducerContext {
-  /** A stream of numbers in [0, 1). Throws where the reducer says that it draws nothing. */
+  /** A stream of numbers in [0, 1). Throws unless the reducer is `stochastic`. */
   random(name: string): () => number;
-  /** A new record made of others: its id follows from its value and theirs. */
+  /** A new record made of others: its id follows from its value and their ids. */
   derive(value: unknown, from: readonly Rec<unknown>[]): Rec<unknown>;
-  /** Of a reducer that embeds: for each record of `of`, in order, where it lies. */
+  /** For a reducer with `embeds`: cluster, distance and pick of each record of `of`, in order. */
   readonly places: AsyncIterable<Placed>;
   readonly signal: AbortSignal;
 }
@@ -53,9 +53,9 @@ export interface ReducerDef<in I, out T extends Outputs, in P extends Params> {
   readonly version: number;
   readonly params: Schema<unknown> | undefined;
   stochastic(params: P): boolean;
-  /** Records that enter are not the ones that leave (tasks drawn, numbers measured): conservation is not checked. */
+  /** Its output records are not among its input records (drawn tasks, say), so backspin does not check that each is kept or dropped. */
   readonly skipsConservation: boolean;
-  /** Records that leave at most, when so many enter: what a plan goes by. */
+  /** The maximum of output records for `entering` input records. `plan` counts with it. */
   maxRows(entering: number, params: P): number;
   readonly embeds: Embedding<P> | undefined;
   run(inputs: Read<I>, params: P, reading: ReducerContext): AsyncIterable<Emitted> | Promise<Metrics>;
@@ -63,16 +63,35 @@ export interface ReducerDef<in I, out T extends Outputs, in P extends Params> {
   readonly outputs: readonly string[] | 'report' | null;
   readonly gives?: T;
 }
-/** Whole-dataset work on CPU, or with an `encoder` as a child on a pool: an async generator of records kept and dropped, or a promise of numbers. */
+/**
+ * Work on whole datasets, on CPU; with `embeds` a subprocess on the training pool embeds first. `run` is an async generator of kept and
+ * dropped records, or, with `outputs: 'report'`, returns a promise of numbers.
+ *
+ * @example
+ * export const longest = reducer<{ of: Dataset<{ text: string }> }, Dataset<{ text: string }>>({
+ *   version: 1,
+ *   async *run({ of }) {
+ *     for await (const record of of) yield record.value.text.length > 100 ? { record } : { record, dropped: 'short' };
+ *   },
+ * });
+ */
 export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
   readonly version: number;
   readonly params?: Schema<P>;
-  /** Whether the result depends on the seed: to be said where `random` is used. Default: no. */
+  /** Whether the result depends on the seed. Declare it if `run` uses `random`.
+   *  @default false */
   readonly stochastic?: (params: P) => boolean;
+  /** Set it if the output records are not among the input records.
+   *  @default true for a report, else false */
   readonly skipsConservation?: boolean;
-  /** Default: as many as enter. */
+  /** The maximum of output records, for `plan`.
+   *  @default as many as enter */
   readonly maxRows?: (entering: number, params: P) => number;
+  /** Names of several output datasets, or 'report' for numbers.
+   *  @default one dataset */
   readonly outputs?: readonly string[] | 'report';
+  /** The texts that the model in the input `encoder` embeds.
+   *  @default none */
   readonly embeds?: Embedding<P>;
   run(inputs: Read<I>, params: P, reading: ReducerContext): AsyncIterable<Emitted> | Promise<Metrics>;
 }): ReducerDef<I, T, P> {
@@ -92,8 +111,8 @@ export function reducer<I, T extends Outputs, P extends Params = {}>(spec: {
 export type FilterDef<Least, P extends Params> = ReducerDef<{ readonly of: MaybePromise<Dataset<Least>> }, Dataset<Least>, P> & {
   readonly filters: true;
 };
-/** Whole-dataset work that keeps or drops each record of `of` as it is. A recipe gets back the type of record that it gives: `Least` is what
- *  `run` reads of it. */
+/** A reducer that keeps or drops each record of `of` unchanged, so a recipe gets its own record type back. `Least` has the fields that
+ *  `run` reads. */
 export const filter = <Least, P extends Params = {}>(
   spec: Omit<
     Parameters<typeof reducer<{ readonly of: MaybePromise<Dataset<Least>> }, Dataset<Least>, P>>[0],
@@ -106,11 +125,21 @@ export const filter = <Least, P extends Params = {}>(
 export interface TemplateDef<in T, out Row> {
   readonly is: 'template';
   readonly version: number;
-  /** What a record must be to be rendered; undefined: whatever comes. */
+  /** Checks each record before `render`; undefined: no check. */
   readonly input: Schema<unknown> | undefined;
   render(record: T): Row;
 }
-/** Renders a record as one training row. */
+/**
+ * Renders a record as one training row. A row that `input` refuses, or that `render` throws on, is dropped as `invalid`.
+ *
+ * @example
+ * export const toResponse = template({
+ *   version: 1,
+ *   render: ({ instruction, response }: { instruction: string; response: string }) => ({
+ *     messages: [{ role: 'user', content: instruction }, { role: 'assistant', content: response }],
+ *   }),
+ * });
+ */
 export function template<T, Row>(spec: {
   readonly version: number;
   readonly input?: Schema<T>;
@@ -122,11 +151,12 @@ export function template<T, Row>(spec: {
 export interface PromptDef<in T> {
   readonly is: 'prompt';
   readonly version: number;
-  /** The template that a model must have been trained with to be asked this; absent: any. */
+  /** The name of the template that a model must have been trained with to receive this prompt.
+   *  @default any */
   readonly template?: string;
   render(slots: T): Prompt;
 }
-/** Wording of a request, by name in the config. */
+/** The wording of a request, which the config names. */
 export function prompt<T>(spec: { readonly version: number; readonly template?: string; render(slots: T): Prompt }): PromptDef<T> {
   return { is: 'prompt', ...spec };
 }
@@ -136,18 +166,18 @@ export function prompt<T>(spec: { readonly version: number; readonly template?: 
 export interface SuiteDef<K extends ModelKind, out M extends Metrics, Roles extends string, in P extends Params> {
   readonly is: 'suite';
   readonly version: number;
-  /** Knows the truth: its report may be shown, never decided upon. */
+  /** Knows the truth: people may read its report, but `decide` and `gate` refuse it. */
   readonly oracle: boolean;
   readonly kind: ModelKind & K;
   readonly params: Schema<unknown> | undefined;
   items(params: P): readonly unknown[];
   readonly ask: Operator<never, unknown, Roles | 'model', never>;
   measure(answers: readonly { readonly item: unknown; readonly answer: unknown }[], params: P): M;
-  /** What is measured of one answer, to be read beside it. */
+  /** Measurements of one answer, which `show` prints beside it. */
   each?(answered: { readonly item: unknown; readonly answer: unknown }, params: P): object;
 }
-/** A benchmark of a model: items, what to ask (role `model` is the one measured), and the numbers. An item whose answer was
- *  dropped comes with `answer: undefined`, so that it counts. `show` prints the answers, each with what `each` measures of it. */
+/** A benchmark of a model: items, an operator that answers them (its role `model` is the measured model), and the numbers. An item whose
+ *  answer was dropped comes with `answer: undefined`, so that it counts. `show` prints each answer with the result of `each`. */
 export function suite<Item, Answer, M extends Metrics, Roles extends string = never, P extends Params = {}>(spec: {
   readonly version: number;
   readonly oracle?: boolean;
@@ -168,7 +198,7 @@ export interface DataSuiteDef<in T, out M extends Metrics, in P extends Params> 
   readonly params: Schema<unknown> | undefined;
   measure(rows: Rows<T>, params: P): Promise<M>;
 }
-/** Numbers of a dataset. */
+/** A benchmark of a dataset. */
 export function dataSuite<T, M extends Metrics, P extends Params = {}>(spec: {
   readonly version: number;
   readonly oracle?: boolean;
@@ -183,12 +213,12 @@ export interface SourceDef<out T, in P extends Params> {
   readonly version: number;
   readonly output: Schema<T>;
   readonly params: Schema<unknown> | undefined;
-  /** Files (resolved against the experiment file's folder) whose content is part of the step's key. */
+  /** Files whose content is part of the step's key. Relative paths start at the experiment file's folder. */
   files(params: P): readonly string[];
-  /** Records, and lines that do not fit with file and line in `evidence`. Before each, `place` may be told where it comes from. */
+  /** Yields records, and invalid lines as dropped, with file and line in `evidence`. Call `place` before each to report where it comes from. */
   rows(params: P, files: readonly string[], place?: PlaceReporter): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
 }
-/** `file` is one of those that the source was given, `line` counts from 1. */
+/** `file` is one of the source's files; `line` counts from 1. */
 export type PlaceReporter = (file: string, line?: number) => void;
 /** Where a dataset comes from: a file, or a generator. */
 export function source<T, P extends Params = {}>(spec: {

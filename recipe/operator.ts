@@ -1,7 +1,7 @@
-/** Operators: what happens to one record, with the models that it talks to. */
+/** Operators: work on one record, with requests to models. */
 import type { Dataset, Message, Params } from './types.ts';
 
-/** What zod's schemas are. */
+/** The part of a zod schema that definitions need. */
 export interface Schema<out T> {
   parse(value: unknown): T;
 }
@@ -16,78 +16,94 @@ export interface Rec<out T> {
 export type Kept<T> = { readonly kept: readonly T[] };
 export type Dropped = { readonly dropped: string; readonly evidence?: string };
 export type Outcome<T> = Kept<T> | Dropped;
+/** Keeps one record or several. */
 export function keep<T>(...records: readonly [T, ...T[]]): Kept<T> {
   return { kept: records };
 }
-/** `reason` is a short kebab-case word that is counted; `evidence` is what a person wants to see beside it. */
+/**
+ * Drops the record.
+ *
+ * @param reason a short kebab-case word, which backspin counts; begin it with `no-` if a reply could not be read
+ * @param evidence what a person wants to see beside the reason, such as the reply
+ */
 export function drop(reason: string, evidence?: string): Dropped {
   return evidence === undefined ? { dropped: reason } : { dropped: reason, evidence };
 }
 
+/** How a model samples its reply, in the terms of OpenAI-compatible servers. */
 export interface Sampling {
+  /** 0 decodes greedily. */
   readonly temperature: number;
   readonly topP?: number;
   readonly topK?: number;
   readonly repetitionPenalty?: number;
-  /** Tokens. */
+  /** Tokens of the reply. */
   readonly maxTokens: number;
+  /** Texts that end the reply. */
   readonly stop?: readonly string[];
-  /** What the chat template takes beside the turns, such as `enable_thinking: false`; sent as `chat_template_kwargs`. */
+  /** Variables of the chat template, such as `enable_thinking: false`; sent as `chat_template_kwargs`. */
   readonly chatTemplateKwargs?: Readonly<Record<string, unknown>>;
 }
 export interface Reply {
   readonly text: string;
+  /** `length`: the reply was cut off. */
   readonly finish: 'stop' | 'length';
 }
 export type Prompt =
   | { readonly messages: readonly Message[]; /** Opens the assistant's turn with this text. */ readonly prefill?: string }
   | { readonly text: string }
   | { readonly tokens: readonly number[] };
-/** Log-probability (nats) of one token of a continuation, and the entropy (nats) of what could have come in its place: no server gives it. */
+/** Log-probability (nats) of one token of a continuation, and the entropy (nats) of the distribution that it came from; null if it was not
+ *  computed, since no server returns it. */
 export interface TokenScore {
   readonly id: number;
   readonly logprob: number;
   readonly entropy: number | null;
-  /** After the other prompt, where there is one: p is the first prompt's distribution and q this one's, `kl` is KL(q || p) and
-   *  `reverseKl` KL(p || q). */
+  /** The same token after the second prompt, if there is one. With p for the first prompt's distribution and q for the second's, `kl` is
+   *  KL(q || p) and `reverseKl` is KL(p || q), in nats. */
   readonly beside?: { readonly logprob: number; readonly entropy: number; readonly kl: number; readonly reverseKl: number };
 }
 /** A continuation, token by token. */
 export interface Scored {
   readonly tokens: readonly TokenScore[];
-  /** Of tokenizer, chat template, text and ids, where its end was asked for: no training takes weights for it that were made with others. */
+  /** Hash of tokenizer, chat template, text and token ids, if the request had `ends`. A training refuses token weights with another hash. */
   readonly hash: string | null;
 }
-/** What a scorer asks: how likely `continuation` is after `prompt`. */
+/** A request of a scorer: how likely `continuation` is after `prompt`. */
 export interface ScoreRequest {
   readonly prompt: Prompt;
   readonly continuation: string;
-  /** It is a whole turn: its tokens are those that a training would learn, the end token among them. Messages only. */
+  /** The continuation is a whole turn: its tokens are those that a training would learn, with the end token. Only after messages, and only
+   *  with `batch: true`. */
   readonly ends?: true;
-  /** Another prompt, whose distributions are compared with those of the first. */
+  /** A second prompt, whose distributions are compared with those of the first. Only with `batch: true`. */
   readonly beside?: Prompt;
 }
 
-/** What an operator has beside its models. */
+/** What an operator can use besides its models. */
 export interface RecordContext {
-  /** Renders a registered prompt by its name in the config. Throws for a name that is not among the parameters. */
+  /** Renders a registered prompt, such as `humpback.curation`. Throws for a name that is not among the operator's parameters. */
   prompt(name: string, slots: unknown): Prompt;
   /** A stream of numbers in [0, 1), seeded by (seed, step, record, name). Throws unless the operator is `stochastic`. */
   random(name: string): () => number;
+  /** Aborts when work on the record must stop, for a pause or a cancellation. */
   readonly signal: AbortSignal;
 }
-/** Each call is journaled under its record, what it asks and how many equal ones went before: a record half done gets the replies it had,
- *  and its calls may run concurrently. */
+/** The journal stores each call under its record, its request and the number of equal earlier requests. So a half-done record gets the
+ *  replies that it had, and its calls may run concurrently. */
 export interface Context<Roles extends string> extends RecordContext {
+  /** Sends messages, which the server renders with the model's chat template. */
   chat(role: Roles, messages: readonly Message[], sampling: Sampling): Promise<Reply>;
+  /** Completes a rendered prompt: messages (with an optional opening of the reply), raw text, or token ids. */
   complete(role: Roles, prompt: Prompt, sampling: Sampling): Promise<Reply>;
-  /** Log-probabilities of the tokens of each of `continuations` after `prompt`. Of those that differ in their last token alone, such as
-   *  ratings, the prompt is read once. */
+  /** Log-probabilities (nats) of the tokens of each of `continuations` after `prompt`. The server reads the prompt once if they differ in
+   *  their last token alone, as ratings do. */
   score(role: Roles, prompt: Prompt, continuations: readonly string[]): Promise<readonly (readonly TokenScore[])[]>;
-  /** A fresh sample until `body` answers, counted against the method's budget; undefined when it is spent. */
+  /** Calls `body` until it returns a value, at most `limit` times, each time with fresh samples; then returns undefined. A map's budget
+   *  counts every call. */
   attempts<T>(limit: number, body: (attempt: number) => Promise<T | undefined>): Promise<T | undefined>;
 }
-/** Parameters as the operator sees them: a dataset given as parameter is loaded beside it (at most one shard). */
+/** Parameters as the operator sees them: a dataset among the parameters comes as its records (at most one shard). */
 export type Loaded<P> = { readonly [K in keyof P]: Exclude<P[K], undefined> extends Dataset<infer T> ? readonly T[] : P[K] };
 export type Capability = 'chat' | 'complete' | 'prefill' | 'score';
 
@@ -102,41 +118,64 @@ export interface Operator<in In, out Out, Roles extends string, in P extends Par
   readonly scorer: ScorerSpec<In, P> | undefined;
   /** Whether the result depends on the seed (and so on the round). */
   stochastic(params: P): boolean;
-  /** The author says so. Otherwise it follows from the temperature, and `random` throws. */
+  /** The author declared it. Otherwise it follows from the temperature, and `random` throws. */
   readonly declaresStochastic: boolean;
   calls(params: P): number;
   maxRows(params: P): number;
   run(record: In, context: Context<Roles>, params: Loaded<P>): Outcome<Out> | Promise<Outcome<Out>>;
 }
 
-/** Of an operator of forward passes only. */
+/** The part of a scorer that other operators lack. */
 export interface ScorerSpec<in In, in P extends Params> {
-  /** It asks for what servers do not give: ends, entropies, divergences. */
+  /** It needs what servers do not return: ends, entropies, divergences. */
   readonly batch: boolean;
   ask(record: In, context: RecordContext, params: Loaded<P>): readonly ScoreRequest[];
   take(record: In, answers: readonly Scored[], params: Loaded<P>): Outcome<unknown>;
 }
 
-/** Sampling is a draw unless its temperature is 0. */
+/** Sampling is stochastic unless its temperature is 0. */
 const samples = (capabilities: readonly Capability[]) => (params: object) =>
   capabilities.some((need) => need !== 'score') && (params as { sampling?: Sampling }).sampling?.temperature !== 0;
 
-/** Free form: any number of calls, loops and rules on one record. By convention a parameter `sampling` holds the sampling
- *  and parameters `prompt` and `prompts` hold names of registered prompts; their versions are part of the step's key. */
+/**
+ * Work on one record: any number of requests, loops and rules. By convention the parameter `sampling` has the sampling, and `prompt` and
+ * `prompts` have names of registered prompts, whose versions are part of the step's key.
+ *
+ * @example
+ * export const answer = operator({
+ *   version: 1,
+ *   input: z.object({ question: z.string() }),
+ *   output: z.object({ question: z.string(), answer: z.string() }),
+ *   params: z.object({ sampling }),
+ *   roles: ['model'],
+ *   capabilities: ['chat'],
+ *   async run(record, { chat }, { sampling }) {
+ *     const reply = await chat('model', [{ role: 'user', content: record.question }], sampling);
+ *     return reply.finish === 'length' ? drop('truncated', reply.text) : keep({ ...record, answer: reply.text });
+ *   },
+ * });
+ */
 export function operator<In, Out, const Roles extends readonly string[] = readonly [], P extends Params = {}>(spec: {
+  /** Raise it when a change gives other results: it is part of the step's key. */
   readonly version: number;
   readonly input: Schema<In>;
   readonly output: Schema<Out>;
   readonly params?: Schema<P>;
+  /** Names under which `run` addresses models.
+   *  @default [] */
   readonly roles?: Roles;
+  /** What it needs of a server; the capability check of a step tries each.
+   *  @default [] */
   readonly capabilities?: readonly Capability[];
-  /** Whether the result depends on the seed. Default: it talks to a model at a temperature other than 0. To be said where `random` is used,
-   *  which throws otherwise. */
+  /** Whether the result depends on the seed. Declare it if `run` uses `random`, which throws otherwise.
+   *  @default true if it samples from a model at a temperature other than 0 */
   readonly stochastic?: (params: P) => boolean;
-  /** Calls to models for one record, at most; Infinity: it hangs on the record. A plan counts by it, and more of them drop the record as
-   *  `error`. Default: 1, of an operator with roles. */
+  /** The maximum of requests for one record; Infinity if it depends on the record. `plan` counts with it, and a record that exceeds it is
+   *  dropped as `error`.
+   *  @default 1 with roles, else 0 */
   readonly calls?: (params: P) => number;
-  /** Records kept of one, at most; Infinity and more as for `calls`. Default: 1. */
+  /** The maximum of records kept from one; used like `calls`.
+   *  @default 1 */
   readonly maxRows?: (params: P) => number;
   run(record: In, context: Context<Roles[number]>, params: Loaded<P>): Outcome<NoInfer<Out>> | Promise<Outcome<NoInfer<Out>>>;
 }): Operator<In, Out, Roles[number], P> {
@@ -155,20 +194,27 @@ export function operator<In, Out, const Roles extends readonly string[] = readon
   };
 }
 
-/** Forward passes only, known before the first answer: they may be one batch, by a child on a pool, instead of requests to a server. */
+/** An operator of forward passes only, whose requests are all known before the first answer. With many records, a subprocess on the training
+ *  pool computes them as one batch, instead of requests to a server. */
 export function scorer<In, Out, const Role extends string, P extends Params = {}>(spec: {
   readonly version: number;
   readonly input: Schema<In>;
   readonly output: Schema<Out>;
   readonly params?: Schema<P>;
   readonly role: Role;
-  /** It asks for what servers do not give, so it is always a batch: a step of its own, of a model of one's own. */
+  /** Set it if the scorer needs what servers do not return: `ends`, `beside` or entropies. Its map is then always a batch: a step of its own,
+   *  with a model in the store.
+   *  @default false */
   readonly batch?: true;
-  /** To be said where `random` is used. Default: it draws nothing. */
+  /** Declare it if `ask` uses `random`.
+   *  @default false */
   readonly stochastic?: (params: P) => boolean;
-  /** Prompts that it asks about one record, at most. Default: 1. */
+  /** The maximum of prompts for one record.
+   *  @default 1 */
   readonly calls?: (params: P) => number;
+  /** The requests for a record. */
   ask(record: In, context: RecordContext, params: Loaded<P>): readonly ScoreRequest[];
+  /** The outcome for a record; `answers` are in the order of its requests. */
   take(record: In, answers: readonly Scored[], params: Loaded<P>): Outcome<NoInfer<Out>>;
 }): Operator<In, Out, Role, P> {
   const { role, batch = false, ask, take, ...rest } = spec;
