@@ -1,12 +1,12 @@
 #!/usr/bin/env node
-/** The `backspin` command. Nothing but the parser is loaded before a verb is known, so that `--help` is quick. */
+/** The `backspin` command. It loads only the parser before it knows the verb, so that `--help` is fast. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
 /** Of sysexits.h. */
 const USAGE = 64;
 
 type Verb<A extends unknown[]> = { run(...args: A): Promise<number | void> };
-/** Loads a verb's module when the verb runs; what it gives is the exit code. */
+/** Loads a verb's module when the verb runs; its `run` returns the exit code. */
 const lazy =
   <A extends unknown[]>(load: () => Promise<Verb<A>>) =>
   async (...args: A) => {
@@ -33,7 +33,7 @@ const set = () =>
   new Option('--set <path=value>', 'change one value of the file, such as parameters.rounds=3 (repeatable)')
     .argParser(collect)
     .default([], 'none');
-const json = ['--json', 'one JSON document on stdout'] as const;
+const json = ['--json', 'print one JSON document'] as const;
 
 const program = new Command('backspin')
   .description('Durable self-alignment for language models: experiments of many rounds as Temporal workflows.')
@@ -44,12 +44,12 @@ const program = new Command('backspin')
 
 program
   .command('up')
-  .description('start the Temporal dev server (unless environment or profile names one) and the workers')
-  .option('--detach', 'return when everything is ready, and go on in the background')
+  .description('start the workers, and a Temporal dev server (unless environment or profile names a server)')
+  .option('--detach', 'return when everything is ready, and continue in the background')
   .option('--pool <name=groups>', 'device groups of a pool, such as cpu=1 (repeatable; default: pools.yaml, else cpu=1)', collect)
-  .option('--port <port>', "port of the dev server (default: the last time's, else a free one)", port)
-  .option('--ui-port <port>', 'port of the Temporal UI (default: likewise)', port)
-  .option('--low-water <GB>', "new steps begin with so much free on the store's disk (default: 2)", gigabytes)
+  .option('--port <port>', 'port of the dev server (default: the previous one, else a free one)', port)
+  .option('--ui-port <port>', 'port of the Temporal UI (default: the previous one, else a free one)', port)
+  .option('--low-water <GB>', "begin no new step with less free space on the store's disk (default: 2)", gigabytes)
   .action(lazy(() => import('./up.ts')));
 program
   .command('down')
@@ -63,26 +63,26 @@ program
 
 program
   .command('plan <file>')
-  .description('what an experiment would do, before anything runs')
+  .description('show what an experiment would do, before anything runs')
   .addOption(set())
   .option(...json)
-  .option('--mermaid', 'the steps as a Mermaid graph')
+  .option('--mermaid', 'print the steps as a Mermaid graph')
   .action(lazy(() => import('./plan.ts')));
 program
   .command('launch <file>')
   .description('start an experiment, or attach to it if it was launched before')
   .option('--name <name>', "name of the experiment (default: the file's)")
   .addOption(set())
-  .option('--watch', 'watch it to its end: exit code 0 completed, 1 failed, 2 attention')
+  .option('--watch', 'watch it to its end: exit code 0 completed, 1 failed or cancelled, 2 attention')
   .action(lazy(() => import('./launch.ts')));
 program
   .command('list')
-  .description('all experiments')
+  .description('list all experiments')
   .option(...json)
   .action(lazy(() => import('./list.ts')));
 program
   .command('status <name>')
-  .description('where an experiment stands')
+  .description('show where an experiment stands')
   .option(...json)
   .action(lazy(() => import('./status.ts')));
 program
@@ -96,46 +96,48 @@ program
 
 program
   .command('show <name> <step>')
-  .description('records of a step (its path, the end of its path, or the beginning of its key)')
-  .option('--dropped <reason>', 'the records dropped for this reason, with evidence (`all`: for any)')
-  .option('--limit <count>', 'at most so many records', whole(1), 10)
+  .description('show records of a step (its path, the end of its path, or the beginning of its key)')
+  .option('--dropped <reason>', 'show records dropped for this reason, with evidence (`all`: for any reason)')
+  .option('--limit <count>', 'maximum of records to show', whole(1), 10)
   .option(...json)
   .action(lazy(() => import('./show.ts')));
 program
   .command('fork <name>')
-  .description('a new experiment whose rounds up to K are the results of an old one')
+  .description('start a new experiment that takes its rounds up to K from an old one')
   .requiredOption('--from-round <K>', 'last round to take from the parent', whole(0))
   .requiredOption('--name <name>', 'name of the new experiment')
   .addOption(set())
   .action(lazy(() => import('./fork.ts')));
 program
   .command('export <name> [step]')
-  .description('a model as a folder that transformers loads, a dataset as JSONL (default: the result)')
+  .description('write a model as a folder that transformers loads, a dataset as JSONL (default: the result)')
   .requiredOption('--to <folder>', 'a new or empty folder')
-  .option('--adapter', 'a low-rank adapter as it is, without its base (default: both merged)')
+  .option('--adapter', 'write a low-rank adapter without its base (default: both merged)')
   .action(lazy(() => import('./export.ts')));
 
 const control = (verb: string, args: string, about: string) => program.command(`${verb} ${args}`).description(about);
-control('approve', '<name> [step]', 'let a gate pass, or a map whose budget is spent go on with what there is').action(
+control('approve', '<name> [step]', 'let a gate pass, or continue a map whose budget is spent with the kept records').action(
   lazy(async () => (await import('./control.ts')).approve),
 );
 control('reject', '<name> [step]', 'undo the round of a gate: the experiment ends with what it had before').action(
   lazy(async () => (await import('./control.ts')).reject),
 );
-control('set-budget', '<name> [step]', 'change the budget of a map that runs, or has spent it')
-  .option('--candidates <count>', 'records that are tried', whole(1))
-  .option('--tokens <count>', 'tokens that models read and write', whole(1))
-  .option('--attempts <count>', 'attempts that operators make', whole(1))
-  .option('--minutes <count>', 'minutes that workers are at it', whole(1))
+control('set-budget', '<name> [step]', 'change the budget of a map that runs, or that has spent its budget')
+  .option('--candidates <count>', 'maximum of records to try', whole(1))
+  .option('--tokens <count>', 'maximum of tokens that models read and write', whole(1))
+  .option('--attempts <count>', 'maximum of attempts that operators make', whole(1))
+  .option('--minutes <count>', 'maximum of minutes of work, added up over workers', whole(1))
   .action(lazy(async () => (await import('./control.ts')).setBudget));
-control('retry-step', '<name> [step]', 'run a step at attention again, with files and settings as they are now')
+control('retry-step', '<name> [step]', 'run a step in state attention again, with the current files and settings')
   .addOption(set())
   .action(lazy(() => import('./retry-step.ts')));
-control('give-up', '<name> [step]', 'give up what waits: the experiment fails').action(
+control('give-up', '<name> [step]', 'give up a waiting step or gate: the experiment fails').action(
   lazy(async () => (await import('./control.ts')).giveUp),
 );
-control('pause', '<name>', 'stop admitting work and release the devices').action(lazy(async () => (await import('./control.ts')).pause));
-control('resume', '<name>', 'go on after a pause').action(lazy(async () => (await import('./control.ts')).resume));
+control('pause', '<name>', 'stop the work and release the devices until `resume`').action(
+  lazy(async () => (await import('./control.ts')).pause),
+);
+control('resume', '<name>', 'continue after a pause').action(lazy(async () => (await import('./control.ts')).resume));
 control('stop', '<name>', 'end an experiment after a round')
   .requiredOption('--after-round <K>', 'the last round', whole(0))
   .action(lazy(async () => (await import('./control.ts')).stop));
@@ -147,19 +149,18 @@ program
   .action(lazy(() => import('./gc.ts')));
 program
   .command('chaos <file>')
-  .description('run an experiment undisturbed, then with faults, each in a home of its own, and compare')
+  .description('run an experiment undisturbed, then with faults, each in a home of its own, and compare the results')
   .addOption(set())
-  .option('--cells <count>', 'faults', whole(1), 5)
-  .option('--seed <seed>', 'draws parts, signals and moments (default: another each time)', whole(0))
-  .option('--pool <name=groups>', 'as of `up`', collect)
+  .option('--cells <count>', 'number of faults', whole(1), 5)
+  .option('--seed <seed>', 'seed of parts, signals and moments (default: another each time)', whole(0))
+  .option('--pool <name=groups>', 'device groups of a pool, as for `up` (repeatable)', collect)
   .action(lazy(() => import('./chaos.ts')));
 program
   .command('schema')
-  .description('the JSON Schema of experiment files, for editors')
+  .description('print the JSON Schema of experiment files, for editors')
   .action(lazy(() => import('./schema.ts')));
 
-// What a home holds is for its owner: the text of people's data, and tokens and databases that whoever can read can use. An export is
-// for whom the owner likes.
+// Only the owner may read a home: it holds the text of people's data, tokens and databases. An export follows the owner's umask.
 program.hook('preAction', (_, command) => {
   if (command.name() !== 'export') process.umask(0o077);
 });

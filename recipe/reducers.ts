@@ -12,7 +12,8 @@ type Numeric<T> = { [K in keyof T]-?: T[K] extends number ? K : never }[keyof T]
 export interface Selection<T> {
   readonly where?: Where<T>;
   readonly best?: { readonly by: Numeric<T>; readonly order: 'highest' | 'lowest'; readonly share?: number; readonly count?: number };
-  /** A seeded sample of this many records; or, with `as`, of as many as another dataset has (the smallest of several), and at most `most`. */
+  /** A seeded sample of this many records; or, with `as`, of as many as another dataset has (the smallest of several), and at most `most`. If
+   *  there are fewer records, all of them: put a gate behind it. */
   readonly take?:
     | number
     | { readonly as: MaybePromise<Dataset<unknown>> | readonly MaybePromise<Dataset<unknown>>[]; readonly most?: number };

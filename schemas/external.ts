@@ -1,14 +1,14 @@
-/** A model that somebody else serves, as an experiment file says it. */
+/** An external model in an experiment file. */
 import { z } from 'zod';
 import { timeout } from './serving.ts';
 
 const url = z.url({ protocol: /^https?$/ }).refine((text) => !/[@?#]/.test(text), 'an address without a key, a user or a query in it');
 
-/** Its identity is its name and revision; the rest is how to reach it. */
+/** Name and revision are its identity; the rest is how to reach it. */
 export const external = z.strictObject({
-  model: z.string().min(1).describe('Its name at the server.'),
-  revision: z.string().min(1).describe('Declared by you: another revision is another model.'),
-  url: url.describe('Of an OpenAI-compatible server: what stands before /v1.'),
+  model: z.string().min(1).describe('Name of the model at the server.'),
+  revision: z.string().min(1).describe('A revision that you declare: another revision is another model.'),
+  url: url.describe('Address of an OpenAI-compatible server, without /v1 and what follows it.'),
   key: z
     .union([
       z.strictObject({ env: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of an environment variable') }),
@@ -16,16 +16,16 @@ export const external = z.strictObject({
     ])
     .nullable()
     .default(null)
-    .describe('Where the key is, read by the workers: never the key itself. null: the server asks for none.'),
-  inFlight: z.int().min(1).default(64).describe('Requests in flight at most; how many the server takes is found out.'),
-  requestsPerMinute: z.number().positive().nullable().default(null),
-  tokensPerMinute: z.number().positive().nullable().default(null).describe('Read and written.'),
+    .describe('Where the workers read the key: never the key itself. null: the server needs none.'),
+  inFlight: z.int().min(1).default(64).describe('Maximum of requests in flight; below it, backspin finds the capacity of the server.'),
+  requestsPerMinute: z.number().positive().nullable().default(null).describe('Maximum rate. null: no limit.'),
+  tokensPerMinute: z.number().positive().nullable().default(null).describe('Maximum rate of tokens, read and written. null: no limit.'),
   timeout: timeout.exactOptional(),
   tolerance: z
     .number()
     .min(0)
     .max(1)
     .default(0.1)
-    .describe('Share of the text of its canary answers that may differ from when this revision was first met.'),
+    .describe('Share of the text of its canary answers that may differ from the first answers of this revision.'),
 });
 export type External = z.infer<typeof external>;

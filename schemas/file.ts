@@ -8,9 +8,9 @@ import { name, serving, servingChange } from './serving.ts';
 const params = z.record(z.string(), z.unknown());
 
 export const experimentFile = z.strictObject({
-  name: name.optional().describe('Name of the experiment; default: the name of the file.'),
+  name: name.optional().describe('Name of the experiment. Default: the name of the file.'),
   recipe: z.enum(Object.keys(recipeSchemas)),
-  seed: seed.default(0).describe('Seed of every random choice but those of data sources and trainings that name their own.'),
+  seed: seed.default(0).describe('Seed of every random choice, except in data sources and trainings with a seed of their own.'),
   modules: z.array(z.string()).default([]).describe('TypeScript files with operators, prompts, templates, suites and sources.'),
   data: z.record(name, z.strictObject({ source: registered, params: params.default({}) })).default({}),
   models: z
@@ -22,7 +22,7 @@ export const experimentFile = z.strictObject({
           chatTemplate: z
             .string()
             .exactOptional()
-            .describe("A Jinja file that takes the place of the folder's chat template; a base model may have none."),
+            .describe("A Jinja file that replaces the folder's chat template. Needed for a base model that has none."),
         }),
         z.strictObject({ init: z.strictObject({ architecture, tokenizer: z.string(), seed }) }),
         z.strictObject({ external }),
@@ -30,7 +30,7 @@ export const experimentFile = z.strictObject({
     )
     .default({}),
   serving: serving.prefault({}),
-  roles: z.record(z.string(), servingChange).default({}).describe('What differs from `serving`, by role.'),
+  roles: z.record(z.string(), servingChange).default({}).describe('Differences from `serving`, by role.'),
   training: z.strictObject({ pool: name.default('cpu'), threads: z.int().min(1).nullable().default(null) }).prefault({}),
   evaluation: z
     .record(
@@ -41,9 +41,9 @@ export const experimentFile = z.strictObject({
         with: z
           .record(z.string(), z.string())
           .exactOptional()
-          .describe('Who is in the roles of the suite, such as its judge: by role a name under `models`.'),
+          .describe('A name under `models` for each role of the suite, such as its judge.'),
       }),
     )
     .default({}),
-  parameters: params.default({}).describe("The recipe's own; see its schema."),
+  parameters: params.default({}).describe('Parameters of the recipe; see its schema.'),
 });

@@ -1,4 +1,4 @@
-/** How the models of a role are served. */
+/** How a role's model is served. */
 import { z } from 'zod';
 
 /** Of an experiment, and so of its files; of a pool, and so of its queue. */
@@ -10,7 +10,7 @@ export const name = z
 export const timeout = z
   .number()
   .positive()
-  .describe('Seconds for one request, its reply included. Default: 600, and 0.1 for each token of `maxTokens`.');
+  .describe('Seconds for one request with its reply. Default: 600, plus 0.1 for each token of `maxTokens`.');
 
 const shared = {
   pool: name.default('cpu').describe('Pool whose device groups serve this role.'),
@@ -18,7 +18,7 @@ const shared = {
   replicas: z
     .union([z.int().min(1), z.literal('auto')])
     .default(1)
-    .describe('Servers that share the records of a step, each on a device group of its own; auto: as many as the pool has free.'),
+    .describe('Servers that share the records of a step, each on a device group of its own. auto: as many as the pool has free.'),
   timeout: timeout.exactOptional(),
 };
 
@@ -30,7 +30,9 @@ const embedded = z.strictObject({
     .min(1)
     .nullable()
     .default(null)
-    .describe('CPU threads; null: all of the machine. The embedded engine computes a model less than 512 wide with one: it is quicker so.'),
+    .describe(
+      'CPU threads; null: all of the machine. For a model less than 512 wide the embedded engine uses one thread, which is faster.',
+    ),
 });
 
 /** Arguments of `vllm serve` that have an option of ours. */
@@ -62,14 +64,18 @@ const argument = z.string().superRefine((name, context) => {
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 
 const vllm = z.strictObject({
-  engine: z.literal('vllm').describe('vLLM, as a child process; one base with any number of adapters in a step.'),
+  engine: z.literal('vllm').describe('vLLM, as a subprocess; one base with any number of adapters in a step.'),
   ...shared,
   python: z
     .string()
     .nullable()
     .default(null)
-    .describe('Of the environment that has vLLM, where the workers run. Default: BACKSPIN_VLLM_PYTHON.'),
-  version: z.string().nullable().default(null).describe('Of vLLM; part of what a step is. Default: that of `python` at the launch.'),
+    .describe('Python of the environment that has vLLM, where the workers run. Default: BACKSPIN_VLLM_PYTHON.'),
+  version: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe('Version of vLLM; part of the key of a step. Default: the version in `python` at the launch.'),
   dtype: z.enum(['bfloat16', 'float16', 'float32']).default('bfloat16'),
   maxModelLength: z.int().min(1).nullable().default(null).describe("Tokens of prompt and answer. Default: the model's."),
   tensorParallel: z.int().min(1).default(1).describe('Devices that share each copy of the weights.'),

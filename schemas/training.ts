@@ -10,20 +10,20 @@ const learningRate = z
 const length = z.union([
   z.strictObject({ epochs: z.number().positive() }),
   z.strictObject({ steps: z.int().min(1) }),
-  z.strictObject({ stepsByRows: table.describe('[rows, steps] pairs; the one nearest in ratio counts.') }),
+  z.strictObject({ stepsByRows: table.describe('[rows, steps] pairs; the one nearest in ratio to the number of rows counts.') }),
 ]);
 const batch = z
   .union([
     z.int().min(1),
-    z.strictObject({ byRows: table.describe('[rows, batch] pairs, ascending; the last that begins at or below counts.') }),
+    z.strictObject({ byRows: table.describe('[rows, batch] pairs, ascending; the last one at or below the number of rows counts.') }),
   ])
-  .describe('Rows of a step.');
-const maxTokens = z.int().min(2).describe('Of a row.');
+  .describe('Rows of an optimizer step, on all devices together.');
+const maxTokens = z.int().min(2).describe('Maximum of tokens in a row.');
 const options = {
   tooLong: z
     .enum(['drop', 'truncate', 'fail'])
     .exactOptional()
-    .describe('Of a row of more than maxTokens: drop it, and count it; cut the end of its answer; or end the training. Default: drop.'),
+    .describe('For a row of more than maxTokens: drop and count it, cut the end of its answer, or fail the training. Default: drop.'),
   schedule: z.enum(['linear', 'cosine']).exactOptional().describe('Default: linear.'),
   warmup: z.number().min(0).max(1).exactOptional().describe('Share of the steps. Default: 0.'),
   weightDecay: z.number().min(0).exactOptional().describe('Default: 0.'),
@@ -31,21 +31,21 @@ const options = {
     .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
     .exactOptional()
     .describe('Default: 0.9 and 0.999.'),
-  clip: z.number().positive().exactOptional().describe('Norm that gradients are clipped to. Default: none.'),
+  clip: z.number().positive().exactOptional().describe('Norm to which gradients are clipped. Default: none.'),
   dropout: z.number().min(0).lt(1).exactOptional().describe('Default: 0.'),
   seed: seed.exactOptional().describe("Default: the experiment's."),
-  optimizer: z.enum(['adamw', 'muon']).exactOptional().describe('Default: adamw. muon is for language modelling.'),
+  optimizer: z.enum(['adamw', 'muon']).exactOptional().describe('Default: adamw. muon is only for language modelling.'),
 };
 
 const lora = z.strictObject({
   rank: z.int().min(1),
-  alpha: z.number().positive().describe('What is learnt is scaled by alpha / rank.'),
+  alpha: z.number().positive().describe('The adapter is scaled by alpha / rank.'),
   targets: z
     .array(z.string())
     .min(1)
     .exactOptional()
-    .describe('Names of the linear layers that are adapted, such as q_proj. Default: all but the head.'),
-  dropout: z.number().min(0).lt(1).exactOptional().describe("Of the adapter's inputs. Default: 0."),
+    .describe('Names of the adapted linear layers, such as q_proj. Default: all but the head.'),
+  dropout: z.number().min(0).lt(1).exactOptional().describe("Dropout on the adapter's inputs. Default: 0."),
 });
 
 export const training = z.strictObject({
@@ -54,7 +54,10 @@ export const training = z.strictObject({
   batch,
   maxTokens,
   lora: lora.nullable().default(null).describe('Trains a low-rank adapter; null trains all weights.'),
-  adapter: z.enum(['continue', 'merge']).default('merge').describe('Of a model that is an adapter: train on in it, or merge it first.'),
+  adapter: z
+    .enum(['continue', 'merge'])
+    .default('merge')
+    .describe('If the model is an adapter: train it further, or merge it with its base first.'),
   ...options,
 });
 
@@ -70,10 +73,10 @@ export function trainingWith<D extends Partial<z.input<typeof training>>>(defaul
   return training.extend(Object.fromEntries(defaulted) as {}) as unknown as z.ZodObject<Defaulted, z.core.$strict>;
 }
 
-/** Of a preference training. */
-export const beta = z.number().positive().default(0.1).describe('How strongly it holds to its reference.');
+/** For a preference training. */
+export const beta = z.number().positive().default(0.1).describe('How strongly the loss holds the model to its reference.');
 
-/** What differs from another training. */
+/** Differences from another training. */
 export const trainingChange = z.strictObject({
   learningRate: learningRate.exactOptional(),
   length: length.exactOptional(),

@@ -1,4 +1,4 @@
-/** What an experiment file says of AIR. Defaults are those of its paper and code (2502.17787); the training's are ours, there is no source. */
+/** Parameters of AIR. Defaults are those of its paper and code (2502.17787); the training's are ours, there is no source. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
@@ -15,17 +15,17 @@ const range = (min: number, max: number) =>
 export const documentQuality = z.strictObject({
   symbols: z.number().min(0).max(1).default(0.5).describe('Highest share of characters other than letters, digits and spaces.'),
   repeatedLines: z.number().min(0).max(1).default(0.1).describe('Highest share of lines that repeat an earlier one.'),
-  run: count.default(10).describe('So many equal characters in a row at most, spaces aside.'),
+  run: count.default(10).describe('Maximum of equal characters in a row, without spaces.'),
 });
 export type DocumentQuality = z.output<typeof documentQuality>;
 
 export const lengths = z.strictObject({
-  instruction: range(3, 50).describe('Of the initial instruction.'),
+  instruction: range(3, 50).describe('Words of the initial instruction.'),
   constraint: range(3, 26),
-  type: range(2, 6).describe("Of a type's name, as the judge writes it."),
-  merged: range(4, 149).describe('Of the merged instruction.'),
-  answer: count.default(3).describe('Least of an answer, and of a polished document.'),
-  response: count.default(4).describe('Least of a final response.'),
+  type: range(2, 6).describe("Words of a type's name, as the judge writes it."),
+  merged: range(4, 149).describe('Words of the merged instruction.'),
+  answer: count.default(3).describe('Minimum of words of an answer, and of a polished document.'),
+  response: count.default(4).describe('Minimum of words of a final response.'),
 });
 export type Lengths = z.output<typeof lengths>;
 
@@ -43,40 +43,45 @@ const cool = { temperature: 0.2, topP: 0.9, maxTokens: 4096 };
 
 const parameters = z
   .strictObject({
-    words: range(50, 2048).describe('Of a document.'),
+    words: range(50, 2048).describe('Words of a document.'),
     quality: documentQuality
       .nullable()
       .prefault({})
-      .describe("What a document must not be full of; null: anything goes, as in the paper's code, where a flag cannot be set."),
+      .describe("Limits for symbols and repetitions in a document. null: no limits, as in the paper's code, where a flag cannot be set."),
     pick: count
       .nullable()
       .default(60_000)
-      .describe('Documents, selected by farthest-first traversal of their embeddings; null: all of them.'),
-    minScore: z.int().min(0).max(5).default(4).describe('Lowest score, of 5, of an initial instruction that is refined.'),
-    iterations: z.int().min(1).max(50).default(5).describe('Refinements of an instruction at most: constraints that the judge may add.'),
+      .describe('Number of documents, selected by farthest-first traversal of their embeddings. null: all.'),
+    minScore: z.int().min(0).max(5).default(4).describe('Lowest score, of 5, with which an initial instruction is refined.'),
+    iterations: z
+      .int()
+      .min(1)
+      .max(50)
+      .default(5)
+      .describe('Maximum of refinements of an instruction, that is of constraints that the judge may add.'),
     types: z
       .array(constraintType)
       .min(1)
       .default([...constraintTypes])
-      .describe('Types of constraints; each is used once for a document.'),
-    lengths: lengths.prefault({}).describe('In words.'),
+      .describe('Types of constraints; a document gets each at most once.'),
+    lengths: lengths.prefault({}).describe('Limits of lengths, in words.'),
     levels: z
       .array(count)
       .min(1)
       .default([5])
-      .describe('Constraints of a final instruction: for each of these numbers a document gives one, if it has so many.'),
+      .describe('Numbers of constraints: for each number a document yields one final instruction, if it has enough constraints.'),
     hardOnly: z
       .boolean()
       .default(false)
-      .describe('Only constraints count that the student still misses once it is told of them: those that the checker scores below 3.'),
-    shots: z.int().min(0).max(5).default(3).describe('Examples that a merge is shown.'),
-    size: count.default(10_000).describe('Final instructions of a level at most, a random sample.'),
-    minimum: count.default(100).describe('Final instructions; with fewer the experiment waits for a person.'),
+      .describe('Count only constraints that the student still misses after it has seen them: those that the checker scores below 3.'),
+    shots: z.int().min(0).max(5).default(3).describe('Examples in the prompt of a merge.'),
+    size: count.default(10_000).describe('Maximum of final instructions of a level, a random sample.'),
+    minimum: count.default(100).describe('Minimum of final instructions; with fewer the experiment waits for a person.'),
     arms: z
       .array(z.enum(['initial', 'document']))
       .default([])
       .describe(
-        'Controls: `initial` learns the initial instructions of the same documents, without constraints; `document` learns the merged ones, answered by the polished documents in place of the guidance.',
+        'Controls: `initial` learns the initial instructions of the same documents, without constraints; `document` learns the merged ones with the polished documents as answers, in place of the guidance.',
       ),
     sampling: z
       .strictObject({
@@ -86,7 +91,7 @@ const parameters = z
       })
       .prefault({}),
     sft: sft.prefault({}),
-    guidanceSft: sft.prefault({}).describe('Of the guidance model, where `lessons` are given.'),
+    guidanceSft: sft.prefault({}).describe('Training of the guidance model, if there are `lessons`.'),
     templates: z
       .strictObject({
         toResponse: registered.default('air.toResponse'),
@@ -99,12 +104,12 @@ const parameters = z
         backtranslate: registered.default('air.ask'),
         rate: registered.default('air.appraise'),
         polish: registered.default('air.polish'),
-        answer: registered.default('air.answer').describe('Of the student.'),
+        answer: registered.default('air.answer').describe('For the student.'),
         judge: registered.default('air.judge'),
         compare: registered.default('air.compare'),
         check: registered.default('air.check'),
         merge: registered.default('air.combine'),
-        respond: registered.default('air.answer').describe('Of the guidance.'),
+        respond: registered.default('air.answer').describe('For the guidance.'),
       })
       .prefault({}),
   })

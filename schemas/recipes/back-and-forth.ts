@@ -1,4 +1,4 @@
-/** What an experiment file says of instruction back-and-forth translation. Defaults are the paper's (2408.04614, sections 2 and 3,
+/** Parameters of instruction back-and-forth translation. Defaults are the paper's (2408.04614, sections 2 and 3,
  *  appendix A) where it has them; what it takes over from Humpback has Humpback's. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
@@ -17,13 +17,13 @@ const parameters = z
       .string()
       .nullable()
       .default('head')
-      .describe('Documents whose field `split` says another are dropped; documents without the field are taken. null: all are taken.'),
+      .describe('Drop documents whose field `split` has another value. Documents without the field stay. null: keep all.'),
     maxChars: z
       .int()
       .min(1)
       .nullable()
       .default(null)
-      .describe('Of a document. One that does not fit the context of a model with its prompt and reply is dropped in any case.'),
+      .describe('Length of a document. One that does not fit the context of a model with its prompt and reply is dropped in any case.'),
     judge,
     keep: z.union(byScore).default({ threshold: 5 }).describe('What the filter keeps of the judged pairs.'),
     arms: z
@@ -32,43 +32,41 @@ const parameters = z
       .refine((arms) => new Set(arms).size === arms.length, 'it names an arm twice')
       .default(['both'])
       .describe(
-        'Students to train: on pairs that were kept and then rewritten (`both`), on any pairs rewritten (`rewrite`), on kept pairs as they are (`filter`), on kept instructions that the rewriter answers without the document (`distil`). The model of the first is handed over.',
+        'Students to train: on kept and rewritten pairs (`both`), on rewritten pairs without the filter (`rewrite`), on kept pairs as they are (`filter`), on kept instructions that the rewriter answers without the document (`distil`). The student of the first arm is the result.',
       ),
-    size: z
-      .int()
-      .min(1)
-      .default(12_800)
-      .describe('Pairs of an arm. All arms have equally many: where one has fewer, all have as many as it.'),
-    minimum: z.int().min(1).default(100).describe('Pairs of an arm; with fewer the experiment waits for a person.'),
+    size: z.int().min(1).default(12_800).describe('Pairs of an arm. If one arm has fewer, all arms get as many as it has.'),
+    minimum: z.int().min(1).default(100).describe('Minimum of pairs of an arm; with fewer the experiment waits for a person.'),
     attempts: z
       .strictObject({ judge: z.int().min(1).default(1), rewrite: z.int().min(1).default(2) })
       .prefault({})
-      .describe('Samples of a judgement until one holds a rating, and of a rewritten response until one stands between its two markers.'),
+      .describe(
+        'Maximum of samples of a judgement, until one has a rating, and of a rewritten response, until one stands between its two markers.',
+      ),
     steps: z
       .array(z.int().min(1))
       .min(1)
       .refine((steps) => new Set(steps).size === steps.length, 'it holds a number twice')
       .default([600, 900, 1200])
-      .describe('Lengths of training; each arm has a student of each, and all are kept.'),
+      .describe('Lengths of training, in steps. Each arm trains a student of each length, and all students are kept.'),
     pickBest: z
       .string()
       .nullable()
       .default('winRate')
       .describe(
-        'Metric of `evaluation.forward` and `evaluation.forwardWeb` whose highest value chooses among the students of an arm. It is a choice on a test set, and recorded as one. null: the student trained longest is handed over.',
+        'Metric of `evaluation.forward` and `evaluation.forwardWeb` whose highest value chooses among the students of an arm. This is a choice on a test set, and recorded as one. null: the student with the longest training is the result.',
       ),
     sampling: z
       .strictObject({
         backtranslate: sampling.default(sampled),
         judge: sampling.default(sampled),
-        rewrite: sampling.default({ ...sampled, maxTokens: 1024 }).describe('And distil.'),
+        rewrite: sampling.default({ ...sampled, maxTokens: 1024 }).describe('Also for distil.'),
       })
       .prefault({}),
-    seedSft: trainingWith(seedTraining).prefault({}).describe('Of the backward model and the scorer.'),
+    seedSft: trainingWith(seedTraining).prefault({}).describe('Training of the backward model and the scorer.'),
     sft: trainingWith({ learningRate: 1e-5, batch: 32, maxTokens: 2048, schedule: 'cosine', weightDecay: 0.1, dropout: 0.1 })
       .omit({ length: true })
       .prefault({})
-      .describe('Of the students.'),
+      .describe('Training of the students.'),
     templates: z
       .strictObject({
         toInstruction: registered.default('back-and-forth.toInstruction'),
@@ -79,7 +77,7 @@ const parameters = z
       .strictObject({
         backtranslate: registered.default('back-and-forth.backward'),
         judge: registered.default('humpback.curation'),
-        respond: registered.default('back-and-forth.respond').describe('Of the likelihood judge.'),
+        respond: registered.default('back-and-forth.respond').describe('For the likelihood judge.'),
         rewrite: registered.default('back-and-forth.rewriting'),
         distil: registered.default('back-and-forth.answering'),
       })

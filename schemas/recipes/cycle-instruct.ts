@@ -1,4 +1,4 @@
-/** What an experiment file says of Cycle-Instruct (2508.16100). What could not be had of the paper is a parameter, and its default ours. */
+/** Parameters of Cycle-Instruct (2508.16100). We had only parts of the paper; what they do not say is a parameter, and its default ours. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
@@ -6,7 +6,7 @@ import { trainingChange, trainingWith } from '../training.ts';
 
 const share = z.number().min(0).max(1);
 const greedy = { temperature: 0, maxTokens: 256 };
-/** A base model goes on with the next question by itself. */
+/** Without them a base model continues with a next question. */
 const headers = ['\nQuestion:', '\nAnswer:', '\nText:'];
 
 const sft = trainingWith({
@@ -22,69 +22,71 @@ const sft = trainingWith({
 
 const filter = z
   .strictObject({
-    clusters: z.int().min(1).default(200).describe('Of k-means over what was found; at most as many as there are records.'),
-    share: share.default(0.05).describe('Of each cluster, those whose reconstruction lies farthest away.'),
-    together: z.boolean().default(false).describe('Questions and answers in the same clusters, not each in their own.'),
-    maxTokens: z.int().min(1).default(512).describe('Of a text that is embedded.'),
+    clusters: z.int().min(1).default(200).describe('Clusters of k-means over the found texts; at most as many as there are records.'),
+    share: share.default(0.05).describe('Share of each cluster to drop: the records whose reconstruction has the largest distance.'),
+    together: z.boolean().default(false).describe('Cluster questions and answers together, not separately.'),
+    maxTokens: z.int().min(1).default(512).describe('Maximum of tokens of an embedded text.'),
   })
   .describe('The cycle-consistency filter.');
 
 const prompts = z.strictObject({
   answer: registered.default('cycle-instruct.answer'),
   ask: registered.default('cycle-instruct.ask'),
-  baseAnswer: registered.default('cycle-instruct.baseAnswer').describe('Of the base, which has not been trained with any template yet.'),
+  baseAnswer: registered.default('cycle-instruct.baseAnswer').describe('For the base, which has not been trained with any template yet.'),
   baseAsk: registered.default('cycle-instruct.baseAsk'),
   rewriteQuestion: registered.default('cycle-instruct.rewriteQuestion'),
   rewriteAnswer: registered.default('cycle-instruct.rewriteAnswer'),
 });
 
 const parameters = z.strictObject({
-  rounds: z.int().min(1).max(1000).default(2).describe('In each, both models are trained.'),
+  rounds: z.int().min(1).max(1000).default(2).describe('Rounds; each trains both models.'),
   order: z
     .enum(['gauss-seidel', 'jacobi'])
     .default('gauss-seidel')
     .describe(
-      'Whether A2Q asks as it was trained in this round, as in the paper; or both models speak as they were, at once: half the time, another method.',
+      'gauss-seidel: A2Q generates with its training of this round, as in the paper. jacobi: both models generate at once, as they were before the round: half the time, another method.',
     ),
-  from: z.enum(['previous', 'base']).default('previous').describe('Where the trainings of a round begin.'),
-  breakSeed: z.int().default(0).describe('Seed of the lots by which one side of each of `pairs` goes.'),
-  split: z.enum(['paragraphs', 'none']).default('paragraphs').describe('`none`: a document is one passage, as a turn of a dialogue is.'),
-  shortest: z.int().min(1).default(10).describe('Characters, a Han, Kana or Hangul one counted twice; shorter passages are dropped.'),
+  from: z.enum(['previous', 'base']).default('previous').describe('Model from which the trainings of a round start.'),
+  breakSeed: z.int().default(0).describe('Seed of the choice which side of each of `pairs` is discarded.'),
+  split: z.enum(['paragraphs', 'none']).default('paragraphs').describe('`none`: a document is one passage, such as a turn of a dialogue.'),
+  shortest: z.int().min(1).default(10).describe('Minimum of characters of a passage; a Han, Kana or Hangul character counts twice.'),
   rewrite: z
     .boolean()
     .default(false)
-    .describe(
-      'Models are shown each passage written anew, as a question or an answer that stands by itself. What is learnt stays as it was found.',
-    ),
-  minimum: z.int().min(1).default(100).describe('Questions, and answers; with fewer of either the experiment waits for a person.'),
+    .describe('Show the models each passage rewritten, as a question or an answer that stands by itself. They still learn the found text.'),
+  minimum: z
+    .int()
+    .min(1)
+    .default(100)
+    .describe('Minimum of questions, and of answers; with fewer of either the experiment waits for a person.'),
   stop: z
     .strictObject({
-      copies: share.default(0.5).describe('Or more of the questions, or of the answers, of a round copy what they were written for.'),
-      distinct: share.default(0).describe('Or less of their word pairs are distinct.'),
+      copies: share.default(0.5).describe('From this share of copies on, among the questions or the answers of a round.'),
+      distinct: share.default(0).describe('Up to this share of distinct word pairs.'),
     })
     .prefault({})
-    .describe('No further round where this is so.'),
+    .describe('When to end the rounds early.'),
   finalData: z
     .enum(['anew', 'last'])
     .default('anew')
-    .describe('Whether the last models label all once more for the final data, or the labels of the last round are it.'),
-  finalFrom: z.enum(['base', 'previous']).default('base').describe('Where the model begins that is handed over.'),
+    .describe('anew: the last models label everything once more for the final data. last: the labels of the last round.'),
+  finalFrom: z.enum(['base', 'previous']).default('base').describe('Model from which the final training starts.'),
   filter: filter.nullable().prefault({}),
   arms: z
     .array(z.enum(['unfiltered', 'generated']))
     .default([])
     .describe(
-      '`unfiltered` is trained on all final pairs. `generated` is the control: its models learn what was generated, given what was found.',
+      '`unfiltered` trains on all final pairs. `generated` is the control: its models learn the generated text, given the found text.',
     ),
   sampling: z
     .strictObject({
       rewrite: sampling.default({ ...greedy, stop: headers }),
-      base: sampling.default({ ...greedy, stop: headers }).describe('Of the base in the first round.'),
+      base: sampling.default({ ...greedy, stop: headers }).describe('For the base in the first round.'),
       generate: sampling.default(greedy),
     })
     .prefault({}),
-  sft: sft.prefault({}).describe('Of every model.'),
-  finalSft: trainingChange.default({}).describe('What differs from `sft` in the model that is handed over.'),
+  sft: sft.prefault({}).describe('Training of every model.'),
+  finalSft: trainingChange.default({}).describe('Differences from `sft` for the final model.'),
   templates: z
     .strictObject({ toAnswer: registered.default('cycle-instruct.toAnswer'), toQuestion: registered.default('cycle-instruct.toQuestion') })
     .prefault({}),

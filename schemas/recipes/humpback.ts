@@ -1,4 +1,4 @@
-/** What an experiment file says of Humpback. Defaults are the paper's (2308.06259, sections 3.1 and 3.2, appendix B) where it has them. */
+/** Parameters of Humpback. Defaults are the paper's (2308.06259, sections 3.1 and 3.2, appendix B) where it has them. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
@@ -15,24 +15,24 @@ const parameters = z
     keep: z
       .union([...byScore, z.literal('all')])
       .default({ threshold: 4.5 })
-      .describe('What curation keeps; `all` keeps the whole pool and asks no judge.'),
-    take: z.int().min(1).exactOptional().describe('Pairs at most, a random sample of what was kept. Default: all of it.'),
-    minimum: z.int().min(1).default(100).describe('Curated pairs; with fewer a round waits for a person.'),
+      .describe('What curation keeps; `all` keeps the whole pool without a judge.'),
+    take: z.int().min(1).exactOptional().describe('Maximum of pairs, a random sample of the kept ones. Default: all.'),
+    minimum: z.int().min(1).default(100).describe('Minimum of curated pairs; with fewer a round waits for a person.'),
     instructionChars: z
       .strictObject({ min: z.int().min(1), max: z.int().min(1) })
       .refine(({ min, max }) => min <= max, 'min is above max, so nothing would be kept')
       .default({ min: 10, max: 800 })
       .describe(
-        'Characters of a curated instruction; for `min` a Han, Kana or Hangul one counts twice. The paper says nothing of it; the default is that of its reproductions.',
+        'Characters of a curated instruction; for `min` a Han, Kana or Hangul character counts twice. The paper does not mention it; the default is that of its reproductions.',
       ),
-    attempts: z.int().min(1).default(1).describe('Samples of a judgement until one holds a rating.'),
+    attempts: z.int().min(1).default(1).describe('Maximum of samples of a judgement, until one has a rating.'),
     arms: z
       .array(z.enum(['random']))
       .default([])
-      .describe('Controls, trained and evaluated beside each round: `random` draws as many pairs as were curated.'),
+      .describe('Controls, trained and evaluated beside each round: `random` draws as many pairs as curation kept.'),
     sampling: z.strictObject({ backtranslate: sampling.default(nucleus), judge: sampling.default(nucleus) }).prefault({}),
-    sft: sft.prefault({}).describe('Of every model.'),
-    seedSft: trainingChange.default({}).describe('What differs from `sft` where the seed alone is trained on: the backward model and M_0.'),
+    sft: sft.prefault({}).describe('Training of every model.'),
+    seedSft: trainingChange.default({}).describe('Differences from `sft` for trainings on the seed alone: the backward model and M_0.'),
     templates: z
       .strictObject({ toInstruction: registered.default('humpback.toInstruction'), toResponse: registered.default('humpback.toResponse') })
       .prefault({}),
@@ -40,7 +40,7 @@ const parameters = z
       .strictObject({
         backtranslate: registered.default('humpback.backward'),
         judge: registered.default('humpback.curation'),
-        respond: registered.default('humpback.response').describe('Of the likelihood judge.'),
+        respond: registered.default('humpback.response').describe('For the likelihood judge.'),
       })
       .prefault({}),
   })

@@ -1,10 +1,10 @@
-/** What an experiment file says of Kun (2401.06477). Defaults are those of its release code and model cards where they tell, else ours. */
+/** Parameters of Kun (2401.06477). Defaults are those of its release code and model cards if they state them, else ours. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingChange, trainingWith } from '../training.ts';
 
-/** Words that point at something that is not shown, and words of a model that excuses itself or quotes. */
+/** Words that refer to something that is not shown, and words of a model that excuses itself or quotes. */
 const words = {
   zh: {
     instruction: ['新闻', '材料', '图片', '链接', '网址', '根据', '简历', '简介', '文章', '摘要', '文本', '摘录', '关键词', '网站'],
@@ -43,8 +43,13 @@ const parameters = z.strictObject({
     .int()
     .min(2)
     .default(512)
-    .describe('Of a text, and of a text with its instruction, in tokens of the reader. What has more is dropped, and never cut.'),
-  maxPerplexity: z.number().positive().nullable().default(null).describe('Of a text to the reader; null: any. The paper does not tell it.'),
+    .describe('Maximum length of a text, and of a text with its instruction, in tokens of the reader. Longer ones are dropped, never cut.'),
+  maxPerplexity: z
+    .number()
+    .positive()
+    .nullable()
+    .default(null)
+    .describe('Maximum perplexity of a text for the reader. null: no limit. The paper does not state it.'),
   words: z
     .strictObject({
       instruction: list.default([...words.zh.instruction, ...words.en.instruction]),
@@ -52,21 +57,19 @@ const parameters = z.strictObject({
     })
     .prefault({})
     .describe(
-      'An instruction, or a response, that has one of these is dropped. Words in Latin letters count as whole words, in singular and plural; the default lists are Chinese and English.',
+      'An instruction or a response with one of these words is dropped. Words in Latin letters count as whole words, in singular and plural; the default lists are Chinese and English.',
     ),
-  minChars: z.int().min(0).default(20).describe('Characters of a response; a Han character is one.'),
-  minimum: z.int().min(1).default(100).describe('Pairs; with fewer the experiment waits for a person.'),
+  minChars: z.int().min(0).default(20).describe('Minimum of characters of a response; a Han character counts as one.'),
+  minimum: z.int().min(1).default(100).describe('Minimum of pairs; with fewer the experiment waits for a person.'),
   finalFrom: z
     .enum(['primary', 'base'])
     .default('primary')
-    .describe(
-      'Where the model begins that is handed over: with the chat model of the seed, as in the figure of the paper, or with the base.',
-    ),
+    .describe('Model from which the final training starts: the chat model of the seed, as in the figure of the paper, or the base.'),
   arms: z
     .array(z.enum(['unpolished', 'unjudged']))
     .default([])
     .describe(
-      'Controls: `unpolished` is trained on the same instructions with the texts as they were found; `unjudged` on as many instructions drawn blindly, polished likewise.',
+      'Controls: `unpolished` trains on the same instructions with the original texts; `unjudged` on as many instructions drawn blindly, with polished answers.',
     ),
   sampling: z
     .strictObject({
@@ -77,11 +80,11 @@ const parameters = z.strictObject({
     .prefault({}),
   labelSft: trainingWith({ learningRate: 1e-5, length: { epochs: 6 }, batch: 16, maxTokens: 2048 })
     .prefault({})
-    .describe('Of the label model.'),
+    .describe('Training of the label model.'),
   chatSft: trainingWith({ learningRate: 1e-5, length: { epochs: 4 }, batch: 16, maxTokens: 2048 })
     .prefault({})
-    .describe('Of the chat model that judges and answers.'),
-  finalSft: trainingChange.default({}).describe('What differs from `chatSft` in the model that is handed over.'),
+    .describe('Training of the chat model that judges and answers.'),
+  finalSft: trainingChange.default({}).describe('Differences from `chatSft` for the final model.'),
   templates: z
     .strictObject({ toInstruction: registered.default('kun.toInstruction'), toResponse: registered.default('kun.toResponse') })
     .prefault({}),

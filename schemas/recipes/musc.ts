@@ -1,4 +1,4 @@
-/** What an experiment file says of MuSC (2502.11541). What neither the paper's reachable parts nor its code tell is a parameter, and its
+/** Parameters of MuSC (2502.11541). What neither the paper's reachable parts nor its code tell is a parameter, and its
  *  default ours. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
@@ -12,33 +12,33 @@ export const noise = z
     ratio: share
       .default(0.3)
       .describe(
-        'Share of the constraints that is touched, a half rounded to the even number; at least one, and never the first, which is the task.',
+        'Share of the constraints to corrupt, a half rounded to the even number; at least one, and never the first, which is the task.',
       ),
     kinds: z
       .strictObject({ delete: share.default(1), substitute: share.default(0), negate: share.default(0) })
       .refine((kinds) => kinds.delete + kinds.substitute + kinds.negate > 0, 'at least one kind must be above 0')
       .prefault({})
-      .describe('How likely a touched constraint is left out, or the model puts another in its place, or the opposite.'),
+      .describe('Probabilities that a corrupted constraint is left out, replaced by the model, or negated by it.'),
   })
-  .describe('What the rejected answers were not told.');
+  .describe('How the instructions of the rejected answers are corrupted.');
 export type Noise = z.output<typeof noise>;
 
 export const weighing = z
   .strictObject({
     metric: z.enum(['logprob-ratio', 'entropy-ratio', 'kl', 'bi-kl', 'pmi']).default('logprob-ratio'),
-    scale: z.number().positive().default(0.6).describe('Weight of a token to which the two instructions are the same.'),
+    scale: z.number().positive().default(0.6).describe('Weight of a token that is equally likely under both instructions.'),
     cap: z
       .number()
       .positive()
       .default(2)
-      .describe('Of a weight; also where a token is certain under its own instruction and under the other is not.'),
-    bothZero: z.number().min(0).default(1.2).describe('Weight of a token that is certain under both.'),
+      .describe('Maximum weight; also the weight of a token that is certain only under its own instruction.'),
+    bothZero: z.number().min(0).default(1.2).describe('Weight of a token that is certain under both instructions.'),
     firstToken: z
       .number()
       .min(0)
       .nullable()
       .default(null)
-      .describe("Weight of each answer's first token: 0 in the paper's code, by its alignment; null: its own."),
+      .describe("Weight of each answer's first token: 0 in the paper's code, because of its alignment. null: its own weight."),
   })
   .describe('How the confidence in a token becomes its weight.');
 export type Weighing = z.output<typeof weighing>;
@@ -62,33 +62,32 @@ const parameters = z.strictObject({
     .min(1)
     .max(1000)
     .default(1)
-    .describe('The paper has one. In a further one, the model of the round before does everything, and is the reference.'),
+    .describe('Rounds; the paper has one. In a further round the model of the previous one does everything, and is the reference.'),
   recombine: z
     .enum(['model', 'joined'])
     .default('model')
-    .describe('Who makes an instruction of constraints: the model; or they are its sentences, and are joined.'),
+    .describe('How constraints become an instruction: the model writes it, or they are sentences and are joined.'),
   selfMade: z
     .int()
     .min(0)
     .default(0)
-    .describe("Instructions that the model makes up, from `demos`, beside those of the data; the paper's code has 1,000."),
-  perTopic: z.int().min(1).default(25).describe('Of those at most so many that open alike and ask for a recipe, a story or a trip.'),
+    .describe("Number of instructions that the model invents from `demos`, beside those of the data; the paper's code has 1,000."),
+  perTopic: z
+    .int()
+    .min(1)
+    .default(25)
+    .describe('Maximum of invented instructions with the same opening that request a recipe, a story or a trip.'),
   noise: noise.prefault({}),
-  check: z
-    .boolean()
-    .default(false)
-    .describe('The model is asked whether a rejected answer meets what was left out; if it does, its pair goes.'),
+  check: z.boolean().default(false).describe('Ask the model whether a rejected answer meets the omitted constraint, and drop such pairs.'),
   weighing: weighing.prefault({}),
-  minimum: z.int().min(1).default(100).describe('Pairs of a round; with fewer the experiment waits for a person.'),
+  minimum: z.int().min(1).default(100).describe('Minimum of pairs of a round; with fewer the experiment waits for a person.'),
   arms: z
     .array(z.enum(['plain', 'uncorrupted']))
     .default([])
-    .describe(
-      '`plain` is trained on the same pairs by DPO. `uncorrupted` is the control: by DPO on pairs of answers to the whole instruction.',
-    ),
+    .describe('`plain` trains on the same pairs by DPO. `uncorrupted` is the control: DPO on pairs of answers to the whole instruction.'),
   sampling: z
     .strictObject({
-      decompose: sampling.default(sure).describe('And recombine.'),
+      decompose: sampling.default(sure).describe('Also for recombine.'),
       invent: sampling.default(free),
       corrupt: sampling.default(free),
       respond: sampling.default(free),

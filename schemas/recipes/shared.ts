@@ -1,4 +1,4 @@
-/** Parameters that several recipes have. */
+/** Parameters that several recipes share. */
 import { z } from 'zod';
 import type { trainingWith } from '../training.ts';
 
@@ -8,7 +8,7 @@ export const nearDuplicates = z
   .max(1)
   .nullable()
   .default(null)
-  .describe('Jaccard index of word 3-grams from which a text repeats an earlier one and is left out; null leaves none out.');
+  .describe('From this Jaccard index of word 3-grams on, a text counts as a repetition of an earlier one and is dropped. null: drop none.');
 
 /** Nucleus sampling as in Humpback (2308.06259, 3.1); elsewhere where a paper is silent. */
 export const nucleus = { temperature: 0.7, topP: 0.9, maxTokens: 512 };
@@ -18,12 +18,12 @@ export const judge = z
   .enum(['rating', 'expected', 'likelihood'])
   .default('rating')
   .describe(
-    "What a score is: the rating that the scorer writes; its mean under the scorer's probabilities; or nats per token of the response after the instruction.",
+    "The score of a pair: the rating that the scorer writes; the mean rating under the scorer's probabilities; or nats per token of the response after the instruction.",
   );
 /** What is kept of judged pairs, by their scores. */
 export const byScore = [
-  z.strictObject({ threshold: z.number().describe('Lowest score that is kept.') }),
-  z.strictObject({ share: z.number().positive().max(1).describe('Share of the rated pairs, the highest scores first.') }),
+  z.strictObject({ threshold: z.number().describe('Lowest kept score.') }),
+  z.strictObject({ share: z.number().positive().max(1).describe('Kept share of the rated pairs, highest scores first.') }),
 ] as const;
 export const unscaled = { path: ['keep'], error: 'a likelihood has no scale of its own: say keep: { share: ... }' };
 

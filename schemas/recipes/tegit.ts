@@ -1,4 +1,4 @@
-/** What an experiment file says of TeGit, later DoG-Instruct (2309.05447). Formats are its code's; what could not be had is a parameter, and
+/** Parameters of TeGit, later DoG-Instruct (2309.05447). Formats are its code's; what could not be had is a parameter, and
  *  its default ours. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
@@ -24,19 +24,21 @@ const parameters = z.strictObject({
     .gt(0)
     .max(1)
     .default(0.8)
-    .describe('Share of the word 3-grams of a field that the request itself holds, from which the field is an echo of it.'),
+    .describe('From this share of word 3-grams in common with the request on, a field counts as an echo of it.'),
   discriminate: z
     .boolean()
     .default(false)
-    .describe('A model judges whether each task is sound, and those that are not go: `discriminator`, by default the teacher.'),
+    .describe('Let the model `discriminator`, by default the teacher, judge each task, and drop bad ones.'),
   nearDuplicates: z
     .number()
     .gt(0)
     .max(1)
     .nullable()
     .default(0.7)
-    .describe('Jaccard index of word 3-grams from which an instruction repeats an earlier one and its task goes; null: none goes.'),
-  minimum: z.int().min(1).default(100).describe('Tasks; with fewer the experiment waits for a person.'),
+    .describe(
+      'From this Jaccard index of word 3-grams on, an instruction counts as a repetition of an earlier one and its task is dropped. null: drop none.',
+    ),
+  minimum: z.int().min(1).default(100).describe('Minimum of tasks; with fewer the experiment waits for a person.'),
   arms: z
     .array(z.enum(['text']))
     .default([])
@@ -44,8 +46,8 @@ const parameters = z.strictObject({
   sampling: z
     .strictObject({ design: sampling.default(greedy), wrap: sampling.default(greedy), discriminate: sampling.default(greedy) })
     .prefault({}),
-  sft: sft.prefault({}).describe('Of wrapper and student.'),
-  wrapperSft: trainingChange.default({}).describe('What differs from `sft` in the wrapper.'),
+  sft: sft.prefault({}).describe('Training of wrapper and student.'),
+  wrapperSft: trainingChange.default({}).describe('Differences from `sft` for the wrapper.'),
   templates: z
     .strictObject({
       toTask: registered.default('tegit.toTask'),
