@@ -67,9 +67,6 @@ export class DrainLatch {
   close(): void {
     this.#closing = true;
   }
-  get closing(): boolean {
-    return this.#closing;
-  }
   async through<T>(body: () => Promise<T>): Promise<T> {
     if (this.#closing) await never;
     this.#open++;

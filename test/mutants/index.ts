@@ -23,8 +23,8 @@ function copyCheckout(): void {
 function passes(test: string): { readonly passed: boolean; readonly printed: string } {
   const [command, args] = test.endsWith('.py')
     ? [python, ['-m', 'pytest', '-x', '-q', test]]
-    : [process.execPath, [join(checkout, 'node_modules/ava/entrypoints/cli.mjs'), '--fail-fast', test]];
-  const run = spawnSync(command, args as string[], {
+    : [process.execPath, [join(checkout, 'node_modules/ava/entrypoints/cli.js'), '--fail-fast', test]];
+  const run = spawnSync(command, args, {
     cwd: copy,
     env: { ...process.env, PYTHONPATH: join(copy, 'trainer') },
     encoding: 'utf8',
