@@ -26,7 +26,7 @@ async function note(
 ): Promise<void> {
   if (configDigest === undefined) return;
   try {
-    await store.noteStep({ experiment, configDigest, step: { path, arm, round, name, kind, what: operation, ...now } });
+    await store.noteStep({ experiment, configDigest, step: { path, arm, round, name, kind, operation: operation, ...now } });
   } catch (error) {
     Context.current().log.warn(`the step ${path} could not be noted`, { error: String(error) });
   }

@@ -97,11 +97,11 @@ async function stepsOf(sandbox: Sandbox, { steps }: View, registry: Registry): P
   });
   return (await Promise.all(worked)).flat().toSorted((a, b) => a.gave.made.localeCompare(b.gave.made));
 }
-function childOf({ verb, what, requests }: Output, registry: Registry): Child | undefined {
+function childOf({ verb, operation, requests }: Output, registry: Registry): Child | undefined {
   if (verb === 'train') return 'trainer';
-  if (verb === 'reduce' && !what.includes(':') && registry.reducer(what).embeds) return 'trainer';
+  if (verb === 'reduce' && !operation.includes(':') && registry.reducer(operation).embeds) return 'trainer';
   if (requests > 0) return 'model server';
-  return verb === 'map' && registry.operator(what.split('>')[0]!).scorer ? 'trainer' : undefined; // a batch
+  return verb === 'map' && registry.operator(operation.split('>')[0]!).scorer ? 'trainer' : undefined; // a batch
 }
 
 function drawn(steps: readonly Step[], count: number, seed: number): Cell[] {

@@ -60,7 +60,7 @@ export async function run(name: string, wanted: string, { dropped, limit, json }
   const answered = output.answers ? await records(store, output.answers, limit) : [];
   shown.push(...answered.map((record) => inOrder(record as Answered)));
   if (!json) {
-    console.log(`${step.path}: ${step.what}, ${countsOf(output)}`);
+    console.log(`${step.path}: ${step.operation}, ${countsOf(output)}`);
     if (output.unread) console.log(`most frequent endings of unread replies: ${unreadEndings(output.unread, output.unread.length)}`);
     console.log('');
   }

@@ -61,7 +61,9 @@ export async function waitsOf(
     await Promise.all(
       running
         .filter(({ kind, stepKey }) => stepKey !== null && (kind === 'map' || kind === 'evaluate'))
-        .map(async ({ path, what, stepKey }) => [path, await describe(temporal, workflowId.stage(store, what, stepKey!))] as const),
+        .map(
+          async ({ path, operation, stepKey }) => [path, await describe(temporal, workflowId.stage(store, operation, stepKey!))] as const,
+        ),
     ),
   );
   const queued = running.some(({ path }) => own?.pending.some((one) => one.path === path && one.scheduled));

@@ -33,7 +33,7 @@ export function plannedStep(
     round: call.round,
     name: call.label,
     kind: call.verb,
-    what: call.operation,
+    operation: call.operation,
     stepKey,
     state: cached ? 'completed' : 'planned',
     cached,

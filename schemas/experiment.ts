@@ -12,7 +12,7 @@ export const step = z.strictObject({
   round: z.int().nullable(),
   name: z.string(),
   kind: z.enum(['map', 'reduce', 'train', 'evaluate']),
-  what: z.string(),
+  operation: z.string(),
   state: stepState,
   stepKey: digest.nullable(),
   /** The result was there before this experiment asked. */

@@ -9,7 +9,7 @@ export interface PlannedStep {
   readonly name: string;
   readonly kind: StepKind;
   /** Operators, reducer, objective or suite. */
-  readonly what: string;
+  readonly operation: string;
   /** null: it depends on results that do not exist yet. */
   readonly stepKey: string | null;
   readonly state: 'completed' | 'planned';

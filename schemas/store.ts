@@ -76,7 +76,7 @@ export type ModelManifest = z.infer<typeof modelManifest>;
 export const output = z.strictObject({
   stepKey,
   verb: z.enum(['map', 'reduce', 'train', 'evaluate']),
-  what: z.string(),
+  operation: z.string(),
   result,
   in: z.int().min(0),
   kept: z.int().min(0),

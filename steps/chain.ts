@@ -46,8 +46,8 @@ async function outcomeOf(
   context: Context<string>,
   { params, signal }: Pick<ChainWork, 'params' | 'signal'>,
 ): Promise<Outcome<Rec<unknown>>> {
-  const { what, operator } = link;
-  const id = what.split('>').at(-1)!;
+  const { operation, operator } = link;
+  const id = operation.split('>').at(-1)!;
   const input = fit(operator.input, record.value);
   if ('fault' in input) return drop('invalid', `${id} cannot read it: ${input.fault}`);
   try {

@@ -37,7 +37,10 @@ export function answering(resolved: Resolved, registry: Registry): Resolved {
   const { ask } = registry.suite(resolved.call.operation) as AnySuite;
   const { params, stepKey } = resolved;
   const prompts = promptIds(params, registry);
-  return { ...resolved, chain: [{ what: resolved.call.operation, operator: ask as unknown as AnyOperator, stepKey, params, prompts }] };
+  return {
+    ...resolved,
+    chain: [{ operation: resolved.call.operation, operator: ask as unknown as AnyOperator, stepKey, params, prompts }],
+  };
 }
 
 /** What a step requests of the model that is cast in these roles. By convention the parameter `sampling` holds one sampling for all roles of an

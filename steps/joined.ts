@@ -79,7 +79,7 @@ async function lineage(store: Store, { chain }: Resolved, skip: number): Promise
   const levels: ReadonlyMap<string, string>[] = [];
   for (let op = skip - 2; op >= 0; op--) {
     const output = await store.output(chain[op]!.stepKey);
-    if (!output) throw missing(chain[op]!.what);
+    if (!output) throw missing(chain[op]!.operation);
     const parents = new Map<string, string>();
     for await (const { id, from } of store.read(output.result as DatasetRef)) parents.set(id, from[0]!);
     levels.push(parents);
@@ -91,7 +91,7 @@ async function lineage(store: Store, { chain }: Resolved, skip: number): Promise
 export async function beforeStart(store: Store, { chain }: Resolved, { skip }: MapStart): Promise<Output | undefined> {
   if (skip === 0) return undefined;
   const output = await store.output(chain[skip - 1]!.stepKey);
-  if (!output) throw missing(chain[skip - 1]!.what);
+  if (!output) throw missing(chain[skip - 1]!.operation);
   return output;
 }
 

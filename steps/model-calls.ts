@@ -180,26 +180,29 @@ export const questionOf = (kind: 'chat' | 'complete' | 'score', role: string, pr
 /** What an operator has beside its models. It throws for what the key of its step does not hold. */
 export const recordContextOf = (
   record: Rec<unknown>,
-  { what, operator, stepKey, params, prompts }: Link,
+  { operation, operator, stepKey, params, prompts }: Link,
   { registry, seed, signal }: Pick<BatchResources, 'registry' | 'seed' | 'signal'>,
 ): RecordContext => ({
   prompt(name, slots) {
     if (prompts.includes(name)) return registry.prompt(name).render(slots as never);
-    throw new BackspinError('ConfigError', `${what} asks by the prompt ${name}, which is none of its parameters: take its name from one.`);
+    throw new BackspinError(
+      'ConfigError',
+      `${operation} asks by the prompt ${name}, which is none of its parameters: take its name from one.`,
+    );
   },
   random(name) {
     if (operator.declaresStochastic && operator.stochastic(params)) return stream(`${seed}/${stepKey}/${record.id}/${name}`);
-    throw new BackspinError('ConfigError', `${what} uses \`random\` and does not say so: add \`stochastic: () => true\` to it.`);
+    throw new BackspinError('ConfigError', `${operation} uses \`random\` and does not say so: add \`stochastic: () => true\` to it.`);
   },
   signal,
 });
 
 /** Checks that a request that samples is of an operator that draws. */
-function drawn({ what, operator, params }: Link, sampling: Sampling): Sampling {
+function drawn({ operation, operator, params }: Link, sampling: Sampling): Sampling {
   if (sampling.temperature === 0 || operator.stochastic(params)) return sampling;
   throw new BackspinError(
     'ConfigError',
-    `${what} samples at temperature ${sampling.temperature}, and its result is not known to depend on the seed: add \`stochastic: () => true\` to it.`,
+    `${operation} samples at temperature ${sampling.temperature}, and its result is not known to depend on the seed: add \`stochastic: () => true\` to it.`,
   );
 }
 

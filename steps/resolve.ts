@@ -55,7 +55,7 @@ export async function resolve(call: StepCall, context: StepContext, registry: Re
 const chainOf = (inputs: KeyInputs): Link[] =>
   inputs.operators.map(({ operator, params }, i) => ({
     operator,
-    what: inputs.operators
+    operation: inputs.operators
       .slice(0, i + 1)
       .map(({ id }) => id)
       .join('>'),

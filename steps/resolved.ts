@@ -24,7 +24,7 @@ export type AnyTemplate = TemplateDef<unknown, unknown>;
 export interface Link {
   readonly operator: AnyOperator;
   /** The chain so far, and its key. */
-  readonly what: string;
+  readonly operation: string;
   readonly stepKey: string;
   /** Its own; datasets among them are references. */
   readonly params: object;

@@ -95,9 +95,9 @@ async function reachable(store: Store, experiments: readonly ExperimentRecord[],
     if (!made) continue;
     const of = made.inputs.join();
     if (!needed.has(made.stepKey)) rest.push(made);
-    else for (const chain of beginnings(made.what)) chains.set(of, (chains.get(of) ?? new Set()).add(chain));
+    else for (const chain of beginnings(made.operation)) chains.set(of, (chains.get(of) ?? new Set()).add(chain));
   }
-  for (const made of rest) if (chains.get(made.inputs.join())?.has(made.what)) await mark(made.stepKey);
+  for (const made of rest) if (chains.get(made.inputs.join())?.has(made.operation)) await mark(made.stepKey);
   return needed;
 }
 

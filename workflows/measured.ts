@@ -12,9 +12,9 @@ export interface Measured {
  *  table, where its name alone does not say what it was measured of: evaluations of other names give it too, by another suite or of the
  *  same round and arm. */
 export function measured(steps: readonly Step[]): Measured[] {
-  const reports = steps.flatMap(({ kind, round, arm, name, what, result }) =>
+  const reports = steps.flatMap(({ kind, round, arm, name, operation, result }) =>
     kind === 'evaluate' && result !== null && isRef(result) && result.kind === 'report'
-      ? [{ round: round ?? 0, arm, name, what, metrics: result.metrics }]
+      ? [{ round: round ?? 0, arm, name, what: operation, metrics: result.metrics }]
       : [],
   );
   const vague = (metric: string) => {

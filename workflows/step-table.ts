@@ -68,7 +68,7 @@ export class StepTable {
       round,
       name: label,
       kind: verb,
-      what: operation,
+      operation: operation,
       state: 'running',
       stepKey: null,
       cached: false,

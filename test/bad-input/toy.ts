@@ -46,7 +46,7 @@ async function make(): Promise<Toy> {
       round: Number(round.slice(1)),
       name,
       kind,
-      what: 'toy.step',
+      operation: 'toy.step',
       state: 'completed',
       stepKey: sha256(path),
       cached: false,

@@ -24,7 +24,7 @@ test('show, list, status and errors give no command of data or models to the ter
   const data = await put(store, [record({ text: hostile, [`key ${hostile}`]: 'a', several: `one\n${hostile}` })]);
   const droppedRecords = await put(store, [record({ id: 'x', reason: 'odd', evidence: hostile, value: { text: hostile } })]);
   await store.putOutput(output('segments', data, { in: 2, kept: 1, dropped: { odd: 1 }, droppedRecords }));
-  const step = { arm: null, round: null, kind: 'map', what: 'toy.ask', cached: false, state: 'completed' } as const;
+  const step = { arm: null, round: null, kind: 'map', operation: 'toy.ask', cached: false, state: 'completed' } as const;
   const steps = [{ ...step, path: 'segments', name: 'segments', stepKey: sha256('segments'), result: data }];
   await store.putExperiment(experiment('toy', { state: 'failed', failure: hostile, steps, recipe: hostile }));
   for (const args of [

@@ -33,7 +33,7 @@ async function launched() {
   for (const call of (await importsOf(bound)).filter(({ operation }) => operation.startsWith('source:'))) {
     const { path, arm, round, label: name, verb: kind, operation } = call;
     const entry = await stepsOf(services).compute(call, contextOf(bound), beat);
-    steps.push({ path, arm, round, name, kind, what: operation, state: 'completed', ...entry });
+    steps.push({ path, arm, round, name, kind, operation: operation, state: 'completed', ...entry });
   }
   return { record: { name: bound.name, config: bound, configDigest: digest, steps } as unknown as ExperimentRecord, seed, documents };
 }

@@ -216,7 +216,7 @@ test('when everything was killed, status and show know each step that has begun 
   const result = await writer.commit('exact');
   const key = 'a'.repeat(64);
   await on.store.putOutput({ ...output, inputs: [], stepKey: key, result });
-  const step = { arm: null, round: null, kind: 'map', what: 'toy.ask', cached: false } as const;
+  const step = { arm: null, round: null, kind: 'map', operation: 'toy.ask', cached: false } as const;
   const steps: readonly Step[] = [
     { ...step, path: 'segments', name: 'segments', state: 'completed', stepKey: key, result },
     { ...step, path: 'backtranslate', name: 'backtranslate', state: 'running', stepKey: 'b'.repeat(64), result: null },
@@ -242,7 +242,7 @@ test('when everything was killed, status and show know each step that has begun 
 
 const output = {
   verb: 'map',
-  what: 'toy.ask',
+  operation: 'toy.ask',
   in: 1,
   kept: 1,
   dropped: {},

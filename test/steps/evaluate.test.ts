@@ -61,7 +61,7 @@ test('what a suite measures of one answer stands beside it, and its report is wh
 test('they are shown under the numbers, exported, and needed by the experiment that has them', async (t) => {
   const { call, result } = step;
   const { path, arm, round, label: name, verb: kind, operation } = call;
-  const evaluation = { path, arm, round, name, kind, what: operation, state: 'completed', stepKey, cached: false, result } as const;
+  const evaluation = { path, arm, round, name, kind, operation, state: 'completed', stepKey, cached: false, result } as const;
   await store.putExperiment(experiment('read', { steps: [evaluation] }));
   await applyGc(store, await planGc(store, Date.now() + 2 * 3_600_000), Date.now() + 2 * 3_600_000);
   const shown = await backspin(services.home, ['show', 'read', 'evaluate-forward']);

@@ -64,9 +64,9 @@ test('the beginning of a chain that an experiment has is kept, and another chain
   const store = await newStore();
   const [input, first, whole, other] = await Promise.all([4, 3, 2, 1].map((n) => put(store, records(n))));
   const inputs = [input!.digest];
-  await store.putOutput(output('whole', whole!, { what: 'x.a>x.b', inputs }));
-  await store.putOutput(output('first', first!, { what: 'x.a', inputs }));
-  await store.putOutput(output('other', other!, { what: 'x.b', inputs }));
+  await store.putOutput(output('whole', whole!, { operation: 'x.a>x.b', inputs }));
+  await store.putOutput(output('first', first!, { operation: 'x.a', inputs }));
+  await store.putOutput(output('other', other!, { operation: 'x.b', inputs }));
   await store.putExperiment(experiment('a', { ledger: { x: entry('whole', whole!) } }));
   await applyGc(store, await planGc(store, later()), later());
   t.deepEqual(await Promise.all([input!, first!, whole!, other!].map((ref) => store.has(ref))), [true, true, true, false]);

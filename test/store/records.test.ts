@@ -8,7 +8,7 @@ const step = (path: string, more: Partial<Step> = {}): Step => ({
   round: null,
   name: path,
   kind: 'map',
-  what: 'toy.double',
+  operation: 'toy.double',
   state: 'running',
   stepKey: null,
   cached: false,

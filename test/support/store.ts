@@ -39,7 +39,7 @@ export const aboutModel = { ...importedDefaults, state: 'weights', determinism: 
 export const output = (name: string, result: Result, more: Partial<Output> = {}): Output => ({
   stepKey: sha256(name),
   verb: 'map',
-  what: 'test.op',
+  operation: 'test.op',
   result,
   in: 0,
   kept: 0,

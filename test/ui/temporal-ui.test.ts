@@ -145,7 +145,7 @@ inBrowser('where it waits, its page says for what, and the command that lets it 
 
 inBrowser('its stages are its children', async (t) => {
   const maps = done.record.steps.filter(({ kind }) => kind === 'map');
-  const stages = maps.map(({ what, stepKey }) => workflowId.stage(on.services.store.id, what, stepKey!));
+  const stages = maps.map(({ operation, stepKey }) => workflowId.stage(on.services.store.id, operation, stepKey!));
   const family = [done.record.workflowId, ...stages].toSorted();
   t.is(stages.length, 5);
   await see(t, `${done.address}/relationships`, async (page) => {

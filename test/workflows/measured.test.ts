@@ -4,7 +4,7 @@ import { measured, metricNames } from '../../workflows/measured.ts';
 
 const evaluation = (
   name: string,
-  what: string,
+  operation: string,
   round: number | null,
   metrics: Record<string, number>,
   arm: string | null = null,
@@ -14,7 +14,7 @@ const evaluation = (
   round,
   name,
   kind: 'evaluate',
-  what,
+  operation,
   state: 'completed',
   stepKey: null,
   cached: false,
