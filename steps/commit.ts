@@ -125,7 +125,6 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
       const last = gone.at(-1);
       if (last?.reason === THREW) lastThrown = last.evidence!;
       if (last) await drops.ofSource(gone, rows > left);
-      else conserved(resolved, rows > left);
     }
     conserved(resolved, before === undefined || cut || counts.in === before.kept);
     counts.in += before ? before.in - before.kept : 0;

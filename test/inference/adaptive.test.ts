@@ -50,6 +50,37 @@ for (const places of [1, 3, 24]) {
   });
 }
 
+test('a server that refuses nothing is asked more and more at once, up to the limit', async (t) => {
+  const { limiter, many } = await remote(t, { most: 24 });
+  t.is(limiter.pace.limit, 4);
+  await many(400);
+  t.is(limiter.pace.limit, 24);
+});
+
+test('a server that answers nothing is tried by one request at a time', async (t) => {
+  const { server, limiter, many, held } = await remote(t);
+  await many(30);
+  let [running, over] = [0, false];
+  const atOnce: number[] = [];
+  server.gate = (request, response, reply) => {
+    if (over) return reply();
+    atOnce.push(++running);
+    setTimeout(() => {
+      running--;
+      troubles.status(500)(request, response);
+    }, 2);
+  };
+  const waiting = many(60, 30);
+  await held();
+  while (limiter.pace.inFlight > 1) await turn();
+  const before = atOnce.length;
+  while (atOnce.length < before + 5) await turn();
+  over = true;
+  await waiting;
+  t.true(Math.max(...atOnce) > 1);
+  t.deepEqual(atOnce.slice(before + 1, before + 5), [1, 1, 1, 1]);
+});
+
 test('a Retry-After is waited for by all', async (t) => {
   const { server, many } = await remote(t, { most: 1 });
   await many(1);

@@ -83,8 +83,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'commit: records lost between two operators pass',
-    file: 'steps/commit.ts',
-    from: 'else conserved(resolved, rows > left);',
+    file: 'steps/joined.ts',
+    from: '|| new Set(made.map(({ from }) => from[0])).size !== left.size',
     to: '',
     test: 'test/steps/windows.test.ts',
   },
@@ -179,10 +179,10 @@ export const mutants: readonly Mutant[] = [
     test: 'test/activities/wrap.test.ts',
   },
   {
-    name: 'retries: a request that fails alone is never given up',
+    name: 'retries: a request that fails alone is sent once more than it may be',
     file: 'inference/adaptive.ts',
     from: 'if (++alone === TRIES[error.type]) throw error.byItself();',
-    to: 'alone++;',
+    to: 'if (++alone === TRIES[error.type] + 1) throw error.byItself();',
     test: 'test/inference/adaptive.test.ts',
   },
   {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
+import { appendFileSync, closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import test from 'ava';
@@ -19,6 +19,24 @@ test('a journal that cannot be written any more keeps every record that it took,
   for (let n = 0; n < taken; n++) t.truthy(journal.done(`record-${n}`));
   t.is(journal.done(`record-${taken}`), undefined);
   await journal.close();
+});
+
+test('a line that a kill has torn is cut off, and what comes after it is read again', async (t) => {
+  const path = join(mkdtempSync(join(tmpdir(), 'backspin-')), 'journal.jsonl');
+  const done = { kept: [], dropped: [] };
+  const first = await Journal.open(path);
+  first.finish('one', done, 0);
+  await first.close();
+  appendFileSync(path, '{"r":"two","done":{"kep');
+  const second = await Journal.open(path);
+  second.finish('three', done, 0);
+  await second.close();
+  const third = await Journal.open(path);
+  t.deepEqual(
+    ['one', 'two', 'three'].map((record) => third.done(record) !== undefined),
+    [true, false, true],
+  );
+  await third.close();
 });
 
 test('a reply is given to the question that it answered, asked as often before, and to no other', async (t) => {

@@ -214,6 +214,7 @@ test.serial('a batch of other records, or one that lost a record between two ope
     ({ done }: Result) => (done[0] = done[1]!),
     ({ done }: Result) => done.pop(),
     ({ done }: Result) => done.find(({ kept }) => kept[1]!.length > 1)!.kept[1]!.pop(),
+    ({ done }: Result) => done.find(({ kept }) => kept[2]!.length > 1)!.kept[2]!.pop(),
   ]) {
     const back = await changed(change);
     await t.throwsAsync(commit(), { name: 'ConservationViolated' });

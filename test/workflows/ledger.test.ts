@@ -33,3 +33,12 @@ test('a question on a report that was made again, with another result, is asked 
   );
   t.false(ledger.invalidateMissingInputs(sums, 'sums'), 'once for each step');
 });
+
+test('a fork takes the result of its parent for a step with the same inputs, and no other', (t) => {
+  const rows = (letter: string): DatasetRef => ({ kind: 'dataset', digest: digest(letter), rows: 1 });
+  const call = (of: DatasetRef) => ({ verb: 'reduce', operation: 'std.mix', path: 'mixed', inputs: { of } }) as unknown as StepCall;
+  const entry = { result: rows('r'), stepKey: digest('1'), cached: false };
+  const ledger = new Ledger({ pins: { mixed: { entry, inputs: [digest('a')] } } } as unknown as ExperimentInput);
+  t.is(ledger.known(call(rows('b')), 'of b'), undefined);
+  t.deepEqual(ledger.known(call(rows('a')), 'of a'), { ...entry, cached: true });
+});
