@@ -3,8 +3,8 @@ import type { GpuActivities } from '../schemas/activities.ts';
 import type { StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { StepContext } from '../schemas/steps.ts';
-import type { ChildSpec } from '../schemas/trainer.ts';
-import { placesIn, prepareEmbedding } from '../steps/embed.ts';
+import type { SubprocessSpec } from '../schemas/trainer.ts';
+import { readEmbeddedRows, prepareEmbedding } from '../steps/embed.ts';
 import { reduceStep } from '../steps/reduce.ts';
 import { commitScoring, prepareScoring } from '../steps/score.ts';
 import { commitTraining, prepareTraining } from '../steps/train.ts';
@@ -17,7 +17,7 @@ import { activity } from './wrap.ts';
 /** `room`: activity slots of the worker that runs them. A step that only commits needs no device group any more, so it frees its slot. */
 export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots.groups)): GpuActivities {
   const { store } = gpu.services;
-  const onDevice = <S extends ChildSpec>(call: StepCall, context: StepContext, how: Supervised<S>): Promise<LedgerEntry> =>
+  const onDevice = <S extends SubprocessSpec>(call: StepCall, context: StepContext, how: Supervised<S>): Promise<LedgerEntry> =>
     activity((handle) => room.run((past) => supervised(gpu, call, context, how, handle, past)));
 
   return {
@@ -33,7 +33,7 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
       onDevice(call, context, {
         prepare: (resolved, registry) => prepareEmbedding(store, registry, resolved, context),
         async commit(resolved, registry, _, { result, child }, signal) {
-          const output = await reduceStep({ store, registry, resolved, seed: context.seed, signal, places: placesIn(result), child });
+          const output = await reduceStep({ store, registry, resolved, seed: context.seed, signal, places: readEmbeddedRows(result), child });
           await store.clearWork(resolved.stepKey);
           return output;
         },

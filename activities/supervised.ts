@@ -9,7 +9,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { Span, StepContext } from '../schemas/steps.ts';
 import type { Output } from '../schemas/store.ts';
-import type { ChildSpec, TrainEvent } from '../schemas/trainer.ts';
+import type { SubprocessSpec, TrainEvent } from '../schemas/trainer.ts';
 import { lookUp } from '../steps/open.ts';
 import type { Registry } from '../steps/registry.ts';
 import { resolve } from '../steps/resolve.ts';
@@ -20,7 +20,7 @@ import { beginSpan } from '../steps/spans.ts';
 import { leaseState, type GpuWorker } from './gpu-worker.ts';
 import { noteFinished } from './step-notes.ts';
 
-export interface Supervised<S extends ChildSpec> {
+export interface Supervised<S extends SubprocessSpec> {
   prepare(resolved: Resolved, registry: Registry, signal: AbortSignal): Promise<S>;
   commit(resolved: Resolved, registry: Registry, spec: S, done: Computed, signal: AbortSignal): Promise<Output>;
 }
@@ -29,7 +29,7 @@ type Computed = Trained & { readonly child: readonly Span[] };
 
 /** Looks the step up, or prepares its spec, runs it on a device group and commits the result. `past` is called when the device group is free
  *  again. */
-export async function supervised<S extends ChildSpec>(
+export async function supervised<S extends SubprocessSpec>(
   gpu: GpuWorker,
   call: StepCall,
   context: StepContext,
@@ -55,7 +55,7 @@ export async function supervised<S extends ChildSpec>(
 }
 
 /** Runs a spec on a device group. If the subprocess refuses rows, prepares the spec once more without them. */
-async function onDevice<S extends ChildSpec>(
+async function onDevice<S extends SubprocessSpec>(
   { slots, lifeline }: GpuWorker,
   key: string,
   first: S,

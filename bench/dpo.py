@@ -58,9 +58,9 @@ def ours():
     policy = model()
     with tempfile.TemporaryDirectory() as folder:
         spec = replace(read_spec(job["spec"], TrainSpec), data=job["rows"])
-        examples = read_examples(spec, tokenizer).rows
-        examples = preferences.with_reference(examples, policy, tokenizer.pad_token_id, Path(folder) / "reference.pt")
-    batch = preferences.collate(tokenizer.pad_token_id)(list(examples))
+        examples = read_examples(spec, tokenizer).dataset
+        examples = preferences.add_reference_logps(examples, policy, tokenizer.pad_token_id, Path(folder) / "reference.pt")
+    batch = preferences.pair_collator(tokenizer.pad_token_id)(list(examples))
     return policy, lambda: preferences.preference_loss(
         preferences.weighted_logps(policy, batch) - batch["reference"], 0.1
     )

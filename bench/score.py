@@ -48,7 +48,9 @@ def naive(sequences: list[Sequence]) -> list[torch.Tensor]:
     for start in range(0, len(sequences), job["batch"]):
         batch = sequences[start : start + job["batch"]]
         ps = distributions([(one.prompt, one.ids) for one in batch])
-        qs = [None] * len(batch) if batch[0].beside is None else distributions([(one.beside, one.ids) for one in batch])
+        qs = [None] * len(batch)
+        if batch[0].second_prompt is not None:
+            qs = distributions([(one.second_prompt, one.ids) for one in batch])
         for one, p, q in zip(batch, ps, qs):
             values = []
             for logp in (p,) if q is None else (p, q):

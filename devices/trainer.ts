@@ -2,7 +2,7 @@
 import { open, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { eventOf, verbOf, type ChildSpec, type TrainEvent } from '../schemas/trainer.ts';
+import { parseEvent, verbOf, type SubprocessSpec, type TrainEvent } from '../schemas/trainer.ts';
 import { abortable } from './abortable.ts';
 import type { Child } from './child.ts';
 import { Crashes, described, meaningOf } from './exits.ts';
@@ -14,7 +14,7 @@ export interface TrainOptions {
   readonly key: string;
   readonly attempt: number;
   /** Its folder `run` exists and is the same for every attempt. */
-  readonly spec: ChildSpec;
+  readonly spec: SubprocessSpec;
   readonly python: string;
   /** Folder of the Python package. */
   readonly trainerPath: string;
@@ -148,7 +148,7 @@ class Events {
     const end = buffer.lastIndexOf(0x0a) + 1;
     this.#rest = buffer.subarray(end);
     for (const line of buffer.toString('utf8', 0, end).split('\n')) {
-      const event = eventOf(line);
+      const event = parseEvent(line);
       if (!event) continue;
       if (event.event === 'step') this.#steps.set(event.step, event);
       if (event.event === 'checkpoint') this.checkpoint = event.step;

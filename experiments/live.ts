@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { JournalCounter } from '../steps/counter.ts';
 import type { Step } from '../schemas/experiment.ts';
 import type { Output } from '../schemas/store.ts';
-import { eventOf } from '../schemas/trainer.ts';
+import { parseEvent } from '../schemas/trainer.ts';
 import { linesFrom } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 
@@ -47,7 +47,7 @@ export class LiveCounts {
     const { lines, end } = linesFrom(path, before.offset);
     let { live } = before;
     for (const line of lines) {
-      const event = eventOf(line);
+      const event = parseEvent(line);
       if (event?.event === 'start') live = { done: event.resumedFrom ?? 0, of: event.steps };
       if (event?.event === 'checkpoint') live = { ...live, done: Math.max(live.done, event.step) };
       if (event?.event === 'step') live = { ...live, done: event.step, loss: event.loss };

@@ -4,7 +4,7 @@
  */
 import type { Dataset, Metrics, ModelKind, Outputs, Params, Report, MaybePromise } from './types.ts';
 import type { Dropped, Operator, Prompt, Rec, Schema } from './operator.ts';
-import type { Placed } from '../schemas/trainer.ts';
+import type { EmbeddedRow } from '../schemas/trainer.ts';
 
 export * from './operator.ts';
 
@@ -44,7 +44,7 @@ export interface ReducerContext {
   /** A new record made of others: its id follows from its value and their ids. */
   derive(value: unknown, from: readonly Rec<unknown>[]): Rec<unknown>;
   /** For a reducer with `embeds`: cluster, distance and pick of each record of `of`, in order. */
-  readonly places: AsyncIterable<Placed>;
+  readonly places: AsyncIterable<EmbeddedRow>;
   readonly signal: AbortSignal;
 }
 

@@ -61,23 +61,22 @@ export interface TokenScore {
   readonly entropy: number | null;
   /** The same token after the second prompt, if there is one. With p for the first prompt's distribution and q for the second's, `kl` is
    *  KL(q || p) and `reverseKl` is KL(p || q), in nats. */
-  readonly beside?: { readonly logprob: number; readonly entropy: number; readonly kl: number; readonly reverseKl: number };
+  readonly second?: { readonly logprob: number; readonly entropy: number; readonly kl: number; readonly reverseKl: number };
 }
 /** A continuation, token by token. */
 export interface Scored {
   readonly tokens: readonly TokenScore[];
-  /** Hash of tokenizer, chat template, text and token ids, if the request had `ends`. A training refuses token weights with another hash. */
+  /** Hash of tokenizer, chat template, text and token ids, if the request had `includeEos`. A training refuses token weights with another hash. */
   readonly hash: string | null;
 }
 /** A request of a scorer: how likely `continuation` is after `prompt`. */
 export interface ScoreRequest {
   readonly prompt: Prompt;
   readonly continuation: string;
-  /** The continuation is a whole turn: its tokens are those that a training would learn, with the end token. Only after messages, and only
-   *  with `batch: true`. */
-  readonly ends?: true;
+  /** The continuation is a whole turn, tokenized as in training, with its EOS token. Only after messages, and only with `batch: true`. */
+  readonly includeEos?: true;
   /** A second prompt, whose distributions are compared with those of the first. Only with `batch: true`. */
-  readonly beside?: Prompt;
+  readonly secondPrompt?: Prompt;
 }
 
 /** What an operator can use besides its models. */
@@ -127,7 +126,7 @@ export interface Operator<in In, out Out, Roles extends string, in P extends Par
 
 /** The part of a scorer that other operators lack. */
 export interface ScorerSpec<in In, in P extends Params> {
-  /** It needs what servers do not return: ends, entropies, divergences. */
+  /** It needs what servers do not return: EOS tokens, entropies, divergences. */
   readonly batch: boolean;
   ask(record: In, context: RecordContext, params: Loaded<P>): readonly ScoreRequest[];
   take(record: In, answers: readonly Scored[], params: Loaded<P>): Outcome<unknown>;
@@ -202,7 +201,7 @@ export function scorer<In, Out, const Role extends string, P extends Params = {}
   readonly output: Schema<Out>;
   readonly params?: Schema<P>;
   readonly role: Role;
-  /** Set it if the scorer needs what servers do not return: `ends`, `beside` or entropies. Its map is then always a batch: a step of its own,
+  /** Set it if the scorer needs what servers do not return: `includeEos`, `secondPrompt` or entropies. Its map is then always a batch: a step of its own,
    *  with a model in the store.
    *  @default false */
   readonly batch?: true;

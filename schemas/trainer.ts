@@ -1,32 +1,32 @@
-/** The trainer's protocol: the spec it is given, the events it appends, the codes it ends with. */
+/** The protocol of `backspin_trainer`: spec files, answer files and events. Its exit codes are in `devices/exits.ts`. */
 import { z } from 'zod';
 import { architecture } from './config.ts';
 
-/** The spec of `backspin_trainer train`. Lengths in tokens, rates per step, `warmup` a share of the steps. */
+/** The spec of `backspin_trainer train`. `warmup` is a share of the steps; `batch` is the global batch size in rows, over all devices. */
 export const trainSpec = z.strictObject({
   version: z.literal(1),
   objective: z.enum(['sft', 'lm', 'dpo', 'token-dpo']),
-  /** Exactly one of `from` (a folder of whole weights, or of an adapter upon `base`) and `init` is set. */
+  /** Exactly one of `from` (the folder of a full model, or of a LoRA adapter for `base`) and `init` is set. */
   from: z.string().nullable(),
   base: z.string().nullable(),
   init: z.strictObject({ architecture, tokenizer: z.string(), seed: z.int() }).nullable(),
-  /** `targets` null: every linear layer but the head. Without `lora` all weights are trained. */
+  /** Null trains all weights. `targets` null means every linear layer except the LM head. */
   lora: z
     .strictObject({ rank: z.int().min(1), alpha: z.number(), targets: z.array(z.string()).nullable(), dropout: z.number() })
     .nullable(),
-  /** Of an adapter in `from`: it is trained on, or merged first; what it was merged into is then `base` in the run folder. */
+  /** For an adapter in `from`: train it further, or merge it into its base first. The merged model is `base` in the run folder. */
   adapter: z.enum(['continue', 'merge']),
   data: z.string(),
-  /** Those of `data` that `steps` and `batch` were reckoned for; null: all. Where others are left once the trainer has refused what it must, it writes
-   *  those to `refused.jsonl` in the run folder (`line`, `reason`, `evidence`) and ends with 65. */
+  /** The number of rows of `data` that `steps` was computed for; null: all. If the trainer keeps another number, it writes the refused rows
+   *  to `refused.jsonl` in the run folder (`line`, `reason`, `evidence`) and exits with 65. */
   rows: z.int().min(1).nullable(),
-  /** Folder of events, checkpoints and the model that comes out. */
+  /** Folder of events, checkpoints and the trained model. */
   run: z.string(),
   seed: z.int(),
   steps: z.int().min(1),
   batch: z.int().min(1),
   maxTokens: z.int().min(2),
-  /** A row of more tokens is cut, or refused. */
+  /** Whether to refuse a row of more than `maxTokens`, or to cut the end of its answer. */
   tooLong: z.enum(['drop', 'truncate', 'fail']),
   learningRate: z.strictObject({ from: z.number(), to: z.number() }),
   schedule: z.enum(['linear', 'cosine']),
@@ -36,8 +36,9 @@ export const trainSpec = z.strictObject({
   clip: z.number().nullable(),
   dropout: z.number().min(0).max(1),
   optimizer: z.enum(['adamw', 'muon']),
-  /** Of a preference objective alone: how strongly it holds to its reference, which by default is what the run begins with. */
+  /** Only for preference objectives: the strength of the KL penalty against the reference model. */
   beta: z.number().positive().nullable(),
+  /** Only for preference objectives; null: the model of `from`. */
   reference: z.strictObject({ folder: z.string(), base: z.string().nullable() }).nullable(),
   checkpointEvery: z.int().min(1),
   keepCheckpoints: z.int().min(1),
@@ -59,12 +60,12 @@ export interface EmbedSpec {
   readonly maxTokens: number;
   readonly threads: number;
 }
-/** A line of `answers.jsonl`: 1 - cosine of a row's first text and its second, the cluster of its first, and which pick it is by
- *  farthest-first traversal; null: it is not picked. */
-export const placed = z.object({ cluster: z.int().min(0), distance: z.number().min(0), pick: z.int().min(0).nullable() });
-export type Placed = Readonly<z.infer<typeof placed>>;
+/** A line of `answers.jsonl` of `embed`: the k-means cluster of a row's first text, 1 - cosine of its first text and its second, and its
+ *  number among the picks of farthest-first traversal (null: not picked). */
+export const embeddedRow = z.object({ cluster: z.int().min(0), distance: z.number().min(0), pick: z.int().min(0).nullable() });
+export type EmbeddedRow = Readonly<z.infer<typeof embeddedRow>>;
 
-/** The spec of `backspin_trainer score`: `rows` is a file of `{"asked": [...]}` lines, each an `Asked` of `recipe/define.ts`. */
+/** The spec of `backspin_trainer score`: `rows` is a file of `{"requests": [...]}` lines, each request a `ScoreRequest`. */
 export interface ScoreSpec {
   readonly version: 1;
   readonly model: { readonly folder: string; readonly base: string | null };
@@ -74,28 +75,29 @@ export interface ScoreSpec {
   readonly threads: number;
 }
 const each = z.array(z.number());
-/** An answer: a number for each token of a continuation, or why there is none. */
+/** An answer: lists with a number (nats) for each token of a continuation, or the reason why there is none. `second` has those under the
+ *  second prompt. */
 export const scoredText = z.union([
   z.strictObject({
     ids: z.array(z.int()),
     logprobs: each,
     entropies: each,
-    beside: z.strictObject({ logprobs: each, entropies: each, kl: each, reverseKl: each }).exactOptional(),
+    second: z.strictObject({ logprobs: each, entropies: each, kl: each, reverseKl: each }).exactOptional(),
     hash: z.string().exactOptional(),
   }),
   z.strictObject({ tooLong: z.string() }),
   z.strictObject({ rejected: z.string() }),
 ]);
 export type ScoredText = z.infer<typeof scoredText>;
-/** A line of `answers.jsonl`. */
+/** A line of `answers.jsonl` of `score`. */
 export const scoredRow = z.strictObject({ answers: z.array(scoredText) });
 
-/** The spec of a child that is supervised: what it trains, embeds or scores. */
-export type ChildSpec = TrainSpec | EmbedSpec | ScoreSpec;
-export const verbOf = (spec: ChildSpec): 'train' | 'embed' | 'score' =>
+/** The spec of a supervised subprocess. */
+export type SubprocessSpec = TrainSpec | EmbedSpec | ScoreSpec;
+export const verbOf = (spec: SubprocessSpec): 'train' | 'embed' | 'score' =>
   'objective' in spec ? 'train' : 'clusters' in spec ? 'embed' : 'score';
 
-/** The spec of `backspin_trainer merge`: folders of an adapter, of its base, and of the whole weights that they make. */
+/** The spec of `backspin_trainer merge`: folders of a LoRA adapter, of its base, and of the merged model to write. */
 export interface MergeSpec {
   readonly version: 1;
   readonly adapter: string;
@@ -107,7 +109,7 @@ const of = <const Event extends string, Shape extends z.core.$ZodShape>(event: E
   z.object({ v: z.literal(1), event: z.literal(event), ...shape });
 const step = z.int().min(0);
 
-/** A line of `events.jsonl`. A resumed training says the steps since its checkpoint a second time. The steps of `embed` and `score` are rows. */
+/** A line of `events.jsonl`. A resumed training emits the steps since its checkpoint again. The steps of `embed` and `score` are rows. */
 const trainEvent = z.discriminatedUnion('event', [
   of('start', { pid: z.int(), resumedFrom: step.nullable(), steps: step, truncated: z.int().min(0).default(0) }),
   of('step', { step, loss: z.number(), learningRate: z.number(), tokens: z.int(), seconds: z.number() }),
@@ -118,8 +120,8 @@ const trainEvent = z.discriminatedUnion('event', [
 ]);
 export type TrainEvent = z.infer<typeof trainEvent>;
 
-/** Undefined for a line that a kill has torn, and for what a newer trainer says. */
-export function eventOf(line: string): TrainEvent | undefined {
+/** Undefined for a line that a kill has torn, and for an event of a newer trainer. */
+export function parseEvent(line: string): TrainEvent | undefined {
   try {
     return trainEvent.parse(JSON.parse(line));
   } catch {

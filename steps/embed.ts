@@ -1,8 +1,8 @@
-/** A reducer that embeds: its records' texts for the child, and what the child answered. The child itself is in `devices/`. */
+/** A reducer with an encoder: writes the texts of its records, and reads the answers. `devices/` runs the subprocess. */
 import { join } from 'node:path';
 import type { DatasetRef, ModelRef } from '../schemas/call.ts';
 import type { Registry } from './registry.ts';
-import { placed, type EmbedSpec, type Placed } from '../schemas/trainer.ts';
+import { embeddedRow, type EmbedSpec, type EmbeddedRow } from '../schemas/trainer.ts';
 import { readLines, writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { threadsOf } from './machine.ts';
@@ -10,17 +10,17 @@ import type { AnyReducer, Resolved } from './resolved.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import { foldersOf, runFolder } from './train.ts';
 
-/** Writes the texts. A run that goes on finds what it began with. */
+/** Writes the texts of every record to `rows.jsonl` in the run folder, and returns the spec. A resumed run gets the same rows. */
 export async function prepareEmbedding(store: Store, registry: Registry, resolved: Resolved, context: StepContext): Promise<EmbedSpec> {
   const { call, params, stepKey } = resolved;
   const { of, encoder } = call.inputs['inputs'] as { of: DatasetRef; encoder: ModelRef };
   const { texts, settings } = (registry.reducer(call.operation) as AnyReducer).embeds!;
   const run = runFolder(store, stepKey);
   const rows = join(run, 'rows.jsonl');
-  async function* asked() {
+  async function* textRows() {
     for await (const { value } of store.read(of)) yield { texts: texts(value as never, params) };
   }
-  await writeLines(rows, asked());
+  await writeLines(rows, textRows());
   return {
     version: 1,
     model: await foldersOf(store, encoder),
@@ -29,12 +29,12 @@ export async function prepareEmbedding(store: Store, registry: Registry, resolve
     clusters: 1,
     picks: null,
     ...settings(params),
-    seed: context.seed + 1_000_003 * (call.round ?? 0), // afresh in each round
+    seed: context.seed + 1_000_003 * (call.round ?? 0), // another one in each round
     threads: threadsOf(context.training),
   };
 }
 
-/** For each record, in order, what the child said. */
-export async function* placesIn(answers: string): AsyncIterable<Placed> {
-  for await (const line of readLines(answers)) yield placed.parse(line);
+/** The answers of the subprocess: a row for each record, in order. */
+export async function* readEmbeddedRows(answers: string): AsyncIterable<EmbeddedRow> {
+  for await (const line of readLines(answers)) yield embeddedRow.parse(line);
 }

@@ -4,7 +4,7 @@ import type { Emitted, Rows } from '../recipe/define.ts';
 import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
-import type { Placed } from '../schemas/trainer.ts';
+import type { EmbeddedRow } from '../schemas/trainer.ts';
 import { canonicalJson, recordId, sha256 } from '../schemas/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { rowsIn } from './call-inputs.ts';
@@ -24,10 +24,10 @@ interface Work {
   readonly seed: number;
   readonly signal: AbortSignal;
   /** Of a reducer that embeds: the output of its subprocess, and when it ran. */
-  readonly places?: AsyncIterable<Placed>;
+  readonly places?: AsyncIterable<EmbeddedRow>;
   readonly child?: readonly Span[];
 }
-async function* nowhere(): AsyncIterable<Placed> {}
+async function* nowhere(): AsyncIterable<EmbeddedRow> {}
 
 export async function reduceStep(work: Work): Promise<Output> {
   const { call } = work.resolved;

@@ -28,13 +28,13 @@ export interface Scoring {
   readonly signal: AbortSignal;
 }
 
-/** Writes the requests of every record. A resumed run finds the rows that it began with. */
+/** Writes the requests of every record to `rows.jsonl` in the run folder, and returns the spec. A resumed run gets the same rows. */
 export async function prepareScoring({ store, registry, resolved, context, work, signal }: Scoring): Promise<ScoreSpec> {
   const [link] = resolved.chain as [Link];
   const { operator } = link;
   const params = await loadParams(resolved.params, store);
   const { seed } = context;
-  const askedOf = (record: Rec<unknown>): readonly ScoreRequest[] => {
+  const requestsOf = (record: Rec<unknown>): readonly ScoreRequest[] => {
     const input = fit(operator.input, record.value);
     if ('fault' in input) return [];
     try {
@@ -44,12 +44,12 @@ export async function prepareScoring({ store, registry, resolved, context, work,
       return [];
     }
   };
-  async function* asked() {
-    for await (const record of store.read(work.over)) yield { asked: askedOf(record) }; // the map drops a record without requests
+  async function* requestRows() {
+    for await (const record of store.read(work.over)) yield { requests: requestsOf(record) }; // the map drops a record without requests
   }
   const run = runFolder(store, resolved.stepKey);
   const rows = join(run, 'rows.jsonl');
-  await writeLines(rows, asked());
+  await writeLines(rows, requestRows());
   const [model] = Object.values(resolved.cast);
   return { version: 1, model: await foldersOf(store, model!), rows, run, threads: threadsOf(context.training) };
 }
@@ -64,18 +64,18 @@ export async function commitScoring(
   const { over, build, batches, batchSize } = work;
   const [link] = resolved.chain as [Link];
   const params = await loadParams(resolved.params, store);
-  const asked = readLines(rows);
-  const answered = readLines(answers);
+  const requestLines = readLines(rows);
+  const answerLines = readLines(answers);
   for (let batch = 0; batch < batches; batch++) {
     const from = batch * batchSize;
     const to = Math.min(from + batchSize, over.rows);
     const known = new Map<string, ScoredText>();
     for (let row = from; row < to; row++) {
-      const questions = (await asked.next()).value as { readonly asked: readonly ScoreRequest[] };
-      const texts = scoredRow.parse((await answered.next()).value).answers;
-      questions.asked.forEach((question, n) => known.set(JSON.stringify(question), texts[n]!));
+      const { requests } = (await requestLines.next()).value as { readonly requests: readonly ScoreRequest[] };
+      const texts = scoredRow.parse((await answerLines.next()).value).answers;
+      requests.forEach((request, n) => known.set(JSON.stringify(request), texts[n]!));
     }
-    const chain = [{ ...link, operator: answeredBy(link.operator, known) }];
+    const chain = [{ ...link, operator: withAnswers(link.operator, known) }];
     const flow = new Flow(noModels.concurrency);
     const { seed } = context;
     const part = {
@@ -104,29 +104,29 @@ export async function commitScoring(
   });
 }
 
-/** The operator with the answers at hand in place of a model. */
-function answeredBy(operator: AnyOperator, known: ReadonlyMap<string, ScoredText>): AnyOperator {
+/** The operator with known answers in place of a model. */
+function withAnswers(operator: AnyOperator, known: ReadonlyMap<string, ScoredText>): AnyOperator {
   const { ask, take } = operator.scorer!;
   return {
     ...operator,
-    run(record, aside, params) {
-      const answers = ask(record, aside, params).map((question) => scoredOf(known.get(JSON.stringify(question))!));
+    run(record, context, params) {
+      const answers = ask(record, context, params).map((request) => scoredOf(known.get(JSON.stringify(request))!));
       return take(record, answers, params);
     },
   };
 }
 
-/** As a server would have it: what is too long or refused drops its record. */
+/** Throws as the client of a server does: an answer that is too long or rejected drops its record. */
 function scoredOf(text: ScoredText): Scored {
   if ('tooLong' in text) throw new TooLong(text.tooLong);
   if ('rejected' in text) throw new Rejected(400, text.rejected);
-  const { ids, logprobs, entropies, beside, hash = null } = text;
+  const { ids, logprobs, entropies, second, hash = null } = text;
   const tokens = ids.map((id, t) => ({
     id,
     logprob: logprobs[t]!,
     entropy: entropies[t]!,
-    ...(beside && {
-      beside: { logprob: beside.logprobs[t]!, entropy: beside.entropies[t]!, kl: beside.kl[t]!, reverseKl: beside.reverseKl[t]! },
+    ...(second && {
+      second: { logprob: second.logprobs[t]!, entropy: second.entropies[t]!, kl: second.kl[t]!, reverseKl: second.reverseKl[t]! },
     }),
   }));
   return { tokens, hash };

@@ -1,4 +1,4 @@
-/** A training: rows rendered by its template, the trainer's spec, and the model that came out. The child itself is in `devices/`. */
+/** A training: writes rows and spec, and commits the trained model. `devices/` runs the subprocess. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DatasetRef, ModelRef } from '../schemas/call.ts';
@@ -26,10 +26,10 @@ type Inputs = Settings & {
 };
 const inputsOf = (resolved: Resolved) => resolved.call.inputs as unknown as Inputs;
 
-/** The run folder: spec, rows, events, checkpoints, model. It survives crashes and goes at commit. */
+/** The run folder: spec, rows, events, checkpoints, model. It survives crashes; the commit deletes it. */
 export const runFolder = (store: Store, stepKey: string) => join(store.work(stepKey), 'run');
 
-/** Looks a number up that depends on the size of the data: the entry whose rows are nearest in ratio. */
+/** Looks up a number that depends on the size of the data: the entry whose rows are nearest in ratio. */
 export function byRows(rows: number, table: readonly (readonly [rows: number, value: number])[]): number {
   const distance = (at: number) => Math.abs(Math.log(Math.max(at, 1) / Math.max(rows, 1)));
   return table.reduce((a, b) => (distance(b[0]) < distance(a[0]) ? b : a))[1];
@@ -38,7 +38,7 @@ export function byRows(rows: number, table: readonly (readonly [rows: number, va
 export const fromRows = (rows: number, table: readonly (readonly [from: number, value: number])[]): number =>
   (table.filter(([from]) => from <= rows).at(-1) ?? table[0]!)[1];
 
-/** Batch and steps of a training on `rows` rows. An epoch has rows / batch steps, rounded up. */
+/** Global batch size and number of steps of a training on `rows` rows. An epoch has rows / batch steps, rounded up. */
 export function lengthOf(settings: Pick<Settings, 'length' | 'batch'>, rows: number): { batch: number; steps: number } {
   const batch = typeof settings.batch === 'number' ? settings.batch : fromRows(rows, settings.batch.byRows);
   const { length } = settings;
@@ -56,8 +56,8 @@ const renderingOf = (store: Store, registry: Registry, resolved: Resolved): Rend
   return { store, registry, data, template, folder: runFolder(store, resolved.stepKey) };
 };
 
-/** Writes rows, and the spec for those that are left: all, before the trainer has looked at them. A resumed training finds what it began
- *  with. Throws `SchemaError` where none is left, or one is too long that must not be. */
+/** Writes the rows, and returns the spec. A resumed training gets the same rows. Without a `refused.jsonl` of the trainer it plans for all
+ *  rows, then for those that the trainer kept. Throws `SchemaError` if no row remains, or if one is too long under `tooLong: fail`. */
 export async function prepareTraining(store: Store, registry: Registry, resolved: Resolved, context: StepContext): Promise<TrainSpec> {
   const settings = inputsOf(resolved);
   const rendering = renderingOf(store, registry, resolved);
@@ -92,7 +92,7 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
   };
 }
 
-/** Where a model lies, and what it goes upon if it is an adapter. */
+/** The folder of a model, and that of its base if it is an adapter. */
 export async function foldersOf(store: Store, model: ModelRef): Promise<{ folder: string; base: string | null }> {
   const { base } = await store.model(model);
   return { folder: await store.modelFolder(model), base: base && (await store.modelFolder({ digest: base })) };
@@ -120,7 +120,7 @@ function checkRows({ call }: Resolved, kept: number, refused: readonly Refused[]
   );
 }
 
-/** Puts the trained model in the store. Equal trainings give equal bytes, and so one model. */
+/** Puts the trained model into the store. Equal trainings give equal bytes, and so one model. */
 export async function commitTraining(
   store: Store,
   registry: Registry,
@@ -157,7 +157,7 @@ export async function commitTraining(
   return output;
 }
 
-/** The whole weights that a trained adapter goes upon: the model that it was begun on, or its base, or both merged. */
+/** The base of a trained adapter: the model that the training started from, or the base of that adapter, or both merged. */
 async function baseOf(store: Store, from: ModelRef, spec: TrainSpec): Promise<string> {
   const { kind, digest, files, base, ...about } = await store.model(from);
   if (base === null) return digest;

@@ -215,8 +215,8 @@ export const measureConfidence = scorer({
   ask({ instruction, corrupted, chosen, rejected }, context, { prompts, unconditional }) {
     const under = (instruction: string) => context.prompt(prompts.respond, { instruction });
     const asked = (continuation: string, own: string, other: string): ScoreRequest[] => [
-      { prompt: under(own), continuation, ends: true, beside: under(other) },
-      ...(unconditional ? [{ prompt: under(''), continuation, ends: true } as const] : []),
+      { prompt: under(own), continuation, includeEos: true, secondPrompt: under(other) },
+      ...(unconditional ? [{ prompt: under(''), continuation, includeEos: true } as const] : []),
     ];
     return [...asked(chosen, instruction, corrupted), ...asked(rejected, corrupted, instruction)];
   },
@@ -228,16 +228,16 @@ export const measureConfidence = scorer({
 
 function confidenceOf([answer, alone]: readonly Answer[]): Confidence {
   const { tokens, hash } = answer!;
-  const beside = tokens.map((token) => token.beside!);
+  const seconds = tokens.map((token) => token.second!);
   return {
     hash: hash!,
     ids: tokens.map(({ id }) => id),
     own: tokens.map(({ logprob }) => logprob),
     ownEntropy: tokens.map(({ entropy }) => entropy!),
-    other: beside.map(({ logprob }) => logprob),
-    otherEntropy: beside.map(({ entropy }) => entropy),
-    kl: beside.map(({ kl }) => kl),
-    reverseKl: beside.map(({ reverseKl }) => reverseKl),
+    other: seconds.map(({ logprob }) => logprob),
+    otherEntropy: seconds.map(({ entropy }) => entropy),
+    kl: seconds.map(({ kl }) => kl),
+    reverseKl: seconds.map(({ reverseKl }) => reverseKl),
     none: alone ? alone.tokens.map(({ logprob }) => logprob) : null,
   };
 }

@@ -1,7 +1,7 @@
 /** Where records lie in the space of a model. */
 import { z } from 'zod';
 import { BackspinError } from '../../schemas/errors.ts';
-import type { Placed } from '../../schemas/trainer.ts';
+import type { EmbeddedRow } from '../../schemas/trainer.ts';
 import { reducer, type Dataset, type Model, type ReducerContext, type Rec, type Rows, type MaybePromise } from '../../recipe/index.ts';
 
 type Values = Readonly<Record<string, unknown>>;
@@ -57,7 +57,7 @@ export const diverse = reducer<Of, Dataset<Values>, z.infer<typeof selecting>>({
 });
 
 /** Each record, and where it lies. */
-async function* located<T>(records: Rows<T>, places: ReducerContext['places']): AsyncIterable<readonly [Rec<T>, Placed]> {
+async function* located<T>(records: Rows<T>, places: ReducerContext['places']): AsyncIterable<readonly [Rec<T>, EmbeddedRow]> {
   const place = places[Symbol.asyncIterator]();
   for await (const record of records) {
     const { value, done } = await place.next();

@@ -110,7 +110,7 @@ export const trainer: readonly Case[] = [
   rows(
     'a row that is too long',
     JSON.stringify({ messages: [turns[0], { role: 'assistant', content: 'long '.repeat(90) }] }),
-    /rows\.jsonl:2 has \d+ tokens, \d+ of them before the answer; maxTokens is 64\. It leaves 1 rows .*: mend those that refused\.jsonl names/,
+    /rows\.jsonl:2 has \d+ tokens, \d+ of them before the answer; maxTokens is 64\. It leaves 1 rows .*: fix the rows in refused\.jsonl/,
   ),
   train(
     'a layer more in config.json than in the weights',

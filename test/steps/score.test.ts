@@ -106,7 +106,7 @@ test.serial('a text with U+2028 and U+2029 in it goes through the weighing of Mu
     weigh({ continuation }) {
       const ids = Array.from(continuation, (letter) => letter.codePointAt(0)!);
       const each = ids.map(() => -1);
-      return { ids, logprobs: each, entropies: each, beside: { logprobs: each, entropies: each, kl: each, reverseKl: each }, hash: 'h' };
+      return { ids, logprobs: each, entropies: each, second: { logprobs: each, entropies: each, kl: each, reverseKl: each }, hash: 'h' };
     },
   });
   const self = (await speaking.perform(step('reduce', 'model:path', { path: await folderOf() }))) as ModelRef;

@@ -15,13 +15,13 @@ import type { Models } from '../../steps/models.ts';
 import { embeds, isRef, type StepCall, type ModelRef, type Result } from '../../schemas/call.ts';
 import type { Message } from '../../recipe/api.ts';
 import type { ScoreRequest, Prompt, TokenScore } from '../../recipe/define.ts';
-import type { Placed, ScoredText, TrainSpec } from '../../schemas/trainer.ts';
+import type { EmbeddedRow, ScoredText, TrainSpec } from '../../schemas/trainer.ts';
 import { readLines, writeLines } from '../../store/files.ts';
 
 /** What a test's models answer. `model` is the manifest-backed reference that was cast in `role`. */
 export interface Played {
   reply(asked: { role: string; model: ModelRef; prompt: Prompt | { messages: readonly Message[] }; seed: number }): string;
-  place?(texts: readonly string[]): Placed;
+  place?(texts: readonly string[]): EmbeddedRow;
   weigh?(asked: ScoreRequest & { model: ModelRef }): ScoredText;
   score?(asked: { role: string; model: ModelRef; prompt: Prompt; continuation: string }): readonly TokenScore[];
 }
@@ -113,8 +113,8 @@ async function score(scoring: Scoring, played: Played): Promise<Result> {
   const answers = join(run, 'answers.jsonl');
   async function* answered() {
     for await (const row of readLines(rows)) {
-      const { asked } = row as { asked: ScoreRequest[] };
-      yield { answers: asked.map((one) => played.weigh!({ ...one, model: Object.values(scoring.resolved.cast)[0]! })) };
+      const { requests } = row as { requests: ScoreRequest[] };
+      yield { answers: requests.map((one) => played.weigh!({ ...one, model: Object.values(scoring.resolved.cast)[0]! })) };
     }
   }
   await writeLines(answers, answered());

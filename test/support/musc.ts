@@ -60,13 +60,13 @@ export const made = await stage(
   'musc',
   {
     reply: (_role, _model, content) => says(content),
-    weigh({ prompt, continuation, ends, beside, model }) {
+    weigh({ prompt, continuation, includeEos, secondPrompt, model }) {
       const own = continuation === `Answer to: ${'messages' in prompt ? prompt.messages[0]!.content : ''}`;
-      const words = [...continuation.split(' '), ...(ends ? ['end'] : [])];
+      const words = [...continuation.split(' '), ...(includeEos ? ['end'] : [])];
       const each = (value: number) => words.map(() => value);
       const less = { logprobs: each(own ? OTHER : OWN), entropies: each(2), kl: each(0.5), reverseKl: each(0.25) };
       const more = { ids: words.map((_, n) => n), logprobs: each(own ? OWN : OTHER), entropies: each(1), hash: model.digest };
-      return { ...more, ...(beside && { beside: less }) };
+      return { ...more, ...(secondPrompt && { second: less }) };
     },
   },
   { 'queries.jsonl': jsonl(queries), 'parts.jsonl': jsonl(parts), 'demos.jsonl': jsonl(demos), 'policy/': '{}' },

@@ -3,7 +3,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Emitted, Rec, ReducerContext, ReducerDef, Rows, SourceDef } from '../../recipe/define.ts';
-import type { Placed } from '../../schemas/trainer.ts';
+import type { EmbeddedRow } from '../../schemas/trainer.ts';
 import { recordId } from '../../schemas/canonical.ts';
 
 export const rec = <T>(value: T): Rec<T> => ({ id: recordId(value, []), from: [], value });
@@ -35,7 +35,7 @@ export async function reduce(
   inputs: unknown,
   params: object = {},
   seed = 0,
-  places: () => AsyncIterable<Placed> = async function* () {},
+  places: () => AsyncIterable<EmbeddedRow> = async function* () {},
 ): Promise<Split> {
   const { params: schema, run } = reducer as ReducerDef<unknown, never, object>;
   const reading: ReducerContext = {

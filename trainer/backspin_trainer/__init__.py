@@ -1,3 +1,3 @@
-"""What a GPU worker of backspin starts as child processes: training, and the embedded model server."""
+"""The subprocesses of a gpu worker of backspin: training, scoring, embedding, and the embedded model server."""
 
 __version__ = "0.1.0"

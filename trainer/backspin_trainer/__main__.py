@@ -26,10 +26,10 @@ _ENVIRONMENT = {
 
 
 def main() -> int:
-    """Runs one verb; prints one sentence on stderr and returns the code of `exits.Exit` when it cannot."""
+    """Runs one verb and returns its exit code. If it fails, prints one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="backspin_trainer", description=__doc__)
     parser.add_argument("verb", choices=("train", "embed", "score", "merge", "serve", "doctor", "identity"))
-    parser.add_argument("--spec", help="JSON file that says what to do")
+    parser.add_argument("--spec", help="JSON file with the spec of the verb")
     arguments = parser.parse_args()
     if arguments.verb not in ("doctor", "identity") and arguments.spec is None:
         parser.error(f"{arguments.verb} needs --spec FILE")
@@ -58,25 +58,25 @@ def _run(verb: str, spec: str | None) -> int:
         from .identity import identity
 
         return identity()
-    os.dup2(2, 1)  # a stray print in some library is a log line, never an answer
+    os.dup2(2, 1)  # what a library prints to stdout goes to the log on stderr
     if verb == "train":
         stop, read = Stop(), read_spec(spec, TrainSpec)
-        return _room("train").train(read, stop)
+        return _import_without_gc("train").train(read, stop)
     if verb == "embed":
         stop, read = Stop(), read_spec(spec, EmbedSpec)
-        return _room("embed").embed(read, stop)
+        return _import_without_gc("embed").embed(read, stop)
     if verb == "score":
         stop, read = Stop(), read_spec(spec, ScoreSpec)
-        return _room("score").score(read, stop)
+        return _import_without_gc("score").score(read, stop)
     if verb == "merge":
         read = read_spec(spec, MergeSpec)
-        return _room("adapters").merge(read)
+        return _import_without_gc("adapters").merge(read)
     read = read_spec(spec, ServeSpec)
-    return _room("serve").serve(read)
+    return _import_without_gc("serve").serve(read)
 
 
-def _room(name: str):
-    """A module of this package, imported without the garbage collector: its passes take a third of the time."""
+def _import_without_gc(name: str):
+    """Imports a module of this package. Garbage collection would take a third of the time."""
     gc.disable()
     try:
         return import_module(f".{name}", __package__)
@@ -89,4 +89,4 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # everything is on disk; the interpreter's own way out takes half a second
+    os._exit(code)  # all data is on disk; a normal interpreter exit takes half a second

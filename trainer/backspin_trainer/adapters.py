@@ -1,4 +1,4 @@
-"""Low-rank adapters (Hu et al. 2021, LoRA): begun, gone on with, written, merged."""
+"""LoRA adapters (Hu et al. 2021): adds, continues, writes and merges them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .models import read_model, write_folder, write_model
 from .spec import Lora, MergeSpec, ModelFolders
 from .tokens import tokenizer_folder
 
-_BASE = "base"  # what an adapter calls the model that it goes upon: its path there says nothing elsewhere
+_BASE = "base"  # written in place of the path of the base model, which means nothing on another machine
 
 
-def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
-    """A new adapter on `model`, which it does not change yet; its weights depend on `seed` and shapes alone."""
+def add_adapter(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
+    """Adds a new adapter to `model`. Its weights depend only on `seed` and shapes; it does not change outputs yet."""
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -29,21 +29,21 @@ def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     return get_peft_model(model, config)
 
 
-def resume(model: PeftModel, folder: str) -> None:
-    """Gives the adapter of `model` the weights of that in `folder`. Raises Refusal 64 where its settings are others."""
-    then, now = _read_config(folder), model.peft_config["default"]
+def continue_adapter(model: PeftModel, folder: str) -> None:
+    """Loads the weights in `folder` into the adapter of `model`. Raises Refusal 64 if their LoRA settings differ."""
+    saved, current = _read_config(folder), model.peft_config["default"]
     for key, setting in (("r", "rank"), ("lora_alpha", "alpha"), ("target_modules", "targets")):
-        if getattr(then, key) != getattr(now, key):
+        if getattr(saved, key) != getattr(current, key):
             raise Refusal(
                 Exit.SPEC,
-                f"Spec key 'lora.{setting}' is not what the adapter in {folder} was begun with, {getattr(then, key)}: "
+                f"Spec key 'lora.{setting}' is not what the adapter in {folder} was begun with, {getattr(saved, key)}: "
                 "give the same to train on in it, or merge it.",
             )
     _load(model, folder)
 
 
 def write_adapter(model: PeftModel, tokenizer_folder: str, folder: Path) -> None:
-    """Writes the adapter alone, whole or not at all. Equal weights give equal bytes: nothing of time, host or path."""
+    """Writes only the adapter, atomically. Equal weights give equal bytes: no time, host or path."""
 
     def write(partial: Path) -> None:
         config = model.peft_config["default"]
@@ -56,9 +56,9 @@ def write_adapter(model: PeftModel, tokenizer_folder: str, folder: Path) -> None
 
 
 def merge(spec: MergeSpec) -> Exit:
-    """The `merge` verb: writes base and adapter as one model, in fp32. Raises Refusal for parts that do not fit."""
+    """The `merge` verb: writes base and adapter merged, in fp32. Raises Refusal if they do not fit."""
     config = _read_config(spec.adapter)
-    config.base_model_name_or_path = None  # whatever it was called: this base is meant
+    config.base_model_name_or_path = None  # the spec names the base
     model = get_peft_model(read_model(spec.base, 0.0), config)
     _load(model, spec.adapter)
     tokenizer = tokenizer_folder(ModelFolders(spec.adapter, spec.base))
@@ -66,11 +66,11 @@ def merge(spec: MergeSpec) -> Exit:
     return Exit.DONE
 
 
-def whole(model: ModelFolders, run: Path) -> str:
-    """The folder of a model's whole weights: its own, or `whole` in `run`, where an adapter is merged with its base."""
+def merged_folder(model: ModelFolders, run: Path) -> str:
+    """The folder of the full model: its own, or `merged` in `run`, to which it merges an adapter and its base."""
     if not model.base:
         return model.folder
-    folder = run / "whole"
+    folder = run / "merged"
     if not folder.is_dir():
         merge(MergeSpec(1, model.folder, model.base, str(folder)))
     return str(folder)
@@ -88,9 +88,9 @@ def _read_config(folder: str) -> PeftConfig:
 def _load(model: PeftModel, folder: str) -> None:
     try:
         result = model.load_adapter(folder, "default", is_trainable=True)
-        strange = result.missing_keys + result.unexpected_keys
-        if strange:
-            raise ValueError(f"{strange[0]} is in one of them alone")
+        mismatched = result.missing_keys + result.unexpected_keys
+        if mismatched:
+            raise ValueError(f"{mismatched[0]} is in one of them alone")
     except Exception as error:
         raise Refusal(
             Exit.MODEL,
@@ -99,7 +99,7 @@ def _load(model: PeftModel, folder: str) -> None:
 
 
 def _targets(model: PreTrainedModel, lora: Lora) -> list[str]:
-    """Names of the layers that are adapted: last parts of their paths, as PEFT and vLLM have them."""
+    """Names of the target modules: the last parts of their paths, as in PEFT and vLLM."""
     head = model.get_output_embeddings()
     linear = {
         name.rsplit(".", 1)[-1]

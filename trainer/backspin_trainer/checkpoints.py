@@ -1,4 +1,4 @@
-"""Checkpoints that are complete or do not count: `step-N/` with a COMPLETE.json, written last, of its files' sizes."""
+"""Atomic checkpoints: `step-N/` counts only if its COMPLETE.json, written last, has the sizes of all its files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SEAL = "COMPLETE.json"
 
 
 def newest(folder: Path) -> tuple[int, Path] | None:
-    """Step and path of the newest complete checkpoint in `folder`. Incomplete ones are removed."""
+    """Step and path of the newest complete checkpoint in `folder`. Removes incomplete ones."""
     complete = []
     for path in folder.iterdir() if folder.is_dir() else ():
         if _is_complete(path):
@@ -25,9 +25,9 @@ def newest(folder: Path) -> tuple[int, Path] | None:
 
 
 def save(folder: Path, step: int, keep: int, write: Callable[[Path], None], seal: bool = True) -> None:
-    """Has `write` fill a folder, seals it as the checkpoint of `step`, and removes all but the newest `keep`.
+    """Calls `write` with a new folder, seals it as the checkpoint of `step`, and removes all but the newest `keep`.
 
-    Without `seal` it only writes: another process makes this folder and seals it.
+    Without `seal` it only writes: another process makes the folder and seals it.
     """
     partial, final = folder / f"step-{step}.partial", folder / f"step-{step}"
     if not seal:

@@ -1,4 +1,4 @@
-"""The `doctor` verb: what this Python can do, as JSON on stdout."""
+"""The `doctor` verb: checks this Python and prints the result as JSON."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import platform
 
 from .exits import Exit
 
+# Minor versions are exact: `training` overrides private methods of Trainer and SFTTrainer.
 _NEEDED = {
     "torch": "2.13",
     "transformers": "5.18",
@@ -25,7 +26,7 @@ _REMEDY = "Install trainer/requirements.lock into this Python."
 
 
 def doctor() -> Exit:
-    """Prints versions, devices and problems, each with its remedy. Gives 69 where there is a problem."""
+    """Prints versions, devices and problems, each with its remedy. Returns 69 if there is a problem."""
     problems = [problem for name, version in _NEEDED.items() if (problem := _problem(name, version))]
     report = {
         "python": platform.python_version(),
@@ -47,7 +48,7 @@ def _version(name: str) -> str | None:
 
 
 def _problem(name: str, series: str) -> dict[str, str] | None:
-    """What is wrong with a package: it is missing, of another series, or cannot be imported."""
+    """The problem of a package: it is missing, its version is not of the locked series, or it cannot be imported."""
     version = _version(name)
     if version is None:
         return {"what": f"The package {name} is missing.", "remedy": _REMEDY}

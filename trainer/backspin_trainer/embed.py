@@ -1,5 +1,7 @@
-"""The `embed` verb: embeds the texts of every row, tells how far a row's texts lie apart, groups rows by their first, and
-picks rows whose first texts lie far apart."""
+"""The `embed` verb: embeds texts, clusters rows (k-means), and picks diverse rows (farthest-first traversal).
+
+Clusters and picks use the first text of each row. A row also gets the cosine distance of its first two texts.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +14,31 @@ import torch
 from torch.nn.functional import normalize
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
-from .adapters import whole
+from .adapters import merged_folder
 from .exits import Exit, Refusal, first_line
 from .models import replacing
-from .parts import Batch, work_off
-from .rows import bad, read_rows
+from .parts import BatchJob, run_job
+from .rows import read_rows, row_refusal
 from .spec import EmbedSpec
 from .stop import Stop
 from .tokens import load_tokenizer, tokenizer_folder
 
 _PART = 256  # rows whose vectors are one file
-_ROUNDS = 100  # of k-means, should it not settle before
+_ROUNDS = 100  # of k-means, at most
 
 
 def embed(spec: EmbedSpec, stop: Stop) -> Exit:
-    """Writes an answer for each row of `spec.rows`, in order, to `answers.jsonl`: `{"cluster", "distance", "pick"}`.
+    """Writes a line for each row of `spec.rows`, in order, to `answers.jsonl`: `{"cluster", "distance", "pick"}`.
 
-    A text's vector is the mean of the last hidden states of its tokens (`spec.max_tokens` of them at most, and no more
-    than the model has positions for), scaled to length 1. A text without tokens has that of the end token, or of the
-    padding where there is none. `distance` is 1 - cosine of a row's first text and its second, in [0, 2]; 0 where it has
-    no second. `cluster` is that of the first text among `spec.clusters` by k-means, or as many as there are rows. `pick`
-    counts from 0 the first texts as `farthest_first` picks them; null for all others, and without `spec.picks`. Parts
-    that are done stay in `vectors/`, so a run that was killed goes on; equal specs give equal bytes. Raises Refusal.
+    The vector of a text is the mean of the last hidden states of its tokens, scaled to length 1. Texts are truncated to
+    `spec.max_tokens` and to the positions of the model. An empty text is embedded as the EOS token, or as the padding
+    token if there is no EOS.
+
+    `distance` is 1 - cosine of the first text and the second, in [0, 2]; 0 without a second. `cluster` is the k-means
+    cluster of the first text, among `spec.clusters`, or as many as there are rows. `pick` numbers the picks of
+    `farthest_first` from 0; it is null for other rows, and without `spec.picks`.
+
+    A killed run resumes from the parts in `vectors/`. Equal specs give equal bytes. Raises Refusal.
     """
 
     def open_model() -> Callable[[Path, list[list[str]]], None]:
@@ -56,78 +61,80 @@ def embed(spec: EmbedSpec, stop: Stop) -> Exit:
         ]
 
     read = lambda: list(_texts(spec.rows))  # noqa: E731
-    return work_off(spec, stop, Batch(read, _PART, "vectors/{:05}.pt", open_model, answers))
+    return run_job(spec, stop, BatchJob(read, _PART, "vectors/{:05}.pt", open_model, answers))
 
 
 def k_means(points: torch.Tensor, count: int, seed: int) -> list[int]:
-    """The cluster of each of `points` [n, width], from 0: Lloyd's rounds from centres drawn as k-means++ draws them
-    (Arthur and Vassilvitskii 2007), until no point changes. A centre that loses all its points stays where it is."""
+    """The cluster (from 0) of each of `points` [n, width]: Lloyd's algorithm until no point changes, with k-means++
+    initialization (Arthur and Vassilvitskii 2007). The centre of an empty cluster stays where it is."""
     count = min(count, len(points))
     if count == 0:
         return []
     points = points.double()
-    chance = torch.Generator().manual_seed(seed)
-    centres = points[torch.randint(len(points), (1,), generator=chance)]
-    nearest = _squares(points, centres)[:, 0]
+    generator = torch.Generator().manual_seed(seed)
+    centres = points[torch.randint(len(points), (1,), generator=generator)]
+    nearest = _squared_distances(points, centres)[:, 0]
     while len(centres) < count:
         weights = nearest if nearest.sum() > 0 else torch.ones(len(points), dtype=points.dtype)
-        centre = points[torch.multinomial(weights, 1, generator=chance)]
+        centre = points[torch.multinomial(weights, 1, generator=generator)]
         centres = torch.cat([centres, centre])
-        nearest = torch.minimum(nearest, _squares(points, centre)[:, 0])
-    clusters = _squares(points, centres).argmin(1)
+        nearest = torch.minimum(nearest, _squared_distances(points, centre)[:, 0])
+    clusters = _squared_distances(points, centres).argmin(1)
     for _ in range(_ROUNDS):
         sizes = torch.bincount(clusters, minlength=count)
         sums = torch.zeros_like(centres).index_add_(0, clusters, points)
         centres = torch.where(sizes[:, None] > 0, sums / sizes.clamp(min=1)[:, None], centres)
-        before, clusters = clusters, _squares(points, centres).argmin(1)
+        before, clusters = clusters, _squared_distances(points, centres).argmin(1)
         if torch.equal(before, clusters):
             break
     return clusters.tolist()
 
 
 def farthest_first(points: torch.Tensor, count: int) -> list[int]:
-    """Indices of `count` of `points` [n, width], or of all: first 0, then each time the point whose Euclidean distance to
-    the nearest one picked is largest, the first of equals (Gonzalez 1985)."""
+    """Indices of at most `count` of `points` [n, width] by farthest-first traversal (Gonzalez 1985).
+
+    The first is 0. Each next one has the largest Euclidean distance to its nearest pick; ties go to the lowest index.
+    """
     count = min(count, len(points))
     if count == 0:
         return []
     points = points.double()
-    picks, nearest = [0], _squares(points, points[:1])[:, 0]
+    picks, nearest = [0], _squared_distances(points, points[:1])[:, 0]
     while len(picks) < count:
-        nearest[picks[-1]] = -1  # picked, also where others are equal to it
+        nearest[picks[-1]] = -1  # never pick it again, even if equal points remain
         picks.append(int(nearest.argmax()))
-        nearest = torch.minimum(nearest, _squares(points, points[picks[-1] :][:1])[:, 0])
+        nearest = torch.minimum(nearest, _squared_distances(points, points[picks[-1] :][:1])[:, 0])
     return picks
 
 
-def _squares(points: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    """Squared distances [n, k]."""
+def _squared_distances(points: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """Squared Euclidean distances [n, k] of points [n, width] to centres [k, width]."""
     return (points.square().sum(1)[:, None] - 2 * points @ centres.T + centres.square().sum(1)).clamp(min=0)
 
 
 def _vectors(
     spec: EmbedSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]
 ) -> torch.Tensor:
-    """Vectors [len(texts), width] of length 1. Batches hold texts of like length, whatever the order they came in."""
-    most, pad = min(spec.max_tokens, _positions(model)), tokenizer.pad_token_id or 0
-    nothing = pad if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    ids = [tokenizer.encode(text)[:most] or [nothing] for text in texts]
+    """Vectors [len(texts), width] of length 1. Texts are batched by length, in any order."""
+    max_length, pad = min(spec.max_tokens, _positions(model)), tokenizer.pad_token_id or 0
+    placeholder = pad if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    ids = [tokenizer.encode(text)[:max_length] or [placeholder] for text in texts]
     order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
     vectors = torch.empty(len(ids), model.config.hidden_size)
     for start in range(0, len(order), spec.batch):
         batch = order[start : start + spec.batch]
         length = len(ids[batch[-1]])
         tokens = torch.tensor([ids[at] + [pad] * (length - len(ids[at])) for at in batch])
-        there = torch.tensor([[1] * len(ids[at]) + [0] * (length - len(ids[at])) for at in batch])
-        tokens, there = tokens.to(model.device), there.to(model.device)
-        hidden = model(input_ids=tokens, attention_mask=there).last_hidden_state.float()
-        means = (hidden * there[..., None]).sum(1) / there.sum(1, keepdim=True)
+        mask = torch.tensor([[1] * len(ids[at]) + [0] * (length - len(ids[at])) for at in batch])
+        tokens, mask = tokens.to(model.device), mask.to(model.device)
+        hidden = model(input_ids=tokens, attention_mask=mask).last_hidden_state.float()
+        means = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         vectors[batch] = normalize(means, dim=-1).cpu()
     return vectors
 
 
 def _positions(model: PreTrainedModel) -> float:
-    """Tokens that a learned embedding of positions has room for; some begin after their padding."""
+    """The number of learned position embeddings; inf if there are none. Some models reserve the first for padding."""
     learned = [
         module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
         for name, module in model.named_modules()
@@ -137,7 +144,7 @@ def _positions(model: PreTrainedModel) -> float:
 
 
 def _open_model(spec: EmbedSpec) -> PreTrainedModel:
-    folder = whole(spec.model, Path(spec.run))
+    folder = merged_folder(spec.model, Path(spec.run))
     try:
         model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     except Exception as error:
@@ -151,7 +158,7 @@ def _texts(path: str) -> Iterator[list[str]]:
     for line, row in read_rows(path):
         texts = row.get("texts")
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-            raise bad(path, line, 'needs "texts", a list of at least one string')
+            raise row_refusal(path, line, 'needs "texts", a list of at least one string')
         yield texts
 
 

@@ -1,4 +1,4 @@
-"""Continuous batching: requests join and leave a running batch at every token, in a thread of their own."""
+"""Continuous batching: sequences join and leave the running batch at every step, in the engine's thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .sampling import Sampling, choose
 
 @dataclass
 class Likelihood:
-    """Log-probability and rank (from 1) of a token under the raw model, and the `top` most likely ones."""
+    """Log-probability (nats) and rank (from 1) of a token, before sampling, and the `top` most likely tokens."""
 
     token: int
     logprob: float
@@ -29,12 +29,12 @@ class Likelihood:
 
 @dataclass(eq=False)
 class Job:
-    """One answer to one prompt. The engine's thread calls `done` when it has set `finish`, unless it was cancelled."""
+    """One sequence: an answer to a prompt. The engine calls `done` after it sets `finish`, unless cancelled."""
 
     prompt: list[int]
     max_tokens: int
     sampling: Sampling
-    ends: frozenset[int]
+    eos_token_ids: frozenset[int]
     random: random.Random
     stopped: Callable[[list[int]], bool] | None = None
     logprobs: int | None = None
@@ -43,21 +43,21 @@ class Job:
     tokens: list[int] = field(default_factory=list)
     likelihoods: list[Likelihood] = field(default_factory=list)
     prompt_likelihoods: list[Likelihood] = field(default_factory=list)
-    finish: str | None = None  # "stop", "length", or "error" where the model gave numbers that are not finite
+    finish: str | None = None  # "stop", "length", or "error" if the model returned non-finite values
     done: Callable[[], None] | None = None
-    filled: int = 0  # tokens of prompt and answer that are in the cache
+    filled: int = 0  # tokens of prompt and answer in the KV cache
 
     def accept(self, token: int) -> None:
-        """Takes the next token of the answer, and finishes it where it ends."""
+        """Appends the next token of the answer, and sets `finish` if it is the last."""
         self.tokens.append(token)
-        if token in self.ends or (self.stopped and self.stopped(self.tokens)):
+        if token in self.eos_token_ids or (self.stopped and self.stopped(self.tokens)):
             self.finish = "stop"
         elif len(self.tokens) == self.max_tokens:
             self.finish = "length"
 
 
-class Lane:
-    """One model with the jobs in its slots and those that wait for one."""
+class BatchScheduler:
+    """The sequences of one model: those that run in its slots, and those that wait for a slot."""
 
     def __init__(self, model: Llama, slots: int):
         self.model = model
@@ -68,8 +68,8 @@ class Lane:
     def running(self) -> int:
         return sum(job is not None for job in self.jobs)
 
-    def turn(self) -> None:
-        """Fills free slots, the lowest first, takes a chunk of up to PREFILLS prompts, then a token of every answer."""
+    def step(self) -> None:
+        """Fills free slots, lowest first; prefills a chunk of up to PREFILLS prompts; decodes a token of each answer."""
         torch.set_num_threads(self.model.threads)
         for slot, job in enumerate(self.jobs):
             if job is not None and job.cancelled:
@@ -96,22 +96,22 @@ class Lane:
                 self._fail(slot)
                 continue
             if job.prompt_logprobs is not None:
-                self._weigh_prompt(job, hidden[row], len(chunk))
+                self._score_prompt(job, hidden[row], len(chunk))
             job.filled += len(chunk)
             if job.filled == len(job.prompt):
                 if job.max_tokens:
                     finished.append((slot, row, len(chunk) - 1))
                 else:
                     job.finish = "length"
-                    self._leave(slot)
+                    self._release(slot)
         if finished:
             _, rows, lasts = zip(*finished)
             self._advance([slot for slot, _, _ in finished], self.model.head(hidden[list(rows), list(lasts)]))
 
     def _decode(self, slots: list[int]) -> None:
-        """Slots between that have no answer take part too: they write where their own next token will overwrite."""
-        grain = self.model.grain
-        count = min(-(-(slots[-1] + 1) // grain) * grain, self.model.slots)
+        """Decodes all slots up to the last of `slots`. The others write where their next token overwrites it."""
+        batch_quantum = self.model.batch_quantum
+        count = min(-(-(slots[-1] + 1) // batch_quantum) * batch_quantum, self.model.slots)
         jobs = (self.jobs + [None] * count)[:count]
         tokens = torch.tensor([job.tokens[-1] if job and job.tokens else 0 for job in jobs])
         logits = self.model.decode(tokens, torch.tensor([job.filled if job else 0 for job in jobs]))
@@ -120,12 +120,12 @@ class Lane:
         self._advance(slots, logits[slots])
 
     def _advance(self, slots: list[int], logits: torch.Tensor) -> None:
-        """Draws the next token for each of `slots` from its row of `logits` [n, vocabulary]."""
+        """Samples the next token of each of `slots` from its row of `logits` [n, vocabulary]."""
         jobs = [self.jobs[slot] for slot in slots]
         finite = logits.isfinite().all(-1)
         logits[~finite] = 0
         wanted = [row for row, job in enumerate(jobs) if job.logprobs is not None]
-        weights = logits[wanted].log_softmax(-1) if wanted else None
+        logprobs = logits[wanted].log_softmax(-1) if wanted else None
         tokens = choose(
             logits,
             [
@@ -138,49 +138,49 @@ class Lane:
             ],
         )
         for place, row in enumerate(wanted):
-            jobs[row].likelihoods.append(_weigh(weights[place], tokens[row], jobs[row].logprobs))
-        for slot, job, token, sound in zip(slots, jobs, tokens, finite.tolist()):
-            if not sound:
+            jobs[row].likelihoods.append(_likelihood(logprobs[place], tokens[row], jobs[row].logprobs))
+        for slot, job, token, is_finite in zip(slots, jobs, tokens, finite.tolist()):
+            if not is_finite:
                 self._fail(slot)
                 continue
             job.accept(token)
             if job.finish:
-                self._leave(slot)
+                self._release(slot)
 
-    def _weigh_prompt(self, job: Job, hidden: torch.Tensor, count: int) -> None:
-        """Likelihoods of the prompt's tokens that this chunk's hidden states [CHUNK, width] predict."""
-        weights = self.model.head(hidden).log_softmax(-1)
+    def _score_prompt(self, job: Job, hidden: torch.Tensor, count: int) -> None:
+        """Adds the likelihoods of the prompt tokens that the hidden states [CHUNK, width] of this chunk predict."""
+        logprobs = self.model.head(hidden).log_softmax(-1)
         for place in range(min(count, len(job.prompt) - 1 - job.filled)):
             job.prompt_likelihoods.append(
-                _weigh(weights[place], job.prompt[job.filled + place + 1], job.prompt_logprobs)
+                _likelihood(logprobs[place], job.prompt[job.filled + place + 1], job.prompt_logprobs)
             )
 
     def _fail(self, slot: int) -> None:
         self.jobs[slot].finish = "error"
         self.model.clear(slot)
-        self._leave(slot)
+        self._release(slot)
 
-    def _leave(self, slot: int) -> None:
+    def _release(self, slot: int) -> None:
         job, self.jobs[slot] = self.jobs[slot], None
         job.done()
 
 
 class Engine:
-    """Runs lanes with jobs in one thread. A failure there ends the process: one that cannot compute must not answer.
+    """Steps the schedulers of all models in one thread. An error there ends the process, so that it answers no more.
 
-    A lane that nobody submits to any more is forgotten with its last job.
+    The engine forgets a scheduler after its last job.
     """
 
     def __init__(self):
-        self._busy: list[Lane] = []
+        self._busy: list[BatchScheduler] = []
         self._wake = threading.Condition()
         threading.Thread(target=self._run, name="engine", daemon=True).start()
 
-    def submit(self, lane: Lane, job: Job) -> None:
+    def submit(self, scheduler: BatchScheduler, job: Job) -> None:
         with self._wake:
-            lane.waiting.append(job)
-            if lane not in self._busy:
-                self._busy.append(lane)
+            scheduler.waiting.append(job)
+            if scheduler not in self._busy:
+                self._busy.append(scheduler)
             self._wake.notify()
 
     @torch.inference_mode()
@@ -188,23 +188,20 @@ class Engine:
         try:
             while True:
                 self._wait()
-                self._turn()
+                for scheduler in list(self._busy):
+                    scheduler.step()
         except BaseException:
             traceback.print_exc()
             os._exit(Exit.INTERNAL)
 
     def _wait(self) -> None:
         with self._wake:
-            self._busy = [lane for lane in self._busy if lane.waiting or lane.running]
+            self._busy = [scheduler for scheduler in self._busy if scheduler.waiting or scheduler.running]
             self._wake.wait_for(lambda: self._busy)
 
-    def _turn(self) -> None:
-        for lane in list(self._busy):
-            lane.turn()
 
-
-def _weigh(weights: torch.Tensor, token: int, top: int) -> Likelihood:
-    """`weights`: log-probabilities [vocabulary]."""
-    values, ids = weights.topk(min(top, len(weights)))
-    rank = int((weights > weights[token]).sum()) + 1
-    return Likelihood(token, float(weights[token]), rank, list(zip(ids.tolist(), values.tolist())))
+def _likelihood(logprobs: torch.Tensor, token: int, top: int) -> Likelihood:
+    """`logprobs`: log-probabilities [vocabulary]."""
+    values, ids = logprobs.topk(min(top, len(logprobs)))
+    rank = int((logprobs > logprobs[token]).sum()) + 1
+    return Likelihood(token, float(logprobs[token]), rank, list(zip(ids.tolist(), values.tolist())))

@@ -1,4 +1,4 @@
-"""What a child process says when it ends: one table of exit codes, and the exception that carries one."""
+"""The exit codes of the subprocess, and the exception that carries one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import enum
 
 
 class Exit(enum.IntEnum):
-    """Codes follow sysexits.h where it has one. Only WRITE and INTERRUPTED are worth the same command again."""
+    """Codes of sysexits.h where it has one. After WRITE and INTERRUPTED the same command can succeed.
+
+    The supervisor also retries INTERNAL, a few times.
+    """
 
     DONE = 0
     SPEC = 64  # the spec file is wrong
@@ -16,12 +19,12 @@ class Exit(enum.IntEnum):
     DEPENDENCY = 69  # a Python package is missing
     INTERNAL = 70  # a defect of this package
     WRITE = 73  # cannot write: permission, or the disk is full
-    INTERRUPTED = 75  # stopped when asked, with a checkpoint to go on from
+    INTERRUPTED = 75  # stopped on request, with a checkpoint to resume from
     DIVERGED = 76  # the loss or a weight is no longer finite
 
 
 class Refusal(Exception):
-    """An end with a meaning. The message is one sentence for who must act: what was wrong, where, what to do."""
+    """An end with an exit code. The message says in one sentence what is wrong, where, and what to do."""
 
     def __init__(self, code: Exit, message: str):
         super().__init__(message)
@@ -30,7 +33,7 @@ class Refusal(Exception):
 
 @contextlib.contextmanager
 def writing(what: str):
-    """Turns any failure to write `what` into exit 73. torch and safetensors do not report a full disk as OSError."""
+    """Raises Refusal 73 for any error inside: torch and safetensors do not report a full disk as OSError."""
     try:
         yield
     except Refusal:
@@ -42,5 +45,5 @@ def writing(what: str):
 
 
 def first_line(error: Exception) -> str:
-    """What an error of a library says, as a part of a sentence."""
+    """The first line of a library's error message, to use inside a sentence."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

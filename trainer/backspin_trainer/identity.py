@@ -1,4 +1,4 @@
-"""The `identity` verb: what the results of this package depend on beside their spec, as JSON on stdout."""
+"""The `identity` verb: all that results depend on besides their spec, as JSON on stdout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PACKAGES = {"train": (*_SCORE, "trl", "accelerate"), "embed": _SCORE, "score": 
 
 
 def identity() -> Exit:
-    """Prints, for each verb, a SHA-256 of the code that it runs, and the versions of the packages that compute."""
+    """Prints, for each verb, a SHA-256 of its code, and the versions of the packages that compute."""
     print(json.dumps({verb: _identity_of(verb, packages) for verb, packages in _PACKAGES.items()}))
     return Exit.DONE
 

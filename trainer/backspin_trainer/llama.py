@@ -1,4 +1,4 @@
-"""A Llama in fp32 whose every row of a batch is computed bit for bit as if it were alone."""
+"""A batch-invariant Llama in fp32: each row of a batch gets the same bits as if it ran alone."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from .exits import Exit, Refusal
-from .weights import Shape, Weights
+from .weights import ModelConfig, Weights
 
-CHUNK = 16  # prompt tokens that one prefill pass takes of a request
-PREFILLS = 16  # requests that one prefill pass takes
-NARROW = 512  # a model of less width is computed by one thread: to hand its small products over takes longer than they do
+CHUNK = 16  # prompt tokens of a sequence in one prefill pass
+PREFILLS = 16  # sequences in one prefill pass
+MIN_PARALLEL_WIDTH = 512  # a narrower model runs on one thread: its matrix products are too small to share
 _LAYER = (
     "input_layernorm",
     *(f"self_attn.{side}_proj" for side in "qkvo"),
@@ -22,22 +22,23 @@ _LAYER = (
     *(f"mlp.{side}_proj" for side in ("gate", "up", "down")),
 )
 
-_found: dict[tuple, tuple[int, list[int]]] = {}  # grain and reaches, by what chooses the kernels
+# Batch quantum and attention lengths, keyed by all that the choice of kernels depends on. Shared by the whole process.
+_kernel_shapes: dict[tuple, tuple[int, list[int]]] = {}
 
 
 class Llama:
-    """Weights and key-value cache of `slots` requests (and one spare row that padding writes to).
+    """Weights and KV cache for `slots` sequences (and one spare row that padding writes to).
 
-    What makes a row independent of its neighbours: attention is a plain softmax(q k^T) v over a masked cache; a prompt
-    is cut at multiples of CHUNK, whoever else is there; and the shapes of a pass, which do depend on the others, are
-    only such as this machine's kernels were found at start to give each row the same bits in: numbers of rows that are
-    multiples of `grain`, and some reaches, which are how many places of the cache attention looks at.
+    Three rules make a row independent of the other rows. Attention is a plain softmax(q k^T) v over a masked cache.
+    Prompts are cut at multiples of CHUNK. And a pass uses only shapes in which the kernels of this machine give each
+    row the same bits, found by trial at start: numbers of rows that are multiples of `batch_quantum`, and some attention
+    lengths (the number of cache positions that attention reads).
     """
 
     def __init__(self, weights: Weights, slots: int, threads: int):
-        self.weights, config = weights, weights.shape
-        self.threads = threads if config.hidden_size >= NARROW else 1
-        torch.set_num_threads(self.threads)  # of this thread: shapes are found under those that will compute
+        self.weights, config = weights, weights.config
+        self.threads = threads if config.hidden_size >= MIN_PARALLEL_WIDTH else 1
+        torch.set_num_threads(self.threads)  # of this thread: shapes must be found with the threads that compute later
         self.context: int = config.max_position_embeddings
         self.vocabulary: int = config.vocab_size
         self._eps, self._tied = config.rms_norm_eps, config.tie_word_embeddings
@@ -47,17 +48,17 @@ class Llama:
         shape = (config.num_hidden_layers, self.slots + 1, self._kv, length, self._size)
         _check_memory(weights.folder, shape)
         self._keys, self._values = torch.zeros(shape), torch.zeros(shape)
-        self._places = torch.arange(length)
-        self._cos, self._sin = rotations(config, self._places)
-        self._arrange(config.num_hidden_layers)
+        self._positions = torch.arange(length)
+        self._cos, self._sin = rotations(config, self._positions)
+        self._bind_weights(config.num_hidden_layers)
         matrices = (self._head, *self._layers[0].values())
         kernels = (self.threads, shape, *(matrix.shape for matrix in matrices))
-        if kernels not in _found:
-            _found[kernels] = self._find_shapes(length)
-        self.grain, self._reaches = _found[kernels]
+        if kernels not in _kernel_shapes:
+            _kernel_shapes[kernels] = self._find_shapes(length)
+        self.batch_quantum, self._attention_lengths = _kernel_shapes[kernels]
 
     def decode(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Logits [n, vocabulary] after one more token for each of slots 0..n-1, n a multiple of `grain`.
+        """Logits [n, vocabulary] after one more token for each of slots 0..n-1, n a multiple of `batch_quantum`.
 
         `tokens`, `positions`: [n].
         """
@@ -69,8 +70,8 @@ class Llama:
 
         `tokens`: [n, CHUNK], `starts` (the chunks' first positions, multiples of CHUNK) and `slots`: [n].
         """
-        count, share = len(slots), max(2, self.grain // CHUNK)
-        spare = -count % share
+        count, prompt_quantum = len(slots), max(2, self.batch_quantum // CHUNK)
+        spare = -count % prompt_quantum
         tokens, starts, slots = (
             F.pad(tokens, (0, 0, 0, spare)),
             F.pad(starts, (0, spare)),
@@ -80,10 +81,10 @@ class Llama:
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits [n, vocabulary] of hidden states [n, width]."""
-        return F.linear(F.pad(hidden, (0, 0, 0, -len(hidden) % self.grain)), self._head)[: len(hidden)]
+        return F.linear(F.pad(hidden, (0, 0, 0, -len(hidden) % self.batch_quantum)), self._head)[: len(hidden)]
 
     def clear(self, slot: int) -> None:
-        """Forgets a request whose numbers are not finite: masked or not, they would spoil the slot's next one."""
+        """Zeroes the cache of a slot with non-finite values: even masked, they would spoil its next sequence."""
         self._keys[:, slot] = 0
         self._values[:, slot] = 0
 
@@ -93,11 +94,11 @@ class Llama:
         x = F.embedding(tokens, self._embedding)
         cos, sin = self._cos[positions][:, None], self._sin[positions][:, None]
         last = int(positions.max())
-        reach = next(reach for reach in self._reaches if reach > last)
-        hidden_from = torch.zeros(count, width, reach).masked_fill_(
-            self._places[:reach] > positions[..., None], -torch.inf
+        attention_length = next(length for length in self._attention_lengths if length > last)
+        mask = torch.zeros(count, width, attention_length).masked_fill_(
+            self._positions[:attention_length] > positions[..., None], -torch.inf
         )
-        where = torch.arange(count)[:, None] if isinstance(rows, slice) else rows[:, None]
+        row_index = torch.arange(count)[:, None] if isinstance(rows, slice) else rows[:, None]
 
         def heads(h: torch.Tensor, weight: torch.Tensor, number: int) -> torch.Tensor:
             return F.linear(h, weight).view(count, width, number, self._size).transpose(1, 2)
@@ -105,24 +106,25 @@ class Llama:
         for layer, w in enumerate(self._layers):
             h = F.rms_norm(x, x.shape[-1:], w["input_layernorm"], self._eps)
             q = _rotate(heads(h, w["self_attn.q_proj"], self._heads), cos, sin) * self._size**-0.5
-            self._keys[layer][where, :, positions] = _rotate(
+            self._keys[layer][row_index, :, positions] = _rotate(
                 heads(h, w["self_attn.k_proj"], self._kv), cos, sin
             ).transpose(1, 2)
-            self._values[layer][where, :, positions] = heads(h, w["self_attn.v_proj"], self._kv).transpose(1, 2)
-            keys, values = self._keys[layer][rows, :, :reach], self._values[layer][rows, :, :reach]
+            self._values[layer][row_index, :, positions] = heads(h, w["self_attn.v_proj"], self._kv).transpose(1, 2)
+            keys = self._keys[layer][rows, :, :attention_length]
+            values = self._values[layer][rows, :, :attention_length]
             scores = q.reshape(count, self._kv, -1, self._size) @ keys.mT
-            scores = scores.view(count, self._heads, width, -1).add_(hidden_from[:, None])
-            seen = scores.softmax(-1).view(count, self._kv, -1, reach) @ values
-            seen = seen.view(count, self._heads, width, self._size).transpose(1, 2).reshape(count, width, -1)
-            x = x + F.linear(seen, w["self_attn.o_proj"])
+            scores = scores.view(count, self._heads, width, -1).add_(mask[:, None])
+            output = scores.softmax(-1).view(count, self._kv, -1, attention_length) @ values
+            output = output.view(count, self._heads, width, self._size).transpose(1, 2).reshape(count, width, -1)
+            x = x + F.linear(output, w["self_attn.o_proj"])
             h = F.rms_norm(x, x.shape[-1:], w["post_attention_layernorm"], self._eps)
             x = x + F.linear(
                 F.silu(F.linear(h, w["mlp.gate_proj"])) * F.linear(h, w["mlp.up_proj"]), w["mlp.down_proj"]
             )
         return F.rms_norm(x, x.shape[-1:], self._norm, self._eps)
 
-    def _arrange(self, layers: int) -> None:
-        """Finds each tensor that a pass needs."""
+    def _bind_weights(self, layers: int) -> None:
+        """Looks up the tensors of all layers."""
         tensors = self.weights.tensors
         try:
             self._embedding, self._norm = tensors["model.embed_tokens.weight"], tensors["model.norm.weight"]
@@ -137,50 +139,51 @@ class Llama:
             ) from error
 
     def _find_shapes(self, length: int) -> tuple[int, list[int]]:
-        """The `grain` and reaches with which a row has the bits that it has in the largest batch at full reach.
+        """The batch quantum and attention lengths in which a row has the same bits as in the largest batch and length.
 
-        Kernels change with the number of rows, by machine and threads: with 2 threads of an AMD EPYC a row has other
-        bits among 5 rows than among 64, but the same among any multiple of 4. More reach only adds zeros to a sum,
-        but a kernel may add in another order. What does not fit is not used; in the end every batch is the largest.
-        It is the same for all models of one shape, so the first that is loaded finds it for the others.
+        The kernels depend on the number of rows, the machine and the threads: with 2 threads of an AMD EPYC a row has
+        other bits among 5 rows than among 64, but the same among any multiple of 4. A longer attention only adds zeros
+        to a sum, but a kernel may add in another order. Shapes with other bits are not used; in the worst case every
+        batch has the largest size. All models of one shape share the result.
         """
-        chance = torch.Generator().manual_seed(0)
-        tokens = torch.randint(self.vocabulary, (self.slots,), generator=chance)
-        chunks = torch.randint(self.vocabulary, (PREFILLS, CHUNK), generator=chance)
-        self._keys.normal_(generator=chance)
-        self._values.normal_(generator=chance)
+        generator = torch.Generator().manual_seed(0)
+        tokens = torch.randint(self.vocabulary, (self.slots,), generator=generator)
+        chunks = torch.randint(self.vocabulary, (PREFILLS, CHUNK), generator=generator)
+        self._keys.normal_(generator=generator)
+        self._values.normal_(generator=generator)
 
         def compute(last: int, rows: int, prompts: int) -> tuple[torch.Tensor, torch.Tensor]:
-            """A chunk and then a token, both of which end at place `last`."""
+            """Prefills a chunk and then decodes a token; both end at position `last`."""
             hidden = self.prefill(chunks[:prompts], torch.full((prompts,), last + 1 - CHUNK), torch.arange(prompts))
             return hidden, self.decode(tokens[:rows], torch.full((rows,), last))
 
         def equal(last: int, rows: int, prompts: int) -> bool:
-            return all(
-                torch.equal(part, whole[: len(part)]) for part, whole in zip(compute(last, rows, prompts), full[last])
-            )
+            pairs = zip(compute(last, rows, prompts), largest[last])
+            return all(torch.equal(part, full[: len(part)]) for part, full in pairs)
 
-        candidates = [reach for power in range(length.bit_length()) if (reach := CHUNK << power) < length]
-        lasts = [reach - 1 for reach in (*candidates, length)]
-        self.grain, self._reaches = 1, [length]
-        full = {last: compute(last, self.slots, PREFILLS) for last in lasts}
-        for reach in reversed(candidates):
-            self._reaches.insert(0, reach)
-            if not equal(reach - 1, self.slots, PREFILLS):
-                del self._reaches[0]
-        for grain in (8, 16, 32, 64, 128, max(self.slots, PREFILLS * CHUNK)):
-            self.grain = grain
-            share = max(2, grain // CHUNK)
-            shapes = zip_longest(range(grain, self.slots, grain), range(share, PREFILLS, share))
+        candidates = [shorter for power in range(length.bit_length()) if (shorter := CHUNK << power) < length]
+        last_positions = [attention_length - 1 for attention_length in (*candidates, length)]
+        self.batch_quantum, self._attention_lengths = 1, [length]
+        largest = {last: compute(last, self.slots, PREFILLS) for last in last_positions}
+        for attention_length in reversed(candidates):
+            self._attention_lengths.insert(0, attention_length)
+            if not equal(attention_length - 1, self.slots, PREFILLS):
+                del self._attention_lengths[0]
+        for batch_quantum in (8, 16, 32, 64, 128, max(self.slots, PREFILLS * CHUNK)):
+            self.batch_quantum = batch_quantum
+            prompt_quantum = max(2, batch_quantum // CHUNK)
+            shapes = zip_longest(
+                range(batch_quantum, self.slots, batch_quantum), range(prompt_quantum, PREFILLS, prompt_quantum)
+            )
             if all(
-                equal(reach - 1, rows or self.slots, prompts or PREFILLS)
+                equal(attention_length - 1, rows or self.slots, prompts or PREFILLS)
                 for rows, prompts in shapes
-                for reach in self._reaches
+                for attention_length in self._attention_lengths
             ):
                 break
         self._keys.zero_()
         self._values.zero_()
-        return self.grain, self._reaches
+        return self.batch_quantum, self._attention_lengths
 
 
 def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -189,15 +192,15 @@ def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tens
     return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
 
 
-def rotations(config: Shape, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines [length, head size] of every place, bit for bit those of Hugging Face's Llama."""
+def rotations(config: ModelConfig, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and sines [length, head size] of every position, bit for bit those of Transformers' Llama."""
     rope = config.rope_parameters
     if rope["rope_type"] == "default":
         powers = torch.arange(0, config.head_dim, 2, dtype=torch.int64).float() / config.head_dim
         frequencies, scale = 1.0 / rope["rope_theta"] ** powers, 1.0
     else:
         frequencies, scale = ROPE_INIT_FUNCTIONS[rope["rope_type"]](config, "cpu")
-    angles = (places[:, None].float() * frequencies).repeat(1, 2)
+    angles = (positions[:, None].float() * frequencies).repeat(1, 2)
     return angles.cos() * scale, angles.sin() * scale
 
 

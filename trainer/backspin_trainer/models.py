@@ -1,4 +1,4 @@
-"""Model folders in the format of Hugging Face (config, safetensors, tokenizer): read, check, make afresh, write."""
+"""Model folders in Hugging Face format (config, safetensors, tokenizer): reads, checks, creates and writes them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TOKENIZER_FILES = (
 
 
 def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.float32) -> PreTrainedModel:
-    """The causal model in `folder`, in fp32 or `dtype` ("auto": its own), with `dropout` on its attention.
+    """The causal LM in `folder`, in fp32 or `dtype` ("auto": its own), with attention `dropout`.
 
     Raises Refusal 66.
     """
@@ -56,7 +56,7 @@ def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.flo
         raise Refusal(
             Exit.MODEL, f"Cannot load the model in {folder}: {first_line(error)}. Repair or replace it."
         ) from error
-    # What is not there, transformers draws at random.
+    # Transformers initializes missing weights at random.
     faults = [f"{name} is missing" for name in sorted(loaded["missing_keys"])]
     faults += [f"{name} has another shape" for name, *_ in sorted(loaded["mismatched_keys"])]
     if faults:
@@ -71,7 +71,7 @@ def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.flo
 
 
 def make_model(init: Init, tokenizer: PreTrainedTokenizerBase, dropout: float) -> PreTrainedModel:
-    """A fresh Llama: its weights depend on `init.seed` and the shape alone. Raises Refusal 64 for a wrong shape."""
+    """A new Llama. Its weights depend only on `init.seed` and the shape. Raises Refusal 64 for an invalid shape."""
     shape = init.architecture
     try:
         config = LlamaConfig(
@@ -100,14 +100,14 @@ def make_model(init: Init, tokenizer: PreTrainedTokenizerBase, dropout: float) -
 
 
 def write_model(model: PreTrainedModel, tokenizer_folder: str, folder: Path) -> None:
-    """Writes the model folder whole or not at all. Equal weights give equal bytes: nothing of time, host or path."""
-    model.config.attention_dropout = 0.0  # dropout and cache are settings of the run, not of the model
+    """Writes the model folder atomically. Equal weights give equal bytes: no time, host or path."""
+    model.config.attention_dropout = 0.0  # dropout and cache belong to the run, not to the model
     model.config.use_cache = True
     write_folder(folder, tokenizer_folder, model.save_pretrained)
 
 
 def write_folder(folder: Path, tokenizer_folder: str, write: Callable[[Path], None]) -> None:
-    """Has `write` fill a folder, copies the tokenizer's files there, and gives it its name when it is on the disk."""
+    """Calls `write` with a temporary folder, copies the tokenizer files there, syncs it, and renames it to `folder`."""
     partial = folder.with_name(folder.name + ".partial")
     with writing(str(folder)):
         shutil.rmtree(partial, ignore_errors=True)
@@ -122,7 +122,7 @@ def write_folder(folder: Path, tokenizer_folder: str, write: Callable[[Path], No
 
 
 def sync(folder: Path) -> None:
-    """Flushes every file under `folder`, and the folder, to the disk."""
+    """Syncs every file under `folder`, and the folder, to disk."""
     for path in folder.rglob("*"):
         if path.is_file():
             sync_directory(path)
@@ -139,7 +139,7 @@ def sync_directory(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A path beside `file` that becomes it when it is on the disk: whole or not at all. Raises Refusal 73."""
+    """A temporary path to write to. On exit it is synced and renamed to `file`. Raises Refusal 73."""
     partial = file.with_suffix(".partial")
     with writing(str(file)):
         file.parent.mkdir(exist_ok=True)

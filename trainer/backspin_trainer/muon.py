@@ -1,4 +1,4 @@
-"""Muon for the matrices of a model's layers, AdamW for the rest, as one optimizer."""
+"""One optimizer: Muon for the matrices of the layers, AdamW for all other weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 class Muon(torch.optim.AdamW):
     """AdamW, but groups with `muon=True` step along the orthogonalised momentum (Jordan et al. 2024, "Muon").
 
-    Updates are scaled by 0.2 sqrt(max dimension), so that their RMS is that of AdamW and one learning rate fits both
-    (Liu et al. 2025, "Muon is scalable for LLM training", section 2.2). Matrices of one shape, up to transposition,
-    go through Newton-Schulz together, in fp32: on a CPU that is several times faster than one by one.
+    The factor 0.2 sqrt(max dimension) gives updates the RMS of AdamW's, so one learning rate fits both (Liu et al.
+    2025, "Muon is scalable for LLM training", section 2.2). Newton-Schulz runs in fp32 on all matrices of one shape (or its
+    transpose) together: on a CPU that is several times faster than one by one.
     """
 
     def __init__(self, groups: list[dict], momentum: float = 0.95, **adamw):
@@ -31,15 +31,15 @@ class Muon(torch.optim.AdamW):
                 if weight.grad is not None:
                     by_shape[tuple(sorted(weight.shape))].append(weight)
             for shape, weights in by_shape.items():
-                self._step_alike(weights, shape, group["lr"], group["weight_decay"])
+                self._step_stacked(weights, shape, group["lr"], group["weight_decay"])
         return super().step(closure)
 
-    def _step_alike(self, weights: list[torch.Tensor], shape: tuple[int, int], rate: float, decay: float) -> None:
-        """Steps `weights`, all of `shape` or its transpose, and clears their gradients: AdamW then passes them by."""
+    def _step_stacked(self, weights: list[torch.Tensor], shape: tuple[int, int], rate: float, decay: float) -> None:
+        """Steps `weights`, all of `shape` or its transpose, and clears their gradients, so that AdamW skips them."""
         updates = []
         for weight in weights:
             state = self.state[weight]
-            state.setdefault("step", torch.zeros(()))  # Adam looks for it when a state is loaded
+            state.setdefault("step", torch.zeros(()))  # AdamW expects it in a loaded state
             momentum = state.setdefault("momentum", torch.zeros_like(weight))
             momentum.mul_(self.momentum).add_(weight.grad)
             update = weight.grad + self.momentum * momentum

@@ -1,4 +1,4 @@
-"""Batch verbs: rows are worked off in parts that stay in the run folder, and end as the lines of `answers.jsonl`."""
+"""Batch jobs: compute rows in parts that stay in the run folder, and write `answers.jsonl` at the end."""
 
 from __future__ import annotations
 
@@ -21,50 +21,53 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
-class Batch(Generic[Row]):
-    """What a batch verb does: `read` gives all rows; `open` loads the model, once, where a part is still to do, and
-    gives what works a part off and writes its file; `answers` are lines made of all rows and files, in order."""
+class BatchJob(Generic[Row]):
+    """The job of a verb.
+
+    `read` returns all rows. `open` loads the model, unless all parts are done, and returns a function that computes a
+    part and writes its file. `answers` makes the output lines from all rows and all part files, in order.
+    """
 
     read: Callable[[], list[Row]]
-    size: int  # rows of a part: what a kill costs at most
-    file: str  # of a part, in the run folder, with its number to be put in
+    size: int  # rows of a part; a kill costs at most one part
+    file: str  # format string for the path of a part in the run folder
     open: Callable[[], Callable[[Path, list[Row]], None]]
     answers: Callable[[list[Row], list[Path]], Iterable[str]]
 
 
-def work_off(spec: EmbedSpec | ScoreSpec, stop: Stop, batch: Batch) -> Exit:
-    """Writes `answers.jsonl` in `spec.run`. Parts that are done stay, so a killed run goes on. Raises Refusal."""
+def run_job(spec: EmbedSpec | ScoreSpec, stop: Stop, job: BatchJob) -> Exit:
+    """Runs `job` and writes `answers.jsonl` in `spec.run`. A killed run resumes after its last part. Raises Refusal."""
     run = Path(spec.run)
     if (run / "answers.jsonl").is_file():
         return Exit.DONE
     events = Events(run / "events.jsonl")
     stop.watch(run / "stop")
     try:
-        return _work_off(spec, run, events, stop, batch)
+        return _run(spec, run, events, stop, job)
     except Exception as error:
         code = error.code if isinstance(error, Refusal) else Exit.INTERNAL
-        events.say("error", message=str(error) or type(error).__name__, code=code)
+        events.emit("error", message=str(error) or type(error).__name__, code=code)
         raise
 
 
 @torch.inference_mode()
-def _work_off(spec: EmbedSpec | ScoreSpec, run: Path, events: Events, stop: Stop, batch: Batch) -> Exit:
+def _run(spec: EmbedSpec | ScoreSpec, run: Path, events: Events, stop: Stop, job: BatchJob) -> Exit:
     torch.set_num_threads(spec.threads)
-    rows, size = batch.read(), batch.size
-    files = [run / batch.file.format(part) for part in range(math.ceil(len(rows) / size))]
-    left = [part for part, file in enumerate(files) if not file.is_file()]
-    events.say("start", pid=os.getpid(), resumedFrom=(len(files) - len(left)) * size or None, steps=len(rows))
-    if left:
-        work = batch.open()
-        for part in left:
+    rows, size = job.read(), job.size
+    files = [run / job.file.format(part) for part in range(math.ceil(len(rows) / size))]
+    missing = [part for part, file in enumerate(files) if not file.is_file()]
+    events.emit("start", pid=os.getpid(), resumedFrom=(len(files) - len(missing)) * size or None, steps=len(rows))
+    if missing:
+        compute = job.open()
+        for part in missing:
             if stop.requested():
-                stop.obeyed()
-                events.say("stopped", step=part * size)
+                stop.clear()
+                events.emit("stopped", step=part * size)
                 return Exit.INTERRUPTED
-            work(files[part], rows[part * size : (part + 1) * size])
-            events.say("checkpoint", step=min((part + 1) * size, len(rows)))
-    answers = batch.answers(rows, files)
+            compute(files[part], rows[part * size : (part + 1) * size])
+            events.emit("checkpoint", step=min((part + 1) * size, len(rows)))
+    answers = job.answers(rows, files)
     with replacing(run / "answers.jsonl") as partial, open(partial, "w") as file:
         file.writelines(answers)
-    events.say("done", step=len(rows), loss=None)
+    events.emit("done", step=len(rows), loss=None)
     return Exit.DONE

@@ -3,11 +3,12 @@
     z = sum over chosen of w_t beta r_t - sum over rejected of w_t beta r_t,  r_t = log p(y_t | x, y_<t) - log p_ref(...)
     loss = -log sigmoid(z), mean over the pairs of a batch
 
-With all weights 1 it is DPO. Weights are of the data: no gradient flows through them.
+With all weights 1 this is DPO. The weights are data: no gradient flows through them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,47 +16,53 @@ import torch
 from datasets import Dataset
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from .models import replacing
+from .adapters import merge
+from .models import read_model, replacing
+from .spec import MergeSpec, TrainSpec
 
 _COLUMNS = ["input_ids", "chosen", "rejected", "chosen_weights", "rejected_weights"]
-_BATCH = 16  # pairs whose reference is computed at once
+_REFERENCE_BATCH = 16  # pairs in one forward pass of the reference model
 
 
 def preference_loss(ratios: torch.Tensor, beta: float) -> torch.Tensor:
-    """`ratios` [2n]: weighted sums of r_t, of n chosen answers and then of the n rejected ones."""
+    """The mean loss of n pairs. `ratios` [2n], in nats: the weighted sum of r_t of each answer, n chosen ones first."""
     chosen, rejected = ratios.chunk(2)
     return -logsigmoid(beta * (chosen - rejected)).mean()
 
 
-def collate(pad: int):
-    """Pairs as one batch [2n, ...], chosen ones first. Prompts are padded on their left and answers on their right, so
-    that all answers begin in one column, and logits are computed from there on alone."""
+def pair_collator(pad: int) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
+    """A data collator that makes n pairs one batch [2n, tokens], chosen answers first.
 
-    def batch(examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    It pads prompts on the left and answers on the right. So all answers begin in one column, and the model computes
+    logits only from there on.
+    """
+
+    def collate(examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         prompts = [example["input_ids"] for example in examples] * 2
         sides = ("chosen", "rejected")
         answers = [example[side] for side in sides for example in examples]
         weights = [example[f"{side}_weights"] for side in sides for example in examples]
-        before, after = max(map(len, prompts)), max(map(len, answers))
+        prompt_length, answer_length = max(map(len, prompts)), max(map(len, answers))
         rows, mask = [], []
         for prompt, answer in zip(prompts, answers):
-            left, right = before - len(prompt), after - len(answer)
+            left, right = prompt_length - len(prompt), answer_length - len(answer)
             rows.append([pad] * left + prompt + answer + [pad] * right)
             mask.append([0] * left + [1] * (len(prompt) + len(answer)) + [0] * right)
-        given = {
+        padded = [row + [0.0] * (answer_length - len(row)) for row in weights]
+        batch = {
             "input_ids": torch.tensor(rows),
             "attention_mask": torch.tensor(mask),
-            "token_weights": torch.tensor([row + [0.0] * (after - len(row)) for row in weights], dtype=torch.float32),
+            "token_weights": torch.tensor(padded, dtype=torch.float32),
         }
         if "reference" in examples[0]:
-            given["reference"] = torch.tensor([example["reference"] for example in examples]).T.flatten()
-        return given
+            batch["reference"] = torch.tensor([example["reference"] for example in examples]).T.flatten()
+        return batch
 
-    return batch
+    return collate
 
 
 def weighted_logps(model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Weighted sums [2n] of the log-probabilities of the answers' tokens."""
+    """The weighted sum [2n], in nats, of the log-probabilities of each answer's tokens."""
     mask, weights = batch["attention_mask"], batch["token_weights"]
     count = weights.shape[1]
     logits = model(
@@ -69,16 +76,37 @@ def weighted_logps(model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     return -(weights * nll).sum(-1)
 
 
-def with_reference(examples: Dataset, model, pad: int, file: Path) -> Dataset:
-    """The examples with what `model` says of each, `[chosen, rejected]`, computed once and kept in `file`."""
+def add_reference(spec: TrainSpec, examples: Dataset, model, pad: int) -> Dataset:
+    """Adds the column `reference` to `examples`: the `weighted_logps` of the reference model, `[chosen, rejected]`.
+
+    The reference is `spec.reference`, or else `model` before its first step. The run folder keeps the column.
+    """
+    run = Path(spec.run)
+    if spec.reference:
+        folder = spec.reference.folder
+        if spec.reference.base:
+            folder = str(run / "reference")
+            if not Path(folder).is_dir():
+                merge(MergeSpec(1, spec.reference.folder, spec.reference.base, folder))
+        model = read_model(folder, 0.0)
+    device = next(model.parameters()).device
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return add_reference_logps(examples, model, pad, run / "reference.pt")
+    finally:
+        model.to(device)
+
+
+def add_reference_logps(examples: Dataset, model, pad: int, file: Path) -> Dataset:
+    """`examples` with the `weighted_logps` of `model` as `reference`: from `file`, which it writes if it is missing."""
     if not file.is_file():
-        together, device = collate(pad), next(model.parameters()).device
+        collate, device = pair_collator(pad), next(model.parameters()).device
         training, sums = model.training, []
         model.eval()
         with torch.no_grad():
-            for start in range(0, len(examples), _BATCH):
-                rows = [examples[at] for at in range(start, min(start + _BATCH, len(examples)))]
-                batch = {name: value.to(device) for name, value in together(rows).items()}
+            for start in range(0, len(examples), _REFERENCE_BATCH):
+                rows = [examples[at] for at in range(start, min(start + _REFERENCE_BATCH, len(examples)))]
+                batch = {name: value.to(device) for name, value in collate(rows).items()}
                 sums.append(weighted_logps(model, batch).view(2, -1).T.cpu())
         model.train(training)
         with replacing(file) as partial:
@@ -86,6 +114,6 @@ def with_reference(examples: Dataset, model, pad: int, file: Path) -> Dataset:
     return examples.add_column("reference", torch.load(file).tolist())
 
 
-def columns(examples: Dataset) -> list[str]:
-    """Those that a batch is made of."""
+def signature_columns(examples: Dataset) -> list[str]:
+    """The columns of `examples` that `pair_collator` needs. The Trainer removes all others."""
     return [name for name in (*_COLUMNS, "reference") if name in examples.column_names]

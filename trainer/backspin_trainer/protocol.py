@@ -1,4 +1,4 @@
-"""What a request may say: OpenAI's fields that this server has, and vLLM's where OpenAI has none. The rest is a 400."""
+"""Validates requests: the supported fields of OpenAI's API, and vLLM's where OpenAI has none. Others get status 400."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from .engine import Job, Lane
+from .engine import Job, BatchScheduler
 from .sampling import Sampling
 from .spec import ModelFolders
 from .tokens import template_tokens
 
 
 @dataclass
-class Bad(Exception):
-    """A request that is refused with `status`: one sentence, and the field it is about."""
+class RequestError(Exception):
+    """Refuses a request with `status`. `param` is the field that is wrong."""
 
     message: str
     param: str | None = None
@@ -27,28 +27,28 @@ class Bad(Exception):
 
 
 @dataclass
-class Served:
-    """A model under its name, with what turns text into its tokens and back."""
+class ServedModel:
+    """A served model: its name, folders, scheduler and tokenizer."""
 
     name: str
-    at: ModelFolders
-    lane: Lane
+    folders: ModelFolders
+    scheduler: BatchScheduler
     tokenizer: PreTrainedTokenizerBase
-    ends: frozenset[int]
+    eos_token_ids: frozenset[int]
 
     def text(self, tokens: list[int]) -> str:
         return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
 @dataclass
-class Asked:
-    """A checked request: its prompt, and one job for each of its `n` answers."""
+class Generation:
+    """A validated request: its prompt, and a job for each of its `n` answers."""
 
-    model: Served
+    model: ServedModel
     prompt: list[int]
     jobs: list[Job]
     stop: list[str] = field(default_factory=list)
-    names_ids: bool = False  # a token of a completion's log-probabilities is `token_id:7` there, not its text
+    token_ids_as_names: bool = False  # log-probabilities name a token `token_id:7` instead of its text
 
 
 _Check = Callable[[Any], bool]
@@ -84,12 +84,13 @@ def _ids(value: Any) -> bool:
     return isinstance(value, list) and len(value) > 0 and all(type(item) is int and item >= 0 for item in value)
 
 
-# What apply_chat_template takes for itself is no variable of a template.
-_OWN = {"messages", *inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters} - {"tools", "documents"}
+# Parameters of apply_chat_template itself are no variables of a template.
+_PARAMETERS = inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters
+_RESERVED = {"messages", *_PARAMETERS} - {"tools", "documents"}
 
 
 def _kwargs(value: Any) -> bool:
-    return isinstance(value, dict) and not _OWN & set(value)
+    return isinstance(value, dict) and not _RESERVED & set(value)
 
 
 def _flag(value: Any) -> bool:
@@ -122,7 +123,7 @@ _TEMPLATE: _Fields = {
     "continue_final_message": (_flag, "true or false"),
     "chat_template_kwargs": (
         _kwargs,
-        "an object with what the chat template takes beside the turns, such as enable_thinking",
+        "an object with variables of the chat template, such as enable_thinking",
     ),
 }
 CHAT: _Fields = {
@@ -143,28 +144,28 @@ LOAD_ADAPTER: _Fields = {**UNLOAD_ADAPTER, "lora_path": (_name, "the path of a f
 TOKENIZE: _Fields = {**_MODEL, **_TEMPLATE, "prompt": (lambda value: isinstance(value, str), "a string")}
 
 
-def checked(body: Any, fields: _Fields) -> dict[str, Any]:
-    """`body` without its nulls. Raises Bad for a field that is not in `fields`, or whose value it does not allow."""
+def validate(body: Any, fields: _Fields) -> dict[str, Any]:
+    """`body` without nulls. Raises RequestError for an unknown field or a value that `fields` does not allow."""
     if not isinstance(body, dict):
-        raise Bad("The request body must be a JSON object.")
+        raise RequestError("The request body must be a JSON object.")
     for name, value in body.items():
         if name not in fields:
-            raise Bad(f"The field '{name}' is not supported; leave it out.", name)
+            raise RequestError(f"The field '{name}' is not supported; leave it out.", name)
         if value is not None and not fields[name][0](value):
-            raise Bad(f"The field '{name}' must be {fields[name][1]}.", name)
+            raise RequestError(f"The field '{name}' must be {fields[name][1]}.", name)
     return {name: value for name, value in body.items() if value is not None}
 
 
-def needed(body: dict[str, Any], name: str) -> Any:
-    """A field of a checked body. Raises Bad where it is missing."""
+def require(body: dict[str, Any], name: str) -> Any:
+    """A field of a validated body. Raises RequestError if it is missing."""
     if name not in body:
-        raise Bad(f"The field '{name}' is missing.", name)
+        raise RequestError(f"The field '{name}' is missing.", name)
     return body[name]
 
 
-def find(models: dict[str, Served], body: dict[str, Any]) -> Served:
-    if needed(body, "model") not in models:
-        raise Bad(
+def find_model(models: dict[str, ServedModel], body: dict[str, Any]) -> ServedModel:
+    if require(body, "model") not in models:
+        raise RequestError(
             f"The model '{body['model']}' does not exist; served are {', '.join(models)}.",
             "model",
             404,
@@ -173,45 +174,49 @@ def find(models: dict[str, Served], body: dict[str, Any]) -> Served:
     return models[body["model"]]
 
 
-def chat_tokens(model: Served, body: dict[str, Any]) -> list[int]:
-    """Tokens of `messages` under the model's template, ready for an answer, or for the rest of the last message."""
-    messages = needed(body, "messages")
+def chat_tokens(model: ServedModel, body: dict[str, Any]) -> list[int]:
+    """Tokens of `messages` under the chat template, with a generation prompt or with an open last message."""
+    messages = require(body, "messages")
     opens, continues = body.get("add_generation_prompt", True), body.get("continue_final_message", False)
     if opens and continues:
-        raise Bad("With 'continue_final_message', 'add_generation_prompt' must be false.", "add_generation_prompt")
+        message = "With 'continue_final_message', 'add_generation_prompt' must be false."
+        raise RequestError(message, "add_generation_prompt")
     if not model.tokenizer.chat_template:
-        raise Bad(f"The model '{model.name}' has no chat template; use /v1/completions.", "messages")
+        raise RequestError(f"The model '{model.name}' has no chat template; use /v1/completions.", "messages")
     try:
         return template_tokens(model.tokenizer, messages, opens, continues, body.get("chat_template_kwargs"))
     except ValueError as error:
-        raise Bad(f"The chat template of '{model.name}' cannot render these messages: {error}.", "messages") from error
+        message = f"The chat template of '{model.name}' cannot render these messages: {error}."
+        raise RequestError(message, "messages") from error
 
 
-def prompt_tokens(model: Served, body: dict[str, Any]) -> list[int]:
-    """Tokens of `prompt`, which is text or already tokens."""
-    prompt = needed(body, "prompt")
+def prompt_tokens(model: ServedModel, body: dict[str, Any]) -> list[int]:
+    """Tokens of `prompt`, which is a text or a list of token ids."""
+    prompt = require(body, "prompt")
     if isinstance(prompt, str):
         return model.tokenizer.encode(prompt)
-    if max(prompt) >= model.lane.model.vocabulary:
-        raise Bad(f"Token {max(prompt)} is not in the vocabulary of '{model.name}'.", "prompt")
+    if max(prompt) >= model.scheduler.model.vocabulary:
+        raise RequestError(f"Token {max(prompt)} is not in the vocabulary of '{model.name}'.", "prompt")
     return prompt
 
 
-def ask(model: Served, prompt: list[int], body: dict[str, Any], default: int | None, logprobs: int | None) -> Asked:
-    """The jobs of a checked body. Raises Bad where the context has no room for prompt and answer.
+def make_generation(
+    model: ServedModel, prompt: list[int], body: dict[str, Any], default: int | None, logprobs: int | None
+) -> Generation:
+    """The jobs of a validated body. Raises RequestError if prompt and answer exceed the context.
 
-    `default`: max_tokens where none is given; None is all the room there is, but at least one token.
+    `default` is the default of max_tokens; None means the rest of the context, but at least one token.
     """
-    scored, context = body.get("prompt_logprobs"), model.lane.model.context
-    room = context - len(prompt)
-    wanted = body.get("max_tokens", max(room, 1) if default is None else default)
+    prompt_logprobs, context = body.get("prompt_logprobs"), model.scheduler.model.context
+    remaining = context - len(prompt)
+    max_tokens = body.get("max_tokens", max(remaining, 1) if default is None else default)
     if not prompt:
-        raise Bad("The prompt has no tokens.", "prompt")
-    if wanted > room:
-        has = f"The prompt has {len(prompt)} tokens and max_tokens is {wanted}"
-        raise Bad(f"{has}, together more than the model's context of {context}.", "max_tokens")
-    if wanted == 0 and scored is None:
-        raise Bad("The field 'max_tokens' may be 0 only where 'prompt_logprobs' is asked.", "max_tokens")
+        raise RequestError("The prompt has no tokens.", "prompt")
+    if max_tokens > remaining:
+        has = f"The prompt has {len(prompt)} tokens and max_tokens is {max_tokens}"
+        raise RequestError(f"{has}, together more than the model's context of {context}.", "max_tokens")
+    if max_tokens == 0 and prompt_logprobs is None:
+        raise RequestError("The field 'max_tokens' may be 0 only where 'prompt_logprobs' is asked.", "max_tokens")
     stop = [body["stop"]] if isinstance(body.get("stop"), str) else body.get("stop", [])
     seed = body.get("seed", random.SystemRandom().getrandbits(63))
     sampling = Sampling(
@@ -224,14 +229,14 @@ def ask(model: Served, prompt: list[int], body: dict[str, Any], default: int | N
     def job(index: int) -> Job:
         return Job(
             prompt=prompt,
-            max_tokens=wanted,
+            max_tokens=max_tokens,
             sampling=sampling,
-            ends=model.ends,
+            eos_token_ids=model.eos_token_ids,
             random=random.Random(f"{seed}/{index}"),
             stopped=(lambda tokens: any(text in model.text(tokens) for text in stop)) if stop else None,
             logprobs=logprobs,
-            prompt_logprobs=scored,
+            prompt_logprobs=prompt_logprobs,
         )
 
     jobs = [job(index) for index in range(body.get("n", 1))]
-    return Asked(model, prompt, jobs, stop, body.get("return_tokens_as_token_ids", False))
+    return Generation(model, prompt, jobs, stop, body.get("return_tokens_as_token_ids", False))

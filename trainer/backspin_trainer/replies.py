@@ -1,4 +1,4 @@
-"""Replies in OpenAI's shape, and vLLM's where OpenAI has none."""
+"""Replies in OpenAI's format, or in vLLM's where OpenAI has none."""
 
 from __future__ import annotations
 
@@ -7,63 +7,65 @@ import uuid
 from typing import Any
 
 from .engine import Job, Likelihood
-from .protocol import Asked, Served
+from .protocol import Generation, ServedModel
 
 
-def usage(asked: Asked) -> dict[str, int]:
-    """A prompt counts once, whatever `n`; an answer counts with its end token."""
-    prompt, answers = len(asked.prompt), sum(len(job.tokens) for job in asked.jobs)
+def usage(generation: Generation) -> dict[str, int]:
+    """Token counts. The prompt counts once, for any `n`; an answer counts with its EOS token."""
+    prompt, answers = len(generation.prompt), sum(len(job.tokens) for job in generation.jobs)
     return {"prompt_tokens": prompt, "completion_tokens": answers, "total_tokens": prompt + answers}
 
 
-def chat_reply(asked: Asked) -> dict[str, Any]:
+def chat_reply(generation: Generation) -> dict[str, Any]:
     def choice(index: int, job: Job) -> dict[str, Any]:
-        content = [_chat_logprob(asked.model, likelihood) for likelihood in job.likelihoods]
+        content = [_chat_logprob(generation.model, likelihood) for likelihood in job.likelihoods]
         return {
             "index": index,
-            "message": {"role": "assistant", "content": answer(asked, job)},
+            "message": {"role": "assistant", "content": answer(generation, job)},
             "logprobs": None if job.logprobs is None else {"content": content},
             "finish_reason": job.finish,
         }
 
-    return _envelope(asked, "chat.completion", "chatcmpl", [choice(index, job) for index, job in enumerate(asked.jobs)])
+    choices = [choice(index, job) for index, job in enumerate(generation.jobs)]
+    return _envelope(generation, "chat.completion", "chatcmpl", choices)
 
 
-def completion_reply(asked: Asked) -> dict[str, Any]:
+def completion_reply(generation: Generation) -> dict[str, Any]:
     def choice(index: int, job: Job) -> dict[str, Any]:
         return {
             "index": index,
-            "text": answer(asked, job),
-            "logprobs": None if job.logprobs is None else _completion_logprobs(asked, job),
+            "text": answer(generation, job),
+            "logprobs": None if job.logprobs is None else _completion_logprobs(generation, job),
             "finish_reason": job.finish,
-            "prompt_logprobs": None if job.prompt_logprobs is None else _prompt_logprobs(asked.model, job),
+            "prompt_logprobs": None if job.prompt_logprobs is None else _prompt_logprobs(generation.model, job),
         }
 
-    return _envelope(asked, "text_completion", "cmpl", [choice(index, job) for index, job in enumerate(asked.jobs)])
+    choices = [choice(index, job) for index, job in enumerate(generation.jobs)]
+    return _envelope(generation, "text_completion", "cmpl", choices)
 
 
-def answer(asked: Asked, job: Job) -> str:
+def answer(generation: Generation, job: Job) -> str:
     """The text of an answer, cut before the first stop string in it."""
-    text = asked.model.text(job.tokens)
-    return text[: min((text.find(stop) for stop in asked.stop if stop in text), default=len(text))]
+    text = generation.model.text(job.tokens)
+    return text[: min((text.find(stop) for stop in generation.stop if stop in text), default=len(text))]
 
 
-def _envelope(asked: Asked, kind: str, prefix: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+def _envelope(generation: Generation, kind: str, prefix: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": f"{prefix}-{uuid.uuid4().hex}",
         "object": kind,
         "created": int(time.time()),
-        "model": asked.model.name,
+        "model": generation.model.name,
         "choices": choices,
-        "usage": usage(asked),
+        "usage": usage(generation),
     }
 
 
-def _token(model: Served, token: int) -> str:
+def _token(model: ServedModel, token: int) -> str:
     return model.tokenizer.decode([token], clean_up_tokenization_spaces=False)
 
 
-def _chat_logprob(model: Served, likelihood: Likelihood) -> dict[str, Any]:
+def _chat_logprob(model: ServedModel, likelihood: Likelihood) -> dict[str, Any]:
     def entry(token: int, logprob: float) -> dict[str, Any]:
         text = _token(model, token)
         return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
@@ -74,11 +76,11 @@ def _chat_logprob(model: Served, likelihood: Likelihood) -> dict[str, Any]:
     }
 
 
-def _completion_logprobs(asked: Asked, job: Job) -> dict[str, Any]:
-    model = asked.model
+def _completion_logprobs(generation: Generation, job: Job) -> dict[str, Any]:
+    model = generation.model
 
     def name(token: int) -> str:
-        return f"token_id:{token}" if asked.names_ids else _token(model, token)
+        return f"token_id:{token}" if generation.token_ids_as_names else _token(model, token)
 
     tokens = [name(likelihood.token) for likelihood in job.likelihoods]
     offsets = [len(model.text(job.tokens[:count])) for count in range(len(tokens))]
@@ -96,8 +98,8 @@ def _completion_logprobs(asked: Asked, job: Job) -> dict[str, Any]:
     }
 
 
-def _prompt_logprobs(model: Served, job: Job) -> list[dict[str, Any] | None]:
-    """vLLM's list: null for the first token, which nothing predicts, then one object a token, keyed by token id."""
+def _prompt_logprobs(model: ServedModel, job: Job) -> list[dict[str, Any] | None]:
+    """As in vLLM: null for the first token, which nothing predicts, then an object per token, keyed by token id."""
 
     def entry(token: int, logprob: float, rank: int) -> dict[str, Any]:
         return {"logprob": logprob, "rank": rank, "decoded_token": _token(model, token)}

@@ -1,4 +1,4 @@
-"""Files of rows: JSON lines, each of which is refused by its number when it is wrong."""
+"""Reads JSONL files of rows. Errors name the line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .exits import Exit, Refusal
 
 
 def read_rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number, from 1, and object of every line. Splits at \\n only: JSON strings may hold U+2028 and its like.
+    """Line number (from 1) and object of every line. Splits only at \\n: JSON strings may hold U+2028 and U+2029.
 
     Raises Refusal 65.
     """
@@ -20,9 +20,9 @@ def read_rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 try:
                     row = json.loads(text)
                 except ValueError as error:
-                    raise bad(path, line, f"is not JSON ({error})") from error
+                    raise row_refusal(path, line, f"is not JSON ({error})") from error
                 if not isinstance(row, dict):
-                    raise bad(path, line, "is not a JSON object")
+                    raise row_refusal(path, line, "is not a JSON object")
                 yield line, row
     except OSError as error:
         raise Refusal(Exit.DATA, f"Cannot read the rows in {path}: {error.strerror}. Give a JSONL file.") from error
@@ -41,5 +41,5 @@ def are_turns(messages: Any) -> bool:
     )
 
 
-def bad(path: str, line: int, what: str) -> Refusal:
+def row_refusal(path: str, line: int, what: str) -> Refusal:
     return Refusal(Exit.DATA, f"{path}:{line} {what}.")

@@ -8,9 +8,9 @@ from .spec import TrainSpec
 
 
 def learning_rate(spec: TrainSpec, step: int) -> float:
-    """The rate of step 1..steps: linear warm-up to `from`, then a straight line or half a cosine down to `to`.
+    """The rate of `step` (1 to steps): linear warm-up to `from`, then linear or cosine decay to `to`.
 
-    The last step has exactly `to` (Humpback, section 3.1: 1e-5 to 9e-6, linear), and so has any step after it.
+    The last step has exactly `to` (Humpback, section 3.1: 1e-5 to 9e-6, linear), as do steps after it.
     """
     high, low = spec.learning_rate.from_, spec.learning_rate.to
     if step >= spec.steps:

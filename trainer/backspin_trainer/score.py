@@ -1,6 +1,6 @@
-"""The `score` verb: log-probabilities and entropies of continuations, and how far apart two contexts lie on each token.
+"""The `score` verb: log-probabilities and entropies of continuations, and the KL divergences between two prompts.
 
-With x a prompt, x' the one beside it and y a continuation, each number is of a token t, in nats:
+With x a prompt, x' the second prompt and y a continuation, for each token t, in nats:
 
     log p(y_t | x, y_<t);  H(p_t);  KL(q_t || p_t) and KL(p_t || q_t);  p_t = p(. | x, y_<t), q_t = p(. | x', y_<t)
 """
@@ -17,43 +17,44 @@ import torch
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
-from .adapters import whole
+from .adapters import merged_folder
 from .exits import Exit, Refusal
 from .models import read_model, replacing
-from .parts import Batch, work_off
-from .rows import are_turns, bad, read_rows
+from .parts import BatchJob, run_job
+from .rows import are_turns, read_rows, row_refusal
 from .spec import ScoreSpec
 from .stop import Stop
 from .tokens import continuation_tokens, fingerprint, read_tokenizer, template_tokens, tokenizer_folder, turn_tokens
 
-_PART = 256  # rows whose answers are one file
-_POSITIONS = 128  # whose distributions are held at once
+_PART = 256  # rows of one answer file
+_POSITIONS = 128  # whose distributions are in memory at once
 _LISTS = ("logprobs", "entropies")
-_BESIDE = (*_LISTS, "kl", "reverseKl")
+_SECOND = (*_LISTS, "kl", "reverseKl")
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """Token ids to score after those of a prompt, and after those of another to compare it with."""
+    """Token ids to score after a prompt, and optionally to compare with the same ids after a second prompt."""
 
     prompt: list[int]
     ids: list[int]
-    beside: list[int] | None = None
+    second_prompt: list[int] | None = None
 
     @property
     def length(self) -> int:
-        """In tokens, after the longer of the prompts."""
-        return max(len(self.prompt), len(self.beside or ())) + len(self.ids)
+        """In tokens, with the longer prompt."""
+        return max(len(self.prompt), len(self.second_prompt or ())) + len(self.ids)
 
 
 def score(spec: ScoreSpec, stop: Stop) -> Exit:
-    """Writes a line for each row of `spec.rows`, in order, to `answers.jsonl`: `{"answers": [...]}`, one an ask.
+    """Writes a line for each row of `spec.rows`, in order, to `answers.jsonl`: `{"answers": [...]}`, one per request.
 
-    An answer has a number for each of the continuation's `ids`, in nats, of the fp32 log-softmax: `logprobs` and
-    `entropies`; where a prompt `beside` is given, the same under that one as `beside`, with `kl`, KL(q || p), and
-    `reverseKl`, KL(p || q), q being the distribution under it; or it is `tooLong` or `rejected` and says why. A
-    continuation that `ends` is a whole turn as training renders it, with the `hash` of its making. Parts that are done
-    stay in `scores/`, so a run that was killed goes on; equal specs give equal bytes. Raises Refusal.
+    An answer has lists with a number (nats, of the fp32 log-softmax) for each of the continuation's `ids`: `logprobs`
+    and `entropies`. With a `secondPrompt`, `second` has the same lists under that prompt, and with q its distribution
+    `kl`, KL(q || p), and `reverseKl`, KL(p || q). With `includeEos` the continuation is a whole turn, tokenized as in
+    training, with its `fingerprint` as `hash`. Or the answer is `tooLong` or `rejected`, with the reason.
+
+    A killed run resumes from the parts in `scores/`. Equal specs give equal bytes. Raises Refusal.
     """
 
     def open_model() -> Callable[[Path, list[list[dict]]], None]:
@@ -64,157 +65,163 @@ def score(spec: ScoreSpec, stop: Stop) -> Exit:
     def answers(_: list[list[dict]], files: list[Path]) -> Iterator[str]:
         return (line for file in files for line in file.open())
 
-    read = lambda: list(_asked(spec.rows))  # noqa: E731
-    return work_off(spec, stop, Batch(read, _PART, "scores/{:05}.jsonl", open_model, answers))
+    read = lambda: list(_read_requests(spec.rows))  # noqa: E731
+    return run_job(spec, stop, BatchJob(read, _PART, "scores/{:05}.jsonl", open_model, answers))
 
 
 class Scorer:
-    """A causal model in two: its body, and its own way from the body's hidden states to logits. That is taken for a few
-    positions at a time, so the vocabulary is never held for a whole sequence."""
+    """A causal LM split into its body and its head (the model's own way from hidden states to logits).
+
+    The head runs on a few positions at a time, so no [tokens, vocabulary] tensor of a whole sequence is in memory.
+    """
 
     def __init__(self, model: PreTrainedModel, batch: int):
-        """`batch` sequences are in the model at once. The model is taken apart, and good for nothing else."""
+        """`batch` is the number of sequences in a forward pass. It takes `model` apart: do not use it elsewhere."""
         config = model.config.get_text_config()
         self.context: int | None = getattr(config, "max_position_embeddings", None)
         self.vocabulary: int = model.get_input_embeddings().num_embeddings
-        self._body, self._rest, self._batch = model.base_model, model, batch
-        self._given = _Given()
-        setattr(model, model.base_model_prefix, self._given)
+        self._body, self._head, self._batch = model.base_model, model, batch
+        self._identity = _IdentityBody()
+        setattr(model, model.base_model_prefix, self._identity)
 
     @torch.inference_mode()
     def score(self, sequences: list[Sequence]) -> list[torch.Tensor]:
-        """Of each sequence [2, tokens], log-probabilities and entropies; with `beside` [6, tokens], those under it and
-        both divergences too.
+        """For each sequence [2, tokens]: log-probabilities and entropies. With a second prompt [6, tokens]: then those
+        under the second prompt, KL(q || p) and KL(p || q).
 
-        Batches hold sequences of like length, whatever the order they came in; those that differ in their last token
-        alone, such as ratings, are read once. Raises Refusal 66 for a model that has diverged.
+        Sequences are batched by length, in any order. Those that differ only in their last token, such as ratings,
+        share one forward pass of the body. Raises Refusal 66 if the model has diverged.
         """
-        scored = [torch.empty(2 if one.beside is None else 6, 0) for one in sequences]
-        for compared in (False, True):
-            alike: dict[tuple, list[int]] = {}
+        scored = [torch.empty(2 if sequence.second_prompt is None else 6, 0) for sequence in sequences]
+        for with_second in (False, True):
+            groups: dict[tuple, list[int]] = {}  # indices of sequences that differ only in their last token
             for at, one in enumerate(sequences):
-                if one.ids and (one.beside is not None) == compared:
-                    alike.setdefault((*map(tuple, (one.prompt, one.ids[:-1], one.beside or ())),), []).append(at)
-            some = sorted(alike.values(), key=lambda places: sequences[places[0]].length)
-            for start in range(0, len(some), self._batch):
-                batch = some[start : start + self._batch]
-                values = self._score([[sequences[at] for at in places] for places in batch], compared)
-                for at, own in zip((at for places in batch for at in places), values):
+                if one.ids and (one.second_prompt is not None) == with_second:
+                    key = (*map(tuple, (one.prompt, one.ids[:-1], one.second_prompt or ())),)
+                    groups.setdefault(key, []).append(at)
+            ordered = sorted(groups.values(), key=lambda indices: sequences[indices[0]].length)
+            for start in range(0, len(ordered), self._batch):
+                batch = ordered[start : start + self._batch]
+                values = self._score([[sequences[at] for at in indices] for indices in batch], with_second)
+                for at, own in zip((at for indices in batch for at in indices), values):
                     scored[at] = own
         return scored
 
-    def _score(self, alike: list[list[Sequence]], compared: bool) -> tuple[torch.Tensor, ...]:
-        """Of the sequences of all lists, those of a list being alike but for the last token."""
-        firsts, sequences = [some[0] for some in alike], [one for some in alike for one in some]
+    def _score(self, groups: list[list[Sequence]], with_second: bool) -> tuple[torch.Tensor, ...]:
+        """The values of all sequences in order. Those of one group differ only in their last token."""
+        firsts, sequences = [group[0] for group in groups], [one for group in groups for one in group]
         states = [self._states([(one.prompt, one.ids) for one in firsts])]
-        if compared:
-            states.append(self._states([(one.beside, one.ids) for one in firsts]))
-        lengths = [len(one.ids) for one in firsts]
-        states = [
-            torch.cat([own for own, some in zip(of.split(lengths), alike) for _ in some])
-            if len(sequences) > len(firsts)
-            else of
-            for of in states
-        ]
+        if with_second:
+            states.append(self._states([(one.second_prompt, one.ids) for one in firsts]))
+        if len(sequences) > len(firsts):
+            lengths = [len(one.ids) for one in firsts]
+            states = [
+                torch.cat([own for own, group in zip(hidden.split(lengths), groups) for _ in group])
+                for hidden in states
+            ]
         ids = torch.tensor([token for one in sequences for token in one.ids], device=states[0].device)
-        chunks = zip(ids.split(_POSITIONS), *(some.split(_POSITIONS) for some in states))
-        values = torch.cat([self._values(targets, some) for targets, *some in chunks], 1).cpu()
+        chunks = zip(ids.split(_POSITIONS), *(hidden.split(_POSITIONS) for hidden in states))
+        values = torch.cat([self._values(targets, hidden) for targets, *hidden in chunks], 1).cpu()
         if not values.isfinite().all():
             raise Refusal(Exit.MODEL, "The model gave numbers that are not finite; it has diverged. Train it again.")
         return values.split([len(one.ids) for one in sequences], 1)
 
     def _states(self, texts: list[tuple[list[int], list[int]]]) -> torch.Tensor:
-        """The hidden states [tokens, width] that predict the continuations' tokens, of one text after the other.
+        """The hidden states [tokens, width] that predict the continuations' tokens, of all texts in order.
 
         Padding is on the right, where causal attention does not look, so it needs no mask.
         """
         rows = [prompt + ids[:-1] for prompt, ids in texts]
         longest = max(map(len, rows))
-        tokens = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self._rest.device)
+        tokens = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self._head.device)
         output = self._body(input_ids=tokens, use_cache=False)
-        hidden, self._given.kind = output.last_hidden_state, type(output)
+        hidden, self._identity.kind = output.last_hidden_state, type(output)
         return torch.cat([hidden[at, len(prompt) - 1 : len(rows[at])] for at, (prompt, _) in enumerate(texts)])
 
     def _values(self, ids: torch.Tensor, states: list[torch.Tensor]) -> torch.Tensor:
-        """[2 or 6, positions], of hidden states [positions, width] after one prompt or after each of two."""
-        logps = [self._rest(inputs_embeds=some[None]).logits[0].float().log_softmax(-1) for some in states]
+        """Values [2 or 6, positions] from hidden states [positions, width] after the first and the second prompt."""
+        logps = [self._head(inputs_embeds=hidden[None]).logits[0].float().log_softmax(-1) for hidden in states]
         ps = [logp.exp() for logp in logps]
         values = []
         for p, logp in zip(ps, logps):
             values += [logp.gather(1, ids[:, None])[:, 0], -torch.linalg.vecdot(p, logp).clamp(max=0)]
         if len(states) > 1:
-            apart = logps[1].sub_(logps[0])
+            log_ratio = logps[1].sub_(logps[0])
             values += [
-                torch.linalg.vecdot(ps[1], apart).clamp(min=0),
-                -torch.linalg.vecdot(ps[0], apart).clamp(max=0),
+                torch.linalg.vecdot(ps[1], log_ratio).clamp(min=0),
+                -torch.linalg.vecdot(ps[0], log_ratio).clamp(max=0),
             ]
         return torch.stack(values)
 
 
-class _Given(torch.nn.Module):
-    """Stands where a model's body stood, and gives as hidden states what the model is given as embeddings."""
+class _IdentityBody(torch.nn.Module):
+    """Replaces the body of a model: returns `inputs_embeds` as hidden states, so that the model is only its head."""
 
-    kind: type[ModelOutput]  # of the body's output
+    kind: type[ModelOutput]  # output class of the original body
 
     def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> ModelOutput:
         return self.kind(last_hidden_state=inputs_embeds)
 
 
 def _answers(scorer: Scorer, tokenizer: PreTrainedTokenizerBase, rows: list[list[dict]]) -> list[dict[str, Any]]:
-    """The lines of a part."""
-    answers = [[_sequence(scorer, tokenizer, ask) for ask in asked] for asked in rows]
-    found = [(row, at) for row in answers for at, one in enumerate(row) if isinstance(one, Sequence)]
-    asks = [ask for asked, row in zip(rows, answers) for ask, one in zip(asked, row) if isinstance(one, Sequence)]
-    for (row, at), ask, values in zip(found, asks, scorer.score([row[at] for row, at in found])):
-        ids, lists = row[at].ids, [[float(f"{value:.9g}") for value in some] for some in values.tolist()]
+    """The output lines of a part."""
+    answers = [[_sequence(scorer, tokenizer, request) for request in requests] for requests in rows]
+    scored = [
+        (row, at, request)
+        for requests, row in zip(rows, answers)
+        for at, request in enumerate(requests)
+        if isinstance(row[at], Sequence)
+    ]
+    for (row, at, request), values in zip(scored, scorer.score([row[at] for row, at, _ in scored])):
+        ids, lists = row[at].ids, [[float(f"{value:.9g}") for value in numbers] for numbers in values.tolist()]
         row[at] = {"ids": ids} | dict(zip(_LISTS, lists))
         if len(lists) > len(_LISTS):
-            row[at]["beside"] = dict(zip(_BESIDE, lists[len(_LISTS) :]))
-        if ask.get("ends"):
-            row[at]["hash"] = fingerprint(tokenizer, ask["continuation"], ids)
+            row[at]["second"] = dict(zip(_SECOND, lists[len(_LISTS) :]))
+        if request.get("includeEos"):
+            row[at]["hash"] = fingerprint(tokenizer, request["continuation"], ids)
     return [{"answers": row} for row in answers]
 
 
-def _sequence(scorer: Scorer, tokenizer: PreTrainedTokenizerBase, ask: dict[str, Any]) -> Sequence | dict[str, str]:
-    """The tokens of what is asked, or the answer that says why it cannot be scored."""
-    prompt, continuation, beside = ask["prompt"], ask["continuation"], ask.get("beside")
+def _sequence(scorer: Scorer, tokenizer: PreTrainedTokenizerBase, request: dict[str, Any]) -> Sequence | dict[str, str]:
+    """The token ids of a request, or the answer that says why it cannot be scored."""
+    prompt, continuation, second_prompt = request["prompt"], request["continuation"], request.get("secondPrompt")
     try:
-        if not ask.get("ends"):
+        if not request.get("includeEos"):
             before, ids = _prompt_tokens(tokenizer, prompt), continuation_tokens(tokenizer, continuation)
         elif "messages" not in prompt or "prefill" in prompt:
             return {"rejected": "a continuation that ends its turn needs messages without prefill for a prompt"}
         else:
             before, ids = turn_tokens(tokenizer, prompt["messages"], continuation)
-        sequence = Sequence(before, ids, beside and _prompt_tokens(tokenizer, beside))
+        sequence = Sequence(before, ids, second_prompt and _prompt_tokens(tokenizer, second_prompt))
     except ValueError as error:
         return {"rejected": f"the conversation {error}"}
     if scorer.context and sequence.length >= scorer.context:
         has = f"prompt and continuation have {sequence.length} tokens"
         return {"tooLong": f"{has}, the context {scorer.context} for them and one more"}
-    if not sequence.prompt or sequence.beside == []:
+    if not sequence.prompt or sequence.second_prompt == []:
         return {"rejected": "the prompt has no tokens, so nothing predicts the first of the continuation"}
-    most = max(sequence.prompt + sequence.ids + (sequence.beside or []))
-    if most >= scorer.vocabulary:
-        return {"rejected": f"token {most} is not in the model's vocabulary"}
+    highest = max(sequence.prompt + sequence.ids + (sequence.second_prompt or []))
+    if highest >= scorer.vocabulary:
+        return {"rejected": f"token {highest} is not in the model's vocabulary"}
     return sequence
 
 
 def _prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompt: dict[str, Any]) -> list[int]:
-    """As the server makes them, with a turn that `prefill` opens to go on with. Raises ValueError, as `turn_tokens`."""
+    """Token ids as the server makes them; `prefill` opens the last turn. Raises ValueError, as `turn_tokens`."""
     if "tokens" in prompt:
         return prompt["tokens"]
     if "text" in prompt:
         return tokenizer.encode(prompt["text"])
     opened = [{"role": "assistant", "content": prompt["prefill"]}] if "prefill" in prompt else []
     try:
-        return template_tokens(tokenizer, prompt["messages"] + opened, opens=not opened, continues=bool(opened))
+        return template_tokens(tokenizer, prompt["messages"] + opened, not opened, bool(opened))
     except ValueError as error:
         raise ValueError(f"cannot be rendered by the model's chat template ({error})") from error
 
 
 def _open_model(spec: ScoreSpec) -> PreTrainedModel:
-    """In the model's own dtype, an adapter in its base's, on a GPU; in fp32 on a CPU."""
-    folder = whole(spec.model, Path(spec.run))
+    """The model: on a GPU in its own dtype (an adapter: in that of its base), on a CPU in fp32."""
+    folder = merged_folder(spec.model, Path(spec.run))
     if not torch.cuda.is_available():
         return read_model(folder, 0.0).eval()
     base = spec.model.base
@@ -222,26 +229,26 @@ def _open_model(spec: ScoreSpec) -> PreTrainedModel:
     return read_model(folder, 0.0, dtype or "auto").eval().to("cuda")
 
 
-def _asked(path: str) -> Iterator[list[dict]]:
+def _read_requests(path: str) -> Iterator[list[dict]]:
     for line, row in read_rows(path):
-        asked = row.get("asked")
-        if not isinstance(asked, list) or not all(_is_ask(ask) for ask in asked):
-            raise bad(
+        requests = row.get("requests")
+        if not isinstance(requests, list) or not all(_is_request(request) for request in requests):
+            raise row_refusal(
                 path,
                 line,
-                'needs "asked", a list of {"prompt", "continuation"}, each with "ends" and "beside" or without; '
+                'needs "requests", a list of {"prompt", "continuation"}, maybe with "includeEos" and "secondPrompt"; '
                 'a prompt is {"messages"}, with "prefill" or without, {"text"} or {"tokens"}',
             )
-        yield asked
+        yield requests
 
 
-def _is_ask(ask: Any) -> bool:
+def _is_request(request: Any) -> bool:
     return (
-        isinstance(ask, dict)
-        and {"prompt", "continuation"} <= set(ask) <= {"prompt", "continuation", "ends", "beside"}
-        and isinstance(ask["continuation"], str)
-        and isinstance(ask.get("ends", False), bool)
-        and all(_is_prompt(ask[key]) for key in ("prompt", "beside") if key in ask)
+        isinstance(request, dict)
+        and {"prompt", "continuation"} <= set(request) <= {"prompt", "continuation", "includeEos", "secondPrompt"}
+        and isinstance(request["continuation"], str)
+        and isinstance(request.get("includeEos", False), bool)
+        and all(_is_prompt(request[key]) for key in ("prompt", "secondPrompt") if key in request)
     )
 
 

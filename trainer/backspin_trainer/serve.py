@@ -20,17 +20,17 @@ from aiohttp import web
 from transformers import GenerationConfig
 
 from . import __version__, protocol, replies
-from .engine import Engine, Lane
+from .engine import BatchScheduler, Engine
 from .exits import Exit, Refusal, writing
 from .llama import Llama
-from .protocol import Asked, Bad, Served
+from .protocol import Generation, RequestError, ServedModel
 from .spec import ModelFolders, ServeSpec, read_models
 from .tokens import read_tokenizer, tokenizer_folder
 from .weights import read_weights
 
 
 def serve(spec: ServeSpec) -> Exit:
-    """Serves until SIGTERM. Raises Refusal for a model that it cannot serve, a missing key, or a port that is taken."""
+    """Serves until SIGTERM. Raises Refusal for an unsupported model, a missing key, or a port that is taken."""
     key = os.environ.get("BACKSPIN_SERVE_KEY")
     if not key:
         raise Refusal(
@@ -41,40 +41,42 @@ def serve(spec: ServeSpec) -> Exit:
     return Exit.DONE
 
 
-def _open_all(models: dict[str, ModelFolders], spec: ServeSpec, opened: dict[str, Served]) -> dict[str, Served]:
-    """The models under their names; those that are `opened` as they are. Raises Refusal 66."""
+def _open_all(
+    models: dict[str, ModelFolders], spec: ServeSpec, opened: dict[str, ServedModel]
+) -> dict[str, ServedModel]:
+    """The models by name. Reuses those that are `opened` already. Raises Refusal 66."""
     with torch.inference_mode():
         return {name: opened.get(name) or _open(name, model, spec) for name, model in models.items()}
 
 
-def _open(name: str, at: ModelFolders, spec: ServeSpec) -> Served:
-    model = Llama(read_weights(at), spec.slots, spec.threads)
-    folder, whole = tokenizer_folder(at), at.base or at.folder
+def _open(name: str, folders: ModelFolders, spec: ServeSpec) -> ServedModel:
+    model = Llama(read_weights(folders), spec.slots, spec.threads)
+    folder, base = tokenizer_folder(folders), folders.base or folders.folder
     tokenizer = read_tokenizer(folder)
     if len(tokenizer) > model.vocabulary:
         raise Refusal(
             Exit.MODEL,
             f"The tokenizer in {folder} has {len(tokenizer)} tokens, its model {model.vocabulary}; use its own.",
         )
-    ends = {tokenizer.eos_token_id}
-    if (Path(whole) / "generation_config.json").is_file():
-        listed = GenerationConfig.from_pretrained(whole).eos_token_id
-        ends |= set(listed if isinstance(listed, list) else [listed] if listed is not None else [])
-    return Served(name, at, Lane(model, spec.slots), tokenizer, frozenset(ends))
+    eos_token_ids = {tokenizer.eos_token_id}
+    if (Path(base) / "generation_config.json").is_file():
+        listed = GenerationConfig.from_pretrained(base).eos_token_id
+        eos_token_ids |= set(listed if isinstance(listed, list) else [listed] if listed is not None else [])
+    return ServedModel(name, folders, BatchScheduler(model, spec.slots), tokenizer, frozenset(eos_token_ids))
 
 
 class Server:
-    """The HTTP side: one asyncio loop that never computes; jobs go to the engine's thread and come back as futures."""
+    """The HTTP server: an asyncio loop that never computes. The engine's thread runs the jobs and resolves futures."""
 
-    def __init__(self, spec: ServeSpec, key: str, models: dict[str, Served]):
+    def __init__(self, spec: ServeSpec, key: str, models: dict[str, ServedModel]):
         self._spec, self._models = spec, models
         self._authorization = f"Bearer {key}".encode()
         self._started = int(time.time())
-        self._changing = asyncio.Lock()  # held while it is decided what is served
+        self._changing = asyncio.Lock()  # held while the set of served models changes
         self._statuses: collections.Counter[int] = collections.Counter()
         self._tokens: collections.Counter[str] = collections.Counter()
         with writing(str(spec.access_log)):
-            # Line-buffered: a line is on its way to the disk before its reply is on its way to the client.
+            # Line-buffered: the line is written before the reply is sent.
             self._log = open(spec.access_log, "a", buffering=1) if spec.access_log else None  # noqa: SIM115
 
     async def run(self) -> None:
@@ -82,7 +84,7 @@ class Server:
         self._engine = Engine()
         stopped = asyncio.Event()
         self._loop.add_signal_handler(signal.SIGTERM, stopped.set)
-        app = web.Application(middlewares=[self._around], client_max_size=16 << 20)
+        app = web.Application(middlewares=[self._handle], client_max_size=16 << 20)
         app.add_routes(
             [
                 web.get("/health", self._health),
@@ -106,11 +108,11 @@ class Server:
                 Exit.SPEC,
                 f"Cannot listen at {self._spec.host}:{self._spec.port}: {error.strerror}. Set another host or port.",
             ) from error
-        self._announce(runner.addresses[0][1])
+        self._write_ready_file(runner.addresses[0][1])
         await stopped.wait()
-        os._exit(Exit.DONE)  # the engine's thread may be inside torch, which does not end when asked
+        os._exit(Exit.DONE)  # the engine's thread may be inside torch, which cannot be interrupted
 
-    def _announce(self, port: int) -> None:
+    def _write_ready_file(self, port: int) -> None:
         """Writes the ready file."""
         ready = {"port": port, "pid": os.getpid(), "engine": "embedded", "version": __version__, "dtype": "float32"}
         with writing(self._spec.ready):
@@ -119,24 +121,25 @@ class Server:
             partial.rename(self._spec.ready)
 
     @web.middleware
-    async def _around(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        """Asks for the key, turns refusals into vLLM's error object, counts and logs."""
+    async def _handle(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Checks the key, turns errors into vLLM's error object, counts and logs."""
         try:
             if request.path != "/health" and not hmac.compare_digest(
                 request.headers.get("Authorization", "").encode(), self._authorization
             ):
-                raise Bad("The key in 'Authorization: Bearer' is missing or wrong.", None, 401, "AuthenticationError")
+                message = "The key in 'Authorization: Bearer' is missing or wrong."
+                raise RequestError(message, None, 401, "AuthenticationError")
             response = await handler(request)
-        except Bad as bad:
-            response = _error(bad)
+        except RequestError as refused:
+            response = _error(refused)
         except web.HTTPException as error:
             response = _error(
-                Bad(f"{request.method} {request.path}: {error.reason}.", None, error.status, "BadRequestError")
+                RequestError(f"{request.method} {request.path}: {error.reason}.", None, error.status, "BadRequestError")
             )
         except Exception:
             traceback.print_exc()
             response = _error(
-                Bad("The server failed on this request; its log says how.", None, 500, "InternalServerError")
+                RequestError("The server failed on this request; its log says how.", None, 500, "InternalServerError")
             )
         self._statuses[response.status] += 1
         if self._log and request.method == "POST":
@@ -150,10 +153,10 @@ class Server:
         return web.Response()
 
     async def _list(self, _: web.Request) -> web.Response:
-        """The parent of an adapter is its base, by name where that is served too."""
+        """The `parent` of an adapter is its base: by name if the base is served too, else by folder."""
         names = {model.at.folder: name for name, model in self._models.items() if model.at.base is None}
 
-        def entry(model: Served) -> dict[str, Any]:
+        def entry(model: ServedModel) -> dict[str, Any]:
             return {
                 "id": model.name,
                 "object": "model",
@@ -161,78 +164,84 @@ class Server:
                 "owned_by": "backspin",
                 "root": model.at.folder,
                 "parent": model.at.base and names.get(model.at.base, model.at.base),
-                "max_model_len": model.lane.model.context,
+                "max_model_len": model.scheduler.model.context,
             }
 
         return web.json_response({"object": "list", "data": [entry(model) for model in self._models.values()]})
 
     async def _chat(self, request: web.Request) -> web.Response:
-        body = protocol.checked(await _json(request), protocol.CHAT)
-        model = protocol.find(self._models, body)
+        body = protocol.validate(await _json(request), protocol.CHAT)
+        model = protocol.find_model(self._models, body)
         if "top_logprobs" in body and not body.get("logprobs"):
-            raise Bad("With 'top_logprobs', 'logprobs' must be true.", "top_logprobs")
+            raise RequestError("With 'top_logprobs', 'logprobs' must be true.", "top_logprobs")
         logprobs = body.get("top_logprobs", 0) if body.get("logprobs") else None
-        asked = protocol.ask(model, protocol.chat_tokens(model, body), body, None, logprobs)
-        return await self._answer(request, asked, replies.chat_reply)
+        generation = protocol.make_generation(model, protocol.chat_tokens(model, body), body, None, logprobs)
+        return await self._answer(request, generation, replies.chat_reply)
 
     async def _complete(self, request: web.Request) -> web.Response:
-        body = protocol.checked(await _json(request), protocol.COMPLETION)
-        model = protocol.find(self._models, body)
-        asked = protocol.ask(model, protocol.prompt_tokens(model, body), body, 16, body.get("logprobs"))
-        return await self._answer(request, asked, replies.completion_reply)
+        body = protocol.validate(await _json(request), protocol.COMPLETION)
+        model = protocol.find_model(self._models, body)
+        prompt = protocol.prompt_tokens(model, body)
+        generation = protocol.make_generation(model, prompt, body, 16, body.get("logprobs"))
+        return await self._answer(request, generation, replies.completion_reply)
 
     async def _tokenize(self, request: web.Request) -> web.Response:
-        body = protocol.checked(await _json(request), protocol.TOKENIZE)
-        model = protocol.find(self._models, body)
+        body = protocol.validate(await _json(request), protocol.TOKENIZE)
+        model = protocol.find_model(self._models, body)
         if ("prompt" in body) == ("messages" in body):
-            raise Bad("Exactly one of 'prompt' and 'messages' must be given.", "prompt")
+            raise RequestError("Exactly one of 'prompt' and 'messages' must be given.", "prompt")
         tokens = (protocol.chat_tokens if "messages" in body else protocol.prompt_tokens)(model, body)
-        return web.json_response({"tokens": tokens, "count": len(tokens), "max_model_len": model.lane.model.context})
+        context = model.scheduler.model.context
+        return web.json_response({"tokens": tokens, "count": len(tokens), "max_model_len": context})
 
     async def _load_adapter(self, request: web.Request) -> web.Response:
-        """Serves one more adapter, upon the base that is served here; `lora_path` is its folder. As in vLLM."""
-        body = protocol.checked(await _json(request), protocol.LOAD_ADAPTER)
-        name, folder = protocol.needed(body, "lora_name"), protocol.needed(body, "lora_path")
+        """Serves one more adapter of the served base model, as in vLLM; `lora_path` is its folder."""
+        body = protocol.validate(await _json(request), protocol.LOAD_ADAPTER)
+        name, folder = protocol.require(body, "lora_name"), protocol.require(body, "lora_path")
         async with self._changing:
             if name in self._models:
-                raise Bad(f"The lora adapter '{name}' has already been loaded; a name stands for one adapter for ever.")
+                raise RequestError(
+                    f"The lora adapter '{name}' has already been loaded; a name stands for one adapter for ever."
+                )
             bases = {model.at.base or model.at.folder for model in self._models.values()}
             if len(bases) != 1:
-                raise Bad(f"An adapter goes upon the one base of a server, and this has {len(bases)}; use PUT /models.")
+                raise RequestError(
+                    f"An adapter goes upon the one base of a server, and this has {len(bases)}; use PUT /models."
+                )
             await self._open({name: ModelFolders(folder, bases.pop())})
         return web.Response(text=f"Success: LoRA adapter '{name}' added successfully.")
 
     async def _unload_adapter(self, request: web.Request) -> web.Response:
-        """Serves an adapter no more. Requests that it has already are answered. As in vLLM."""
-        name = protocol.needed(protocol.checked(await _json(request), protocol.UNLOAD_ADAPTER), "lora_name")
+        """Stops serving an adapter, as in vLLM. Requests that have begun are still answered."""
+        name = protocol.require(protocol.validate(await _json(request), protocol.UNLOAD_ADAPTER), "lora_name")
         async with self._changing:
-            if name not in self._models or self._models[name].at.base is None:
-                raise Bad(f"The lora adapter '{name}' cannot be found.", "lora_name", 404, "NotFoundError")
+            if name not in self._models or self._models[name].folders.base is None:
+                raise RequestError(f"The lora adapter '{name}' cannot be found.", "lora_name", 404, "NotFoundError")
             self._models = {other: model for other, model in self._models.items() if other != name}
         return web.Response(text=f"Success: LoRA adapter '{name}' removed successfully.")
 
     async def _replace(self, request: web.Request) -> web.Response:
-        """Serves other models from now on, as in the spec. A name stands for the same weights for ever.
+        """Replaces the served models by those in the body. A name stands for the same weights forever.
 
-        For a supervisor that has another use for a server that nobody uses.
+        So the supervisor can reuse a warm server for other models.
         """
         try:
             models = read_models(await _json(request))
         except Refusal as refusal:
-            raise Bad(str(refusal)) from refusal
+            raise RequestError(str(refusal)) from refusal
         if not models:
-            raise Bad("The request body names no model; give at least one.")
+            raise RequestError("The request body names no model; give at least one.")
         async with self._changing:
-            self._models = {name: model for name, model in self._models.items() if name in models}  # frees the others
+            self._models = {name: model for name, model in self._models.items() if name in models}  # frees all others
             await self._open(models)
         return await self._list(request)
 
     async def _open(self, models: dict[str, ModelFolders]) -> None:
-        """Serves these too."""
+        """Serves more models."""
         try:
             opened = await asyncio.to_thread(_open_all, models, self._spec, self._models)
         except Refusal as refusal:
-            raise Bad(str(refusal)) from refusal
+            raise RequestError(str(refusal)) from refusal
         self._models = {**self._models, **opened}
 
     async def _metrics(self, _: web.Request) -> web.Response:
@@ -245,35 +254,36 @@ class Server:
             for name in ("prompt", "generation")
             for line in (f"# TYPE vllm:{name}_tokens_total counter", f"vllm:{name}_tokens_total {self._tokens[name]}")
         ]
-        lanes = [model.lane for model in self._models.values()]
+        schedulers = [model.scheduler for model in self._models.values()]
         for name, count in (
-            ("running", sum(lane.running for lane in lanes)),
-            ("waiting", sum(len(lane.waiting) for lane in lanes)),
+            ("running", sum(scheduler.running for scheduler in schedulers)),
+            ("waiting", sum(len(scheduler.waiting) for scheduler in schedulers)),
         ):
             lines += [f"# TYPE vllm:num_requests_{name} gauge", f"vllm:num_requests_{name} {count}"]
         return web.Response(text="\n".join(lines) + "\n")
 
     async def _answer(
-        self, request: web.Request, asked: Asked, reply: Callable[[Asked], dict[str, Any]]
+        self, request: web.Request, generation: Generation, reply: Callable[[Generation], dict[str, Any]]
     ) -> web.Response:
-        """Has the engine do all jobs of a request. A client that goes away takes its jobs with it."""
+        """Runs all jobs of a request. Cancels them if the client disconnects."""
         futures = []
-        for job in asked.jobs:
+        for job in generation.jobs:
             futures.append(self._loop.create_future())
             job.done = functools.partial(self._loop.call_soon_threadsafe, _resolve, futures[-1])
-            self._engine.submit(asked.model.lane, job)
+            self._engine.submit(generation.model.scheduler, job)
         try:
             await asyncio.gather(*futures)
         except asyncio.CancelledError:
-            for job in asked.jobs:
+            for job in generation.jobs:
                 job.cancelled = True
             raise
-        if any(job.finish == "error" for job in asked.jobs):
-            raise Bad("The model gave numbers that are not finite; it has diverged.", None, 500, "InternalServerError")
-        request["usage"] = replies.usage(asked)
+        if any(job.finish == "error" for job in generation.jobs):
+            message = "The model gave numbers that are not finite; it has diverged."
+            raise RequestError(message, None, 500, "InternalServerError")
+        request["usage"] = replies.usage(generation)
         self._tokens["prompt"] += request["usage"]["prompt_tokens"]
         self._tokens["generation"] += request["usage"]["completion_tokens"]
-        return web.json_response(reply(asked))
+        return web.json_response(reply(generation))
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
@@ -285,9 +295,9 @@ async def _json(request: web.Request) -> Any:
     try:
         return await request.json()
     except ValueError as error:
-        raise Bad(f"The request body is not JSON: {error}.") from error
+        raise RequestError(f"The request body is not JSON: {error}.") from error
 
 
-def _error(bad: Bad) -> web.Response:
-    error = {"message": bad.message, "type": bad.type, "param": bad.param, "code": bad.status}
-    return web.json_response({"error": error}, status=bad.status)
+def _error(error: RequestError) -> web.Response:
+    body = {"message": error.message, "type": error.type, "param": error.param, "code": error.status}
+    return web.json_response({"error": body}, status=error.status)

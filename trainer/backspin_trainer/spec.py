@@ -1,4 +1,4 @@
-"""Spec files: JSON with camelCase keys, read into frozen dataclasses; an unknown key or a wrong type is refused."""
+"""Spec files: JSON with camelCase keys, read into frozen dataclasses. Unknown keys and wrong types are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .exits import Exit, Refusal
 
 @dataclass(frozen=True)
 class Architecture:
-    """A Llama to make afresh. Sizes in units, `context` in tokens, `std` of the normal initialisation."""
+    """The shape of a new Llama. `context` is in tokens, `std` is the initializer range."""
 
     hidden_size: int
     layers: int
@@ -32,7 +32,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Init:
-    """A model from nothing: its shape, the folder of its tokenizer, and the seed of its weights."""
+    """A new model: its architecture, the folder of its tokenizer, and the seed of its weights."""
 
     architecture: Architecture
     tokenizer: str
@@ -41,7 +41,7 @@ class Init:
 
 @dataclass(frozen=True)
 class Rate:
-    """Learning rate after warm-up (`from`) and at the last step (`to`)."""
+    """The learning rate after the warm-up (`from`) and at the last step (`to`)."""
 
     from_: float
     to: float
@@ -49,7 +49,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Lora:
-    """A low-rank adapter, scaled by alpha / rank. `targets` are names of linear layers; None is all but the head."""
+    """A LoRA adapter, scaled by alpha / rank. `targets` names linear layers; None means all except the LM head."""
 
     rank: int
     alpha: float
@@ -58,23 +58,29 @@ class Lora:
 
     def __post_init__(self) -> None:
         if self.rank < 1:
-            raise _wrong("lora.rank", "must be at least 1")
+            raise _invalid("lora.rank", "must be at least 1")
         if self.alpha <= 0:
-            raise _wrong("lora.alpha", "must be above 0")
+            raise _invalid("lora.alpha", "must be above 0")
         if not 0 <= self.dropout < 1:
-            raise _wrong("lora.dropout", "must be from 0 to below 1")
+            raise _invalid("lora.dropout", "must be from 0 to below 1")
 
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """One training run. `warmup` is a share of the steps, `checkpoint_every` counts steps, `max_tokens` is per row.
+    """One training run.
 
-    `from` is a folder of whole weights, or of an adapter upon `base`: with `adapter` "continue" it is that one that is
-    trained on, with "merge" it is first made one with its base. Without `lora` all weights are trained.
-    `rows` are those of `data` that `steps` and `batch` were reckoned for (None: all of them): where the trainer has to
-    refuse others, it writes them to `refused.jsonl` in `run`, and ends. `too_long` says whether a row of more than
-    `max_tokens` is cut, or refused.
-    `beta`, of a preference objective alone, is how strongly it holds to the `reference`, which is `from` where it is None.
+    `warmup` is a share of the steps, `checkpoint_every` counts steps, `max_tokens` is per row, `batch` is the global
+    batch size in rows, over all devices.
+
+    `from` is the folder of a full model, or of a LoRA adapter for `base`. With `adapter` "continue" the run trains that
+    adapter further; with "merge" it merges adapter and base first. Without `lora` it trains all weights.
+
+    `rows` is the number of rows of `data` that `steps` was computed for (None: all). If the trainer keeps another
+    number, it writes the refused rows to `refused.jsonl` in `run` and ends. `too_long` says whether to cut a row of more than
+    `max_tokens`, or to refuse it.
+
+    `beta` and `reference` are for preference objectives: the strength of the KL penalty, and the reference model
+    (None: the model of `from`).
     """
 
     version: Literal[1]
@@ -108,40 +114,42 @@ class TrainSpec:
 
     def __post_init__(self) -> None:
         if (self.from_ is None) == (self.init is None):
-            raise _wrong("from", "exactly one of 'from' and 'init' must be set; set the other to null")
+            raise _invalid("from", "exactly one of 'from' and 'init' must be set; set the other to null")
         if self.base is not None and self.from_ is None:
-            raise _wrong("base", "goes with an adapter in 'from'; set it to null")
+            raise _invalid("base", "goes with an adapter in 'from'; set it to null")
         if self.lora is not None and self.init is not None:
-            raise _wrong("lora", "needs weights to adapt, and 'init' has none yet; set it to null")
+            raise _invalid("lora", "needs weights to adapt, and 'init' has none yet; set it to null")
         if self.base is not None and self.lora is None and self.adapter == "continue":
-            raise _wrong("adapter", "must be 'merge' where all weights are trained; or set 'lora' to the adapter's own")
+            raise _invalid("adapter", "must be 'merge' where all weights are trained; or set 'lora' to the adapter's own")
         if not 0 <= self.warmup <= 1:
-            raise _wrong("warmup", "must be a share of the steps, 0 to 1")
+            raise _invalid("warmup", "must be a share of the steps, 0 to 1")
         if not 0 <= self.dropout < 1:
-            raise _wrong("dropout", "must be from 0 to below 1")
+            raise _invalid("dropout", "must be from 0 to below 1")
         for key in ("steps", "batch", "checkpoint_every", "keep_checkpoints", "threads"):
             if getattr(self, key) < 1:
-                raise _wrong(_camel(key), "must be at least 1")
+                raise _invalid(_camel(key), "must be at least 1")
         if not 0 <= self.seed < 1 << 32:
-            raise _wrong("seed", "must be from 0 to 4294967295, which all generators take")
-        if (self.beta is not None) != self.prefers:
-            raise _wrong("beta", "goes with the objectives 'dpo' and 'token-dpo', and they need it")
+            raise _invalid("seed", "must be from 0 to 4294967295, which all generators take")
+        if (self.beta is not None) != self.is_preference:
+            raise _invalid("beta", "goes with the objectives 'dpo' and 'token-dpo', and they need it")
         if self.beta is not None and self.beta <= 0:
-            raise _wrong("beta", "must be above 0")
-        if self.reference is not None and not self.prefers:
-            raise _wrong("reference", "goes with the objectives 'dpo' and 'token-dpo'; set it to null")
+            raise _invalid("beta", "must be above 0")
+        if self.reference is not None and not self.is_preference:
+            raise _invalid("reference", "goes with the objectives 'dpo' and 'token-dpo'; set it to null")
         if self.max_tokens < 2:
-            raise _wrong("maxTokens", "must be at least 2: one token predicts the next")
+            raise _invalid("maxTokens", "must be at least 2: one token predicts the next")
 
     @property
-    def prefers(self) -> bool:
+    def is_preference(self) -> bool:
         return self.objective in ("dpo", "token-dpo")
 
 
 @dataclass(frozen=True)
 class EmbedSpec:
-    """Texts to embed: `rows` is a JSONL file of `{"texts": [...]}`. `batch` counts texts, `max_tokens` is per text. With `picks`
-    that many rows are selected by farthest-first traversal."""
+    """Texts to embed: `rows` is a JSONL file of `{"texts": [...]}`.
+
+    `batch` counts texts, `max_tokens` is per text, `picks` counts rows to select by farthest-first traversal.
+    """
 
     version: Literal[1]
     model: ModelFolders
@@ -157,12 +165,12 @@ class EmbedSpec:
     def __post_init__(self) -> None:
         for key in ("clusters", "max_tokens", "threads", "picks", "batch"):
             if (value := getattr(self, key)) is not None and value < 1:
-                raise _wrong(_camel(key), "must be at least 1")
+                raise _invalid(_camel(key), "must be at least 1")
 
 
 @dataclass(frozen=True)
 class ScoreSpec:
-    """Continuations to score: `rows` is a JSONL file of `{"asked": [...]}`. `batch` counts sequences."""
+    """Continuations to score: `rows` is a JSONL file of `{"requests": [...]}`. `batch` counts sequences."""
 
     version: Literal[1]
     model: ModelFolders
@@ -174,12 +182,12 @@ class ScoreSpec:
     def __post_init__(self) -> None:
         for key in ("threads", "batch"):
             if getattr(self, key) < 1:
-                raise _wrong(key, "must be at least 1")
+                raise _invalid(key, "must be at least 1")
 
 
 @dataclass(frozen=True)
 class MergeSpec:
-    """An adapter and the `base` that it goes upon, made into whole weights in the folder `to`."""
+    """Merges a LoRA adapter into `base` and writes the full model to the folder `to`."""
 
     version: Literal[1]
     adapter: str
@@ -189,7 +197,7 @@ class MergeSpec:
 
 @dataclass(frozen=True)
 class ModelFolders:
-    """Where a model lies: whole weights, or an adapter and the `base` that it goes upon."""
+    """The folder of a full model, or of a LoRA adapter and of its `base`."""
 
     folder: str
     base: str | None = None
@@ -197,7 +205,7 @@ class ModelFolders:
 
 @dataclass(frozen=True)
 class ServeSpec:
-    """One server. `models` are by served name; `slots` requests run at once in each model."""
+    """One server. The keys of `models` are served names; `slots` sequences run at once in each model."""
 
     version: Literal[1]
     models: dict[str, ModelFolders]
@@ -210,10 +218,10 @@ class ServeSpec:
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise _wrong("models", "names no model; give at least one served name and its folder")
+            raise _invalid("models", "names no model; give at least one served name and its folder")
         for key in ("slots", "threads"):
             if getattr(self, key) < 1:
-                raise _wrong(key, "must be at least 1")
+                raise _invalid(key, "must be at least 1")
 
 
 def read_spec(path: str, cls: type) -> Any:
@@ -238,19 +246,19 @@ def _read(value: Any, kind: Any, key: str) -> Any:
         return None if value is None else _read(value, arguments[0], key)
     if origin is Literal:
         if value not in arguments or isinstance(value, bool):
-            raise _wrong(key, f"must be one of {', '.join(map(json.dumps, arguments))}, not {json.dumps(value)}")
+            raise _invalid(key, f"must be one of {', '.join(map(json.dumps, arguments))}, not {json.dumps(value)}")
         return value
     if origin is tuple:
         if not isinstance(value, list) or len(value) != len(arguments):
-            raise _wrong(key, f"must be a list of {len(arguments)} numbers")
+            raise _invalid(key, f"must be a list of {len(arguments)} numbers")
         return tuple(_read(item, of, f"{key}[{index}]") for index, (item, of) in enumerate(zip(value, arguments)))
     if origin is list:
         if not isinstance(value, list):
-            raise _wrong(key, "must be a list")
+            raise _invalid(key, "must be a list")
         return [_read(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value)]
     if origin is dict:
         if not isinstance(value, dict):
-            raise _wrong(key, "must be an object")
+            raise _invalid(key, "must be an object")
         return {name: _read(item, arguments[1], f"{key}.{name}") for name, item in value.items()}
     if dataclasses.is_dataclass(kind):
         return _read_object(value, kind, key)
@@ -258,26 +266,26 @@ def _read(value: Any, kind: Any, key: str) -> Any:
         return float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         names = {int: "an integer", float: "a finite number", str: "a string", bool: "true or false"}
-        raise _wrong(key, f"must be {names[kind]}, not {json.dumps(value)}")
+        raise _invalid(key, f"must be {names[kind]}, not {json.dumps(value)}")
     return value
 
 
 def _read_object(value: Any, cls: type, key: str) -> Any:
     if not isinstance(value, dict):
-        raise _wrong(key or "the spec", "must be an object")
+        raise _invalid(key or "the spec", "must be an object")
     hints = typing.get_type_hints(cls)
     known = {_camel(item.name): item for item in dataclasses.fields(cls)}
     inside = f"{key}." if key else ""
     for name in value:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            raise _wrong(
+            raise _invalid(
                 inside + name,
                 f"is unknown; did you mean '{near[0]}'?" if near else f"is unknown; the keys are {', '.join(known)}",
             )
     for name, item in known.items():
         if name not in value and item.default is dataclasses.MISSING:
-            raise _wrong(inside + name, "is missing; add it")
+            raise _invalid(inside + name, "is missing; add it")
     return cls(
         **{known[name].name: _read(item, hints[known[name].name], inside + name) for name, item in value.items()}
     )
@@ -287,5 +295,5 @@ def _camel(name: str) -> str:
     return re.sub(r"_(\w)", lambda match: match[1].upper(), name).rstrip("_")
 
 
-def _wrong(key: str, remedy: str) -> Refusal:
+def _invalid(key: str, remedy: str) -> Refusal:
     return Refusal(Exit.SPEC, f"Spec key '{key}' {remedy}.")

@@ -1,4 +1,4 @@
-"""How a trainer is asked to stop: a file, or SIGTERM."""
+"""Stop requests: a file, or SIGTERM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Stop:
-    """Made before anything slow is imported, so that a SIGTERM at any moment is heard. The handler only sets a flag."""
+    """Create it before slow imports, so that no SIGTERM is lost. The handler only sets a flag."""
 
     def __init__(self) -> None:
         self._signalled = False
@@ -15,14 +15,14 @@ class Stop:
         signal.signal(signal.SIGTERM, self._on_signal)
 
     def watch(self, file: Path) -> None:
-        """From now on the appearance of `file` is a request too."""
+        """From now on `file` is a stop request too, once it exists."""
         self._file = file
 
     def requested(self) -> bool:
         return self._signalled or (self._file is not None and self._file.exists())
 
-    def obeyed(self) -> None:
-        """Removes the file: the next start of the same run is not to stop again."""
+    def clear(self) -> None:
+        """Removes the file, so that the next start of the run does not stop again."""
         if self._file is not None:
             self._file.unlink(missing_ok=True)
 

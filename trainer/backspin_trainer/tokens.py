@@ -1,4 +1,4 @@
-"""Tokenizers of model folders: read and checked, without all that a model's code would import."""
+"""Reads and checks tokenizers, without the slow imports of model code."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from .exits import Exit, Refusal, first_line
 from .spec import ModelFolders
 
-_LEADING = re.compile(r"(?:[^\S\n]*\n)*")  # lines that hold nothing, and the ends of them
+_LEADING = re.compile(r"(?:[^\S\n]*\n)*")  # empty lines, with their line ends
 
 
 def read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
-    """The tokenizer in `folder`, with its end token checked. Raises Refusal 66."""
+    """The tokenizer in `folder`, which has an EOS token. Raises Refusal 66."""
     tokenizer = load_tokenizer(folder)
     if tokenizer.eos_token_id is None:
         raise Refusal(
@@ -30,7 +30,7 @@ def read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
 
 
 def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
-    """The tokenizer in `folder`, be it an encoder's, which has no end token. Raises Refusal 66."""
+    """The tokenizer in `folder`. That of an encoder may have no EOS token. Raises Refusal 66."""
     config = Path(folder) / "tokenizer_config.json"
     if not config.is_file():
         raise Refusal(
@@ -45,56 +45,58 @@ def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
 
 
 def tokenizer_folder(model: ModelFolders) -> str:
-    """Whose tokenizer counts: an adapter's own, or that of its base where it has none."""
+    """The folder of the tokenizer: the adapter's own, or that of the base if the adapter has none."""
     return model.folder if not model.base or (Path(model.folder) / "tokenizer_config.json").is_file() else model.base
 
 
 def template_tokens(
     tokenizer: PreTrainedTokenizerBase,
     messages: list[dict],
-    opens: bool = True,
-    continues: bool = False,
+    add_generation_prompt: bool = True,
+    continue_final_message: bool = False,
     kwargs: dict | None = None,
 ) -> list[int]:
-    """Tokens of `messages` under the chat template: with all that opens the next turn, or for the last one to go on.
-    `kwargs`: what the template takes beside them.
+    """Tokens of `messages` under the chat template. `kwargs` are variables of the template.
 
-    Raises ValueError with what the template says where it cannot render them.
+    Raises ValueError with the template's message if it cannot render them.
     """
     try:
         return tokenizer.apply_chat_template(
-            messages, add_generation_prompt=opens, continue_final_message=continues, return_dict=False, **(kwargs or {})
+            messages,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            return_dict=False,
+            **(kwargs or {}),
         )
     except TemplateError as error:
         raise ValueError(str(error)) from error
 
 
 def turn_tokens(tokenizer: PreTrainedTokenizerBase, before: list[dict], answer: str) -> tuple[list[int], list[int]]:
-    """Tokens of the turns `before`, with all that opens the assistant's, as a server is asked for the answer; and those
-    of the answer up to the end token. Empty lines before the answer are no part of it.
+    """Tokens of the turns `before` with the generation prompt, as a server gets them, and of the answer up to its EOS.
 
-    Raises ValueError, whose message says what the turns do.
+    Empty lines before the answer are removed. Raises ValueError if the template cannot render the turns.
     """
     answered = [*before, {"role": "assistant", "content": answer[_LEADING.match(answer).end() :]}]
     try:
         opened = template_tokens(tokenizer, before)
-        closed = template_tokens(tokenizer, answered, opens=False)
+        closed = template_tokens(tokenizer, answered, add_generation_prompt=False)
         if closed[: len(opened)] != opened:
-            closed = opened + _behind(tokenizer, before, answered)
+            closed = opened + _answer_suffix(tokenizer, before, answered)
     except Exception as error:
         raise ValueError(f"cannot be rendered by the model's chat template ({error})") from error
-    ends = [at for at in range(len(opened), len(closed)) if closed[at] == tokenizer.eos_token_id]
-    if not ends:
+    eos_positions = [at for at in range(len(opened), len(closed)) if closed[at] == tokenizer.eos_token_id]
+    if not eos_positions:
         raise ValueError("has no end token once rendered by the model's chat template")
-    return opened, closed[len(opened) : ends[-1] + 1]
+    return opened, closed[len(opened) : eos_positions[-1] + 1]
 
 
-def _behind(tokenizer: PreTrainedTokenizerBase, before: list[dict], answered: list[dict]) -> list[int]:
-    """Tokens of what stands behind the opened turn, by itself: a tokenizer may merge the end of the one with the
-    beginning of the other, as GPT-2's does with a line end and the blanks of an indented line."""
+def _answer_suffix(tokenizer: PreTrainedTokenizerBase, before: list[dict], answered: list[dict]) -> list[int]:
+    """Tokens of the answer, encoded alone. A tokenizer may merge the end of the prompt with the beginning of the answer,
+    as GPT-2's does with a line end and the spaces of an indented line."""
     opened, closed = (
-        tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=opens)
-        for turns, opens in ((before, True), (answered, False))
+        tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation)
+        for turns, generation in ((before, True), (answered, False))
     )
     if not closed.startswith(opened):
         raise ValueError("the turns do not begin with their own prompt")
@@ -102,20 +104,19 @@ def _behind(tokenizer: PreTrainedTokenizerBase, before: list[dict], answered: li
 
 
 def continuation_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Tokens of a text that continues another: without those that the tokenizer puts before every text."""
+    """Tokens of a text that continues another: without BOS and all else that the tokenizer puts before every text."""
     beginning, tokens = tokenizer.encode(""), tokenizer.encode(text)
     return tokens[len(beginning) :] if tokens[: len(beginning)] == beginning else tokens
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]) -> str:
-    """What `ids` were made of, as hex digits of SHA-256: vocabulary and rules of the tokenizer, its chat template with
-    the tokens that it may name, the text, and the ids."""
+    """SHA-256 (hex) of the tokenizer, its chat template with BOS and EOS, the text, and its token ids."""
     template = [tokenizer.chat_template, tokenizer.bos_token, tokenizer.eos_token]
     return hashlib.sha256(json.dumps([_rules(tokenizer), template, text, ids]).encode()).hexdigest()
 
 
 def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
-    """Checks that the template renders all that training and serving need. Raises Refusal 66, naming the part."""
+    """Checks that the template can render all turns that training and serving use. Raises Refusal 66."""
 
     def refuse(part: str) -> Refusal:
         return Refusal(
@@ -148,7 +149,7 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None
 
 
 def _class_of(config: Path) -> type:
-    """The class that loads it. Transformers' chooser by model imports seconds of code that its plain class needs not."""
+    """The tokenizer class. AutoTokenizer imports seconds of code that the plain class does not need."""
     if json.loads(config.read_text()).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast"):
         return PreTrainedTokenizerFast
     from transformers import AutoTokenizer
@@ -158,7 +159,7 @@ def _class_of(config: Path) -> type:
 
 @functools.lru_cache(maxsize=1)
 def _rules(tokenizer: PreTrainedTokenizerBase) -> str:
-    """A digest of tokenizer.json as it was loaded, but for what a call may set."""
+    """SHA-256 of tokenizer.json as loaded, without padding and truncation, which calls set."""
     if not tokenizer.is_fast:
         return hashlib.sha256(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode()).hexdigest()
     rules = json.loads(tokenizer.backend_tokenizer.to_str()) | {"padding": None, "truncation": None}

@@ -1,7 +1,7 @@
-"""The `train` verb: SFT, preferences and pre-training, of all weights or of an adapter, that survive any kill, bit for bit.
+"""The `train` verb: SFT, preference optimisation and pre-training, of all weights or of a LoRA adapter.
 
-Started by `accelerate launch` it is several processes, one for each device, that share every batch. The first of them speaks
-for all: its events, its files and its exit code are those of the training.
+A run survives any kill: it resumes from its newest checkpoint, bit for bit. Under `accelerate launch` each device has a
+process, and all processes share every batch. Only the main process writes events, files and the exit code.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from accelerate import PartialState
 from transformers.utils.logging import disable_progress_bar
 
 from . import checkpoints, data, preferences
-from .adapters import adapt, merge, resume, write_adapter
+from .adapters import add_adapter, continue_adapter, merge, write_adapter
 from .events import Events
 from .exits import Exit, Refusal
 from .models import make_model, read_model, replacing, write_model
 from .spec import MergeSpec, ModelFolders, TrainSpec
 from .stop import Stop
 from .tokens import check_chat_template, read_tokenizer, tokenizer_folder
-from .training import Preferring, Training, anywhere, diverged
+from .training import PreferenceTraining, Training, any_process, diverged
 
 
 def train(spec: TrainSpec, stop: Stop) -> Exit:
-    """Runs `spec` to its end, or to a checkpoint where `stop` asks for it. Raises Refusal for every other end."""
+    """Trains until the last step, or until a checkpoint if `stop` is requested. Raises Refusal for every other end."""
     run = Path(spec.run)
     if (run / "model").is_dir():
         return Exit.DONE
@@ -36,12 +36,12 @@ def train(spec: TrainSpec, stop: Stop) -> Exit:
     events = Events(run / "events.jsonl" if main else Path(os.devnull))
     stop.watch(run / "stop")
     try:
-        ended = _train(spec, run, events, stop)
+        exit_code = _train(spec, run, events, stop)
     except Exception as error:
         code = error.code if isinstance(error, Refusal) else Exit.INTERNAL
-        events.say("error", message=str(error) or type(error).__name__, code=code)
+        events.emit("error", message=str(error) or type(error).__name__, code=code)
         raise
-    return ended if main else Exit.DONE  # the launcher ends the first when another fails
+    return exit_code if main else Exit.DONE  # the launcher kills the main process if another one fails
 
 
 def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
@@ -53,90 +53,74 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
             f"Spec key 'batch' is {spec.batch}, which {world.num_processes} devices cannot share; make it a multiple.",
         )
     disable_progress_bar()
-    tokens = tokenizer_folder(ModelFolders(spec.from_, spec.base)) if spec.from_ else spec.init.tokenizer
-    tokenizer = read_tokenizer(tokens)
+    folder = tokenizer_folder(ModelFolders(spec.from_, spec.base)) if spec.from_ else spec.init.tokenizer
+    tokenizer = read_tokenizer(folder)
     if spec.objective != "lm":
-        check_chat_template(tokenizer, tokens)
-    read = data.read_examples(spec, tokenizer)
-    if not read.left or (read.refused if spec.rows is None else read.left != spec.rows):
-        with world.main_process_first():  # the others are ended with it
-            raise _refusal(spec, run, read)
-    examples = read.rows
+        check_chat_template(tokenizer, folder)
+    examples = data.read_examples(spec, tokenizer)
+    if not examples.kept or (examples.refused if spec.rows is None else examples.kept != spec.rows):
+        with world.main_process_first():  # the launcher kills the others when it fails
+            raise _refusal(spec, run, examples)
+    dataset = examples.dataset
     model = _open_model(spec, run, tokenizer)
     with world.main_process_first():
         resumed = checkpoints.newest(run / "checkpoints")
     step = resumed[0] if resumed else None
-    events.say("start", pid=os.getpid(), resumedFrom=step, steps=spec.steps, truncated=read.truncated)
-    if not anywhere(stop.requested()):
-        if spec.prefers:
+    events.emit("start", pid=os.getpid(), resumedFrom=step, steps=spec.steps, truncated=examples.truncated)
+    if not any_process(stop.requested()):
+        if spec.is_preference:
             with world.main_process_first():
-                examples = _with_reference(spec, run, model, examples, tokenizer.pad_token_id)
-        training = (Preferring if spec.prefers else Training)(spec, model, tokenizer, examples, events, stop)
+                dataset = preferences.add_reference(spec, dataset, model, tokenizer.pad_token_id)
+        trainer = PreferenceTraining if spec.is_preference else Training
+        training = trainer(spec, model, tokenizer, dataset, events, stop)
         training.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
         step = training.state.global_step
     if not world.is_main_process:
         return Exit.DONE
     if step != spec.steps:
-        stop.obeyed()
-        events.say("stopped", step=step or 0)
+        stop.clear()
+        events.emit("stopped", step=step or 0)
         return Exit.INTERRUPTED
     if not all(weight.isfinite().all() for weight in model.parameters()):
         raise diverged("A weight", spec.steps)
-    (write_adapter if spec.lora else write_model)(model, tokens, run / "model")
-    events.say("done", step=step, loss=training.loss)
+    (write_adapter if spec.lora else write_model)(model, folder, run / "model")
+    events.emit("done", step=step, loss=training.loss)
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
     return Exit.DONE
 
 
-def _refusal(spec: TrainSpec, run: Path, read: data.Examples) -> Refusal:
-    """Rows cannot be trained on, and whoever gave them does not know it: which ones, for who reckons anew without them."""
+def _refusal(spec: TrainSpec, run: Path, examples: data.Examples) -> Refusal:
+    """Writes the refused rows to `refused.jsonl`. The supervisor drops them, plans the steps again and restarts."""
     with replacing(run / "refused.jsonl") as partial:
-        partial.write_text("".join(json.dumps(one) + "\n" for one in read.refused))
-    if not read.refused:
+        partial.write_text("".join(json.dumps(row) + "\n" for row in examples.refused))
+    if not examples.refused:
         return Refusal(Exit.DATA, f"{spec.data} holds no rows to train on; give at least one.")
-    reasons = Counter(one["reason"] for one in read.refused)
+    reasons = Counter(row["reason"] for row in examples.refused)
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-    first = read.refused[0]
+    first = examples.refused[0]
     return Refusal(
         Exit.DATA,
-        f"{spec.data}:{first['line']} {first['evidence']}. It leaves {read.left} rows to train on (refused: {counts}), and "
-        f"the spec counts on {spec.rows or 'all'}: mend those that refused.jsonl names, or reckon without them.",
+        f"{spec.data}:{first['line']} {first['evidence']}. It leaves {examples.kept} rows to train on (refused: "
+        f"{counts}), and the spec counts on {spec.rows or 'all'}: fix the rows in refused.jsonl, or plan the steps without them.",
     )
 
 
 def _open_model(spec: TrainSpec, run: Path, tokenizer):
-    """The model that a run trains. What an adapter is merged into first is in the run folder as `base` afterwards."""
-    merged, whole = run / "base", spec.base or spec.from_
+    """The model to train. If `spec.adapter` is "merge", base and adapter merged are in the run folder as `base`."""
+    merged, folder = run / "base", spec.base or spec.from_
     if spec.base and spec.adapter == "merge":
         with PartialState().main_process_first():
             if not merged.is_dir():
                 merge(MergeSpec(1, spec.from_, spec.base, str(merged)))
-        whole = str(merged)
-    model = read_model(whole, spec.dropout) if whole else make_model(spec.init, tokenizer, spec.dropout)
+        folder = str(merged)
+    model = read_model(folder, spec.dropout) if folder else make_model(spec.init, tokenizer, spec.dropout)
     context = getattr(model.config, "max_position_embeddings", spec.max_tokens)
     if spec.max_tokens > context:
         raise Refusal(
             Exit.SPEC, f"Spec key 'maxTokens' is {spec.max_tokens}, but the model's context is {context}; lower it."
         )
     if spec.lora:
-        model = adapt(model, spec.lora, spec.seed)
+        model = add_adapter(model, spec.lora, spec.seed)
         if spec.base and spec.adapter == "continue":
-            resume(model, spec.from_)
+            continue_adapter(model, spec.from_)
     return model
-
-
-def _with_reference(spec: TrainSpec, run: Path, model, examples, pad: int):
-    """What the reference says of each pair: the model that the run begins with, or another."""
-    if spec.reference:
-        whole, base = spec.reference.folder, spec.reference.base
-        if base:
-            whole = str(run / "reference")
-            if not Path(whole).is_dir():
-                merge(MergeSpec(1, spec.reference.folder, base, whole))
-        model = read_model(whole, 0.0)
-    home = next(model.parameters()).device
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return preferences.with_reference(examples, model, pad, run / "reference.pt")
-    finally:
-        model.to(home)

@@ -1,10 +1,9 @@
-"""How `train` goes step by step: TRL's trainer, for texts and for preferences, with what this package has of its own."""
+"""The training loop: subclasses of TRL's SFTTrainer for texts and for preference pairs."""
 
 from __future__ import annotations
 
 import math
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,20 +24,22 @@ from .stop import Stop
 
 
 class Training(SFTTrainer):
-    """TRL's trainer with this package's order of rows, schedule, optimizer, events and sealed checkpoints.
+    """TRL's SFTTrainer with this package's order of rows, schedule, optimizer, events and sealed checkpoints.
 
-    The run is one epoch of `order()`'s batches, so the position in the data is the step, and resuming skips that far.
+    To the Trainer a run is one epoch over `sample_order()`. So the step is the position in the data, and a resumed run
+    skips that many batches.
     """
 
     def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop):
         self.spec, self.events, self.loss = spec, events, None
         self.checkpoints = Path(spec.run) / "checkpoints"
-        cuda = torch.cuda.is_available()
+        cuda, weighted = torch.cuda.is_available(), "weight" in examples.column_names
         super().__init__(
             model=model,
             processing_class=tokenizer,
             train_dataset=examples,
-            callbacks=[_Steps(self, stop)],
+            callbacks=[_StepCallback(self, stop)],
+            compute_loss_func=weighted_nll if weighted else None,
             args=SFTConfig(
                 output_dir=spec.run,
                 max_steps=spec.steps,
@@ -59,22 +60,23 @@ class Training(SFTTrainer):
             ),
         )
         self.remove_callback(PrinterCallback)
-        if "weight" in examples.column_names:
+        if weighted:
             self._signature_columns = ["input_ids", "labels", "weight"]
             self.data_collator = _with_weights(self.data_collator)
 
     def _get_train_sampler(self, train_dataset=None):
-        return data.order(self.train_dataset, self.spec)
+        return data.sample_order(self.train_dataset, self.spec)
 
     def create_optimizer(self, model=None):
-        """Weight decay on matrices, never on norms. At a base rate of 1 the scheduler's factor is the rate itself."""
+        """Weight decay is for matrices, never for norms. With lr 1 the scheduler's factor is the learning rate."""
         muon = self.spec.optimizer == "muon"
-        ends = {id(end.weight) for end in (self.model.get_input_embeddings(), self.model.get_output_embeddings())}
+        layers = (self.model.get_input_embeddings(), self.model.get_output_embeddings())
+        embedding_ids = {id(layer.weight) for layer in layers}
         matrices, embeddings, rest = [], [], []
         for weight in self.model.parameters():
             if not weight.requires_grad:
                 continue
-            (rest if weight.dim() < 2 else embeddings if id(weight) in ends else matrices).append(weight)
+            (rest if weight.dim() < 2 else embeddings if id(weight) in embedding_ids else matrices).append(weight)
         decay = self.spec.weight_decay
         self.optimizer = (Muon if muon else torch.optim.AdamW)(
             [
@@ -95,14 +97,14 @@ class Training(SFTTrainer):
         return self.lr_scheduler
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The mean negative log-likelihood of the batch's labels, without the accuracy and entropy that TRL adds.
+        """The mean negative log-likelihood (nats) of the batch's labels. It skips TRL's token accuracy and entropy.
 
-        Each label counts as often as the weight of its row says, and once in what the sum is divided by: two rows of
-        one pair with the weights 2a and 2(1 - a) give a times the mean of the one and (1 - a) times that of the other.
+        With row weights, `weighted_nll` gets the labels and the weights together.
         """
-        weights, inputs = inputs.get("weights"), {name: value for name, value in inputs.items() if name != "weights"}
-        self.compute_loss_func = None if weights is None else partial(weighted_nll, weights=weights)
-        return Trainer.compute_loss(self, model, {**inputs, "use_cache": False}, return_outputs, num_items_in_batch)
+        inputs = {**inputs, "use_cache": False}
+        if "weights" in inputs:
+            inputs["labels"] = inputs["labels"], inputs.pop("weights")
+        return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         self.started, self.rate = time.monotonic(), self.optimizer.param_groups[0]["lr"]
@@ -113,73 +115,78 @@ class Training(SFTTrainer):
             raise diverged("The loss", self.state.global_step + 1)
         return loss
 
-    def say_step(self) -> None:
-        """`tokens` counts the batch without its padding; `seconds` is from forward pass to updated weights."""
+    def emit_step(self) -> None:
+        """`tokens` counts the batch without padding. `seconds` last from the forward pass to the updated weights."""
         seconds = round(time.monotonic() - self.started, 4)
         step, loss, rate, tokens = self.state.global_step, self.loss, self.rate, self.tokens
-        self.events.say("step", step=step, loss=loss, learningRate=rate, tokens=tokens, seconds=seconds)
+        self.events.emit("step", step=step, loss=loss, learningRate=rate, tokens=tokens, seconds=seconds)
 
     def _save_checkpoint(self, model, trial):
         main = self.accelerator.is_main_process
 
         def write(folder: Path) -> None:
-            self.accelerator.wait_for_everyone()  # the folder is there
+            self.accelerator.wait_for_everyone()  # the main process has made the folder
             self.save_model(str(folder), _internal_call=True)
             self._save_optimizer_and_scheduler(str(folder))
             self._save_rng_state(str(folder))
             if main:
                 self.state.save_to_json(str(folder / "trainer_state.json"))
-            self.accelerator.wait_for_everyone()  # and whole
+            self.accelerator.wait_for_everyone()  # all files are written
 
         checkpoints.save(self.checkpoints, self.state.global_step, self.spec.keep_checkpoints, write, seal=main)
-        self.events.say("checkpoint", step=self.state.global_step)
+        self.events.emit("checkpoint", step=self.state.global_step)
 
 
-class Preferring(Training):
-    """The same on pairs of answers, with the loss of `preferences`."""
+class PreferenceTraining(Training):
+    """DPO and token-DPO on pairs of answers; see `preferences` for the loss."""
 
     def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop):
         super().__init__(spec, model, tokenizer, examples, events, stop)
-        self._signature_columns = preferences.columns(examples)
-        self.data_collator = preferences.collate(tokenizer.pad_token_id)
+        self._signature_columns = preferences.signature_columns(examples)
+        self.data_collator = preferences.pair_collator(tokenizer.pad_token_id)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         ratios = preferences.weighted_logps(model, inputs) - inputs["reference"]
         return preferences.preference_loss(ratios, self.spec.beta)
 
 
-def weighted_nll(outputs, labels, num_items_in_batch, weights):
-    """Negative log-likelihoods of the labels times the weights of their rows, summed, over the number of labels."""
+def weighted_nll(outputs, labels, num_items_in_batch):
+    """The sum of the labels' negative log-likelihoods (nats), each times the weight of its row, over their number.
+
+    `labels` is a pair: labels [n, tokens] and row weights [n]. The number of labels does not depend on the weights: two
+    rows of a pair with weights 2a and 2(1 - a) add a times the mean of the one and (1 - a) times that of the other.
+    """
+    labels, weights = labels
     nll = cross_entropy(outputs.logits[:, :-1].float().transpose(1, 2), labels[:, 1:], reduction="none")
     return (weights[:, None] * nll).sum() / num_items_in_batch
 
 
 def _with_weights(collate):
-    """What `collate` makes of examples, and their weights."""
+    """A data collator that adds the row weights [n] to the batch of `collate`."""
     return lambda examples: {
         **collate(examples),
         "weights": torch.tensor([example["weight"] for example in examples], dtype=torch.float32),
     }
 
 
-class _Steps(TrainerCallback):
-    """After each step: the event, and the order to save and stop if someone asked for it."""
+class _StepCallback(TrainerCallback):
+    """After each step, emits its event. Saves and stops if a stop is requested."""
 
     def __init__(self, training: Training, stop: Stop):
         self._training, self._stop = training, stop
 
     def on_step_end(self, args, state, control, **_):
-        self._training.say_step()
+        self._training.emit_step()
         last = state.global_step >= state.max_steps
         control.should_save = control.should_save and not last
-        if anywhere(self._stop.requested()) and not last:
+        if any_process(self._stop.requested()) and not last:
             control.should_save = control.should_training_stop = True
         return control
 
 
-def anywhere(asked: bool) -> bool:
-    """Whether any of the processes says so; all of them hear the same."""
-    return any(gather_object([asked]))
+def any_process(flag: bool) -> bool:
+    """Whether `flag` is true in any process; all processes get the same result."""
+    return any(gather_object([flag]))
 
 
 def diverged(what: str, step: int) -> Refusal:

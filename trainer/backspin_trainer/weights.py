@@ -1,4 +1,4 @@
-"""Weights of a Llama, in fp32: those of a folder, or of an adapter merged into them, in memory."""
+"""Reads the weights of a Llama in fp32, and merges LoRA adapters into them in memory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .exits import Exit, Refusal, first_line
 from .spec import ModelFolders
 
 
-class Shape(PreTrainedConfig):
-    """A Llama's config.json. Transformers' own class reads the same, but imports two seconds of unused code."""
+class ModelConfig(PreTrainedConfig):
+    """The config.json of a Llama. LlamaConfig of Transformers is the same, but its import takes two seconds."""
 
     model_type = "llama"
     vocab_size: int = 32000
@@ -43,57 +43,57 @@ class Shape(PreTrainedConfig):
 
 @dataclass(eq=False)
 class Weights:
-    """Tensors by their names in the folder. An adapter's are its base's, the same objects, but for what it changes."""
+    """Tensors by name. An adapter shares the tensor objects of its base, except those that it changes."""
 
     folder: str
-    shape: Shape
+    config: ModelConfig
     tensors: dict[str, torch.Tensor]
     base: Weights | None = None
 
 
-_PLAIN = {"peft_type": "LORA", "bias": "none"} | dict.fromkeys(
+_SUPPORTED = {"peft_type": "LORA", "bias": "none"} | dict.fromkeys(
     ("use_dora", "use_rslora", "use_qalora", "rank_pattern", "alpha_pattern", "modules_to_save", "fan_in_fan_out")
 )
-_in_use: weakref.WeakValueDictionary[ModelFolders, Weights] = weakref.WeakValueDictionary()
+_cache: weakref.WeakValueDictionary[ModelFolders, Weights] = weakref.WeakValueDictionary()
 
 
 def read_weights(model: ModelFolders) -> Weights:
-    """Reads them once for as long as they, or those of an adapter upon them, are in use. Raises Refusal 66."""
-    weights = _in_use.get(model)
+    """Reads weights, or returns those in use by another model or as the base of an adapter. Raises Refusal 66."""
+    weights = _cache.get(model)
     if weights is None:
         folder, base = model.folder, model.base
         weights = _read(folder) if base is None else _adapt(read_weights(ModelFolders(base)), folder)
-        _in_use[model] = weights
+        _cache[model] = weights
     return weights
 
 
 def _read(folder: str) -> Weights:
-    shape = read_config(folder)
+    config = read_config(folder)
     tensors: dict[str, torch.Tensor] = {}
     for path in sorted(Path(folder).glob("*.safetensors")):
         tensors |= _load(path)
     _check_finite(folder, tensors)
-    return Weights(folder, shape, tensors)
+    return Weights(folder, config, tensors)
 
 
 def _adapt(base: Weights, folder: str) -> Weights:
     """W + (alpha / rank) B A, for each weight W that the adapter targets (Hu et al. 2021, LoRA, section 4.1)."""
     config = _read_adapter_config(folder)
-    parts = _load(Path(folder) / "adapter_model.safetensors")
+    lora = _load(Path(folder) / "adapter_model.safetensors")
     scale = config["lora_alpha"] / config["r"]
     tensors = dict(base.tensors)
-    for name, down in parts.items():
+    for name, down in lora.items():
         if name.endswith(".lora_B.weight"):
             continue
         target = name.removeprefix("base_model.model.").replace(".lora_A.", ".")
-        up = parts.get(name.replace(".lora_A.", ".lora_B."))
+        up = lora.get(name.replace(".lora_A.", ".lora_B."))
         if target not in tensors or up is None or tensors[target].shape != (len(up), down.shape[1]):
             raise Refusal(
                 Exit.MODEL, f"The adapter in {folder} does not fit {base.folder}: its weight {name} has no place there."
             )
         tensors[target] = tensors[target] + up @ down * scale
     _check_finite(folder, tensors)
-    return Weights(folder, base.shape, tensors, base)
+    return Weights(folder, base.config, tensors, base)
 
 
 def _read_adapter_config(folder: str) -> dict:
@@ -104,11 +104,12 @@ def _read_adapter_config(folder: str) -> dict:
         raise Refusal(
             Exit.MODEL, f"No adapter in {folder}: adapter_config.json is missing or broken; give the whole folder."
         ) from error
-    unusual = [name for name, plain in _PLAIN.items() if (config.get(name) or plain) != plain]
-    if unusual:
+    unsupported = [name for name, supported in _SUPPORTED.items() if (config.get(name) or supported) != supported]
+    if unsupported:
         raise Refusal(
             Exit.MODEL,
-            f"The adapter in {folder} has {', '.join(unusual)}, which the embedded server lacks; serve it with vLLM.",
+            f"The adapter in {folder} has {', '.join(unsupported)}, which the embedded server lacks; "
+            "serve it with vLLM.",
         )
     return config
 
@@ -125,7 +126,7 @@ def _check_finite(folder: str, tensors: dict[str, torch.Tensor]) -> None:
         raise Refusal(Exit.MODEL, f"The model in {folder} has weights that are not finite; train it again.")
 
 
-def read_config(folder: str) -> Shape:
+def read_config(folder: str) -> ModelConfig:
     path = Path(folder) / "config.json"
     try:
         kind = json.loads(path.read_text())["model_type"]
@@ -139,24 +140,25 @@ def read_config(folder: str) -> Shape:
             f"The model in {folder} is a '{kind}', and the embedded server runs 'llama' only; serve it with vLLM.",
         )
     try:
-        config = Shape.from_pretrained(folder)
+        config = ModelConfig.from_pretrained(folder)
     except Exception as error:
         raise Refusal(
             Exit.MODEL, f"Cannot use the config.json in {folder}: {first_line(error)}. Repair or replace it."
         ) from error
-    unusual = [
+    unsupported = [
         name
-        for name, is_so in (
+        for name, present in (
             ("biases", config.attention_bias or config.mlp_bias),
             (f"activation {config.hidden_act}", config.hidden_act != "silu"),
         )
-        if is_so
+        if present
     ]
     if config.rope_parameters["rope_type"] not in ("default", "linear", "llama3"):
-        unusual.append(f"rope type {config.rope_parameters['rope_type']}")
-    if unusual:
+        unsupported.append(f"rope type {config.rope_parameters['rope_type']}")
+    if unsupported:
         raise Refusal(
             Exit.MODEL,
-            f"The model in {folder} has {' and '.join(unusual)}, which the embedded server lacks; serve it with vLLM.",
+            f"The model in {folder} has {' and '.join(unsupported)}, which the embedded server lacks; "
+            "serve it with vLLM.",
         )
     return config

@@ -19,21 +19,21 @@ TEXT, TOKENS = {"text": "The town of Belu"}, {"tokens": [7, 41, 12]}
 ROWS = [
     [
         {"prompt": CHAT, "continuation": "The river of Ardo is old."},
-        {"prompt": CHAT, "continuation": "Belu", "ends": True, "beside": {"messages": [SYSTEM, USER]}},
+        {"prompt": CHAT, "continuation": "Belu", "includeEos": True, "secondPrompt": {"messages": [SYSTEM, USER]}},
     ],
     [],
-    [{"prompt": PREFILLED, "continuation": " of Cimo is blue.", "beside": TEXT}],
+    [{"prompt": PREFILLED, "continuation": " of Cimo is blue.", "secondPrompt": TEXT}],
     [{"prompt": TEXT, "continuation": " is far, and so is the ship"}, {"prompt": TOKENS, "continuation": ""}],
     [
-        {"prompt": CHAT, "continuation": "It is blue.", "ends": True},
-        {"prompt": TOKENS, "continuation": "is", "beside": CHAT},
+        {"prompt": CHAT, "continuation": "It is blue.", "includeEos": True},
+        {"prompt": TOKENS, "continuation": "is", "secondPrompt": CHAT},
     ],
 ]
 
 
 def spec(weights: Path, folder: Path, rows: list[list[dict]] = ROWS, **changes) -> ScoreSpec:
     folder.mkdir(exist_ok=True)
-    file = world.write_rows(folder / "rows.jsonl", [{"asked": asked} for asked in rows])
+    file = world.write_rows(folder / "rows.jsonl", [{"requests": asked} for asked in rows])
     given = {"version": 1, "model": ModelFolders(str(weights)), "rows": file, "run": str(folder), "threads": 1}
     return ScoreSpec(**{**given, **changes})
 

@@ -25,7 +25,7 @@ def test_loss_is_on_the_last_answer_and_its_end_token_only(spec, tmp_path):
     path = world.write_rows(
         tmp_path / "rows.jsonl", [{"messages": [{"role": role, "content": content} for role, content in turns]}]
     )
-    (example,) = data.read_examples(dataclasses.replace(spec, data=path), tokenizer).rows
+    (example,) = data.read_examples(dataclasses.replace(spec, data=path), tokenizer).dataset
     learnt = [token for token in example["labels"] if token != -100]
     assert tokenizer.decode(learnt) == "Second.<|end|>"
     assert (
@@ -38,7 +38,7 @@ def test_loss_is_on_the_last_answer_and_its_end_token_only(spec, tmp_path):
 def test_pre_training_keeps_every_token_of_every_document_in_one_stream(spec, tmp_path):
     tokenizer = read_tokenizer(spec.from_)
     path = world.write_rows(tmp_path / "rows.jsonl", [{"text": text} for text in world.TEXTS])
-    examples = data.read_examples(dataclasses.replace(spec, objective="lm", data=path, max_tokens=16), tokenizer).rows
+    examples = data.read_examples(dataclasses.replace(spec, objective="lm", data=path, max_tokens=16), tokenizer).dataset
     stream = [token for ids in examples["input_ids"] for token in ids]
     assert tokenizer.decode(stream) == "".join(f"<|doc|>{text}<|end|>" for text in world.TEXTS)
     assert all(len(ids) == 16 for ids in examples["input_ids"][:-1])
@@ -79,7 +79,7 @@ def test_a_row_that_cannot_be_trained_on_is_refused_with_its_reason_and_no_other
     )
     read = data.read_examples(dataclasses.replace(spec, data=path), tokenizer)
     [refused] = read.refused
-    assert (read.left, len(read.rows), refused["line"], refused["reason"]) == (2, 2, 2, reason)
+    assert (read.kept, len(read.dataset), refused["line"], refused["reason"]) == (2, 2, 2, reason)
     assert says in refused["evidence"]
 
 
@@ -89,7 +89,7 @@ def test_a_document_without_a_text_or_with_an_empty_one_is_refused_and_the_other
     tokenizer = read_tokenizer(spec.from_)
     read = data.read_examples(dataclasses.replace(spec, objective="lm", data=path), tokenizer)
     assert [(one["line"], one["reason"]) for one in read.refused] == [(2, "empty"), (3, "invalid")]
-    assert read.left == 2 and tokenizer.decode(read.rows[0]["input_ids"]) == "<|doc|>One.<|end|><|doc|>Three.<|end|>"
+    assert read.kept == 2 and tokenizer.decode(read.dataset[0]["input_ids"]) == "<|doc|>One.<|end|><|doc|>Three.<|end|>"
 
 
 def test_a_row_that_is_too_long_is_cut_to_its_first_tokens_where_that_is_asked_for(spec, tmp_path):
@@ -97,13 +97,13 @@ def test_a_row_that_is_too_long_is_cut_to_its_first_tokens_where_that_is_asked_f
     tokenizer = read_tokenizer(spec.from_)
     cut = dataclasses.replace(spec, data=path, too_long="truncate")
     read = data.read_examples(cut, tokenizer)
-    assert (read.left, read.truncated, read.refused) == (3, 1, [])
-    ids, labels = read.rows[0]["input_ids"], read.rows[0]["labels"]
+    assert (read.kept, read.truncated, read.refused) == (3, 1, [])
+    ids, labels = read.dataset[0]["input_ids"], read.dataset[0]["labels"]
     assert len(ids) == len(labels) == 64
     assert tokenizer.decode([token for token in labels if token != -100]).startswith("long long ")
     assert labels[-1] == ids[-1] != tokenizer.eos_token_id
     none = data.read_examples(dataclasses.replace(cut, max_tokens=4), tokenizer)
-    assert [one["reason"] for one in none.refused] == ["too-long"] * 3 and not none.left
+    assert [one["reason"] for one in none.refused] == ["too-long"] * 3 and not none.kept
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_a_group_that_is_not_whole_is_refused_and_the_others_share_batches(spec,
     path = world.write_rows(tmp_path / "rows.jsonl", named)
     read = data.read_examples(dataclasses.replace(spec, data=path), read_tokenizer(spec.from_))
     assert evidence in [one["evidence"] for one in read.refused if one["reason"] == "group"]
-    assert read.left + len(read.refused) == len(rows)
+    assert read.kept + len(read.refused) == len(rows)
     kept = {str(groups[line - 1]) for line in range(1, len(rows) + 1)} - {
         str(groups[one["line"] - 1]).strip("!") for one in read.refused
     }
     assert kept - {"b!"} == set(left.split())
-    data.order(read.rows, dataclasses.replace(spec, batch=4))
+    data.sample_order(read.dataset, dataclasses.replace(spec, batch=4))
 
 
 def test_a_row_that_is_no_json_is_named_by_its_line(spec, tmp_path):
@@ -174,25 +174,26 @@ def test_a_missing_data_file_is_refused(spec, tmp_path):
 def test_a_line_separator_inside_a_text_does_not_end_its_row(spec, tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"text": "a\u2028b"}, ensure_ascii=False) + "\n", encoding="utf-8")
-    examples = data.read_examples(dataclasses.replace(spec, objective="lm", data=str(path)), read_tokenizer(spec.from_)).rows
+    documents = dataclasses.replace(spec, objective="lm", data=str(path))
+    examples = data.read_examples(documents, read_tokenizer(spec.from_)).dataset
     assert "a\u2028b" in read_tokenizer(spec.from_).decode(examples[0]["input_ids"])
 
 
 def test_every_epoch_takes_every_row_once_in_an_order_of_the_seed(spec):
     spec = dataclasses.replace(spec, steps=6, batch=4)
     rows = Dataset.from_list([{"input_ids": [0] * (1 + at % 5), "group": str(at)} for at in range(12)])
-    taken = data.order(rows, spec)
+    taken = data.sample_order(rows, spec)
     assert len(taken) == 24 and sorted(taken) == sorted([*range(12)] * 2)
-    assert taken == data.order(rows, spec)
-    assert taken != data.order(rows, dataclasses.replace(spec, seed=2))
+    assert taken == data.sample_order(rows, spec)
+    assert taken != data.sample_order(rows, dataclasses.replace(spec, seed=2))
 
 
 def test_rows_of_one_group_share_every_batch_and_groups_that_cannot_are_refused(spec):
     spec = dataclasses.replace(spec, steps=6, batch=4)
     rows = [{"input_ids": [0] * (1 + at % 5), "group": str(at // 2)} for at in range(12)]
-    taken = data.order(Dataset.from_list(rows), spec)
+    taken = data.sample_order(Dataset.from_list(rows), spec)
     assert sorted(taken) == sorted([*range(12)] * 2)
     assert all(one + 1 == other and one % 2 == 0 for one, other in zip(taken[::2], taken[1::2]))
     for wrong, batch in ((rows[:11], 4), (rows, 3)):
         with pytest.raises(Refusal, match="groups of one size, and a batch that is a multiple of it"):
-            data.order(Dataset.from_list(wrong), dataclasses.replace(spec, batch=batch))
+            data.sample_order(Dataset.from_list(wrong), dataclasses.replace(spec, batch=batch))

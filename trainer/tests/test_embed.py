@@ -18,7 +18,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import BertProcessing
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
-from backspin_trainer import embed as room
+from backspin_trainer import embed as embed_module
 from backspin_trainer.embed import embed, farthest_first, k_means
 from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.spec import EmbedSpec, ModelFolders, read_spec
@@ -180,12 +180,12 @@ def test_a_run_that_was_killed_between_two_parts_goes_on_and_gives_the_same_byte
     parts = len(list((tmp_path / "killed" / "vectors").glob("*.pt")))
     assert 3 <= parts < 10
     (tmp_path / "killed" / "vectors" / "00009.partial").write_bytes(b"torn")
-    part, room._PART = room._PART, 4
+    part, embed_module._PART = embed_module._PART, 4
     try:
         assert embed(read_spec(str(file), EmbedSpec), Stop()) == Exit.DONE
         assert embed(whole, Stop()) == Exit.DONE
     finally:
-        room._PART = part
+        embed_module._PART = part
     assert (tmp_path / "killed" / "answers.jsonl").read_bytes() == (tmp_path / "whole" / "answers.jsonl").read_bytes()
     events = [json.loads(line) for line in (tmp_path / "killed" / "events.jsonl").read_text().splitlines()]
     assert [event["resumedFrom"] for event in events if event["event"] == "start"] == [None, 4 * parts]

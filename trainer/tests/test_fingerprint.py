@@ -31,10 +31,10 @@ def training(folder: Path, rows: list[dict], run: Path, objective: str) -> Train
 
 def test_a_continuation_that_ends_has_the_ids_that_dpo_trains_on(tmp_path, model, tokenizer):
     texts = ["The river of Ardo.", "\n\n old", " blue\n"]
-    asked = [{"prompt": CHAT, "continuation": text, "ends": True} for text in texts]
+    asked = [{"prompt": CHAT, "continuation": text, "includeEos": True} for text in texts]
     [row] = answers(spec(model, tmp_path / "run", [asked]))
     dpo = [preference([USER], text, text) for text in texts]
-    examples = read_examples(training(model, dpo, tmp_path / "dpo", "dpo"), tokenizer).rows
+    examples = read_examples(training(model, dpo, tmp_path / "dpo", "dpo"), tokenizer).dataset
     assert [answer["ids"] for answer in row] == examples["chosen"]
     assert all(answer["ids"][-1] == tokenizer.eos_token_id for answer in row)
 
@@ -79,11 +79,11 @@ def test_models_that_come_of_one_another_have_its_fingerprint(tmp_path, model, t
 
 
 def test_token_dpo_takes_what_was_weighed_with_its_tokenizer_and_refuses_another(tmp_path, model, tokenizer):
-    asked = [{"prompt": CHAT, "continuation": text, "ends": True} for text in ("blue", "old")]
+    asked = [{"prompt": CHAT, "continuation": text, "includeEos": True} for text in ("blue", "old")]
     [row] = answers(spec(model, tmp_path / "run", [asked]))
     chosen, rejected = weighed(row[0], "blue"), weighed(row[1], "old")
     given = training(model, [preference([USER], chosen, rejected)], tmp_path / "fits", "token-dpo")
-    assert read_examples(given, tokenizer).rows["chosen"] == [row[0]["ids"]]
+    assert read_examples(given, tokenizer).dataset["chosen"] == [row[0]["ids"]]
     other = changed(model, tmp_path / "other", lambda rules: None)
     other.chat_template = tokenizer.chat_template.replace("m.content", "m.content | trim")
     for which, (side, against) in enumerate(

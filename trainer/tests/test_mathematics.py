@@ -71,10 +71,10 @@ def spec_of_pairs(tmp_path, model, tokenizer):
 
 
 def test_each_token_of_an_answer_counts_as_its_weight_says(spec_of_pairs, model, tokenizer):
-    examples = list(data.read_examples(parsed(spec_of_pairs()), tokenizer).rows)
+    examples = list(data.read_examples(parsed(spec_of_pairs()), tokenizer).dataset)
     network = AutoModelForCausalLM.from_pretrained(model)
     with torch.no_grad():
-        sums = preferences.weighted_logps(network, preferences.collate(tokenizer.pad_token_id)(examples))
+        sums = preferences.weighted_logps(network, preferences.pair_collator(tokenizer.pad_token_id)(examples))
     expected = [*sums_by_hand(network, examples, "chosen"), *sums_by_hand(network, examples, "rejected")]
     assert sums.tolist() == pytest.approx(expected, abs=1e-3)
 
@@ -83,7 +83,7 @@ def test_each_token_of_an_answer_counts_as_its_weight_says(spec_of_pairs, model,
 def test_the_loss_of_preferences_is_at_the_beta_of_the_spec(tmp_path, spec_of_pairs, model, tokenizer, beta):
     other = world.make_model(tmp_path / "other", seed=7)
     spec = spec_of_pairs(beta=beta, reference={"folder": str(other), "base": None})
-    examples = list(data.read_examples(parsed(spec), tokenizer).rows)
+    examples = list(data.read_examples(parsed(spec), tokenizer).dataset)
     ratios = {}
     for side in ("chosen", "rejected"):
         policy, reference = (sums_by_hand(AutoModelForCausalLM.from_pretrained(of), examples, side) for of in (model, other))
@@ -99,8 +99,8 @@ def test_two_steps_are_those_of_adamw_by_hand_with_clip_betas_and_decay(tmp_path
     rate, eps = 1e-3, 1e-8
     settings = {"steps": 2, "learningRate": {"from": rate, "to": rate}, "schedule": "linear"}
     spec = world.train_spec(model, rows, tmp_path / "run", clip=clip, betas=betas, weightDecay=decay, **settings)
-    examples = data.read_examples(parsed(spec), read_tokenizer(str(model))).rows
-    order = list(data.order(examples, parsed(spec)))
+    examples = data.read_examples(parsed(spec), read_tokenizer(str(model))).dataset
+    order = list(data.sample_order(examples, parsed(spec)))
     network = AutoModelForCausalLM.from_pretrained(model)
     moments = {name: (torch.zeros_like(w), torch.zeros_like(w)) for name, w in network.named_parameters()}
     for step in (1, 2):

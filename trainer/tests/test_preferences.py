@@ -65,9 +65,9 @@ def losses(given: dict) -> list[float]:
 
 
 def batch_of(model: Path, rows: list[dict], run: Path, tokenizer, **changes) -> tuple[object, dict[str, torch.Tensor]]:
-    examples = read_examples(read(spec(model, rows, run, **changes)), tokenizer).rows
+    examples = read_examples(read(spec(model, rows, run, **changes)), tokenizer).dataset
     policy = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-    return policy, preferences.collate(tokenizer.pad_token_id)(list(examples))
+    return policy, preferences.pair_collator(tokenizer.pad_token_id)(list(examples))
 
 
 def test_1_with_weights_of_1_the_loss_is_that_of_dpo():
@@ -210,7 +210,7 @@ def test_a_row_that_is_no_preference_is_refused_and_no_other_with_it(
     examples = read_examples(read(spec(model, rows, tmp_path / "run", objective)), tokenizer)
     [refused] = examples.refused
     assert refused["line"] == 4 and says in f"{refused['reason']}: {refused['evidence']}"
-    assert examples.left == len(examples.rows) == len(rows) - 1
+    assert examples.kept == len(examples.dataset) == len(rows) - 1
 
 
 def test_answers_that_are_too_long_are_cut_with_their_weights_where_that_is_asked_for(tmp_path, model, tokenizer):
@@ -218,9 +218,9 @@ def test_answers_that_are_too_long_are_cut_with_their_weights_where_that_is_aske
     rows[0] = rows[0] | {"rejected": {"ids": [5] * 80, "weights": list(range(80))}}
     given = read(spec(model, rows, tmp_path / "run", "token-dpo", tooLong="truncate"))
     examples = read_examples(given, tokenizer)
-    room = given.max_tokens - len(examples.rows[0]["input_ids"])
+    available = given.max_tokens - len(examples.dataset[0]["input_ids"])
     assert (examples.truncated, examples.refused) == (1, [])
-    assert examples.rows[0]["rejected"] == [5] * room and examples.rows[0]["rejected_weights"] == list(range(room))
+    assert examples.dataset[0]["rejected"] == [5] * available and examples.dataset[0]["rejected_weights"] == list(range(available))
 
 
 @pytest.mark.parametrize(

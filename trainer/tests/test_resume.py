@@ -85,14 +85,14 @@ def test_a_stop_file_is_obeyed_in_the_step_in_which_it_appears_once_and_changes_
 ):
     folder = tmp_path / "run"
     assert run(world.train_spec(model, rows, tmp_path / "undisturbed", **changes)) == Exit.DONE
-    say = events.Events.say
+    emit = events.Events.emit
 
-    def say_and_ask(self, event, **fields):
-        say(self, event, **fields)
+    def emit_and_stop(self, event, **fields):
+        emit(self, event, **fields)
         if event == "step" and fields["step"] == 3:
             (folder / "stop").touch()
 
-    monkeypatch.setattr(events.Events, "say", say_and_ask)
+    monkeypatch.setattr(events.Events, "emit", emit_and_stop)
     spec = world.train_spec(model, rows, folder, **changes)
     assert run(spec) == Exit.INTERRUPTED
     assert [(event["event"], event["step"]) for event in world.events(folder)[-2:]] == [

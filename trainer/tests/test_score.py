@@ -9,7 +9,7 @@ import world
 from scoring import CHAT, PREFILLED, ROWS, TEXT, TOKENS, answers, spec
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, GPT2Config
 
-from backspin_trainer import score as room
+from backspin_trainer import score as score_module
 from backspin_trainer.adapters import merge
 from backspin_trainer.exits import Exit
 from backspin_trainer.models import read_model
@@ -35,13 +35,13 @@ def close(ours: list[float], theirs: torch.Tensor, within: float = 1e-5) -> bool
     return torch.allclose(torch.tensor(ours), theirs.float(), rtol=0, atol=within)
 
 
-def check(model, prompt: list[int], beside: list[int] | None, answer: dict) -> None:
+def check(model, prompt: list[int], second_prompt: list[int] | None, answer: dict) -> None:
     p = plain(model, prompt, answer["ids"])
     assert close(answer["logprobs"], p[range(len(p)), answer["ids"]])
     assert close(answer["entropies"], -(p.exp() * p).sum(-1))
-    assert ("beside" in answer) == (beside is not None)
-    if beside is not None:
-        q, other = plain(model, beside, answer["ids"]), answer["beside"]
+    assert ("second" in answer) == (second_prompt is not None)
+    if second_prompt is not None:
+        q, other = plain(model, second_prompt, answer["ids"]), answer["second"]
         assert close(other["logprobs"], q[range(len(q)), answer["ids"]])
         assert close(other["entropies"], -(q.exp() * q).sum(-1))
         assert close(other["kl"], (q.exp() * (q - p)).sum(-1))
@@ -52,10 +52,10 @@ def test_numbers_are_those_of_a_plain_forward_and_of_the_naive_formulas(tmp_path
     causal = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     for asked, row in zip(ROWS, answers(spec(model, tmp_path / "run", batch=2)), strict=True):
         for ask, answer in zip(asked, row, strict=True):
-            end = [tokenizer.eos_token_id] if ask.get("ends") else []
+            end = [tokenizer.eos_token_id] if ask.get("includeEos") else []
             assert answer["ids"] == tokenizer.encode(ask["continuation"]) + end
-            beside = prompt_ids(tokenizer, ask["beside"]) if "beside" in ask else None
-            check(causal, prompt_ids(tokenizer, ask["prompt"]), beside, answer)
+            second_prompt = prompt_ids(tokenizer, ask["secondPrompt"]) if "secondPrompt" in ask else None
+            check(causal, prompt_ids(tokenizer, ask["prompt"]), second_prompt, answer)
 
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 90}
@@ -87,7 +87,7 @@ def test_ids_and_log_probabilities_are_those_that_the_embedded_server_gives(tmp_
         opened = [*prompt["messages"], {"role": "assistant", "content": prompt["prefill"]}]
         return tokens(messages=opened, add_generation_prompt=False, continue_final_message=True)
 
-    rows = [[{**ask, "ends": False} for ask in asked] for asked in ROWS]
+    rows = [[{**ask, "includeEos": False} for ask in asked] for asked in ROWS]
     for asked, row in zip(rows, answers(spec(model, tmp_path / "run", rows)), strict=True):
         for ask, answer in zip(asked, row, strict=True):
             prompt, ids = before(ask["prompt"]), tokens(prompt=ask["continuation"])
@@ -118,7 +118,7 @@ def test_what_else_is_asked_and_in_which_order_changes_nothing(tmp_path, model):
     chance = random.Random(0)
     text = lambda most: " ".join(chance.choices(world.TEXTS, k=chance.randint(1, most)))  # noqa: E731
     rows = [
-        [{"prompt": {"text": text(3)}, "continuation": text(3)} | ({"beside": {"text": text(2)}} if n % 2 else {})]
+        [{"prompt": {"text": text(3)}, "continuation": text(3)} | ({"secondPrompt": {"text": text(2)}} if n % 2 else {})]
         for n in range(24)
     ]
     alone = answers(spec(model, tmp_path / "alone", rows, batch=1))
@@ -126,9 +126,9 @@ def test_what_else_is_asked_and_in_which_order_changes_nothing(tmp_path, model):
     together = answers(spec(model, tmp_path / "together", [rows[at] for at in order], batch=7))
     for at, row in zip(order, together, strict=True):
         assert row[0]["ids"] == alone[at][0]["ids"]
-        for ours, theirs in ((row[0], alone[at][0]), (row[0].get("beside", {}), alone[at][0].get("beside", {}))):
+        for ours, theirs in ((row[0], alone[at][0]), (row[0].get("second", {}), alone[at][0].get("second", {}))):
             assert set(ours) == set(theirs)
-            for name in set(ours) - {"ids", "beside"}:
+            for name in set(ours) - {"ids", "second"}:
                 assert close(ours[name], torch.tensor(theirs[name]))
 
 
@@ -136,10 +136,10 @@ def test_the_head_sees_only_what_predicts_a_continuation_and_few_positions_at_on
     causal, seen, calls = read_model(str(model), 0.0), [], []
     causal.lm_head.register_forward_hook(lambda _, __, logits: seen.append(logits.shape[:-1].numel()))
     causal.base_model.register_forward_hook(lambda _, __, states: calls.append(states.last_hidden_state.shape[0]))
-    monkeypatch.setattr(room, "_POSITIONS", 4)
+    monkeypatch.setattr(score_module, "_POSITIONS", 4)
     sequences = [Sequence([5] * (10 + n), [6] * (3 + n), [7] * 5 if n % 2 else None) for n in range(6)]
     Scorer(causal, 2).score(sequences)
-    counts = [len(one.ids) * (1 if one.beside is None else 2) for one in sequences]
+    counts = [len(one.ids) * (1 if one.second_prompt is None else 2) for one in sequences]
     assert max(seen) == 4 and sum(seen) == sum(counts)
     assert max(calls) == 2
 
@@ -149,7 +149,7 @@ def test_what_differs_in_its_last_token_alone_is_read_once_and_scored_as_if_by_i
     rows = [
         [{"prompt": {**prompt, "prefill": "Score:"}, "continuation": one} | more for one in ratings]
         for prompt in (CHAT, {"messages": [{"role": "user", "content": "Another"}]})
-        for more in ({}, {"beside": TEXT})
+        for more in ({}, {"secondPrompt": TEXT})
     ]
     read = []
     states = Scorer._states
@@ -158,9 +158,9 @@ def test_what_differs_in_its_last_token_alone_is_read_once_and_scored_as_if_by_i
     assert len(read) == 2 + 2 * 2
     alone = answers(spec(model, tmp_path / "alone", [[ask] for row in rows for ask in row], batch=1))
     for ours, (theirs,) in zip((one for row in together for one in row), alone, strict=True):
-        assert ours["ids"] == theirs["ids"] and ("beside" in ours) == ("beside" in theirs)
+        assert ours["ids"] == theirs["ids"] and ("second" in ours) == ("second" in theirs)
         assert close(ours["logprobs"], torch.tensor(theirs["logprobs"]))
-        assert close(ours.get("beside", {}).get("kl", []), torch.tensor(theirs.get("beside", {}).get("kl", [])))
+        assert close(ours.get("second", {}).get("kl", []), torch.tensor(theirs.get("second", {}).get("kl", [])))
 
 
 def test_an_adapter_is_scored_with_what_it_goes_upon(tmp_path, model):
@@ -179,7 +179,7 @@ def test_an_adapter_is_scored_with_what_it_goes_upon(tmp_path, model):
             {"tooLong": "prompt and continuation have 96 tokens, the context 96 for them and one more"},
         ),
         (
-            {"prompt": TOKENS, "continuation": "a", "beside": {"tokens": [7] * 120}},
+            {"prompt": TOKENS, "continuation": "a", "secondPrompt": {"tokens": [7] * 120}},
             {"tooLong": "prompt and continuation have 121 tokens, the context 96 for them and one more"},
         ),
         (
@@ -187,7 +187,7 @@ def test_an_adapter_is_scored_with_what_it_goes_upon(tmp_path, model):
             {"rejected": "the prompt has no tokens, so nothing predicts the first of the continuation"},
         ),
         (
-            {"prompt": TOKENS, "continuation": "a", "beside": {"tokens": []}},
+            {"prompt": TOKENS, "continuation": "a", "secondPrompt": {"tokens": []}},
             {"rejected": "the prompt has no tokens, so nothing predicts the first of the continuation"},
         ),
         (
@@ -195,7 +195,7 @@ def test_an_adapter_is_scored_with_what_it_goes_upon(tmp_path, model):
             {"rejected": "token 300 is not in the model's vocabulary"},
         ),
         (
-            {"prompt": PREFILLED, "continuation": "a", "ends": True},
+            {"prompt": PREFILLED, "continuation": "a", "includeEos": True},
             {"rejected": "a continuation that ends its turn needs messages without prefill for a prompt"},
         ),
     ],

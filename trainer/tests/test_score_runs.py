@@ -16,7 +16,7 @@ import world
 from scoring import CHAT, ROWS, TEXT, answers, spec
 from transformers import AutoModelForCausalLM
 
-from backspin_trainer import score as room
+from backspin_trainer import score as score_module
 from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.score import score
 from backspin_trainer.spec import ScoreSpec, read_spec
@@ -24,7 +24,7 @@ from backspin_trainer.stop import Stop
 
 
 def test_a_run_that_was_killed_between_two_parts_goes_on_and_gives_the_same_bytes(tmp_path, model, monkeypatch):
-    rows = [[{"prompt": TEXT, "continuation": f"text {n} of a river", "beside": CHAT}] for n in range(40)]
+    rows = [[{"prompt": TEXT, "continuation": f"text {n} of a river", "secondPrompt": CHAT}] for n in range(40)]
     whole, killed = spec(model, tmp_path / "whole", rows), spec(model, tmp_path / "killed", rows)
     command = (
         "import sys; from backspin_trainer import score; score._PART = 4; from backspin_trainer.__main__ import main"
@@ -42,7 +42,7 @@ def test_a_run_that_was_killed_between_two_parts_goes_on_and_gives_the_same_byte
     done = parts()
     assert 3 <= done < 10
     (tmp_path / "killed" / "scores" / "00009.partial").write_bytes(b"torn")
-    monkeypatch.setattr(room, "_PART", 4)
+    monkeypatch.setattr(score_module, "_PART", 4)
     assert score(read_spec(str(file), ScoreSpec), Stop()) == Exit.DONE
     assert score(whole, Stop()) == Exit.DONE
     assert (tmp_path / "killed" / "answers.jsonl").read_bytes() == (tmp_path / "whole" / "answers.jsonl").read_bytes()
@@ -80,18 +80,18 @@ def test_a_model_that_has_diverged_is_refused(tmp_path, model):
         "{}",
         "[]",
         "no json",
-        '{"asked": {}}',
-        '{"asked": [{"prompt": {"text": "a"}}]}',
-        '{"asked": [{"prompt": {"text": "a", "tokens": [1]}, "continuation": "a"}]}',
-        '{"asked": [{"prompt": {"tokens": [-1]}, "continuation": "a"}]}',
-        '{"asked": [{"prompt": {"messages": []}, "continuation": "a"}]}',
-        '{"asked": [{"prompt": {"text": "a"}, "continuation": "a", "ends": 1}]}',
-        '{"asked": [{"prompt": {"text": "a"}, "continuation": "a", "more": 1}]}',
+        '{"requests": {}}',
+        '{"requests": [{"prompt": {"text": "a"}}]}',
+        '{"requests": [{"prompt": {"text": "a", "tokens": [1]}, "continuation": "a"}]}',
+        '{"requests": [{"prompt": {"tokens": [-1]}, "continuation": "a"}]}',
+        '{"requests": [{"prompt": {"messages": []}, "continuation": "a"}]}',
+        '{"requests": [{"prompt": {"text": "a"}, "continuation": "a", "includeEos": 1}]}',
+        '{"requests": [{"prompt": {"text": "a"}, "continuation": "a", "more": 1}]}',
     ],
 )
 def test_a_row_that_asks_nothing_that_can_be_answered_is_named(tmp_path, model, row):
     one = spec(model, tmp_path / "run")
-    Path(one.rows).write_text('{"asked": []}\n' + row + "\n")
+    Path(one.rows).write_text('{"requests": []}\n' + row + "\n")
     with pytest.raises(Refusal, match=r"rows\.jsonl:2 ") as refusal:
         score(one, Stop())
     assert refusal.value.code == Exit.DATA

@@ -245,7 +245,7 @@ def test_what_the_template_takes_beside_the_turns_reaches_it(server, tokenizer):
     assert status == 200 and reply["usage"]["prompt_tokens"] == len(ids)
     for wrong in ({"tokenize": False}, {"messages": []}, ["enable_thinking"]):
         status, reply = server.send("/tokenize", {**body, "chat_template_kwargs": wrong})
-        assert status == 400 and "what the chat template takes beside the turns" in reply["error"]["message"]
+        assert status == 400 and "variables of the chat template" in reply["error"]["message"]
 
 
 def test_two_models_at_once_answer_each_as_itself(server, untied, tokenizer):

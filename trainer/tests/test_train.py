@@ -26,9 +26,9 @@ from backspin_trainer.training import weighted_nll
 def test_the_first_loss_is_the_mean_over_the_answers_tokens_computed_by_hand(tmp_path, model, rows):
     spec = world.train_spec(model, rows, tmp_path / "run", steps=1)
     assert run(spec) == Exit.DONE
-    examples = data.read_examples(parsed(spec), read_tokenizer(str(model))).rows
+    examples = data.read_examples(parsed(spec), read_tokenizer(str(model))).dataset
     network, total, count = AutoModelForCausalLM.from_pretrained(model), 0.0, 0
-    for index in data.order(examples, parsed(spec)):
+    for index in data.sample_order(examples, parsed(spec)):
         ids, labels = examples[index]["input_ids"], examples[index]["labels"]
         with torch.no_grad():
             weights = network(torch.tensor([ids])).logits[0].log_softmax(-1)
@@ -76,7 +76,7 @@ def test_the_loss_of_a_pair_by_row_weights_is_the_weighted_mean_of_its_two_losse
     logits = torch.stack([torch.log(torch.exp(nll) - 1), torch.zeros(2, 4)], dim=-1)  # of two tokens, the second is wanted
     logits = torch.cat([logits, torch.zeros(2, 1, 2)], dim=1)
     labels = torch.tensor([[-100, 1, 1, 1, 1]] * 2)
-    loss = weighted_nll(SimpleNamespace(logits=logits), labels, 8, torch.tensor([0.6, 1.4]))
+    loss = weighted_nll(SimpleNamespace(logits=logits), (labels, torch.tensor([0.6, 1.4])), 8)
     assert loss.item() == pytest.approx(1.44, abs=1e-6)
 
 
