@@ -33,7 +33,15 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
       onDevice(call, context, {
         prepare: (resolved, registry) => prepareEmbedding(store, registry, resolved, context),
         async commit(resolved, registry, _, { result, child }, signal) {
-          const output = await reduceStep({ store, registry, resolved, seed: context.seed, signal, places: readEmbeddedRows(result), child });
+          const output = await reduceStep({
+            store,
+            registry,
+            resolved,
+            seed: context.seed,
+            signal,
+            places: readEmbeddedRows(result),
+            child,
+          });
           await store.clearWork(resolved.stepKey);
           return output;
         },

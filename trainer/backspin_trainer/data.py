@@ -47,7 +47,8 @@ def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Exampl
     """Tokenizes the rows of `spec.data` to `input_ids`, `labels` and `group`, and `weight` if any weight is not 1.
 
     A preference row has the prompt as `input_ids`, and `chosen`, `rejected` and their token weights instead of `labels`.
-    The reasons of refused rows are `too-long`, `empty`, `invalid` and `group`. Raises Refusal 65 if the file is no JSONL.
+    The reasons of refused rows are `too-long`, `empty`, `invalid` and `group`. Raises Refusal 65 if the file is
+    no JSONL.
     """
     tokenize = {"sft": _conversation, "lm": _document, "dpo": _preference, "token-dpo": _preference}[spec.objective]
     examples: list[dict[str, Any]] = []

@@ -13,8 +13,8 @@ class Muon(torch.optim.AdamW):
     """AdamW, but groups with `muon=True` step along the orthogonalised momentum (Jordan et al. 2024, "Muon").
 
     The factor 0.2 sqrt(max dimension) gives updates the RMS of AdamW's, so one learning rate fits both (Liu et al.
-    2025, "Muon is scalable for LLM training", section 2.2). Newton-Schulz runs in fp32 on all matrices of one shape (or its
-    transpose) together: on a CPU that is several times faster than one by one.
+    2025, "Muon is scalable for LLM training", section 2.2). Newton-Schulz runs in fp32 on all matrices of one shape (or
+    its transpose) together: on a CPU that is several times faster than one by one.
     """
 
     def __init__(self, groups: list[dict], momentum: float = 0.95, **adamw):

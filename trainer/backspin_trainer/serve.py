@@ -154,7 +154,7 @@ class Server:
 
     async def _list(self, _: web.Request) -> web.Response:
         """The `parent` of an adapter is its base: by name if the base is served too, else by folder."""
-        names = {model.at.folder: name for name, model in self._models.items() if model.at.base is None}
+        names = {model.folders.folder: name for name, model in self._models.items() if model.folders.base is None}
 
         def entry(model: ServedModel) -> dict[str, Any]:
             return {
@@ -162,8 +162,8 @@ class Server:
                 "object": "model",
                 "created": self._started,
                 "owned_by": "backspin",
-                "root": model.at.folder,
-                "parent": model.at.base and names.get(model.at.base, model.at.base),
+                "root": model.folders.folder,
+                "parent": model.folders.base and names.get(model.folders.base, model.folders.base),
                 "max_model_len": model.scheduler.model.context,
             }
 
@@ -203,7 +203,7 @@ class Server:
                 raise RequestError(
                     f"The lora adapter '{name}' has already been loaded; a name stands for one adapter for ever."
                 )
-            bases = {model.at.base or model.at.folder for model in self._models.values()}
+            bases = {model.folders.base or model.folders.folder for model in self._models.values()}
             if len(bases) != 1:
                 raise RequestError(
                     f"An adapter goes upon the one base of a server, and this has {len(bases)}; use PUT /models."

@@ -76,8 +76,8 @@ class TrainSpec:
     adapter further; with "merge" it merges adapter and base first. Without `lora` it trains all weights.
 
     `rows` is the number of rows of `data` that `steps` was computed for (None: all). If the trainer keeps another
-    number, it writes the refused rows to `refused.jsonl` in `run` and ends. `too_long` says whether to cut a row of more than
-    `max_tokens`, or to refuse it.
+    number, it writes the refused rows to `refused.jsonl` in `run` and ends. `too_long` says whether to cut a row of more
+    than `max_tokens`, or to refuse it.
 
     `beta` and `reference` are for preference objectives: the strength of the KL penalty, and the reference model
     (None: the model of `from`).

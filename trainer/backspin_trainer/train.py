@@ -101,7 +101,8 @@ def _refusal(spec: TrainSpec, run: Path, examples: data.Examples) -> Refusal:
     return Refusal(
         Exit.DATA,
         f"{spec.data}:{first['line']} {first['evidence']}. It leaves {examples.kept} rows to train on (refused: "
-        f"{counts}), and the spec counts on {spec.rows or 'all'}: fix the rows in refused.jsonl, or plan the steps without them.",
+        f"{counts}), and the spec counts on {spec.rows or 'all'}: fix the rows in refused.jsonl, or plan the "
+        "steps without them.",
     )
 
 
