@@ -1,6 +1,6 @@
-/** The activities of a data worker. */
+/** Implements the activities of a data worker. */
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import { Places } from '../inference/limiter.ts';
+import { Semaphore } from '../inference/limiter.ts';
 import { embeds, type StepCall } from '../schemas/call.ts';
 import type { DataActivities } from '../schemas/activities.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
@@ -18,15 +18,15 @@ import { stepsOf } from '../steps/work.ts';
 import type { Threads } from './threads.ts';
 import { activity } from './wrap.ts';
 
-/** Milliseconds between two attempts, at first and at most; each pause is half as long again. */
-const [LOOK_AFTER, LOOK_EVERY] = [2_000, 30_000];
+/** Milliseconds between two attempts: the first and the longest pause. Each pause is 1.5 times the previous one. */
+const [FIRST_RETRY_DELAY, MAX_RETRY_DELAY] = [2_000, 30_000];
 /** Fails the attempt, so that Temporal retries it later: a wait of days adds nothing to the history. */
 function notYet(message: string): ApplicationFailure {
   const { attempt } = Context.current().info;
-  const nextRetryDelay = Math.min(LOOK_AFTER * 1.5 ** (attempt - 1), LOOK_EVERY);
+  const nextRetryDelay = Math.min(FIRST_RETRY_DELAY * 1.5 ** (attempt - 1), MAX_RETRY_DELAY);
   return ApplicationFailure.create({ type: 'NotYet', message: message.slice(0, 2000), nextRetryDelay });
 }
-const untilItWorks = <T>(attempt: Promise<T>): Promise<T> =>
+const retryUntilItWorks = <T>(attempt: Promise<T>): Promise<T> =>
   attempt.catch((error: unknown) => {
     throw notYet((error as Error).message);
   });
@@ -37,7 +37,7 @@ const BATCHES = 4;
 /** `threads` run computations that may take long. Default: this thread does. */
 export function dataActivities(services: Services, threads?: Threads): DataActivities {
   const steps = stepsOf(services);
-  const places = new Places((taken) => taken < BATCHES);
+  const batchSlots = new Semaphore((inUse) => inUse < BATCHES);
   const compute = async (call: StepCall, context: StepContext, beat: ActivityHandle): Promise<LedgerEntry> => {
     if (!threads || call.operation === 'model:external') return steps.compute(call, context, beat);
     return (await steps.known(call, context)) ?? threads.run({ verb: 'compute', args: [call, context] }, beat.signal);
@@ -60,7 +60,7 @@ export function dataActivities(services: Services, threads?: Threads): DataActiv
     batch: (input) =>
       activity(async (beat) => {
         const run = () => steps.batch(input, withOwn(externalsOf(services, castOf(input.call), input.context)), beat);
-        return input.work.external ? run() : places.run(beat.signal, run); // an external server that is slow holds up no other step
+        return input.work.external ? run() : batchSlots.run(beat.signal, run); // a slow external server blocks no other step
       }),
     canary: (call, context) => activity((beat) => steps.canary(call, context, beat)),
     commit: (call, context, work, end) =>
@@ -68,15 +68,15 @@ export function dataActivities(services: Services, threads?: Threads): DataActiv
     compute: (call, context) => activity(async (beat) => noteFinished(services, call, context, await compute(call, context, beat))),
     awaitOtherOwner: (known, wanted) =>
       activity(async () => {
-        const owner = await untilItWorks(ownerOf(wanted)); // the Temporal server may be away
+        const owner = await retryUntilItWorks(ownerOf(wanted)); // the Temporal server may be down
         if (owner && owner.experiment === known?.experiment && owner.path === known.path)
           throw notYet(`${owner.experiment} computes it as ${owner.path}.`);
         return owner;
       }),
     changedImports: (imported, context) => activity(() => changedImports(services, imported, context)),
-    awaitRoom: () => activity(() => untilItWorks(checkRoom(services))),
+    awaitRoom: () => activity(() => retryUntilItWorks(checkRoom(services))),
     record: (news) => activity(() => services.store.addToExperiment(news)),
-    recordUntilWritten: (news) => activity(() => untilItWorks(services.store.addToExperiment(news))),
+    recordUntilWritten: (news) => activity(() => retryUntilItWorks(services.store.addToExperiment(news))),
     recorded: (name, since, from) => activity(() => recordedSteps(services.store, name, since, from)),
   };
 }

@@ -8,9 +8,10 @@ import type { Services } from '../steps/services.ts';
 export interface GpuWorker {
   readonly services: Services;
   readonly slots: Slots;
-  /** Milliseconds that a lease lasts even if other experiments wait. */
+  /** Milliseconds that a lease keeps its device group even if other experiments wait. */
   readonly timeSlice: number;
-  /** One for each device group: leases of one step have the same task queue, and the SDK allows one worker of a queue on a connection. */
+  /** One connection per device group: all leases of a step use the same task queue, and the SDK allows one worker per queue and connection.
+   */
   readonly connections: readonly NativeConnection[];
   readonly namespace: string;
   readonly lifeline: string;

@@ -1,4 +1,5 @@
-/** The activities of a gpu worker: `serve` is a lease; `train`, `embed` and `score` hold a device group while their subprocess runs. */
+/** Implements the activities of a gpu worker: `serve` is a lease; `train`, `embed` and `score` hold a device group while their subprocess
+ *  runs. */
 import type { GpuActivities } from '../schemas/activities.ts';
 import type { StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
@@ -14,7 +15,7 @@ import { ActivitySlots } from './slots.ts';
 import { supervised, type Supervised } from './supervised.ts';
 import { activity } from './wrap.ts';
 
-/** `room`: activity slots of the worker that runs them. A step that only commits needs no device group any more, so it frees its slot. */
+/** `room`: the worker's activity slots. A step frees its slot when it no longer needs the device group and only commits. */
 export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots.groups)): GpuActivities {
   const { store } = gpu.services;
   const onDevice = <S extends SubprocessSpec>(call: StepCall, context: StepContext, how: Supervised<S>): Promise<LedgerEntry> =>
@@ -32,7 +33,7 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
     embed: (call, context) =>
       onDevice(call, context, {
         prepare: (resolved, registry) => prepareEmbedding(store, registry, resolved, context),
-        async commit(resolved, registry, _, { result, child }, signal) {
+        async commit(resolved, registry, _, { result, subprocessSpans }, signal) {
           const output = await reduceStep({
             store,
             registry,
@@ -40,7 +41,7 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
             seed: context.seed,
             signal,
             places: readEmbeddedRows(result),
-            child,
+            subprocessSpans,
           });
           await store.clearWork(resolved.stepKey);
           return output;
@@ -50,8 +51,8 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
     score: (call, context, work) =>
       onDevice(call, context, {
         prepare: (resolved, registry, signal) => prepareScoring({ store, registry, resolved, context, work, signal }),
-        commit: (resolved, registry, { rows }, { result, child }, signal) =>
-          commitScoring({ store, registry, resolved, context, work, signal }, rows, result, child),
+        commit: (resolved, registry, { rows }, { result, subprocessSpans }, signal) =>
+          commitScoring({ store, registry, resolved, context, work, signal }, rows, result, subprocessSpans),
       }),
   };
 }

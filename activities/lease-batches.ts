@@ -1,4 +1,4 @@
-/** The batches of a lease: a worker runs them beside the server that they ask. */
+/** Runs the batches of a lease on a Temporal worker beside the model server that they ask. */
 import { Worker, type NativeConnection } from '@temporalio/worker';
 import { inflight } from '../devices/inflight.ts';
 import { stepsOf } from '../steps/work.ts';
@@ -14,12 +14,12 @@ export interface LeaseContext {
   readonly namespace: string;
 }
 
-/** Batches of a lease that have records which are not under way: one, and the next. So leases share a step's batches evenly, and as many run
- *  at once as it takes to ask for something while the last answers of each are waited for. */
-const WAITING = 2;
+/** Batches of a lease that may hold unsent records: the current one and the next. The lease accepts another batch only when all records of
+ *  the current one are in flight. This spreads batches evenly over leases and keeps the server busy while slow replies are outstanding. */
+const UNSENT_BATCHES = 2;
 
-/** Runs the batches that wait on the lease's queue until `ended` settles: resolved, the lease was released; rejected, the server is
- *  lost. Says whether the step had ended by then: one that was paused or cancelled leaves a batch in its midst. */
+/** Runs batches from the lease's queue until `ended` settles. It resolves when the lease is released and rejects when the server is lost.
+ *  Returns false if a batch was interrupted: then the step was paused or cancelled. */
 export async function runBatches(
   { services, connection, namespace }: LeaseContext,
   taskQueue: string,
@@ -27,8 +27,8 @@ export async function runBatches(
   ended: Promise<unknown>,
 ): Promise<boolean> {
   let cut = false;
-  const steps = stepsOf(services); // of this lease alone, as its server is
-  const slots = new ActivitySlots(WAITING);
+  const steps = stepsOf(services); // for this lease alone, like its server
+  const slots = new ActivitySlots(UNSENT_BATCHES);
   const worker = await Worker.create({
     connection,
     namespace,
@@ -37,7 +37,7 @@ export async function runBatches(
       batch: (input: BatchInput): Promise<BatchTotals> =>
         activity((beat) => {
           beat.signal.addEventListener('abort', () => (cut = true), { once: true });
-          return slots.run((underWay) => steps.batch(input, models, beat, underWay));
+          return slots.run((onAllStarted) => steps.batch(input, models, beat, onAllStarted));
         }),
     },
     interceptors: { activity: [inflight(services.home)] },

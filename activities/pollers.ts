@@ -1,12 +1,12 @@
-/** Whether a pool has a worker. */
+/** Checks whether a pool has a worker. */
 import { Context } from '@temporalio/activity';
 import type { Connection } from '@temporalio/client';
 import { queues, taskQueueType } from '../schemas/names.ts';
 
-/** Milliseconds. A poll lasts a minute, and the server lists pollers for five minutes. */
+/** Milliseconds. A poll lasts up to a minute, and the server lists pollers for five minutes. */
 const LATELY = 90_000;
 
-/** True also if the server does not answer. */
+/** Returns true also if the server does not answer. */
 export async function hasPoller(store: string, pool: string): Promise<boolean> {
   const { client, info } = Context.current();
   const queue = { taskQueue: { name: queues.pollers(store, pool) }, taskQueueType: taskQueueType.activity };

@@ -1,4 +1,4 @@
-/** A lease: a model server on a device group, and the batches of a step that ask it. */
+/** A lease: runs a model server on a device group, and the batches of a step that ask it. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
@@ -14,7 +14,7 @@ import type { StepCall } from '../schemas/call.ts';
 import type { LeaseState } from '../schemas/devices.ts';
 import { queues } from '../schemas/names.ts';
 import type { Lease, StepContext } from '../schemas/steps.ts';
-import { wantsOf } from '../steps/evaluate.ts';
+import { wantedCapabilities } from '../steps/evaluate.ts';
 import { externalsOf, withOwn } from '../steps/external.ts';
 import type { Models } from '../steps/models.ts';
 import { inFlightOf, servedName } from '../steps/open.ts';
@@ -34,7 +34,8 @@ export interface LeaseInput {
   readonly replica: number;
 }
 
-/** Serves models until the lease is released. Returns true if it ended early, because its time slice was over and another experiment waits. */
+/** Serves models until the lease is released. Returns true if the lease ended early because its time slice was over and another experiment
+ *  waits. */
 export async function serve(gpu: GpuWorker, input: LeaseInput, { signal, heartbeat }: ActivityHandle): Promise<boolean> {
   const { services, slots } = gpu;
   const { context, stepKey, lease } = input;
@@ -43,7 +44,7 @@ export async function serve(gpu: GpuWorker, input: LeaseInput, { signal, heartbe
   const key = `serve.${stepKey}.${input.replica}`;
   const engine = engineOf(lease.serving, await servedModels(services.store, lease), pythonOf());
   await using slot = await slots.acquire(signal, { key, warm: engine.warmth });
-  heartbeat(leaseState('starting', slot, await slot.others()));
+  heartbeat(leaseState('starting', slot, await slot.foreignProcesses()));
   const server = await startServer(gpu, slot, key, engine, signal);
   const over = new AbortController();
   let gaveWay = false;
@@ -55,7 +56,7 @@ export async function serve(gpu: GpuWorker, input: LeaseInput, { signal, heartbe
     const worker = { ...gpu, connection: gpu.connections[slot.group]! };
     const released = Promise.race([aborted(signal), sliceOver, server.failed]);
     ended = await runBatches(worker, queues.lease(services.store.id, stepKey), models, released);
-    if (!gaveWay) signal.throwIfAborted(); // the worker may be shutting down: then the step still needs its lease
+    if (!gaveWay) signal.throwIfAborted(); // if the worker is shutting down, the step still needs its lease
     return gaveWay;
   } finally {
     over.abort();
@@ -89,7 +90,7 @@ async function modelsOf(
   const servedIn = (role: string) => servedName(resolved.cast[role]!);
   for (const served of Object.keys(lease.models)) {
     const roles = Object.keys(resolved.cast).filter((role) => servedIn(role) === served);
-    await checkCapabilities(client, served, wantsOf(resolved, registry, roles), signal);
+    await checkCapabilities(client, served, wantedCapabilities(resolved, registry, roles), signal);
   }
   const own: Models = { of: (role) => ({ client, served: servedIn(role) }), concurrency };
   return withOwn(externalsOf(services, resolved.cast, context), own);

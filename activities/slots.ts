@@ -1,33 +1,33 @@
-/** Room for activities on a worker: one more comes when those that are here have gone so far that it can. */
+/** Activity slots of a worker that an activity can free before it ends. */
 import type { ActivitySlotInfo, CustomSlotSupplier } from '@temporalio/worker';
-import { Places } from '../inference/limiter.ts';
+import { Semaphore } from '../inference/limiter.ts';
 
 export class ActivitySlots implements CustomSlotSupplier<ActivitySlotInfo> {
   readonly type = 'custom';
-  #past = 0;
-  readonly #places: Places;
+  #finished = 0;
+  readonly #semaphore: Semaphore;
 
-  /** `most`: activities that are not so far yet. */
-  constructor(most: number) {
-    this.#places = new Places((taken) => taken - this.#past < most);
+  /** `limit`: activities that still hold their slot. */
+  constructor(limit: number) {
+    this.#semaphore = new Semaphore((inUse) => inUse - this.#finished < limit);
   }
 
-  /** Runs an activity, which says when it is so far. */
-  async run<T>(activity: (past: () => void) => Promise<T>): Promise<T> {
-    let past = 0;
+  /** Runs an activity, which may free its slot early. */
+  async run<T>(activity: (freeSlot: () => void) => Promise<T>): Promise<T> {
+    let freed = 0;
     try {
       return await activity(() => {
-        if (past === 1) return;
-        this.#past += past = 1;
-        this.#places.admit();
+        if (freed === 1) return;
+        this.#finished += freed = 1;
+        this.#semaphore.admitWaiting();
       });
     } finally {
-      this.#past -= past;
+      this.#finished -= freed;
     }
   }
 
   async reserveSlot(_: unknown, signal: AbortSignal): Promise<object> {
-    await this.#places.enter(signal);
+    await this.#semaphore.acquire(signal);
     return {};
   }
   tryReserveSlot(): null {
@@ -35,12 +35,12 @@ export class ActivitySlots implements CustomSlotSupplier<ActivitySlotInfo> {
   }
   markSlotUsed(): void {}
   releaseSlot(): void {
-    this.#places.leave();
+    this.#semaphore.release();
   }
 }
 
 const one = { type: 'fixed-size', numSlots: 1 } as const;
-/** For a worker of activities alone. */
+/** Tuner of a worker that runs only activities. */
 export const tunerOf = (activityTaskSlotSupplier: ActivitySlots) => ({
   activityTaskSlotSupplier,
   workflowTaskSlotSupplier: one,

@@ -1,4 +1,4 @@
-/** Notes of steps in the store, so that they are known when no workflow can be asked: after `down`, or when everything was killed. */
+/** Notes the state of steps in the store, for readers that cannot query a workflow: after `down`, or when all processes were killed. */
 import { Context } from '@temporalio/activity';
 import type { StepCall } from '../schemas/call.ts';
 import type { LedgerEntry, Step } from '../schemas/experiment.ts';
@@ -7,7 +7,7 @@ import type { StepContext } from '../schemas/steps.ts';
 
 type Who = Pick<Services, 'store'>;
 
-/** Notes that a step has ended, and gives what it gave. */
+/** Notes that a step has finished and returns its entry. */
 export async function noteFinished(services: Who, call: StepCall, context: StepContext, entry: LedgerEntry): Promise<LedgerEntry> {
   await note(services, call, context, { state: 'completed', ...entry });
   return entry;
@@ -17,7 +17,7 @@ export async function noteFinished(services: Who, call: StepCall, context: StepC
 export const noteBegun = (services: Who, call: StepCall, context: StepContext, stepKey: string): Promise<void> =>
   note(services, call, context, { state: 'running', stepKey, cached: false, result: null });
 
-/** One that cannot be written hinders nothing. */
+/** Ignores errors: a missing note does no harm. */
 async function note(
   { store }: Who,
   { path, arm, round, label: name, verb: kind, operation }: StepCall,

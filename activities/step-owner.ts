@@ -1,4 +1,4 @@
-/** A step that another experiment computes: who it is, whether it still does, and what to do about one that never will. */
+/** Finds the experiment that computes a step which others wait for, and cancels its stage if it can never get a lease. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
@@ -6,48 +6,48 @@ import { queues } from '../schemas/names.ts';
 import { hasPoller } from './pollers.ts';
 import type { StepOwner, WantedStep } from '../schemas/steps.ts';
 
-/** Of the wire: `PENDING_ACTIVITY_STATE_SCHEDULED`. */
+/** `PendingActivityState` of Temporal's protocol. */
 const SCHEDULED = 1;
-/** Milliseconds in which a cancelled stage ends, mostly. */
+/** Milliseconds in which a cancelled stage usually ends. */
 const ENDS_WITHIN = 10_000;
 const LOOK_EVERY = 100;
-/** A workflow task that has failed so often will not succeed by itself. */
-const STUCK = 3;
+/** Attempts of a workflow task after which it will not succeed without help. */
+const MAX_TASK_ATTEMPTS = 3;
 
-/**
- * Who computes the step; null: nobody any more, so that its output is there, or it can be begun. A stage whose experiment has no lease
- * for it, and will get none, is cancelled: its experiment then waits for ours.
- */
+/** Returns the experiment that computes the step. Null if there is none: its output exists, or the caller may start it. Cancels a stage
+ *  whose experiment has no lease for it and will get none; that experiment then waits for the caller's. */
 export async function ownerOf({ store, stage, pool }: WantedStep): Promise<StepOwner | null> {
   const { client } = Context.current();
-  const own = await describe(client, stage);
-  if (!own) return null;
-  const { memo = {}, raw } = own;
+  const stageDescription = await describe(client, stage);
+  if (!stageDescription) return null;
+  const { memo = {}, raw } = stageDescription;
   const parent = raw.workflowExecutionInfo?.parentExecution?.workflowId ?? '';
   const { experiment = parent.slice(store.length + 1), path = '' } = memo as Partial<StepOwner>;
   const root = await describe(client, parent);
-  if (own.status.name !== 'RUNNING') return root && commits(root, stage, path) ? { experiment, path } : null;
-  if (root?.status.name !== 'RUNNING' || pool === null || (await leased(root, store, path, pool))) return { experiment, path };
+  if (stageDescription.status.name !== 'RUNNING') return root && willCommit(root, stage, path) ? { experiment, path } : null;
+  if (root?.status.name !== 'RUNNING' || pool === null || (await hasLease(root, store, path, pool))) return { experiment, path };
   await client.workflow.getHandle(stage).cancel();
   for (const end = Date.now() + ENDS_WITHIN; Date.now() < end; await delay(LOOK_EVERY))
     if ((await describe(client, stage))?.status.name !== 'RUNNING') return null;
   return { experiment, path };
 }
 
-/** Whether a root is about to commit what its stage did: it may not have heard of the end yet, or be about to think of it. */
-function commits({ status, raw }: WorkflowExecutionDescription, stage: string, path: string): boolean {
+/** Whether a root workflow is about to commit its stage's work. It may not have processed the stage's end yet. */
+function willCommit({ status, raw }: WorkflowExecutionDescription, stage: string, path: string): boolean {
   return (
     status.name === 'RUNNING' &&
-    (thinks(raw) ||
+    (hasWorkflowTask(raw) ||
       (raw.pendingChildren ?? []).some(({ workflowId }) => workflowId === stage) ||
       (raw.pendingActivities ?? []).some(({ activityId }) => activityId === `commit ${path}`))
   );
 }
-const thinks = ({ pendingWorkflowTask: task }: WorkflowExecutionDescription['raw']): boolean => !!task && Number(task.attempt ?? 1) < STUCK;
+const hasWorkflowTask = ({ pendingWorkflowTask: task }: WorkflowExecutionDescription['raw']): boolean =>
+  !!task && Number(task.attempt ?? 1) < MAX_TASK_ATTEMPTS;
 
-/** Whether a root holds a lease for a step, or waits for one that it may get; one that no worker of another pool would take is none. */
-async function leased({ raw }: WorkflowExecutionDescription, store: string, path: string, pool: string): Promise<boolean> {
-  if (thinks(raw)) return true;
+/** Whether a root workflow holds a lease for a step, or waits for one. A waiting lease does not count if its pool has no worker and ours
+ *  has one. */
+async function hasLease({ raw }: WorkflowExecutionDescription, store: string, path: string, pool: string): Promise<boolean> {
+  if (hasWorkflowTask(raw)) return true;
   const leases = (raw.pendingActivities ?? []).filter(
     ({ activityId }) => /^serve( \d+)? /.test(activityId ?? '') && activityId!.endsWith(` ${path}`),
   );

@@ -1,4 +1,4 @@
-/** A step that a subprocess computes on a device group: a training, an embedding or a scoring. */
+/** Runs a step that a subprocess computes on a device group: a training, an embedding or a scoring. */
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { Context } from '@temporalio/activity';
@@ -14,7 +14,7 @@ import { lookUp } from '../steps/open.ts';
 import type { Registry } from '../steps/registry.ts';
 import { resolve } from '../steps/resolve.ts';
 import type { Resolved } from '../steps/resolved.ts';
-import { clearedOfOthers } from '../steps/runs.ts';
+import { clearIfRowsChanged } from '../steps/runs.ts';
 import type { ActivityHandle } from '../steps/services.ts';
 import { beginSpan } from '../steps/spans.ts';
 import { leaseState, type GpuWorker } from './gpu-worker.ts';
@@ -24,8 +24,8 @@ export interface Supervised<S extends SubprocessSpec> {
   prepare(resolved: Resolved, registry: Registry, signal: AbortSignal): Promise<S>;
   commit(resolved: Resolved, registry: Registry, spec: S, done: Computed, signal: AbortSignal): Promise<Output>;
 }
-/** The result of the subprocess, and when it ran. */
-type Computed = Trained & { readonly child: readonly Span[] };
+/** Result of the subprocess, and when it ran. */
+type Computed = Trained & { readonly subprocessSpans: readonly Span[] };
 
 /** Looks the step up, or prepares its spec, runs it on a device group and commits the result. `past` is called when the device group is free
  *  again. */
@@ -46,8 +46,8 @@ export async function supervised<S extends SubprocessSpec>(
   const prepared = () => prepare(resolved, registry, signal);
   let spec: S;
   do
-    spec = await prepared(); // this can take minutes, so no device group is held yet
-  while (await clearedOfOthers(spec));
+    spec = await prepared(); // preparing can take minutes, so the step holds no device group yet
+  while (await clearIfRowsChanged(spec));
   const run = await onDevice(gpu, `train.${resolved.stepKey}`, spec, prepared, { signal, heartbeat });
   past();
   const { result, stepKey } = await commit(resolved, registry, run.spec, run.done, signal);
@@ -65,7 +65,7 @@ async function onDevice<S extends SubprocessSpec>(
   const { attempt } = Context.current().info;
   heartbeat(leaseState('waiting'));
   await using slot = await slots.acquire(signal, { key });
-  heartbeat(leaseState('starting', slot, await slot.others()));
+  heartbeat(leaseState('starting', slot, await slot.foreignProcesses()));
   const began = Date.now();
   const endSpan = await beginSpan(join(first.run, 'spans.json'), join(first.run, 'events.jsonl'));
   const onEvent = (event: TrainEvent) => heartbeat({ ...leaseState('training', slot, undefined, began), ...event });
@@ -77,5 +77,5 @@ async function onDevice<S extends SubprocessSpec>(
     if (isDeepStrictEqual(spec, first)) throw error;
     return run(spec);
   });
-  return { spec, done: { ...done, child: await endSpan() } };
+  return { spec, done: { ...done, subprocessSpans: await endSpan() } };
 }

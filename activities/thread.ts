@@ -1,4 +1,4 @@
-/** What runs in a thread of `Threads`: one computation at a time. */
+/** Entry point of a thread of `Threads`: runs one computation at a time. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { BackspinError } from '../schemas/errors.ts';
 import { stepsOf } from '../steps/work.ts';
@@ -7,7 +7,7 @@ import type { Computation, Ended, ThreadContext } from './threads.ts';
 
 const { home, ...options } = workerData as ThreadContext;
 const steps = stepsOf(await openServices(home, options));
-/** A computation that is not wanted any more ends with its thread. */
+/** To cancel a computation its thread is terminated, so the signal never aborts. */
 const beat = { signal: new AbortController().signal, heartbeat: () => {} };
 
 parentPort!.on('message', (asked: Computation) => {
@@ -18,7 +18,7 @@ parentPort!.on('message', (asked: Computation) => {
   );
 });
 
-/** Between threads an error keeps neither its class nor what it has of its own. */
+/** Errors lose their class and own properties between threads. */
 function failureIn(error: unknown): Extract<Ended, { failed: object }>['failed'] {
   if (!(error instanceof Error)) return { message: String(error) };
   const { name, message, stack, code } = error as NodeJS.ErrnoException;

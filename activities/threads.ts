@@ -1,16 +1,14 @@
-/**
- * Long computations of a data worker, each in a thread of its own: a reducer may sort a million records at a stretch, a source may read a
- * large file, and the worker's own thread must beat meanwhile, and answer what is short.
- */
+/** Runs long computations of a data worker in threads: a reducer may sort a million records at once, and a source may read a large file.
+ *  Meanwhile the main thread must heartbeat and run short activities. */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { Places } from '../inference/limiter.ts';
+import { Semaphore } from '../inference/limiter.ts';
 import type { StepCall } from '../schemas/call.ts';
 import { BackspinError, type ErrorType } from '../schemas/errors.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { MapWork, StageEnd, StepContext } from '../schemas/steps.ts';
 
-/** What its services are opened with. */
+/** Arguments for opening services in the thread. */
 export interface ThreadContext {
   readonly home: string;
   readonly lowWater: number;
@@ -32,24 +30,24 @@ export type Ended =
       };
     };
 
-/** Threads at once; what comes besides waits. Each takes some 80 MB. */
+/** The most threads; further computations wait. Each thread takes about 80 MB. */
 const THREADS = Math.min(4, availableParallelism());
-/** Milliseconds after which a thread that has nothing to do ends, and gives its memory back. */
+/** Milliseconds after which an idle thread ends to free its memory. */
 const IDLE = 60_000;
 
 export class Threads {
-  readonly #site: ThreadContext;
-  readonly #places = new Places((taken) => taken < THREADS);
+  readonly #context: ThreadContext;
+  readonly #semaphore = new Semaphore((inUse) => inUse < THREADS);
   readonly #idle = new Set<Thread>();
 
   constructor({ home, lowWater, build, launchedOnly }: ThreadContext) {
-    this.#site = { home, lowWater, build, launchedOnly };
+    this.#context = { home, lowWater, build, launchedOnly };
   }
 
-  /** Rejects with what the computation throws, or with the signal's reason: then its thread is ended wherever it is. */
+  /** Rejects with the computation's error, or with the signal's reason; an abort terminates the thread. */
   run(computation: Computation, signal: AbortSignal): Promise<LedgerEntry> {
-    return this.#places.run(signal, async () => {
-      const thread = this.#idle.values().find(({ alive }) => alive) ?? new Thread(this.#site);
+    return this.#semaphore.run(signal, async () => {
+      const thread = this.#idle.values().find(({ alive }) => alive) ?? new Thread(this.#context);
       this.#idle.delete(thread);
       const ended = await thread.run(computation, signal);
       this.#idle.add(thread);
@@ -69,14 +67,14 @@ class Thread {
   constructor(site: ThreadContext) {
     this.#worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: site });
     this.#worker.on('message', (ended: Ended) => this.#running?.resolve(ended));
-    this.#worker.on('error', (error) => this.#running?.reject(error)); // it ran out of memory, say
+    this.#worker.on('error', (error) => this.#running?.reject(error)); // for example out of memory
     this.#worker.on('exit', () => {
       this.alive = false;
       this.#running?.reject(new Error('the thread of a computation ended'));
     });
   }
 
-  /** Rejects where it cannot be used any more. */
+  /** Rejects if the thread is no longer usable. */
   async run(computation: Computation, signal: AbortSignal): Promise<Ended> {
     clearTimeout(this.#timer);
     this.#worker.ref();
@@ -96,7 +94,7 @@ class Thread {
     }
   }
 
-  /** Unless it is used before. Until then it keeps no process from ending. */
+  /** Ends the thread after a pause without use. Until then the thread does not keep the process alive. */
   endAfter(milliseconds: number, ended: () => void): void {
     this.#worker.unref();
     this.#timer = setTimeout(() => {

@@ -1,4 +1,4 @@
-/** `promise`, unless `signal` aborts first: then it rejects with the signal's reason. Keeps no listener behind. */
+/** Returns `promise`, but rejects with the signal's reason if `signal` aborts first. Leaves no listener behind. */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const abort = () => reject(signal.reason as Error);

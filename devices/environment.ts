@@ -1,14 +1,14 @@
-/** What subprocesses that compute get of this process's environment. Keys of external servers, and of whatever else a user has, are not
- *  among it: models and data of strangers are at work there. */
+/** Selects the environment variables that computing subprocesses get. Keys of external servers and other secrets stay out: the subprocesses
+ *  run other people's models and data. */
 
-/** The system, the user, and how to reach other machines. */
+/** For the system, the user and the network. */
 const SYSTEM =
   'PATH HOME USER LOGNAME SHELL TERM TZ TMPDIR TMP TEMP LANG LANGUAGE LC_* XDG_* LD_* SSL_CERT_* REQUESTS_CA_BUNDLE CURL_CA_BUNDLE *_PROXY';
-/** Python, devices, libraries that compute, and what they compute with. */
+/** For Python, devices and numerical libraries. */
 const COMPUTING =
   'PYTHON* VIRTUAL_ENV CONDA_* CUDA_* NVIDIA_* CUBLAS* CUDNN_* NCCL_* GLOO_* ROCR_* HIP_* HSA_* HF_* HUGGINGFACE_* TRANSFORMERS_* DATASETS_* TOKENIZERS_* ACCELERATE_* TORCH* PYTORCH_* TRITON_* VLLM_* FLASHINFER_* RAY_* ATEN_* ONEDNN_* DNNL_* MKL_* OMP_* KMP_* GOMP_* OPENBLAS_* NUMEXPR_* MALLOC_* SLURM_*';
 const NEEDED = pattern(`${SYSTEM} ${COMPUTING} BACKSPIN_*`);
-/** Whatever else a name says. */
+/** Never passed on, whatever the other patterns say. */
 const SECRET = /KEY|SECRET|PASSWORD|PASSWD|CREDENTIAL|TOKEN(?!IZERS)/i;
 
 function pattern(names: string): RegExp {

@@ -1,10 +1,10 @@
-/** What the ends of a child mean: the codes of `trainer/backspin_trainer/exits.py`, and how often it may just crash. */
+/** Turns exit codes of subprocesses (`trainer/backspin_trainer/exits.py`) into errors and limits how often they may crash. */
 import { closeSync, existsSync, fstatSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { BackspinError, type ErrorType } from '../schemas/errors.ts';
 
 const meanings: { readonly [code: number]: ErrorType } = {
-  2: 'ConfigError', // of Python's argument parser
+  2: 'ConfigError', // also the exit code of Python's argument parser
   64: 'ConfigError',
   65: 'SchemaError',
   66: 'ConfigError',
@@ -14,38 +14,37 @@ const meanings: { readonly [code: number]: ErrorType } = {
   76: 'TrainingDiverged',
 };
 
-/** The error of an exit code that says what was wrong: the child's last words, which its log ends with if it said them nowhere else,
- *  are a sentence for whom it concerns. */
-export function meaningOf(code: number | null, log: string, said: string = lastLines(log, 1)): BackspinError | undefined {
+/** The error that an exit code stands for. Its message is what the subprocess reported last, or else the end of its log. */
+export function errorOfExit(code: number | null, log: string, said: string = lastLines(log, 1)): BackspinError | undefined {
   const type = code === null ? undefined : meanings[code];
   return type && new BackspinError(type, said || `The child process ended with exit code ${code}; its log is ${log}.`);
 }
 
-/** Crashes within this time, in milliseconds, and how many of them are one too many. */
-const WITHIN = 600_000;
-const LIMIT = 3;
+/** Milliseconds, and the number of crashes within that time that is one too many. */
+const CRASH_WINDOW = 600_000;
+const MAX_CRASHES = 3;
 
-/** Counts ends without a meaning. */
-export class Crashes {
+/** Counts exits that no exit code explains. */
+export class CrashCounter {
   #times: number[] = [];
 
-  /** Throws CrashLoop at the third within ten minutes, and at the third, whenever it comes, between which it never got on: what takes
-   *  ten minutes to start may end at once each time. Throws DiskFull, and counts nothing, where a child cannot say how it ended. */
-  add(what: string, how: string, log: string, gotOn: boolean): void {
-    throwIfFull(dirname(log));
+  /** Throws CrashLoop at the third crash within ten minutes, or at the third without progress in between: a program that takes ten minutes
+   *  to start may crash at once each time. Throws DiskFull, and counts nothing, if the disk is full. */
+  add(what: string, how: string, log: string, madeProgress: boolean): void {
+    checkDiskSpace(dirname(log));
     const now = performance.now();
-    this.#times = [...this.#times.filter((time) => !gotOn || now - time < WITHIN), now];
-    if (this.#times.length < LIMIT) return;
-    const when = now - this.#times[0]! < WITHIN ? 'within ten minutes' : 'without getting on in between';
+    this.#times = [...this.#times.filter((time) => !madeProgress || now - time < CRASH_WINDOW), now];
+    if (this.#times.length < MAX_CRASHES) return;
+    const when = now - this.#times[0]! < CRASH_WINDOW ? 'within ten minutes' : 'without getting on in between';
     throw new BackspinError(
       'CrashLoop',
-      `${what} ended ${LIMIT} times ${when}, the last time ${how}. Its log ${log} ends with:\n${lastLines(log, 12)}`,
+      `${what} ended ${MAX_CRASHES} times ${when}, the last time ${how}. Its log ${log} ends with:\n${lastLines(log, 12)}`,
     );
   }
 }
 
-/** On a full disk a child leaves neither a word nor its exit code. */
-function throwIfFull(folder: string): void {
+/** On a full disk a subprocess can write neither a message nor its exit code. */
+function checkDiskSpace(folder: string): void {
   if (!existsSync(folder)) return;
   const file = join(folder, 'room');
   try {
@@ -60,12 +59,12 @@ function throwIfFull(folder: string): void {
   }
 }
 
-/** How it ended, for a message. */
-export const described = (code: number | null): string =>
+/** Describes an exit for a message. */
+export const describeExit = (code: number | null): string =>
   code === null ? 'killed' : code > 128 ? `by signal ${code - 128}` : `with exit code ${code}`;
 
-/** Bytes of a log that are looked at: it may have gigabytes. */
-const TAIL = 2 ** 16;
+/** Bytes to read from the end of a log, which may have gigabytes. */
+const TAIL_BYTES = 2 ** 16;
 function lastLines(path: string, count: number): string {
   let file: number;
   try {
@@ -75,10 +74,10 @@ function lastLines(path: string, count: number): string {
   }
   try {
     const { size } = fstatSync(file);
-    const tail = Buffer.alloc(Math.min(size, TAIL));
+    const tail = Buffer.alloc(Math.min(size, TAIL_BYTES));
     const text = tail.toString('utf8', 0, readSync(file, tail, 0, tail.length, size - tail.length)).trimEnd();
     const lines = text.split('\n');
-    return (size > TAIL && lines.length > 1 ? lines.slice(1) : lines).slice(-count).join('\n'); // the first may be cut
+    return (size > TAIL_BYTES && lines.length > 1 ? lines.slice(1) : lines).slice(-count).join('\n'); // the first line may be cut
   } finally {
     closeSync(file);
   }

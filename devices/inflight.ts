@@ -1,7 +1,5 @@
-/**
- * Every running activity leaves its task token in a file. Whoever starts next on this host fails the attempts of dead workers by
- * them, and the server hands the work out again at once instead of after a heartbeat timeout.
- */
+/** Keeps the task token of every running activity in a file. The next process that starts on this host uses the tokens to fail the attempts
+ *  of dead workers, so the server retries them at once instead of after a heartbeat timeout. */
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,13 +11,13 @@ import { alive, self } from './processes.ts';
 
 const folderOf = (home: string) => join(home, 'inflight');
 
-/** Milliseconds that a token stays after its activity has ended, until the result has surely left this process. A token that
- *  stays too long is harmless: it names one attempt, and the server knows what is over. */
+/** Milliseconds that a token stays after its activity has ended, until the worker has surely delivered the result. A token that stays too
+ *  long does no harm: it names one attempt, and the server knows that it has ended. */
 const DELIVERED_WITHIN = 2_000;
 const TRY_EVERY = 500;
 
-/** Activity interceptor: keeps the token file, and holds a result until the server can be reached, since the SDK drops one that
- *  it cannot deliver within ten seconds. `home` is on a disk of this host. */
+/** Activity interceptor. Writes the token file and holds back a result until the server is reachable, because the SDK drops results that it
+ *  cannot deliver within ten seconds. `home` must be on a disk of this host. */
 export function inflight(home: string): ActivityInterceptorsFactory {
   const folder = join(folderOf(home), `${self.pid}-${self.start}`);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -33,16 +31,16 @@ export function inflight(home: string): ActivityInterceptorsFactory {
         try {
           return await next(input);
         } finally {
-          await reachable(context);
-          setTimeout(() => void forget(context, file), DELIVERED_WITHIN).unref();
+          await awaitServer(context);
+          setTimeout(() => void removeToken(context, file), DELIVERED_WITHIN).unref();
         }
       },
     },
   });
 }
 
-/** Waits until the server answers, beating meanwhile. A cancelled activity does not wait: nobody may want its result any more. */
-async function reachable(context: Context): Promise<void> {
+/** Waits until the server answers, and heartbeats meanwhile. Does not wait if the activity was cancelled: then nobody needs its result. */
+async function awaitServer(context: Context): Promise<void> {
   const signal = context.cancellationSignal;
   while (!signal.aborted) {
     try {
@@ -54,14 +52,14 @@ async function reachable(context: Context): Promise<void> {
   }
 }
 
-/** Removes a token, unless the server has gone meanwhile and may not have got the result: a worker that is told to stop together
- *  with its server ends cancelled activities that nobody hears of. */
-async function forget(context: Context, file: string): Promise<void> {
+/** Removes a token, unless the server has stopped and may not have got the result. That happens when a worker shuts down together with its
+ *  server. */
+async function removeToken(context: Context, file: string): Promise<void> {
   try {
     await ping(context);
     rmSync(file, { force: true });
   } catch {
-    // it stays for whoever starts next on this host
+    // keep it for the next process that starts on this host
   }
 }
 
@@ -70,7 +68,7 @@ async function ping(context: Context): Promise<void> {
   await connection.withDeadline(Date.now() + 2_000, () => connection.workflowService.getSystemInfo({}));
 }
 
-/** Tells the server of every attempt whose worker on this host has died. Gives their number; they are handed out again at once. */
+/** Fails every attempt whose worker on this host has died. Returns their number; the server retries them at once. */
 export async function failDeadAttempts(client: Client, home: string): Promise<number> {
   mkdirSync(folderOf(home), { recursive: true, mode: 0o700 });
   let failed = 0;
@@ -81,7 +79,7 @@ export async function failDeadAttempts(client: Client, home: string): Promise<nu
     for (const name of namesIn(folder)) {
       try {
         const token = readFileSync(join(folder, name), 'utf8');
-        if (!/^[\w+/]+=*$/.test(token)) continue; // killed, or without power, while it wrote this
+        if (!/^[\w+/]+=*$/.test(token)) continue; // the worker died, or the power failed, while it wrote this
         await client.activity.fail(
           Buffer.from(token, 'base64'),
           ApplicationFailure.create({ type: 'WorkerDied', message: `The worker process ${pid} died.`, nextRetryDelay: 100 }),
@@ -90,7 +88,7 @@ export async function failDeadAttempts(client: Client, home: string): Promise<nu
       } catch (error) {
         const over = error instanceof ActivityNotFoundError || (error as NodeJS.ErrnoException).code === 'ENOENT';
         const torn = error instanceof ActivityCompletionError && /task token/i.test(error.message);
-        if (!over && !torn) throw error; // the file stays for the next who tries
+        if (!over && !torn) throw error; // keep the file for the next process that tries
       }
       rmSync(join(folder, name), { force: true });
     }
@@ -103,6 +101,6 @@ function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch {
-    return []; // somebody else has seen to it
+    return []; // another process has removed it
   }
 }

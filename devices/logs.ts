@@ -1,11 +1,11 @@
-/** Logs of programs that run for weeks. */
+/** Rotates logs of programs that run for weeks. */
 import { renameSync, rmSync, statSync } from 'node:fs';
 
 /** Bytes. */
 const LARGE = 16 << 20;
 
-/** Renames a log that has grown large to `LOG.1`, which replaces the one before. Call it before a program opens the log: so each has at most
- *  what one start writes, and the last start before is still there. */
+/** Renames a large log to `LOG.1`, which replaces the previous one. Call it before a program opens the log: then each file holds at most
+ *  one start, and the last start before is still there. */
 export function putAside(log: string): void {
   const size = statSync(log, { throwIfNoEntry: false })?.size ?? 0;
   if (size < LARGE) return;
@@ -13,5 +13,5 @@ export function putAside(log: string): void {
   renameSync(log, `${log}.1`);
 }
 
-/** For errors of work that nothing awaits. */
+/** Reports errors of background work that nothing awaits. */
 export const report = (error: unknown): void => void process.stderr.write(`${(error as Error).message}\n`);

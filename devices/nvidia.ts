@@ -1,11 +1,11 @@
-/** CUDA devices as `nvidia-smi` tells of them. Memory is in MiB. */
+/** Reads the CUDA devices and their processes from `nvidia-smi`. Memory is in MiB. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { BackspinError } from '../schemas/errors.ts';
 
 export interface Device {
   readonly index: number;
-  /** Names the device whatever else the host has or loses. */
+  /** Stays the same when other devices come or go. */
   readonly uuid: string;
   readonly total: number;
   readonly used: number;
@@ -16,26 +16,26 @@ export interface Occupant {
   readonly device: string;
   readonly pid: number;
   readonly name: string;
-  /** Infinite where the driver does not tell. */
+  /** Infinity if the driver does not tell. */
   readonly used: number;
 }
 
-/** Milliseconds: a driver that takes longer hangs. */
+/** Milliseconds. A driver that takes longer hangs. */
 const ANSWERS_WITHIN = 30_000;
 
-/** All devices of this host. Throws DeviceLost where there is no `nvidia-smi`, or its driver does not work. */
+/** All devices of this host. Throws DeviceLost if `nvidia-smi` is missing or its driver does not work. */
 export async function cudaDevices(): Promise<Device[]> {
   const rows = await query('--query-gpu=index,uuid,memory.total,memory.used', 4);
   return rows.map(([index, uuid, total, used]) => ({ index: Number(index), uuid: uuid!, total: Number(total), used: Number(used) }));
 }
 
-/** The compute capability of each device, such as 9.0, by UUID; empty where the driver does not tell. */
+/** Compute capability by UUID, such as 9.0. Empty if the driver does not tell. */
 export async function cudaCapabilities(): Promise<ReadonlyMap<string, string>> {
   const rows = await query('--query-gpu=uuid,compute_cap', 2).catch(() => []);
   return new Map(rows.filter(([, capability]) => /^\d+\.\d+$/.test(capability!)).map(([uuid, capability]) => [uuid!, capability!]));
 }
 
-/** All processes that compute on some device. In a container these are only the processes of the container, or none. */
+/** All processes that use a device. In a container these are only the container's processes, or none. */
 export async function cudaProcesses(): Promise<Occupant[]> {
   const rows = await query('--query-compute-apps=gpu_uuid,pid,used_memory,process_name', 4);
   return rows.map(([device, pid, used, name]) => ({
@@ -46,7 +46,7 @@ export async function cudaProcesses(): Promise<Occupant[]> {
   }));
 }
 
-/** Rows of so many cells; the last may hold commas. */
+/** Rows with `cells` cells; the last cell may hold commas. */
 async function query(what: string, cells: number): Promise<string[][]> {
   const options = { timeout: ANSWERS_WITHIN, killSignal: 'SIGKILL' } as const;
   let text: string;

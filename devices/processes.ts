@@ -1,21 +1,21 @@
-/** Processes by what identifies them: a pid is used again, a pid with its start, boot and namespace is not. Linux. */
+/** Identifies and stops Linux processes. The kernel reuses pids, so a process is its pid with its start time, boot and pid namespace. */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BackspinError } from '../schemas/errors.ts';
 
-/** In the environment of every process of a child. */
+/** Environment variable of every process of a subprocess. */
 export const MARK = 'BACKSPIN_MARK';
 
-/** The processes of one child: a process group, and whatever else carries the marker. */
+/** The processes of one subprocess: a process group, and every other process with the marker. */
 export interface Group {
-  /** Pid of the group's leader; null: only the marker is known. */
+  /** Pid of the group's leader; null if only the marker is known. */
   readonly pgid: number | null;
   readonly pgStart: string | null;
   readonly marker: string;
 }
 
-/** This boot of this machine, and the pid namespace (of a container): the numbers of another say nothing here. */
-const era = `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').replaceAll('-', '').slice(0, 12)}.${namespace()}`;
+/** Boot id and pid namespace (of a container). Pids of another boot or namespace mean nothing here. */
+const bootAndNamespace = `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').replaceAll('-', '').slice(0, 12)}.${namespace()}`;
 function namespace(): string {
   try {
     return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0';
@@ -24,64 +24,65 @@ function namespace(): string {
   }
 }
 
-/** The first namespace of a machine has this number, by the kernel's source. */
+/** The initial pid namespace of a machine has this number, according to the kernel's source. */
 export const inContainer = !['0', '4026531836'].includes(namespace());
 
 /** Milliseconds between SIGTERM and SIGKILL. */
 export const GRACE = 5_000;
-/** Milliseconds that a killed process may take to go: longer means that the kernel holds it in a driver. */
+/** Milliseconds that a killed process may take to end. Longer means that a driver holds it in the kernel. */
 const KILL_WITHIN = 10_000;
 
-/** Fields of /proc/PID/stat from the third on: the second, the name, may hold blanks and brackets. */
+/** Fields of /proc/PID/stat from the third on. The second, the name, may hold blanks and brackets. */
 function stat(pid: number): { readonly state: string; readonly pgid: number; readonly start: string } | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return { state: fields[0]!, pgid: Number(fields[2]), start: `${era}.${fields[19]}` };
+    return { state: fields[0]!, pgid: Number(fields[2]), start: `${bootAndNamespace}.${fields[19]}` };
   } catch {
     return undefined;
   }
 }
 const dead = (state: string) => state === 'Z' || state === 'X';
 
-/** Boot, namespace, and clock ticks from that boot to the start of the process; undefined when there is none. */
+/** Boot, namespace, and clock ticks from the boot to the start of the process; undefined if there is no such process. */
 export const startTime = (pid: number): string | undefined => stat(pid)?.start;
 
-/** Whether this very process still runs. A zombie does not. */
+/** Whether exactly this process still runs. A zombie does not run. */
 export function alive(pid: number, start: string): boolean {
-  const found = stat(pid);
-  return found !== undefined && found.start === start && !dead(found.state);
+  const status = stat(pid);
+  return status !== undefined && status.start === start && !dead(status.state);
 }
 
-/** Whether a process of this number runs, whichever it is. */
+/** Whether any process with this pid runs. */
 export function runs(pid: number): boolean {
   const found = stat(pid);
   return found !== undefined && !dead(found.state);
 }
 
-/** The start of a process that has ended by now, in this boot. */
-export const ENDED = `${era}.ended`;
+/** Start time for a process of this boot that has already ended. */
+export const ENDED = `${bootAndNamespace}.ended`;
 
-/** This process, as others can look for it. */
+/** Identity of this process, for other processes to check. */
 export const self = { pid: process.pid, start: startTime(process.pid)! } as const;
 
-/** Living processes whose environment carries the marker, or one that begins so where it ends in a dot. */
+/** Living processes whose environment has this marker. A marker that ends in a dot is a prefix. */
 export const sweep = (marker: string): number[] => processes((pid) => marked(pid, marker));
 
-/** Living processes of a group. The group's number counts beside the marker, since some engines write over their environment. */
+/** Living processes of a group. Finds them by pgid too, because some engines overwrite their environment. */
 export function members({ pgid, pgStart, marker }: Group): number[] {
   const leader = pgid === null ? undefined : stat(pgid);
-  // While the leader is gone but members live, the kernel gives its number to nobody else.
-  const ours = pgid !== null && pgStart !== null && pgStart.startsWith(`${era}.`) && (leader === undefined || leader.start === pgStart);
+  // The kernel does not reuse a pgid while members of the group live.
+  const ours =
+    pgid !== null && pgStart !== null && pgStart.startsWith(`${bootAndNamespace}.`) && (leader === undefined || leader.start === pgStart);
   return processes((pid, group) => (ours && group === pgid) || marked(pid, marker));
 }
 
-function processes(wanted: (pid: number, pgid: number) => boolean): number[] {
+function processes(matches: (pid: number, pgid: number) => boolean): number[] {
   return readdirSync('/proc').flatMap((name) => {
     const pid = /^\d+$/.test(name) ? Number(name) : process.pid;
     if (pid === process.pid) return [];
     const found = stat(pid);
-    return found && !dead(found.state) && wanted(pid, found.pgid) ? [pid] : [];
+    return found && !dead(found.state) && matches(pid, found.pgid) ? [pid] : [];
   });
 }
 
@@ -89,21 +90,19 @@ function marked(pid: number, marker: string): boolean {
   try {
     return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(`\0${MARK}=${marker}${marker.endsWith('.') ? '' : '\0'}`);
   } catch {
-    return false; // it has ended, or belongs to somebody else
+    return false; // the process has ended, or belongs to another user
   }
 }
 
-/**
- * Ends a child with all its processes: SIGTERM, `grace` milliseconds, SIGKILL until none is left. A group that has ended is
- * none of its business. Throws DeviceLost when a process survives SIGKILL.
- */
+/** Stops a subprocess and all its processes: SIGTERM, `grace` milliseconds, then SIGKILL until none is left. Does nothing if the group has
+ *  ended. Throws DeviceLost if a process survives SIGKILL. */
 export async function stopGroup(group: Group, grace: number = GRACE): Promise<void> {
-  send(group, 'SIGTERM');
+  sendSignal(group, 'SIGTERM');
   for (const end = performance.now() + grace; performance.now() < end; await delay(20)) {
     if (members(group).length === 0) return;
   }
   for (const end = performance.now() + KILL_WITHIN; performance.now() < end; await delay(20)) {
-    if (!send(group, 'SIGKILL')) return;
+    if (!sendSignal(group, 'SIGKILL')) return;
   }
   throw new BackspinError(
     'DeviceLost',
@@ -111,14 +110,14 @@ export async function stopGroup(group: Group, grace: number = GRACE): Promise<vo
   );
 }
 
-/** Whether there was anybody to send it to. */
-function send(group: Group, signal: NodeJS.Signals): boolean {
+/** Returns whether the group had any process left. */
+function sendSignal(group: Group, signal: NodeJS.Signals): boolean {
   const pids = members(group);
   for (const pid of pids) {
     try {
       process.kill(pid, signal);
     } catch {
-      // it has ended meanwhile
+      // the process has ended meanwhile
     }
   }
   return pids.length > 0;

@@ -1,4 +1,4 @@
-/** A supervised model server: adopted or started, watched, restarted in place, kept warm for another use or stopped with all its processes. */
+/** Supervises a model server: adopts or starts it, checks its health, restarts it, and keeps it warm or stops it with all its processes. */
 import { randomBytes } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,9 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { LeaseState } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { abortable } from './abortable.ts';
-import type { Child } from './child.ts';
+import type { Subprocess } from './subprocess.ts';
 import type { Endpoint, Engine } from './engines/engine.ts';
-import { Crashes, described, meaningOf } from './exits.ts';
+import { CrashCounter, describeExit, errorOfExit } from './exits.ts';
 import type { Slot, Task } from './slot.ts';
 
 export interface ServerOptions {
@@ -16,7 +16,7 @@ export interface ServerOptions {
   readonly key: string;
   readonly attempt: number;
   readonly engine: Engine;
-  /** For the key, the log and the engine's own files. Exists. Of the slot alone, whatever is served there. */
+  /** Existing folder for the key, the log and the engine's files. One per slot, whatever models it serves. */
   readonly folder: string;
   readonly lifeline: string;
   readonly signal: AbortSignal;
@@ -26,11 +26,11 @@ export interface ServerOptions {
   readonly grace?: number;
 }
 
-/** Milliseconds that a start may take: the largest models load for minutes. */
+/** Milliseconds that a start may take. The largest models load for minutes. */
 const START_WITHIN = 1_800_000;
 const LOOK_EVERY = 50;
-/** Milliseconds: a server that answered for so long has done some of its work. */
-const GOT_ON = 60_000;
+/** Milliseconds. A server that was healthy for longer has made progress. */
+const STABLE_AFTER = 60_000;
 
 export class ModelServer {
   readonly #options: ServerOptions;
@@ -38,18 +38,18 @@ export class ModelServer {
   readonly #log: string;
   readonly #health: Engine['health'];
   readonly #ended = new AbortController();
-  readonly #failed = fresh<never>();
+  readonly #failed = deferred<never>();
   readonly #running: Promise<void>;
-  #up = fresh<Endpoint>();
-  /** Resolves when a request got no answer. */
-  #doubted = fresh<void>();
-  /** Ends with the next look. */
-  #looked = fresh<void>();
+  #up = deferred<Endpoint>();
+  /** Resolves when a request got no reply. */
+  #checkRequested = deferred<void>();
+  /** Resolves at the end of the next health check. */
+  #checkEnded = deferred<void>();
   #answering = false;
   #since = Date.now();
-  /** Milliseconds for which the child answered. */
-  #answered = 0;
-  #child: Child | undefined;
+  /** Milliseconds for which the subprocess was healthy. */
+  #healthyFor = 0;
+  #subprocess: Subprocess | undefined;
 
   private constructor(options: ServerOptions) {
     this.#options = options;
@@ -63,7 +63,7 @@ export class ModelServer {
     });
   }
 
-  /** Gives the server once it answers. Whatever goes wrong before, an abort too, leaves nothing running. */
+  /** Returns the server once it answers. On any error before that, also on abort, it leaves nothing running. */
   static async start(options: ServerOptions): Promise<ModelServer> {
     const server = new ModelServer(options);
     try {
@@ -75,46 +75,44 @@ export class ModelServer {
     }
   }
 
-  /**
-   * Where it answers; waits while it is down. Somebody to whom `silent` did not answer waits for a look at it first. Rejects as
-   * `failed` does, or when `signal` aborts.
-   */
+  /** Returns the server's address and waits while it is down. A caller to whom `silent` did not answer waits for a health check first.
+   *  Rejects like `failed`, or when `signal` aborts. */
   async endpoint(signal: AbortSignal, silent?: object): Promise<Endpoint> {
     if ((await abortable(this.#up.promise, signal)) === silent) {
-      this.#doubted.resolve();
-      await abortable(this.#looked.promise, signal);
+      this.#checkRequested.resolve();
+      await abortable(this.#checkEnded.promise, signal);
     }
     return abortable(this.#up.promise, signal);
   }
 
-  /** Rejects when the server is given up (CrashLoop, or what its exit code means) or was stopped; never resolves. */
+  /** Rejects when the supervisor gives the server up (CrashLoop, or the error of its exit code) or stops it; never resolves. */
   get failed(): Promise<never> {
     return this.#failed.promise;
   }
 
-  /** Whether it answers, and when that began (milliseconds since 1970). */
+  /** Whether the server answers, and since when (milliseconds since 1970). */
   get state(): Pick<LeaseState, 'state' | 'since'> {
     return { state: this.#answering ? 'serving' : 'starting', since: this.#since };
   }
 
-  /** Ends it with all its processes. */
+  /** Stops the server with all its processes. */
   async stop(): Promise<void> {
     await this.#end();
-    if (this.#child) await this.#options.slot.stop(this.#child, this.#options.grace);
+    if (this.#subprocess) await this.#options.slot.stop(this.#subprocess, this.#options.grace);
   }
 
-  /** Leaves it on its slot for another task, if it answers; ends it otherwise. */
+  /** Leaves a healthy server on its slot for another task; stops any other. */
   async keepWarm(): Promise<void> {
     const sound = this.#answering;
     await this.#end();
-    if (!this.#child) return;
-    await (sound ? this.#options.slot.keepWarm(this.#child) : this.#options.slot.stop(this.#child, this.#options.grace));
+    if (!this.#subprocess) return;
+    await (sound ? this.#options.slot.keepWarm(this.#subprocess) : this.#options.slot.stop(this.#subprocess, this.#options.grace));
   }
 
-  /** Lets go of it without stopping it: a successor that claims the same key adopts it. */
+  /** Lets go of the server without stopping it. The next task with the same key adopts it. */
   async leave(): Promise<void> {
     await this.#end();
-    this.#child?.leave();
+    this.#subprocess?.leave();
   }
 
   #end(): Promise<void> {
@@ -124,19 +122,19 @@ export class ModelServer {
 
   async #supervise(): Promise<never> {
     const { slot, grace } = this.#options;
-    const crashes = new Crashes();
+    const crashes = new CrashCounter();
     for (;;) {
       const adopted = await slot.claim(this.#task);
-      const child = adopted ?? (await this.#launch());
-      this.#child = child;
-      const how = await this.#attend(child, adopted !== undefined);
-      await slot.stop(child, grace);
-      this.#child = undefined;
-      crashes.add('The model server', how, this.#log, this.#answered > GOT_ON);
+      const subprocess = adopted ?? (await this.#launch());
+      this.#subprocess = subprocess;
+      const reason = await this.#watch(subprocess, adopted !== undefined);
+      await slot.stop(subprocess, grace);
+      this.#subprocess = undefined;
+      crashes.add('The model server', reason, this.#log, this.#healthyFor > STABLE_AFTER);
     }
   }
 
-  async #launch(): Promise<Child> {
+  async #launch(): Promise<Subprocess> {
     const { slot, engine, folder, lifeline } = this.#options;
     if (slot.devices.length > 0 && slot.devices.length < engine.devices) {
       throw new BackspinError(
@@ -156,48 +154,48 @@ export class ModelServer {
     });
   }
 
-  /** Offers the child's endpoint while it answers; says how it was lost. Throws where its exit code says what is wrong. */
-  async #attend(child: Child, adopted: boolean): Promise<string> {
-    const gone = new AbortController();
-    void child.exited.then(() => gone.abort());
-    const signal = AbortSignal.any([this.#ended.signal, gone.signal]);
+  /** Publishes the endpoint while the subprocess answers. Returns why it was lost. Throws if its exit code stands for an error. */
+  async #watch(subprocess: Subprocess, adopted: boolean): Promise<string> {
+    const exited = new AbortController();
+    void subprocess.exited.then(() => exited.abort());
+    const signal = AbortSignal.any([this.#ended.signal, exited.signal]);
     try {
-      const endpoint = await this.#found(signal);
-      let answers = await this.#answers(endpoint, signal);
+      const endpoint = await this.#awaitFirstReply(signal);
+      let answers = await this.#isHealthy(endpoint, signal);
       if (answers && adopted) await this.#load(endpoint, signal);
       this.#set(answers);
       if (answers) this.#up.resolve(endpoint);
       while (answers) {
-        this.#doubted = fresh();
-        await Promise.race([delay(this.#health.every, undefined, { signal }), this.#doubted.promise]);
-        answers = await this.#answers(endpoint, signal);
-        if (answers) this.#look();
+        this.#checkRequested = deferred();
+        await Promise.race([delay(this.#health.every, undefined, { signal }), this.#checkRequested.promise]);
+        answers = await this.#isHealthy(endpoint, signal);
+        if (answers) this.#endCheck();
       }
       return 'because it did not answer any more';
     } catch (error) {
       this.#ended.signal.throwIfAborted();
-      if (error instanceof Unloadable) return `because it did not take other models: ${error.message}`;
-      if (!gone.signal.aborted) throw error;
-      const code = await child.exited;
-      const meaning = meaningOf(code, this.#log);
+      if (error instanceof LoadFailed) return `because it did not take other models: ${error.message}`;
+      if (!exited.signal.aborted) throw error;
+      const code = await subprocess.exited;
+      const meaning = errorOfExit(code, this.#log);
       if (meaning) throw meaning;
-      return described(code);
+      return describeExit(code);
     } finally {
-      if (this.#answering) this.#up = fresh();
+      if (this.#answering) this.#up = deferred();
       this.#set(false);
-      this.#look();
+      this.#endCheck();
     }
   }
 
   #set(answering: boolean): void {
     const now = Date.now();
-    this.#answered = this.#answering ? now - this.#since : 0;
+    this.#healthyFor = this.#answering ? now - this.#since : 0;
     if (this.#answering !== answering) this.#since = now;
     this.#answering = answering;
   }
 
   /** Waits until the server of our folder answers for the first time. */
-  async #found(signal: AbortSignal): Promise<Endpoint> {
+  async #awaitFirstReply(signal: AbortSignal): Promise<Endpoint> {
     const { engine, folder } = this.#options;
     const key = await readFile(join(folder, 'key'), 'utf8');
     for (const end = performance.now() + START_WITHIN; performance.now() < end; await delay(LOOK_EVERY, undefined, { signal })) {
@@ -207,24 +205,24 @@ export class ModelServer {
     throw new BackspinError('Down', `The model server did not start within ${START_WITHIN / 60_000} minutes; its log is ${this.#log}.`);
   }
 
-  /** Tells those who doubted. */
-  #look(): void {
-    this.#looked.resolve();
-    this.#looked = fresh();
+  /** Wakes callers that wait for a health check. */
+  #endCheck(): void {
+    this.#checkEnded.resolve();
+    this.#checkEnded = deferred();
   }
 
-  /** Throws Unloadable. */
+  /** Throws LoadFailed. */
   async #load(endpoint: Endpoint, signal: AbortSignal): Promise<void> {
     try {
       await this.#options.engine.load(endpoint, AbortSignal.any([signal, AbortSignal.timeout(START_WITHIN)]));
     } catch (error) {
       signal.throwIfAborted();
-      throw new Unloadable((error as Error).message, { cause: error });
+      throw new LoadFailed((error as Error).message, { cause: error });
     }
   }
 
-  /** Looks until it does its work, or has not so many times in a row. */
-  async #answers(endpoint: Endpoint, signal: AbortSignal): Promise<boolean> {
+  /** Checks health until the server works, or has failed `misses` times in a row. */
+  async #isHealthy(endpoint: Endpoint, signal: AbortSignal): Promise<boolean> {
     const { every, timeout, misses } = this.#health;
     for (let miss = 0; miss < misses; miss++) {
       if (miss > 0) await delay(every, undefined, { signal });
@@ -239,11 +237,11 @@ export class ModelServer {
   }
 }
 
-/** A server that was taken over does not serve what it should. */
-class Unloadable extends Error {}
+/** An adopted server does not serve our models. */
+class LoadFailed extends Error {}
 
-/** A promise and its ends; perhaps nobody asks for it. */
-function fresh<T>(): PromiseWithResolvers<T> {
+/** A promise with its resolvers. Ignores a rejection that nothing awaits. */
+function deferred<T>(): PromiseWithResolvers<T> {
   const made = Promise.withResolvers<T>();
   made.promise.catch(() => {});
   return made;

@@ -1,35 +1,33 @@
-/**
- * One device group, held by an activity: the child on it is adopted, launched, stopped, or kept warm. A warm server stays on its group
- * for a while after its task has ended. The next task with the same base model and options adopts it.
- */
+/** One device group that an activity holds: adopts, launches, stops or keeps warm the subprocess on it. A warm server stays on its group
+ *  for a while after its task has ended. The next task with the same base model and options adopts it. */
 import { randomUUID } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { sha256 } from '../schemas/canonical.ts';
 import type { SlotRecord } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { Child, type Launch } from './child.ts';
+import { Subprocess, type Launch } from './subprocess.ts';
 import { report } from './logs.ts';
-import { described, memoryBack, memoryFree, occupied } from './memory.ts';
+import { describeOccupant, awaitMemoryReleased, awaitMemoryFree, deviceUsage } from './memory.ts';
 import { alive, self, stopGroup } from './processes.ts';
 import { canReuse, isOurs, ownerLives, recordOf, recordsIn, removeRecord, writeRecord } from './slot-files.ts';
 
-/** The work that a child does. */
+/** The work that a subprocess does. */
 export interface Task {
   readonly kind: 'serve' | 'train';
-  /** The same for every attempt. No two tasks that run at the same time have one key. */
+  /** The same for every attempt. No two tasks that run at the same time have the same key. */
   readonly key: string;
-  /** Attempt of the activity. A later attempt may stop the child of an earlier one, even if the earlier worker lives. */
+  /** Attempt of the activity. A later attempt may stop the subprocess of an earlier one, even if the earlier worker lives. */
   readonly attempt: number;
   readonly folder: string;
-  /** Of a server: tasks with an equal text can adopt it once it is warm. Default: none can. */
+  /** For a server: tasks with an equal text can adopt it while it is warm. Default: none can. */
   readonly warm?: string;
 }
 
 export class Slot implements AsyncDisposable {
-  /** Its place among the groups of the pool, from 0. */
+  /** Index of the group in its pool, from 0. */
   readonly group: number;
   readonly name: string;
-  /** UUIDs. Its children see these CUDA devices and no others. */
+  /** UUIDs. Its subprocesses see these CUDA devices and no others. */
   readonly devices: readonly string[];
   /** The prefix of the marker of every process that this home starts here. */
   readonly markerPrefix: string;
@@ -46,12 +44,12 @@ export class Slot implements AsyncDisposable {
   }
 
   /**
-   * Takes the group over. Returns a living child that a dead worker left here under the same key, or a warm server that the task can reuse;
-   * this process owns it from then on. Otherwise stops every child on the group, and every child with this key elsewhere, and returns
-   * undefined. Throws `DeviceLost` when a living worker holds the group or the key.
+   * Takes the group over. Returns a living subprocess that a dead worker left here under the same key, or a warm server that the task can
+   * reuse; this process owns it from then on. Otherwise stops every subprocess on the group, and every subprocess with this key elsewhere,
+   * and returns undefined. Throws `DeviceLost` if a living worker holds the group or the key.
    */
-  async claim(task: Task): Promise<Child | undefined> {
-    let adopted: Child | undefined;
+  async claim(task: Task): Promise<Subprocess | undefined> {
+    let adopted: Subprocess | undefined;
     for (const record of recordsIn(this.#folder)) {
       const here = record.slot === this.name;
       const sameKey = record.key === task.key;
@@ -69,7 +67,7 @@ export class Slot implements AsyncDisposable {
       if (free && here && fits && pgid !== null && pgStart !== null && alive(pgid, pgStart)) {
         const { key, attempt } = task;
         await writeRecord(this.#folder, { ...record, owner: self.pid, ownerStart: self.start, key, attempt });
-        adopted = Child.adopt({ pgid, pgStart, marker: record.marker }, record.folder);
+        adopted = Subprocess.adopt({ pgid, pgStart, marker: record.marker }, record.folder);
       } else {
         await stopGroup(record);
         removeRecord(this.#folder, record);
@@ -78,12 +76,10 @@ export class Slot implements AsyncDisposable {
     return adopted;
   }
 
-  /**
-   * Starts a child here, once the memory of the devices is free. Writes the file before it starts the child, so that the next owner knows of
-   * the child whenever this process dies. Throws `DeviceLost` if other processes hold the memory.
-   */
-  async launch(task: Task, { signal, ...how }: Omit<Launch, 'folder'> & { readonly signal: AbortSignal }): Promise<Child> {
-    await memoryFree(this.devices, signal);
+  /** Starts a subprocess once the memory of the devices is free. Writes the file before the start, so the next owner knows of the
+   *  subprocess whenever this process dies. Throws `DeviceLost` if other processes hold the memory. */
+  async launch(task: Task, { signal, ...launch }: Omit<Launch, 'folder'> & { readonly signal: AbortSignal }): Promise<Subprocess> {
+    await awaitMemoryFree(this.devices, signal);
     const { kind, key, attempt, folder, warm = null } = task;
     const marker = `${this.markerPrefix}${randomUUID()}`;
     const record = {
@@ -101,31 +97,36 @@ export class Slot implements AsyncDisposable {
       warm,
     };
     await writeRecord(this.#folder, record);
-    const child = await Child.launch(marker, { ...how, env: { ...how.env, CUDA_VISIBLE_DEVICES: this.devices.join() }, folder });
-    await writeRecord(this.#folder, { ...record, ...child.group });
-    return child;
+    const subprocess = await Subprocess.launch(marker, {
+      ...launch,
+      env: { ...launch.env, CUDA_VISIBLE_DEVICES: this.devices.join() },
+      folder,
+    });
+    await writeRecord(this.#folder, { ...record, ...subprocess.group });
+    return subprocess;
   }
 
-  /** Stops a child that was claimed or launched here, and every process of its group. Leaves the file alone if the group has a new owner. */
-  async stop(child: Child, grace?: number): Promise<void> {
-    await child.stop(grace);
-    await memoryBack(this.devices).catch(report);
-    const record = this.#recordOf(child);
+  /** Stops a subprocess that was claimed or launched here, and every process of its group. Leaves the file alone if the group has a new
+   *  owner. */
+  async stop(subprocess: Subprocess, grace?: number): Promise<void> {
+    await subprocess.stop(grace);
+    await awaitMemoryReleased(this.devices).catch(report);
+    const record = this.#recordOf(subprocess);
     if (record) removeRecord(this.#folder, record);
   }
 
   /** Leaves a server that was claimed or launched here running, for the next task that can reuse it. */
-  async keepWarm(child: Child): Promise<void> {
-    child.leave();
-    const record = this.#recordOf(child);
+  async keepWarm(subprocess: Subprocess): Promise<void> {
+    subprocess.leave();
+    const record = this.#recordOf(subprocess);
     if (record) await writeRecord(this.#folder, { ...record, key: 'warm', attempt: 0 });
   }
 
-  /** Processes on the devices that backspin did not start, in words; undefined: none. */
-  async others(): Promise<readonly string[] | undefined> {
-    const found = await occupied(this.devices, recordsIn(this.#folder));
-    const others = found.flatMap((device) => device.others.map(described));
-    return others.length > 0 ? others : undefined;
+  /** Descriptions of processes on the devices that backspin did not start; undefined: none. */
+  async foreignProcesses(): Promise<readonly string[] | undefined> {
+    const usage = await deviceUsage(this.devices, recordsIn(this.#folder));
+    const foreign = usage.flatMap((device) => device.foreign.map(describeOccupant));
+    return foreign.length > 0 ? foreign : undefined;
   }
 
   /** Returns the group to the pool. */
@@ -133,9 +134,9 @@ export class Slot implements AsyncDisposable {
     this.#release(this);
   }
 
-  /** The record of this child, if this process still owns it. */
-  #recordOf(child: Child): SlotRecord | undefined {
+  /** The record of this subprocess, if this process still owns it. */
+  #recordOf(subprocess: Subprocess): SlotRecord | undefined {
     const record = recordOf(this.#folder, this.name);
-    return record?.marker === child.group.marker && isOurs(record) ? record : undefined;
+    return record?.marker === subprocess.group.marker && isOurs(record) ? record : undefined;
   }
 }

@@ -1,36 +1,34 @@
-/**
- * The device groups of one pool on this host: a queue of tasks that wait for a group, a timer for each warm server, and a reaper for
- * children of dead workers.
- */
+/** The device groups of one pool on this host: a queue of tasks that wait for a group, a timer for each warm server, and a reaper for
+ *  subprocesses of dead workers. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SlotRecord } from '../schemas/devices.ts';
 import { report } from './logs.ts';
-import { memoryBack } from './memory.ts';
+import { awaitMemoryReleased } from './memory.ts';
 import { stopGroup } from './processes.ts';
 import { canReuse, damagedIn, isOurs, ownerLives, recordOf, recordsIn, removeRecord } from './slot-files.ts';
 import { Slot, type Task } from './slot.ts';
 
 export interface SlotsOptions {
-  /** Holds the folder `devices`. On a disk of this host. */
+  /** Holds the folder `devices`. Must be on a disk of this host. */
   readonly home: string;
   readonly pool: string;
-  /** UUIDs of the CUDA devices of each group; none for one that computes on the CPU. */
+  /** UUIDs of the CUDA devices of each group; none for a group that computes on the CPU. */
   readonly groups: readonly (readonly string[])[];
-  /** Milliseconds after which the child of a dead worker is stopped, unless a task has adopted it. Default: 30,000. */
+  /** Milliseconds after which the reaper stops the subprocess of a dead worker, unless a task has adopted it. Default: 30,000. */
   readonly reapAfter?: number;
   /** Milliseconds that a warm server waits for another task. Default: 60,000. */
   readonly keepWarmFor?: number;
 }
 
-/** One per pool and host. */
+/** One object per pool and host. */
 export class Slots {
   readonly groups: number;
   readonly #folder: string;
   readonly #free: Slot[];
   readonly #waiting = new Set<(slot: Slot) => void>();
   readonly #keepWarmFor: number;
-  /** Of free groups, to stop the warm servers there. */
+  /** Timers that stop the warm servers on free groups. */
   readonly #timers = new Map<Slot, NodeJS.Timeout>();
 
   constructor({ home, pool, groups, reapAfter = 30_000, keepWarmFor = 60_000 }: SlotsOptions) {
@@ -42,7 +40,8 @@ export class Slots {
     setTimeout(() => void this.#reap(pool).catch(report), reapAfter).unref();
   }
 
-  /** Waits for a free group, in order of arrival. Prefers the group of the task's own child, then a warm server, then an empty group. */
+  /** Waits for a free group, in order of arrival. Prefers the group of the task's own subprocess, then a warm server, then an empty group.
+   */
   async acquire(signal: AbortSignal, task?: Pick<Task, 'key' | 'warm'>): Promise<Slot> {
     signal.throwIfAborted();
     await this.#clearDamaged();
@@ -65,7 +64,7 @@ export class Slots {
     return promise.finally(() => signal.removeEventListener('abort', abort));
   }
 
-  /** Stops warm servers. For a worker that shuts down: no group may be in use. */
+  /** Stops warm servers when a worker shuts down. No group may be in use. */
   async close(): Promise<void> {
     await Promise.all(this.#free.map((slot) => this.#stopWarm(slot)));
   }
@@ -98,12 +97,12 @@ export class Slots {
     if (record) await this.#clear(record, slot);
   }
 
-  /** Stops the child of a record. `slot` is its group, if that is a free one of this pool: no task gets it in the meantime. */
+  /** Stops the subprocess of a record. `slot` is its group, if that is a free group of this pool: no task gets it in the meantime. */
   async #clear(record: SlotRecord, slot: Slot | undefined): Promise<void> {
     if (slot) this.#take(slot);
     try {
       await stopGroup(record);
-      await memoryBack(record.devices).catch(report);
+      await awaitMemoryReleased(record.devices).catch(report);
       removeRecord(this.#folder, record);
     } finally {
       if (slot) this.#release(slot);
@@ -129,7 +128,7 @@ export class Slots {
     );
   }
 
-  /** Stops children that dead workers left in this pool, also on groups that it no longer has. */
+  /** Stops subprocesses that dead workers left in this pool, also on groups that it no longer has. */
   async #reap(pool: string): Promise<void> {
     await this.#clearDamaged();
     for (const record of recordsIn(this.#folder)) {

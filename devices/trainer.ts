@@ -1,11 +1,12 @@
-/** A supervised training, embedding or scoring: adopted or started, its event file followed, asked to stop, started again from its checkpoint. */
+/** Supervises a training, embedding or scoring: adopts or starts it, follows its event file, stops it, and restarts it from its checkpoint.
+ */
 import { open, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseEvent, verbOf, type SubprocessSpec, type TrainEvent } from '../schemas/trainer.ts';
 import { abortable } from './abortable.ts';
-import type { Child } from './child.ts';
-import { Crashes, described, meaningOf } from './exits.ts';
+import type { Subprocess } from './subprocess.ts';
+import { CrashCounter, describeExit, errorOfExit } from './exits.ts';
 import { trainerEnvironment } from './python.ts';
 import type { Slot, Task } from './slot.ts';
 
@@ -20,7 +21,7 @@ export interface TrainOptions {
   readonly trainerPath: string;
   readonly lifeline: string;
   readonly signal: AbortSignal;
-  /** Gets every event of the run from its first, also those of earlier attempts. */
+  /** Gets every event of the run from the first, including events of earlier attempts. */
   readonly onEvent?: (event: TrainEvent) => void;
   /** Milliseconds that a trainer may take to stop at a step and write its checkpoint. Default: 60,000. */
   readonly grace?: number;
@@ -29,58 +30,58 @@ export interface TrainOptions {
 export interface Trained {
   /** Folder of the model, or file of the answers. */
   readonly result: string;
-  /** Of the last step. */
+  /** Loss of the last step. */
   readonly loss: number | null;
   readonly lastLearningRate: number;
-  /** Rows that were cut since they were too long. */
+  /** Rows that the trainer truncated because they were too long. */
   readonly truncated: number;
-  /** Of every step once, however often it was interrupted. */
+  /** Tokens of all steps. Counts a repeated step once. */
   readonly tokens: number;
   readonly seconds: number;
 }
 
 const doings = { train: 'training', embed: 'embedding', score: 'scoring' } as const;
-/** Milliseconds between two looks at the event file. */
+/** Milliseconds between two reads of the event file. */
 const LOOK_EVERY = 200;
 
 /**
- * Trains to the end, over crashes of the trainer and of its earlier owners. On abort the trainer stops within a step, with a
- * checkpoint. Throws what its exit code says (ConfigError, SchemaError, DiskFull, Preempted, TrainingDiverged), CrashLoop at the
- * third crash, the signal's reason on abort; nothing runs afterwards.
+ * Trains to the end, over crashes of the trainer and of its earlier owners. On abort the trainer stops within a step and writes a
+ * checkpoint. Throws the error of its exit code (ConfigError, SchemaError, DiskFull, Preempted, TrainingDiverged), CrashLoop at the third
+ * crash, or the signal's reason on abort. Nothing runs afterwards.
  */
 export async function train(options: TrainOptions): Promise<Trained> {
   const { slot, key, attempt, spec, signal } = options;
   const task: Task = { kind: 'train', key, attempt, folder: spec.run };
   const log = join(spec.run, 'train.log');
   const result = join(spec.run, verbOf(spec) === 'train' ? 'model' : 'answers.jsonl');
-  const crashes = new Crashes();
+  const crashes = new CrashCounter();
   let checkpoint = 0;
   const events = new Events(join(spec.run, 'events.jsonl'), options.onEvent);
   for (;;) {
     signal.throwIfAborted();
-    let child = await slot.claim(task);
-    if (!child && (await exists(result))) break;
-    if (!child) {
+    let subprocess = await slot.claim(task);
+    if (!subprocess && (await exists(result))) break;
+    if (!subprocess) {
       await events.read();
       events.end = undefined;
-      child = await launch(options, task, log);
+      subprocess = await launch(options, task, log);
     }
-    const exit = await attend(child, events, options);
+    const exit = await follow(subprocess, events, options);
     if (exit === 0) break;
     const { code, message } = events.end ?? { code: exit };
-    const meaning = meaningOf(code, log, message);
+    const meaning = errorOfExit(code, log, message);
     if (meaning) throw meaning;
-    crashes.add(`The ${doings[verbOf(spec)]}`, described(code), log, events.checkpoint > checkpoint);
+    crashes.add(`The ${doings[verbOf(spec)]}`, describeExit(code), log, events.checkpoint > checkpoint);
     checkpoint = events.checkpoint;
   }
   await events.read();
   return { result, ...events.summary() };
 }
 
-async function launch({ slot, spec, python, trainerPath, lifeline, signal }: TrainOptions, task: Task, log: string): Promise<Child> {
+async function launch({ slot, spec, python, trainerPath, lifeline, signal }: TrainOptions, task: Task, log: string): Promise<Subprocess> {
   const verb = verbOf(spec);
   const file = join(spec.run, `${verb}.json`);
-  await rm(join(spec.run, 'stop'), { force: true }); // asked of an earlier one that did not live to hear it
+  await rm(join(spec.run, 'stop'), { force: true }); // a stop file for an earlier trainer that died before it read it
   await writeFile(file, JSON.stringify(spec));
   return slot.launch(task, {
     command: [python, '-m', ...(verb === 'train' ? launcher(slot.devices.length) : []), 'backspin_trainer', verb, '--spec', file],
@@ -91,7 +92,7 @@ async function launch({ slot, spec, python, trainerPath, lifeline, signal }: Tra
   });
 }
 
-/** Of several devices each has a process. All that the user's own settings of `accelerate` could change is said. */
+/** With several devices each has its own process. Passes every option that a user's `accelerate` configuration could change. */
 const launcher = (devices: number): string[] =>
   devices > 1
     ? `accelerate.commands.launch --multi_gpu --num_processes ${devices} --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0 --module`.split(
@@ -99,37 +100,42 @@ const launcher = (devices: number): string[] =>
       )
     : [];
 
-/** Follows the child to its end and gives its exit code. On abort asks it to stop, then stops it, and throws. */
-async function attend(child: Child, events: Events, { slot, spec, signal, grace = 60_000 }: TrainOptions): Promise<number | null> {
-  const gone = new AbortController();
-  void child.exited.then(() => gone.abort());
+/** Follows the subprocess to its end and returns its exit code. On abort requests a stop, then stops it, and throws. */
+async function follow(
+  subprocess: Subprocess,
+  events: Events,
+  { slot, spec, signal, grace = 60_000 }: TrainOptions,
+): Promise<number | null> {
+  const exited = new AbortController();
+  void subprocess.exited.then(() => exited.abort());
   try {
-    const ended = AbortSignal.any([signal, gone.signal]);
+    const ended = AbortSignal.any([signal, exited.signal]);
     while (!ended.aborted) {
       await events.read();
       await delay(LOOK_EVERY, undefined, { signal: ended }).catch(() => {});
     }
-    if (!gone.signal.aborted) {
+    if (!exited.signal.aborted) {
       await writeFile(join(spec.run, 'stop'), '');
-      await abortable(child.exited, AbortSignal.timeout(grace)).catch(() => {});
+      await abortable(subprocess.exited, AbortSignal.timeout(grace)).catch(() => {});
     }
     signal.throwIfAborted();
-    const code = await child.exited;
-    await events.read(); // what others of its processes say when they are stopped with it is not how it ended
+    const code = await subprocess.exited;
+    await events.read(); // read now: messages that its other processes write while they are stopped do not explain the exit
     return code;
   } finally {
-    await slot.stop(child);
+    await slot.stop(subprocess);
   }
 }
 
-/** The event file, read as it grows. A line that a killed trainer tore is passed over: it says its steps again. */
+/** Reads the event file as it grows. Skips a line that a killed trainer left incomplete: the trainer repeats those steps. */
 class Events {
   readonly #path: string;
-  readonly #tell: ((event: TrainEvent) => void) | undefined;
+  readonly #onEvent: ((event: TrainEvent) => void) | undefined;
   readonly #steps = new Map<number, Extract<TrainEvent, { event: 'step' }>>();
-  /** How the trainer says that it ended. Of several processes only the first says it: the code of their launcher tells nothing. */
+  /** How the trainer reported its end. With several processes only the first one reports it; the exit code of their launcher tells nothing.
+   */
   end: { readonly code: number; readonly message: string } | undefined;
-  /** The step of the newest; 0: there is none. */
+  /** Step of the newest checkpoint; 0: none. */
   checkpoint = 0;
   #truncated = 0;
   #offset = 0;
@@ -137,10 +143,10 @@ class Events {
 
   constructor(path: string, tell?: (event: TrainEvent) => void) {
     this.#path = path;
-    this.#tell = tell;
+    this.#onEvent = tell;
   }
 
-  /** Tells of what was appended since the last call. */
+  /** Emits the events that were appended since the last call. */
   async read(): Promise<void> {
     const bytes = await appended(this.#path, this.#offset);
     this.#offset += bytes.length;
@@ -155,7 +161,7 @@ class Events {
       if (event.event === 'start') [this.end, this.#truncated] = [undefined, event.truncated];
       if (event.event === 'error') this.end = event;
       if (event.event === 'stopped') this.end = { code: 75, message: `The training was told to stop, and did at step ${event.step}.` };
-      this.#tell?.(event);
+      this.#onEvent?.(event);
     }
   }
 

@@ -1,35 +1,33 @@
-/**
- * The build: what workers run, copied into the home by its digest when `up` starts. An edit or a `git pull` under a running `up`
- * changes nothing, whichever worker is started again; the next `up` takes it up.
- */
+/** Copies the sources that workers run into the home when `up` starts, named by their digest. So an edit or a `git pull` during an `up`
+ *  changes nothing, even if a worker restarts; the next `up` uses the new sources. */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { CHECKOUT } from '../steps/source-files.ts';
 
 const root = resolve(import.meta.dirname, '..');
-/** Files, and folders with all that is in them. */
+/** Files and whole folders. */
 const PARTS =
   'activities devices host inference operators recipe schemas sources steps store trainer/backspin_trainer workers workflows package.json package-lock.json';
 
 export interface Build {
   readonly digest: string;
-  /** Holds a copy of the sources. */
+  /** Folder with a copy of the sources. */
   readonly folder: string;
 }
 type Sources = ReadonlyMap<string, Buffer>;
 
-/** Digest of the sources as they are on disk now: of all that workers run, or of some parts. */
+/** Digest of the current sources on disk: of all parts that workers run, or of some. */
 export const sourcesDigest = async (parts = PARTS): Promise<string> => digestOf(await read(root, parts));
 
-/** Copies the sources into the home, unless they are there, and removes those of other builds: nothing may run there. */
+/** Copies the sources into the home if they are not there yet, and removes other builds. No `up` may be running. */
 export async function pinBuild(home: string): Promise<Build> {
   const sources = await settled();
   const digest = digestOf(sources);
   const builds = join(home, 'builds');
   const folder = join(builds, digest);
   await mkdir(builds, { recursive: true });
-  const whole = await read(folder, PARTS).then(digestOf, () => undefined); // a power failure may have left files without their bytes
+  const whole = await read(folder, PARTS).then(digestOf, () => undefined); // a power failure may have left empty files
   for (const name of await readdir(builds))
     if (name !== digest || whole !== digest) await rm(join(builds, name), { recursive: true, force: true });
   if (whole !== digest) {
@@ -40,14 +38,14 @@ export async function pinBuild(home: string): Promise<Build> {
     }
     await rename(partial, folder);
   }
-  // Of the checkout that is here now: it may have been moved.
+  // The checkout of this command; it may have moved.
   await rm(join(folder, 'node_modules'), { force: true });
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
   await writeFile(join(folder, CHECKOUT), root);
   return { digest, folder };
 }
 
-/** The sources of one state of the checkout: a `git pull` may be under way. */
+/** Reads the sources until two reads agree: a `git pull` may be under way. */
 async function settled(): Promise<Sources> {
   for (let before = await read(root, PARTS); ;) {
     const now = await read(root, PARTS);

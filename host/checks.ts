@@ -1,10 +1,10 @@
-/** What `doctor` looks at. Each check gives findings; a finding with a problem says the remedy in the same sentences. */
+/** The checks of `doctor`. Each returns findings; a finding with a problem also tells the remedy. */
 import { execFile } from 'node:child_process';
 import { statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { neededEnvironment } from '../devices/environment.ts';
-import { described, occupied } from '../devices/memory.ts';
+import { describeOccupant, deviceUsage } from '../devices/memory.ts';
 import { vllmVersion } from '../devices/engines/vllm.ts';
 import { alive } from '../devices/processes.ts';
 import { trainerEnvironment } from '../devices/python.ts';
@@ -25,7 +25,7 @@ import { size } from '../schemas/units.ts';
 export interface Finding {
   readonly what: string;
   readonly is: string;
-  /** What is wrong and what to do; absent: nothing. */
+  /** What is wrong and what to do; absent if nothing is wrong. */
   readonly problem?: string;
 }
 
@@ -124,8 +124,8 @@ async function supervisor(): Promise<Finding[]> {
   return [{ what: 'up', is: 'none', problem: 'No workers are up here: run `backspin up --detach`.' }];
 }
 
-/** No server answers: that is right only where there should be none. */
-function silent(): Finding[] {
+/** No server answers. That is fine only if none should be running. */
+function noServer(): Finding[] {
   const named = currentUp()?.uiAddress ? undefined : namedServer();
   if (!currentUp() && !named) return [];
   const problem = named
@@ -136,7 +136,7 @@ function silent(): Finding[] {
 
 async function server(): Promise<Finding[]> {
   const temporal = await tryConnect();
-  if (typeof temporal === 'string') return silent();
+  if (typeof temporal === 'string') return noServer();
   try {
     return [
       { what: 'Temporal server', is: `${temporal.address}, namespace ${temporal.namespace}` },
@@ -189,8 +189,8 @@ async function pollers({ client, namespace }: Temporal): Promise<Finding[]> {
   );
 }
 
-/** What other users of this machine can do: the dev server knows nobody, and files are read by whom their modes let in. */
-async function others(): Promise<Finding[]> {
+/** What other users of this machine can do: the dev server has no authentication, and file modes decide who reads files. */
+async function otherUsers(): Promise<Finding[]> {
   const up = currentUp();
   const ours = up !== undefined && up.uiAddress !== null;
   const door = `the Temporal server at ${up?.address} and its UI ask nobody who he is: all users of this machine can see, stop and start experiments there`;
@@ -209,7 +209,7 @@ async function others(): Promise<Finding[]> {
       : []),
   ];
 }
-/** Whether others than its owner can read a file, or look into a folder. */
+/** Whether other users can read a file or list a folder. */
 function isOpen(path: string): boolean {
   const stats = statSync(path, { throwIfNoEntry: false });
   return stats !== undefined && (stats.mode & 0o055) !== 0;
@@ -226,12 +226,12 @@ async function groups(): Promise<Finding[]> {
   }));
 }
 
-/** Memory of the CUDA devices of the pools, and who else is on them. */
+/** Memory and foreign processes of the pools' CUDA devices. */
 async function cuda(): Promise<Finding[]> {
-  const found = await occupied(currentUp()?.devices ?? [], recordsIn(inHome('devices')));
-  return found.map(({ index, uuid, used, total, others }) => {
-    const problem = `Backspin did not start ${others.map(described).join(', ')}: stop it, or take the device out of its pool.`;
-    return { what: `CUDA device ${index}`, is: `${used} of ${total} MiB in use (${uuid})`, ...(others.length > 0 ? { problem } : {}) };
+  const usage = await deviceUsage(currentUp()?.devices ?? [], recordsIn(inHome('devices')));
+  return usage.map(({ index, uuid, used, total, foreign }) => {
+    const problem = `Backspin did not start ${foreign.map(describeOccupant).join(', ')}: stop it, or take the device out of its pool.`;
+    return { what: `CUDA device ${index}`, is: `${used} of ${total} MiB in use (${uuid})`, ...(foreign.length > 0 ? { problem } : {}) };
   });
 }
 
@@ -249,4 +249,4 @@ async function disk(): Promise<Finding[]> {
   ];
 }
 
-export const checks = [node, temporalCli, python, vllm, supervisor, server, others, groups, cuda, disk];
+export const checks = [node, temporalCli, python, vllm, supervisor, server, otherUsers, groups, cuda, disk];

@@ -1,10 +1,10 @@
-/** The way to Temporal: the server of this home's `up`, or the one that environment or profile names. */
+/** Connects to Temporal: to the server of this home's `up`, or to the one that the environment or a profile names. */
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { BackspinError } from '../schemas/errors.ts';
 import { namedServer } from './profile.ts';
 import { currentUp, homeFolder } from './home.ts';
 
-/** Milliseconds in which a server on its feet answers; less where the answer is not needed. */
+/** Milliseconds for a healthy server to answer. Callers that can go on without an answer pass less. */
 const DEADLINE = 5_000;
 const SHORT = 1_500;
 
@@ -12,12 +12,12 @@ export interface Temporal {
   readonly client: Client;
   readonly address: string;
   readonly namespace: string;
-  /** Where its UI is; null: not known. */
+  /** Address of the server's UI; null if unknown. */
   readonly ui: string | null;
   close(): Promise<void>;
 }
 
-/** Connects. Throws a sentence when there is no server, or it does not answer. */
+/** Connects. Throws an error with a sentence if there is no server, or if it does not answer. */
 export async function connect(within: number = DEADLINE): Promise<Temporal> {
   const up = currentUp();
   const named = namedServer();
@@ -38,7 +38,7 @@ export async function connect(within: number = DEADLINE): Promise<Temporal> {
   };
 }
 
-/** Likewise, but says why where nothing is up or nothing answers: the store knows enough to go on with. */
+/** Connects likewise, but returns the sentence instead of throwing it. Callers then read the store. */
 export async function tryConnect(): Promise<Temporal | string> {
   if (!currentUp() && !namedServer())
     return `nothing is up in ${homeFolder()}: these are the steps that the store has. \`backspin up\` goes on with them`;

@@ -1,4 +1,4 @@
-/** `backspin up --detach`: starts `up` in the background and waits until it is ready, or says why it is not. */
+/** `backspin up --detach`: starts `up` in the background and waits until it is ready, or reports why it failed. */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { putAside } from '../devices/logs.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { homeFolder, inHome } from './home.ts';
 
-/** Of `up`. */
+/** Options of `up`. */
 export interface Options {
   readonly detach?: boolean;
   readonly pool?: readonly string[];
@@ -35,8 +35,8 @@ export async function detach({ pool = [], port, uiPort, lowWater }: Options): Pr
   });
   closeSync(file);
   const ready = await new Promise<boolean>((resolve) => child.once('message', () => resolve(true)).once('exit', () => resolve(false)));
-  const said = readFileSync(log).subarray(begin).toString().trimEnd();
-  if (!ready) throw new BackspinError('ServerDown', said.split('\n').slice(-12).join('\n'));
-  console.log(said.split('\n').at(-1));
+  const output = readFileSync(log).subarray(begin).toString().trimEnd();
+  if (!ready) throw new BackspinError('ServerDown', output.split('\n').slice(-12).join('\n'));
+  console.log(output.split('\n').at(-1));
   child.unref();
 }

@@ -1,4 +1,4 @@
-/** The store of this home. */
+/** Opens the store of this home. */
 import { openStore } from '../store/local.ts';
 import type { Store } from '../store/store.ts';
 import { inHome } from './home.ts';

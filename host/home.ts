@@ -1,23 +1,23 @@
-/** `.backspin/` of the working folder, or BACKSPIN_HOME: where everything of one installation lives. */
+/** Locates the home of an installation (`.backspin/` in the working folder, or BACKSPIN_HOME) and reads its `up.json`. */
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { alive } from '../devices/processes.ts';
 
-/** What a running `up` says of itself in `up.json`. */
+/** Content of `up.json`, which a running `up` writes. */
 export interface Up {
   readonly pid: number;
-  /** Start time of the process in clock ticks since boot: with the pid, its identity. */
+  /** Start time of the process in clock ticks since boot. Pid and start time identify it. */
   readonly start: string;
   readonly ready: boolean;
   /** Digest of the sources that its workers run. */
   readonly build: string;
   readonly address: string;
   readonly namespace: string;
-  /** null: the server is not ours, and we do not know its UI. */
+  /** null: the server is external and its UI is unknown. */
   readonly uiAddress: string | null;
-  /** Device groups of each. */
+  /** Number of device groups of each pool. */
   readonly pools: { readonly [pool: string]: number };
-  /** UUIDs of the CUDA devices in them. */
+  /** UUIDs of all CUDA devices in the pools. */
   readonly devices: readonly string[];
 }
 
@@ -25,7 +25,7 @@ export const homeFolder = (): string => resolve(process.env['BACKSPIN_HOME'] || 
 export const inHome = (...parts: string[]): string => join(homeFolder(), ...parts);
 export const lifelinePath = (): string => inHome('lifeline');
 
-/** The `up` that lives here; undefined when there is none, or its file outlived it. */
+/** The running `up` of this home; undefined if there is none or its process has died. */
 export function currentUp(): Up | undefined {
   try {
     const up = JSON.parse(readFileSync(inHome('up.json'), 'utf8')) as Up;

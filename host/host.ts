@@ -1,4 +1,4 @@
-/** A home belongs to one host while it is up there: what lives of it can only be seen from there. */
+/** Reserves a home for one host at a time: only that host can see which of the home's processes live. */
 import { createHash } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -13,7 +13,7 @@ type Host = z.infer<typeof host>;
 
 const file = () => inHome('host.json');
 
-/** The same after a reboot, whatever the machine is called by then. Containers of one image may have one machine id. */
+/** Identity of the host. Stays the same after a reboot or a change of the host name. Containers of one image may share a machine id. */
 function identity(): string {
   const machine = ['/etc/machine-id', '/var/lib/dbus/machine-id'].map(read).find((id) => /^[0-9a-f]{32}$/.test(id));
   const name = machine === undefined || inContainer ? hostname() : '';
@@ -28,7 +28,7 @@ function read(path: string): string {
   }
 }
 
-/** Whose the home is; undefined: nobody's, or its file says nothing, as after a power failure. */
+/** The host that has the home; undefined if none has, or the file is unreadable after a power failure. */
 function owner(): Host | undefined {
   try {
     return host.parse(JSON.parse(read(file())));
@@ -37,25 +37,25 @@ function owner(): Host | undefined {
   }
 }
 
-/** Why this host may not use the home; undefined: it may. */
+/** Why this host may not use the home; undefined if it may. */
 export function hostFault(): string | undefined {
   const other = owner();
   if (!other || other.id === identity()) return undefined;
   return `${inHome()} belongs to the host ${other.name} since ${other.since}, and this is ${hostname()}: two hosts cannot share a home. Stop it there (\`backspin down\`), or set BACKSPIN_HOME to a folder of this host alone. If ${other.name} is gone for good, \`rm ${file()}\` gives the home to this host.`;
 }
 
-/** Throws a sentence where the home is another host's. */
+/** Throws an error with a sentence if another host has the home. */
 export function checkHost(): void {
   const fault = hostFault();
   if (fault !== undefined) throw new BackspinError('Refused', fault);
 }
 
-/** Makes the home this host's, until it is released. */
+/** Reserves the home for this host until `releaseHome`. */
 export async function claimHome(): Promise<void> {
   const text = `${JSON.stringify({ id: identity(), name: hostname(), since: new Date().toISOString() } satisfies Host)}\n`;
   if (!(await putIfAbsent(file(), text)) && owner() === undefined) await writeAtomic(file(), text);
-  checkHost(); // another may have been quicker
+  checkHost(); // another host may have been faster
 }
 
-/** Nothing runs here any more: any host may have it. */
+/** Frees the home for any host, once nothing runs here. */
 export const releaseHome = (): void => rmSync(file(), { force: true });

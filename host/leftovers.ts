@@ -1,4 +1,4 @@
-/** One `up` for each home, and nothing left of one that died. */
+/** Ensures one `up` per home and ends processes that a dead `up` left. */
 import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -8,7 +8,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { currentUp, homeFolder, inHome, lifelinePath } from './home.ts';
 import { kill, startedWith } from './proc.ts';
 
-/** Makes this process the one `up` of its home until it ends, however it ends: the kernel holds the lock, as an abstract socket. */
+/** Makes this process the only `up` of its home until it ends. The kernel holds the lock, as an abstract socket. */
 export async function holdHome(home = homeFolder()): Promise<void> {
   const name = createHash('sha256').update(realpathSync(home)).digest('hex').slice(0, 32);
   const server = createServer();
@@ -25,12 +25,12 @@ export async function holdHome(home = homeFolder()): Promise<void> {
   server.unref();
 }
 
-/** Living processes that this home's `up`, or one before it, has started: they carry the path of its lifeline. */
+/** Living processes that this home's `up`, or an earlier one, has started. The path of the lifeline in their environment shows it. */
 export function leftovers(): number[] {
   return startedWith(`BACKSPIN_LIFELINE=${lifelinePath()}\0`);
 }
 
-/** Ends them: their launchers see the death of an `up` and need a moment; after that they are killed. Resolves when all are gone. */
+/** Ends leftovers: waits a moment for their launchers to notice the death of `up`, then kills them. Resolves when none is left. */
 export async function sweepLeftovers(): Promise<void> {
   const until = performance.now() + GRACE + 1_000;
   for (let left = leftovers(); left.length > 0; left = leftovers()) {

@@ -1,4 +1,4 @@
-/** The device groups of each pool of this host: `--pool`, else `pools.yaml` in the home, else one CPU group. */
+/** Reads the device groups of this host's pools from `--pool`, else from `pools.yaml` in the home, else one CPU group. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { cudaCapabilities, cudaDevices, type Device } from '../devices/nvidia.ts';
@@ -38,7 +38,7 @@ const groups = z.preprocess(
 const pool = z.strictObject({ groups, keepWarm: duration.default(60_000), timeSlice: duration.default(600_000) });
 const names = z.record(z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens'), z.unknown());
 
-/** As declared: devices by index or UUID. Throws ConfigError with all that is wrong. */
+/** Pools as declared, with devices by index or UUID. Throws one ConfigError with all problems. */
 export function readPools(options: readonly string[]): Pools {
   if (options.length > 0) return Object.fromEntries(options.map(parse));
   const path = inHome('pools.yaml');
@@ -71,7 +71,7 @@ function parse(option: string): readonly [string, Pool] {
   );
 }
 
-/** The same pools with UUIDs for indices. Throws ConfigError for a device that is not there or in two groups. */
+/** Replaces device indices by UUIDs. Throws ConfigError for a device that is missing or in two groups. */
 export async function placed(pools: Pools): Promise<Pools> {
   if (Object.values(pools).every(({ groups: own }) => own.flat().length === 0)) return pools;
   const devices = await cudaDevices();
@@ -95,7 +95,7 @@ export async function placed(pools: Pools): Promise<Pools> {
   return Object.fromEntries(placing);
 }
 
-/** What each pool computes on, for the keys of steps: `cpu`, or `cuda` with the compute capabilities of its devices. */
+/** What each pool computes on, for step keys: `cpu`, or `cuda` with the compute capabilities of its devices. */
 export async function devicesOf(pools: Pools): Promise<Readonly<Record<string, string>>> {
   const owned = Object.entries(pools).map(([name, { groups: own }]) => [name, own.flat()] as const);
   const capabilities = owned.some(([, devices]) => devices.length > 0) ? await cudaCapabilities() : new Map<string, string>();

@@ -1,4 +1,4 @@
-/** Ports of the dev server: those asked for, else the last time's, else free ones. */
+/** Chooses ports for the dev server: the requested ones, else those of the last start, else free ones. */
 import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { z } from 'zod';
@@ -10,7 +10,7 @@ const port = z.int().min(1).max(65_535);
 const known = z.object({ server: port, ui: port, http: port, metrics: port });
 export type Ports = Readonly<z.infer<typeof known>>;
 
-/** Throws when a port that was asked for is taken. */
+/** Throws if a requested port is taken. */
 export async function choosePorts(asked: { server?: number | undefined; ui?: number | undefined }): Promise<Ports> {
   const before = lastPorts();
   const chosen: number[] = [];
@@ -44,7 +44,7 @@ function lastPorts(): Partial<Ports> {
   }
 }
 
-/** The port, if it can be listened on; 0 asks for any. */
+/** Returns the port if it is free; 0 chooses any. */
 function listen(port: number): Promise<number | undefined> {
   return new Promise((resolve) => {
     const server = createServer();

@@ -1,13 +1,13 @@
-/** The Temporal server that the standard environment or a profile names, with all that it takes to be let in. */
+/** Reads the address and credentials of a Temporal server from the standard environment variables or a profile. */
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { BackspinError } from '../schemas/errors.ts';
 
 type Profile = ReturnType<typeof loadClientConnectConfig>;
 
-/** A host's name or address, and perhaps a port. */
+/** Host name or address with an optional port. */
 const ADDRESS = /^(\[[\da-f:]+\]|[^\s/:]+)(:\d+)?$/i;
 
-/** Undefined when neither gives an address. Throws `ConfigError` for settings that cannot be read, and for what is no address. */
+/** Undefined if neither names an address. Throws `ConfigError` for unreadable settings and invalid addresses. */
 export function namedServer(): { address: string; namespace: string; options: Profile['connectionOptions'] } | undefined {
   const { connectionOptions, namespace } = readProfile();
   const { address } = connectionOptions;
@@ -25,7 +25,7 @@ function readProfile(): Profile {
     return loadClientConnectConfig();
   } catch (error) {
     const file = process.env['TEMPORAL_CONFIG_FILE'] ?? "Temporal's profile file";
-    // a file that is empty makes the reader stumble over the profile that it should have
+    // for an empty file the reader fails with an error about the missing profile
     const why = error instanceof TypeError ? 'there is no such profile' : (error as Error).message.split('\n')[0];
     throw new BackspinError(
       'ConfigError',

@@ -1,4 +1,4 @@
-/** The Temporal server of `up`: how the dev server is started, and what any server needs before experiments run on it. */
+/** Starts the dev server of `up`, and prepares any Temporal server for experiments. */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
@@ -11,14 +11,14 @@ import { inHome } from './home.ts';
 import type { Ports } from './ports.ts';
 
 const OLDEST = [1, 29] as const;
-/** Days; the server's own default is one, after which a closed experiment is gone from its UI. */
+/** Days. The server's default is one; after that a closed experiment disappears from its UI. */
 export const RETENTION_DAYS = 90;
 const DAY = 86_400;
-/** `IndexedValueType` of the wire. */
+/** `IndexedValueType` of Temporal's protocol. */
 export const attributeTypes = { KEYWORD: 2, INT: 3 } as const;
 const typeNames = ['unspecified', 'Text', 'Keyword', 'Int', 'Double', 'Bool', 'Datetime', 'KeywordList'];
 
-/** One partition a queue: with more, neither order nor fairness holds. */
+/** One partition per queue: with more, Temporal keeps neither order nor fairness. */
 export const fairQueues = [
   'matching.useNewMatcher=true',
   'matching.enableFairness=true',
@@ -47,7 +47,7 @@ export const serverCommand = (temporal: string, { server, ui, http, metrics }: P
   ...fairQueues,
 ];
 
-/** Throws when the server inside this CLI is older than what priorities and fairness need. */
+/** Throws if the server in this Temporal CLI is too old for priorities and fairness. */
 export async function checkTemporal(temporal: string): Promise<string> {
   let text: string;
   try {
@@ -68,14 +68,12 @@ export async function checkTemporal(temporal: string): Promise<string> {
   return version;
 }
 
-/**
- * Throws when the database file was made by another minor version: a dev server neither converts it nor refuses it, it comes up
- * and hands no work out. Remembers the version of a new file.
- */
+/** Throws if another minor version made the database file. A dev server neither converts nor refuses such a file; it starts and dispatches
+ *  no tasks. Records the version of a new file. */
 export async function checkDatabase(version: string): Promise<void> {
   const [file, note] = [inHome('temporal.db'), inHome('temporal.version')];
   const minor = (text: string) => text.split('.').slice(0, 2).join('.');
-  // a note that a power failure left empty says nothing
+  // a power failure may leave this file empty
   const [noted] = /^\d+\.\d+.*/.exec(existsSync(note) ? readFileSync(note, 'utf8') : '') ?? [];
   const made = existsSync(file) ? (noted ?? version) : version;
   if (minor(made) !== minor(version)) {
@@ -100,7 +98,8 @@ export async function answers(options: ConnectionOptions, signal: AbortSignal): 
   }
 }
 
-/** Rejects where a server answers but does no work: the dev server's database can stay interrupted for good on a machine that is far too busy. */
+/** Rejects if the server answers but dispatches no tasks. On a badly overloaded machine the dev server's database can stay interrupted for
+ *  good. */
 export async function working(options: ConnectionOptions, namespace: string): Promise<void> {
   const connection = await Connection.connect({ ...options, connectTimeout: 5_000 });
   try {
@@ -110,7 +109,7 @@ export async function working(options: ConnectionOptions, namespace: string): Pr
   }
 }
 
-/** Raises the retention of our own server, and adds the search attributes to any. Throws when one has another type. */
+/** Raises the retention of our own server, and adds the search attributes to any server. Throws if one exists with another type. */
 export async function prepare(options: ConnectionOptions, namespace: string, own: boolean): Promise<void> {
   const connection = await Connection.connect(options);
   try {
@@ -125,7 +124,7 @@ export async function prepare(options: ConnectionOptions, namespace: string, own
       namespace,
       searchAttributes: Object.fromEntries(wanted) as Record<string, number>,
     });
-    const faults = await attributeFaults(connection, namespace); // another type is ignored silently
+    const faults = await attributeFaults(connection, namespace); // Temporal silently ignores a request with another type
     if (faults.length > 0)
       throw new BackspinError(
         'SearchAttribute',
@@ -141,7 +140,7 @@ export async function retentionDays(connection: Connection, namespace: string): 
   return Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) / DAY;
 }
 
-/** What is wrong with the search attributes of a namespace, a sentence each. */
+/** Problems with the search attributes of a namespace, one sentence each. */
 export async function attributeFaults(connection: Connection, namespace: string): Promise<string[]> {
   const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
   return Object.entries(searchAttributes).flatMap(([name, type]) => {

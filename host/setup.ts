@@ -1,4 +1,4 @@
-/** What set-up found or made on this machine. */
+/** Reads what `npm run setup` found or installed on this machine. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BackspinError } from '../schemas/errors.ts';
@@ -7,7 +7,7 @@ export interface Setup {
   readonly node: string;
   readonly temporal: string;
   readonly python: string;
-  /** Shows the pages that tests look at; null where this machine has none. */
+  /** Browser for the tests of web pages; null if this machine has none. */
   readonly browser: string | null;
   readonly cache: string;
 }

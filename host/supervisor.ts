@@ -1,67 +1,67 @@
-/** Keeps one part of `up` alive: starts it, says when it is ready, starts it again with back-off when it ends, stops it. */
+/** Keeps one part of `up` alive: starts it, reports when it is ready, restarts it with back-off, and stops it. */
 import { randomUUID } from 'node:crypto';
 import { closeSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
-import { Child } from '../devices/child.ts';
+import { Subprocess } from '../devices/subprocess.ts';
 import { putAside } from '../devices/logs.ts';
 import { BackspinError } from '../schemas/errors.ts';
 
 const FIRST_BACKOFF = 200;
 const LAST_BACKOFF = 10_000;
-/** Milliseconds of life after which a part counts as sound, and its back-off begins anew. */
-const SOUND = 30_000;
-/** Milliseconds in which a first start must succeed. */
-const PATIENCE = 60_000;
+/** Milliseconds after which a part counts as stable, and its back-off starts anew. */
+const STABLE_AFTER = 30_000;
+/** Milliseconds for the first start. */
+const START_TIMEOUT = 60_000;
 
 export interface Part {
   readonly name: string;
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** Default: what it needs of our environment. */
+  /** Environment of the part. Default: only the variables that it needs. */
   readonly inherits?: 'all' | 'needed';
   readonly log: string;
-  /** Its own, for the launcher. */
+  /** Own folder for the launcher's files. */
   readonly folder: string;
-  /** Pipe at whose end (our death) the part ends. */
+  /** Pipe that closes when this process dies; then the part ends too. */
   readonly lifeline: string;
   /** Milliseconds between SIGTERM and SIGKILL. */
   readonly grace: number;
-  /** Resolves once a part that was just started works. Default: when it says `{"ready":true}`. */
+  /** Resolves once a part that has just started works. Default: once it prints `{"ready":true}`. */
   readonly answers?: (signal: AbortSignal) => Promise<void>;
   readonly health?: Health;
 }
 
-/** Whether a part that lives still works: it may answer every request with an error until it is started again. */
+/** Health check of a running part: it may answer every request with an error until it is restarted. */
 export interface Health {
-  /** Rejects where it does not. */
+  /** Rejects if the part does not work. */
   readonly check: () => Promise<void>;
   /** Milliseconds between two checks. */
   readonly every: number;
-  /** Milliseconds without one success after which it is started again. */
+  /** Milliseconds without a successful check after which the part is restarted. */
   readonly patience: number;
 }
 
 export class Supervised {
   readonly part: Part;
-  /** Resolves when it works for the first time. Rejects with a sentence when it ends before, or takes too long. */
+  /** Resolves when the part works for the first time. Rejects with a sentence if it ends before that, or takes too long. */
   readonly ready: Promise<void>;
   readonly #stopping = new AbortController();
   readonly #over: Promise<void>;
-  #child: Child | undefined;
+  #subprocess: Subprocess | undefined;
 
   constructor(part: Part) {
     this.part = part;
     mkdirSync(part.folder, { recursive: true });
     const first = Promise.withResolvers<void>();
     this.ready = first.promise;
-    this.ready.catch(() => {}); // its user may be waiting for another part just now
+    this.ready.catch(() => {}); // avoid an unhandled rejection: the caller may still be waiting for another part
     this.#over = this.#keep(first.resolve, first.reject);
   }
 
-  /** Ends it for good: SIGTERM, and SIGKILL after its grace. Resolves when all of it is gone. */
+  /** Stops the part for good: SIGTERM, then SIGKILL after the grace period. Resolves when all its processes are gone. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#child?.stop(this.part.grace);
+    await this.#subprocess?.stop(this.part.grace);
     await this.#over;
   }
 
@@ -81,42 +81,42 @@ export class Supervised {
         if (signal.aborted) return;
         continue;
       }
-      const { from, child } = started;
-      this.#child = child;
-      if (signal.aborted) await child.stop(this.part.grace);
+      const { from, subprocess } = started;
+      this.#subprocess = subprocess;
+      if (signal.aborted) await subprocess.stop(this.part.grace);
       const ended = new AbortController();
-      const late = worked ? ended.signal : AbortSignal.any([ended.signal, AbortSignal.timeout(PATIENCE)]);
+      const late = worked ? ended.signal : AbortSignal.any([ended.signal, AbortSignal.timeout(START_TIMEOUT)]);
       const works = this.#works(from, late).then(
         () => {
           worked = true;
           ready();
         },
         (error: unknown) => {
-          if (!ended.signal.aborted) failed(late.aborted ? this.#sentence(`was not ready within ${PATIENCE / 1000} s`, from) : error);
+          if (!ended.signal.aborted) failed(late.aborted ? this.#sentence(`was not ready within ${START_TIMEOUT / 1000} s`, from) : error);
         },
       );
-      const healed = works.then(() => this.#watch(child, ended.signal));
-      const code = await child.exited;
+      const healed = works.then(() => this.#watch(subprocess, ended.signal));
+      const code = await subprocess.exited;
       ended.abort();
       await healed;
       if (signal.aborted) return;
-      if (!worked) return failed(this.#sentence(`ended ${how(code)} before it was ready`, from));
-      await child.stop(0); // what it left behind would work beside its successor
-      if (performance.now() - began > SOUND) backoff = FIRST_BACKOFF;
-      console.error(`${now()} the ${name} ended ${how(code)}; it is started again in ${backoff} ms`);
+      if (!worked) return failed(this.#sentence(`ended ${describeExit(code)} before it was ready`, from));
+      await subprocess.stop(0); // otherwise its remaining processes would run beside the new ones
+      if (performance.now() - began > STABLE_AFTER) backoff = FIRST_BACKOFF;
+      console.error(`${now()} the ${name} ended ${describeExit(code)}; it is started again in ${backoff} ms`);
       await wait(backoff, undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
     }
   }
 
-  /** `from`: where its words begin in the log. */
-  async #start(): Promise<{ readonly from: number; readonly child: Child }> {
+  /** `from`: offset in the log where the output of this start begins. */
+  async #start(): Promise<{ readonly from: number; readonly subprocess: Subprocess }> {
     putAside(this.part.log);
-    return { from: sizeOf(this.part.log), child: await Child.launch(randomUUID(), this.part) };
+    return { from: sizeOf(this.part.log), subprocess: await Subprocess.launch(randomUUID(), this.part) };
   }
 
-  /** Ends a child that lives and works no more. */
-  async #watch(child: Child, signal: AbortSignal): Promise<void> {
+  /** Stops a subprocess that lives but no longer works. */
+  async #watch(child: Subprocess, signal: AbortSignal): Promise<void> {
     const { health, name, grace } = this.part;
     if (!health) return;
     for (let worked = performance.now(); !signal.aborted;) {
@@ -137,10 +137,10 @@ export class Supervised {
 
   async #works(from: number, signal: AbortSignal): Promise<void> {
     if (this.part.answers) return this.part.answers(signal);
-    const said = () => textOf(this.part.log, from).includes('{"ready":true}');
-    while (!said()) {
+    const isReady = () => textOf(this.part.log, from).includes('{"ready":true}');
+    while (!isReady()) {
       await wait(50, undefined, { signal }).catch((error: unknown) => {
-        if (!said()) throw error; // else it worked, and has ended since
+        if (!isReady()) throw error; // otherwise the part was ready and has ended since
       });
     }
   }
@@ -153,7 +153,7 @@ export class Supervised {
 }
 
 const now = () => new Date().toISOString();
-const how = (code: number | null) => (code === null ? 'by a signal' : `with exit code ${code}`);
+const describeExit = (code: number | null) => (code === null ? 'by a signal' : `with exit code ${code}`);
 
 function sizeOf(file: string): number {
   const handle = openSync(file, 'a');
@@ -164,7 +164,7 @@ function sizeOf(file: string): number {
   }
 }
 
-/** The last 64 KB, at most, of what a file has from `from` on. */
+/** Returns the content of a file after `from`, at most the last 64 KB. */
 export function textOf(file: string, from: number): string {
   const handle = openSync(file, 'r');
   try {

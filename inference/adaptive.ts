@@ -1,194 +1,197 @@
-/** A remote server's limiter: it finds out how many requests the server takes, and holds all of them while it takes none. */
+/** Limits the requests to an external server: finds out how many it takes at once, and holds them all back while it takes none. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { PeerOutcomes, Places, type About, type Limiter } from './limiter.ts';
+import { PeerOutcomes, Semaphore, type RequestTraits, type Limiter } from './limiter.ts';
 import { Unavailable } from './transport.ts';
 
 export interface AdaptiveOptions {
-  readonly most: number;
-  /** null: as many as it takes. */
+  readonly maxInFlight: number;
+  /** null: no limit. */
   readonly requestsPerMinute: number | null;
   readonly tokensPerMinute: number | null;
-  /** Longest pause, in milliseconds, after a first failure; it doubles with every further one. Default: 250. */
-  readonly pause?: number;
+  /** Longest pause, in milliseconds, after a first failure; every further failure doubles it. Default: 250. */
+  readonly maxPause?: number;
 }
 export interface Pace {
   readonly inFlight: number;
   readonly limit: number;
-  /** Why nothing is asked at the moment, and since when (ISO 8601). */
+  /** Why the limiter sends nothing at the moment, and since when (ISO 8601). */
   readonly held: { readonly why: string; readonly since: string } | null;
 }
 
-/** Requests in flight to begin with. */
-const FIRST = 4;
-/** What is left of the limit after a loss. Latency does not count: a batching server slows down long before it is full. */
-const LESS = 0.8;
-/** Answers, or a round of them where that is more, for one request more in flight: where few fit, a loss costs much. */
-const SLOWLY = 20;
-/** Milliseconds between two looks at a server that is away. */
+/** The limit at the start. */
+const INITIAL_LIMIT = 4;
+/** Factor on the limit after a 429, a 503 or a timeout. Latency does not count: a batching server slows down long before it is full. */
+const DECREASE = 0.8;
+/** Replies that raise the limit by one: at least this many, and at least one per request in flight. If few requests fit, an overload costs
+ *  much. */
+const MIN_REPLIES_PER_INCREASE = 20;
+/** Longest pause, in milliseconds, between two attempts at a server that is down. */
 const LONGEST_PAUSE = 15_000;
-/** Tries of a request that fails while more of the others are answered than not. Crowding alone refuses some of them a few times. */
-const TRIES = { Down: 4, Overloaded: 8 };
-/** Failures of a request that may be for want of room, though others are answered: those after them say nothing of the server. */
-const CROWDED = 2;
+/** Failures after which a request is given up if the server answers most other requests. An overloaded server refuses some of them a few
+ *  times. */
+const MAX_OWN_FAILURES = { Down: 4, Overloaded: 8 };
+/** Failures of one request that count as overload although the server answers others. Later ones say nothing about the server. */
+const FAILURES_COUNTED = 2;
 
 /**
- * Additive increase, multiplicative decrease on 429, 503 and timeouts, doubling at first; a Retry-After is waited for by all. When
- * nothing is answered any more, one request at a time tries whether the server is back, and the others wait, however long it takes.
- * Throws Unavailable only for a request that fails by itself: it waits by itself too, and only its first failures count for all.
+ * Additive increase, multiplicative decrease on 429, 503 and timeouts; at first the limit doubles. A Retry-After holds back all requests.
+ * When the server answers nothing any more, one request at a time tries it, and the others wait for as long as that takes. Throws
+ * Unavailable only for a request that fails while the server answers others. Such a request pauses alone, and only its first failures lower
+ * the limit.
  */
-export class Adaptive implements Limiter {
+export class AdaptiveLimiter implements Limiter {
   readonly limit: number;
-  readonly #pause: number;
-  readonly #places = new Places((taken) => this.#free(taken));
+  readonly #maxPause: number;
+  readonly #semaphore = new Semaphore((inUse) => this.#maySend(inUse));
   readonly #breaker = new Breaker();
-  readonly #others = new PeerOutcomes();
+  readonly #peers = new PeerOutcomes();
   readonly #requests: Rate;
   readonly #tokens: Rate;
   #limit: number;
   #doubling = true;
-  /** Until then nothing is asked. */
-  #quiet = 0;
+  /** The limiter sends nothing before this time. */
+  #pausedUntil = 0;
   #held: Pace['held'] = null;
-  #waking = false;
+  #wakeScheduled = false;
 
-  constructor({ most, requestsPerMinute, tokensPerMinute, pause = 250 }: AdaptiveOptions) {
-    this.limit = most;
-    this.#limit = Math.min(FIRST, most);
+  constructor({ maxInFlight, requestsPerMinute, tokensPerMinute, maxPause = 250 }: AdaptiveOptions) {
+    this.limit = maxInFlight;
+    this.#limit = Math.min(INITIAL_LIMIT, maxInFlight);
     this.#requests = new Rate(requestsPerMinute);
     this.#tokens = new Rate(tokensPerMinute);
-    this.#pause = pause;
+    this.#maxPause = maxPause;
   }
 
   get pace(): Pace {
-    return { inFlight: this.#places.taken, limit: Math.floor(this.#limit), held: this.#holds ? this.#held : null };
+    return { inFlight: this.#semaphore.inUse, limit: Math.floor(this.#limit), held: this.#isHeld ? this.#held : null };
   }
-  get #holds(): boolean {
-    return this.#breaker.open || performance.now() < this.#quiet;
+  get #isHeld(): boolean {
+    return this.#breaker.open || performance.now() < this.#pausedUntil;
   }
 
-  async run<T extends { readonly tokens: number }>(signal: AbortSignal, body: () => Promise<T>, about: About = {}): Promise<T> {
-    let others: ReturnType<PeerOutcomes['watch']> | undefined;
-    let alone = 0;
-    for (let failures = about.failedBefore ? CROWDED : 0; ;) {
+  async run<T extends { readonly tokens: number }>(signal: AbortSignal, body: () => Promise<T>, about: RequestTraits = {}): Promise<T> {
+    let peers: ReturnType<PeerOutcomes['watch']> | undefined;
+    let ownFailures = 0;
+    for (let failures = about.failedBefore ? FAILURES_COUNTED : 0; ;) {
       let wait = 0;
-      await this.#places.enter(signal);
+      await this.#semaphore.acquire(signal);
       const sent = performance.now();
-      others ??= this.#others.watch();
+      peers ??= this.#peers.watch();
       try {
         const answer = await body();
-        this.#answered(answer.tokens);
+        this.#onReply(answer.tokens);
         return answer;
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof Unavailable)) {
-          this.#answered(0);
+          this.#onReply(0);
           throw error;
         }
-        this.#others.failed();
-        const { answered, failed } = others.look();
-        const itself = answered > failed;
-        if (failures++ < CROWDED || !itself) this.#failed(error, sent, itself);
-        if (itself || (await this.#isAlive(about, error.failure, answered + failed))) {
+        this.#peers.failed();
+        const { answered, failed } = peers.look();
+        const isOwnFault = answered > failed;
+        if (failures++ < FAILURES_COUNTED || !isOwnFault) this.#onFailure(error, sent, isOwnFault);
+        if (isOwnFault || (await this.#isAlive(about, error.failure, answered + failed))) {
           wait = error.wait;
-          if (++alone === TRIES[error.type]) throw error.byItself();
+          if (++ownFailures === MAX_OWN_FAILURES[error.type]) throw error.asOwnFault();
         } else if (this.#breaker.open) continue;
       } finally {
-        this.#places.leave();
+        this.#semaphore.release();
       }
-      const pause = Math.min(LONGEST_PAUSE, this.#pause * 2 ** failures);
+      const pause = Math.min(LONGEST_PAUSE, this.#maxPause * 2 ** failures);
       await delay(Math.max(wait, (pause * (1 + Math.random())) / 2), undefined, { signal }).catch(() => {});
     }
   }
 
-  /** Where nothing is heard of others: a server that may be away is asked something small, if nobody else waits to ask it. */
-  async #isAlive({ alive }: About, failure: string, others: number): Promise<boolean> {
+  /** Asks a server that may be down a small question, if no other request has had an outcome since and no other waits to try it. */
+  async #isAlive({ alive }: RequestTraits, failure: string, others: number): Promise<boolean> {
     if (others > 0) return false;
     if (!this.#breaker.open && failure !== 'timeout') return true;
-    if (this.#places.waiting > 0 || this.#places.taken > 1 || !(await alive?.())) return false;
+    if (this.#semaphore.waiting > 0 || this.#semaphore.inUse > 1 || !(await alive?.())) return false;
     this.#breaker.close();
     return true;
   }
 
-  #free(taken: number): boolean {
-    const wait = Math.max(this.#quiet, this.#requests.free, this.#tokens.free) - performance.now();
+  #maySend(inUse: number): boolean {
+    const wait = Math.max(this.#pausedUntil, this.#requests.nextAt, this.#tokens.nextAt) - performance.now();
     if (wait > 0) this.#wake(wait);
-    if (wait > 0 || taken >= (this.#breaker.open ? 1 : Math.floor(this.#limit))) return false;
+    if (wait > 0 || inUse >= (this.#breaker.open ? 1 : Math.floor(this.#limit))) return false;
     this.#requests.spend(1);
     return true;
   }
-  /** Has who waits look again then. */
+  /** Lets waiting requests try again after this time. */
   #wake(milliseconds: number): void {
-    if (this.#waking) return;
-    this.#waking = true;
+    if (this.#wakeScheduled) return;
+    this.#wakeScheduled = true;
     setTimeout(() => {
-      this.#waking = false;
-      this.#places.admit();
+      this.#wakeScheduled = false;
+      this.#semaphore.admitWaiting();
     }, milliseconds).unref();
   }
 
-  #answered(tokens: number): void {
-    this.#others.answered();
+  #onReply(tokens: number): void {
+    this.#peers.answered();
     this.#tokens.spend(tokens);
     this.#doubling ||= this.#breaker.open;
     this.#breaker.close();
-    if (this.#places.waiting === 0) return; // it was not the limit that kept them few
-    this.#limit = Math.min(this.limit, this.#limit + (this.#doubling ? 1 : 1 / Math.max(SLOWLY, this.#limit)));
+    if (this.#semaphore.waiting === 0) return; // the limit did not hold any request back
+    this.#limit = Math.min(this.limit, this.#limit + (this.#doubling ? 1 : 1 / Math.max(MIN_REPLIES_PER_INCREASE, this.#limit)));
   }
 
-  #failed({ type, message, wait }: Unavailable, sent: number, itself: boolean): void {
+  #onFailure({ type, message, wait }: Unavailable, sent: number, isOwnFault: boolean): void {
     const now = performance.now();
-    if (!itself) {
-      this.#held = { why: message, since: this.#held && this.#holds ? this.#held.since : new Date().toISOString() };
-      this.#quiet = Math.max(this.#quiet, now + wait);
+    if (!isOwnFault) {
+      this.#held = { why: message, since: this.#held && this.#isHeld ? this.#held.since : new Date().toISOString() };
+      this.#pausedUntil = Math.max(this.#pausedUntil, now + wait);
     }
     if (!this.#breaker.failed(sent)) return;
     if (this.#breaker.open) {
-      const pause = Math.min(LONGEST_PAUSE, this.#pause * 2 ** this.#breaker.beyond);
-      this.#quiet = Math.max(this.#quiet, now + Math.random() * pause);
+      const pause = Math.min(LONGEST_PAUSE, this.#maxPause * 2 ** this.#breaker.failuresSinceOpen);
+      this.#pausedUntil = Math.max(this.#pausedUntil, now + Math.random() * pause);
     } else if (type === 'Overloaded') {
       this.#doubling = false;
-      const taken = itself ? this.#limit : Math.min(this.#limit, this.#places.taken);
-      this.#limit = Math.max(1, LESS * taken);
+      const inFlight = isOwnFault ? this.#limit : Math.min(this.#limit, this.#semaphore.inUse);
+      this.#limit = Math.max(1, DECREASE * inFlight);
     }
   }
 }
 
-/** Open after four failures in a row, each of a request that was sent when the one before was known: those that one moment lost
- *  together count once. */
+/** Opens after four failures in a row. A failure counts only if its request was sent after the previous failure was known: requests that
+ *  one outage hits at the same time count once. */
 class Breaker {
-  static readonly #OPENS = 4;
+  static readonly #LIMIT = 4;
   #inRow = 0;
-  #known = -Infinity;
+  #lastFailureAt = -Infinity;
 
   get open(): boolean {
-    return this.#inRow >= Breaker.#OPENS;
+    return this.#inRow >= Breaker.#LIMIT;
   }
-  /** Failures since it opened. */
-  get beyond(): number {
-    return this.#inRow - Breaker.#OPENS;
+  /** Failures since the breaker opened. */
+  get failuresSinceOpen(): number {
+    return this.#inRow - Breaker.#LIMIT;
   }
   close(): void {
     this.#inRow = 0;
   }
-  /** False: it was lost with one that counted. */
-  failed(sent: number): boolean {
-    if (sent < this.#known) return false;
-    this.#known = performance.now();
+  /** Returns false if the request was sent before the last counted failure. */
+  failed(countFailure: number): boolean {
+    if (countFailure < this.#lastFailureAt) return false;
+    this.#lastFailureAt = performance.now();
     this.#inRow++;
     return true;
   }
 }
 
-/** So much a minute, evenly; null: any. */
+/** Spaces requests or tokens evenly over a minute; null: no limit. */
 class Rate {
-  /** When the next may go. */
-  free = 0;
+  /** Time of the next request. */
+  nextAt = 0;
   readonly #gap: number;
 
   constructor(perMinute: number | null) {
     this.#gap = perMinute === null ? 0 : 60_000 / perMinute;
   }
   spend(count: number): void {
-    this.free = Math.max(this.free, performance.now()) + count * this.#gap;
+    this.nextAt = Math.max(this.nextAt, performance.now()) + count * this.#gap;
   }
 }

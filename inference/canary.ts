@@ -1,8 +1,8 @@
-/** A few questions asked again and again: whether a server still answers as the model that was declared. */
+/** Asks a few fixed questions to check whether a server still answers like the model that was imported. */
 import type { Canary } from '../schemas/store.ts';
 import { distance } from 'fastest-levenshtein';
 import type { ModelClient } from './client.ts';
-import { askedAgain } from './replies.ts';
+import { retryUnusable } from './replies.ts';
 
 const questions = [
   'Write one sentence about the sea.',
@@ -13,20 +13,20 @@ const questions = [
   'Which is heavier, a litre of oil or a litre of water, and why?',
 ];
 
-/** The greedy answers of a model, in the order of the questions. */
+/** Returns the greedy answers of a model, in the order of the questions. */
 export function askCanary(client: ModelClient, model: string, signal: AbortSignal, asked: readonly string[] = questions): Promise<Canary> {
   return Promise.all(
     asked.map(async (question, i) => {
       const messages = [{ role: 'user', content: question }] as const;
-      const ask = { seed: 1, requestId: `canary/${i}`, signal };
-      const { reply } = await askedAgain(() => client.chat(model, messages, { temperature: 0, maxTokens: 32 }, ask));
+      const options = { seed: 1, requestId: `canary/${i}`, signal };
+      const { reply } = await retryUnusable(() => client.chat(model, messages, { temperature: 0, maxTokens: 32 }, options));
       return { question, answer: reply.text };
     }),
   );
 }
 
-/** The share of the text that differs: edits by characters, the mean over the answers. 0: none, 1: all. */
-export function difference(before: Canary, now: Canary): number {
+/** The mean edit distance between answers, as a share of their length. 0: equal, 1: nothing in common. */
+export function canaryDifference(before: Canary, now: Canary): number {
   const shares = before.map(({ answer }, i) => distance(answer, now[i]!.answer) / Math.max(1, answer.length, now[i]!.answer.length));
   return shares.reduce((sum, share) => sum + share, 0) / shares.length;
 }

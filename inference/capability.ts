@@ -1,10 +1,10 @@
-/** Before a step's first record: does the server give what the step will need? Servers that ignore a field answer 200 all the same. */
+/** Checks before the first record of a step that the server supports what the step needs. Servers that ignore a field still answer 200. */
 import type { Capability, Sampling } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { Rejected, type Ask, type ModelClient } from './client.ts';
-import { askedAgain } from './replies.ts';
+import { Rejected, type SeededRequestOptions, type ModelClient } from './client.ts';
+import { retryUnusable } from './replies.ts';
 
-/** What a step will ask for, sampled in these ways. */
+/** What a step will request. `samplings` are all ways in which it samples. */
 export interface WantedCapabilities {
   readonly capabilities: readonly Capability[];
   readonly samplings: readonly Partial<Sampling>[];
@@ -13,7 +13,8 @@ export interface WantedCapabilities {
 const messages = [{ role: 'user', content: 'Name a colour and an animal.' }] as const;
 const greedy = { temperature: 0, maxTokens: 8 } as const satisfies Sampling;
 
-/** Sends a model what a step with these wants will send. Throws CapabilityMissing naming the field that is refused or ignored. */
+/** Sends a model the kinds of requests that the step will send. Throws CapabilityMissing if the server refuses or ignores a field, and
+ *  names the field. */
 export async function checkCapabilities(
   client: ModelClient,
   model: string,
@@ -21,9 +22,9 @@ export async function checkCapabilities(
   signal: AbortSignal,
 ): Promise<void> {
   for (const need of new Set(capabilities)) {
-    const ask = { seed: 1, requestId: `check/${need}`, signal };
+    const options = { seed: 1, requestId: `check/${need}`, signal };
     try {
-      await checks[need](client, model, samplings, ask);
+      await checkFor[need](client, model, samplings, options);
     } catch (error) {
       if (!(error instanceof Rejected)) throw error;
       throw new BackspinError('CapabilityMissing', `The model server cannot do what this step needs (${need}): ${error.message}`, {
@@ -33,38 +34,45 @@ export async function checkCapabilities(
   }
 }
 
-type CapabilityCheck = (client: ModelClient, model: string, wanted: WantedCapabilities['samplings'], ask: Ask) => Promise<unknown>;
-const checks: { readonly [need in Capability]: CapabilityCheck } = {
-  chat: (client, model, wanted, ask) =>
-    honoured(wanted, ask, (sampling, ask) => askedAgain(() => client.chat(model, messages, sampling, ask))),
-  complete: (client, model, wanted, ask) =>
-    honoured(wanted, ask, (sampling, ask) => askedAgain(() => client.complete(model, { text: 'Once upon a' }, sampling, ask))),
-  prefill: (client, model, _, ask) => askedAgain(() => client.complete(model, { messages, prefill: 'A' }, greedy, ask)),
-  async score(client, model, _, ask) {
+type CapabilityCheck = (
+  client: ModelClient,
+  model: string,
+  wanted: WantedCapabilities['samplings'],
+  options: SeededRequestOptions,
+) => Promise<unknown>;
+const checkFor: { readonly [need in Capability]: CapabilityCheck } = {
+  chat: (client, model, wanted, options) =>
+    checkSampling(wanted, options, (sampling, options) => retryUnusable(() => client.chat(model, messages, sampling, options))),
+  complete: (client, model, wanted, options) =>
+    checkSampling(wanted, options, (sampling, options) =>
+      retryUnusable(() => client.complete(model, { text: 'Once upon a' }, sampling, options)),
+    ),
+  prefill: (client, model, _, options) => retryUnusable(() => client.complete(model, { messages, prefill: 'A' }, greedy, options)),
+  async score(client, model, _, options) {
     for (const continuations of [[' three'], [' 3', ' 4']])
-      await askedAgain(() => client.score(model, { text: 'One, two,' }, continuations, ask));
+      await retryUnusable(() => client.score(model, { text: 'One, two,' }, continuations, options));
   },
 };
 
-/** All fields of each way at once; then, of those that can be told from the reply, each by itself. */
-async function honoured(
+/** Sends all fields of each sampling at once, then checks one by one the fields whose effect a reply shows. */
+async function checkSampling(
   samplings: WantedCapabilities['samplings'],
-  ask: Ask,
-  say: (sampling: Sampling, ask: Ask) => ReturnType<ModelClient['chat']>,
+  options: SeededRequestOptions,
+  send: (sampling: Sampling, options: SeededRequestOptions) => ReturnType<ModelClient['chat']>,
 ): Promise<void> {
-  const text = async (more: Partial<Sampling>, seed = 1) => (await say({ ...greedy, ...more }, { ...ask, seed })).reply.text;
+  const text = async (more: Partial<Sampling>, seed = 1) => (await send({ ...greedy, ...more }, { ...options, seed })).reply.text;
   for (const sampling of samplings.length > 0 ? samplings : [{}]) await text({ ...sampling, maxTokens: greedy.maxTokens });
-  const wanted = Object.assign({}, ...samplings) as Partial<Sampling>;
-  if (wanted.stop) {
+  const combined = Object.assign({}, ...samplings) as Partial<Sampling>;
+  if (combined.stop) {
     const [first] = await text({});
-    if (first !== undefined && (await text({ stop: [first] })) !== '') throw ignored('stop');
+    if (first !== undefined && (await text({ stop: [first] })) !== '') throw ignoredField('stop');
   }
-  // So narrow a choice is none: whatever the seed, one token can come next.
+  // With so narrow a choice only one token can come next, whatever the seed is.
   for (const [field, narrow] of Object.entries({ topP: 1e-3, topK: 1 })) {
-    if (!(field in wanted)) continue;
+    if (!(field in combined)) continue;
     const narrowed = { temperature: 1, [field]: narrow };
-    if ((await text(narrowed, 1)) !== (await text(narrowed, 2))) throw ignored(field);
+    if ((await text(narrowed, 1)) !== (await text(narrowed, 2))) throw ignoredField(field);
   }
 }
 
-const ignored = (field: string) => new BackspinError('CapabilityMissing', `The model server ignores the field "${field}".`);
+const ignoredField = (field: string) => new BackspinError('CapabilityMissing', `The model server ignores the field "${field}".`);

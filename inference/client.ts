@@ -1,16 +1,16 @@
-/** A model behind an OpenAI-compatible server, as operators speak to it: chat, complete, score. */
+/** Sends chats, completions and scoring requests to an OpenAI-compatible server. */
 import { z } from 'zod';
 import type { Message } from '../recipe/api.ts';
 import type { Prompt, Reply, Sampling, TokenScore } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Limiter } from './limiter.ts';
-import { chatReplies, parsed, textReplies, type End, type Usage } from './replies.ts';
-import { scoresAfter, type Post } from './scores.ts';
+import { chatReplies, parseReply, textReplies, type FinishReason, type Usage } from './replies.ts';
+import { scoreContinuations, type Post } from './scores.ts';
 import { Rejected, Transport, type RequestOptions, type TransportOptions } from './transport.ts';
 
 export { Rejected, Unavailable, Unusable, type Endpoint } from './transport.ts';
 
-/** The prompt and the room for the answer do not fit the model's context. Never sliced: the record is dropped. */
+/** The prompt and `maxTokens` do not fit the model's context. The prompt is never cut: the record is dropped. */
 export class TooLong extends Error {
   constructor(message: string) {
     super(message);
@@ -21,71 +21,71 @@ export class TooLong extends Error {
 export interface ClientOptions extends Omit<TransportOptions, 'sockets'> {
   readonly limiter: Limiter;
 }
-export interface Ask extends RequestOptions {
+export interface SeededRequestOptions extends RequestOptions {
   readonly seed: number;
 }
-/** `tokens`: what the model read and wrote for it. */
+/** `tokens`: prompt and completion tokens of the request. */
 export interface Answer<T> {
   readonly reply: T;
   readonly tokens: number;
 }
 
-/** Tokens that a chat template adds: at most so many for itself, and for every message. Beyond the estimate the server counts. */
-const TEMPLATE_TOKENS = { itself: 64, message: 16 };
+/** The most tokens that a chat template adds: in total, and for each message. If this estimate does not fit, the server counts. */
+const MAX_TEMPLATE_TOKENS = { itself: 64, message: 16 };
 
-/** Bytes of a text for each token of it, about. */
-const BYTES = 4;
-const tokenized = z.object({ tokens: z.array(z.int()), max_model_len: z.int() });
-/** An adapter has the context of its base, its parent. A server that keeps contexts to itself refuses what is too long. */
-const listed = z.object({ id: z.string(), parent: z.string().nullish(), max_model_len: z.int().nullish() });
-const served = z.object({ data: z.array(listed) });
+/** Bytes of text per token, roughly. */
+const BYTES_PER_TOKEN = 4;
+const tokenizeReply = z.object({ tokens: z.array(z.int()), max_model_len: z.int() });
+/** An adapter has the context of its base (`parent`). A server that does not tell its context lengths refuses prompts that are too long. */
+const modelEntry = z.object({ id: z.string(), parent: z.string().nullish(), max_model_len: z.int().nullish() });
+const modelList = z.object({ data: z.array(modelEntry) });
 
-type Kwargs = Sampling['chatTemplateKwargs'];
-interface Chat {
+type TemplateKwargs = Sampling['chatTemplateKwargs'];
+interface ChatFields {
   readonly messages: readonly Message[];
   readonly add_generation_prompt?: false;
   readonly continue_final_message?: true;
-  readonly chat_template_kwargs?: NonNullable<Kwargs>;
+  readonly chat_template_kwargs?: NonNullable<TemplateKwargs>;
 }
 
 export class ModelClient {
   readonly #transport: Transport;
   readonly #limiter: Limiter;
-  /** What is known of a served model; a served name stands for the same weights for ever. */
-  readonly #contexts = new Map<string, number>();
-  /** Models whose context is being asked for: once, however many requests wait for it. */
-  readonly #asking = new Map<string, { readonly answer: Promise<number>; readonly signal: AbortSignal }>();
-  readonly #beginnings = new Map<string, readonly number[]>();
-  readonly #lastCompared = new Map<string, { readonly texts: readonly string[]; readonly tokens: readonly (readonly number[])[] }>();
-  /** The server has counted the tokens of an answer. */
-  #counts = false;
+  /** Context length by served name. A name stands for the same weights for ever. */
+  readonly #contextLengths = new Map<string, number>();
+  /** Context lengths that are being requested: one request serves all callers. */
+  readonly #pendingContextLengths = new Map<string, { readonly answer: Promise<number>; readonly signal: AbortSignal }>();
+  readonly #textPrefixes = new Map<string, readonly number[]>();
+  readonly #lastContinuations = new Map<string, { readonly texts: readonly string[]; readonly tokens: readonly (readonly number[])[] }>();
+  /** Whether the server has reported the tokens of a reply. */
+  #reportsUsage = false;
 
   constructor({ limiter, ...transport }: ClientOptions) {
     this.#limiter = limiter;
     this.#transport = new Transport({ ...transport, sockets: limiter.limit });
   }
 
-  /** The next turn. Throws TooLong, Rejected, and what `Transport.request` throws. */
-  chat(model: string, messages: readonly Message[], sampling: Sampling, ask: Ask): Promise<Answer<Reply>> {
-    return this.complete(model, { messages }, sampling, ask);
+  /** Requests the next turn. Throws TooLong, Rejected, and what `Transport.request` throws. */
+  chat(model: string, messages: readonly Message[], sampling: Sampling, options: SeededRequestOptions): Promise<Answer<Reply>> {
+    return this.complete(model, { messages }, sampling, options);
   }
 
-  /** What comes after the prompt; after messages with `prefill`, the rest of the turn that it opens. */
-  complete(model: string, prompt: Prompt, sampling: Sampling, ask: Ask): Promise<Answer<Reply>> {
-    return this.#limiter.run(ask.signal, () => this.#completed(model, prompt, sampling, ask), {
-      ...ask,
-      alive: () => this.alive(model, prompt, ask.signal),
+  /** Continues the prompt. After messages with `prefill` it continues the turn that `prefill` opens. */
+  complete(model: string, prompt: Prompt, sampling: Sampling, options: SeededRequestOptions): Promise<Answer<Reply>> {
+    return this.#limiter.run(options.signal, () => this.#complete(model, prompt, sampling, options), {
+      ...options,
+      alive: () => this.alive(model, prompt, options.signal),
     });
   }
 
-  /** Whether the server gives a reply to a small request that is like this one, or at a path of its own; while others wait for none. */
-  async alive(model: string, like: Prompt | 'score', signal: AbortSignal, path?: string): Promise<boolean> {
-    const ask = { seed: 1, requestId: 'check/alive', signal };
+  /** Sends a small request of the same kind, or to the endpoint `path`. Returns whether the server answers it. */
+  async alive(model: string, similarTo: Prompt | 'score', signal: AbortSignal, path?: string): Promise<boolean> {
+    const options = { seed: 1, requestId: 'check/alive', signal };
     try {
       if (path === '/v1/models') return false;
-      if (path === '/tokenize') await this.#tokenize({ model, prompt: 'A' }, ask);
-      else if (like === 'score') await this.#scored(model, { text: 'One, two,' }, [' three'], ask);
-      else await this.#completed(model, smallest(like), { temperature: 0, maxTokens: 1 }, ask);
+      if (path === '/tokenize') await this.#tokenize({ model, prompt: 'A' }, options);
+      else if (similarTo === 'score') await this.#score(model, { text: 'One, two,' }, [' three'], options);
+      else await this.#complete(model, minimalPrompt(similarTo), { temperature: 0, maxTokens: 1 }, options);
       return true;
     } catch {
       signal.throwIfAborted();
@@ -93,94 +93,97 @@ export class ModelClient {
     }
   }
 
-  async #completed(model: string, prompt: Prompt, sampling: Sampling, ask: Ask): Promise<Answer<Reply>> {
-    await this.#fits(model, prompt, sampling, ask);
+  async #complete(model: string, prompt: Prompt, sampling: Sampling, options: SeededRequestOptions): Promise<Answer<Reply>> {
+    await this.#checkLength(model, prompt, sampling, options);
     const body = {
       model,
-      ...(isChat(prompt) ? chatOf(prompt, sampling.chatTemplateKwargs) : { prompt: contentOf(prompt) }),
-      ...sampled(sampling, ask.seed),
+      ...(isChat(prompt) ? chatFields(prompt, sampling.chatTemplateKwargs) : { prompt: contentOf(prompt) }),
+      ...samplingFields(sampling, options.seed),
     };
     if (isChat(prompt)) {
       const {
         choices: [choice],
         usage,
-      } = await this.#post('/v1/chat/completions', body, chatReplies[this.#counts ? 'lenient' : 'strict'], ask);
-      return this.#answer(prompt, choice.message.content ?? '', choice.finish_reason, usage);
+      } = await this.#post('/v1/chat/completions', body, chatReplies[this.#reportsUsage ? 'lenient' : 'strict'], options);
+      return this.#answerOf(prompt, choice.message.content ?? '', choice.finish_reason, usage);
     }
     const {
       choices: [choice],
       usage,
-    } = await this.#post('/v1/completions', body, textReplies[this.#counts ? 'lenient' : 'strict'], ask);
-    return this.#answer(prompt, choice.text, choice.finish_reason, usage);
+    } = await this.#post('/v1/completions', body, textReplies[this.#reportsUsage ? 'lenient' : 'strict'], options);
+    return this.#answerOf(prompt, choice.text, choice.finish_reason, usage);
   }
 
-  #answer(prompt: Prompt, text: string, finish: End, usage: Usage | undefined): Answer<Reply> {
+  #answerOf(prompt: Prompt, text: string, finish: FinishReason, usage: Usage | undefined): Answer<Reply> {
     if (finish === 'content_filter') throw new Rejected(200, 'the server withheld its reply (content_filter)');
-    this.#counts ||= usage !== undefined;
-    const estimate = () => Math.ceil((atMost(prompt) + Buffer.byteLength(text)) / BYTES);
+    this.#reportsUsage ||= usage !== undefined;
+    const estimate = () => Math.ceil((maxTokensOf(prompt) + Buffer.byteLength(text)) / BYTES_PER_TOKEN);
     return { reply: { text, finish }, tokens: usage ? usage.prompt_tokens + usage.completion_tokens : estimate() };
   }
 
-  /** Log-probabilities of the tokens of each of `continuations` after `prompt`. Prompt and continuation are tokenised apart, so no token
-   *  spans both. One request where they differ in their last token alone and are all likely; else one for each that is not. */
+  /**
+   * Returns the log-probabilities of the tokens of each continuation after `prompt`. Tokenizes prompt and continuations separately, so no
+   * token spans both. Sends one request if the continuations differ only in their last token and all last tokens are likely; otherwise one
+   * more for each that is not.
+   */
   score(
     model: string,
     prompt: Prompt,
     continuations: readonly string[],
-    ask: RequestOptions,
+    options: RequestOptions,
   ): Promise<Answer<readonly (readonly TokenScore[])[]>> {
-    return this.#limiter.run(ask.signal, () => this.#scored(model, prompt, continuations, ask), {
-      ...ask,
-      alive: () => this.alive(model, 'score', ask.signal),
+    return this.#limiter.run(options.signal, () => this.#score(model, prompt, continuations, options), {
+      ...options,
+      alive: () => this.alive(model, 'score', options.signal),
     });
   }
 
-  async #scored(
+  async #score(
     model: string,
     prompt: Prompt,
     continuations: readonly string[],
-    ask: RequestOptions,
+    options: RequestOptions,
   ): Promise<Answer<readonly (readonly TokenScore[])[]>> {
-    const [before, all] = await Promise.all([this.#tokens(model, prompt, ask), this.#continuations(model, continuations, ask)]);
-    const context = await this.#context(model, ask);
+    const [before, all] = await Promise.all([this.#tokens(model, prompt, options), this.#continuations(model, continuations, options)]);
+    const context = await this.#contextLength(model, options);
     const tokens = before.length + Math.max(...all.map(({ length }) => length));
     if (tokens >= context) throw new TooLong(`prompt and continuation have ${tokens} tokens, the context ${context} for them and one more`);
     if (before.length === 0) throw new Rejected(400, 'the prompt has no tokens, so nothing predicts the first of the continuation');
-    const post: Post = (body, reply) => this.#post('/v1/completions', { model, ...body }, reply, ask);
-    return { reply: await scoresAfter(post, before, all), tokens };
+    const post: Post = (body, reply) => this.#post('/v1/completions', { model, ...body }, reply, options);
+    return { reply: await scoreContinuations(post, before, all), tokens };
   }
 
-  /** Throws TooLong. A token is at least one byte, so short texts need no count. */
-  async #fits(model: string, prompt: Prompt, { maxTokens, chatTemplateKwargs }: Sampling, ask: RequestOptions): Promise<void> {
-    const context = await this.#context(model, ask);
-    if (atMost(prompt) + maxTokens <= context) return;
-    const tokens = (await this.#tokens(model, prompt, ask, chatTemplateKwargs)).length;
+  /** Throws TooLong. A token has at least one byte, so short texts need no count. */
+  async #checkLength(model: string, prompt: Prompt, { maxTokens, chatTemplateKwargs }: Sampling, options: RequestOptions): Promise<void> {
+    const context = await this.#contextLength(model, options);
+    if (maxTokensOf(prompt) + maxTokens <= context) return;
+    const tokens = (await this.#tokens(model, prompt, options, chatTemplateKwargs)).length;
     if (tokens + maxTokens > context)
       throw new TooLong(`the prompt has ${tokens} tokens and the answer may have ${maxTokens}, the context ${context}`);
   }
 
-  async #context(model: string, ask: RequestOptions): Promise<number> {
+  async #contextLength(model: string, options: RequestOptions): Promise<number> {
     for (;;) {
-      const known = this.#contexts.get(model);
+      const known = this.#contextLengths.get(model);
       if (known !== undefined) return known;
-      const asking = this.#asking.get(model);
-      if (!asking) break;
-      await asking.answer.catch((error: unknown) => {
-        ask.signal.throwIfAborted();
-        if (!asking.signal.aborted) throw error; // who asked has gone: another asks
+      const pending = this.#pendingContextLengths.get(model);
+      if (!pending) break;
+      await pending.answer.catch((error: unknown) => {
+        options.signal.throwIfAborted();
+        if (!pending.signal.aborted) throw error; // the caller that sent the request was cancelled: send another
       });
     }
-    const answer = this.#askContext(model, ask);
-    this.#asking.set(model, { answer, signal: ask.signal });
+    const answer = this.#fetchContextLength(model, options);
+    this.#pendingContextLengths.set(model, { answer, signal: options.signal });
     try {
       return await answer;
     } finally {
-      this.#asking.delete(model);
+      this.#pendingContextLengths.delete(model);
     }
   }
 
-  async #askContext(model: string, ask: RequestOptions): Promise<number> {
-    const { data } = parsed(await this.#transport.request('get', '/v1/models', undefined, ask), served, '/v1/models');
+  async #fetchContextLength(model: string, options: RequestOptions): Promise<number> {
+    const { data } = parseReply(await this.#transport.request('get', '/v1/models', undefined, options), modelList, '/v1/models');
     const own = data.find(({ id }) => id === model);
     if (own === undefined)
       throw new BackspinError(
@@ -188,43 +191,43 @@ export class ModelClient {
         `The model server does not serve ${model}; it serves ${data.map(({ id }) => id).join(', ') || 'none'}.`,
       );
     const context = own.max_model_len ?? data.find(({ id }) => id === own.parent)?.max_model_len ?? Infinity;
-    this.#contexts.set(model, context);
+    this.#contextLengths.set(model, context);
     return context;
   }
 
-  async #tokens(model: string, prompt: Prompt, ask: RequestOptions, kwargs?: Kwargs): Promise<readonly number[]> {
+  async #tokens(model: string, prompt: Prompt, options: RequestOptions, kwargs?: TemplateKwargs): Promise<readonly number[]> {
     if ('tokens' in prompt) return prompt.tokens;
-    return this.#tokenize(isChat(prompt) ? { model, ...chatOf(prompt, kwargs) } : { model, prompt: prompt.text }, ask);
+    return this.#tokenize(isChat(prompt) ? { model, ...chatFields(prompt, kwargs) } : { model, prompt: prompt.text }, options);
   }
 
-  /** Tokens of texts that continue another: without those that the tokenizer puts before every text. The records of a step are mostly
-   *  compared by the same few texts, so those that were asked for last are remembered. */
-  async #continuations(model: string, texts: readonly string[], ask: RequestOptions): Promise<readonly (readonly number[])[]> {
-    const last = this.#lastCompared.get(model);
+  /** Tokens of texts that continue another text, without the tokens that the tokenizer puts before every text. Most records of a step are
+   *  scored on the same few texts, so the last ones are cached. */
+  async #continuations(model: string, texts: readonly string[], options: RequestOptions): Promise<readonly (readonly number[])[]> {
+    const last = this.#lastContinuations.get(model);
     if (last && last.texts.length === texts.length && texts.every((text, at) => text === last.texts[at])) return last.tokens;
-    const beginning = this.#beginnings.get(model) ?? (await this.#tokenize({ model, prompt: '' }, ask));
-    this.#beginnings.set(model, beginning);
+    const beginning = this.#textPrefixes.get(model) ?? (await this.#tokenize({ model, prompt: '' }, options));
+    this.#textPrefixes.set(model, beginning);
     const tokens = await Promise.all(
       texts.map(async (text) => {
-        const ids = await this.#tokenize({ model, prompt: text }, ask);
+        const ids = await this.#tokenize({ model, prompt: text }, options);
         return beginning.every((id, i) => ids[i] === id) ? ids.slice(beginning.length) : ids;
       }),
     );
-    if (texts.length > 1) this.#lastCompared.set(model, { texts, tokens });
+    if (texts.length > 1) this.#lastContinuations.set(model, { texts, tokens });
     return tokens;
   }
 
-  async #tokenize(body: object, ask: RequestOptions): Promise<readonly number[]> {
-    return (await this.#post('/tokenize', body, tokenized, ask)).tokens;
+  async #tokenize(body: object, options: RequestOptions): Promise<readonly number[]> {
+    return (await this.#post('/tokenize', body, tokenizeReply, options)).tokens;
   }
 
-  async #post<T>(path: string, body: object, reply: z.ZodType<T>, ask: RequestOptions): Promise<T> {
-    return parsed(await this.#transport.request('post', path, body, ask), reply, path);
+  async #post<T>(path: string, body: object, reply: z.ZodType<T>, options: RequestOptions): Promise<T> {
+    return parseReply(await this.#transport.request('post', path, body, options), reply, path);
   }
 }
 
-/** A prompt of the same kind. */
-function smallest(prompt: Prompt): Prompt {
+/** A minimal prompt of the same kind. */
+function minimalPrompt(prompt: Prompt): Prompt {
   if (!isChat(prompt)) return { text: 'A' };
   return { messages: [{ role: 'user', content: 'A' }], ...(prompt.prefill !== undefined && { prefill: 'A' }) };
 }
@@ -232,22 +235,22 @@ function smallest(prompt: Prompt): Prompt {
 const isChat = (prompt: Prompt): prompt is Extract<Prompt, { messages: unknown }> => 'messages' in prompt;
 const contentOf = (prompt: Exclude<Prompt, { messages: unknown }>) => ('text' in prompt ? prompt.text : prompt.tokens);
 
-/** A turn that is opened is one to continue, not one to answer. */
-function chatOf({ messages, prefill }: Extract<Prompt, { messages: unknown }>, kwargs?: Kwargs): Chat {
+/** With `prefill` the server continues the assistant's turn instead of answering it. */
+function chatFields({ messages, prefill }: Extract<Prompt, { messages: unknown }>, kwargs?: TemplateKwargs): ChatFields {
   const more = kwargs === undefined ? {} : { chat_template_kwargs: kwargs };
   if (prefill === undefined) return { messages, ...more };
   const opened = { role: 'assistant', content: prefill } as const;
   return { messages: [...messages, opened], add_generation_prompt: false, continue_final_message: true, ...more };
 }
 
-function atMost(prompt: Prompt): number {
+function maxTokensOf(prompt: Prompt): number {
   if ('tokens' in prompt) return prompt.tokens.length;
-  if ('text' in prompt) return Buffer.byteLength(prompt.text) + TEMPLATE_TOKENS.itself;
-  const { messages } = chatOf(prompt);
-  return messages.reduce((sum, { content }) => sum + Buffer.byteLength(content) + TEMPLATE_TOKENS.message, TEMPLATE_TOKENS.itself);
+  if ('text' in prompt) return Buffer.byteLength(prompt.text) + MAX_TEMPLATE_TOKENS.itself;
+  const { messages } = chatFields(prompt);
+  return messages.reduce((sum, { content }) => sum + Buffer.byteLength(content) + MAX_TEMPLATE_TOKENS.message, MAX_TEMPLATE_TOKENS.itself);
 }
 
-function sampled({ temperature, topP, topK, repetitionPenalty, maxTokens, stop }: Sampling, seed: number) {
+function samplingFields({ temperature, topP, topK, repetitionPenalty, maxTokens, stop }: Sampling, seed: number) {
   return {
     temperature,
     max_tokens: maxTokens,

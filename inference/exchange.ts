@@ -1,15 +1,15 @@
-/** How axios exchanges with an HTTP server here: by Node's own client and nothing around it, since each record costs one exchange. */
+/** An axios adapter on Node's own HTTP client, without axios' overhead: each record costs one exchange. */
 import { Agent, request as plain, type IncomingMessage } from 'node:http';
 import { Agent as SecureAgent, request as secure } from 'node:https';
 import { urlToHttpOptions } from 'node:url';
 import { AxiosError, CanceledError, type AxiosAdapter, type AxiosResponse } from 'axios';
 
-/** `data` and the reply are text. No redirect is followed. A reply that breaks off is an error without a response. */
-export function exchangeBy(sockets: number): AxiosAdapter {
-  // Idle sockets go before the server closes them (uvicorn: 5 s), or a request meets a closed one.
+/** `data` and the reply are text. Follows no redirects. A reply that breaks off is an error without a response. */
+export function createHttpAdapter(sockets: number): AxiosAdapter {
+  // Close idle sockets before the server does (uvicorn: 5 s); otherwise a request may hit a closed socket.
   const options = { keepAlive: true, maxSockets: sockets, maxFreeSockets: sockets, scheduling: 'lifo', timeout: 4_000 } as const;
   const [agent, secureAgent] = [new Agent(options), new SecureAgent(options)];
-  /** By address: to read one costs more than to keep it. */
+  /** Parsed URLs: parsing costs more than keeping them. */
   const addresses = new Map<string, ReturnType<typeof urlToHttpOptions>>();
   return (config) =>
     new Promise((resolve, reject) => {
@@ -18,26 +18,26 @@ export function exchangeBy(sockets: number): AxiosAdapter {
       addresses.set(url, address);
       const body = config.data === undefined ? undefined : Buffer.from(config.data as string);
       const headers = { ...config.headers.toJSON(), ...(body && { 'content-length': body.length }) } as Record<string, string | number>;
-      const how = { ...address, method: config.method!.toUpperCase(), headers };
-      const sent = address.protocol === 'https:' ? secure({ ...how, agent: secureAgent }) : plain({ ...how, agent });
-      const settled = () => config.signal?.removeEventListener?.('abort', stop);
-      const failed = (error: NodeJS.ErrnoException) => {
-        settled();
+      const requestOptions = { ...address, method: config.method!.toUpperCase(), headers };
+      const sent = address.protocol === 'https:' ? secure({ ...requestOptions, agent: secureAgent }) : plain({ ...requestOptions, agent });
+      const removeAbortListener = () => config.signal?.removeEventListener?.('abort', abort);
+      const fail = (error: NodeJS.ErrnoException) => {
+        removeAbortListener();
         reject(new AxiosError(error.message || error.code, error.code, config, sent));
       };
-      const stop = () => {
-        settled();
+      const abort = () => {
+        removeAbortListener();
         reject(new CanceledError(undefined, config, sent));
         sent.destroy();
       };
-      config.signal?.addEventListener?.('abort', stop);
-      sent.on('error', failed);
+      config.signal?.addEventListener?.('abort', abort);
+      sent.on('error', fail);
       sent.on('response', (reply: IncomingMessage) => {
         const chunks: Buffer[] = [];
         reply.on('data', (chunk: Buffer) => chunks.push(chunk));
-        reply.on('error', failed);
+        reply.on('error', fail);
         reply.on('end', () => {
-          settled();
+          removeAbortListener();
           const data = (chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString();
           const response: AxiosResponse<string> = {
             data,

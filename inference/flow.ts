@@ -1,24 +1,24 @@
-/** How the records of several batches get under way: at most so many at once, those of one batch before those of the next. */
-import { Places } from './limiter.ts';
+/** Starts the records of several batches in order, with a limit on the records in flight. */
+import { Semaphore } from './limiter.ts';
 
-/** A batch reads its records when its turn has come, so that those of the others need no memory; and while the last answers of one are
- *  waited for, the next has begun. */
-export class Flow {
-  readonly #turn = new Places((taken) => taken < 1);
-  readonly #places: Places;
+/** Only one batch at a time loads its records, so waiting batches need no memory. The next batch loads as soon as all records of this one
+ *  are in flight. */
+export class RecordScheduler {
+  readonly #reading = new Semaphore((inUse) => inUse < 1);
+  readonly #semaphore: Semaphore;
 
-  /** `most`: items under way. */
-  constructor(most: number) {
-    this.#places = new Places((taken) => taken < most);
+  /** `maxInFlight`: records in flight, of all batches together. */
+  constructor(maxInFlight: number) {
+    this.#semaphore = new Semaphore((inUse) => inUse < maxInFlight);
   }
 
-  /** Runs `body` on every item, and tells when the last is under way. The first failure starts no more, and is thrown once none is running;
-   *  so is the signal's reason. */
+  /** Runs `body` on every item and calls `onAllStarted` when the last one is in flight. After a failure or an abort it starts no more
+   *  items, waits for those in flight, and throws the first error. */
   async each<T>(
     read: () => Promise<readonly T[]>,
     signal: AbortSignal,
     body: (item: T) => Promise<void>,
-    underWay: () => void,
+    onAllStarted: () => void,
   ): Promise<void> {
     const running: Promise<void>[] = [];
     let failed: { readonly error: unknown } | undefined;
@@ -28,25 +28,25 @@ export class Flow {
       } catch (error) {
         failed ??= { error };
       } finally {
-        this.#places.leave();
+        this.#semaphore.release();
       }
     };
-    await this.#turn.enter(signal);
+    await this.#reading.acquire(signal);
     try {
       for (const item of await read()) {
-        await this.#places.enter(signal);
+        await this.#semaphore.acquire(signal);
         if (!failed) running.push(run(item));
         else {
-          this.#places.leave();
+          this.#semaphore.release();
           break;
         }
       }
     } catch (error) {
       failed ??= { error };
     } finally {
-      this.#turn.leave();
+      this.#reading.release();
     }
-    underWay();
+    onAllStarted();
     await Promise.all(running);
     if (failed) throw failed.error;
   }

@@ -1,19 +1,19 @@
-/** How many requests a server is asked at once. */
+/** Limits the requests that a server gets at once. */
 
 export interface Limiter {
-  /** More are never in flight. */
+  /** The most requests in flight. */
   readonly limit: number;
-  /** Runs `body` once there is room. Rejects with the signal's reason when it aborts before; then `body` is not run. `tokens` is what
-   *  the answer cost. */
-  run<T extends { readonly tokens: number }>(signal: AbortSignal, body: () => Promise<T>, about?: About): Promise<T>;
+  /** Runs `body` once the limit allows it. Rejects with the signal's reason if it aborts before that; then `body` does not run. `tokens` is
+   *  the cost of the reply. */
+  run<T extends { readonly tokens: number }>(signal: AbortSignal, body: () => Promise<T>, about?: RequestTraits): Promise<T>;
 }
-export interface About {
-  /** Whether the server answers a small request of the kind. */
+export interface RequestTraits {
+  /** Sends a small request of the same kind and returns whether the server answers it. */
   readonly alive?: () => Promise<boolean>;
   readonly failedBefore?: boolean;
 }
 
-/** Answers and failures of a server. Who fails tells by them whether others fail too. */
+/** Counts replies and failures of a server, so that a failing request can see whether others fail too. */
 export class PeerOutcomes {
   #answered = 0;
   #failed = 0;
@@ -24,7 +24,8 @@ export class PeerOutcomes {
   failed(): void {
     this.#failed++;
   }
-  /** For a request that begins to be tried. `look` gives what happened to others since the look before; its own failures are told by then. */
+  /** Starts counting for one request. `look` returns the outcomes of other requests since the last call; call `failed` for the own failure
+   *  first. */
   watch(): { look(): { readonly answered: number; readonly failed: number } } {
     let [answered, failed] = [this.#answered, this.#failed];
     return {
@@ -37,70 +38,70 @@ export class PeerOutcomes {
   }
 }
 
-/** An own server's: it queues and batches by itself, so a fixed number keeps it busy. */
+/** For one of our own servers. It queues and batches requests by itself, so a fixed number keeps it busy. */
 export class FixedLimiter implements Limiter {
   readonly limit: number;
-  readonly #places = new Places((taken) => taken < this.limit);
+  readonly #semaphore = new Semaphore((inUse) => inUse < this.limit);
 
-  constructor(most: number) {
-    this.limit = most;
+  constructor(limit: number) {
+    this.limit = limit;
   }
 
   run<T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> {
-    return this.#places.run(signal, body);
+    return this.#semaphore.run(signal, body);
   }
 }
 
-/** Places that are taken and left; who finds none waits, in order of arrival. */
-export class Places {
-  #taken = 0;
+/** A semaphore with a variable limit. Callers wait in order of arrival. */
+export class Semaphore {
+  #inUse = 0;
   readonly #waiting = new Set<() => void>();
-  readonly #free: (taken: number) => boolean;
+  readonly #mayAcquire: (inUse: number) => boolean;
 
-  /** `free` says whether one more may enter. When it says yes, one does. */
-  constructor(free: (taken: number) => boolean) {
-    this.#free = free;
+  /** `mayAcquire` decides whether one more caller may enter. If it returns true, one enters. */
+  constructor(mayAcquire: (inUse: number) => boolean) {
+    this.#mayAcquire = mayAcquire;
   }
 
-  get taken(): number {
-    return this.#taken;
+  get inUse(): number {
+    return this.#inUse;
   }
   get waiting(): number {
     return this.#waiting.size;
   }
 
-  /** Resolves once a place is taken. Rejects with the signal's reason when it aborts before. */
-  async enter(signal: AbortSignal): Promise<void> {
+  /** Resolves once the caller has entered. Rejects with the signal's reason if it aborts before that. */
+  async acquire(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (this.#waiting.size === 0 && this.#free(this.#taken)) this.#taken++;
-    else await this.#turn(signal);
+    if (this.#waiting.size === 0 && this.#mayAcquire(this.#inUse)) this.#inUse++;
+    else await this.#waitForRelease(signal);
   }
 
   async run<T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> {
-    await this.enter(signal);
+    await this.acquire(signal);
     try {
       return await body();
     } finally {
-      this.leave();
+      this.release();
     }
   }
 
-  leave(): void {
-    this.#taken--;
-    this.admit();
+  release(): void {
+    this.#inUse--;
+    this.admitWaiting();
   }
 
-  /** Lets in who waits, as far as there is room. */
-  admit(): void {
-    for (const enter of this.#waiting) {
-      if (!this.#free(this.#taken)) return;
-      this.#waiting.delete(enter);
-      this.#taken++;
-      enter();
+  /** Admits waiting callers for as long as the limit allows it. */
+  admitWaiting(): void {
+    for (const admit of this.#waiting) {
+      if (!this.#mayAcquire(this.#inUse)) return;
+      this.#waiting.delete(admit);
+      this.#inUse++;
+      admit();
     }
   }
 
-  #turn(signal: AbortSignal): Promise<void> {
+  #waitForRelease(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const enter = () => {
         signal.removeEventListener('abort', abort);

@@ -1,10 +1,10 @@
-/** What a server replies, checked by its schema. */
+/** Schemas of a server's replies, and the retry of unusable ones. */
 import { z } from 'zod';
 import { faultOf } from '../schemas/faults.ts';
 import { Unusable } from './transport.ts';
 
-/** What other APIs call the three ends of an answer. */
-const ends: { readonly [other: string]: string } = {
+/** Other names for the three finish reasons, as other APIs use them. */
+const finishReasonAliases: { readonly [other: string]: string } = {
   ...Object.fromEntries(
     'end_turn eos eos_token end_of_text stop_sequence stop_token end complete completed'.split(' ').map((end) => [end, 'stop']),
   ),
@@ -13,45 +13,45 @@ const ends: { readonly [other: string]: string } = {
     'safety recitation blocklist prohibited_content spii refusal guardrail_intervened'.split(' ').map((end) => [end, 'content_filter']),
   ),
 };
-const finished = z.preprocess(
-  (end) => (typeof end === 'string' ? (ends[end.toLowerCase()] ?? (/^[A-Z_]+$/.test(end) ? end.toLowerCase() : end)) : end),
+const finishReason = z.preprocess(
+  (end) => (typeof end === 'string' ? (finishReasonAliases[end.toLowerCase()] ?? (/^[A-Z_]+$/.test(end) ? end.toLowerCase() : end)) : end),
   z.enum(['stop', 'length', 'content_filter']),
 );
-export type End = z.infer<typeof finished>;
+export type FinishReason = z.infer<typeof finishReason>;
 const usage = z.object({ prompt_tokens: z.int(), completion_tokens: z.int() });
 export type Usage = z.infer<typeof usage>;
-/** `lenient`: of a server that has counted tokens. It may leave them out of a reply: then they are estimated. */
-const counted = <T extends z.ZodType>(choice: T) => {
+/** `lenient` is for servers that have reported tokens before. If one reply lacks them, the client estimates them. */
+const withUsage = <T extends z.ZodType>(choice: T) => {
   const choices = z.tuple([choice]);
   return { strict: z.object({ choices, usage }), lenient: z.object({ choices, usage: usage.optional().catch(undefined) }) };
 };
-export const chatReplies = counted(z.object({ message: z.object({ content: z.string().nullable() }), finish_reason: finished }));
-export const textReplies = counted(z.object({ text: z.string(), finish_reason: finished }));
+export const chatReplies = withUsage(z.object({ message: z.object({ content: z.string().nullable() }), finish_reason: finishReason }));
+export const textReplies = withUsage(z.object({ text: z.string(), finish_reason: finishReason }));
 
-/** Throws Unusable for a reply that is not so. */
-export function parsed<T>(value: unknown, schema: z.ZodType<T>, path: string): T {
+/** Throws Unusable if the reply does not match the schema. */
+export function parseReply<T>(value: unknown, schema: z.ZodType<T>, path: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const said = refusal.safeParse(value).data?.error.message;
-  throw unusable(path, `${faultOf(result.error, value)}${said === undefined ? '' : `; it says: ${said}`}`, value);
+  const serverMessage = errorReply.safeParse(value).data?.error.message;
+  throw unusableReply(path, `${faultOf(result.error, value)}${serverMessage === undefined ? '' : `; it says: ${serverMessage}`}`, value);
 }
-const refusal = z.object({ error: z.object({ message: z.string() }) });
-/** Characters of a reply that are kept. */
-const KEPT = 2000;
-export const unusable = (path: string, fault: string, reply: unknown) =>
+const errorReply = z.object({ error: z.object({ message: z.string() }) });
+/** Characters of an unusable reply that the error keeps. */
+const MAX_REPLY_CHARACTERS = 2000;
+export const unusableReply = (path: string, fault: string, reply: unknown) =>
   new Unusable(
     path,
     `The model server's reply to ${path} cannot be used: ${fault}. Serve the model with an engine that gives it.`,
-    String(JSON.stringify(reply)).slice(0, KEPT),
+    String(JSON.stringify(reply)).slice(0, MAX_REPLY_CHARACTERS),
   );
 
-/** Asks again a few times where the reply is unusable: one odd reply among good ones says nothing of a server. */
-export async function askedAgain<T>(ask: () => Promise<T>): Promise<T> {
+/** Retries a few times if the reply is unusable: one odd reply among good ones says nothing about the server. */
+export async function retryUnusable<T>(ask: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++)
     try {
       return await ask();
     } catch (error) {
-      if (!(error instanceof Unusable) || tries === ASKED) throw error;
+      if (!(error instanceof Unusable) || tries === MAX_TRIES) throw error;
     }
 }
-const ASKED = 3;
+const MAX_TRIES = 3;

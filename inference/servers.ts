@@ -1,35 +1,35 @@
-/** Servers that somebody else runs. */
+/** Clients of external servers, shared by the steps of this process. */
 import { readFileSync } from 'node:fs';
 import type { External } from '../schemas/external.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { Adaptive } from './adaptive.ts';
+import { AdaptiveLimiter } from './adaptive.ts';
 import { ModelClient } from './client.ts';
 
-export interface Server {
+export interface ExternalServer {
   readonly client: ModelClient;
-  readonly limiter: Adaptive;
+  readonly limiter: AdaptiveLimiter;
 }
 
-/** The servers that this process asks. Whoever declares the same address, key and limits shares them. */
-export class Servers {
-  readonly #known = new Map<string, Server>();
+/** One client per external server. Models that declare the same address, key and limits share it. */
+export class ExternalServers {
+  readonly #servers = new Map<string, ExternalServer>();
 
-  of({ url, key, inFlight, requestsPerMinute, tokensPerMinute, timeout: seconds }: External): Server {
-    const name = JSON.stringify([url, key, inFlight, requestsPerMinute, tokensPerMinute, seconds]);
-    const known = this.#known.get(name);
+  of({ url, key, inFlight, requestsPerMinute, tokensPerMinute, timeout: seconds }: External): ExternalServer {
+    const id = JSON.stringify([url, key, inFlight, requestsPerMinute, tokensPerMinute, seconds]);
+    const known = this.#servers.get(id);
     if (known) return known;
-    const limiter = new Adaptive({ most: inFlight, requestsPerMinute, tokensPerMinute });
+    const limiter = new AdaptiveLimiter({ maxInFlight: inFlight, requestsPerMinute, tokensPerMinute });
     const timeout = seconds && seconds * 1000;
-    const client = new ModelClient({ endpoint: async () => ({ url, key: keyOf(key) }), limiter, tries: 1, timeout });
-    this.#known.set(name, { client, limiter });
+    const client = new ModelClient({ endpoint: async () => ({ url, key: readKey(key) }), limiter, tries: 1, timeout });
+    this.#servers.set(id, { client, limiter });
     return { client, limiter };
   }
 }
 
-/** Read anew for each request, so that a key can be changed while workers run. */
-function keyOf(key: External['key']): string | null {
+/** Reads the key for each request, so you can change it while workers run. */
+function readKey(key: External['key']): string | null {
   if (key === null) return null;
-  const text = ('env' in key ? process.env[key.env] : contentOf(key.file))?.trim();
+  const text = ('env' in key ? process.env[key.env] : readIfExists(key.file))?.trim();
   if (text) return text;
   const place = 'env' in key ? `environment variable ${key.env}` : `file ${key.file}`;
   throw new BackspinError(
@@ -37,7 +37,7 @@ function keyOf(key: External['key']): string | null {
     `The ${place} should hold the key of an external server, and holds nothing: put it there where the workers run, a variable before \`backspin up\`.`,
   );
 }
-function contentOf(file: string): string | undefined {
+function readIfExists(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8');
   } catch {

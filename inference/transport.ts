@@ -1,16 +1,16 @@
-/** One request to an OpenAI-compatible server, over bad moments and restarts of the server. */
+/** Sends one request to an OpenAI-compatible server and retries it over transient failures and restarts of the server. */
 import { setTimeout as delay } from 'node:timers/promises';
 import axios, { AxiosError, isCancel, type AxiosInstance, type AxiosResponse } from 'axios';
 import { BackspinError } from '../schemas/errors.ts';
-import { exchangeBy } from './exchange.ts';
+import { createHttpAdapter } from './exchange.ts';
 
 export interface Endpoint {
   readonly url: string;
-  /** null: it asks for none. */
+  /** null: the server needs no key. */
   readonly key: string | null;
 }
 
-/** The server refuses what this record asks, and would again: the record is dropped, not the batch. */
+/** The server refuses this record's request and would refuse it again. Only the record is dropped. */
 export class Rejected extends Error {
   readonly status: number;
   constructor(status: number, message: string) {
@@ -20,36 +20,36 @@ export class Rejected extends Error {
   }
 }
 
-/** The moment is bad, or this request is one that the server never answers: which, others tell. */
+/** The server is overloaded or down, or it never answers this one request. Outcomes of other requests tell which. */
 export class Unavailable extends BackspinError {
   declare readonly type: 'Overloaded' | 'Down';
   /** Status, `timeout`, `no JSON`, or `no reply`. */
   readonly failure: string;
-  /** Milliseconds that the server asks to wait. */
+  /** The server's Retry-After, in milliseconds. */
   readonly wait: number;
-  /** It was found that the server answers others meanwhile. */
-  readonly alone: boolean;
+  /** The server answers other requests, so the fault is in this one. */
+  readonly isOwnFault: boolean;
   constructor(
     type: 'Overloaded' | 'Down',
     message: string,
-    { failure, wait, alone = false }: { failure: string; wait: number; alone?: boolean },
+    { failure, wait, isOwnFault = false }: { failure: string; wait: number; isOwnFault?: boolean },
   ) {
     super(type, message);
     this.failure = failure;
     this.wait = wait;
-    this.alone = alone;
+    this.isOwnFault = isOwnFault;
   }
-  /** The same, of a request that fails by itself. */
-  byItself(): Unavailable {
-    return new Unavailable(this.type, this.message, { failure: this.failure, wait: this.wait, alone: true });
+  /** The same error for a request that fails while the server answers others. */
+  asOwnFault(): Unavailable {
+    return new Unavailable(this.type, this.message, { failure: this.failure, wait: this.wait, isOwnFault: true });
   }
 }
 
-/** A reply that nothing can be made of. If every reply is so, the server lacks something. */
+/** A reply that the client cannot use. If every reply is unusable, the server lacks a capability. */
 export class Unusable extends BackspinError {
-  /** Of the server. */
+  /** Endpoint of the server. */
   readonly path: string;
-  /** What it said. */
+  /** The reply, shortened. */
   readonly reply: string;
   constructor(path: string, message: string, reply: string) {
     super('CapabilityMissing', message);
@@ -59,38 +59,36 @@ export class Unusable extends BackspinError {
 }
 
 export interface TransportOptions {
-  /**
-   * Waits while the server is down; gives a new object once it was started anew. Rejects when there will be none, or on abort. Is told
-   * of one that did not answer, or answered with a fault of its own.
-   */
+  /** Returns the server's address and waits while the server is down. Returns a new object after each restart. Rejects if the server is
+   *  given up, or on abort. `silent` is an endpoint that did not answer, or answered with a server error. */
   readonly endpoint: (signal: AbortSignal, silent?: Endpoint) => Promise<Endpoint>;
-  /** Sockets. */
+  /** The most open sockets. */
   readonly sockets: number;
-  /** Milliseconds for one try, its reply included. Default: ten minutes, and a tenth of a second for each token that may be written. */
+  /** Milliseconds for one try, including the reply. Default: ten minutes, plus 0.1 s per token of `max_tokens`. */
   readonly timeout?: number | undefined;
-  /** Tries at a server that was not started anew in between. Default: 4. */
+  /** Tries before giving up, counted anew after each restart of the server. Default: 4. */
   readonly tries?: number;
-  /** Longest pause, in milliseconds, before the second try; it doubles with every further one. Default: 250. */
+  /** Longest pause, in milliseconds, before the second try; every further try doubles it. Default: 250. */
   readonly pause?: number;
 }
 export interface RequestOptions {
-  /** Sent as X-Request-Id, the same in every try. */
+  /** Sent as X-Request-Id, the same for every try. */
   readonly requestId: string;
   readonly signal: AbortSignal;
-  /** It failed before, while the server answered others: that it does again is no sign for them. */
+  /** The request failed before while the server answered others, so another failure says nothing about the server. */
   readonly failedBefore?: boolean;
 }
-/** Milliseconds. */
+/** Milliseconds: in total, and per token of `max_tokens`. */
 const TIMEOUT = { itself: 600_000, token: 100 };
 
-/** Milliseconds; a longer Retry-After is cut. */
+/** Milliseconds. A longer Retry-After is cut to this. */
 const LONGEST_WAIT = 3_600_000;
-/** About the record, not about the moment. */
-const REJECTIONS = [400, 413, 422];
-/** The server, or what stands before it, has no room just now. */
-const CROWDED = [408, 409, 425, 429, 503, 504, 529];
-/** About the moment. 401 and 404 too: at the address of a server that has just gone another one may answer. */
-const passing = (status: number) => status >= 500 || [401, 404, ...CROWDED].includes(status);
+/** The request is at fault: another try would get the same answer. */
+const REJECTED_STATUSES = [400, 413, 422];
+/** The server, or a proxy in front of it, is overloaded. */
+const OVERLOADED_STATUSES = [408, 409, 425, 429, 503, 504, 529];
+/** Another try may succeed. This includes 401 and 404: another server may answer at the address of one that has just stopped. */
+const isTransient = (status: number) => status >= 500 || [401, 404, ...OVERLOADED_STATUSES].includes(status);
 
 type Body = { readonly max_tokens?: number };
 
@@ -107,31 +105,29 @@ export class Transport {
     this.#tries = tries;
     this.#pause = pause;
     this.#axios = axios.create({
-      adapter: exchangeBy(sockets),
+      adapter: createHttpAdapter(sockets),
       validateStatus: (status) => status < 300,
-      // Text both ways, parsed here: a proxy's error page is no JSON, and its status counts all the same.
+      // Parse text here: a proxy's error page is not JSON, but its status still counts.
       transformRequest: [],
       transformResponse: [],
     });
   }
 
-  /**
-   * The body of the reply. Throws Rejected (the record's fault), Unusable, Unavailable after so many tries at one server, what `endpoint`
-   * throws when there is no server any more, the signal's reason on abort.
-   */
+  /** Returns the parsed reply. Throws Rejected (the record's fault), Unusable, Unavailable after `tries` tries at one server, the error of
+   *  `endpoint` if the server is given up, or the signal's reason on abort. */
   async request(method: 'get' | 'post', path: string, body: Body | undefined, { requestId, signal }: RequestOptions): Promise<unknown> {
     const timeout = this.#timeout ?? TIMEOUT.itself + TIMEOUT.token * (body?.max_tokens ?? 0);
-    let asked: Endpoint | undefined;
-    let silent: Endpoint | undefined;
+    let lastEndpoint: Endpoint | undefined;
+    let unresponsive: Endpoint | undefined;
     for (let tries = 1; ; tries++) {
-      const endpoint = await this.#endpoint(signal, silent);
-      if (endpoint !== asked) tries = 1;
-      asked = endpoint;
+      const endpoint = await this.#endpoint(signal, unresponsive);
+      if (endpoint !== lastEndpoint) tries = 1;
+      lastEndpoint = endpoint;
       const { url, key } = endpoint;
       signal.throwIfAborted();
-      // By hand: what AbortSignal.timeout and AbortSignal.any make is kept long after its request is over.
-      const ended = new AbortController();
-      const end = () => ended.abort();
+      // By hand: signals of AbortSignal.timeout and AbortSignal.any outlive their request.
+      const attempt = new AbortController();
+      const end = () => attempt.abort();
       const timer = setTimeout(end, timeout);
       signal.addEventListener('abort', end);
       try {
@@ -145,20 +141,26 @@ export class Transport {
             'Content-Type': 'application/json',
             'Accept-Encoding': 'identity',
           },
-          signal: ended.signal,
+          signal: attempt.signal,
         });
         return JSON.parse(data);
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof AxiosError || error instanceof SyntaxError)) throw error;
-        const response = error instanceof AxiosError ? refusal(error) : undefined;
+        const response = error instanceof AxiosError ? errorResponse(error) : undefined;
         const status = response?.status;
-        const said = response ? sentence(response, key) : isCancel(error) ? `no reply within ${timeout} ms` : words(error);
-        if (status !== undefined && REJECTIONS.includes(status)) throw new Rejected(status, said);
+        const description = response
+          ? describeErrorReply(response, key)
+          : isCancel(error)
+            ? `no reply within ${timeout} ms`
+            : describeError(error);
+        if (status !== undefined && REJECTED_STATUSES.includes(status)) throw new Rejected(status, description);
         const wait = retryAfter(response);
-        if ((status !== undefined && !passing(status)) || tries >= this.#tries)
-          throw status === undefined ? silence(isCancel(error) ? 'timeout' : error, path, said) : failure(status, path, said, wait);
-        silent = status === undefined || status >= 500 ? endpoint : undefined;
+        if ((status !== undefined && !isTransient(status)) || tries >= this.#tries)
+          throw status === undefined
+            ? noReplyError(isCancel(error) ? 'timeout' : error, path, description)
+            : statusError(status, path, description, wait);
+        unresponsive = status === undefined || status >= 500 ? endpoint : undefined;
         await delay(Math.max(Math.random() * this.#pause * 2 ** (tries - 1), wait), undefined, { signal }).catch(() => {});
         signal.throwIfAborted();
       } finally {
@@ -169,34 +171,35 @@ export class Transport {
   }
 }
 
-/** Without a cause: axios' errors hold the key. */
-function failure(status: number, path: string, said: string, wait: number): BackspinError {
-  const how = { failure: `${status}`, wait };
-  if (CROWDED.includes(status)) return new Unavailable('Overloaded', `The model server has no room for ${path}: ${said}`, how);
+/** Sets no `cause`: axios' errors hold the key. */
+function statusError(status: number, path: string, said: string, wait: number): BackspinError {
+  const details = { failure: `${status}`, wait };
+  if (OVERLOADED_STATUSES.includes(status))
+    return new Unavailable('Overloaded', `The model server has no room for ${path}: ${said}`, details);
   if (status < 500)
     return new Unusable(path, `The model server refuses ${path} with status ${status}: ${said}`, `status ${status}: ${said}`);
-  return new Unavailable('Down', `The model server does not answer ${path}: status ${status}, ${said}`, how);
+  return new Unavailable('Down', `The model server does not answer ${path}: status ${status}, ${said}`, details);
 }
-function silence(error: unknown, path: string, said: string): Unavailable {
+function noReplyError(error: unknown, path: string, said: string): Unavailable {
   if (error === 'timeout')
     return new Unavailable('Overloaded', `The model server has no room for ${path}: ${said}`, { failure: 'timeout', wait: 0 });
   const failure = error instanceof SyntaxError ? 'no JSON' : 'no reply';
   return new Unavailable('Down', `The model server does not answer ${path}: ${said}`, { failure, wait: 0 });
 }
 
-/** The reply that is the error. One that broke off has good headers, and is none. */
-const refusal = ({ response }: AxiosError): AxiosResponse<string> | undefined =>
+/** The error reply. A reply that broke off has a good status and is not an error reply. */
+const errorResponse = ({ response }: AxiosError): AxiosResponse<string> | undefined =>
   response && response.status >= 300 ? (response as AxiosResponse<string>) : undefined;
 
-const words = (error: Error): string =>
+const describeError = (error: Error): string =>
   error instanceof SyntaxError ? `its reply is not JSON (${error.message}); is it an OpenAI-compatible API?` : error.message;
 
-/** What an error reply says, as OpenAI and vLLM write it; a key that it repeats is left out. */
-function sentence({ data, statusText }: AxiosResponse<string>, key: string | null): string {
-  const said = message(data) ?? (data.slice(0, 300) || statusText);
+/** The message of an error reply in the format of OpenAI or vLLM, with the key removed. */
+function describeErrorReply({ data, statusText }: AxiosResponse<string>, key: string | null): string {
+  const said = errorMessageIn(data) ?? (data.slice(0, 300) || statusText);
   return key === null ? said : said.replaceAll(key, '(the key)');
 }
-function message(data: string): string | undefined {
+function errorMessageIn(data: string): string | undefined {
   try {
     const said = (JSON.parse(data) as { error: { message: string } | string }).error;
     return typeof said === 'string' ? said : said.message;
@@ -205,7 +208,7 @@ function message(data: string): string | undefined {
   }
 }
 
-/** Milliseconds that the server asks to wait: seconds, or a date. */
+/** Retry-After in milliseconds; the header holds seconds or a date. */
 function retryAfter(response: AxiosResponse | undefined): number {
   const value: unknown = response?.headers['retry-after'];
   if (typeof value !== 'string') return 0;

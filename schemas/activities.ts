@@ -1,4 +1,4 @@
-/** The activities that workflows call, and of which kind of worker. Types only. */
+/** Types of the activities that workflows call, by kind of worker. */
 import type { StepCall } from './call.ts';
 import type { LedgerEntry, RecordNews, RecordVersion } from './experiment.ts';
 import type {
@@ -15,9 +15,9 @@ import type {
   WantedStep,
 } from './steps.ts';
 
-/** Of a data worker. */
+/** Activities of a data worker. */
 export interface DataActivities {
-  /** Tells also of a pool that the step will wait for in vain. */
+  /** Also returns the step's pool if no worker polls it. */
   open(call: StepCall, context: StepContext): Promise<StepLookup & { readonly unpolled: string | null }>;
   /** Resolves once the pool has a worker. */
   awaitPoller(pool: string): Promise<void>;
@@ -25,30 +25,30 @@ export interface DataActivities {
   canary(call: StepCall, context: StepContext): Promise<void>;
   commit(call: StepCall, context: StepContext, work: MapWork, end: StageEnd): Promise<LedgerEntry>;
   compute(call: StepCall, context: StepContext): Promise<LedgerEntry>;
-  /** Resolves once somebody else than `known` computes the step: who, or null where nobody does. */
+  /** Resolves once the step's owner is another than `known`. Returns the owner, or null if the step has none. */
   awaitOtherOwner(known: StepOwner | null, wanted: WantedStep): Promise<StepOwner | null>;
-  /** Those whose files, or settings in this context, are others by now. */
+  /** The imports whose files, or settings in this context, have changed. */
   changedImports(imported: readonly ImportedStep[], context: StepContext): Promise<readonly ImportedStep[]>;
-  /** Resolves once the store has room for one step more. */
+  /** Resolves once the store has room for another step. */
   awaitRoom(): Promise<void>;
-  /** False: the store lacks what these news build on. */
+  /** Returns false if the store lacks the version of the record that these news build on. */
   record(news: RecordNews): Promise<boolean>;
-  /** Resolves once the record could be written. */
+  /** Resolves once the record is written. */
   recordUntilWritten(news: RecordNews): Promise<boolean>;
-  /** Finished steps of a record, from the `from`th of its steps on, and where the next begin (null: there are none). Null: the store has
-   *  no such record. */
+  /** A page of finished steps of a record, from its step number `from` on, and the start of the next page (null: none). Null if the store
+   *  has no such record. */
   recorded(name: string, since: RecordVersion, from: number): Promise<RecordedSteps | null>;
 }
 
-/** Of a gpu worker. */
+/** Activities of a gpu worker. */
 export interface GpuActivities {
-  /** Holds a device group, keeps a server of the step's models alive on it, and runs the step's batches beside it until it is
-   *  cancelled; gives true when it gave way to another experiment before. No address and no key ever leaves this process. */
+  /** Holds a device group, keeps a server of the step's models running on it, and runs the step's batches until it is cancelled. Returns
+   *  true if its time slice ended for another experiment. The server's address and key never leave this process. */
   serve(call: StepCall, context: StepContext, stepKey: string, lease: Lease, replica: number): Promise<boolean>;
-  /** Trains in a supervised child, going on from the newest complete checkpoint. */
+  /** Trains in a supervised subprocess; resumes from the newest complete checkpoint. */
   train(call: StepCall, context: StepContext): Promise<LedgerEntry>;
-  /** Runs a reducer that embeds: first the child, from the newest part of its vectors on. */
+  /** Runs a reducer that embeds. Its subprocess resumes after the newest part of its vectors. */
   embed(call: StepCall, context: StepContext): Promise<LedgerEntry>;
-  /** Computes a scorer as one batch: first the child, from the newest part of its answers on. */
+  /** Computes a scorer offline. Its subprocess resumes after the newest part of its answers. */
   score(call: StepCall, context: StepContext, work: MapWork): Promise<LedgerEntry>;
 }

@@ -1,27 +1,27 @@
-/** What a verb becomes: a call, settled and named. Plain JSON, shared by the three `Run`s and by everything that performs one. */
+/** The call of a step: its verb, operation, name and inputs. Plain JSON; recipes produce calls, and the engine performs them. */
 
 export interface DatasetRef {
   readonly kind: 'dataset';
   /** sha256 over schema id and uncompressed record bytes, in record order. */
   readonly digest: string;
   readonly rows: number;
-  /** Of the records that entered the step that gave it, the share that was kept. */
+  /** Share of the records entering its step that were kept. */
   readonly share?: number | undefined;
 }
 export interface ModelRef {
   readonly kind: 'model';
-  /** sha256 over the names and digests of the files that serve it. */
+  /** sha256 over the names and digests of the model's files. */
   readonly digest: string;
 }
 export interface ReportRef {
   readonly kind: 'report';
   readonly digest: string;
   readonly metrics: Readonly<Record<string, number>>;
-  /** Measured by a suite that knows the truth: it may be shown, never decided upon. */
+  /** Measured against hidden ground truth: a recipe may show it but never base a decision on it. */
   readonly oracle: boolean;
 }
 export type AnyRef = DatasetRef | ModelRef | ReportRef;
-/** A reducer may give several results, each under a name. */
+/** The result of a step. A reducer may return several, by name. */
 export type Result = AnyRef | { readonly [name: string]: AnyRef };
 export const isRef = (x: unknown): x is AnyRef => typeof x === 'object' && x !== null && 'digest' in x && 'kind' in x;
 
@@ -32,20 +32,20 @@ export interface StepCall {
   readonly verb: StepKind;
   /** Operator ids joined by `>`, a reducer, a source, an objective, a suite. */
   readonly operation: string;
-  /** arm/round/label: a name for people, unique in an experiment and never part of a step's identity. */
+  /** arm/round/label: unique in an experiment, for display only. Not part of a step's key. */
   readonly path: string;
   readonly label: string;
   readonly arm: string | null;
   readonly round: number | null;
-  /** References and parameters, every promise settled. */
+  /** References and parameters, without promises. */
   readonly inputs: { readonly [name: string]: unknown };
 }
 
-/** Whether a reduction works with a model, and so as a child on a pool. */
+/** Whether a reducer embeds with a model, and so runs as a subprocess on a pool. */
 export const embeds = ({ verb, inputs }: Pick<StepCall, 'verb' | 'inputs'>): boolean =>
   verb === 'reduce' && refsIn(inputs['inputs']).some(({ kind }) => kind === 'model');
 
-/** Waits for every promise inside a value. References come through whole. */
+/** Awaits every promise inside a value. Leaves references as they are. */
 export async function settle(value: unknown): Promise<unknown> {
   const x = await value;
   if (Array.isArray(x)) return Promise.all(x.map(settle));
@@ -54,13 +54,13 @@ export async function settle(value: unknown): Promise<unknown> {
   return Object.fromEntries(entries.filter(([, inner]) => inner !== undefined));
 }
 
-/** Every reference inside a settled value. */
+/** All references inside a settled value. */
 export function refsIn(value: unknown): AnyRef[] {
   if (isRef(value)) return [value];
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(refsIn) : [];
 }
 
-/** References become their digests, keys are sorted: equal calls have equal texts. */
+/** Canonical text: references become their digests and keys are sorted, so equal calls have equal texts. */
 export function canonical(value: unknown): string {
   return JSON.stringify(value, (_, x: unknown) => {
     if (isRef(x)) return `${x.kind}:${x.digest}`;
@@ -69,12 +69,12 @@ export function canonical(value: unknown): string {
   });
 }
 
-/** Two equal calls of one experiment are one step. A training is the same in every round (what sets it apart is `repeat`);
- *  a call that draws is fresh in each, so the round tells the others apart here, and the step's key decides. */
+/** Two calls of one experiment with the same fingerprint are one step. A training is the same in every round and differs by `repeat`. A
+ *  stochastic call differs in each round; for other calls the round also counts here, but the step's key makes them share a result. */
 export const fingerprintOf = (call: StepCall): string =>
   `${call.verb}:${call.operation}:${hash(canonical([call.inputs, call.verb === 'map' || call.verb === 'reduce' ? call.round : null]))}`;
 
-/** 106 bits, in plain arithmetic: the workflow sandbox has no crypto, and a ledger has no adversary. */
+/** A 106-bit hash in plain arithmetic: the workflow sandbox has no crypto module, and no attacker controls a ledger. */
 export function hash(text: string): string {
   return mix(text, 0).toString(36) + mix(text, 0x9e3779b9).toString(36);
 }

@@ -1,10 +1,12 @@
-/** One text for equal values, and the digests made of it. */
+/** Canonical JSON, and the digests computed from it. */
 import { hash } from 'node:crypto';
 import { BackspinError } from './errors.ts';
 
-/** JSON with sorted keys and well-formed text (a lone surrogate becomes U+FFFD); undefined properties are left out. Throws `SchemaError`,
- *  which says where, for what JSON does not hold: NaN, infinities, undefined in a list, functions, bigints, and objects that are no plain
- *  ones, such as a Date or a Map. */
+/**
+ * JSON with sorted keys and well-formed text (a lone surrogate becomes U+FFFD). Leaves out undefined properties. Throws `SchemaError` with
+ * the location for values that JSON cannot hold: NaN, infinities, undefined in a list, functions, bigints, and objects that are not plain,
+ * such as a Date or a Map.
+ */
 export function canonicalJson(value: unknown): string {
   try {
     return textOf(value);
@@ -26,19 +28,19 @@ function textOf(value: unknown): string {
   if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value);
   if (Array.isArray(value)) {
     const items: string[] = [];
-    for (let index = 0; index < value.length; index++) items.push(within(index, value[index])); // `map` would pass over holes
+    for (let index = 0; index < value.length; index++) items.push(withLocation(index, value[index])); // `map` would skip holes
     return `[${items.join()}]`;
   }
   if (typeof value !== 'object' || !isPlain(value)) throw new NotJson(nameOf(value));
   const properties: string[] = [];
   for (const key of Object.keys(value).sort()) {
     const inner = (value as Record<string, unknown>)[key];
-    if (inner !== undefined) properties.push(`${JSON.stringify(key.toWellFormed())}:${within(key, inner)}`);
+    if (inner !== undefined) properties.push(`${JSON.stringify(key.toWellFormed())}:${withLocation(key, inner)}`);
   }
   return `{${properties.join()}}`;
 }
 
-function within(key: string | number, value: unknown): string {
+function withLocation(key: string | number, value: unknown): string {
   try {
     return textOf(value);
   } catch (error) {
@@ -60,7 +62,7 @@ class NotJson extends Error {
   }
 }
 
-/** Of whatever realm. */
+/** Whether an object is plain, of any realm. */
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
@@ -74,6 +76,6 @@ const nameOf = (value: unknown): string =>
 
 export const sha256 = (data: string | Uint8Array): string => hash('sha256', data);
 
-/** The id of a record: 32 hex of the sha256 of its value, the ids it was made from, and which of several equal ones it is. */
+/** The id of a record: 32 hex digits of the sha256 of its value, the ids of its parents, and its ordinal among equal records. */
 export const recordId = (value: unknown, from: readonly string[], ordinal = 0): string =>
   sha256(`[${canonicalJson(value)},${canonicalJson(from)},${ordinal}]`).slice(0, 32);

@@ -1,9 +1,10 @@
-/** An experiment file as it is bound: names resolved, defaults filled in, ready for a workflow; and what files and recipes share. */
+/** The bound configuration of an experiment, with names resolved and defaults filled in; and schemas that experiment files and recipes
+ *  share. */
 import { z } from 'zod';
 import type { External } from './external.ts';
 import type { Serving } from './serving.ts';
 
-/** Within what every generator of random numbers takes, with room for repeated trainings. */
+/** A range that all random generators accept, with room for repeated trainings. */
 export const seed = z.int32().min(0);
 /** `namespace.name` in the registry of operators, prompts, templates, suites and sources. */
 export const registered = z.string().regex(/^[a-z][a-z0-9-]*\.[A-Za-z][A-Za-z0-9]*$/, 'a registered name such as std.jsonl');
@@ -20,21 +21,21 @@ export const architecture = z.strictObject({
   std: z.number().positive(),
 });
 
-/** What a recipe wants of the file beside its parameters. */
+/** What a recipe requires of the experiment file. */
 export interface RecipeSchema {
   readonly parameters: z.ZodType;
-  /** `either`: just one of those that are so marked. */
+  /** `either`: exactly one of the data sets with this mark. */
   readonly data: { readonly [name: string]: 'required' | 'optional' | 'either' };
-  /** `encoder`: it may be left out, and is only embedded with. */
+  /** `encoder`: optional, and only used to embed. */
   readonly models: { readonly [name: string]: 'required' | 'optional' | 'encoder' };
   readonly evaluation: readonly string[];
-  /** What a parameter takes that the file does not have under `data`: the path of the parameter, and the sentence. */
+  /** Parameters that refer to data sets missing from the file: for each, the path of the parameter and a sentence. */
   readonly lacks?: (parameters: never, data: readonly string[]) => readonly (readonly [path: readonly string[], sentence: string])[];
-  /** Names under which its operators and suites address models. */
+  /** Roles of the models that the recipe's operators and suites address. */
   readonly roles: readonly string[];
 }
 
-/** The workflow's input. Plain JSON; paths absolute. */
+/** The input of the experiment workflow. Plain JSON with absolute paths. */
 export interface BoundConfig {
   readonly name: string;
   readonly recipe: string;
@@ -50,10 +51,10 @@ export interface BoundConfig {
   readonly serving: Serving;
   readonly roles: { readonly [role: string]: Serving };
   readonly training: { readonly pool: string; readonly threads: number | null };
-  /** `with`: the name under `models` of each role of the suite. */
+  /** `with`: for each role of the suite, its name under `models`. */
   readonly evaluation: {
     readonly [label: string]: { readonly id: string; readonly params: object; readonly with?: { readonly [role: string]: string } };
   };
-  /** Checked by the recipe's schema. */
+  /** Already checked by the recipe's schema. */
   readonly parameters: object;
 }

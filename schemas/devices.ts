@@ -7,7 +7,7 @@ export interface Pool {
   readonly groups: readonly (readonly string[])[];
   /** Milliseconds that an idle model server is kept warm for the next lease. */
   readonly keepWarm: number;
-  /** Milliseconds after which a lease is given back if another experiment waits for one. */
+  /** Milliseconds after which a lease ends if another experiment waits for one. */
   readonly timeSlice: number;
 }
 
@@ -18,15 +18,15 @@ export interface LeaseState {
   readonly state: 'waiting' | 'starting' | 'serving' | 'training';
   /** When this state began, in milliseconds since 1970. */
   readonly since: number;
-  /** The device group that it holds. */
+  /** The device group. */
   readonly slot?: string;
-  /** Processes on its devices that backspin did not start. */
+  /** Processes on the device group that backspin did not start. */
   readonly others?: readonly string[] | undefined;
   /** Served names. */
   readonly models?: readonly string[];
 }
 
-/** `pools.json`: the last known hardware of each pool of this home: `cpu`, or `cuda` with compute capabilities. */
+/** `pools.json`: the last known device of each pool of this home: `cpu`, or `cuda` with compute capabilities. */
 export const poolDevices = z.record(z.string(), z.string());
 
 /** `devices/SLOT.json`: the subprocess on a device group. */
@@ -36,7 +36,7 @@ export const slotRecord = z.strictObject({
   devices: z.array(z.string()),
   kind: z.enum(['serve', 'train']),
   marker: z.string(),
-  /** Process group of the subprocess; null while it starts. */
+  /** Null until the subprocess has started. */
   pgid: z.int().nullable(),
   pgStart: z.string().nullable(),
   owner: z.int(),

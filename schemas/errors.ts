@@ -1,6 +1,6 @@
-/** Every error that a person or a workflow must act on. The message is a sentence: what was wrong, where, what to do. */
+/** Types of the errors that a user or a workflow must act on. A message is a sentence: what is wrong, where, what to do. */
 
-/** The types, and whether trying the same again may help. */
+/** Error types -> whether a retry may help. */
 const retryable = {
   ConfigError: false,
   SchemaError: false,
@@ -13,9 +13,9 @@ const retryable = {
   ConservationViolated: false,
   OperatorChanged: false,
   CrashLoop: false,
-  /** A step waits for room before it begins; `DiskFull` is of one that has. */
+  /** A step waits for free disk space before it begins; a running step throws `DiskFull`. */
   LowWater: false,
-  /** What a person asked the command line for is not there, or not now. */
+  /** Something that the user of the command line named does not exist, or not now. */
   NotFound: false,
   NameInUse: false,
   NotUp: false,

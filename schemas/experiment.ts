@@ -1,11 +1,12 @@
-/** `experiments/NAME.json` in the store: the truth about closed experiments; Temporal is the truth about open ones. */
+/** Schema of `experiments/NAME.json` in the store. The file is the truth about closed experiments; Temporal is the truth about open ones.
+ */
 import { z } from 'zod';
 import { digest, result } from './store.ts';
 
 export const experimentState = z.enum(['running', 'paused', 'attention', 'completed', 'failed', 'cancelled']);
 
 export const stepState = z.enum(['running', 'attention', 'completed', 'failed', 'cancelled']);
-/** A step as the root knows it; its counts are in the store under its key. */
+/** A step as the root workflow knows it. Its counts are in the store under its key. */
 export const step = z.strictObject({
   path: z.string(),
   arm: z.string().nullable(),
@@ -15,21 +16,21 @@ export const step = z.strictObject({
   operation: z.string(),
   state: stepState,
   stepKey: digest.nullable(),
-  /** The result was there before this experiment asked. */
+  /** The store had the result before this experiment needed it. */
   cached: z.boolean(),
   result: result.nullable(),
-  /** Who else computes it meanwhile, in words. */
+  /** Another experiment that computes the step, in words. */
   computedBy: z.string().exactOptional(),
-  /** Fingerprint of its call: equal ones are one step. */
+  /** Fingerprint of the call: equal calls are one step. */
   fingerprint: z.string().exactOptional(),
 });
 export type Step = z.infer<typeof step>;
 
-/** `experiments/NAME.steps/HASH.json`, the hash being that of the path: a step that began or ended, under this configuration. */
+/** `experiments/NAME.steps/HASH.json` (HASH is the hash of the path): the latest state of a step under this configuration. */
 export const stepNote = z.strictObject({ experiment: z.string(), configDigest: digest, step });
 export type StepNote = z.infer<typeof stepNote>;
 
-/** Why an experiment waits, and the way on. All but `space` wait for a word. */
+/** Why an experiment waits, and how to continue. All reasons except `space` need a command. */
 export const attention = z.strictObject({
   path: z.string(),
   kind: z.enum(['gate', 'step', 'budget', 'space']),
@@ -38,21 +39,21 @@ export const attention = z.strictObject({
 });
 export type Attention = z.infer<typeof attention>;
 
-/** What the ledger carries of a finished step. */
+/** A finished step in the ledger. */
 export const ledgerEntry = z.strictObject({ result, stepKey: digest, cached: z.boolean() });
 export type LedgerEntry = z.infer<typeof ledgerEntry>;
 
-/** A run of the workflow has written the record so many times. */
+/** Version of the record: the workflow run that wrote it, and how many times it had. */
 export const recordVersion = z.strictObject({ run: z.string(), count: z.int() });
 export type RecordVersion = z.infer<typeof recordVersion>;
 
-/** What a workflow adds to its record, so that no writing of it grows with the experiment: `steps` are those that are new or other than
- *  the store has them. */
+/** An addition to a record, so that the size of a write does not grow with the experiment. `steps` are new steps and those that differ from
+ *  the store's. */
 export interface RecordNews extends ExperimentRecord {
   readonly written: RecordVersion;
-  /** The writing that the store must have; null: it may have anything. */
+  /** Version that the store must have; null: any. */
   readonly since: RecordVersion | null;
-  /** Paths of all steps, where no other is to stay. */
+  /** Paths of all steps; the store removes others. */
   readonly only?: readonly string[];
 }
 
@@ -61,7 +62,7 @@ export const experimentRecord = z.strictObject({
   recipe: z.string(),
   workflowId: z.string(),
   runId: z.string().nullable(),
-  /** The bound configuration, as the workflow got it, and the digest of what a person wrote. */
+  /** The bound configuration as the workflow's input, and the digest of the experiment file. */
   config: z.unknown(),
   configDigest: digest,
   parent: z.strictObject({ name: z.string(), round: z.int() }).nullable(),
@@ -69,20 +70,20 @@ export const experimentRecord = z.strictObject({
   round: z.int().nullable(),
   steps: z.array(step),
   attention: z.array(attention),
-  /** What a person should know and nothing waits for, as sentences. */
+  /** Sentences for the user that need no action. */
   notices: z.array(z.string()),
-  /** Of older records; by now `steps` hold all of it. */
+  /** Only in older records; `steps` now hold everything. */
   ledger: z.record(z.string(), ledgerEntry).exactOptional(),
   decisions: z.record(z.string(), z.unknown()),
   result: result.nullable(),
   failure: z.string().nullable(),
   updated: z.iso.datetime(),
-  /** By whom; missing in one that no workflow has written yet. */
+  /** Version of the record; missing if no workflow has written it yet. */
   written: recordVersion.exactOptional(),
 });
 export type ExperimentRecord = z.infer<typeof experimentRecord>;
 
-/** Steps by their paths, in the order in which they were begun; of two that have one path the later stands. */
+/** Steps by path in the order of their start; a later step replaces an earlier one with the same path. */
 export const latest = (before: readonly Step[], news: readonly Step[]): Step[] => [
   ...new Map([...before, ...news].map((step) => [step.path, step])).values(),
 ];

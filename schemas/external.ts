@@ -1,10 +1,10 @@
-/** An external model in an experiment file. */
+/** Schema of an external model in an experiment file. */
 import { z } from 'zod';
 import { timeout } from './serving.ts';
 
 const url = z.url({ protocol: /^https?$/ }).refine((text) => !/[@?#]/.test(text), 'an address without a key, a user or a query in it');
 
-/** Name and revision are its identity; the rest is how to reach it. */
+/** Name and revision identify the model; all other fields tell how to reach it. */
 export const external = z.strictObject({
   model: z.string().min(1).describe('Name of the model at the server.'),
   revision: z.string().min(1).describe('A revision that you declare: another revision is another model.'),

@@ -1,4 +1,4 @@
-/** What a schema finds wrong with a value, in words for who wrote it. */
+/** Describes the error of a schema as a sentence for the user who wrote the value. */
 import { z } from 'zod';
 import { nearest } from './nearest.ts';
 
@@ -6,7 +6,7 @@ type Issue = z.core.$ZodIssue;
 
 export const lower = (text: string) => text.charAt(0).toLowerCase() + text.slice(1);
 
-/** The first of it, with where in the value, such as `score is "high"; expected a number`; what another error says, as it is. */
+/** The first issue with its location, such as `score is "high"; expected a number`. For other errors their message. */
 export function faultOf(error: unknown, value: unknown): string {
   if (!(error instanceof z.core.$ZodError)) return error instanceof Error ? error.message : String(error);
   let [issue] = error.issues as [Issue];
@@ -17,20 +17,20 @@ export function faultOf(error: unknown, value: unknown): string {
   return `${issue.path.map(String).join('.') || 'it'} ${describeIssue(issue, getAt(value, issue.path))}`;
 }
 
-/** Whether what a schema refuses of a value is a string with nothing in it. */
+/** Whether a schema refuses a value because of an empty string. */
 export function isBlankIn(error: unknown, value: unknown): boolean {
   if (!(error instanceof z.core.$ZodError)) return false;
   const refused = getAt(value, error.issues[0]!.path);
   return typeof refused === 'string' && refused.trim() === '';
 }
 
-/** The issues of the alternative that the value comes nearest to. */
+/** The issues of the union branch that fits the value best. */
 export function bestUnionBranch({ errors, path }: z.core.$ZodIssueInvalidUnion, value: unknown): readonly Issue[] {
-  const own = getAt(value, path);
-  const [best] = errors.toSorted((a, b) => mismatchRank(a, own) - mismatchRank(b, own) || a.length - b.length);
+  const actual = getAt(value, path);
+  const [best] = errors.toSorted((a, b) => mismatchRank(a, actual) - mismatchRank(b, actual) || a.length - b.length);
   return best!;
 }
-/** 2: it is for values of another type; 1: for other keys. */
+/** 2: the branch expects another type; 1: other keys. */
 const mismatchRank = (issues: readonly Issue[], value: unknown): number =>
   Math.max(
     ...issues.map((issue) => {
@@ -41,15 +41,15 @@ const mismatchRank = (issues: readonly Issue[], value: unknown): number =>
     }),
   );
 
-/** What lies at a path of a value. */
+/** Returns the value at a path. */
 export const getAt = (value: unknown, path: readonly PropertyKey[]): unknown =>
   path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | null | undefined)?.[key], value);
 
-/** What is wrong with a value: the rest of a sentence that begins with its name. */
+/** Describes what is wrong with a value: the end of a sentence that starts with its name. */
 export function describeIssue(issue: Issue, value: unknown): string {
   if (issue.code === 'invalid_type') {
-    const wanted = kinds[issue.expected] ?? issue.expected;
-    return value === undefined ? `is missing; expected ${wanted}` : `is ${kindOf(value)}; expected ${wanted}`;
+    const expected = kinds[issue.expected] ?? issue.expected;
+    return value === undefined ? `is missing; expected ${expected}` : `is ${kindOf(value)}; expected ${expected}`;
   }
   if (issue.code === 'invalid_value' || (issue.code === 'invalid_union' && 'options' in issue)) {
     const options = issue.code === 'invalid_value' ? issue.values : (issue.options ?? []);
@@ -77,7 +77,7 @@ const kinds: Readonly<Record<string, string>> = {
   boolean: 'true or false',
 };
 
-/** A value, or what kind of thing it is. */
+/** A short value itself, or else its type. */
 export function kindOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';

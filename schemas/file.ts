@@ -1,4 +1,4 @@
-/** The experiment file, as a person writes it. */
+/** Schema of the experiment file. */
 import { z } from 'zod';
 import { architecture, registered, seed } from './config.ts';
 import { external } from './external.ts';

@@ -1,84 +1,84 @@
-/** What an experiment can be told and asked, by name. Types and definitions only. */
+/** Queries, updates and input of the experiment workflow. Types and definitions only. */
 import { defineQuery, defineUpdate } from '@temporalio/workflow';
 import type { Budget } from './steps.ts';
 import type { BoundConfig } from './config.ts';
 import type { Attention, ExperimentRecord, LedgerEntry, RecordVersion } from './experiment.ts';
 
-/** What the root workflow is started with, and what it carries when it continues as new. */
+/** Input of the root workflow, and what it carries over when it continues as new. */
 export interface ExperimentInput {
   readonly store: string;
   readonly config: BoundConfig;
   readonly configDigest: string;
   readonly parent: { readonly name: string; readonly round: number } | null;
-  /** A fork's: what the parent's steps gave, by path. A step with the same path and inputs (digests, sorted) takes the parent's
-   *  result, whatever its parameters are. */
+  /** For a fork: the parent's results by path. A step with the same path and inputs (sorted digests) takes the parent's result, whatever
+   *  its parameters are. */
   readonly pins: { readonly [path: string]: { readonly entry: LedgerEntry; readonly inputs: readonly string[] } };
-  /** Begins empty. */
+  /** Missing in the first run. */
   readonly carried?: Carried;
-  /** Continue as new at this many events; default: when the server suggests it. Tests lower it. */
+  /** Number of events at which the workflow continues as new. Default: when the server suggests it. Tests lower it. */
   readonly historyLimit?: number;
 }
 export interface Carried extends ControlState {
   readonly ledger: { readonly [fingerprint: string]: LedgerEntry };
-  /** The writing of the record that holds the ledger, where that is too much to be carried. */
+  /** Version of the record that holds the ledger, if the ledger is too large to carry over. */
   readonly recorded?: RecordVersion;
   /** By path and digests of the reports. */
   readonly decisions: { readonly [question: string]: unknown };
-  /** Steps that stood at attention when the run ended, by path. */
+  /** Steps that needed attention when the run ended, by path. */
   readonly stood: { readonly [path: string]: Omit<Attention, 'path'> };
-  /** Steps whose inputs were found missing and made again. */
+  /** Steps that ran again because their inputs were missing. */
   readonly healed: readonly string[];
 }
 
-/** What a person has said, and what a person is to know for good. */
+/** Decisions of the user, and lasting notices for the user. */
 export interface ControlState {
   readonly approved: readonly string[];
   readonly rejected: readonly string[];
-  /** Set by a person, by the path of the step. */
+  /** Budgets that the user has changed, by path of the step. */
   readonly budgets: { readonly [path: string]: Budget };
-  /** Sentences about leases that were lost while others went on. */
+  /** Sentences about lost leases of steps that went on without them. */
   readonly lost: readonly string[];
   readonly paused: boolean;
   readonly stopAfter: number | null;
-  /** Sentences about builds that took the experiment over. */
+  /** Sentences about changes of the build during the experiment. */
   readonly upgraded?: readonly string[];
 }
-/** The workflow's memo of this name holds what was said, as soon as it is: whoever takes the experiment over with another build needs none
- *  of the code of the one before to know it. */
+/** Name of the workflow memo with the control state. The workflow updates it at once, so a new build can take over without the code of the
+ *  old one. */
 export const CONTROL_MEMO = 'said';
 export interface ControlMemo extends ControlState {
-  /** Settings that a person has changed, and no run has begun with yet. */
+  /** Settings that the user has changed and no run has started with yet. */
   readonly mended?: EditedConfig;
 }
 
-/** The state of an experiment; for who has its record as it was written then, only those steps that are other than in it, if that is
- *  still known. */
+/** The state of an experiment. With the version of a record it returns only steps that have changed since, if the workflow still knows
+ *  them. */
 export const progress = defineQuery<Progress, [RecordVersion?]>('progress');
 export interface Progress extends ExperimentRecord {
   readonly since?: RecordVersion;
 }
 
-/** The path of what waits, or its end; it may be left out where one thing waits. */
+/** Path of the waiting step or gate, or the end of the path. Optional if only one waits. */
 export interface Target {
   readonly path?: string;
 }
 
-/** Stops admitting; batches in flight go back within two seconds and devices are released. */
+/** Stops scheduling. Batches in flight are interrupted within two seconds, and devices are released. */
 export const pause = defineUpdate<void>('pause');
 export const resume = defineUpdate<void>('resume');
-/** Lets a gate pass, or a map whose budget is spent go on with what there is. */
+/** Approves a gate, or lets a map whose budget is spent continue with its records so far. */
 export const approve = defineUpdate<void, [Target]>('approve');
-/** Refuses what a gate holds: its round is undone, and the experiment ends with what it had before. */
+/** Rejects a gate: undoes its round and ends the experiment with the results before it. */
 export const reject = defineUpdate<void, [Target]>('reject');
-/** Changes the budget of a map that runs, or waits because its budget is spent. What is not named stays as it is. */
+/** Changes the budget of a running map, or of one that waits because its budget is spent. Unnamed limits stay as they are. */
 export const setBudget = defineUpdate<void, [Target & Budget]>('setBudget');
-/** A configuration of the same experiment with other settings, checked by whoever sends it. */
+/** The configuration of the same experiment with other settings; the sender has checked it. */
 export interface EditedConfig {
   readonly config: BoundConfig;
   readonly configDigest: string;
 }
-/** Runs a step at `attention` again, with the files that were read in as they are now, and other settings where some are given. */
+/** Retries a step at `attention`, with the current content of imported files and with changed settings, if any. */
 export const retryStep = defineUpdate<void, [Target & Partial<EditedConfig>]>('retryStep');
-/** Gives up what waits; the experiment fails once its other arms have ended. */
+/** Gives up a waiting step; the experiment fails once its other arms have ended. */
 export const giveUp = defineUpdate<void, [Target]>('giveUp');
 export const stopAfterRound = defineUpdate<void, [{ readonly round: number }]>('stopAfterRound');

@@ -1,14 +1,14 @@
-/** Names on a Temporal server. All begin with the store's id, so two stores on one server never meet. */
+/** Names of task queues and workflows. All start with the store's id, so two stores can share a Temporal server. */
 
 export const queues = {
   orchestrator: (store: string) => `${store}.orchestrator`,
   data: (store: string) => `${store}.data`,
-  /** Of the data workers too: what waits for an external server keeps nothing else waiting. */
+  /** Polled by data workers for external servers, so that a slow server blocks no other work. */
   external: (store: string) => `${store}.external`,
   pool: (store: string, pool: string) => `${store}.pool.${pool}`,
-  /** Polled by every worker of the pool, however busy: one whose groups are all taken does not poll the pool's. */
+  /** Every worker of the pool polls this queue, even if all its groups are busy. A busy worker does not poll the pool's queue. */
   pollers: (store: string, pool: string) => `${store}.pool.${pool}.presence`,
-  /** Served by whoever holds a lease of this step. */
+  /** Polled by the holders of this step's leases. */
   lease: (store: string, stepKey: string) => `${store}.lease.${stepKey.slice(0, 16)}`,
 };
 
@@ -17,9 +17,9 @@ export const taskQueueType = { workflow: 1, activity: 2 } as const;
 
 export const workflowId = {
   experiment: (store: string, name: string) => `${store}.${name}`,
-  /** Global within a store: two experiments that want the same step compute it once. */
+  /** The same for all experiments of a store, so a step that two of them need is computed once. */
   stage: (store: string, what: string, stepKey: string) => `${workflowId.stages(store)}${what}.${stepKey.slice(0, 16)}`,
-  /** The beginning of all of them. */
+  /** Prefix of all stage ids. */
   stages: (store: string) => `${store}.map.`,
 };
 

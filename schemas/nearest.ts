@@ -1,7 +1,7 @@
-/** What a person may have meant: the nearest of the valid words, and the valid keys at a place of a schema. */
+/** Suggests corrections: the nearest valid word, and the valid keys of a schema. */
 import { distance } from 'fastest-levenshtein';
 
-/** The valid word with the fewest edits, unless that is most of it; the first of equals. */
+/** The valid word with the fewest edits, unless that replaces most of it. The first one wins a tie. */
 export function nearest(word: string, valid: readonly string[]): string | undefined {
   const [best] = valid.toSorted((a, b) => distance(word, a) - distance(word, b));
   return best !== undefined && distance(word.toLowerCase(), best.toLowerCase()) <= Math.max(2, Math.floor(best.length / 2))
@@ -9,7 +9,7 @@ export function nearest(word: string, valid: readonly string[]): string | undefi
     : undefined;
 }
 
-/** `; the nearest is "threshold"`, or the whole choice where nothing is near. */
+/** `; the nearest is "threshold"`, or all choices if none is near. */
 export function suggest(word: string, valid: readonly string[]): string {
   const near = nearest(word, valid);
   if (near !== undefined) return `; the nearest is "${near}"`;
@@ -24,7 +24,7 @@ interface JsonSchema {
   readonly oneOf?: readonly JsonSchema[];
   readonly allOf?: readonly JsonSchema[];
 }
-/** The keys that a JSON Schema allows at a path; those of all alternatives. */
+/** The keys that a JSON Schema allows at a path, in any of its alternatives. */
 export function keysAt(schema: JsonSchema, path: readonly PropertyKey[]): string[] {
   const alternatives = [...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])];
   const inside = alternatives.flatMap((alternative) => keysAt(alternative, path));

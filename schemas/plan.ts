@@ -1,4 +1,4 @@
-/** What `backspin plan` shows: the steps of an experiment before it runs. Types only. */
+/** Types of `backspin plan`: the steps of an experiment before it runs. */
 import type { StepKind } from './call.ts';
 
 export interface PlannedStep {
@@ -10,26 +10,26 @@ export interface PlannedStep {
   readonly kind: StepKind;
   /** Operators, reducer, objective or suite. */
   readonly operation: string;
-  /** null: it depends on results that do not exist yet. */
+  /** null: the key depends on results that do not exist yet. */
   readonly stepKey: string | null;
   readonly state: 'completed' | 'planned';
-  /** Its result is in the store already: it costs nothing. */
+  /** The store has the result already, so the step costs nothing. */
   readonly cached: boolean;
-  /** Exact where `cached`, else an upper bound; null: nothing is known. */
+  /** Exact if `cached`, else an upper bound; null: unknown. */
   readonly in: number | null;
   readonly kept: number | null;
   readonly dropped: { readonly [reason: string]: number };
-  /** Model calls to come, at most; null: how many hangs on the records. */
+  /** The most model calls to come; null: the number depends on the records. */
   readonly requests: number | null;
   /** Optimizer steps to come. */
   readonly trainingSteps: number | null;
   readonly seconds: number | null;
   readonly output: { readonly digest: string; readonly rows: number | null } | null;
-  /** Paths of the steps whose results it takes. */
+  /** Paths of the steps whose results it uses. */
   readonly needs: readonly string[];
-  /** Pool whose device it holds; null: the data workers. */
+  /** Pool of its device group; null: a data worker runs it. */
   readonly pool: string | null;
-  /** Space that its result will take. */
+  /** Bytes that the result will take. */
   readonly bytes: number | null;
 }
 
@@ -37,17 +37,17 @@ export interface Plan {
   readonly experiment: string;
   readonly recipe: string;
   readonly steps: readonly PlannedStep[];
-  /** Branches on data: the answer that the plan goes by, and whether it is assumed for want of real reports. */
+  /** Branches on data: the answer that the plan uses, and whether the plan assumes it because no report exists yet. */
   readonly questions: readonly { readonly path: string; readonly answer: unknown; readonly assumed: boolean }[];
   readonly warnings: readonly string[];
-  /** Files of model folders that are not brought in, by the step that brings the others in. */
+  /** Files of model folders that the import leaves out, by importing step. */
   readonly leftOut: readonly { readonly path: string; readonly files: readonly string[] }[];
-  /** What the experiment needs and this installation lacks: a launch would stand at attention for it. */
+  /** What the experiment needs and this installation lacks: after a launch it would wait at attention. */
   readonly missing: readonly string[];
   readonly totals: {
     readonly steps: number;
     readonly cached: number;
-    /** Of the steps that tell it. */
+    /** Sum over the steps with a known number. */
     readonly requests: number;
     readonly trainingSteps: number;
     readonly bytes: number;

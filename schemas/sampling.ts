@@ -1,7 +1,7 @@
-/** Sampling of a model in an experiment file. */
+/** Schema of a model's sampling in an experiment file. */
 import { z } from 'zod';
 
-/** Variables that the request itself sets. */
+/** Chat template variables that the client itself sets. */
 const own = new Set('messages conversation chat_template add_generation_prompt continue_final_message tokenize return_dict'.split(' '));
 
 export const sampling = z.strictObject({

@@ -1,7 +1,7 @@
-/** How a role's model is served. */
+/** Schema of `serving`: how a role's model is served. */
 import { z } from 'zod';
 
-/** Of an experiment, and so of its files; of a pool, and so of its queue. */
+/** Name of an experiment (part of file names) or of a pool (part of queue names). */
 export const name = z
   .string()
   .regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens')
@@ -35,7 +35,7 @@ const embedded = z.strictObject({
     ),
 });
 
-/** Arguments of `vllm serve` that have an option of ours. */
+/** Arguments of `vllm serve` that our options set. */
 const options: { readonly [argument: string]: string } = {
   'max-num-seqs': 'slots',
   dtype: 'dtype',
@@ -43,7 +43,7 @@ const options: { readonly [argument: string]: string } = {
   'tensor-parallel-size': 'tensorParallel',
   'data-parallel-size': 'dataParallel',
 };
-/** Those, and what is set by the engine or would undo it: which models, where, one server on this host, figures of its work. */
+/** Those, and arguments that the engine sets or that would break it: models, address, server processes, metrics. */
 const taken = [
   ...Object.keys(options),
   ...'model served-model-name config generation-config enable-lora lora-modules max-loras max-lora-rank'.split(' '),
@@ -52,7 +52,7 @@ const taken = [
   ...'disable-log-stats disable-uvicorn-access-log'.split(' '),
 ];
 
-/** Python's argument parser also takes beginnings of names. */
+/** Python's argument parser also accepts prefixes of names. */
 const argument = z.string().superRefine((name, context) => {
   if (!/^[a-z][a-z0-9-]*(\.[\w-]+)*$/.test(name))
     return context.addIssue('an argument of `vllm serve` is written without dashes before it and with hyphens in it');
@@ -90,10 +90,10 @@ export type VllmServing = z.output<typeof vllm>;
 export const serving = z.discriminatedUnion('engine', [embedded, vllm]);
 export type Serving = z.output<typeof serving>;
 
-/** What differs for one role; checked as a whole once it is whole. */
+/** Options that differ for one role; checked once they are merged with `serving`. */
 export const servingChange = z.strictObject({ ...embedded.shape, ...vllm.shape, engine: z.enum(['embedded', 'vllm']) }).partial();
 
-/** A role's own options, and all others from `serving`; of another engine's options it gets what both have. */
+/** Merges a role's own options over those of `serving`. With another engine it inherits only the options that both engines have. */
 export function inherited(from: object & { readonly engine?: unknown }, own: object & { readonly engine?: unknown }): object {
   if (own.engine === undefined || own.engine === (from.engine ?? 'embedded')) return { ...from, ...own };
   return { ...Object.fromEntries(Object.entries(from).filter(([key]) => key in shared)), ...own };

@@ -1,81 +1,84 @@
-/** What workflows and activities say to each other about a step: what there is to do, and what came of it. Types only. */
+/** Types that workflows and activities exchange about a step: its work and its outcome. */
 import type { StepCall, DatasetRef, ModelRef } from './call.ts';
 import type { BoundConfig } from './config.ts';
 import type { LedgerEntry } from './experiment.ts';
 import type { External } from './external.ts';
 import type { Serving } from './serving.ts';
 
-/** What a step needs to know of its experiment, sent with every call. */
+/** The part of an experiment that a step needs, sent with every call. */
 export interface StepContext {
   readonly experiment: string;
-  /** Under which its steps are noted in the store; without one they are not. */
+  /** The store keeps step notes under this digest; without it there are none. */
   readonly configDigest?: string;
   readonly seed: number;
   readonly modules: BoundConfig['modules'];
   readonly serving: BoundConfig['serving'];
   readonly roles: BoundConfig['roles'];
   readonly training: BoundConfig['training'];
-  /** The external models of its file. */
+  /** External models of the experiment file. */
   readonly external: readonly External[];
 }
 
-/** Where in its chain a map begins, and by which code. Its batches are of these records: one that is opened again may begin elsewhere,
- *  because the beginning of its chain was committed meanwhile, or under another build. Replies that were had are used by all of its starts. */
+/**
+ * Where in its chain a map starts, and with which build. Its batches hold records of `over`. A map that is opened again may start
+ * elsewhere, because another experiment has committed a prefix of its chain or the build has changed. Starts share the replies they have
+ * received.
+ */
 export interface MapStart {
   readonly over: DatasetRef;
-  /** Operators whose results `over` holds already. */
+  /** Operators whose results `over` already contains. */
   readonly skip: number;
-  /** Digest of the sources that the workers run; empty where nobody has pinned them. */
+  /** Digest of the sources that the workers run; empty if they are not pinned. */
   readonly build: string;
 }
 
-/** What a stage needs to map one operator chain over one dataset. */
+/** The work of a stage: one chain of operators over one dataset. */
 export interface MapWork extends MapStart {
-  /** Records of it that are tried: all, or the first as many as the budget allows. */
+  /** Records to try: all, or as many of the first as the budget allows. */
   readonly candidates: number;
-  /** What else may end it before its last record. */
+  /** Other limits that may end the map before its last record. */
   readonly limits: MapLimits | null;
   readonly batches: number;
   readonly batchSize: number;
-  /** Batches that are scheduled at once. */
+  /** Batches to schedule at once. */
   readonly window: number;
-  /** The models to serve and where; null: the batches go to the data workers. */
+  /** The models to serve; null: data workers run the batches. */
   readonly lease: Lease | null;
-  /** It asks external models. */
+  /** The step asks external models. */
   readonly external: boolean;
   readonly until: number | null;
-  /** A child on the training's pool computes it: there are no batches. */
+  /** A subprocess on the training pool computes the step instead of batches. */
   readonly batch: boolean;
 }
 
-/** The most that a map may cost. Whichever is spent first counts. */
+/** The most that a map may cost. The first limit reached ends it. */
 export interface Budget {
-  /** Records that are tried: so many from the first on, whatever becomes of them. */
+  /** Records to try, counted from the first, whatever their outcome. */
   readonly candidates?: number;
-  /** Tokens that models read and wrote. */
+  /** Prompt and completion tokens. */
   readonly tokens?: number;
-  /** Attempts that operators make (`context.attempts`), counted once their record is done. */
+  /** Attempts that operators make (`context.attempts`), counted when their record finishes. */
   readonly attempts?: number;
-  /** Minutes that workers are at it, added up: waiting for a device and pauses do not count. */
+  /** Minutes of work summed over workers; waiting for a device and pauses do not count. */
   readonly minutes?: number;
 }
 
-/** What ends a map before its last record; null: nothing of the kind does. */
+/** Limits that end a map before its last record; null: no limit. */
 export interface MapLimits {
-  /** Records that are settled. */
+  /** Records to finish. */
   readonly quorum: number | null;
   readonly tokens: number | null;
   readonly attempts: number | null;
   readonly minutes: number | null;
 }
 
-/** The right to a device group, on which the models of a step are served. */
+/** A request for device groups on which to serve the models of a step. */
 export interface Lease {
-  /** By served name, which carries the digest, so a reply can never come from other weights. */
+  /** By served name. The name carries the digest, so a reply never comes from other weights. */
   readonly models: { readonly [served: string]: ModelRef };
   /** Pool, engine and the engine's options. */
   readonly serving: Serving;
-  /** Device groups that the step may hold at once. */
+  /** The most device groups that the step may hold at once. */
   readonly replicas: number;
 }
 
@@ -93,31 +96,31 @@ export interface Span {
   readonly ended: number;
 }
 
-/** What one batch came to. */
+/** The outcome of one batch. */
 export interface BatchTotals {
   readonly batch: number;
   readonly in: number;
-  /** Kept by the last operator of the chain: records, for `until`. */
+  /** Records that the last operator of the chain kept, for `until`. */
   readonly kept: number;
   readonly requests: number;
   readonly tokens: number;
-  /** That operators made (`context.attempts`). */
+  /** Attempts that operators made (`context.attempts`). */
   readonly attempts: number;
-  /** Of all attempts of the batch. */
+  /** Spans of all attempts of the batch. */
   readonly spans: readonly Span[];
-  /** The budget that was spent before all of its records were tried. */
+  /** The budget that ended the batch before its last record. */
   readonly spent: Exclude<keyof MapLimits, 'quorum'> | null;
 }
 
-/** How a map came to its end. */
+/** The outcome of a stage. */
 export interface StageEnd {
-  /** Counted from the first: those that were done. */
+  /** Number of finished batches, counted from the first. */
   readonly batches: number;
-  /** Why not all of its candidates were tried; null: they were, or `until` was reached. */
+  /** Why the map did not try all candidates; null: it did, or it reached `until`. */
   readonly spent: Spent | null;
 }
 
-/** Records tried, records kept, and tokens paid for them. */
+/** Records tried, records kept, and tokens used. */
 export interface RunningTotals {
   readonly tried: number;
   readonly kept: number;
@@ -128,7 +131,7 @@ export interface Spent extends RunningTotals {
   readonly limit: keyof Budget;
 }
 
-/** A step that was looked up: what it gave before, or what it would take. */
+/** The result of looking a step up: its stored output, or the work to do. */
 export type StepLookup = { readonly hit: LedgerEntry } | StepMiss;
 export interface StepMiss {
   readonly hit: null;
@@ -136,35 +139,35 @@ export interface StepMiss {
   readonly work: MapWork | null;
 }
 
-/** Who computes a step. */
+/** The experiment that computes a step. */
 export interface StepOwner {
   readonly experiment: string;
-  /** Of its step. */
+  /** Path of the step there. */
   readonly path: string;
 }
 
-/** A step that somebody else may compute. */
+/** A step that another experiment may be computing. */
 export interface WantedStep {
   readonly store: string;
   /** Workflow id of the step's stage. */
   readonly stage: string;
-  /** Where this experiment would serve the step's models; null: it has none of its own. */
+  /** Pool on which this experiment would serve the step's models; null: it serves none. */
   readonly pool: string | null;
 }
 
-/** A source or a model that was read in, and the key that it had then. */
+/** An imported source or model, and its key at the time of the import. */
 export interface ImportedStep {
   readonly call: StepCall;
   readonly stepKey: string;
 }
 
-/** Finished steps of a record, and where the next begin; null: there are none. */
+/** A page of finished steps, and the start of the next page; null: there is none. */
 export interface RecordedSteps {
   readonly steps: readonly { readonly path: string; readonly fingerprint: string; readonly entry: LedgerEntry }[];
   readonly next: number | null;
 }
 
-/** In a heartbeat: why nothing is asked, and since when (ISO 8601). */
+/** In a heartbeat: why the limiter sends nothing, and since when (ISO 8601). */
 export interface HeldState {
   readonly state: 'held';
   readonly url: string;

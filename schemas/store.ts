@@ -1,4 +1,4 @@
-/** What the store keeps: manifests, step outputs, experiments. Canonical JSON on disk. */
+/** Schemas of the manifests and step outputs in the store. On disk they are canonical JSON. */
 import { z } from 'zod';
 
 export const digest = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 in hex');
@@ -20,8 +20,8 @@ export const reportRef = z.strictObject({
 export const anyRef = z.discriminatedUnion('kind', [datasetRef, modelRef, reportRef]);
 export const result = z.union([anyRef, z.record(z.string(), anyRef)]);
 
-/** How far the bytes of a result can be had again; inherited downstream, the weakest wins. Equality is promised for the first two, on
- *  machines of one kind: the same CPU, and the devices and threads that are in the key. What a training pool computes on CUDA is `sampled`. */
+/** Reproducibility of a result; downstream results inherit the weakest. `exact` and `seeded` promise equal bytes on machines of the same
+ *  kind: the same CPU, and the devices and threads in the key. Results of a training pool on CUDA are `sampled`. */
 export const determinism = z.enum(['exact', 'seeded', 'sampled', 'timing']);
 export type Determinism = z.infer<typeof determinism>;
 
@@ -34,7 +34,8 @@ export const datasetManifest = z
     rows: z.int().min(0),
     /** Uncompressed. */
     bytes: z.int().min(0),
-    /** In record order; one zstd frame each, at most 10,000 records or 32 MiB. `digest` is of the uncompressed bytes and names the blob. */
+    /** In record order, one zstd frame each with at most 10,000 records or 32 MiB. `digest` covers the uncompressed bytes and names the
+     *  blob. */
     shards: z.array(z.strictObject({ digest, rows: z.int().min(0), bytes: z.int().min(0) })),
     determinism,
   })
@@ -45,25 +46,25 @@ export const datasetManifest = z
   );
 export type DatasetManifest = z.infer<typeof datasetManifest>;
 
-/** What an external model answered when it was brought in. */
+/** The answers of an external model at its import. */
 const canary = z.array(z.strictObject({ question: z.string(), answer: z.string() }));
 export type Canary = z.infer<typeof canary>;
 
-/** `models/DIGEST/manifest.json`, beside the files. The digest is sha256 over the sorted `name sha256` lines of `files`, and for an
- *  adapter a line `base DIGEST`: it stands for the weights that serve. */
+/** `models/DIGEST/manifest.json`, beside the files. The digest is sha256 over the sorted `name sha256` lines of `files`, plus a line `base
+ *  DIGEST` for an adapter. So it identifies the weights that serve. */
 export const modelManifest = z.strictObject({
   kind: z.literal('model'),
   digest,
   files: z.array(z.strictObject({ name: z.string(), sha256: digest, bytes: z.int().min(0) })),
-  /** Weights to be made by the first training (`init`), weights that serve, or what somebody else serves. */
+  /** `weights`: can be served; `init`: the first training makes the weights; `external`: an external server has them. */
   state: z.enum(['weights', 'init', 'external']),
   canary: canary.exactOptional(),
-  /** Of an adapter: the whole weights that it goes upon. */
+  /** For an adapter: its base, a model with full weights. */
   base: digest.nullable().default(null),
-  /** What it was trained from. */
+  /** The model that it was trained from. */
   from: digest.nullable(),
   dataset: digest.nullable(),
-  /** Id of the template of its training rows. */
+  /** Template of its training rows. */
   template: z.string().nullable(),
   settings: z.record(z.string(), z.unknown()).nullable(),
   steps: z.int().nullable(),
@@ -72,7 +73,7 @@ export const modelManifest = z.strictObject({
 });
 export type ModelManifest = z.infer<typeof modelManifest>;
 
-/** `outputs/STEPKEY.json`: what a step gave and what it did. First writer wins. */
+/** `outputs/STEPKEY.json`: result and counts of a step. The first writer wins. */
 export const output = z.strictObject({
   stepKey,
   verb: z.enum(['map', 'reduce', 'train', 'evaluate']),
@@ -80,29 +81,28 @@ export const output = z.strictObject({
   result,
   in: z.int().min(0),
   kept: z.int().min(0),
-  /** Sources of which nothing was kept, by reason: `in` is `kept` and these. */
+  /** Sources with no kept record, by drop reason. `in` is `kept` plus these. */
   dropped: z.record(z.string(), z.int().min(0)),
-  /** Records that were made of a source and dropped by a later operator of the chain, while something else of it was kept or went
-   *  after them. */
+  /** Other records that a later operator of the chain dropped: their source kept another record, or lost its last one later. */
   parts: z.record(z.string(), z.int().min(0)).exactOptional(),
-  /** Of a map that asks models: how the replies end of which nothing could be read (dropped as `no-...`), the most frequent first. Endings
-   *  that differ in their digits count as one. */
+  /** For a map that asks models: the most frequent endings of replies that no parser could read (drop reasons `no-...`). Endings that
+   *  differ only in digits count as one. */
   unread: z.array(z.strictObject({ ending: z.string(), count: z.int().min(1) })).exactOptional(),
-  /** The dropped records with reason and evidence: a dataset of `{ id, reason, evidence, value }`, `id` and `value` being the record's. */
+  /** The dropped records: a dataset of `{ id, reason, evidence, value }` with the record's `id` and `value`. */
   droppedRecords: datasetRef.nullable(),
-  /** Of the evaluation of a model: what it answered, a dataset of `{ item, answer }`, with `measured` where the suite measures each. */
+  /** For the evaluation of a model: a dataset of `{ item, answer }`, plus `measured` if the suite measures each answer. */
   answers: datasetRef.exactOptional(),
-  /** Of a source that tells: where each record of its result comes from, by the record's id. */
+  /** For a source that reports places: the file and line of each record, by id. */
   origins: datasetRef.exactOptional(),
   requests: z.int().min(0),
   tokens: z.int().min(0),
-  /** Fresh samples that operators took of a record until one would do, the first included (`context.attempts`). */
+  /** Attempts that operators made at records until one succeeded, the first included (`context.attempts`). */
   attempts: z.int().min(0).exactOptional(),
   seconds: z.number().min(0),
-  /** Digests of every reference that entered. */
+  /** Digests of all referenced inputs. */
   inputs: z.array(digest),
   params: z.unknown(),
-  /** Operator, template, prompt and suite ids with their versions, and the digest of the sources that define them. */
+  /** Operator, template, prompt and suite ids with their versions, and the digests of backspin's source files that define them. */
   versions: z.record(z.string(), z.int()),
   sources: z.record(z.string(), z.string()),
   determinism,
@@ -110,24 +110,24 @@ export const output = z.strictObject({
 });
 export type Output = z.infer<typeof output>;
 
-/** A file that `backspin gc` writes for a person to read, and reads back to remove what it names. */
+/** A plan that `backspin gc` writes for you to read, and reads back to remove what it lists. */
 export const gcPlan = z.strictObject({
   /** Id of the store. */
   store: z.string(),
   made: z.iso.datetime(),
-  /** Experiments that have not ended. What they made since their record was last written cannot be told from what nobody needs, so
-   *  while there are any, only leftovers of steps and processes that ended go. */
+  /** Open experiments. Artifacts that they made since their last record cannot be told from garbage, so while any is open, gc removes only
+   *  scratch files of ended steps and processes. */
   open: z.array(z.string()),
   sweep: z.array(
     z.strictObject({
-      /** A file or folder, within the store. In an order that can stop anywhere: whoever names goes before what is named. */
+      /** A file or folder in the store. Referring artifacts come before the artifacts they refer to, so gc can stop at any point. */
       path: z.string(),
       bytes: z.int().min(0),
       why: z.string(),
     }),
   ),
   bytes: z.int().min(0),
-  /** sha256 of all of the above. */
+  /** sha256 of all fields above. */
   digest,
 });
 export type GcPlan = z.infer<typeof gcPlan>;

@@ -1,4 +1,4 @@
-/** Trainings in an experiment file: `Settings` of `recipe/api.ts` but for the objective, which the recipe gives. */
+/** Schema of a training in an experiment file: `Settings` of `recipe/api.ts` without the objective, which the recipe sets. */
 import { z } from 'zod';
 import { seed } from './config.ts';
 
@@ -63,7 +63,7 @@ export const training = z.strictObject({
 
 type Shape = typeof training.shape;
 type Defaulting<S extends z.ZodType> = z.ZodDefault<S extends z.ZodExactOptional<infer Inner extends z.ZodType> ? Inner : S>;
-/** A training whose settings have a recipe's defaults, those of its paper. */
+/** A training with a recipe's defaults, taken from its paper. */
 export function trainingWith<D extends Partial<z.input<typeof training>>>(defaults: D) {
   const defaulted = Object.entries(defaults).map(([key, value]) => {
     const schema: z.ZodType = training.shape[key as keyof Shape];
@@ -73,10 +73,10 @@ export function trainingWith<D extends Partial<z.input<typeof training>>>(defaul
   return training.extend(Object.fromEntries(defaulted) as {}) as unknown as z.ZodObject<Defaulted, z.core.$strict>;
 }
 
-/** For a preference training. */
+/** For preference trainings. */
 export const beta = z.number().positive().default(0.1).describe('How strongly the loss holds the model to its reference.');
 
-/** Differences from another training. */
+/** Changes relative to another training. */
 export const trainingChange = z.strictObject({
   learningRate: learningRate.exactOptional(),
   length: length.exactOptional(),

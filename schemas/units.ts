@@ -1,6 +1,6 @@
-/** Numbers for people: counts, durations, sizes. */
+/** Formats counts, durations and sizes. */
 
-/** Whole numbers with commas; others with three decimals. */
+/** Whole numbers with commas, others with three decimals. */
 export const number = (x: number): string => (Number.isInteger(x) ? x.toLocaleString('en-US') : x.toFixed(3));
 
 export function duration(seconds: number): string {

@@ -1,4 +1,4 @@
-/** An experiment file as text: parsed, changed by `--set`, and able to say where in it a problem is. */
+/** Parses an experiment file, applies `--set`, and locates problems in it. */
 import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parse, parseDocument, visit, type Document, type Node } from 'yaml';
 import { z } from 'zod';
 import { BackspinError } from './errors.ts';
@@ -7,7 +7,7 @@ import { keysAt, suggest } from './nearest.ts';
 
 type Path = readonly PropertyKey[];
 
-/** What to do about an error of the YAML parser, by its code. */
+/** The remedy for an error of the YAML parser, by its code. */
 const remedies: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'indent with blanks',
   BAD_INDENT: 'put what belongs together at one column',
@@ -23,15 +23,15 @@ export class Source {
   readonly #label: string;
   readonly #document: Document;
   readonly #lines = new LineCounter();
-  /** What a `--set` has written or made, and that `--set`. */
+  /** Values that a `--set` has written or created -> that `--set`. */
   readonly #sets = new Map<string, string>();
   readonly #problems: { readonly offset: number; readonly text: string }[] = [];
 
-  /** `label` is how messages name the file. Throws when it is not YAML, or a `--set` is not `path=value`. */
+  /** `label` names the file in messages. Throws if the text is not YAML, or if a `--set` is not `path=value`. */
   constructor(label: string, text: string, sets: readonly string[] = []) {
     this.#label = label;
     this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false });
-    const [error] = [...this.#document.errors, ...this.#document.warnings]; // the others mostly follow from it
+    const [error] = [...this.#document.errors, ...this.#document.warnings]; // the others usually follow from the first
     if (error) this.#report(error.pos[0], '', `${lower(error.message.split(';')[0]!)}: ${remedies[error.code] ?? 'mend it'}`);
     visit(this.#document, {
       Alias: (_, alias) => {
@@ -42,7 +42,7 @@ export class Source {
     for (const set of sets) this.#set(set);
   }
 
-  /** Throws when aliases name each other without end. */
+  /** Throws if aliases refer to each other endlessly. */
   get value(): unknown {
     try {
       return this.#document.toJS() ?? {};
@@ -51,12 +51,12 @@ export class Source {
     }
   }
 
-  /** Notes a problem at a path: at its key (`on: 'key'`), or at its value, or at what would hold it. */
+  /** Adds a problem at a path: at its key (`on: 'key'`), at its value, or at the nearest existing parent. */
   problem(path: Path, sentence: string, on: 'key' | 'value' = 'value'): void {
     this.#report(this.#offset(path, on), path.map(String).join('.'), sentence);
   }
 
-  /** Checks a value (a part of the file, at `at`) and gives what the schema makes of it; undefined after noting its problems. */
+  /** Checks the part of the file at `at` and returns the parsed value; undefined after adding its problems. */
   check<T>(schema: { parse(value: unknown): T }, value: unknown, at: Path = []): T | undefined {
     try {
       return schema.parse(value);

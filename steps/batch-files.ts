@@ -1,4 +1,4 @@
-/** Files of the batches of a step: a folder for each start of its chain, and in it a journal and a result for each batch. */
+/** Paths and format of a step's batch files: a folder for each start of its chain, with a journal and a result per batch. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BatchTotals, MapStart } from '../schemas/steps.ts';
@@ -14,18 +14,18 @@ export const batchPath = (store: Store, stepKey: string, start: MapStart, batch:
   join(startFolder(store, stepKey, start), `${String(batch).padStart(5, '0')}.${kind === 'journal' ? 'jsonl' : 'json'}`);
 
 export interface BatchResult {
-  /** Digest of the dataset that the map began with. */
+  /** Digest of the dataset that the map starts with. */
   readonly over: string;
   readonly skip: number;
-  /** Row in `over` of the first record. */
+  /** Row of the first record in `over`. */
   readonly from: number;
   readonly totals: BatchTotals;
-  /** Records that ended, in order: all, or those before the step reached a limit. */
+  /** Finished records in order: all, or those before the step reached a limit. */
   readonly done: readonly (Done & { readonly id: string })[];
 }
 
-/** The result of a batch. Undefined if it has not ended, or if its file is torn or of other records: then the batch runs again from its
- *  journal. */
+/** Returns the result of a batch. Undefined if the batch has not ended, or if its file is torn or belongs to other records: then the batch
+ *  runs again from its journal. */
 export async function batchResult(store: Store, stepKey: string, start: MapStart, batch: number): Promise<BatchResult | undefined> {
   try {
     const result = JSON.parse(await readFile(batchPath(store, stepKey, start, batch, 'result'), 'utf8')) as Partial<BatchResult>;

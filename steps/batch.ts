@@ -1,5 +1,5 @@
-/** One batch of a map: every record flows through the chain by itself, and the limiter decides how many are in flight. */
-import type { Flow } from '../inference/flow.ts';
+/** Runs one batch of a map. Every record goes through the chain independently; the limiter bounds the requests in flight. */
+import type { RecordScheduler } from '../inference/flow.ts';
 import type { Rec } from '../recipe/define.ts';
 import type { MapLimits, BatchTotals, MapStart } from '../schemas/steps.ts';
 import { writeAtomic } from '../store/files.ts';
@@ -7,7 +7,7 @@ import type { Store } from '../store/store.ts';
 import { turns } from '../store/turns.ts';
 import { batchPath, batchResult, startFolder, type BatchResult } from './batch-files.ts';
 import { throughChain } from './chain.ts';
-import { Journal, type Done, type Earlier } from './journal.ts';
+import { Journal, type Done, type EarlierReplies } from './journal.ts';
 import { LimitWatcher } from './limit-watcher.ts';
 import type { BatchResources } from './model-calls.ts';
 import type { Resolved } from './resolved.ts';
@@ -25,17 +25,17 @@ export interface BatchWork extends MapStart, BatchResources {
   /** Limits that can end the step before its last record. */
   readonly limits: MapLimits | null;
   /** Shared by all batches of the step in this lease. */
-  readonly flow: Flow;
-  /** Shared by all batches of the step in this lease; by the limits that they watch. */
+  readonly scheduler: RecordScheduler;
+  /** Shared by all batches of the step in this lease, keyed by their limits. */
   readonly watchers: Map<string, LimitWatcher>;
-  /** Replies that the step received when its chain began elsewhere. */
-  readonly earlier?: Earlier;
-  /** Called once every record of the batch has begun. */
-  readonly underWay: () => void;
+  /** Replies from earlier starts of the step, which began at another operator. */
+  readonly earlier?: EarlierReplies;
+  /** Called once all records of the batch are in flight. */
+  readonly onAllStarted: () => void;
 }
 
-/** Runs a batch until its last record, or until the step reaches a limit. Resumes from the journal of an earlier attempt; returns the totals of a
- *  finished batch without running it again. */
+/** Runs a batch to its last record, or until the step reaches a limit. Resumes from the journal of an earlier attempt. If the batch has
+ *  finished before, returns its totals. */
 export async function runBatch(work: BatchWork): Promise<BatchTotals> {
   const { store, resolved, batch, limits, from, to, over, skip } = work;
   const before = await batchResult(store, resolved.stepKey, work, batch);
@@ -49,9 +49,9 @@ export async function runBatch(work: BatchWork): Promise<BatchTotals> {
   using watcher = limits && (await LimitWatcher.of(work.watchers, store.work(resolved.stepKey), folder, limits));
   try {
     const { records, settled } = await runRecords(work, journal, watcher);
-    const left = (record: Rec<unknown>) => (watcher?.reached === 'quorum' ? straggler(record, work) : undefined);
+    const stragglerOf = (record: Rec<unknown>) => (watcher?.reached === 'quorum' ? straggler(record, work) : undefined);
     const done = records.flatMap((record) => {
-      const result = settled.get(record.id) ?? left(record);
+      const result = settled.get(record.id) ?? stragglerOf(record);
       return result ? [{ id: record.id, ...result }] : [];
     });
     const totals: BatchTotals = {
@@ -70,32 +70,32 @@ export async function runBatch(work: BatchWork): Promise<BatchTotals> {
     await triggerPoint('batch: after its result');
     return totals;
   } catch (error) {
-    await endSpan().catch(() => {}); // on a full disk, say: `error` reports it
+    await endSpan().catch(() => {}); // on a full disk this fails too; report the first error
     throw error;
   } finally {
     await journal.close();
   }
 }
 
-/** Returns all records of the batch, and the ends of those that ended before the step reached a limit. */
+/** Returns all records of the batch, and the results of those that finished before the step reached a limit. */
 async function runRecords(work: BatchWork, journal: Journal, watcher: LimitWatcher | null) {
   const signal = watcher ? AbortSignal.any([work.signal, watcher.signal]) : work.signal;
   const records: Rec<unknown>[] = [];
   const settled = new Map<string, Done>();
   const read = async () => {
     for await (const record of work.store.read(work.over, { from: work.from, to: work.to })) records.push(record);
-    const open = new Map<string, Rec<unknown>>(); // equal records run once
+    const open = new Map<string, Rec<unknown>>(); // run equal records once
     for (const record of records) {
-      const known = journal.done(record.id);
-      if (known) settled.set(record.id, known);
+      const finished = journal.done(record.id);
+      if (finished) settled.set(record.id, finished);
       else open.set(record.id, record);
     }
     return [...open.values()];
   };
   const turn = turns();
   const settle = async (record: Rec<unknown>) => {
-    const others = turn();
-    if (others) await others;
+    const yielded = turn();
+    if (yielded) await yielded;
     const made = { attempts: 0 };
     const result = await throughChain(record, { ...work, signal, journal, made });
     journal.finish(record.id, result, made.attempts);
@@ -104,15 +104,15 @@ async function runRecords(work: BatchWork, journal: Journal, watcher: LimitWatch
     if (held) await held;
   };
   try {
-    await work.flow.each(read, signal, settle, work.underWay);
+    await work.scheduler.each(read, signal, settle, work.onAllStarted);
   } catch (error) {
     if (watcher?.reached === undefined || work.signal.aborted) throw error;
-    if (records.length === 0) await read(); // the limit came before the turn of this batch
+    if (records.length === 0) await read(); // the limit came before this batch loaded its records
   }
   return { records, settled };
 }
 
-/** A record that the step leaves out, since its quorum is reached. */
+/** The result of a record that the step leaves out because it has reached its quorum. */
 const straggler = ({ id, value }: Rec<unknown>, { resolved, skip }: BatchWork): Done => ({
   kept: resolved.chain.map(() => []),
   dropped: [{ op: skip, id, reason: 'straggler', evidence: null, value }],

@@ -1,4 +1,4 @@
-/** Questions that a call answers by itself: its models, its budget, its seed, and whether it draws. */
+/** Reads a call: its operators, models, seed, and whether it is stochastic or runs offline. */
 import { isRef, refsIn, type DatasetRef, type ModelRef, type StepCall } from '../schemas/call.ts';
 import type { Serving } from '../schemas/serving.ts';
 import type { Budget, StepContext } from '../schemas/steps.ts';
@@ -7,7 +7,7 @@ import { externalOf } from './external.ts';
 import type { Registry } from './registry.ts';
 import type { AnyOperator, AnyReducer } from './resolved.ts';
 
-/** An operator of a map with its own parameters, checked. Datasets among them are references. */
+/** An operator of a map with its own checked parameters. Datasets among them are references. */
 export interface OperatorCall {
   readonly id: string;
   readonly operator: AnyOperator;
@@ -36,7 +36,7 @@ export const budgetOf = (call: StepCall): Budget => (call.inputs as { budget?: B
 /** Rows of all datasets inside a value. */
 export const rowsIn = (value: unknown): number => refsIn(value).reduce((sum, ref) => sum + (ref.kind === 'dataset' ? ref.rows : 0), 0);
 
-/** A training's own seed, or the experiment's; another for each `repeat`. */
+/** Seed of a training: its own or the experiment's, and another one for each `repeat`. */
 export function trainingSeed(call: StepCall, context: StepContext): number {
   const { seed = context.seed, repeat = 0 } = call.inputs as { seed?: number; repeat?: number };
   return seed + 1_000_003 * repeat;
@@ -45,7 +45,8 @@ export function trainingSeed(call: StepCall, context: StepContext): number {
 /** From this many records on, loading the model costs less than asking a server for each of them. */
 const OFFLINE_FROM = 1000;
 
-/** Whether a subprocess of the training pool computes a map: one scorer alone, over many records or with `batch`, of a model in the store. */
+/** Whether a subprocess on the training pool computes a map: a single scorer with a model in the store, and many records or `batch: true`.
+ */
 export function isOffline(call: StepCall, context: StepContext, registry: Registry): boolean {
   if (call.verb !== 'map' || call.operation.includes('>')) return false;
   const { scorer } = registry.operator(call.operation);
@@ -55,7 +56,7 @@ export function isOffline(call: StepCall, context: StepContext, registry: Regist
   return scorer !== undefined && own && !limited && (scorer.batch || over.rows >= OFFLINE_FROM);
 }
 
-/** Whether results depend on the experiment's seed and the round. `operators`: those of a map that count. */
+/** Whether the results depend on the experiment's seed and the round. `operators`: the operators to consider. */
 export function isStochastic(call: StepCall, registry: Registry, params: object, operators: readonly OperatorCall[]): boolean {
   if (call.verb === 'train') return false; // its seed is one of its settings
   if (call.verb === 'map') return operators.some((one) => one.operator.stochastic(one.params));

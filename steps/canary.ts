@@ -1,8 +1,7 @@
-/** Checks that an external server answers as the model that was declared: when the model is imported, and before the first record of
- *  every step. */
+/** Checks that an external server still answers like the imported model: at import, and before the first record of every step. */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { difference, askCanary } from '../inference/canary.ts';
+import { canaryDifference, askCanary } from '../inference/canary.ts';
 import { checkCapabilities } from '../inference/capability.ts';
 import { Rejected } from '../inference/client.ts';
 import type { DeclaredModel } from '../recipe/inputs.ts';
@@ -10,7 +9,7 @@ import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import { outputOf } from './commit.ts';
-import { wantsOf } from './evaluate.ts';
+import { wantedCapabilities } from './evaluate.ts';
 import { declaration, externalDigest, externalOf, externalsOf, FILE, connectTo, serverStatus } from './external.ts';
 import { importedDefaults } from './import-model.ts';
 import type { Resolved } from './resolved.ts';
@@ -28,9 +27,9 @@ export async function importExternal(
   const started = performance.now();
   const digest = externalDigest(resolved.call.inputs as unknown as DeclaredModel);
   const external = externalOf(context, { kind: 'model', digest })!;
-  const asked = connectTo(servers, external);
-  const { client } = asked;
-  heartbeat(() => serverStatus([asked]));
+  const model = connectTo(servers, external);
+  const { client } = model;
+  heartbeat(() => serverStatus([model]));
   const canary = await attributeErrors(`Step ${resolved.call.path}`, async () => {
     await checkCapabilities(client, external.model, { capabilities: ['chat'], samplings: [] }, signal);
     return askCanary(client, external.model, signal);
@@ -46,7 +45,7 @@ export async function importExternal(
   return store.putOutput(outputOf(resolved, result, counts, null, 'exact'));
 }
 
-/** Checks that the external models of a step have the capabilities it needs, and still are the models that were imported. Throws
+/** Checks that the external models of a step have the capabilities it needs and have not changed since their import. Throws
  *  `CapabilityMissing` or `ModelChanged`, with step and role. */
 export async function checkExternals(
   services: Services,
@@ -63,10 +62,10 @@ export async function checkExternals(
     const { canary = [] } = await services.store.model({ digest: externalDigest(external) });
     const questions = canary.map(({ question }) => question);
     const now = await attributeErrors(where, async () => {
-      await checkCapabilities(client, model, wantsOf(resolved, registry, [role]), signal);
+      await checkCapabilities(client, model, wantedCapabilities(resolved, registry, [role]), signal);
       return askCanary(client, model, signal, questions);
     });
-    const share = difference(canary, now);
+    const share = canaryDifference(canary, now);
     if (share > tolerance)
       throw new BackspinError(
         'ModelChanged',
@@ -76,7 +75,7 @@ export async function checkExternals(
 }
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 
-/** A server that refuses what every step or canary asks lacks something: no record is at fault yet. */
+/** If a server refuses a check or a canary, no record is at fault: the server lacks a capability. */
 async function attributeErrors<T>(where: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();

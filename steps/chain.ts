@@ -1,4 +1,4 @@
-/** The way of one record through the operators of a map. */
+/** Runs one record through the operators of a map. */
 import { Rejected, TooLong } from '../inference/client.ts';
 import { drop, type Context, type Outcome, type Rec, type Schema } from '../recipe/define.ts';
 import { isRef, type DatasetRef } from '../schemas/call.ts';
@@ -7,18 +7,18 @@ import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
 import type { Store } from '../store/store.ts';
 import type { Done } from './journal.ts';
-import { contextOf, failedCalls, GivenUp, type BatchResources, type RecordJournal } from './model-calls.ts';
+import { operatorContext, failedCalls, GivenUp, type BatchResources, type RecordJournal } from './model-calls.ts';
 import type { Link, Resolved } from './resolved.ts';
 
 interface ChainWork extends BatchResources, RecordJournal {
   readonly resolved: Pick<Resolved, 'chain'>;
-  /** The parameters of the chain with their datasets loaded. */
+  /** The chain's parameters with their datasets loaded. */
   readonly params: object;
-  /** Operators at the beginning of the chain that are done already. */
+  /** Operators at the start of the chain whose results exist already. */
   readonly skip: number;
 }
 
-/** What each operator kept and dropped of a record. Operators count from the first of the chain, whatever `skip` is. */
+/** Returns the records that each operator kept and dropped. Operators are numbered from the first of the chain, whatever `skip` is. */
 export async function throughChain(source: Rec<unknown>, work: ChainWork): Promise<Done> {
   const kept: Rec<unknown>[][] = Array.from({ length: work.skip }, () => []);
   const dropped: Done['dropped'][number][] = [];
@@ -27,7 +27,7 @@ export async function throughChain(source: Rec<unknown>, work: ChainWork): Promi
     if (op < work.skip) continue;
     const next: Rec<unknown>[] = [];
     for (const record of current) {
-      const outcome = await outcomeOf(link, record, contextOf(record, op, link, work), work);
+      const outcome = await outcomeOf(link, record, operatorContext(record, op, link, work), work);
       if ('dropped' in outcome)
         dropped.push({ op, id: record.id, reason: outcome.dropped, evidence: outcome.evidence ?? null, value: record.value });
       else next.push(...outcome.kept);
@@ -38,8 +38,8 @@ export async function throughChain(source: Rec<unknown>, work: ChainWork): Promi
   return { kept, dropped };
 }
 
-/** Runs an operator on a record. A failure of this record alone drops it: a schema or a server refuses it, or the operator's code throws.
- *  Throws failures that concern the step. */
+/** Runs an operator on a record. Drops the record if a schema or the server refuses it, or if the operator's code throws. Throws errors
+ *  that concern the whole step. */
 async function outcomeOf(
   link: Link,
   record: Rec<unknown>,
@@ -76,9 +76,9 @@ async function outcomeOf(
   }
 }
 
-/** The drop reason of a record on which an operator's code throws. */
+/** Drop reason of a record if the operator's code throws. */
 export const THREW = 'error';
-/** The parsed value, or why the schema refuses it. */
+/** The parsed value, or the schema's complaint. */
 export function fit(schema: Schema<unknown>, value: unknown): { readonly value: unknown } | { readonly fault: string } {
   try {
     return { value: schema.parse(value) };
@@ -87,11 +87,11 @@ export function fit(schema: Schema<unknown>, value: unknown): { readonly value: 
   }
 }
 
-/** The parameters of one operator with their datasets, taken from those of the chain. */
+/** The parameters of one operator with their datasets, from the loaded parameters of the chain. */
 const ownParams = ({ params }: Link, loaded: object): object =>
   Object.fromEntries(Object.entries(params).map(([key, value]) => [key, isRef(value) ? (loaded as Record<string, unknown>)[key] : value]));
 
-/** Parameters with the values of their datasets in place of references. */
+/** Replaces references to datasets by their values. */
 export async function loadParams(params: object, store: Store): Promise<object> {
   const entries = await Promise.all(
     Object.entries(params).map(

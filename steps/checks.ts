@@ -1,4 +1,4 @@
-/** Checks of a step, with a sentence for each that fails. `plan` and `launch` run them before anything else, and so does a step that opens. */
+/** Checks of a step; each returns a sentence if it fails. `plan` and `launch` run them first, and every step when it opens. */
 import { canonicalJson } from '../schemas/canonical.ts';
 import { embeds, isRef, refsIn, type StepCall, type ModelRef } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
@@ -8,7 +8,7 @@ import type { Registry } from './registry.ts';
 import { castOf, isOffline, servingOf } from './call-inputs.ts';
 import type { Resolved } from './resolved.ts';
 
-/** Why the model that a step trains or embeds with cannot be opened; undefined: it can. */
+/** Why a step cannot open the model that it trains or embeds with; undefined: it can. */
 export function lacksItsWeights(context: StepContext, call: StepCall): string | undefined {
   const models =
     call.verb === 'train'
@@ -22,13 +22,13 @@ export function lacksItsWeights(context: StepContext, call: StepCall): string | 
 const isModel = (value: unknown): value is ModelRef => isRef(value) && value.kind === 'model';
 const modelsIn = (inputs: unknown): ModelRef[] => refsIn(inputs).filter(isModel);
 
-/** Why a role of a step has no model; undefined: each has one. */
+/** Why a role of a step has no model; undefined: all have one. */
 export function uncast(call: StepCall, registry: Registry): string | undefined {
   const cast = castOf(call);
   const suite = call.verb === 'evaluate' && cast['model'] ? registry.suite(call.operation) : undefined;
-  const asking = call.verb === 'map' ? call.operation.split('>').map((id) => [id, registry.operator(id).roles] as const) : [];
-  if (suite?.is === 'suite') asking.push([call.operation, suite.ask.roles]);
-  for (const [id, roles] of asking) {
+  const rolesOf = call.verb === 'map' ? call.operation.split('>').map((id) => [id, registry.operator(id).roles] as const) : [];
+  if (suite?.is === 'suite') rolesOf.push([call.operation, suite.ask.roles]);
+  for (const [id, roles] of rolesOf) {
     const open = roles.filter((role) => !(role in cast));
     if (open.length > 0)
       return `Step ${call.path}: ${id} asks a model in the role ${open.map((role) => `"${role}"`).join(' and ')}, and none is cast in it: the recipe, or the evaluation in the experiment file, names one under \`with\`.`;
@@ -36,7 +36,7 @@ export function uncast(call: StepCall, registry: Registry): string | undefined {
   return undefined;
 }
 
-/** Why a prompt does not fit the template that its model was trained with; undefined: it fits. */
+/** Why a prompt does not match the template that its model was trained with; undefined: it does. */
 export async function templateMismatch(
   registry: Registry,
   call: StepCall,
@@ -44,18 +44,18 @@ export async function templateMismatch(
   templateOf: (model: ModelRef) => Promise<string | null>,
 ): Promise<string | undefined> {
   const models = Object.entries(cast);
-  if (models.length !== 1) return undefined; // which of several models a prompt is for, only the operator knows
+  if (models.length !== 1) return undefined; // with several models, only the operator knows which one a prompt is for
   const [[role, model]] = models as [[string, ModelRef]];
   const template = await templateOf(model);
   for (const id of promptIds(params, registry)) {
-    const wanted = registry.prompt(id).template;
-    if (template !== null && wanted !== undefined && wanted !== template)
-      return `Step ${call.path} asks the model in the role "${role}" by the prompt ${id}, which is for models trained with ${wanted}; this one was trained with ${template}. Name a prompt of the same form.`;
+    const expected = registry.prompt(id).template;
+    if (template !== null && expected !== undefined && expected !== template)
+      return `Step ${call.path} asks the model in the role "${role}" by the prompt ${id}, which is for models trained with ${expected}; this one was trained with ${template}. Name a prompt of the same form.`;
   }
   return undefined;
 }
 
-/** Why one server cannot serve all models of a step that are in the store; undefined: it can. `bases`: digests of their whole weights. */
+/** Why one server cannot serve all stored models of a step; undefined: it can. `bases`: digests of their full weights. */
 export function leaseFault(
   call: StepCall,
   context: StepContext,
@@ -74,7 +74,7 @@ export function leaseFault(
   return undefined;
 }
 
-/** Why a step cannot use a scorer with `batch`; undefined: it can, or has none. */
+/** Why a step cannot use a scorer with `batch: true`; undefined: it can, or has none. */
 export function unbatched(call: StepCall, context: StepContext, registry: Registry): string | undefined {
   if (call.verb !== 'map' || isOffline(call, context, registry)) return undefined;
   const what = call.operation.split('>').find((id) => registry.operator(id).scorer?.batch);

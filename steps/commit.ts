@@ -1,10 +1,10 @@
-/** Joins the batches of a map into its dataset, in record order, whatever order they ended in. */
+/** Joins the batches of a map into its dataset, in record order. */
 import type { DatasetRef, ModelRef, Result } from '../schemas/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Determinism, Output } from '../schemas/store.ts';
 import { recordId } from '../schemas/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
-import { beforeStart, conserved, joined, type Joining } from './joined.ts';
+import { beforeStart, checkConservation, joinBatches, type Joining } from './joined.ts';
 import type { Done } from './journal.ts';
 import { triggerPoint } from './trigger-points.ts';
 import { THREW } from './chain.ts';
@@ -14,7 +14,7 @@ import { Endings } from './unread.ts';
 import { cutKey } from './key.ts';
 import type { Resolved } from './resolved.ts';
 
-/** Of the envelope of a record: `{ id, from, value }`. */
+/** Schema of record datasets: `{ id, from, value }`. */
 export const RECORDS = 'backspin/records@1';
 
 export type Counts = Pick<Output, 'in' | 'kept' | 'dropped' | 'parts' | 'unread' | 'requests' | 'tokens' | 'attempts' | 'seconds'>;
@@ -43,32 +43,32 @@ export function outputOf(
   };
 }
 
-/** The weakest determinism of the inputs, models among them, and of the step itself. */
-export async function inherited(store: Store, own: Determinism, inputs: readonly (DatasetRef | ModelRef)[]): Promise<Determinism> {
+/** The weakest determinism of the step itself and its inputs, including models. */
+export async function weakestDeterminism(store: Store, own: Determinism, inputs: readonly (DatasetRef | ModelRef)[]): Promise<Determinism> {
   const order: readonly Determinism[] = ['exact', 'seeded', 'sampled', 'timing'];
   const manifest = (ref: DatasetRef | ModelRef) => (ref.kind === 'model' ? store.model(ref) : store.dataset(ref));
   const all = await Promise.all(inputs.map(async (ref) => (await manifest(ref)).determinism));
   return [own, ...all].reduce((a, b) => (order.indexOf(a) >= order.indexOf(b) ? a : b));
 }
 
-/** A map that has come to its end. */
+/** A map that has ended. */
 export interface Mapped extends MapStart {
-  /** Counted from the first: those that hold its records. */
+  /** Number of batches that hold its records. */
   readonly batches: number;
   readonly until: number | null;
-  /** Its budget was spent: not all of its records were tried. */
+  /** A budget was spent, so some records were not tried. */
   readonly cut: boolean;
   readonly determinism: Determinism;
-  /** When a child was at it, before the batches. */
-  readonly child?: readonly Span[];
+  /** When the subprocess ran, before the batches. */
+  readonly subprocessSpans?: readonly Span[];
 }
 
-/** Commits every prefix of the chain, so that a change of its last operator asks the first nothing again. */
+/** Commits every prefix of the chain. If you change the last operator, the results of the others are reused. */
 export async function commitMap(store: Store, resolved: Resolved, mapped: Mapped): Promise<Output> {
   const { skip, until, cut } = mapped;
   const last = resolved.chain.length - 1;
   const { quorum = 1 } = resolved.call.inputs as { quorum?: number };
-  const whole = until === null && !cut && quorum === 1; // otherwise only the last operator has a result of its own
+  const whole = until === null && !cut && quorum === 1; // otherwise only the whole chain has a result that later steps may reuse
   await triggerPoint('commit: before the first prefix');
   const started = await beforeStart(store, resolved, mapped);
   let output = started;
@@ -78,29 +78,29 @@ export async function commitMap(store: Store, resolved: Resolved, mapped: Mapped
     if (op < last) await triggerPoint('commit: after a prefix');
   }
   await triggerPoint('commit: before its work is cleared');
-  if (!cut) await store.clearWork(resolved.stepKey); // a larger budget goes on from there
+  if (!cut) await store.clearWork(resolved.stepKey); // a larger budget continues from there
   return output!;
 }
 
 interface Prefix extends Mapped, Pick<Joining, 'started' | 'check'> {
-  /** The last operator of the prefix. */
+  /** Index of the prefix's last operator. */
   readonly op: number;
-  /** The first whose dropped records are not in `before`, which is what was committed of those before it. */
+  /** First operator whose drops are not in `before`. `before` is the output of the previous prefix. */
   readonly since: number;
   readonly before: Output | undefined;
 }
 
 /**
- * What the chain gave up to `op`. A source record counts as kept if something of it is left, otherwise as dropped, for the reason for
- * which the last of it went; `parts` counts every other record that was dropped on the way. The dropped of `before` come first: so
- * neither their order nor a count tells where the map began.
+ * Commits the output of the operators up to `op`. A source record counts as kept if at least one of its outputs was kept; otherwise as
+ * dropped, with the last drop reason. `parts` counts all other records that were dropped on the way. Drops of `before` come first, so
+ * neither order nor counts depend on where the map started.
  */
 async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): Promise<Output> {
-  const { over, op, since, until, cut, before, child, skip } = prefix;
+  const { over, op, since, until, cut, before, subprocessSpans, skip } = prefix;
   const writer = store.write(RECORDS);
-  const drops = new Drops(store, Object.keys(resolved.cast).length > 0);
+  const drops = new DropCounter(store, Object.keys(resolved.cast).length > 0);
   const counts = { in: 0, kept: 0, requests: 0, tokens: 0, attempts: 0 };
-  const spans: Span[] = [...(child ?? [])];
+  const spans: Span[] = [...(subprocessSpans ?? [])];
   const onBatch = (totals: BatchTotals) => {
     counts.requests += totals.requests;
     counts.tokens += totals.tokens;
@@ -110,27 +110,27 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
   let rows = 0;
   let lastThrown = '';
   try {
-    if (before) await drops.goOn(before);
-    for await (const source of joined(store, resolved, { ...prefix, partial: cut || until !== null, onBatch })) {
+    if (before) await drops.startWith(before);
+    for await (const source of joinBatches(store, resolved, { ...prefix, partial: cut || until !== null, onBatch })) {
       if (until !== null && rows >= until) break;
-      if (since > skip && source.every((entry) => entry.kept[since - 1]!.length === 0)) continue; // it went before
+      if (since > skip && source.every((entry) => entry.kept[since - 1]!.length === 0)) continue; // an earlier prefix has dropped it
       counts.in++;
-      const left = rows;
+      const rowsBefore = rows;
       for (const entry of source) {
         for (const record of entry.kept[op]!) await writer.add(record);
         rows += entry.kept[op]!.length;
       }
-      if (rows > left) counts.kept++;
-      const gone = source.flatMap((entry) => entry.dropped.filter((drop) => drop.op >= since && drop.op <= op));
-      const last = gone.at(-1);
+      if (rows > rowsBefore) counts.kept++;
+      const dropped = source.flatMap((entry) => entry.dropped.filter((drop) => drop.op >= since && drop.op <= op));
+      const last = dropped.at(-1);
       if (last?.reason === THREW) lastThrown = last.evidence!;
-      if (last) await drops.ofSource(gone, rows > left);
+      if (last) await drops.addSource(dropped, rows > rowsBefore);
     }
-    conserved(resolved, before === undefined || cut || counts.in === before.kept);
+    checkConservation(resolved, before === undefined || cut || counts.in === before.kept);
     counts.in += before ? before.in - before.kept : 0;
-    conserved(resolved, counts.in === counts.kept + drops.count);
-    if (drops.count > 0 && drops.counts[THREW] === counts.in) await broken(store, resolved, drops.count, lastThrown);
-    const determinism = await inherited(store, prefix.determinism, [over, ...Object.values(resolved.cast)]);
+    checkConservation(resolved, counts.in === counts.kept + drops.count);
+    if (drops.count > 0 && drops.counts[THREW] === counts.in) await throwOperatorError(store, resolved, drops.count, lastThrown);
+    const determinism = await weakestDeterminism(store, prefix.determinism, [over, ...Object.values(resolved.cast)]);
     const result = { ...(await writer.commit(determinism)), ...(counts.in > 0 ? { share: counts.kept / counts.in } : {}) };
     const { stepKey, operation } = resolved.chain[op]!;
     const step = { ...resolved, stepKey: cut ? cutKey(resolved) : stepKey, call: { ...resolved.call, operation } };
@@ -145,8 +145,9 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
   }
 }
 
-/** An operator that throws on every record is at fault itself; mended, it begins anew. */
-async function broken(store: Store, { stepKey, call }: Resolved, records: number, evidence: string): Promise<never> {
+/** If an operator throws on every record, the operator is at fault. Clears the step's work so that it starts anew once you have fixed the
+ *  operator. */
+async function throwOperatorError(store: Store, { stepKey, call }: Resolved, records: number, evidence: string): Promise<never> {
   await store.clearWork(stepKey);
   throw new BackspinError(
     'ConfigError',
@@ -161,11 +162,11 @@ export interface DroppedRecord {
   readonly value: unknown;
 }
 
-/** The dropped of a step, counted and kept to be looked at. */
-export class Drops {
-  /** Sources of which nothing is left, by reason. */
+/** Counts the dropped records of a step and stores them. */
+export class DropCounter {
+  /** Source records with no output left, by reason. */
   readonly counts: Record<string, number> = {};
-  /** Other records that were dropped on the way, by reason. */
+  /** Other dropped records, by reason. */
   readonly parts: Record<string, number> = {};
   readonly #store: Store;
   readonly #endings: Endings | undefined;
@@ -179,7 +180,7 @@ export class Drops {
     const unread = this.#endings?.mostFrequent() ?? [];
     return unread.length > 0 ? { unread } : {};
   }
-  /** Such sources. */
+  /** Number of source records with no output left. */
   get count(): number {
     return Object.values(this.counts).reduce((sum, count) => sum + count, 0);
   }
@@ -187,16 +188,16 @@ export class Drops {
     count(this.counts, reason);
     await this.#write({ id, reason, evidence, value });
   }
-  /** Records of one source, dropped by operators. If it is not `kept`, the last of them stands for it. */
-  async ofSource(gone: Done['dropped'], kept: boolean): Promise<void> {
-    const inOrder = gone.toSorted((a, b) => a.op - b.op);
+  /** Adds the dropped records of one source. If the source has no output left, the last drop gives its reason. */
+  async addSource(dropped: Done['dropped'], kept: boolean): Promise<void> {
+    const inOrder = dropped.toSorted((a, b) => a.op - b.op);
     for (const [i, { id, reason, evidence, value }] of inOrder.entries()) {
-      count(!kept && i === gone.length - 1 ? this.counts : this.parts, reason);
+      count(!kept && i === dropped.length - 1 ? this.counts : this.parts, reason);
       await this.#write({ id, reason, evidence, value });
     }
   }
-  /** Begins with what was dropped in an earlier step. */
-  async goOn({ dropped, parts, droppedRecords }: Output): Promise<void> {
+  /** Starts with the drops of an earlier output. */
+  async startWith({ dropped, parts, droppedRecords }: Output): Promise<void> {
     Object.assign(this.counts, dropped);
     Object.assign(this.parts, parts);
     if (droppedRecords) for await (const { value } of this.#store.read(droppedRecords)) await this.#write(value as DroppedRecord);

@@ -1,9 +1,9 @@
-/** How many records of a step are done, and what their answers cost, read from what its batches write: by whatever process, and while they do. */
+/** Counts the finished records, tokens and attempts of a running step from the files of its batches, whichever process writes them. */
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ifThere } from '../store/files.ts';
 
-/** Of a batch. */
+/** Counts of one batch. */
 interface Count {
   readonly records: number;
   readonly tokens: number;
@@ -16,28 +16,28 @@ const sum = (a: Count, b: Count): Count => ({
   attempts: a.attempts + b.attempts,
 });
 
-/** What has ended is counted once, by its totals, and never looked at again; of what is under way only what is new is read. So a look costs
- *  the same in the millionth record as in the thousandth, but for the names in the folder. */
+/** Counts a finished batch once, by its totals. Of an open batch it reads only new lines. So the cost of a look does not grow with the
+ *  records. */
 export class JournalCounter {
   readonly #folder: string;
   readonly #ended = new Set<string>();
   #endedCount = none;
   readonly #open = new Map<string, Count & { readonly end: number }>();
 
-  /** `folder` holds the batches of a step under one of its starts. */
+  /** `folder` holds the step's batches of one start. */
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** Finished. */
+  /** Finished records. */
   get records(): number {
     return this.#count.records;
   }
-  /** Of all answered calls. */
+  /** Tokens of all replies. */
   get tokens(): number {
     return this.#count.tokens;
   }
-  /** Of finished records. */
+  /** Attempts of finished records. */
   get attempts(): number {
     return this.#count.attempts;
   }
@@ -45,7 +45,7 @@ export class JournalCounter {
     return [...this.#open.values()].reduce(sum, this.#endedCount);
   }
 
-  /** False where nothing has begun, or all is over. */
+  /** Returns false if the folder does not exist: the step has not begun, or is committed. */
   async look(): Promise<boolean> {
     const names = await ifThere(readdir(this.#folder));
     if (!names) return false;
@@ -68,22 +68,22 @@ export class JournalCounter {
     const before = this.#open.get(batch) ?? { ...none, end: 0 };
     const size = (await ifThere(stat(journal)))?.size ?? 0;
     if (size <= before.end) return;
-    const bytes = await part(journal, before.end, size - before.end);
+    const bytes = await readRange(journal, before.end, size - before.end);
     const end = bytes.lastIndexOf(0x0a) + 1;
     this.#open.set(batch, { ...sum(before, countIn(bytes.subarray(0, end))), end: before.end + end });
   }
 }
 
-/** Bytes within which a result tells its totals, unless there were very many attempts. */
-const HEAD = 4096;
-/** Of a batch that was done to its end: one that its budget has cut goes on under a larger. */
+/** The totals of a result are within these bytes, unless the batch had very many attempts. */
+const HEAD_BYTES = 4096;
+/** Totals of a finished batch. Undefined for one that a budget has cut: it continues under a larger budget. */
 async function totalsOf(result: string): Promise<Count | undefined> {
-  const head = (await part(result, 0, HEAD)).toString('latin1');
-  const found = /"totals":\{"batch":\d+,"in":(\d+),[^[]*"tokens":(\d+),(?:"attempts":(\d+),)?"spans":\[[^\]]*\],"spent":null\}/.exec(head);
-  return found ? { records: Number(found[1]), tokens: Number(found[2]), attempts: Number(found[3] ?? 0) } : undefined;
+  const head = (await readRange(result, 0, HEAD_BYTES)).toString('latin1');
+  const match = /"totals":\{"batch":\d+,"in":(\d+),[^[]*"tokens":(\d+),(?:"attempts":(\d+),)?"spans":\[[^\]]*\],"spent":null\}/.exec(head);
+  return match ? { records: Number(match[1]), tokens: Number(match[2]), attempts: Number(match[3] ?? 0) } : undefined;
 }
 
-/** Lines are told apart by their beginning and their end: what a model said is long. */
+/** Recognizes lines by their start and end, because a reply in between may be long. */
 function countIn(lines: Buffer): Count {
   let [records, tokens, attempts] = [0, 0, 0];
   for (let at = 0, end; at < lines.length; at = end + 1) {
@@ -99,8 +99,8 @@ function countIn(lines: Buffer): Count {
   return { records, tokens, attempts };
 }
 
-/** Nothing where the file is gone. */
-async function part(path: string, from: number, length: number): Promise<Buffer> {
+/** Empty if the file does not exist. */
+async function readRange(path: string, from: number, length: number): Promise<Buffer> {
   const file = await ifThere(open(path));
   if (!file) return Buffer.alloc(0);
   try {

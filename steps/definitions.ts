@@ -1,4 +1,4 @@
-/** What a call names: its definitions with their versions and sources, and its parameters, checked. */
+/** Looks up the definitions that a call names, with their versions and sources, and checks its parameters. */
 import { isRef, type StepCall } from '../schemas/call.ts';
 import type { Schema } from '../recipe/define.ts';
 import type { Registry } from './registry.ts';
@@ -32,17 +32,17 @@ function definitionIds(call: StepCall, registry: Registry): string[] {
   return template === undefined ? [] : [template];
 }
 
-/** Names of registered prompts, wherever they stand in the parameters. By convention `prompt` and the values of `prompts` are nothing else. */
+/** Names of registered prompts in the parameters. By convention `prompt` and the values of `prompts` hold only such names. */
 export function promptIds(params: object, registry: Pick<Registry, 'isPrompt'>): string[] {
   const { prompt, prompts } = params as { prompt?: unknown; prompts?: unknown };
-  const meant = [prompt, ...(typeof prompts === 'object' && prompts !== null ? Object.values(prompts) : [])];
-  return [...meant.filter((x) => typeof x === 'string'), ...textsIn(params).filter((text) => registry.isPrompt(text))];
+  const candidates = [prompt, ...(typeof prompts === 'object' && prompts !== null ? Object.values(prompts) : [])];
+  return [...candidates.filter((x) => typeof x === 'string'), ...textsIn(params).filter((text) => registry.isPrompt(text))];
 }
 const textsIn = (value: unknown): string[] =>
   typeof value === 'string' ? [value] : typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : [];
 
-/** Checks parameters by the definition's schema; a chain has those of all of its operators. Datasets among them are references here and
- *  rows in the operator. */
+/** Checks parameters against the definition's schema; a chain combines those of its operators. Datasets are references here and rows in the
+ *  operator. */
 export function checkParams(call: StepCall, registry: Registry): object {
   const given = ((call.inputs as { params?: object }).params ?? {}) as Record<string, unknown>;
   if (isImport(call) || call.verb === 'train') return given;
@@ -55,7 +55,7 @@ export function checkParams(call: StepCall, registry: Registry): object {
   return checked(call, given, schema);
 }
 
-/** The parameters of one operator of a map. One that declares none has all that are given where it is alone, and none in a chain. */
+/** The parameters of one operator of a map. An operator that declares none gets all of them if it is alone, and none in a chain. */
 export function operatorParams(call: StepCall, id: string, registry: Registry): object {
   const given = ((call.inputs as { params?: object }).params ?? {}) as Record<string, unknown>;
   const schema = registry.operator(id).params;
@@ -74,7 +74,7 @@ function checked(call: StepCall, given: Record<string, unknown>, schema: Schema<
   }
 }
 
-/** Each operator of a chain names its own prompts. */
+/** Merges `prompts`, because each operator of a chain names its own. */
 function merged(all: readonly { readonly prompts?: object }[]): object {
   const prompts = Object.assign({}, ...all.map((one) => one.prompts)) as object;
   return { ...(Object.assign({}, ...all) as object), ...(all.some((one) => one.prompts) && { prompts }) };

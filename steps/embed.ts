@@ -1,4 +1,4 @@
-/** A reducer with an encoder: writes the texts of its records, and reads the answers. `devices/` runs the subprocess. */
+/** Prepares a reducer that embeds: writes its texts for the subprocess and reads the results. `devices/` runs the subprocess. */
 import { join } from 'node:path';
 import type { DatasetRef, ModelRef } from '../schemas/call.ts';
 import type { Registry } from './registry.ts';
@@ -10,7 +10,7 @@ import type { AnyReducer, Resolved } from './resolved.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import { foldersOf, runFolder } from './train.ts';
 
-/** Writes the texts of every record to `rows.jsonl` in the run folder, and returns the spec. A resumed run gets the same rows. */
+/** Writes the texts. A resumed run reuses the file that it started with. */
 export async function prepareEmbedding(store: Store, registry: Registry, resolved: Resolved, context: StepContext): Promise<EmbedSpec> {
   const { call, params, stepKey } = resolved;
   const { of, encoder } = call.inputs['inputs'] as { of: DatasetRef; encoder: ModelRef };

@@ -1,4 +1,4 @@
-/** A suite over a model is its items, what is asked of each, and the numbers; over a dataset only the numbers. */
+/** Evaluates a suite: over a model it asks about each item and computes metrics; over a dataset it only computes metrics. */
 import type { DatasetRef } from '../schemas/call.ts';
 import type { Sampling, SuiteDef } from '../recipe/define.ts';
 import type { WantedCapabilities } from '../inference/capability.ts';
@@ -6,9 +6,9 @@ import type { Output } from '../schemas/store.ts';
 import { recordId } from '../schemas/canonical.ts';
 import type { Registry } from './registry.ts';
 import type { Store } from '../store/store.ts';
-import { Drops, inherited, outputOf, RECORDS } from './commit.ts';
+import { DropCounter, weakestDeterminism, outputOf, RECORDS } from './commit.ts';
 import { promptIds } from './definitions.ts';
-import { conserved } from './joined.ts';
+import { checkConservation } from './joined.ts';
 import type { Done } from './journal.ts';
 import { rowsOf, reportRef } from './reduce.ts';
 import type { AnyOperator, Resolved } from './resolved.ts';
@@ -17,7 +17,7 @@ import type { StepContext } from '../schemas/steps.ts';
 
 type AnySuite = SuiteDef<never, Readonly<Record<string, number>>, string, object>;
 
-/** The suite's items as a dataset; equal items twice are asked once. */
+/** The suite's items as a dataset. Equal items are asked once. */
 export async function itemsOf({ store, registry }: Services, resolved: Resolved, context: StepContext): Promise<DatasetRef> {
   const suite = (await registry(context.modules)).suite(resolved.call.operation) as AnySuite;
   const writer = store.write(RECORDS);
@@ -31,8 +31,8 @@ export async function itemsOf({ store, registry }: Services, resolved: Resolved,
   return writer.commit('exact');
 }
 
-/** An evaluation's inner map, as a chain of one: the suite's `ask`. */
-export function answering(resolved: Resolved, registry: Registry): Resolved {
+/** The inner map of an evaluation: a chain with the suite's operator `ask`. */
+export function suiteOperatorStep(resolved: Resolved, registry: Registry): Resolved {
   if (resolved.call.verb !== 'evaluate') return resolved;
   const { ask } = registry.suite(resolved.call.operation) as AnySuite;
   const { params, stepKey } = resolved;
@@ -43,10 +43,10 @@ export function answering(resolved: Resolved, registry: Registry): Resolved {
   };
 }
 
-/** What a step requests of the model that is cast in these roles. By convention the parameter `sampling` holds one sampling for all roles of an
- *  operator, or one for each role or kind of call, by its name. */
-export function wantsOf(resolved: Resolved, registry: Registry, roles: readonly string[]): WantedCapabilities {
-  const links = answering(resolved, registry).chain.filter(({ operator }) => operator.roles.some((role) => roles.includes(role)));
+/** The capabilities and samplings that a step needs in these roles. By convention the parameter `sampling` holds one sampling for all roles
+ *  of an operator, or one for each role or kind of call, by its name. */
+export function wantedCapabilities(resolved: Resolved, registry: Registry, roles: readonly string[]): WantedCapabilities {
+  const links = suiteOperatorStep(resolved, registry).chain.filter(({ operator }) => operator.roles.some((role) => roles.includes(role)));
   return {
     capabilities: links.flatMap(({ operator }) => operator.capabilities),
     samplings: links.flatMap(({ operator, params }): Partial<Sampling>[] => {
@@ -58,7 +58,7 @@ export function wantsOf(resolved: Resolved, registry: Registry, roles: readonly 
   };
 }
 
-/** The numbers, and the answers themselves as records beside them; `done` says by the id of an item what became of it. */
+/** Computes the metrics and stores the answers as records beside them. `done` maps the id of an item to its outcome. */
 export async function measureModel(
   store: Store,
   registry: Registry,
@@ -71,11 +71,11 @@ export async function measureModel(
   const { params } = resolved;
   const pairs = [];
   const writer = store.write(RECORDS);
-  const drops = new Drops(store);
+  const drops = new DropCounter(store);
   try {
     for await (const { id, value: item } of store.read(items)) {
       const settled = done.get(id);
-      conserved(resolved, settled !== undefined);
+      checkConservation(resolved, settled !== undefined);
       const { kept, dropped } = settled!;
       const answer = kept[0]![0]?.value;
       pairs.push({ item, answer });
@@ -88,7 +88,7 @@ export async function measureModel(
       await writer.add({ id: recordId(value, [id]), from: [id], value });
     }
     const result = reportRef(resolved, suite.measure(pairs, params), suite.oracle);
-    const determinism = await inherited(store, resolved.determinism, Object.values(resolved.cast));
+    const determinism = await weakestDeterminism(store, resolved.determinism, Object.values(resolved.cast));
     const counts = { in: items.rows, kept: items.rows - drops.count, dropped: drops.counts, ...spent };
     const answers = await writer.commit(determinism);
     return await store.putOutput({ ...outputOf(resolved, result, counts, await drops.commit(determinism), determinism), answers });
@@ -107,6 +107,6 @@ export async function measureData(store: Store, registry: Registry, resolved: Re
   const metrics = await suite.measure(rowsOf(of, store) as never, resolved.params as never);
   const counts = { in: of.rows, kept: of.rows, dropped: {}, requests: 0, tokens: 0, seconds: (performance.now() - started) / 1000 };
   return store.putOutput(
-    outputOf(resolved, reportRef(resolved, metrics, suite.oracle), counts, null, await inherited(store, 'exact', [of])),
+    outputOf(resolved, reportRef(resolved, metrics, suite.oracle), counts, null, await weakestDeterminism(store, 'exact', [of])),
   );
 }

@@ -1,5 +1,5 @@
-/** Models that somebody else serves: who they are, and how a step reaches them. */
-import type { Server, Servers } from '../inference/servers.ts';
+/** Identity and clients of external models. */
+import type { ExternalServer, ExternalServers } from '../inference/servers.ts';
 import type { ModelRef } from '../schemas/call.ts';
 import { declared, type DeclaredModel } from '../recipe/inputs.ts';
 import type { External } from '../schemas/external.ts';
@@ -13,29 +13,29 @@ import { noModels, type Models } from './models.ts';
 export const FILE = 'external.json';
 export const declaration = (model: DeclaredModel) => canonicalJson(declared(model));
 
-/** Of what is declared: the same at every address, and known before anybody is asked. */
+/** Digest of the declaration. It does not depend on the address, and needs no request. */
 export const externalDigest = (model: DeclaredModel): string => modelDigest([{ name: FILE, sha256: sha256(declaration(model)) }], null);
 
-/** What the experiment says of an external model; undefined for one whose weights are in the store. */
+/** The declaration of an external model; undefined for a model in the store. */
 export const externalOf = ({ external }: Pick<StepContext, 'external'>, { digest }: ModelRef): External | undefined =>
   external.find((model) => externalDigest(model) === digest);
 
-/** The models of a step whose weights are in the store. */
+/** The models of a step that are in the store. */
 export const ownOf = (context: Pick<StepContext, 'external'>, cast: Resolved['cast']): Resolved['cast'] =>
   Object.fromEntries(Object.entries(cast).filter(([, model]) => !externalOf(context, model)));
 
-/** Why a model cannot be `wanted`; undefined for one whose weights are in the store. */
+/** Why an external model cannot be used as `wanted`; undefined for a model in the store. */
 export function lacksWeights(context: Pick<StepContext, 'external'>, model: ModelRef, wanted: string): string | undefined {
   const external = externalOf(context, model);
   return external && `the model ${external.model} is external: its weights are not here, so it cannot be ${wanted}.`;
 }
 
-export interface ConnectedModel extends Server {
+export interface ConnectedModel extends ExternalServer {
   readonly external: External;
-  /** Its name at the server. */
+  /** Name at the server. */
   readonly served: string;
 }
-export const connectTo = (servers: Servers, external: External): ConnectedModel => ({
+export const connectTo = (servers: ExternalServers, external: External): ConnectedModel => ({
   external,
   served: external.model,
   ...servers.of(external),
@@ -51,7 +51,7 @@ export function externalsOf({ servers }: Services, cast: Resolved['cast'], conte
   return roles;
 }
 
-/** Those, and a step's own models. */
+/** Combines the external models with the step's own. */
 export const withOwn = (externals: ReadonlyMap<string, ConnectedModel>, own: Models = noModels): Models =>
   externals.size === 0
     ? own
@@ -61,9 +61,9 @@ export const withOwn = (externals: ReadonlyMap<string, ConnectedModel>, own: Mod
         serverStatus: () => serverStatus(externals.values()),
       };
 
-/** How it goes with these servers. */
-export function serverStatus(asked: Iterable<ConnectedModel>): object {
-  const servers = [...asked].map(({ external: { url }, limiter }) => ({ url, ...limiter.pace }));
+/** Status of these servers for heartbeats. */
+export function serverStatus(models: Iterable<ConnectedModel>): object {
+  const servers = [...models].map(({ external: { url }, limiter }) => ({ url, ...limiter.pace }));
   for (const { url, held } of servers)
     if (held) return { state: 'held', url, why: held.why.slice(0, 500), since: held.since } satisfies HeldState;
   return { state: 'asking', servers: servers.map(({ url, inFlight, limit }) => ({ url, inFlight, limit })) };

@@ -1,5 +1,5 @@
-/** What an experiment makes workers do in their owner's name: run code, and send keys. Whoever reaches the Temporal server can start a
- *  workflow that says anything, so workers do only what a launch from their home has granted. */
+/** Grants workers permission to run code and send keys for an experiment. Anyone who can reach the Temporal server can start a workflow
+ *  with any input, so workers accept only what a launch from their home has granted. */
 import type { External } from '../schemas/external.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Serving } from '../schemas/serving.ts';
@@ -7,7 +7,7 @@ import type { Store } from '../store/store.ts';
 import type { StepContext } from '../schemas/steps.ts';
 
 export interface Grant {
-  /** For the sentence where it is not granted. */
+  /** Used in the error sentence if the grant is missing. */
   readonly what: string;
   readonly grant: object;
 }
@@ -30,7 +30,7 @@ export const ofContext = ({ serving, roles, external }: Granting): Grant[] => [
   ...external.flatMap(ofExternal),
 ];
 
-/** Of a launch: the person at the command line is the owner. */
+/** Grants everything that a launch needs: the user of the command line owns the home. */
 export async function grantAll(store: Store, context: Granting & Pick<StepContext, 'modules'>): Promise<void> {
   for (const { grant } of [...ofModules(context.modules), ...ofContext(context)]) await store.grant(grant);
 }

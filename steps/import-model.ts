@@ -1,4 +1,4 @@
-/** Imports of models whose weights, or architecture and tokenizer, come from outside the store. */
+/** Imports models whose weights, or architecture and tokenizer, come from outside the store. */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelRef } from '../schemas/call.ts';
@@ -8,7 +8,7 @@ import type { Store } from '../store/store.ts';
 import { importedFiles } from './input-files.ts';
 import type { Resolved } from './resolved.ts';
 
-/** The manifest entries that only a training fills in. */
+/** Manifest entries that only a training sets. */
 export const importedDefaults = {
   base: null,
   from: null,
@@ -19,8 +19,8 @@ export const importedDefaults = {
   lastLearningRate: null,
 } as const;
 
-/** Copies a model folder into the store; for `init`, the architecture and the tokenizer of a model whose weights its first training makes.
- *  Throws `ConfigError` if the files of a folder changed since its key was computed. */
+/** Copies a model folder into the store. For `init` copies only the architecture and the tokenizer; the first training makes the weights.
+ *  Throws `ConfigError` if files changed since the step's key was computed. */
 export async function importModel(store: Store, resolved: Resolved): Promise<ModelRef> {
   const about = { ...importedDefaults, determinism: 'exact' } as const;
   const { path, architecture, seed } = resolved.call.inputs as { path?: string; architecture?: object; seed?: number };

@@ -1,4 +1,4 @@
-/** Files from outside the store that a source or an imported model reads. */
+/** Lists and hashes the files outside the store that a source or an imported model reads. */
 import { resolve as resolvePath } from 'node:path';
 import type { StepCall } from '../schemas/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -9,7 +9,7 @@ import type { Machine } from './machine.ts';
 import type { Registry } from './registry.ts';
 import type { Resolved } from './resolved.ts';
 
-/** sha256 of each file: a list for a source, by name for a model. Throws `ConfigError` for a file that cannot be read. */
+/** sha256 of each file: a list for a source, by name for a model. Throws `ConfigError` for an unreadable file. */
 export async function fileDigests(call: StepCall, registry: Registry, params: object, machine: Machine): Promise<Resolved['files']> {
   if (isSource(call)) return Promise.all(sourceFiles(call, registry, params).map((file) => digestOf(file, machine)));
   if (!isImport(call)) return [];
@@ -24,7 +24,7 @@ export function sourceFiles(call: StepCall, registry: Registry, params: object):
     .map((file) => resolvePath(folder, file));
 }
 
-/** Name in the model -> path: the whole folder of `model:path`, the tokenizer of `model:init`, nothing of an external model. */
+/** Name in the model -> path: the whole folder for `model:path`, the tokenizer for `model:init`, nothing for an external model. */
 export async function importedFiles(call: StepCall): Promise<Readonly<Record<string, string>>> {
   const { path, tokenizer, chatTemplate } = call.inputs as { path?: string; tokenizer?: string; chatTemplate?: string };
   const folder = path ?? tokenizer;

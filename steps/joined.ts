@@ -1,4 +1,5 @@
-/** The batches of a map, joined in record order and grouped by source record. Every id is checked: what enters an operator leaves it. */
+/** Joins the batches of a map in record order and groups them by source record. Checks every id: each record that enters an operator must
+ *  leave it. */
 import type { DatasetRef } from '../schemas/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -8,22 +9,23 @@ import type { Resolved } from './resolved.ts';
 import { batchPath, batchResult, type BatchResult } from './batch-files.ts';
 import type { BatchTotals, MapStart } from '../schemas/steps.ts';
 
-/** A record of the dataset that a map began with, and its outcome. */
+/** A record of the map's first dataset, and its outcome. */
 type Entry = BatchResult['done'][number];
 
 export interface Joining extends MapStart {
   readonly batches: number;
-  /** Not all of its records were tried. */
+  /** Some records were not tried. */
   readonly partial: boolean;
-  /** What the operators before its start gave; undefined: it began with the first. */
+  /** Output of the operators before the start; undefined: the map started with the first operator. */
   readonly started: Output | undefined;
-  /** Compare ids. One comparison covers all operators. */
+  /** Whether to compare ids. Once covers all operators. */
   readonly check: boolean;
   readonly onBatch: (totals: BatchTotals) => void;
 }
 
-/** For each source record, in order, the entries of what the operators before the start had made of it. Throws `ConservationViolated`. */
-export async function* joined(store: Store, resolved: Resolved, joining: Joining): AsyncGenerator<readonly Entry[]> {
+/** Yields for each source record, in order, the entries of the records that the operators before the start had made of it. Throws
+ *  `ConservationViolated`. */
+export async function* joinBatches(store: Store, resolved: Resolved, joining: Joining): AsyncGenerator<readonly Entry[]> {
   const { over, skip, batches, started, check, partial, onBatch } = joining;
   const fanned = started !== undefined && started.kept !== over.rows;
   const sourceOf = fanned ? await lineage(store, resolved, skip) : undefined;
@@ -34,24 +36,24 @@ export async function* joined(store: Store, resolved: Resolved, joining: Joining
     const { totals, done } = await readBatch(store, resolved, joining, batch);
     onBatch(totals);
     for (const entry of done) {
-      const record = records && (await found(records, entry.id, partial));
-      if (check) conserved(resolved, record !== undefined && isConserved(entry, joining, resolved.chain.length));
-      const own = record && sourceOf?.(record);
-      // Equal records stand more than once where equal sources do.
-      if (group.length > 0 && (own === undefined || own !== source || group.some(({ id }) => id === entry.id))) {
+      const record = records && (await nextRecord(records, entry.id, partial));
+      if (check) checkConservation(resolved, record !== undefined && isConserved(entry, joining, resolved.chain.length));
+      const recordSource = record && sourceOf?.(record);
+      // Equal records appear more than once if their sources are equal.
+      if (group.length > 0 && (recordSource === undefined || recordSource !== source || group.some(({ id }) => id === entry.id))) {
         yield group;
         group = [];
       }
-      source = own;
+      source = recordSource;
       group.push(entry);
     }
   }
   if (group.length > 0) yield group;
-  if (check && !partial) conserved(resolved, (await records!.next()).done === true);
+  if (check && !partial) checkConservation(resolved, (await records!.next()).done === true);
 }
 
-/** The next record, which must have this id; where some were not tried, the next that has it. */
-async function found(records: AsyncIterator<Rec<unknown>>, id: string, partial: boolean): Promise<Rec<unknown> | undefined> {
+/** Returns the next record, which must have this id. If some records were not tried, skips to the one with this id. */
+async function nextRecord(records: AsyncIterator<Rec<unknown>>, id: string, partial: boolean): Promise<Rec<unknown> | undefined> {
   for (;;) {
     const { value, done } = await records.next();
     if (done) return undefined;
@@ -60,26 +62,27 @@ async function found(records: AsyncIterator<Rec<unknown>>, id: string, partial: 
   }
 }
 
-/** Whether every record that entered an operator was dropped by it or is what one that it kept was made from. */
+/** Whether every record that entered an operator was either dropped by it or is the parent of a record that it kept. */
 function isConserved({ id, kept, dropped }: Entry, { skip }: MapStart, length: number): boolean {
   let entering = [id];
   for (let op = skip; op < length; op++) {
     const made = kept[op];
     if (!made) return false;
-    const left = new Set(entering);
-    for (const drop of dropped) if (drop.op === op && !left.delete(drop.id)) return false;
-    if (!made.every(({ from }) => left.has(from[0]!)) || new Set(made.map(({ from }) => from[0])).size !== left.size) return false;
+    const undropped = new Set(entering);
+    for (const drop of dropped) if (drop.op === op && !undropped.delete(drop.id)) return false;
+    if (!made.every(({ from }) => undropped.has(from[0]!)) || new Set(made.map(({ from }) => from[0])).size !== undropped.size)
+      return false;
     entering = made.map((record) => record.id);
   }
   return dropped.every(({ op }) => op >= skip && op < length);
 }
 
-/** The source of a record that the first `skip` operators made, read from what each of them gave. */
+/** Returns a function from a record that the first `skip` operators made to the id of its source. */
 async function lineage(store: Store, { chain }: Resolved, skip: number): Promise<(record: Rec<unknown>) => string> {
   const levels: ReadonlyMap<string, string>[] = [];
   for (let op = skip - 2; op >= 0; op--) {
     const output = await store.output(chain[op]!.stepKey);
-    if (!output) throw missing(chain[op]!.operation);
+    if (!output) throw missingOutput(chain[op]!.operation);
     const parents = new Map<string, string>();
     for await (const { id, from } of store.read(output.result as DatasetRef)) parents.set(id, from[0]!);
     levels.push(parents);
@@ -87,19 +90,19 @@ async function lineage(store: Store, { chain }: Resolved, skip: number): Promise
   return ({ from }) => levels.reduce((id, parents) => parents.get(id)!, from[0]!);
 }
 
-/** What the operators gave that were done before a map began. Throws `ArtifactMissing`. */
+/** Output of the operators before the start of a map. Throws `ArtifactMissing`. */
 export async function beforeStart(store: Store, { chain }: Resolved, { skip }: MapStart): Promise<Output | undefined> {
   if (skip === 0) return undefined;
   const output = await store.output(chain[skip - 1]!.stepKey);
-  if (!output) throw missing(chain[skip - 1]!.operation);
+  if (!output) throw missingOutput(chain[skip - 1]!.operation);
   return output;
 }
 
-/** On `ArtifactMissing` the recipe restarts from the top, and lost steps run again. */
-const missing = (what: string) =>
+/** After `ArtifactMissing` the recipe restarts from the top, and lost steps run again. */
+const missingOutput = (what: string) =>
   new BackspinError('ArtifactMissing', `What ${what} gave is not in the store any more: retry the step, and it is made again.`);
 
-export function conserved(resolved: Resolved, holds: boolean): void {
+export function checkConservation(resolved: Resolved, holds: boolean): void {
   if (!holds)
     throw new BackspinError(
       'ConservationViolated',

@@ -1,7 +1,5 @@
-/**
- * What a batch has done so far, appended as it happens: one line for each answered call and each finished record. What is
- * journaled is never asked again; a torn last line is cut off when the journal is opened.
- */
+/** Appends every reply and every finished record of a batch to a file. A resumed batch never asks again what the journal holds. Opening the
+ *  journal cuts off an incomplete last line. */
 import { closeSync, fdatasync, ftruncateSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -9,9 +7,9 @@ import { promisify } from 'node:util';
 import { BackspinError } from '../schemas/errors.ts';
 import { triggerPoint } from './trigger-points.ts';
 
-/** A finished record: what each operator of the chain kept of it, and why it was dropped where it was. */
+/** A finished record: the records that each operator of the chain kept, and the drops. */
 export interface Done {
-  /** By operator of the chain: the records it kept, of this source. */
+  /** Kept records of this source, by operator of the chain. */
   readonly kept: readonly (readonly { readonly id: string; readonly from: readonly string[]; readonly value: unknown }[])[];
   readonly dropped: readonly {
     readonly op: number;
@@ -22,7 +20,7 @@ export interface Done {
   }[];
 }
 
-/** A call: whose; and a hash of what it asks, with how many equal ones went before. */
+/** Identifies a call: `r` is its operator and record, `n` a hash of the request and the number of equal earlier ones. */
 export interface CallName {
   readonly r: string;
   readonly n: string;
@@ -31,13 +29,13 @@ const keyOf = ({ r, n }: CallName) => `${r}#${n}`;
 
 type Line =
   | (CallName & { reply: unknown; tokens: number })
-  /** The call `of` failed by itself: what kind of failure, and what was said. */
+  /** The call `of` failed while the server answered others: kind of failure, and message. */
   | (CallName & { of: string; failed: string; said: string })
-  | { r: string; /** That its operators made, if any. */ attempts?: number; done: Done };
+  | { r: string; /** Made by its operators, if any. */ attempts?: number; done: Done };
 
 const sync = promisify(fdatasync);
 
-/** Milliseconds between two syncs: at most this much work is asked again after a power failure. A kill loses nothing. */
+/** Milliseconds between two syncs. After a power failure at most this much work is repeated; a kill loses nothing. */
 const SYNC_EVERY = 1000;
 
 export class Journal {
@@ -48,18 +46,18 @@ export class Journal {
   readonly #timer: NodeJS.Timeout;
   #dirty = false;
   #syncing: Promise<void> | undefined;
-  #torn: Error | undefined;
-  readonly #earlier: Earlier | undefined;
-  /** That operators made at finished records, in this attempt of the batch and those before it. */
+  #failure: Error | undefined;
+  readonly #earlier: EarlierReplies | undefined;
+  /** Attempts that operators made at finished records, in all attempts of the batch. */
   attempts = 0;
 
-  /** Throws `ArtifactDamaged` where a line within is not whole. */
-  static async open(path: string, earlier?: Earlier): Promise<Journal> {
+  /** Throws `ArtifactDamaged` if a line before the last is incomplete. */
+  static async open(path: string, earlier?: EarlierReplies): Promise<Journal> {
     await mkdir(dirname(path), { recursive: true });
     return new Journal(path, earlier);
   }
 
-  private constructor(path: string, earlier?: Earlier) {
+  private constructor(path: string, earlier?: EarlierReplies) {
     this.#earlier = earlier;
     this.#fd = openSync(path, 'a+');
     const bytes = readFileSync(path);
@@ -87,7 +85,7 @@ export class Journal {
   done(record: string): Done | undefined {
     return this.#done.get(record);
   }
-  /** Calls answered and journaled, by this attempt and those before it. */
+  /** Answered calls in all attempts of the batch. */
   get requests(): number {
     return this.#calls.size;
   }
@@ -95,7 +93,7 @@ export class Journal {
     return this.#calls.values().reduce((sum, call) => sum + call.tokens, 0);
   }
 
-  /** The reply to a call: the one journaled, here or earlier, or `ask` now. */
+  /** Returns the journaled reply of a call, from this or an earlier start, or else calls `ask`. */
   async call<T>(name: CallName, ask: () => Promise<{ reply: T; tokens: number }>): Promise<T> {
     const key = keyOf(name);
     const known = this.#calls.get(key);
@@ -107,13 +105,14 @@ export class Journal {
     if (held) await held;
     return answer.reply;
   }
-  /** Notes that a call failed by itself; gives how often it did so in this way, by this attempt and those before it. */
+  /** Records that a call failed while the server answered others. Returns how often it has failed in this way, in all attempts of the
+   *  batch. */
   failed(name: CallName, failed: string, said: string): number {
     const times = this.#count(name, failed);
     this.#append({ r: name.r, n: `${name.n}/${failed}/${times}`, of: name.n, failed, said });
     return times;
   }
-  /** How often a call failed by itself. */
+  /** How often a call has failed while the server answered others. */
   failures(name: CallName): number {
     if (this.#failures.size === 0) return 0;
     const kinds = this.#failures.get(keyOf(name));
@@ -126,7 +125,7 @@ export class Journal {
     kinds.set(failed, times);
     return times;
   }
-  /** `attempts`: those that operators made at it. */
+  /** `attempts`: those that operators made at this record. */
   finish(record: string, done: Done, attempts: number): void {
     this.#keep(record, done, attempts);
     this.#append({ r: record, ...(attempts > 0 && { attempts }), done });
@@ -136,40 +135,41 @@ export class Journal {
     this.attempts += attempts;
   }
 
-  /** Throws when the disk is full, and takes nothing more then: what it could write of a line is cut off when it is opened again. */
+  /** Throws on a full disk and then accepts nothing more. Opening the journal again cuts off the incomplete line. */
   #append(line: Line): void {
-    if (this.#torn) throw this.#torn;
+    if (this.#failure) throw this.#failure;
     const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
     try {
-      for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at); // mostly one write: two writers never mix their lines
+      for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at); // usually one write, so lines of two writers never mix
     } catch (error) {
-      this.#torn = error as Error;
+      this.#failure = error as Error;
       throw error;
     }
     this.#dirty = true;
   }
-  /** Beside the work: a slow disk must not keep replies waiting. Where it fails nothing more is taken. */
+  /** Runs in the background, so a slow disk does not delay replies. After an error the journal accepts nothing more. */
   async #sync(): Promise<void> {
     await this.#syncing;
     if (!this.#dirty) return;
     this.#dirty = false;
-    this.#syncing = sync(this.#fd).catch((error: unknown) => void (this.#torn ??= error as Error));
+    this.#syncing = sync(this.#fd).catch((error: unknown) => void (this.#failure ??= error as Error));
     await this.#syncing;
   }
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#sync();
-    // Of calls made at once one may end its record before another is answered; the number of the file may be another file's by then.
-    this.#torn ??= new Error('the journal is closed');
+    // With concurrent calls a record may finish before one of its calls is answered; by then the file descriptor may belong to another file.
+    this.#failure ??= new Error('the journal is closed');
     closeSync(this.#fd);
   }
 }
 
-/** Replies in the journals of a step that began elsewhere in its chain: where they stand, so that few of them are in memory. */
-export class Earlier {
+/** Positions of the replies in journals of earlier starts of a step, which began at another operator. Reads a reply only when it is needed.
+ */
+export class EarlierReplies {
   readonly #places = new Map<string, { readonly path: string; readonly at: number; readonly bytes: number }>();
 
-  /** `batches` holds a folder for each start of the step; the journals of `own` are left out. */
+  /** `batches` holds a folder for each start of the step; `own` is this start, whose journals are skipped. */
   constructor(batches: string, own: string) {
     for (const start of foldersIn(batches))
       if (start !== own) for (const name of journalsIn(join(batches, start)) ?? []) this.#index(join(batches, start, name));

@@ -1,4 +1,5 @@
-/** The key of a step: a digest of everything that its results depend on, and of nothing else. Equal keys share one result. */
+/** Computes the key of a step: a digest of everything that its results depend on, and nothing else. Steps with equal keys share one result.
+ */
 import type { Settings } from '../recipe/api.ts';
 import { isRef, type StepCall } from '../schemas/call.ts';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
@@ -14,15 +15,15 @@ export interface KeyInputs extends Pick<Resolved, 'cast' | 'files'> {
   readonly context: StepContext;
   readonly registry: Registry;
   readonly defined: Defined;
-  /** Of a map, in order. */
+  /** Operators of a map, in order. */
   readonly operators: readonly OperatorCall[];
   /** The trainer, device and threads of a subprocess of the training pool; undefined: the step needs none. */
   readonly computing: object | undefined;
-  /** Role -> identity of the server that the step asks. */
+  /** Role -> identity of its server. */
   readonly engines: Readonly<Record<string, unknown>>;
 }
 
-/** The key of a step, or of the first `length` operators of its chain: inputs of later operators are not part of it. */
+/** The key of a step, or of the first `length` operators of its chain. Inputs of later operators are not part of it. */
 export function keyOf(inputs: KeyInputs, length?: number): string {
   const { call, context, registry, defined, cast, files, computing } = inputs;
   const ids = call.operation.split('>');
@@ -51,20 +52,20 @@ export function keyOf(inputs: KeyInputs, length?: number): string {
   );
 }
 
-/** The key of a step that ended when its budget was spent. */
+/** The key of a step that stopped when its budget was spent. */
 export const cutKey = ({ call, stepKey }: Pick<Resolved, 'call' | 'stepKey'>): string =>
   sha256(canonicalJson({ stepKey, budget: { ...budgetOf(call) } }));
 
-/** The inputs of a map without its parameters, which have a place of their own in the key. Whole results are the same under every budget, and
- *  a quorum of 1 is the default. */
+/** Inputs of a map without its parameters, which the key holds separately. Complete results are the same under every budget; a quorum of 1
+ *  is the default. */
 function mapInputs({ inputs }: StepCall, cast: Resolved['cast'], whole: boolean): object {
   const { with: _, params: __, budget: ___, until, quorum, ...rest } = inputs as { until?: object; quorum?: number } & StepCall['inputs'];
   const limits = { ...(until && { until }), ...(quorum !== undefined && quorum !== 1 && { quorum }) };
   return { ...rest, with: cast, ...(whole && limits) };
 }
 
-/** The inputs of any other step without its parameters, without paths, whose files have digests in the key, and without the seed of a training.
- *  Settings of a training have their defaults. */
+/** Inputs of any other step without its parameters, paths (the key holds digests of the files), and the seed of a training. Fills in the
+ *  defaults of training settings. */
 function otherInputs(call: StepCall): object {
   const { params: _, folder: __, path: ___, tokenizer: ____, chatTemplate: _____, ...rest } = call.inputs;
   if (call.verb !== 'train') return rest;
@@ -75,7 +76,7 @@ function otherInputs(call: StepCall): object {
 const pick = <T>(entries: Readonly<Record<string, T>>, keys: readonly string[]): Record<string, T> =>
   Object.fromEntries(Object.entries(entries).filter(([key]) => keys.includes(key)));
 
-/** References become `kind:digest`, wherever they stand. */
+/** Replaces references by `kind:digest`, at any depth. */
 const withDigests = (value: unknown): unknown =>
   isRef(value)
     ? `${value.kind}:${value.digest}`

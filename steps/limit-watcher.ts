@@ -1,4 +1,4 @@
-/** The end of a map before its last record: a quorum is settled, or tokens, attempts or minutes are spent. */
+/** Stops a map before its last record: when its quorum is reached, or when its budget of tokens, attempts or minutes is spent. */
 import { appendFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ifThere } from '../store/files.ts';
@@ -7,46 +7,47 @@ import type { MapLimits } from '../schemas/steps.ts';
 
 export type MapLimit = keyof MapLimits;
 
-/** Milliseconds. By so much a bound may be passed. */
-const LOOK_EVERY = 250;
+/** Milliseconds between two checks. A limit may be exceeded by this much. */
+const CHECK_EVERY = 250;
 
 /**
- * Tells every batch of a step when one of its bounds is reached. What counts is on disk, in what all batches write and in a clock that grows
- * by a byte a look; so a kill loses nothing of it, and nothing counts twice. One for each lease of the step: their minutes add up.
+ * Aborts all batches of a step when it reaches one of its limits. The counts are on disk: in the files of all batches, and in a clock file
+ * that grows by a byte per check. So a kill loses nothing, and nothing counts twice. Each lease of the step has its own watcher, and their
+ * minutes add up.
  */
 export class LimitWatcher implements Disposable {
-  readonly #among: Map<string, LimitWatcher>;
+  readonly #watchers: Map<string, LimitWatcher>;
   readonly #limits: MapLimits;
   readonly #clock: string;
   readonly #counter: JournalCounter;
   readonly #reached = new AbortController();
-  readonly #first: Promise<void>;
-  /** Up to when the clock has counted. */
-  #counted = performance.now();
+  readonly #firstCheck: Promise<void>;
+  /** Time up to which the clock file has counted. */
+  #countedUntil = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #users = 0;
-  /** The bound that was reached. */
+  /** The limit that was reached. */
   reached: MapLimit | undefined;
 
-  /** For a batch that begins; disposed of when it has ended. `among` holds those of its lease, `work` is the step's, `batches` the folder
-   *  of its batches. */
+  /** Returns the watcher for a batch; dispose of it when the batch ends. `among` holds the watchers of the lease, `work` is the step's
+   *  folder, `batches` the folder of its batches. */
   static async of(among: Map<string, LimitWatcher>, work: string, batches: string, limits: MapLimits): Promise<LimitWatcher> {
-    const bounds = among.get(nameOf(limits)) ?? new LimitWatcher(among, work, batches, limits);
-    among.set(nameOf(limits), bounds);
-    bounds.#users++;
-    await bounds.#first;
-    return bounds;
+    const watcher = among.get(nameOf(limits)) ?? new LimitWatcher(among, work, batches, limits);
+    among.set(nameOf(limits), watcher);
+    watcher.#users++;
+    await watcher.#firstCheck;
+    return watcher;
   }
 
   private constructor(among: Map<string, LimitWatcher>, work: string, batches: string, limits: MapLimits) {
-    this.#among = among;
+    this.#watchers = among;
     this.#limits = limits;
     this.#clock = join(work, 'clock');
     this.#counter = new JournalCounter(batches);
-    this.#first = this.#look();
+    this.#firstCheck = this.#check();
   }
 
-  /** Aborts when a bound is reached. */
+  /** Aborts when a limit is reached. */
   get signal(): AbortSignal {
     return this.#reached.signal;
   }
@@ -54,18 +55,18 @@ export class LimitWatcher implements Disposable {
   [Symbol.dispose](): void {
     if (--this.#users > 0) return;
     clearTimeout(this.#timer);
-    this.#among.delete(nameOf(this.#limits));
+    this.#watchers.delete(nameOf(this.#limits));
   }
 
   async #tick(): Promise<void> {
-    const ticks = Math.floor((performance.now() - this.#counted) / LOOK_EVERY); // more than one where the process was busy
-    this.#counted += ticks * LOOK_EVERY;
-    if (this.#limits.minutes !== null) await appendFile(this.#clock, '.'.repeat(ticks)).catch(() => {}); // a full disk stops the work too
-    await this.#look();
+    const ticks = Math.floor((performance.now() - this.#countedUntil) / CHECK_EVERY); // more than one if the process was busy
+    this.#countedUntil += ticks * CHECK_EVERY;
+    if (this.#limits.minutes !== null) await appendFile(this.#clock, '.'.repeat(ticks)).catch(() => {}); // a full disk stops the batches too
+    await this.#check();
   }
 
-  /** Looks, and does so again by and by. What cannot be read just now is read then. */
-  async #look(): Promise<void> {
+  /** Checks the limits now and then periodically. Ignores read errors until the next check. */
+  async #check(): Promise<void> {
     const { quorum, tokens, attempts, minutes } = this.#limits;
     await this.#counter.look().catch(() => {});
     const clock = (await ifThere(stat(this.#clock)).catch(() => undefined))?.size ?? 0;
@@ -73,11 +74,11 @@ export class LimitWatcher implements Disposable {
       ['quorum', this.#counter.records, quorum],
       ['tokens', this.#counter.tokens, tokens],
       ['attempts', this.#counter.attempts, attempts],
-      ['minutes', (clock * LOOK_EVERY) / 60_000, minutes],
+      ['minutes', (clock * CHECK_EVERY) / 60_000, minutes],
     ];
     this.reached ??= spent.find(([, is, most]) => most !== null && is >= most)?.[0];
     if (this.reached !== undefined) this.#reached.abort(new Error(`${this.reached} reached`));
-    else if (this.#among.get(nameOf(this.#limits)) === this) this.#timer = setTimeout(() => void this.#tick(), LOOK_EVERY);
+    else if (this.#watchers.get(nameOf(this.#limits)) === this) this.#timer = setTimeout(() => void this.#tick(), CHECK_EVERY);
   }
 }
 

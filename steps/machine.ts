@@ -1,4 +1,4 @@
-/** What of this machine the results of a step depend on: the trainer, the devices of a pool, the bytes of files. */
+/** Identifies the parts of this machine that results depend on: the trainer, the pools' devices, and files. */
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -9,13 +9,13 @@ import { FileDigests } from '../store/digests.ts';
 
 export interface Machine {
   readonly files: Pick<FileDigests, 'of'>;
-  /** Code and packages of a verb of the trainer: `serve` is the embedded server. */
+  /** Code and package versions behind a verb of the trainer; `serve` is the embedded server. */
   trainer(verb: keyof TrainerIdentity): Promise<object>;
-  /** What a pool computes on: `cpu`, or `cuda` with the compute capability of its devices. */
+  /** What a pool computes on: `cpu`, or `cuda` with the compute capabilities of its devices. */
   device(pool: string): string;
 }
 
-/** `home` is where `up` writes what its pools have; a pool that it has never had computes on the CPU. */
+/** `home` holds the file in which `up` records the devices of its pools. An unknown pool counts as CPU. */
 export function machineOf(home?: string): Machine {
   return {
     files: new FileDigests(home && join(home, 'digests')),
@@ -36,12 +36,12 @@ export function devicesIn(home: string): Readonly<Record<string, string>> {
 
 export const threadsOf = ({ threads }: BoundConfig['training']): number => threads ?? cpus().length;
 
-/** What a subprocess of the training pool computes with, as part of a step's key. On a CPU the number of threads changes the order of
- *  sums, and so their bits. */
+/** Identity of a subprocess on the training pool, for the step's key. On a CPU the number of threads changes the order of sums, and so the
+ *  last bits. */
 export async function computing(machine: Machine, verb: 'train' | 'embed' | 'score', training: BoundConfig['training']): Promise<object> {
   const device = machine.device(training.pool);
   return { ...(await machine.trainer(verb)), device, ...(device === 'cpu' ? { threads: threadsOf(training) } : {}) };
 }
 
-/** CUDA kernels add in no fixed order, so the same training gives other bits each time. */
+/** CUDA kernels add in no fixed order, so a repeated training gives other bits. */
 export const repeatsOn = (machine: Machine, { pool }: BoundConfig['training']): boolean => machine.device(pool) === 'cpu';

@@ -1,4 +1,4 @@
-/** What an operator is given beside its record: calls of models, which are journaled, and what is drawn by chance. */
+/** Gives an operator its context: journaled model calls and random numbers. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Rejected, TooLong, Unavailable, Unusable } from '../inference/client.ts';
 import { PeerOutcomes } from '../inference/limiter.ts';
@@ -12,51 +12,52 @@ import type { Registry } from './registry.ts';
 
 type Answer<T> = { readonly reply: T; readonly tokens: number };
 type CallOptions = Readonly<Record<'requestId', string> & Record<'seed', number> & { signal: AbortSignal; failedBefore: boolean }>;
-interface Question<T> {
+interface ModelCall<T> {
   readonly role: string;
-  /** Hash of it. */
+  /** Hash of the request. */
   readonly hash: string;
-  /** What a small request of its kind is like. */
-  readonly like: Prompt | 'score';
-  /** Puts it to a model under the name that it is served by. */
-  put(client: Client, served: string, how: CallOptions): Promise<Answer<T>>;
+  /** The prompt, for a liveness request of the same kind. */
+  readonly similarTo: Prompt | 'score';
+  /** Sends the request to a model by its served name. */
+  send(client: Client, served: string, options: CallOptions): Promise<Answer<T>>;
 }
 
-/** What calls ended with: it concerns their servers, whichever record asked. */
+/** Errors of calls. They concern the server, whichever record made the call. */
 export const failedCalls = new WeakSet<Error>();
 
-/** What the records of a batch are worked on with. */
+/** Shared by the records of a batch. */
 export interface BatchResources {
   readonly registry: Registry;
   readonly seed: number;
   readonly models: Models;
-  /** By role, how requests of the step went: by these one that fails knows whether it does so by itself. */
-  readonly others: Map<string, PeerOutcomes>;
+  /** Outcomes of the step's requests by role, to tell a failing request from a failing server. */
+  readonly peers: Map<string, PeerOutcomes>;
   readonly signal: AbortSignal;
 }
 
-/** Where it is put down what was asked, and what was made of the record. */
+/** The journal, and the attempts made at this record. */
 export interface RecordJournal {
   readonly journal: Journal;
   readonly made: { attempts: number };
 }
 
-/** A call is known by its record, by what it asks, and by how many equal ones of the record went before: never by when it comes. */
-export function contextOf(record: Rec<unknown>, op: number, link: Link, work: BatchResources & RecordJournal): Context<string> {
+/** Builds the context of an operator for one record. A call is identified by its record, its request, and the number of equal earlier
+ *  requests of the record, never by its time. */
+export function operatorContext(record: Rec<unknown>, op: number, link: Link, work: BatchResources & RecordJournal): Context<string> {
   const { journal, seed } = work;
   const { operator, stepKey } = link;
   const most = operator.calls(link.params);
   let calls = 0;
   const owner = `${op}/${record.id}`;
-  const asked = new Map<string, number>();
-  const ask = <T>(question: Question<T>): Promise<T> => {
+  const timesCalled = new Map<string, number>();
+  const call = <T>(question: ModelCall<T>): Promise<T> => {
     if (++calls > most) throw new Error(`it makes more calls for one record than ${most}, which its \`calls\` gives as the most`);
     const { hash } = question;
-    const before = asked.get(hash) ?? 0;
-    asked.set(hash, before + 1);
+    const before = timesCalled.get(hash) ?? 0;
+    timesCalled.set(hash, before + 1);
     const name = { r: owner, n: `${hash}/${before}` };
-    const how = { seed: seedOf(seed, stepKey, record.id, hash, before), requestId: `${stepKey.slice(0, 16)}/${owner}/${name.n}` };
-    const reply = journal.call(name, () => answered(question, name, how, work));
+    const options = { seed: seedOf(seed, stepKey, record.id, hash, before), requestId: `${stepKey.slice(0, 16)}/${owner}/${name.n}` };
+    const reply = journal.call(name, () => callWithRetries(question, name, options, work));
     return reply.catch((error: Error) => {
       failedCalls.add(error);
       throw error;
@@ -64,25 +65,25 @@ export function contextOf(record: Rec<unknown>, op: number, link: Link, work: Ba
   };
   return {
     chat: (role, messages, sampling: Sampling) =>
-      ask<Reply>({
+      call<Reply>({
         role,
         hash: questionOf('chat', role, messages, sampling),
-        like: { messages },
-        put: (client, served, how) => client.chat(served, messages, drawn(link, sampling), how),
+        similarTo: { messages },
+        send: (client, served, options) => client.chat(served, messages, checkStochastic(link, sampling), options),
       }),
     complete: (role, prompt: Prompt, sampling: Sampling) =>
-      ask<Reply>({
+      call<Reply>({
         role,
         hash: questionOf('complete', role, prompt, sampling),
-        like: prompt,
-        put: (client, served, how) => client.complete(served, prompt, drawn(link, sampling), how),
+        similarTo: prompt,
+        send: (client, served, options) => client.complete(served, prompt, checkStochastic(link, sampling), options),
       }),
     score: (role, prompt: Prompt, continuations: readonly string[]) =>
-      ask<readonly (readonly TokenScore[])[]>({
+      call<readonly (readonly TokenScore[])[]>({
         role,
         hash: questionOf('score', role, [prompt, continuations]),
-        like: 'score',
-        put: (client, served, how) => client.score(served, prompt, continuations, how),
+        similarTo: 'score',
+        send: (client, served, options) => client.score(served, prompt, continuations, options),
       }),
     async attempts(limit, body) {
       for (let attempt = 0; attempt < limit; attempt++) {
@@ -96,7 +97,7 @@ export function contextOf(record: Rec<unknown>, op: number, link: Link, work: Ba
   };
 }
 
-/** What ends a call that fails by itself, again and again, while its server answers others: it drops its record. */
+/** A call has failed too often while its server answered others: its record is dropped. */
 export class GivenUp extends Error {
   readonly reason: 'failed' | 'rejected';
   constructor(reason: 'failed' | 'rejected', message: string) {
@@ -106,78 +107,78 @@ export class GivenUp extends Error {
   }
 }
 
-/** Failures of one kind after which a call is given up. Behind each of the first stand several tries of the client with pauses; behind a
- *  timeout tries that each took the whole time. */
-const GIVEN_UP = { unavailable: 3, timeout: 1, unusable: 2 };
-/** Milliseconds before a failed call is put again; it doubles with every further failure. */
+/** Failures of one kind after which a call is given up. Each `unavailable` failure stands for several tries of the client with pauses; a
+ *  timeout for tries that each took the full time. */
+const MAX_FAILURES = { unavailable: 3, timeout: 1, unusable: 2 };
+/** Milliseconds before a failed call is sent again; every further failure doubles the pause. */
 const PAUSE = 500;
 
-/** The answer to a question. Throws GivenUp where the fault is in what it asks, and what the client throws where it is the server's. */
-async function answered<T>(
-  { role, like, put }: Question<T>,
+/** Sends a call until the server answers. Throws GivenUp if the request is at fault, and the client's error if the server is. */
+async function callWithRetries<T>(
+  { role, similarTo, send }: ModelCall<T>,
   name: CallName,
-  how: Pick<CallOptions, 'seed' | 'requestId'>,
-  { models, journal, signal, others: roles }: BatchResources & { journal: Journal },
+  options: Pick<CallOptions, 'seed' | 'requestId'>,
+  { models, journal, signal, peers: peersByRole }: BatchResources & { journal: Journal },
 ): Promise<Answer<T>> {
-  const others = roles.get(role) ?? new PeerOutcomes();
-  roles.set(role, others);
-  const watch = others.watch();
+  const peers = peersByRole.get(role) ?? new PeerOutcomes();
+  peersByRole.set(role, peers);
+  const watch = peers.watch();
   for (;;) {
     signal.throwIfAborted();
     const { client, served } = models.of(role);
     try {
-      const answer = await put(client, served, { ...how, signal, failedBefore: journal.failures(name) > 0 });
-      others.answered();
+      const answer = await send(client, served, { ...options, signal, failedBefore: journal.failures(name) > 0 });
+      peers.answered();
       return answer;
     } catch (error) {
       signal.throwIfAborted();
       const failure = failureOf(error);
       if (!failure) {
-        if (error instanceof Rejected || error instanceof TooLong) others.answered();
+        if (error instanceof Rejected || error instanceof TooLong) peers.answered();
         throw error;
       }
-      others.failed();
+      peers.failed();
       const { answered, failed } = watch.look();
-      const itself =
-        failure.alone ||
+      const isOwnFault =
+        failure.isOwnFault ||
         (failure.path !== '/tokenize' && answered > failed) ||
-        (await (client.alive?.(served, like, signal, failure.path) ?? journal.requests > 0));
-      if (!itself) throw error;
-      const times = journal.failed(name, failure.kind, failure.said);
-      if (times >= failure.most)
-        throw new GivenUp(failure.reason, `${failure.kind}, ${times} times while others were answered: ${failure.said}`);
+        (await (client.alive?.(served, similarTo, signal, failure.path) ?? journal.requests > 0));
+      if (!isOwnFault) throw error;
+      const times = journal.failed(name, failure.kind, failure.message);
+      if (times >= failure.limit)
+        throw new GivenUp(failure.reason, `${failure.kind}, ${times} times while others were answered: ${failure.message}`);
       await delay(Math.max(failure.wait, (PAUSE * 2 ** times * (1 + Math.random())) / 4), undefined, { signal }).catch(() => {});
     }
   }
 }
 
-/** Of an error that may be the fault of the one request that ended with it. */
+/** Classifies an error for which the request itself may be at fault; undefined for all others. */
 function failureOf(error: unknown) {
-  const about = { alone: false, path: undefined, wait: 0, reason: 'failed', most: GIVEN_UP.unavailable } as const;
+  const defaults = { isOwnFault: false, path: undefined, wait: 0, reason: 'failed', limit: MAX_FAILURES.unavailable } as const;
   if (error instanceof Unusable) {
     const { message, reply, path } = error;
     return {
-      ...about,
+      ...defaults,
       kind: 'unusable',
       path,
       reason: 'rejected',
-      most: GIVEN_UP.unusable,
-      said: `${message} The reply: ${reply}`,
+      limit: MAX_FAILURES.unusable,
+      message: `${message} The reply: ${reply}`,
     } as const;
   }
   if (error instanceof Unavailable) {
-    const { failure: kind, alone, wait, message: said } = error;
-    return { ...about, kind, alone, wait, said, most: kind === 'timeout' ? GIVEN_UP.timeout : GIVEN_UP.unavailable };
+    const { failure: kind, isOwnFault, wait, message } = error;
+    return { ...defaults, kind, isOwnFault, wait, message, limit: kind === 'timeout' ? MAX_FAILURES.timeout : MAX_FAILURES.unavailable };
   }
   if (!(error instanceof BackspinError) || (error.type !== 'Down' && error.type !== 'Overloaded')) return undefined;
-  return { ...about, kind: error.type, said: error.message };
+  return { ...defaults, kind: error.type, message: error.message };
 }
 
-/** Hash of what is asked: 16 hex. */
+/** Hash of a request: 16 hex digits. */
 export const questionOf = (kind: 'chat' | 'complete' | 'score', role: string, prompt: unknown, sampling?: Sampling): string =>
   sha256(JSON.stringify([kind, role, prompt, sampling && canonicalJson(sampling)])).slice(0, 16);
 
-/** What an operator has beside its models. It throws for what the key of its step does not hold. */
+/** The parts of an operator's context other than models. They throw for prompts and random numbers that the step's key does not cover. */
 export const recordContextOf = (
   record: Rec<unknown>,
   { operation, operator, stepKey, params, prompts }: Link,
@@ -197,8 +198,8 @@ export const recordContextOf = (
   signal,
 });
 
-/** Checks that a request that samples is of an operator that draws. */
-function drawn({ operation, operator, params }: Link, sampling: Sampling): Sampling {
+/** Throws if an operator samples but is not declared `stochastic`. */
+function checkStochastic({ operation, operator, params }: Link, sampling: Sampling): Sampling {
   if (sampling.temperature === 0 || operator.stochastic(params)) return sampling;
   throw new BackspinError(
     'ConfigError',
@@ -206,11 +207,11 @@ function drawn({ operation, operator, params }: Link, sampling: Sampling): Sampl
   );
 }
 
-/** Seed of a request: (experiment's seed, step, record, what is asked, how many equal ones went before), 31 bits. */
+/** Seed of a request, 31 bits, from the experiment's seed, the step, the record, the request and the number of equal earlier ones. */
 export const seedOf = (seed: number, stepKey: string, record: string, question: string, n: number): number =>
   Number.parseInt(sha256(`${seed}/${stepKey}/${record}/${question}/${n}`).slice(0, 8), 16) >>> 1;
 
-/** Numbers in [0, 1) with 32 bits each, by hashing a counter. */
+/** Random numbers in [0, 1) with 32 bits each, by hashing a counter. */
 export function stream(name: string): () => number {
   let n = 0;
   return () => Number.parseInt(sha256(`${name}/${n++}`).slice(0, 8), 16) / 2 ** 32;

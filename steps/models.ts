@@ -1,15 +1,15 @@
-/** How the models of a step are reached. */
+/** The interface between operators and the clients of their models. */
 import type { ModelClient } from '../inference/client.ts';
 
-/** `alive` tells a request that fails by itself from a server that answers nobody. */
+/** `alive` distinguishes a request that fails alone from a server that answers nothing. */
 export type Client = Pick<ModelClient, 'chat' | 'complete' | 'score'> & Partial<Pick<ModelClient, 'alive'>>;
 
-/** How an operator reaches its models: a client and the name a role's model is served under. */
+/** The models of a step: a client and a served name for each role. */
 export interface Models {
   of(role: string): { readonly client: Client; readonly served: string };
-  /** Records of one step that flow at once. */
+  /** Records of one step in flight. */
   readonly concurrency: number;
-  /** How it goes with their servers, for heartbeats. */
+  /** Status of the servers, for heartbeats. */
   serverStatus?(): object;
 }
 export const noModels: Models = {

@@ -1,4 +1,4 @@
-/** A user's own TypeScript files: their digest, and imports that see a changed file in a worker that lives for days. */
+/** Loads a user's TypeScript modules: computes their digest and re-imports changed files in long-running workers. */
 import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
@@ -9,7 +9,7 @@ import { inBuild, isOurs, named, Sources } from './source-files.ts';
 
 const root = dirname(import.meta.dirname);
 
-/** sha256 over a file and all that it imports by relative paths, but for backspin's own. Other files that it reads are not in it. */
+/** sha256 over a file and its relative imports, except backspin's own files. Other files that it reads do not count. */
 export function moduleDigest(path: string): Promise<string> {
   return Promise.resolve().then(() => digestBehind(resolve(path)));
 }
@@ -32,7 +32,7 @@ export interface Module {
 
 let hooked = false;
 
-/** Imports a module as it is now. Throws `ConfigError` when it is not as it was, or cannot be loaded. */
+/** Imports a module in its current version. Throws `ConfigError` if it has changed since its digest was taken, or cannot be loaded. */
 export async function importModule({ path, digest }: Module): Promise<object> {
   if ((await moduleDigest(path)) !== digest) {
     throw new BackspinError(
@@ -49,11 +49,11 @@ export async function importModule({ path, digest }: Module): Promise<object> {
   }
 }
 
-/** A file of a module, as it was loaded with it. */
+/** Imports a file of a module in the version that the module was loaded with. */
 export const importVersion = async (path: string, digest: string): Promise<object> =>
   (await import(isOurs(path) ? pathToFileURL(path).href : `${pathToFileURL(path).href}?v=${digest}`)) as object;
 
-/** What an error says, and the first line of somebody else's code that it names. */
+/** The message of an error, and the first line of user code in its stack. */
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const places = [...(error.stack ?? '').matchAll(/(?:^|[\s(]|file:\/\/)(\/[^\s()?:]+)(?:\?v=[0-9a-f]{64})?:(\d+)/g)];
@@ -61,10 +61,8 @@ function reason(error: unknown): string {
   return `${error.message}${place ? `, at ${place[1]}:${place[2]}` : ''}`;
 }
 
-/**
- * A module's `backspin` is the one that loads it, and so is its `zod`, wherever it lies. What it imports by relative paths gets its
- * version, since Node keeps a module by its URL for ever.
- */
+/** Resolves a module's `backspin` and `zod` to those of this process, wherever the module is. Adds the version to its relative imports,
+ *  because Node caches modules by URL for ever. */
 function hookImports(): void {
   hooked = true;
   const ourselves = pathToFileURL(join(root, 'package.json')).href;

@@ -1,4 +1,4 @@
-/** Namespaces of definitions, loaded: those that come with backspin, and an experiment's own modules. */
+/** Loads namespaces of definitions: backspin's own, and those of an experiment's modules. */
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { namespaces as operators } from '../operators/index.ts';
@@ -12,14 +12,14 @@ export const kinds: readonly Kind[] = ['operator', 'reducer', 'template', 'promp
 
 /** Path -> sha256. */
 export type Files = Readonly<Record<string, string>>;
-/** Files behind a definition: those of backspin, and those of the experiment's own module. */
+/** Files behind a definition: `ours` belong to backspin, `own` to the experiment's module. */
 export interface Behind {
   readonly ours: Files;
   readonly own: Files;
 }
 export interface Namespace {
   readonly definitions: ReadonlyMap<string, Definition>;
-  /** It is an experiment's own. */
+  /** It belongs to an experiment's module. */
   readonly module: boolean;
   /** Files behind the whole namespace. */
   readonly files: Files;
@@ -27,7 +27,7 @@ export interface Namespace {
 }
 
 const root = dirname(import.meta.dirname);
-/** The namespaces that come with backspin: the files that they begin in, and a function that imports each. */
+/** Backspin's own namespaces: their entry files, and a function that imports each. */
 const builtIn: Readonly<Record<string, readonly (readonly [entry: string, load: () => Promise<object>])[]>> = Object.fromEntries(
   Object.entries(operators).map(([name, load]) => [
     name,
@@ -38,7 +38,8 @@ const builtIn: Readonly<Record<string, readonly (readonly [entry: string, load: 
   ]),
 );
 
-/** By name. Throws `ConfigError` for a module that has changed since its digest was taken, cannot be loaded, or has no name of its own. */
+/** Namespaces by name. Throws `ConfigError` for a module that has changed since its digest was taken, cannot be loaded, or has no unique
+ *  name. */
 export async function loadNamespaces(modules: readonly Module[]): Promise<ReadonlyMap<string, Namespace>> {
   const namespaces = new Map<string, Namespace>();
   const sources = new Sources();

@@ -1,4 +1,4 @@
-/** The first activity of every step: looks it up by its key, checks it, and plans its batches. */
+/** The first activity of every step: looks the step up by its key, checks it, and plans its batches. */
 import { join } from 'node:path';
 import type { StepContext, MapStart, Lease, MapWork, StepLookup } from '../schemas/steps.ts';
 import { refsIn, type StepCall, type DatasetRef, type ModelRef } from '../schemas/call.ts';
@@ -59,7 +59,7 @@ export async function openStep(services: Services, call: StepCall, context: Step
   return { hit: null, stepKey: resolved.stepKey, work };
 }
 
-/** The result of a step that was performed before, if the store still has all of it. By default whole, or cut short under the same budget. */
+/** The stored result of the step, if all of it still exists. By default the complete result, or one cut short under the same budget. */
 export async function lookUp(
   { store }: Pick<Services, 'store'>,
   resolved: Resolved,
@@ -90,7 +90,7 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
   if (call.verb === 'reduce' || call.verb === 'train') return null;
   if (call.verb === 'evaluate' && !resolved.cast['model']) return null;
   const { over, skip } =
-    call.verb === 'map' ? await begun(services, resolved) : { over: await itemsOf(services, resolved, context), skip: 0 };
+    call.verb === 'map' ? await longestStoredPrefix(services, resolved) : { over: await itemsOf(services, resolved, context), skip: 0 };
   const { until, quorum = 1 } = call.inputs as { until?: { kept: number }; quorum?: number };
   const { candidates = Infinity, tokens = null, attempts = null, minutes = null } = budgetOf(call);
   if (!(quorum > 0 && quorum <= 1))
@@ -132,9 +132,9 @@ export async function checkRoom({ store, lowWater }: Pick<Services, 'store' | 'l
   );
 }
 
-/** The longest beginning of a chain that was performed before, and its dataset. A map that can end early begins with its first operator:
- *  the candidates of a budget, `until` and a quorum count the records that enter the chain. */
-async function begun(services: Services, resolved: Resolved): Promise<Omit<MapStart, 'build'>> {
+/** The longest prefix of the chain with a stored result, and its dataset. A map that can end early starts with its first operator: the
+ *  candidates of a budget, `until` and a quorum count records that enter the chain. */
+async function longestStoredPrefix(services: Services, resolved: Resolved): Promise<Omit<MapStart, 'build'>> {
   const { until, quorum = 1 } = resolved.call.inputs as { until?: object; quorum?: number };
   const counted = until !== undefined || quorum < 1 || budgetOf(resolved.call).candidates !== undefined;
   const longest = counted ? 0 : resolved.chain.length - 1;

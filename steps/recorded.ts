@@ -1,13 +1,13 @@
-/** What a run of an experiment has from the run before where that is too much to be carried. */
+/** Reads finished steps from an experiment's record, for a workflow run whose ledger is too large to carry over. */
 import { BackspinError } from '../schemas/errors.ts';
 import type { RecordVersion } from '../schemas/experiment.ts';
 import type { Store } from '../store/store.ts';
 import type { RecordedSteps } from '../schemas/steps.ts';
 
-/** Steps that are read at once: a third of a megabyte. */
+/** Steps per page: about a third of a megabyte. */
 const PAGE = 1000;
 
-/** Finished steps of a record as it was written then, or is by now. */
+/** Finished steps of a record in this version or a later one. */
 export async function recordedSteps(
   store: Pick<Store, 'experiment'>,
   name: string,

@@ -1,4 +1,4 @@
-/** Steps that one data worker performs by itself: reducers, sources and imports of models. */
+/** Performs steps that need only a data worker: reducers, sources and imports of models. */
 import { isRef, refsIn, type StepCall, type DatasetRef, type ReportRef, type Result } from '../schemas/call.ts';
 import type { Emitted, Rows } from '../recipe/define.ts';
 import type { Registry } from './registry.ts';
@@ -8,7 +8,7 @@ import type { EmbeddedRow } from '../schemas/trainer.ts';
 import { canonicalJson, recordId, sha256 } from '../schemas/canonical.ts';
 import type { DatasetWriter, Store } from '../store/store.ts';
 import { rowsIn } from './call-inputs.ts';
-import { Drops, inherited, outputOf, RECORDS, type Counts } from './commit.ts';
+import { DropCounter, weakestDeterminism, outputOf, RECORDS, type Counts } from './commit.ts';
 import { importModel } from './import-model.ts';
 import type { AnyReducer, Resolved } from './resolved.ts';
 import { stream } from './model-calls.ts';
@@ -25,7 +25,7 @@ interface Work {
   readonly signal: AbortSignal;
   /** Of a reducer that embeds: the output of its subprocess, and when it ran. */
   readonly places?: AsyncIterable<EmbeddedRow>;
-  readonly child?: readonly Span[];
+  readonly subprocessSpans?: readonly Span[];
 }
 async function* nowhere(): AsyncIterable<EmbeddedRow> {}
 
@@ -37,8 +37,8 @@ export async function reduceStep(work: Work): Promise<Output> {
     : call.operation.startsWith('model:')
       ? { result: await importModel(work.store, work.resolved), counts: NO_RECORDS, dropped: null }
       : await runReducer(work);
-  const determinism = await inherited(work.store, work.resolved.determinism, storedInputs(call));
-  const seconds = secondsOf([...(work.child ?? []), { began, ended: Date.now() }]);
+  const determinism = await weakestDeterminism(work.store, work.resolved.determinism, storedInputs(call));
+  const seconds = secondsOf([...(work.subprocessSpans ?? []), { began, ended: Date.now() }]);
   const output = outputOf(work.resolved, result, { ...counts, requests: 0, tokens: 0, seconds }, dropped, determinism);
   return work.store.putOutput({ ...output, ...(origins && { origins }) });
 }
@@ -73,18 +73,18 @@ async function runReducer(work: Work): Promise<Made> {
     places,
     signal,
   });
-  if (reducer.outputs !== 'report') return written(work, reducer, emitted as AsyncIterable<Emitted>);
+  if (reducer.outputs !== 'report') return writeRecords(work, reducer, emitted as AsyncIterable<Emitted>);
   const metrics = await (emitted as Promise<Readonly<Record<string, number>>>);
   return { result: reportRef(resolved, metrics, false), counts: NO_RECORDS, dropped: null };
 }
 
-/** Writes the records of a reducer to its datasets. Throws `ConservationViolated` where the counts of records differ. */
-async function written({ store, resolved, signal }: Work, reducer: AnyReducer, emitted: AsyncIterable<Emitted>): Promise<Made> {
+/** Writes a reducer's records to its datasets. Throws `ConservationViolated` if records were lost or added. */
+async function writeRecords({ store, resolved, signal }: Work, reducer: AnyReducer, emitted: AsyncIterable<Emitted>): Promise<Made> {
   const { call } = resolved;
-  const determinism = await inherited(store, resolved.determinism, storedInputs(call));
+  const determinism = await weakestDeterminism(store, resolved.determinism, storedInputs(call));
   const names = reducer.outputs === 'report' ? [] : (reducer.outputs ?? ['']);
   const writers = new Map<string, DatasetWriter>(names.map((name) => [name, store.write(RECORDS)]));
-  const drops = new Drops(store);
+  const drops = new DropCounter(store);
   let kept = 0;
   try {
     for await (const one of emitted) {
@@ -116,7 +116,7 @@ async function written({ store, resolved, signal }: Work, reducer: AnyReducer, e
 export function rowsOf(ref: DatasetRef, store: Store): Rows<unknown> {
   return { rows: ref.rows, [Symbol.asyncIterator]: () => store.read(ref)[Symbol.asyncIterator]() };
 }
-/** Datasets become their rows and reports their metrics, wherever they stand. */
+/** Replaces datasets by their rows and reports by their metrics, at any depth. */
 function withRows(value: unknown, store: Store): unknown {
   if (isRef(value)) return value.kind === 'dataset' ? rowsOf(value, store) : value.kind === 'report' ? value.metrics : value;
   if (Array.isArray(value)) return value.map((inner) => withRows(inner, store));
@@ -127,7 +127,7 @@ function withRows(value: unknown, store: Store): unknown {
 async function readSource(work: Work): Promise<Made> {
   const { store, registry, resolved, signal } = work;
   const writer = store.write(RECORDS);
-  const drops = new Drops(store);
+  const drops = new DropCounter(store);
   let places: DatasetWriter | undefined;
   let kept = 0;
   try {

@@ -1,4 +1,4 @@
-/** Definitions by name: those that come with backspin, and those of an experiment's own modules. */
+/** Looks up definitions by name: backspin's own, and those of an experiment's modules. */
 import type { Definition } from '../recipe/define.ts';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -20,15 +20,15 @@ export interface Registry {
   suite(id: string): Defined<'suite' | 'data-suite'>;
   source(id: string): Defined<'source'>;
   version(id: string): number;
-  /** The file of a definition and all files that it imports. Those that are `own` are part of step keys; a change of `ours` under the same
-   *  version stops a step. */
+  /** The file of a definition and all files that it imports. `own` files are part of step keys; a change of `ours` under the same version
+   *  stops a step. */
   behind(id: string): Behind;
   /** sha256 over all source files of a namespace. */
   sourceDigest(namespace: string): string;
-  /** Names of the namespaces that have one of these files behind them. */
+  /** Namespaces that use one of these files. */
   namespacesWith(files: readonly string[]): string[];
   readonly namespaces: readonly string[];
-  /** Whether a namespace is the experiment's own. */
+  /** Whether a namespace belongs to an experiment's module. */
   isModule(namespace: string): boolean;
 }
 
@@ -74,7 +74,7 @@ function definitionIn(namespaces: Namespaces, id: string): Definition | undefine
   return namespaces.get(name)?.definitions.get(own);
 }
 
-/** The end of a sentence about an id that was not found: the nearest name, and the names in its namespace. */
+/** The end of the sentence about an unknown id: the nearest name, and the names in its namespace. */
 function alternatives(namespaces: Namespaces, id: string, wanted: readonly Kind[]): string {
   const ids = [...namespaces].flatMap(([namespace, { definitions }]) =>
     [...definitions].filter(([, { is }]) => wanted.includes(is)).map(([name]) => `${namespace}.${name}`),

@@ -1,10 +1,10 @@
-/** What of an experiment's imports has changed on disk since they were read in. */
+/** Finds imports of an experiment that have changed on disk since. */
 import { BackspinError } from '../schemas/errors.ts';
 import { resolve } from './resolve.ts';
 import type { Services } from './services.ts';
 import type { StepContext, ImportedStep } from '../schemas/steps.ts';
 
-/** Those whose files, settings or module now give another key. What cannot be read any more counts as it was: the store has it. */
+/** Imports whose files, settings or module now give another key. An unreadable one counts as unchanged: the store has its content. */
 export async function changedImports(
   { registry, machine }: Pick<Services, 'registry' | 'machine'>,
   imported: readonly ImportedStep[],

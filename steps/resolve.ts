@@ -1,4 +1,4 @@
-/** From a call to a step: definitions, checked parameters, versions, files, the key and the determinism. */
+/** Resolves a call to a step: definitions, checked parameters, versions, files, key and determinism. */
 import { engineIdentity, repeats } from '../devices/engines/index.ts';
 import { embeds, refsIn, type StepCall } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
@@ -64,7 +64,7 @@ const chainOf = (inputs: KeyInputs): Link[] =>
     prompts: promptIds(params, inputs.registry),
   }));
 
-/** Role -> everything about a server that its replies depend on, beside the model and the request. */
+/** Role -> everything about its server that replies depend on, apart from the model and the request. */
 async function enginesOf(cast: Resolved['cast'], context: StepContext, machine: Machine): Promise<Record<string, unknown>> {
   const engines: Record<string, unknown> = {};
   for (const [role, model] of Object.entries(cast)) {

@@ -1,17 +1,17 @@
-/** A call with all that it names: what every part of a step's work goes by. Types only. */
+/** The types of a resolved call. */
 import type { Operator, ReducerDef, SourceDef, TemplateDef } from '../recipe/define.ts';
 import type { StepCall, ModelRef } from '../schemas/call.ts';
 import type { Determinism } from '../schemas/store.ts';
 import type { Registry } from './registry.ts';
 
-/** What the definitions behind a call come to. */
+/** The definitions behind a call. */
 export interface Defined {
   readonly params: object;
   /** Operator, template, prompt and suite ids with their versions. */
   readonly versions: Readonly<Record<string, number>>;
-  /** Of backspin, behind those definitions: file -> sha256. */
+  /** Backspin's files behind those definitions -> sha256. */
   readonly sources: Readonly<Record<string, string>>;
-  /** Of the experiment's modules, behind each of those definitions: part of the step's key. */
+  /** Files of the experiment's modules behind each definition: part of the step's key. */
   readonly modules: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
@@ -23,17 +23,17 @@ export type AnyTemplate = TemplateDef<unknown, unknown>;
 /** An operator of a chain. */
 export interface Link {
   readonly operator: AnyOperator;
-  /** The chain so far, and its key. */
+  /** The chain up to and including this operator, and its key. */
   readonly operation: string;
   readonly stepKey: string;
-  /** Its own; datasets among them are references. */
+  /** The operator's own parameters. Datasets among them are references. */
   readonly params: object;
   /** Names of the prompts whose versions are in the key. */
   readonly prompts: readonly string[];
 }
 export interface Resolved extends Pick<Defined, 'params' | 'versions' | 'sources'> {
   readonly call: StepCall;
-  /** Whose step it is: its name is no part of the key. */
+  /** Experiment of the step; not part of the key. */
   readonly experiment: string;
   readonly stepKey: string;
   readonly registry: Registry;
@@ -43,8 +43,8 @@ export interface Resolved extends Pick<Defined, 'params' | 'versions' | 'sources
   readonly chain: readonly Link[];
   /** Role -> model, for maps and evaluations of models. */
   readonly cast: Readonly<Record<string, ModelRef>>;
-  /** It is computed by a child on the training's pool, not asked of a server. */
+  /** A subprocess on the training pool computes the step; no server is asked. */
   readonly offline: boolean;
-  /** Digests of the files from outside that the key is of: of a source in its order, of a model by their names. */
+  /** Digests of the files outside the store: a list for a source, by name for a model. */
   readonly files: readonly string[] | Readonly<Record<string, string>>;
 }

@@ -1,4 +1,5 @@
-/** The rows of a training: each record rendered by the template, and which of them the template or the trainer refuses, and why. */
+/** Writes the rows of a training: renders each record by the template, and collects the records that the template or the trainer refuses.
+ */
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { DatasetRef } from '../schemas/call.ts';
@@ -8,7 +9,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { faultOf, isBlankIn } from '../schemas/faults.ts';
 import { isThere, readLines, writeLines } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
-import type { Drops } from './commit.ts';
+import type { DropCounter } from './commit.ts';
 import type { AnyTemplate } from './resolved.ts';
 
 export interface Rendering {
@@ -16,7 +17,7 @@ export interface Rendering {
   readonly registry: Registry;
   readonly data: DatasetRef;
   readonly template?: string | undefined;
-  /** The run folder: `rows.jsonl` is for the trainer, `refused.jsonl` by it. */
+  /** The run folder. `rows.jsonl` is input of the trainer, `refused.jsonl` its output. */
   readonly folder: string;
 }
 interface Refusal {
@@ -31,7 +32,7 @@ const refusal = z.object({ line: z.int().min(1), reason: z.string(), evidence: z
 
 export const rowsFile = (folder: string) => join(folder, 'rows.jsonl');
 
-/** Writes a row for each record that the template renders. Gives how many are left to train on, and the others. */
+/** Writes a row for each record that the template renders. Returns the number of rows to train on, and the refused records. */
 export async function writeRows(rendering: Rendering): Promise<{ kept: number; refused: Refused[] }> {
   const refused: Refused[] = [];
   let kept = 0;
@@ -46,17 +47,17 @@ export async function writeRows(rendering: Rendering): Promise<{ kept: number; r
   return { kept, refused };
 }
 
-/** The same once more, for who counts them. */
-export async function dropRefused(rendering: Rendering, drops: Drops): Promise<void> {
+/** Adds the refused records to `drops`. */
+export async function dropRefused(rendering: Rendering, drops: DropCounter): Promise<void> {
   for await (const { record, refusal } of rendered(rendering))
     if (refusal) await drops.add(record.id, refusal.reason, refusal.evidence, record.value);
 }
 
 interface Rendered {
   readonly record: Rec<unknown>;
-  /** Undefined: the template refuses it. */
+  /** Undefined: the template refuses the record. */
   readonly row: unknown;
-  /** Undefined: it is trained on, as far as the trainer has told. */
+  /** Undefined: the trainer has not refused the row so far. */
   readonly refusal: Refusal | undefined;
 }
 
@@ -84,11 +85,11 @@ const rendererOf =
 
 async function refusedIn(folder: string): Promise<Map<number, Refusal>> {
   const path = join(folder, 'refused.jsonl');
-  const found = new Map<number, Refusal>();
-  if (!(await isThere(path))) return found;
+  const refusals = new Map<number, Refusal>();
+  if (!(await isThere(path))) return refusals;
   for await (const value of readLines(path)) {
     const { line, ...why } = refusal.parse(value);
-    found.set(line, why);
+    refusals.set(line, why);
   }
-  return found;
+  return refusals;
 }

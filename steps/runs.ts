@@ -1,4 +1,4 @@
-/** What a child left in its run folder is gone on with only where it was given the same rows. */
+/** Keeps a run folder for resuming only if the rows are still the same. */
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SubprocessSpec } from '../schemas/trainer.ts';
@@ -6,7 +6,7 @@ import { digestOf } from '../store/digests.ts';
 import { ifThere, writeAtomic } from '../store/files.ts';
 
 /** Clears the folder where an earlier attempt was given other rows: by other code, under the same key. True where it did. */
-export async function clearedOfOthers({ run }: Pick<SubprocessSpec, 'run'>): Promise<boolean> {
+export async function clearIfRowsChanged({ run }: Pick<SubprocessSpec, 'run'>): Promise<boolean> {
   const note = join(run, 'rows.sha256');
   const rows = await digestOf(join(run, 'rows.jsonl'));
   const before = await ifThere(readFile(note, 'utf8'));

@@ -1,7 +1,7 @@
-/** A scorer that a subprocess computes: writes its requests, and runs the map on the answers. `devices/` runs the subprocess. */
+/** Runs a scorer as a subprocess: writes its requests, and maps the records with the answers. `devices/` runs the subprocess. */
 import { join } from 'node:path';
 import { Rejected, TooLong } from '../inference/client.ts';
-import { Flow } from '../inference/flow.ts';
+import { RecordScheduler } from '../inference/flow.ts';
 import type { ScoreRequest, Rec, Scored } from '../recipe/define.ts';
 import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -54,12 +54,12 @@ export async function prepareScoring({ store, registry, resolved, context, work,
   return { version: 1, model: await foldersOf(store, model!), rows, run, threads: threadsOf(context.training) };
 }
 
-/** Runs the map with the answers of the subprocess in place of a model, and commits it. */
+/** Runs the map with the subprocess's answers in place of a model, and commits it. */
 export async function commitScoring(
   { store, registry, resolved, context, work, signal }: Scoring,
   rows: string,
   answers: string,
-  child?: readonly Span[],
+  subprocessSpans?: readonly Span[],
 ): Promise<Output> {
   const { over, build, batches, batchSize } = work;
   const [link] = resolved.chain as [Link];
@@ -76,7 +76,7 @@ export async function commitScoring(
       requests.forEach((request, n) => known.set(JSON.stringify(request), texts[n]!));
     }
     const chain = [{ ...link, operator: withAnswers(link.operator, known) }];
-    const flow = new Flow(noModels.concurrency);
+    const scheduler = new RecordScheduler(noModels.concurrency);
     const { seed } = context;
     const part = {
       batch,
@@ -84,9 +84,9 @@ export async function commitScoring(
       to,
       limits: null,
       models: noModels,
-      flow,
-      underWay: () => {},
-      others: new Map(),
+      scheduler,
+      onAllStarted: () => {},
+      peers: new Map(),
       watchers: new Map(),
       signal,
     };
@@ -100,7 +100,7 @@ export async function commitScoring(
     until: null,
     cut: false,
     determinism: resolved.determinism,
-    ...(child && { child }),
+    ...(subprocessSpans && { subprocessSpans }),
   });
 }
 
@@ -116,7 +116,7 @@ function withAnswers(operator: AnyOperator, known: ReadonlyMap<string, ScoredTex
   };
 }
 
-/** Throws as the client of a server does: an answer that is too long or rejected drops its record. */
+/** Throws like a server's client, so records that are too long or refused are dropped. */
 function scoredOf(text: ScoredText): Scored {
   if ('tooLong' in text) throw new TooLong(text.tooLong);
   if ('rejected' in text) throw new Rejected(400, text.rejected);

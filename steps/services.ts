@@ -1,6 +1,6 @@
-/** The store, servers and registries that activities share. Made once per worker process. */
+/** Opens the store, servers and registries that activities share, once per worker process. */
 import { resolve } from 'node:path';
-import { Servers } from '../inference/servers.ts';
+import { ExternalServers } from '../inference/servers.ts';
 import { loadRegistry, type Registry } from './registry.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import { openStore } from '../store/local.ts';
@@ -11,9 +11,9 @@ import { machineOf, type Machine } from './machine.ts';
 export interface Services {
   readonly home: string;
   readonly store: Store;
-  readonly servers: Servers;
+  readonly servers: ExternalServers;
   readonly machine: Machine;
-  /** Digest of the sources that this process runs; empty: they are not pinned. */
+  /** Digest of the sources that this process runs; empty if they are not pinned. */
   readonly build: string;
   /** Bytes; with less free on the store's disk no new step begins. */
   readonly lowWater: number;
@@ -24,14 +24,14 @@ export interface Services {
   check(context: Granting): Promise<void>;
 }
 
-/** The cancellation and the heartbeat of an activity. */
+/** Cancellation signal and heartbeat of an activity. */
 export interface ActivityHandle {
   readonly signal: AbortSignal;
   /** Details for the Temporal UI, under 1 KB. A function is called at every heartbeat. */
   heartbeat(details: object | (() => object)): void;
 }
 
-/** `launchedOnly`: for workers, since every user of the machine can start workflows on the Temporal server. */
+/** `launchedOnly` is for workers, because every user of the machine can start workflows on the Temporal server. */
 export async function openServices(home: string, { lowWater = LOW_WATER, build = '', launchedOnly = false } = {}): Promise<Services> {
   const store = await openStore(resolve(home, 'store'));
   const checked = async (grants: readonly Grant[]) => void (launchedOnly && (await checkGrants(store, grants)));
@@ -39,7 +39,7 @@ export async function openServices(home: string, { lowWater = LOW_WATER, build =
   return {
     home,
     store,
-    servers: new Servers(),
+    servers: new ExternalServers(),
     machine: machineOf(home),
     lowWater,
     launchedOnly,
@@ -48,7 +48,7 @@ export async function openServices(home: string, { lowWater = LOW_WATER, build =
       const key = JSON.stringify(modules);
       const registry = registries.get(key) ?? checked(ofModules(modules)).then(() => loadRegistry(modules));
       registries.set(key, registry);
-      registry.catch(() => registries.delete(key)); // a module that failed to load may be mended
+      registry.catch(() => registries.delete(key)); // retry a module that failed to load: the user may fix it
       return registry;
     },
     check: (context) => checked(ofContext(context)),

@@ -1,23 +1,23 @@
-/** Which files stand behind a definition: where it is written, and what that imports by relative paths, to the end. */
+/** Finds the files behind a definition: the file that exports it and all its relative imports. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { sha256 } from '../schemas/canonical.ts';
 
 const root = dirname(import.meta.dirname);
-/** File of a copy of the sources: names the folder that they were copied from. */
+/** File in a copy of the sources that names the original folder. */
 export const CHECKOUT = '.checkout';
 const checkout = existsSync(join(root, CHECKOUT)) ? readFileSync(join(root, CHECKOUT), 'utf8') : root;
 const ROOMS = 'activities cli devices experiments host inference operators plan recipe schemas sources steps store workers workflows';
 const rooms = ROOMS.split(' ');
-/** Where definitions of backspin are written. */
+/** Folders with backspin's definitions. */
 const defining = ['operators', 'sources'].map((room) => join(root, room) + sep);
-/** Of backspin itself, which is loaded once per process, whoever imports it. Experiments and modules may lie elsewhere in its folder. */
+/** Files of backspin itself, loaded once per process. Experiments and modules may be elsewhere in its folder. */
 export const isOurs = (path: string) => rooms.some((room) => path.startsWith(join(root, room) + sep));
-/** A file of backspin that a module imports by its place in the checkout is, in a worker, the one of the copy that the worker runs. */
+/** If a module imports a backspin file by its path in the checkout, a worker loads the file from its own copy of the sources. */
 export const inBuild = (path: string): string =>
   rooms.some((room) => path.startsWith(join(checkout, room) + sep)) ? join(root, relative(checkout, path)) : path;
 
-/** An import or export from a relative path, or from backspin. Imports of types alone leave no trace at run time. */
+/** Imports and exports from a relative path or from backspin. Type-only imports have no effect at run time. */
 const imports =
   /\b(?:import|export)\b\s*(type\b(?!\s*(?:,|from\b)))?[^'"`;=]*?\bfrom\s*['"]([^'"]+)['"]|\bimport\s*\(?\s*['"]([^'"]+)['"]/g;
 
@@ -30,17 +30,17 @@ interface Source {
 export class Sources {
   readonly #read = new Map<string, Source | undefined>();
 
-  /** Path -> sha256 of the file and of all that it imports. A file that cannot be read is left out: to load it says why. */
+  /** Path -> sha256 of the file and of all its imports. Skips unreadable files: loading them reports why. */
   behind(first: string): ReadonlyMap<string, string> {
-    const found = new Map<string, string>();
+    const files = new Map<string, string>();
     const queue = [first];
     for (const path of queue) {
-      const source = found.has(path) ? undefined : this.#source(path);
+      const source = files.has(path) ? undefined : this.#source(path);
       if (!source) continue;
-      found.set(path, source.digest);
+      files.set(path, source.digest);
       queue.push(...source.imports);
     }
-    return found;
+    return files;
   }
 
   #source(path: string): Source | undefined {
@@ -67,28 +67,28 @@ function read(path: string): Source | undefined {
   return { digest: sha256(text), imports: files };
 }
 
-/** For each of these objects, the path of the file that it is written in: of those that export it the one with the fewest behind it.
- *  `load` gives what a file exports. */
+/** For each object the path of the exporting file; if several files export it, the one with the fewest imports. `load` imports a file. */
 export async function homesOf(
   entries: readonly string[],
   objects: Iterable<object>,
   sources: Sources,
   load: (path: string) => Promise<object>,
 ): Promise<ReadonlyMap<object, string>> {
-  const wanted = new Set(objects);
+  const unlocated = new Set(objects);
   const homes = new Map<object, string>();
   const size = (path: string) => sources.behind(path).size;
   for (const path of new Set(entries.flatMap((entry) => [...sources.behind(entry).keys()]))) {
     if ((isOurs(path) && !defining.some((folder) => path.startsWith(folder))) || !/\.[cm]?[jt]s$/.test(path)) continue;
-    const exported = await load(path).catch(() => ({})); // it stands in a comment, or is loaded only where it can be
+    const exported = await load(path).catch(() => ({})); // the match may be in a comment, or the file may load only under some conditions
     for (const object of Object.values(exported) as object[]) {
       const home = homes.get(object);
-      if (wanted.has(object) && (home === undefined || size(path) < size(home))) homes.set(object, path);
+      if (unlocated.has(object) && (home === undefined || size(path) < size(home))) homes.set(object, path);
     }
   }
   return homes;
 }
 
-/** Paths as they are named wherever the checkout lies: those of backspin from its root, others from the folder of their module. */
+/** Paths that do not depend on the location of the checkout: files of backspin relative to its root, others relative to the folder of their
+ *  module. */
 export const named = (files: ReadonlyMap<string, string>, folder: string): Record<string, string> =>
   Object.fromEntries([...files].map(([path, digest]) => [relative(isOurs(path) ? root : folder, path), digest]));

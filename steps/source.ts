@@ -1,4 +1,4 @@
-/** The records of a data source, for who imports them and for who only counts them. */
+/** Reads the records of a data source, for importing or counting them. */
 import { relative } from 'node:path';
 import type { StepCall } from '../schemas/call.ts';
 import { drop, type Dropped, type Emitted, type PlaceReporter, type Rec, type Schema } from '../recipe/define.ts';
@@ -9,11 +9,11 @@ import { recordId } from '../schemas/canonical.ts';
 import { sourceOf } from './definitions.ts';
 import { sourceFiles } from './input-files.ts';
 
-/** A record, and the file (in the folder of the experiment) and line that it comes from, where its source has told them. */
+/** A record, and the file (relative to the experiment's folder) and line that it comes from, if its source reports them. */
 export type Sourced = Emitted & { readonly where: string | undefined };
 
-/** Every row as a record, kept or dropped; equal ones are kept once. Throws `SchemaError` for a row that does not fit, unless such are to
- *  be dropped, and for a source that keeps none, `ConfigError` where the source itself fails. */
+/** Yields every row as a kept or dropped record; drops duplicates. Throws `SchemaError` for an invalid row (unless `onInvalid` is `drop`)
+ *  and for a source without any kept record, and `ConfigError` if the source itself fails. */
 export async function* recordsOf(call: StepCall, registry: Registry, params: object): AsyncGenerator<Sourced> {
   const id = call.operation.slice('source:'.length);
   const source = sourceOf(call, registry);
@@ -25,7 +25,7 @@ export async function* recordsOf(call: StepCall, registry: Registry, params: obj
   let read = 0;
   for await (const given of rowsOf(id, () => source.rows(params, sourceFiles(call, registry, params), place))) {
     read++;
-    const row = isDropped(given) ? given : checked(source.output, given);
+    const row = isDropped(given) ? given : parseRow(source.output, given);
     if ('fault' in row && (params as { onInvalid?: string }).onInvalid !== 'drop') {
       const what = `Record ${read} of ${id} (${call.label}${where === undefined ? '' : `, ${where}`})`;
       throw new BackspinError('SchemaError', `${what} does not fit: ${row.fault}.`);
@@ -35,9 +35,9 @@ export async function* recordsOf(call: StepCall, registry: Registry, params: obj
       seen.add(row.id);
       continue;
     }
-    const gone = 'fault' in row ? drop('invalid', `${where ?? `record ${read}`} does not fit: ${row.fault}`) : row;
-    reasons.add(gone.dropped);
-    yield { record: { id: recordId(gone.evidence ?? null, [String(read)]), from: [], value: null }, ...gone, where };
+    const dropped = 'fault' in row ? drop('invalid', `${where ?? `record ${read}`} does not fit: ${row.fault}`) : row;
+    reasons.add(dropped.dropped);
+    yield { record: { id: recordId(dropped.evidence ?? null, [String(read)]), from: [], value: null }, ...dropped, where };
   }
   if (seen.size === 0) {
     const why = read === 0 ? 'it holds nothing' : `all ${read} were dropped (${[...reasons].join(', ')})`;
@@ -45,7 +45,7 @@ export async function* recordsOf(call: StepCall, registry: Registry, params: obj
   }
 }
 
-function checked(schema: Schema<unknown>, row: unknown): Rec<unknown> | { readonly fault: string } {
+function parseRow(schema: Schema<unknown>, row: unknown): Rec<unknown> | { readonly fault: string } {
   try {
     const value = schema.parse(row);
     return { id: recordId(value, []), from: [], value };
@@ -54,7 +54,7 @@ function checked(schema: Schema<unknown>, row: unknown): Rec<unknown> | { readon
   }
 }
 
-/** What a source gives; a failure that is none of ours is put into a sentence. */
+/** Yields the rows of a source. Wraps errors of user code in a sentence. */
 async function* rowsOf(id: string, rows: () => AsyncIterable<unknown> | Iterable<unknown>): AsyncGenerator<unknown> {
   try {
     yield* rows();
@@ -65,7 +65,7 @@ async function* rowsOf(id: string, rows: () => AsyncIterable<unknown> | Iterable
   }
 }
 
-/** A row of data may have a field of that name too, but not that alone. */
+/** A data row may have a field `dropped` too, but not alone. */
 const isDropped = (row: unknown): row is Dropped =>
   typeof row === 'object' &&
   row !== null &&

@@ -1,16 +1,14 @@
-/** When a part of a step was worked on, attempt after attempt. */
+/** Records when a part of a step ran, attempt by attempt. */
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ifThere, writeAtomic } from '../store/files.ts';
 import type { Span } from '../schemas/steps.ts';
 
-/**
- * Begins an attempt, and gives what ends it, with the spans of all so far. They are in the file `path`, so that an attempt that stopped or
- * was killed counts too: one that was killed ended when it last wrote to the file `sign`.
- */
-export async function beginSpan(path: string, sign: string): Promise<() => Promise<readonly Span[]>> {
-  const seen = Math.round((await ifThere(stat(sign)))?.mtimeMs ?? 0);
-  const earlier = (await read(path)).map(({ began, ended }) => ({ began, ended: ended ?? Math.max(began, seen) }));
+/** Starts an attempt. Returns a function that ends it and returns the spans of all attempts. The file `path` holds them, so interrupted
+ *  attempts count too: a killed attempt ended at its last write to `activityFile`. */
+export async function beginSpan(path: string, activityFile: string): Promise<() => Promise<readonly Span[]>> {
+  const lastWrite = Math.round((await ifThere(stat(activityFile)))?.mtimeMs ?? 0);
+  const earlier = (await read(path)).map(({ began, ended }) => ({ began, ended: ended ?? Math.max(began, lastWrite) }));
   await mkdir(dirname(path), { recursive: true });
   const began = Date.now();
   const write = (ended: number | null) => writeAtomic(path, JSON.stringify([...earlier, { began, ended }]));
@@ -22,7 +20,7 @@ export async function beginSpan(path: string, sign: string): Promise<() => Promi
   };
 }
 
-/** None where there is no whole file: it is no more than a clock. */
+/** Empty if the file is missing or torn: then only the times are lost. */
 async function read(path: string): Promise<readonly { readonly began: number; readonly ended: number | null }[]> {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as [];
@@ -31,7 +29,7 @@ async function read(path: string): Promise<readonly { readonly began: number; re
   }
 }
 
-/** Seconds that at least one of the spans covers. */
+/** Seconds covered by at least one span. */
 export function secondsOf(spans: readonly Span[]): number {
   let [milliseconds, until] = [0, 0];
   for (const { began, ended } of spans.toSorted((a, b) => a.began - b.began)) {

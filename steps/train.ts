@@ -1,4 +1,4 @@
-/** A training: writes rows and spec, and commits the trained model. `devices/` runs the subprocess. */
+/** Prepares and commits a training: renders its rows, writes the trainer's spec, and stores the model. `devices/` runs the subprocess. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DatasetRef, ModelRef } from '../schemas/call.ts';
@@ -8,8 +8,8 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { TrainSpec } from '../schemas/trainer.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';
-import { Drops, inherited, outputOf } from './commit.ts';
-import { conserved } from './joined.ts';
+import { DropCounter, weakestDeterminism, outputOf } from './commit.ts';
+import { checkConservation } from './joined.ts';
 import { threadsOf } from './machine.ts';
 import { trainingSeed } from './call-inputs.ts';
 import type { Resolved } from './resolved.ts';
@@ -34,7 +34,7 @@ export function byRows(rows: number, table: readonly (readonly [rows: number, va
   const distance = (at: number) => Math.abs(Math.log(Math.max(at, 1) / Math.max(rows, 1)));
   return table.reduce((a, b) => (distance(b[0]) < distance(a[0]) ? b : a))[1];
 }
-/** The last entry that begins at or below `rows`. */
+/** The last entry whose `from` is at most `rows`. */
 export const fromRows = (rows: number, table: readonly (readonly [from: number, value: number])[]): number =>
   (table.filter(([from]) => from <= rows).at(-1) ?? table[0]!)[1];
 
@@ -56,8 +56,8 @@ const renderingOf = (store: Store, registry: Registry, resolved: Resolved): Rend
   return { store, registry, data, template, folder: runFolder(store, resolved.stepKey) };
 };
 
-/** Writes the rows, and returns the spec. A resumed training gets the same rows. Without a `refused.jsonl` of the trainer it plans for all
- *  rows, then for those that the trainer kept. Throws `SchemaError` if no row remains, or if one is too long under `tooLong: fail`. */
+/** Writes the rows, and the spec for the rows left to train on (all of them until the trainer has refused some). A resumed training reuses
+ *  its files. Throws `SchemaError` if no row is left, or if a row is too long and must not be. */
 export async function prepareTraining(store: Store, registry: Registry, resolved: Resolved, context: StepContext): Promise<TrainSpec> {
   const settings = inputsOf(resolved);
   const rendering = renderingOf(store, registry, resolved);
@@ -92,7 +92,7 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
   };
 }
 
-/** The folder of a model, and that of its base if it is an adapter. */
+/** Folder of a model, and of its base if it is an adapter. */
 export async function foldersOf(store: Store, model: ModelRef): Promise<{ folder: string; base: string | null }> {
   const { base } = await store.model(model);
   return { folder: await store.modelFolder(model), base: base && (await store.modelFolder({ digest: base })) };
@@ -120,7 +120,7 @@ function checkRows({ call }: Resolved, kept: number, refused: readonly Refused[]
   );
 }
 
-/** Puts the trained model into the store. Equal trainings give equal bytes, and so one model. */
+/** Stores the trained model. Equal trainings give equal bytes, and so the same model. */
 export async function commitTraining(
   store: Store,
   registry: Registry,
@@ -131,10 +131,10 @@ export async function commitTraining(
   const settings = inputsOf(resolved);
   const { rows } = settings.data;
   const kept = spec.rows ?? rows;
-  const drops = new Drops(store);
+  const drops = new DropCounter(store);
   if (kept < rows) await dropRefused(renderingOf(store, registry, resolved), drops);
-  conserved(resolved, rows === kept + drops.count);
-  const determinism = await inherited(store, resolved.determinism, [
+  checkConservation(resolved, rows === kept + drops.count);
+  const determinism = await weakestDeterminism(store, resolved.determinism, [
     settings.data,
     settings.from,
     ...(settings.reference ? [settings.reference] : []),
@@ -157,7 +157,7 @@ export async function commitTraining(
   return output;
 }
 
-/** The base of a trained adapter: the model that the training started from, or the base of that adapter, or both merged. */
+/** The full weights that a trained adapter applies to: the model it started from, or that model's base, or both merged. */
 async function baseOf(store: Store, from: ModelRef, spec: TrainSpec): Promise<string> {
   const { kind, digest, files, base, ...about } = await store.model(from);
   if (base === null) return digest;

@@ -1,4 +1,4 @@
-/** The settings of a training as its trainer gets them, defaults filled in: the same whether somebody writes a default down or not. */
+/** Fills in the defaults of a training's settings, so it makes no difference whether you write a default down. */
 import type { Settings } from '../recipe/api.ts';
 import type { TrainSpec } from '../schemas/trainer.ts';
 

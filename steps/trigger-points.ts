@@ -1,6 +1,6 @@
-/** Named moments in the life of a batch, at which a test can end or hold what runs. Without a test they cost a comparison. */
+/** Named points in the life of a batch at which a test can stop or delay the process. Without a test they cost one comparison. */
 
-/** In the order in which a map comes to them. */
+/** In the order in which a map reaches them. */
 export const points = [
   'open: before its beginning is looked up',
   'open: before its work is given',
@@ -18,10 +18,10 @@ export type Point = (typeof points)[number];
 
 let reached: ((point: Point) => Promise<void> | void) | undefined;
 
-/** A promise only where a test holds what runs: await it. Throws, or rejects, as the test does. */
+/** Returns a promise only if a test delays here: await it. Throws, or rejects, if the test does. */
 export const triggerPoint = (point: Point): Promise<void> | void => reached?.(point);
 
-/** Has `then` called at every point of this process; undefined: nobody is any more. */
+/** Calls `then` at every point of this process; undefined: no longer. */
 export function atPoints(then: typeof reached): void {
   reached = then;
 }

@@ -1,6 +1,6 @@
-/** How replies end of which nothing could be read: what a person looks at who asks why a judge drops so much. */
+/** Counts the endings of replies that no parser could read, so you can see why a judge drops many records. */
 
-/** Kinds of endings that are counted; what comes after so many others is rare. */
+/** The most endings counted; endings that first appear after this many others are rare. */
 const KINDS = 1000;
 const SHOWN = 5;
 const LONGEST = 60;
@@ -11,8 +11,8 @@ export class Endings {
   add(reply: string): void {
     const ending = endingOf(reply);
     const kind = ending.replace(/\d+/g, '0');
-    const known = this.#kinds.get(kind);
-    if (known) known.count++;
+    const counted = this.#kinds.get(kind);
+    if (counted) counted.count++;
     else if (this.#kinds.size < KINDS) this.#kinds.set(kind, { ending, count: 1 });
   }
   mostFrequent(): { readonly ending: string; readonly count: number }[] {
@@ -20,7 +20,7 @@ export class Endings {
   }
 }
 
-/** The last line, or its end. */
+/** The last line, or the end of it. */
 function endingOf(reply: string): string {
   const line = Array.from(reply.trim().split('\n').at(-1)!.trim());
   return line.length > LONGEST ? `…${line.slice(-LONGEST).join('')}` : line.join('');

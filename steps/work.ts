@@ -1,5 +1,5 @@
-/** All work of a step that needs no device group. Without Temporal: activities, threads and tests call it. */
-import { Flow } from '../inference/flow.ts';
+/** Performs everything in a step that needs no device group. Does not depend on Temporal: activities, threads and tests call it. */
+import { RecordScheduler } from '../inference/flow.ts';
 import type { PeerOutcomes } from '../inference/limiter.ts';
 import type { StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
@@ -10,9 +10,9 @@ import { batchesFolder, startFolder, startName } from './batch-files.ts';
 import { importExternal, checkExternals } from './canary.ts';
 import { loadParams } from './chain.ts';
 import { commitMap } from './commit.ts';
-import { answering, measureData, measureModel } from './evaluate.ts';
+import { suiteOperatorStep, measureData, measureModel } from './evaluate.ts';
 import { readBatch } from './joined.ts';
-import { Earlier, type Done } from './journal.ts';
+import { EarlierReplies, type Done } from './journal.ts';
 import { cutKey } from './key.ts';
 import type { LimitWatcher } from './limit-watcher.ts';
 import type { Models } from './models.ts';
@@ -36,24 +36,24 @@ async function resolved(services: Services, call: StepCall, context: StepContext
 
 const entry = (output: Output): LedgerEntry => ({ result: output.result, stepKey: output.stepKey, cached: false });
 
-/** Batches of one step share their parameters and limits, so keep one object for each process, or for each lease. */
+/** Returns the operations of a step. Batches of one step share their parameters and limits, so keep one object per process or per lease. */
 export function stepsOf(services: Services) {
   const running: RunningSteps = new Map();
   return {
     open: (call: StepCall, context: StepContext): Promise<StepLookup> => openStep(services, call, context),
 
-    /** `underWay` is called once every record of the batch has begun. */
-    async batch(input: BatchInput, models: Models, { signal, heartbeat }: ActivityHandle, underWay = () => {}): Promise<BatchTotals> {
+    /** `onAllStarted` is called once all records of the batch are in flight. */
+    async batch(input: BatchInput, models: Models, { signal, heartbeat }: ActivityHandle, onAllStarted = () => {}): Promise<BatchTotals> {
       if (models.serverStatus) heartbeat(models.serverStatus);
       const of = await resolved(services, input.call, input.context);
-      return batchOf(services, running, of, input, { models, signal, underWay });
+      return batchOf(services, running, of, input, { models, signal, onAllStarted });
     },
 
-    /** Joins the batches; for an evaluation, measures the answers. */
+    /** Joins the batches of a map, or computes the metrics of an evaluation. */
     async commit(call: StepCall, context: StepContext, work: MapWork, end: StageEnd): Promise<LedgerEntry> {
       const of = await resolved(services, call, context);
-      const known = await services.store.output(end.spent === null ? of.step.stepKey : cutKey(of.step));
-      if (known && (await services.store.has(known.result))) return entry(known);
+      const existing = await services.store.output(end.spent === null ? of.step.stepKey : cutKey(of.step));
+      if (existing && (await services.store.has(existing.result))) return entry(existing);
       return entry(await (call.verb === 'map' ? commitBatches(services, of, work, end) : commitAnswers(services, of, work, end)));
     },
 
@@ -63,7 +63,7 @@ export function stepsOf(services: Services) {
       await checkExternals(services, step, registry, context, beat);
     },
 
-    /** The result of a step that was performed before. */
+    /** The stored result of a step, if there is one. */
     async known(call: StepCall, context: StepContext): Promise<LedgerEntry | undefined> {
       return lookUp(services, (await resolved(services, call, context)).step);
     },
@@ -85,13 +85,13 @@ export function stepsOf(services: Services) {
 /** Shared by the batches of one step while they run. */
 interface RunningStep {
   batches: number;
-  readonly flow: Flow;
+  readonly scheduler: RecordScheduler;
   readonly params: Promise<object>;
-  readonly earlier: Earlier;
-  readonly others: Map<string, PeerOutcomes>;
+  readonly earlier: EarlierReplies;
+  readonly peers: Map<string, PeerOutcomes>;
   readonly watchers: Map<string, LimitWatcher>;
 }
-/** By the folder of their batches. */
+/** Keyed by the folder of the step's batches. */
 type RunningSteps = Map<string, RunningStep>;
 
 async function batchOf(
@@ -99,18 +99,18 @@ async function batchOf(
   running: RunningSteps,
   { registry, step }: ResolvedCall,
   { context, work, batch }: BatchInput,
-  how: { readonly models: Models; readonly signal: AbortSignal; readonly underWay: () => void },
+  resources: { readonly models: Models; readonly signal: AbortSignal; readonly onAllStarted: () => void },
 ): Promise<BatchTotals> {
-  const asked = answering(step, registry);
+  const asked = suiteOperatorStep(step, registry);
   const { stepKey, params } = asked;
   const { over, skip, build, limits, batchSize, candidates } = work;
   const folder = startFolder(store, stepKey, work);
   const shared = running.get(folder) ?? {
     batches: 0,
-    flow: new Flow(how.models.concurrency),
+    scheduler: new RecordScheduler(resources.models.concurrency),
     params: loadParams(params, store),
-    earlier: new Earlier(batchesFolder(store, stepKey), startName(work)),
-    others: new Map(),
+    earlier: new EarlierReplies(batchesFolder(store, stepKey), startName(work)),
+    peers: new Map(),
     watchers: new Map(),
   };
   running.set(folder, shared);
@@ -118,11 +118,11 @@ async function batchOf(
   const from = batch * batchSize;
   const to = Math.min(from + batchSize, candidates);
   const { seed } = context;
-  const { flow, earlier, others, watchers } = shared;
+  const { scheduler, earlier, peers, watchers } = shared;
   try {
     const loaded = await shared.params;
     const common = { store, registry, resolved: asked, params: loaded, seed, over, skip, build, limits };
-    return await runBatch({ ...common, batch, from, to, flow, earlier, others, watchers, ...how });
+    return await runBatch({ ...common, batch, from, to, scheduler, earlier, peers, watchers, ...resources });
   } finally {
     if (--shared.batches === 0) running.delete(folder);
   }

@@ -1,4 +1,4 @@
-/** Datasets: records as lines of JSON in zstd shards that are named by the digest of what is in them. */
+/** Writes and reads datasets: records as JSON lines in zstd shards, each named by the digest of its content. */
 import { createHash, type Hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
@@ -15,10 +15,10 @@ import { turns } from './turns.ts';
 
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
-/** One frame, with its own checksum: Node 24 reads the first frame of a file and drops the others. */
+/** One frame with a checksum: Node 24 reads only the first frame of a file. */
 const frame = { params: { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_checksumFlag]: 1 } };
 
-/** Of one shard, whichever comes first. They never show in a dataset's digest. */
+/** Limits of one shard; the first one reached ends it. They do not change a dataset's digest. */
 export interface ShardLimits {
   readonly rows: number;
   readonly bytes: number;
@@ -29,7 +29,7 @@ const datasetHash = (schema: string): Hash => createHash('sha256').update(`${sch
 const lineOf = ({ id, from, value }: Rec<unknown>) =>
   `{"id":${canonicalJson(id)},"from":${canonicalJson(from)},"value":${canonicalJson(value)}}\n`;
 
-/** Holds one shard in memory. Shards are written as they fill, but nothing points to them before `commit`. */
+/** Keeps one shard in memory and writes each full one. Nothing refers to the shards before `commit`. */
 export class ShardWriter implements DatasetWriter {
   readonly #paths: Paths;
   readonly #schema: string;
@@ -59,7 +59,7 @@ export class ShardWriter implements DatasetWriter {
     const shard = { digest: sha256(bytes), rows: this.#lines.length, bytes: bytes.length };
     [this.#lines, this.#bytes] = [[], 0];
     this.#whole.update(bytes);
-    await writeAtomic(this.#paths.blob(shard.digest), await compress(bytes, frame), this.#paths.temporary); // mends a damaged one
+    await writeAtomic(this.#paths.blob(shard.digest), await compress(bytes, frame), this.#paths.temporary); // also replaces a damaged shard
     this.#shards.push(shard);
   }
 
@@ -81,22 +81,22 @@ export class ShardWriter implements DatasetWriter {
   }
 
   async abort(): Promise<void> {
-    this.#lines = []; // shards that nothing points to are shared by content, so they wait for gc
+    this.#lines = []; // shards without a reference wait for gc: another dataset may share them
   }
 }
 
 /** Reads what a `ShardWriter` wrote. */
 export class ShardReader {
   readonly #paths: Paths;
-  /** What a part was read from last: others are read of the same shard, most often at the same time. */
-  #kept: { readonly digest: string; readonly bytes: Promise<Buffer> } | undefined;
+  /** The last shard, decompressed. Consecutive batches read from the same shard, often at the same time. */
+  #cached: { readonly digest: string; readonly bytes: Promise<Buffer> } | undefined;
 
   constructor(paths: Paths) {
     this.#paths = paths;
   }
 
-  /** Records `from` (inclusive) to `to` (exclusive), one shard in memory at a time; other shards are not opened. Throws
-   *  `ArtifactMissing` or `ArtifactDamaged`, before any record of the shard in question is given out. */
+  /** Returns the records `from` (inclusive) to `to` (exclusive). Keeps one shard in memory and opens no others than it needs. Throws
+   *  `ArtifactMissing` or `ArtifactDamaged` before it returns any record of the shard at fault. */
   async *records(manifest: DatasetManifest, { from, to } = { from: 0, to: Infinity }): AsyncGenerator<Rec<unknown>> {
     const whole = from === 0 && to >= manifest.rows ? datasetHash(manifest.schema) : undefined;
     const turn = turns();
@@ -121,14 +121,14 @@ export class ShardReader {
   }
 
   #shared(shard: Shard): Promise<Buffer> {
-    if (this.#kept?.digest !== shard.digest) {
-      const kept = { digest: shard.digest, bytes: readShard(this.#paths, shard) };
-      this.#kept = kept;
-      kept.bytes.catch(() => {
-        if (this.#kept === kept) this.#kept = undefined; // it may be mended
+    if (this.#cached?.digest !== shard.digest) {
+      const cached = { digest: shard.digest, bytes: readShard(this.#paths, shard) };
+      this.#cached = cached;
+      cached.bytes.catch(() => {
+        if (this.#cached === cached) this.#cached = undefined; // a later read may find it repaired
       });
     }
-    return this.#kept.bytes;
+    return this.#cached.bytes;
   }
 }
 
@@ -159,6 +159,6 @@ async function readShard(paths: Paths, shard: Shard): Promise<Buffer> {
 
 const REMAKE = 'delete that file and launch the experiment that made it again, and its step runs again';
 
-/** An `ArtifactDamaged` for a file of the store. */
+/** An `ArtifactDamaged` error for a file of the store. */
 export const damaged = (path: string, how: string, { cause, remedy = REMAKE }: { cause?: unknown; remedy?: string | undefined } = {}) =>
   new BackspinError('ArtifactDamaged', `${path} ${how}, so nothing was read from it: ${remedy}.`, { cause });

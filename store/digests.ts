@@ -1,4 +1,4 @@
-/** Digests of files that lie outside the store, remembered for as long as a file stays as it is: a model may have hundreds of gigabytes. */
+/** Computes digests of files outside the store and caches them until a file changes: a model may have hundreds of gigabytes. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { writeAtomic } from './files.ts';
 
-/** Bytes from which on it is worth remembering. */
+/** Bytes from which on the cache pays. */
 const LARGE = 2 ** 20;
-/** Milliseconds. A file that changed so lately may change again within the same tick of the disk's clock. */
-const YOUNG = 2_000;
+/** Milliseconds. A file that changed within this time may change again within one tick of the disk's clock, so its digest is not cached. */
+const MIN_AGE = 2_000;
 
-/** A file that nobody has read since it changed. */
+/** The cache has no digest of a file, and the caller does not want it read. */
 export class Unread extends Error {}
 
 /** sha256 of a file's bytes. */
@@ -25,13 +25,13 @@ export class FileDigests {
   readonly #folder: string | undefined;
   readonly #now: () => number;
 
-  /** `folder` holds a file for each path; without one nothing is remembered. */
+  /** `folder` holds one cache file per path; without it nothing is cached. */
   constructor(folder?: string, now: () => number = Date.now) {
     this.#folder = folder;
     this.#now = now;
   }
 
-  /** `reads`: false throws `Unread` for a file that is large and not remembered. */
+  /** `reads: false` throws `Unread` for a large file that is not cached. */
   async of(path: string, reads = true): Promise<string> {
     const before = await stampOf(path);
     const entry = this.#folder !== undefined && before.size >= LARGE ? join(this.#folder, `${sha256(path)}.json`) : undefined;
@@ -41,18 +41,18 @@ export class FileDigests {
     if (!reads) throw new Unread(path);
     const digest = await digestOf(path);
     const { stamp, changed } = await stampOf(path);
-    if (stamp === before.stamp && changed < this.#now() - YOUNG) await writeAtomic(entry, canonicalJson({ path, stamp, digest }));
+    if (stamp === before.stamp && changed < this.#now() - MIN_AGE) await writeAtomic(entry, canonicalJson({ path, stamp, digest }));
     return digest;
   }
 }
 
-/** Size, times and inode; `changed` in milliseconds since 1970. */
+/** Size, times and inode. `changed` is in milliseconds since 1970. */
 async function stampOf(path: string): Promise<{ stamp: string; size: number; changed: number }> {
   const { size, mtimeNs, ctimeNs, ino, dev } = await stat(path, { bigint: true });
   return { stamp: [size, mtimeNs, ctimeNs, ino, dev].join(' '), size: Number(size), changed: Number(ctimeNs / 1_000_000n) };
 }
 
-/** undefined: it is not there, or not whole. */
+/** undefined: the cache entry is missing or torn. */
 async function read(entry: string): Promise<{ stamp: string; digest: string } | undefined> {
   try {
     return JSON.parse(await readFile(entry, 'utf8')) as { stamp: string; digest: string };

@@ -1,4 +1,4 @@
-/** Files that are whole or not there: written under a temporary name, fsynced, and only then given their own. */
+/** Writes files atomically: under a temporary name, then fsync, then rename. */
 import { randomBytes } from 'node:crypto';
 import { closeSync, createReadStream, createWriteStream, fstatSync, openSync, readSync } from 'node:fs';
 import { access, link, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { BackspinError } from '../schemas/errors.ts';
 
 export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | null)?.code;
 
-/** Gives `undefined` for what is not there. */
+/** Returns `undefined` if the file does not exist. */
 export async function ifThere<T>(promise: Promise<T>): Promise<T | undefined> {
   try {
     return await promise;
@@ -20,7 +20,7 @@ export async function ifThere<T>(promise: Promise<T>): Promise<T | undefined> {
 
 export const isThere = async (path: string): Promise<boolean> => (await ifThere(access(path).then(() => true))) ?? false;
 
-/** Turns a full disk (or quota) into a `DiskFull`, which is tried again. */
+/** Turns the error of a full disk or quota into a retryable `DiskFull`. */
 export function writing(path: string, error: unknown): unknown {
   if (codeOf(error) !== 'ENOSPC' && codeOf(error) !== 'EDQUOT') return error;
   return new BackspinError(
@@ -30,7 +30,7 @@ export function writing(path: string, error: unknown): unknown {
   );
 }
 
-/** A folder that survives a power failure, with all that it lies in. */
+/** Makes a folder and its parents so that they survive a power failure. */
 export async function makeFolder(path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true });
   if (first === undefined) return;
@@ -47,16 +47,16 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** A new name in `folder`, of this process alone. */
+/** A unique temporary name in `folder`. */
 export const temporary = (folder: string, name: string): string =>
   join(folder, `.${name}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
 
-/** Writes a file, in place of what has its name. `folder` holds the temporary file and must be on the same disk. */
+/** Writes a file and replaces any that has its name. `folder` holds the temporary file and must be on the same disk. */
 export async function writeAtomic(path: string, data: string | Uint8Array, folder = dirname(path)): Promise<void> {
   await named(path, written(data), folder, rename);
 }
 
-/** Writes a file unless its name is taken, by whatever process; says whether it did. */
+/** Writes a file unless one of that name exists. Returns whether it wrote the file. Safe between processes. */
 export async function putIfAbsent(path: string, data: string | Uint8Array, folder = dirname(path)): Promise<boolean> {
   try {
     await named(path, written(data), folder, link);
@@ -87,7 +87,7 @@ async function named(
 }
 const written = (data: string | Uint8Array) => (unnamed: string) => writeFile(unnamed, data, { flag: 'wx', flush: true });
 
-/** Writes JSONL, whole or not at all; gives the number of lines. */
+/** Writes a whole JSONL file or none. Returns the number of lines. */
 export async function writeLines(path: string, values: AsyncIterable<unknown>): Promise<number> {
   let lines = 0;
   async function* texts() {
@@ -99,8 +99,8 @@ export async function writeLines(path: string, values: AsyncIterable<unknown>): 
   await named(path, (unnamed) => pipeline(texts, createWriteStream(unnamed, { flags: 'wx', flush: true })), dirname(path), rename);
   return lines;
 }
-/** Reads JSONL, line by line. A line ends at a newline and nowhere else: JSON leaves U+2028 and U+2029 as they are, and `readline`
- *  takes them for ends of lines. */
+/** Reads JSONL line by line. Only a newline ends a line: JSON may hold U+2028 and U+2029 unescaped, which `readline` takes for line ends.
+ */
 export async function* readLines(path: string): AsyncGenerator<unknown, undefined> {
   let rest = '';
   for await (const chunk of createReadStream(path, 'utf8') as AsyncIterable<string>) {
@@ -111,7 +111,7 @@ export async function* readLines(path: string): AsyncGenerator<unknown, undefine
   if (rest !== '') yield JSON.parse(rest);
 }
 
-/** Whole lines of a file behind `offset`, and where they end. Nothing, where there is no file. */
+/** Complete lines of a file after `offset`, and the offset of their end. Empty if there is no file. */
 export function linesFrom(path: string, offset: number): { lines: string[]; end: number } {
   let file: number;
   try {

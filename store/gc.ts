@@ -1,4 +1,4 @@
-/** What no experiment needs: first a plan that a person can read, then its removal, as far as the plan still holds. */
+/** Garbage collection: plans what no experiment needs, for you to read, then removes the part of the plan that still holds. */
 import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import { BackspinError } from '../schemas/errors.ts';
@@ -11,41 +11,41 @@ import type { Store } from './store.ts';
 
 export type Swept = GcPlan['sweep'][number];
 
-/** Milliseconds. What is younger may be in the hands of somebody who has not written it down yet. */
-const YOUNG = 3_600_000;
+/** Milliseconds. A younger file may belong to a process that has not recorded it yet. */
+const MIN_AGE = 3_600_000;
 
-/** Writes nothing. Throws `ArtifactDamaged` when the record of an experiment cannot be read. */
+/** Writes nothing. Throws `ArtifactDamaged` if it cannot read the record of an experiment. */
 export async function planGc(store: Store, now = Date.now()): Promise<GcPlan> {
   const paths = pathsOf(store.root);
   const experiments = await store.experiments();
   const open = experiments.filter((one) => !isClosed(one)).map(({ name }) => name);
-  const found = await find(paths);
-  const needed = await reachable(store, experiments, found.outputs);
+  const files = await listFiles(paths);
+  const needed = await reachable(store, experiments, files.outputs);
   const unneeded = (files: readonly string[]) => files.filter((path) => !needed.has(digestIn(path)));
-  const committed = new Set(found.outputs.map(digestIn));
-  const ended = found.work.filter((path) => open.length === 0 || committed.has(digestIn(path)));
+  const committed = new Set(files.outputs.map(digestIn));
+  const ended = files.work.filter((path) => open.length === 0 || committed.has(digestIn(path)));
 
   const sweep: Swept[] = [];
   const add = async (files: readonly string[], why: string) => {
     for (const path of files) {
       const { bytes, newest } = await measure(path);
-      if (newest < now - YOUNG) sweep.push({ path: relative(store.root, path), bytes, why });
+      if (newest < now - MIN_AGE) sweep.push({ path: relative(store.root, path), bytes, why });
     }
   };
   if (open.length === 0) {
-    await add(unneeded(found.outputs), 'no experiment has this step');
-    await add(unneeded(found.datasets), 'no experiment names this dataset');
-    await add(unneeded(found.models), 'no experiment names this model');
-    await add(unneeded(found.blobs), 'no dataset that is needed has this shard');
+    await add(unneeded(files.outputs), 'no experiment has this step');
+    await add(unneeded(files.datasets), 'no experiment names this dataset');
+    await add(unneeded(files.models), 'no experiment names this model');
+    await add(unneeded(files.blobs), 'no dataset that is needed has this shard');
   }
   await add(ended, 'scratch of a step that ended');
-  await add(found.temporary, 'left by a process that ended');
+  await add(files.temporary, 'left by a process that ended');
   const plan = { store: store.id, made: new Date(now).toISOString(), open, sweep, bytes: sweep.reduce((sum, { bytes }) => sum + bytes, 0) };
   return { ...plan, digest: sha256(canonicalJson(plan)) };
 }
 
-/** Removes what is in the plan and would be in one made now; gives what it removed. Throws `ConfigError` for a plan that was altered or
- *  is another store's. */
+/** Removes the entries of the plan that a new plan would also have, and returns them. Throws `ConfigError` if the plan was edited or
+ *  belongs to another store. */
 export async function applyGc(store: Store, plan: GcPlan, now = Date.now()): Promise<readonly Swept[]> {
   const { digest, ...rest } = plan;
   if (sha256(canonicalJson(rest)) !== digest)
@@ -61,17 +61,17 @@ export async function applyGc(store: Store, plan: GcPlan, now = Date.now()): Pro
   const planned = new Set(plan.sweep.map(({ path }) => path));
   const sweep = (await planGc(store, now)).sweep.filter(({ path }) => planned.has(path));
   for (const { path } of sweep) {
-    const gone = temporary(pathsOf(store.root).temporary, basename(path));
-    await ifThere(rename(join(store.root, path), gone)); // a folder goes as a whole
-    await rm(gone, { recursive: true, force: true });
+    const trash = temporary(pathsOf(store.root).temporary, basename(path));
+    await ifThere(rename(join(store.root, path), trash)); // rename first, so a folder disappears in one step
+    await rm(trash, { recursive: true, force: true });
   }
   return sweep;
 }
 
 const digestIn = (path: string) => basename(path).slice(0, 64);
 
-/** Whatever digest an experiment names is needed, and whatever is named by what is needed; and the outputs of the operators that a needed
- *  chain begins with, since the next chain may begin with them too. */
+/** Digests that experiments name, that those artifacts name, and so on. Also keeps the outputs of the prefixes of a needed chain: the next
+ *  chain may start with them. */
 async function reachable(store: Store, experiments: readonly ExperimentRecord[], outputs: readonly string[]): Promise<Set<string>> {
   const paths = pathsOf(store.root);
   const needed = new Set<string>();
@@ -95,13 +95,13 @@ async function reachable(store: Store, experiments: readonly ExperimentRecord[],
     if (!made) continue;
     const of = made.inputs.join();
     if (!needed.has(made.stepKey)) rest.push(made);
-    else for (const chain of beginnings(made.operation)) chains.set(of, (chains.get(of) ?? new Set()).add(chain));
+    else for (const chain of chainPrefixes(made.operation)) chains.set(of, (chains.get(of) ?? new Set()).add(chain));
   }
   for (const made of rest) if (chains.get(made.inputs.join())?.has(made.operation)) await mark(made.stepKey);
   return needed;
 }
 
-/** undefined: it cannot be read, and is treated by its name alone. */
+/** Returns undefined for a damaged output, which is then kept or removed by its name alone. */
 async function readOutput(store: Store, stepKey: string): Promise<Output | undefined> {
   try {
     return await store.output(stepKey);
@@ -111,10 +111,10 @@ async function readOutput(store: Store, stepKey: string): Promise<Output | undef
   }
 }
 
-/** `a` and `a>b` of `a>b>c`. */
-const beginnings = (chain: string): string[] => chain.split('>').flatMap((_, i, ids) => (i === 0 ? [] : [ids.slice(0, i).join('>')]));
+/** Returns `a` and `a>b` for `a>b>c`. */
+const chainPrefixes = (chain: string): string[] => chain.split('>').flatMap((_, i, ids) => (i === 0 ? [] : [ids.slice(0, i).join('>')]));
 
-async function find(paths: Paths) {
+async function listFiles(paths: Paths) {
   const { blobs, datasets, models, outputs, work } = paths.folders;
   const inside = async (folder: string) => (await readdir(folder)).sort().map((name) => join(folder, name));
   const twoDeep = async (folder: string) => (await Promise.all((await inside(folder)).map(inside))).flat();
@@ -128,7 +128,7 @@ async function find(paths: Paths) {
   };
 }
 
-/** Bytes of a file or of all in a folder, and the newest change of any of it (ms since 1970). Infinity: gone in the meantime. */
+/** Bytes of a file or folder and its newest change (ms since 1970). Infinity: it has disappeared in the meantime. */
 async function measure(path: string): Promise<{ bytes: number; newest: number }> {
   const stats = await ifThere(stat(path));
   if (!stats) return { bytes: 0, newest: Infinity };

@@ -1,4 +1,4 @@
-/** The store as a local directory. */
+/** Implements the store as a local directory. */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rm, stat, statfs } from 'node:fs/promises';
@@ -28,7 +28,7 @@ import type { DatasetWriter, Store } from './store.ts';
 
 type Digest = { readonly digest: string };
 
-/** Opens the store in a folder, and makes it when there is none. */
+/** Opens the store in a folder; creates it if it does not exist. */
 export async function openStore(root: string): Promise<Store> {
   const paths = pathsOf(resolve(root));
   for (const folder of [paths.temporary, ...Object.values(paths.folders)]) await makeFolder(folder);
@@ -72,8 +72,8 @@ class LocalStore implements Store {
     );
   }
 
-  putModel(folder: string, about: AboutModel, instead?: Overrides): Promise<ModelRef> {
-    return putModel(this.#paths, folder, about, instead);
+  putModel(folder: string, about: AboutModel, overrides?: Overrides): Promise<ModelRef> {
+    return putModel(this.#paths, folder, about, overrides);
   }
   model({ digest }: Digest): Promise<ModelManifest> {
     return readModel(this.#paths, digest);
@@ -90,7 +90,7 @@ class LocalStore implements Store {
       const first = await this.output(made.stepKey);
       if (first && (await this.has(first.result))) return first;
       if (!first) continue;
-      // Its result was lost. Who finds that first says what stands in its place, so that nobody takes a fresh one for the lost.
+      // The stored result was lost. The first process that notices decides on the replacement, so all processes use the same one.
       const successor = join(this.#paths.temporary, `after-${sha256(canonicalJson(first))}.json`);
       await putIfAbsent(successor, text, this.#paths.temporary);
       const next = await readJson(successor, output, (one) => one.stepKey === made.stepKey).catch(() => undefined);
@@ -130,8 +130,8 @@ class LocalStore implements Store {
     if (isClosed(record)) await rm(this.#paths.notes(record.name), { recursive: true, force: true });
   }
   async addToExperiment({ since, only, ...news }: RecordNews): Promise<boolean> {
-    const before = await this.#recorded(news.name).catch((error: unknown) => {
-      if (error instanceof BackspinError) return undefined; // damaged: it is written anew, as a whole
+    const before = await this.#record(news.name).catch((error: unknown) => {
+      if (error instanceof BackspinError) return undefined; // damaged: write the whole record again
       throw error;
     });
     const has = before?.written;
@@ -143,14 +143,14 @@ class LocalStore implements Store {
     for (const { path, state } of news.steps) if (state === 'completed') await rm(this.#note(news.name, path), { force: true });
     return true;
   }
-  #recorded(name: string): Promise<ExperimentRecord | undefined> {
+  #record(name: string): Promise<ExperimentRecord | undefined> {
     const remedy = 'launch the experiment again, and it is written anew; what it has finished is taken from the store';
     return readJson(this.#paths.experiment(name), experimentRecord, (read) => read.name === name, remedy);
   }
   async experiment(name: string): Promise<ExperimentRecord | undefined> {
     if (!/^[a-z0-9-]+(~\d+)?$/.test(name)) return undefined;
-    const record = await this.#recorded(name);
-    return record && !isClosed(record) ? { ...record, steps: merged(record.steps, await this.#noted(record)) } : record;
+    const record = await this.#record(name);
+    return record && !isClosed(record) ? { ...record, steps: mergeNotes(record.steps, await this.#stepNotes(record)) } : record;
   }
   async removeExperiment(name: string): Promise<void> {
     await rm(this.#paths.experiment(name), { force: true });
@@ -169,8 +169,8 @@ class LocalStore implements Store {
   #note(experiment: string, path: string): string {
     return join(this.#paths.notes(experiment), `${sha256(path).slice(0, 32)}.json`);
   }
-  /** In the order in which they were noted. One that cannot be read is none: the record is the truth. */
-  async #noted({ name, configDigest }: ExperimentRecord): Promise<Step[]> {
+  /** Notes in the order of their writing. Skips unreadable ones: the record is the truth. */
+  async #stepNotes({ name, configDigest }: ExperimentRecord): Promise<Step[]> {
     const folder = this.#paths.notes(name);
     const files = ((await ifThere(readdir(folder))) ?? []).filter((file) => file.endsWith('.json')).map((file) => join(folder, file));
     const notes = files.map(async (path) => {
@@ -214,20 +214,25 @@ class LocalStore implements Store {
   }
 }
 
-/** What was noted of a step is news where its record does not say that it has ended. */
-function merged(recorded: readonly Step[], noted: readonly Step[]): Step[] {
+/** Updates recorded steps by later notes, unless the record says that a step has ended. */
+function mergeNotes(recorded: readonly Step[], noted: readonly Step[]): Step[] {
   const news = new Map(noted.map((step) => [step.path, step]));
-  const known = recorded.map((step) => {
+  const updated = recorded.map((step) => {
     const note = news.get(step.path);
-    // That it has begun is no news of one that stands at attention since.
+    // A note that a step has begun is older than its attention state.
     return !note || step.state === 'completed' || (note.state === 'running' && step.state !== 'running') ? step : note;
   });
   const paths = new Set(recorded.map(({ path }) => path));
-  return [...known, ...noted.filter(({ path }) => !paths.has(path))];
+  return [...updated, ...noted.filter(({ path }) => !paths.has(path))];
 }
 
-/** A file of the store, checked by its schema and against its name; undefined when there is none. */
-async function readJson<T>(path: string, schema: z.ZodType<T>, isNamedSo: (value: T) => boolean, remedy?: string): Promise<T | undefined> {
+/** Reads a JSON file of the store and checks its schema and name. Returns undefined if it does not exist. */
+async function readJson<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  matchesName: (value: T) => boolean,
+  remedy?: string,
+): Promise<T | undefined> {
   const text = await ifThere(readFile(path, 'utf8'));
   if (text === undefined) return undefined;
   let json: unknown;
@@ -238,6 +243,6 @@ async function readJson<T>(path: string, schema: z.ZodType<T>, isNamedSo: (value
   } catch (error) {
     throw damaged(path, `does not read as what it should be (${faultOf(error, json)})`, { cause: error, remedy });
   }
-  if (!isNamedSo(value)) throw damaged(path, 'holds what belongs under another name', { remedy });
+  if (!matchesName(value)) throw damaged(path, 'holds what belongs under another name', { remedy });
   return value;
 }

@@ -1,4 +1,4 @@
-/** Models: folders of files, named by the digest of the files' names and bytes. */
+/** Stores models as folders of files, named by the digest of the files' names and bytes. */
 import { constants } from 'node:fs';
 import { copyFile, link, open, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
@@ -17,10 +17,10 @@ export type AboutModel = Omit<ModelManifest, 'kind' | 'digest' | 'files'>;
 const filesOf = (paths: Paths, digest: string) => join(paths.model(digest), 'files');
 const manifestOf = (paths: Paths, digest: string) => join(paths.model(digest), 'manifest.json');
 
-/** Copies the `modelFiles` of a folder in, and links what lies in the store already; `instead` are files, by their names, in place of its
- *  own. Throws `ConfigError` for a folder that is no model. */
-export async function putModel(paths: Paths, folder: string, about: AboutModel, instead: Overrides = {}): Promise<ModelRef> {
-  const sources = new Map(Object.entries({ ...(await modelFiles(folder)), ...instead }));
+/** Copies the `modelFiles` of a folder into the store and hard-links those that are in the store already. `overrides` (name -> path)
+ *  replace files of the folder. Throws `ConfigError` if the folder is not a model. */
+export async function putModel(paths: Paths, folder: string, about: AboutModel, overrides: Overrides = {}): Promise<ModelRef> {
+  const sources = new Map(Object.entries({ ...(await modelFiles(folder)), ...overrides }));
   const needed = about.base === null ? 'config.json' : 'adapter_config.json';
   if (about.state === 'weights' && !sources.has(needed)) {
     throw new BackspinError('ConfigError', `${folder} has no ${needed}: give the folder of a whole Hugging Face model.`);
@@ -31,14 +31,14 @@ export async function putModel(paths: Paths, folder: string, about: AboutModel, 
     for (const [name, source] of [...sources].sort(([a], [b]) => (a < b ? -1 : 1))) {
       const path = join(made, 'files', name);
       await makeFolder(dirname(path));
-      await place(source, path, source.startsWith(paths.root + sep));
+      await copyOrLink(source, path, source.startsWith(paths.root + sep));
       files.push({ name, sha256: await digestOf(path), bytes: (await stat(path)).size });
       await syncFolder(dirname(path));
     }
     const digest = modelDigest(files, about.base);
     const manifest: ModelManifest = { kind: 'model', digest, files, ...about };
     await writeAtomic(join(made, 'manifest.json'), `${canonicalJson(manifest)}\n`);
-    await moveIn(paths, made, digest);
+    await renameIntoPlace(paths, made, digest);
     return { kind: 'model', digest };
   } catch (error) {
     throw writing(paths.folders.models, error);
@@ -47,12 +47,12 @@ export async function putModel(paths: Paths, folder: string, about: AboutModel, 
   }
 }
 
-/** Of files in the order of their names, and of an adapter's base. */
+/** `files` are sorted by name. For an adapter the digest also covers its base. */
 export const modelDigest = (files: readonly { readonly name: string; readonly sha256: string }[], base: string | null): string =>
   sha256([...files.map((file) => `${file.name} ${file.sha256}\n`), base === null ? '' : `base ${base}\n`].join(''));
 
-/** First writer wins, unless what is there has lost files. */
-async function moveIn(paths: Paths, made: string, digest: string): Promise<void> {
+/** The first writer wins, unless the existing model has lost files. */
+async function renameIntoPlace(paths: Paths, made: string, digest: string): Promise<void> {
   const home = paths.model(digest);
   for (;;) {
     try {
@@ -68,25 +68,26 @@ async function moveIn(paths: Paths, made: string, digest: string): Promise<void>
   }
 }
 
-/** The files of a model: those of its folder but for what no program reads to serve it, such as a `.git`, a README, or the same weights once
- *  more: in another format beside safetensors, and safetensors that are neither `model.safetensors` nor in its index. */
+/** The files of a model folder. Leaves out what no program needs for serving: `.git`, READMEs, the same weights in another format beside
+ *  safetensors, and safetensors other than `model.safetensors` and those in its index. */
 export async function modelFiles(folder: string): Promise<Overrides> {
   return (await modelParts(folder)).taken;
 }
-/** The same, with the names of what is left out. */
+/** Returns the files and the names of those that it leaves out. */
 export async function modelParts(folder: string): Promise<{ readonly taken: Overrides; readonly leftOut: readonly string[] }> {
   const all = await filesIn(folder);
   const shards = await shardsIn(all);
-  const again = (name: string) => (shards.length > 0 ? SAME_WEIGHTS.test(name) || (SAFE.test(name) && !shards.includes(name)) : false);
-  const taken = [...all].filter(([name]) => !IDLE.test(name) && !again(name));
+  const isDuplicate = (name: string) =>
+    shards.length > 0 ? SAME_WEIGHTS.test(name) || (SAFE.test(name) && !shards.includes(name)) : false;
+  const taken = [...all].filter(([name]) => !UNUSED_FILES.test(name) && !isDuplicate(name));
   return { taken: Object.fromEntries(taken), leftOut: [...all.keys()].filter((name) => !taken.some(([one]) => one === name)) };
 }
-const IDLE = /(^|\/)\.|^original\/|^(README|LICENSE|NOTICE|USE_POLICY)[^/]*$/i;
+const UNUSED_FILES = /(^|\/)\.|^original\/|^(README|LICENSE|NOTICE|USE_POLICY)[^/]*$/i;
 const SAFE = /^[^/]+\.safetensors$/;
 const SAME_WEIGHTS =
   /^(pytorch_model[^/]*\.bin(\.index\.json)?|tf_model[^/]*\.h5(\.index\.json)?|flax_model[^/]*\.msgpack(\.index\.json)?|rust_model\.ot|[^/]+\.(gguf|onnx|pth)|(onnx|openvino|coreml)\/.*)$/;
 
-/** The safetensors that hold the weights: those of the index, or the one file. Where neither is there, whatever there is. */
+/** Names of the safetensors with the weights: those in the index, or the single file. Without either, all safetensors. */
 async function shardsIn(files: ReadonlyMap<string, string>): Promise<readonly string[]> {
   const index = files.get('model.safetensors.index.json');
   const named = index === undefined ? [] : shardsOf(await readFile(index, 'utf8'));
@@ -100,11 +101,11 @@ function shardsOf(index: string): string[] {
   try {
     return [...new Set(Object.values((JSON.parse(index) as { weight_map: Record<string, string> }).weight_map))];
   } catch {
-    return []; // no index: nothing is left out by it
+    return []; // not an index: leave nothing out
   }
 }
 
-/** Every file under a folder: its name there, and where its bytes are. */
+/** Name in the folder -> real path, for every file. */
 async function filesIn(folder: string): Promise<Map<string, string>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
     throw new BackspinError('ConfigError', `The model folder ${folder} cannot be read (${codeOf(error)}): check its path.`, {
@@ -129,8 +130,8 @@ async function filesIn(folder: string): Promise<Map<string, string>> {
   return files;
 }
 
-/** A link costs nothing, but shares its bytes with whoever else may write them: only files of the store are linked. */
-async function place(source: string, path: string, linked: boolean): Promise<void> {
+/** Links only files of the store. A hard link shares its bytes, and others may write to files outside the store. */
+async function copyOrLink(source: string, path: string, linked: boolean): Promise<void> {
   if (linked) await link(source, path);
   else await copyFile(source, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   const file = await open(path, 'r');
@@ -141,7 +142,7 @@ async function place(source: string, path: string, linked: boolean): Promise<voi
   }
 }
 
-/** Throws `ArtifactMissing`, or `ArtifactDamaged` when the manifest cannot be read. */
+/** Throws `ArtifactMissing`, or `ArtifactDamaged` if the manifest is unreadable. */
 export async function readModel(paths: Paths, digest: string): Promise<ModelManifest> {
   const path = manifestOf(paths, digest);
   const file = await ifThere(open(path));
@@ -161,11 +162,11 @@ export async function readModel(paths: Paths, digest: string): Promise<ModelMani
   throw damaged(path, 'is the manifest of another model');
 }
 
-/** Whether the files are there with their sizes, an adapter's base too; their bytes are not looked at. */
+/** Whether all files exist with the right sizes, also those of an adapter's base. Does not read their bytes. */
 export async function hasModel(paths: Paths, digest: string): Promise<boolean> {
   try {
     const manifest = await readModel(paths, digest);
-    await look(paths, manifest);
+    await fileStamps(paths, manifest);
     return manifest.base === null || (await hasModel(paths, manifest.base));
   } catch (error) {
     if (error instanceof BackspinError) return false;
@@ -173,10 +174,10 @@ export async function hasModel(paths: Paths, digest: string): Promise<boolean> {
   }
 }
 
-/** Names, sizes and times of the files, as one text. Throws when one is missing, has another size, or is one too many. */
-async function look(paths: Paths, manifest: ModelManifest): Promise<string> {
+/** Names, sizes and times of the files as one text. Throws if a file is missing, has another size, or does not belong to the model. */
+async function fileStamps(paths: Paths, manifest: ModelManifest): Promise<string> {
   const folder = filesOf(paths, manifest.digest);
-  const found = [];
+  const stamps = [];
   for (const { name, bytes } of manifest.files) {
     const path = join(folder, name);
     const stats = await ifThere(stat(path));
@@ -186,15 +187,15 @@ async function look(paths: Paths, manifest: ModelManifest): Promise<string> {
         `${path} is not there: launch the experiment that made this model again, and it is made again.`,
       );
     if (stats.size !== bytes) throw damaged(path, `has ${stats.size} bytes and not ${bytes}`);
-    found.push(`${name} ${stats.size} ${stats.mtimeMs}`);
+    stamps.push(`${name} ${stats.size} ${stats.mtimeMs}`);
   }
   for (const name of (await filesIn(folder)).keys()) {
     if (!manifest.files.some((file) => file.name === name)) throw damaged(join(folder, name), 'does not belong to this model');
   }
-  return found.join('\n');
+  return stamps.join('\n');
 }
 
-/** Gives folders of models whose bytes it has compared with their digests, once for as long as they stay as they are. */
+/** Returns model folders after checking the digests of their files. Checks again only if a file changes. */
 export class ModelFolders {
   readonly #paths: Paths;
   readonly #verified = new Map<string, { readonly seen: string; readonly done: Promise<void> }>();
@@ -205,7 +206,7 @@ export class ModelFolders {
 
   async of(digest: string): Promise<string> {
     const manifest = await readModel(this.#paths, digest);
-    const seen = await look(this.#paths, manifest);
+    const seen = await fileStamps(this.#paths, manifest);
     let verified = this.#verified.get(digest);
     if (verified?.seen !== seen) {
       verified = { seen, done: this.#verify(manifest) };

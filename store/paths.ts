@@ -1,10 +1,10 @@
-/** Where things lie in a store. */
+/** Defines the paths inside a store. */
 import { join } from 'node:path';
 
 export interface Paths {
   readonly root: string;
   readonly id: string;
-  /** Files that have no name yet, on the same disk. */
+  /** Temporary files, on the same disk. */
   readonly temporary: string;
   readonly folders: { readonly [folder in 'blobs' | 'datasets' | 'models' | 'outputs' | 'experiments' | 'work']: string };
   blob(digest: string): string;
@@ -13,7 +13,7 @@ export interface Paths {
   model(digest: string): string;
   output(stepKey: string): string;
   experiment(name: string): string;
-  /** The folder of what its steps noted since its record was last written. */
+  /** Folder of step notes since the last write of the experiment's record. */
   notes(name: string): string;
   same(namespace: string): string;
   grant(digest: string): string;

@@ -1,78 +1,81 @@
-/**
- * The store: content-addressed, append-only, shared by every worker and the CLI. A local directory now; S3 behind the same
- * interface later. Everything is written to a temporary name, fsynced and renamed; a reader verifies what it reads.
- */
+/** The interface of the store: content-addressed, append-only, shared by all workers and the CLI. Every file is written under a temporary
+ *  name, fsynced and renamed; readers verify what they read. */
 import type { AnyRef, DatasetRef, ModelRef, Result } from '../schemas/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import type { DatasetManifest, Determinism, ModelManifest, Output } from '../schemas/store.ts';
 import type { ExperimentRecord, RecordNews, StepNote } from '../schemas/experiment.ts';
 
-/** Writes records in order into shards; `commit` fsyncs, writes the manifest and gives the reference. */
+/** Writes records in order into shards. `commit` fsyncs, writes the manifest and returns the reference. */
 export interface DatasetWriter {
   add(record: Rec<unknown>): Promise<void>;
   commit(determinism: Determinism): Promise<DatasetRef>;
-  /** Forgets what was added; harmless after `commit`. Shards that nothing points to go with the next gc. */
+  /** Discards the records; does nothing after `commit`. The next gc removes shards without a reference. */
   abort(): Promise<void>;
 }
 
-/** Bytes free on its disk; with less a step may not find the room to end, and none begins. */
+/** Free bytes on the store's disk below which no new step begins, because it may not find the room to end. */
 export const LOW_WATER = 2e9;
 
 export interface Store {
-  /** Eight characters, made once: begins queue names and workflow ids, so two stores on one Temporal never meet. */
+  /** Eight random characters. Queue names and workflow ids start with them, so two stores can share a Temporal server. */
   readonly id: string;
-  /** Absolute path, for children that read files. */
+  /** Absolute path, for subprocesses that read files. */
   readonly root: string;
 
   write(schema: string): DatasetWriter;
-  /** Records in order, `from` (from 0, inclusive) to `to` (exclusive), one shard in memory at a time. Throws `ArtifactMissing`, or
-   *  `ArtifactDamaged` naming the shard when digest or count differ, before any record of that shard is given. */
+  /**
+   * Returns the records `from` (inclusive, counted from 0) to `to` (exclusive), with one shard in memory at a time. Throws
+   * `ArtifactMissing`, or `ArtifactDamaged` with the shard's name if its digest or count differs, before it returns any record of that
+   * shard.
+   */
   read(ref: Pick<DatasetRef, 'digest'>, range?: { readonly from: number; readonly to: number }): AsyncIterable<Rec<unknown>>;
   dataset(ref: Pick<DatasetRef, 'digest'>): Promise<DatasetManifest>;
 
-  /** Copies a folder in; links where it can. The digest follows from file names and bytes, and an adapter's base. */
+  /** Copies a model folder into the store, or links its files where it can. The digest covers file names, bytes and an adapter's base. */
   putModel(
     folder: string,
     about: Omit<ModelManifest, 'kind' | 'digest' | 'files'>,
-    instead?: Readonly<Record<string, string>>,
+    overrides?: Readonly<Record<string, string>>,
   ): Promise<ModelRef>;
   model(ref: Pick<ModelRef, 'digest'>): Promise<ModelManifest>;
-  /** The verified folder of a model, for a child to read. Verified once per process. */
+  /** Folder of a model for a subprocess to read. Verified once per process. */
   modelFolder(ref: Pick<ModelRef, 'digest'>): Promise<string>;
 
-  /** Put if absent; gives what is there afterwards. One whose result is no longer there counts as absent. */
+  /** Stores an output unless one exists, and returns the stored one. An output whose result was lost counts as missing. */
   putOutput(output: Output): Promise<Output>;
   output(stepKey: string): Promise<Output | undefined>;
 
-  /** Scratch of one step: batches, journals, run folders. Survives crashes, goes at commit. */
+  /** Scratch folder of one step: batches, journals, run folders. Survives crashes; the commit removes it. */
   work(stepKey: string): string;
   clearWork(stepKey: string): Promise<void>;
 
-  /** Of the sources of a namespace of operators, the digest that somebody said gives the same results as any before. */
+  /** Digest of a namespace's sources that the user has declared to give the same results as before. */
   same(namespace: string): Promise<string | undefined>;
   putSame(space: string, digest: string): Promise<void>;
 
-  /** What a person has let workers do, by its content: written by the command line alone. */
+  /** Stores what the user permits workers to do. Only the command line writes it. */
   grant(what: object): Promise<void>;
   isGranted(what: object): Promise<boolean>;
 
-  /** The notes of the steps of one that has ended go. */
+  /** Writes the record. Also removes the step notes if the experiment has ended. */
   putExperiment(record: ExperimentRecord): Promise<void>;
-  /** Adds to a record; what comes after its successor, or once more, changes nothing. False: the store lacks what it builds on. */
+  /** Adds to a record. Ignores repeated and outdated additions. Returns false if the store lacks the version that the addition builds on.
+   */
   addToExperiment(news: RecordNews): Promise<boolean>;
-  /** Its record; while it is open, with what its steps have noted. */
+  /** The record. For an open experiment it includes the notes of its steps. */
   experiment(name: string): Promise<ExperimentRecord | undefined>;
   removeExperiment(name: string): Promise<void>;
-  /** Notes how far a step is, as soon as that is known: for whoever asks when its workflow cannot be asked. */
+  /** Notes the state of a step at once, for readers that cannot query its workflow. */
   noteStep(note: StepNote): Promise<void>;
-  /** Keys of the steps that an open experiment had finished when other code took it over: its own, whatever has changed since. */
+  /** Keys of the steps that an open experiment had finished when new code took it over. They stay valid for it whatever has changed since.
+   */
   finished(name: string): Promise<readonly string[]>;
   putFinished(name: string, stepKeys: readonly string[]): Promise<void>;
   experiments(): Promise<readonly ExperimentRecord[]>;
   experimentNames(): Promise<readonly string[]>;
 
-  /** Whether every byte of these results is there (a look at names and sizes, not at content). */
+  /** Whether all files of these results exist with the right sizes. Does not read their content. */
   has(result: Result | AnyRef): Promise<boolean>;
-  /** Bytes free on the disk that holds it. */
+  /** Free bytes on the store's disk. */
   free(): Promise<number>;
 }

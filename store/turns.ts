@@ -1,12 +1,12 @@
-/** Milliseconds for which a loop over what is in memory may hold the event loop. */
-const HELD = 20;
+/** Milliseconds for which a loop over data in memory may block the event loop. */
+const MAX_BLOCKED = 20;
 
-/** Gives a function to call in each turn of a loop: now and then it gives a promise, after which timers and others have had their turn. Awaits
- *  of what is there already never let them. */
+/** Returns a function to call in each iteration of a loop. Now and then it returns a promise; await it to let timers and I/O run. Awaiting
+ *  settled promises never lets them run. */
 export function turns(): () => Promise<void> | undefined {
   let since = performance.now();
   return () => {
-    if (performance.now() - since < HELD) return undefined;
+    if (performance.now() - since < MAX_BLOCKED) return undefined;
     return new Promise((next) =>
       setImmediate(() => {
         since = performance.now();

@@ -1,4 +1,4 @@
-/** The workflow bundle, made once for each state of the sources: a restarted orchestrator must not wait for webpack. */
+/** Builds the workflow bundle once for each state of the sources, so a restarted orchestrator need not wait for webpack. */
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { bundleWorkflowCode } from '@temporalio/worker';
@@ -7,7 +7,7 @@ import { writeAtomic } from '../store/files.ts';
 import { sourcesDigest } from '../host/build.ts';
 
 const root = resolve(import.meta.dirname, '..');
-/** What is in it, and the packages. */
+/** Sources of the bundle, and the installed packages. */
 const BUNDLED = 'workflows recipe schemas package.json package-lock.json';
 
 export async function workflowBundle(home: string): Promise<{ codePath: string }> {
@@ -22,7 +22,7 @@ export async function workflowBundle(home: string): Promise<{ codePath: string }
 
 const digestPath = (codePath: string) => `${codePath}.sha256`;
 
-/** A disk that lost power, or was full, may hold something else under its name. */
+/** Whether a bundle is complete: a power failure or a full disk may have left something else under its name. */
 async function isWhole(codePath: string): Promise<boolean> {
   const [code, digest] = await Promise.all([codePath, digestPath(codePath)].map((path) => readFile(path, 'utf8').catch(() => '')));
   return sha256(code!) === digest;

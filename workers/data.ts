@@ -1,4 +1,4 @@
-/** Opens steps, reads sources, reduces, commits, and maps operators that talk to no model, or to one that somebody else serves. */
+/** A data worker: opens steps, reads sources, reduces, commits, and runs maps that ask no model or an external one. */
 import { Worker, type WorkerOptions } from '@temporalio/worker';
 import { dataActivities } from '../activities/data.ts';
 import { Threads } from '../activities/threads.ts';
@@ -18,11 +18,11 @@ const common = {
 const data = Worker.create({
   ...common,
   taskQueue: queues.data(store.id),
-  // Most are short; what is long waits for a thread, and keeps no look-up back.
+  // Most activities are short. Long computations run in threads, so they delay no look-up.
   maxConcurrentActivityTaskExecutions: 200,
   shutdownGraceTime: '10s',
 });
-// Batches that a server holds up take a place for as long as it is away, and nothing else: so there are many.
+// A batch of a slow external server occupies a slot but little else, so there are many slots.
 const external = Worker.create({
   ...common,
   taskQueue: queues.external(store.id),

@@ -1,4 +1,4 @@
-/** Serves and trains on the device groups of one pool of this host. */
+/** A gpu worker: serves and trains on the device groups of one pool of this host. */
 import { Worker } from '@temporalio/worker';
 import { gpuActivities } from '../activities/gpu.ts';
 import { ActivitySlots, tunerOf } from '../activities/slots.ts';
@@ -24,7 +24,7 @@ const worker = await Worker.create({
   ),
   interceptors: { activity: [inflight(site.services.home)] },
   tuner: tunerOf(room),
-  // A lease that is given back must end at once, whatever its heartbeat timeout: it hears of it with a beat.
+  // A lease that is released must end at once, whatever its heartbeat timeout: its heartbeat delivers the cancellation.
   maxHeartbeatThrottleInterval: '500ms',
   shutdownGraceTime: 0,
 });

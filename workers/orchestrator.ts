@@ -1,4 +1,4 @@
-/** Runs workflows, and nothing else. */
+/** The orchestrator: a worker that only runs workflows. */
 import { Worker } from '@temporalio/worker';
 import { queues } from '../schemas/names.ts';
 import { workflowBundle } from './bundle.ts';
@@ -11,7 +11,7 @@ const worker = await Worker.create({
   taskQueue: queues.orchestrator(site.services.store.id),
   workflowBundle: await workflowBundle(site.services.home),
   buildId: site.services.build,
-  // A killed worker's runs wait on its sticky queue for this long.
+  // After a worker was killed, its runs wait on its sticky queue for this long.
   stickyQueueScheduleToStartTimeout: '1s',
   shutdownGraceTime: '5s',
 });

@@ -1,4 +1,4 @@
-/** What the three kinds of worker share: where they connect, what they end at their start, how they stop. */
+/** Starts and stops a worker of any kind: connects it to Temporal, and fails the attempts that dead workers left. */
 import { writeSync } from 'node:fs';
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
@@ -10,13 +10,13 @@ import { namedServer } from '../host/profile.ts';
 export interface WorkerContext {
   readonly services: Services;
   readonly connection: NativeConnection;
-  /** One more of the same. */
+  /** Opens another connection to the same server. */
   connect(): Promise<NativeConnection>;
   readonly client: Client;
   readonly namespace: string;
 }
 
-/** Connects, and fails what dead workers of this host left running, so that the server hands it out again at once. */
+/** Connects, and fails the attempts of dead workers of this host, so the server retries them at once. */
 export async function openWorker(): Promise<WorkerContext> {
   Runtime.install({
     logger: new DefaultLogger('WARN', ({ level, message, meta }) => {
@@ -27,7 +27,7 @@ export async function openWorker(): Promise<WorkerContext> {
   const lowWater = Number(process.env['BACKSPIN_LOW_WATER'] || LOW_WATER);
   const services = await openServices(required('BACKSPIN_HOME'), { lowWater, build: required('BACKSPIN_BUILD'), launchedOnly: true });
   const namespace = process.env['TEMPORAL_NAMESPACE'] ?? 'default';
-  // Keys and certificates of a profile are for the server that it names, not for one of our own.
+  // A profile's keys and certificates are for the server that it names, not for our own.
   const named = process.env['BACKSPIN_OWN_SERVER'] ? undefined : namedServer();
   const options = named?.options ?? { address: required('TEMPORAL_ADDRESS') };
   const connect = () => NativeConnection.connect(options);
@@ -44,7 +44,7 @@ export function required(name: string): string {
   process.exit(64);
 }
 
-/** Runs until a signal; tells the supervisor on stdout that it polls. */
+/** Runs until a signal. Tells the supervisor on stdout when it polls. */
 export async function runWorkers(workers: readonly Worker[], site: WorkerContext): Promise<void> {
   const running = Promise.all(workers.map((worker) => worker.run()));
   writeSync(1, `${JSON.stringify({ ready: true })}\n`);

@@ -1,16 +1,16 @@
-/** The trainer's own server of small Llamas: one process, any models side by side, others at any time. */
+/** Runs the trainer's own model server, for small Llamas. One process serves any models side by side and loads others at any time. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { ready, type ServeSpec } from '../../schemas/devices.ts';
 import { putAside } from '../logs.ts';
 import { trainerEnvironment } from '../python.ts';
-import { ask, type Engine, type ServedModels } from './engine.ts';
+import { sendRequest, type Engine, type ServedModels } from './engine.ts';
 
 export interface EmbeddedOptions {
-  /** Requests decoded at once. */
+  /** Requests that it decodes at once. */
   readonly slots: number;
-  /** Null: all of the machine. */
+  /** null: all cores. */
   readonly threads: number | null;
   readonly python: string;
   /** Folder of the Python package. */
@@ -50,8 +50,8 @@ export function embedded({ slots, threads, python, trainerPath }: EmbeddedOption
       return `http://127.0.0.1:${ready.parse(JSON.parse(text)).port}`;
     },
 
-    check: async (endpoint, signal) => void (await ask(endpoint, 'GET', '/health', signal)),
+    check: async (endpoint, signal) => void (await sendRequest(endpoint, 'GET', '/health', signal)),
 
-    load: async (endpoint, signal) => void (await ask(endpoint, 'PUT', '/models', signal, models)),
+    load: async (endpoint, signal) => void (await sendRequest(endpoint, 'PUT', '/models', signal, models)),
   };
 }

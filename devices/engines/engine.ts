@@ -1,38 +1,44 @@
-/** What a supervisor must know of the program that serves models: how it is started, found, asked and given other models. */
+/** The interface between the supervisor of a model server and the program that serves: how to start, find, check and reload it. */
 import axios from 'axios';
-import type { Launch } from '../child.ts';
+import type { Launch } from '../subprocess.ts';
 
-/** Served name -> weights, and for an adapter the base that it goes with. A name stands for the same weights for ever. */
+/** Served name -> weights, and for an adapter its base. A name stands for the same weights for ever. */
 export interface ServedModels {
   readonly [served: string]: { readonly folder: string; readonly base: string | null };
 }
 
-/** Where a server answers. A new object for every start, so that a client can tell a restart from a bad moment. */
+/** Address of a server. Every start makes a new object, so a client can tell a restart from a transient failure. */
 export interface Endpoint {
   readonly url: string;
   readonly key: string;
 }
 
-/** For one lease and its models; it may remember what it has seen of its server. */
+/** An engine for one lease and its models. It may keep state about its server. */
 export interface Engine {
-  /** What no running server can change: a warm server is taken over by a lease with an equal one. */
+  /** What no running server can change. A lease with the same `warmth` can reuse a warm server. */
   readonly warmth: string;
-  /** How many it computes on, where its group has any. */
+  /** Devices that the server computes on, if its group has any. */
   readonly devices: number;
-  /** Milliseconds between two looks and for an answer; so many misses in a row are a hung server. */
+  /** Milliseconds between two checks and for a reply. After `misses` failures in a row the server counts as hung. */
   readonly health: { readonly every: number; readonly timeout: number; readonly misses: number };
-  /** Leaves in `folder` what the server is to read, and what it is found by; says how it is started. */
+  /** Writes the files that the server reads to `folder` and returns the command that starts it. */
   prepare(folder: string, key: string): Promise<Pick<Launch, 'command' | 'env'>>;
-  /** Looks once for the server of this folder: its URL, or undefined while it does not answer yet. */
+  /** Looks once for the server of this folder. Returns its URL, or undefined while it does not answer yet. */
   find(folder: string, key: string, signal: AbortSignal): Promise<string | undefined>;
-  /** Looks once whether the server still does its work; rejects, or hangs until `signal` aborts, where it does not. */
+  /** Checks once whether the server still works. Otherwise it rejects, or hangs until `signal` aborts. */
   check(endpoint: Endpoint, signal: AbortSignal): Promise<void>;
-  /** Has a server that was taken over serve our models and no others, which it may do already. Rejects where it does not. */
+  /** Makes an adopted server load our models and unload all others. Rejects if that fails. */
   load(endpoint: Endpoint, signal: AbortSignal): Promise<void>;
 }
 
-/** A request to a server's own interface: the text of the reply. Rejects with what it answers when that is a refusal. */
-export async function ask({ url, key }: Endpoint, method: string, path: string, signal: AbortSignal, body?: object): Promise<string> {
+/** Sends a request to the server's own API and returns the text of the reply. Rejects with the text if the server refuses. */
+export async function sendRequest(
+  { url, key }: Endpoint,
+  method: string,
+  path: string,
+  signal: AbortSignal,
+  body?: object,
+): Promise<string> {
   const { status, data } = await axios.request<string>({
     url: url + path,
     method,

@@ -1,4 +1,5 @@
-/** vLLM as a child process: one base model and its adapters. Adapters change while it runs; another base model needs another start. */
+/** Runs vLLM as a subprocess with one base model and its adapters. Adapters can change while it runs; another base model needs a new start.
+ */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -10,9 +11,9 @@ import type { VllmServing } from '../../schemas/serving.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 import { canonicalJson } from '../../schemas/canonical.ts';
 import { neededEnvironment } from '../environment.ts';
-import { ask, type Endpoint, type Engine, type ServedModels } from './engine.ts';
+import { sendRequest, type Endpoint, type Engine, type ServedModels } from './engine.ts';
 
-/** Of the server: it contacts no other machine, and adapters may change while it runs. */
+/** The server contacts no other machine and accepts new adapters while it runs. */
 const ENVIRONMENT = {
   VLLM_ALLOW_RUNTIME_LORA_UPDATING: '1',
   VLLM_SERVER_DEV_MODE: '0',
@@ -23,28 +24,28 @@ const ENVIRONMENT = {
   HF_HUB_OFFLINE: '1',
   HF_HUB_DISABLE_TELEMETRY: '1',
 };
-/** Arguments that change only speed and memory. */
-const INDIFFERENT =
+/** Arguments that change only speed and memory, and so are not part of the identity. */
+const IGNORED_IN_IDENTITY =
   'gpu-memory-utilization max-num-batched-tokens max-cpu-loras block-size enforce-eager enable-prefix-caching cpu-offload-gb load-format max-parallel-loading-workers distributed-executor-backend uvicorn-log-level'.split(
     ' ',
   );
-/** Values of `max-lora-rank` to choose from. */
-const RANKS = [16, 32, 64, 128, 256, 320, 512];
-/** The least `max-loras`: after a lease with one adapter often comes one with two. */
-const ADAPTERS = 2;
+/** Values that `max-lora-rank` accepts. */
+const LORA_RANKS = [16, 32, 64, 128, 256, 320, 512];
+/** Minimum of `max-loras`: a lease with one adapter is often followed by one with two. */
+const MIN_LORAS = 2;
 
 const modelList = z.object({ data: z.array(z.object({ id: z.string(), parent: z.string().nullish() })) });
 
-/** Everything that replies depend on beside the model and the request. */
+/** Everything that replies depend on apart from the model and the request. */
 export function vllmIdentity({ version, dtype, maxModelLength, arguments: more }: VllmServing): string {
-  const relevant = Object.fromEntries(Object.entries(more).filter(([name]) => !INDIFFERENT.includes(name)));
+  const relevant = Object.fromEntries(Object.entries(more).filter(([name]) => !IGNORED_IN_IDENTITY.includes(name)));
   return `vllm ${version} ${dtype} ${canonicalJson({ maxModelLength, ...relevant })}`;
 }
 
-/** The Python that has vLLM on this host. Throws `ConfigError` if neither `serving` nor the environment names one. */
+/** The Python of this host that has vLLM. Throws `ConfigError` if neither `serving` nor the environment names one. */
 export function vllmPython({ python }: Pick<VllmServing, 'python'>): string {
-  const found = python ?? process.env['BACKSPIN_VLLM_PYTHON'];
-  if (found) return found;
+  const configured = python ?? process.env['BACKSPIN_VLLM_PYTHON'];
+  if (configured) return configured;
   throw new BackspinError(
     'ConfigError',
     'The engine vllm needs a Python environment with vLLM: name its `python` in BACKSPIN_VLLM_PYTHON, in the environment of `backspin up`, or under `serving`.',
@@ -57,27 +58,27 @@ export async function vllmVersion(python: string): Promise<string> {
     const program = "import importlib.metadata as m; print(m.version('vllm'))";
     return released((await promisify(execFile)(python, ['-c', program], { timeout: 60_000, env: neededEnvironment() })).stdout);
   } catch (error) {
-    const said = (error as { stderr?: string }).stderr?.trim().split('\n').at(-1) || (error as Error).message;
-    throw new BackspinError('ConfigError', `${python} has no vLLM (${said}): install it there, or name another Python environment.`);
+    const lastLine = (error as { stderr?: string }).stderr?.trim().split('\n').at(-1) || (error as Error).message;
+    throw new BackspinError('ConfigError', `${python} has no vLLM (${lastLine}): install it there, or name another Python environment.`);
   }
 }
 
 export function vllm(serving: VllmServing, models: ServedModels): Engine {
   const python = vllmPython(serving);
   const { base, adapters } = layoutOf(models);
-  const room = roomFor(adapters);
+  const capacity = adapterCapacity(adapters);
   /** Prompt and generated tokens at the last check. */
-  let tokensBefore: number | undefined;
+  let lastTokens: number | undefined;
 
   return {
-    warmth: JSON.stringify([python, base, room, { ...serving, pool: null, replicas: null, timeout: null }]),
+    warmth: JSON.stringify([python, base, capacity, { ...serving, pool: null, replicas: null, timeout: null }]),
     devices: serving.tensorParallel * serving.dataParallel,
     health: { every: 5_000, timeout: 15_000, misses: 3 },
 
     async prepare(folder, key) {
       const port = await freePort();
       await writeFile(join(folder, 'port'), String(port));
-      const settings = settingsOf(serving, port, base.name, adapters, room);
+      const settings = settingsOf(serving, port, base.name, adapters, capacity);
       const more = Object.entries(settings).flatMap(([name, value]) => argumentOf(name, value));
       const command = [python, '-m', 'vllm.entrypoints.cli.main', 'serve', base.folder, ...more];
       return { command, env: { ...ENVIRONMENT, VLLM_API_KEY: key } };
@@ -87,7 +88,7 @@ export function vllm(serving: VllmServing, models: ServedModels): Engine {
       const url = `http://127.0.0.1:${await readFile(join(folder, 'port'), 'utf8')}`;
       const served = await list({ url, key }, signal).catch(() => []);
       if (!served.some(({ id }) => id === base.name)) return undefined; // not yet, or another program's server
-      const { version } = z.object({ version: z.string() }).parse(JSON.parse(await ask({ url, key }, 'GET', '/version', signal)));
+      const { version } = z.object({ version: z.string() }).parse(JSON.parse(await sendRequest({ url, key }, 'GET', '/version', signal)));
       if (released(version) === serving.version) return url;
       throw new BackspinError(
         'ConfigError',
@@ -95,23 +96,24 @@ export function vllm(serving: VllmServing, models: ServedModels): Engine {
       );
     },
 
-    /** `/health` answers even while the engine behind it hangs. So the engine must have processed tokens since the last check, or process one now. */
+    /** `/health` answers even while the engine behind it hangs. So the engine must have processed tokens since the last check, or process
+     *  one now. */
     async check(endpoint, signal) {
-      await ask(endpoint, 'GET', '/health', signal);
-      const tokens = tokensIn(await ask(endpoint, 'GET', '/metrics', signal));
-      const worked = tokens !== tokensBefore;
-      tokensBefore = tokens;
-      if (!worked) await ask(endpoint, 'POST', '/v1/completions', signal, { model: base.name, prompt: [0], max_tokens: 1 });
+      await sendRequest(endpoint, 'GET', '/health', signal);
+      const tokens = tokensIn(await sendRequest(endpoint, 'GET', '/metrics', signal));
+      const worked = tokens !== lastTokens;
+      lastTokens = tokens;
+      if (!worked) await sendRequest(endpoint, 'POST', '/v1/completions', signal, { model: base.name, prompt: [0], max_tokens: 1 });
     },
 
     async load(endpoint, signal) {
       const served = await list(endpoint, signal);
       for (const { id, parent } of served) {
-        if (parent && !(id in models)) await ask(endpoint, 'POST', '/v1/unload_lora_adapter', signal, { lora_name: id });
+        if (parent && !(id in models)) await sendRequest(endpoint, 'POST', '/v1/unload_lora_adapter', signal, { lora_name: id });
       }
       for (const { name, path } of adapters) {
         if (!served.some(({ id }) => id === name))
-          await ask(endpoint, 'POST', '/v1/load_lora_adapter', signal, { lora_name: name, lora_path: path });
+          await sendRequest(endpoint, 'POST', '/v1/load_lora_adapter', signal, { lora_name: name, lora_path: path });
       }
     },
   };
@@ -123,7 +125,7 @@ function settingsOf(
   port: number,
   base: string,
   adapters: readonly Adapter[],
-  room: AdapterRoom | null,
+  room: AdapterCapacity | null,
 ): VllmServing['arguments'] {
   return {
     'served-model-name': base,
@@ -152,7 +154,7 @@ interface Adapter {
   readonly path: string;
 }
 
-/** Throws `ConfigError` for models of several bases. */
+/** Throws `ConfigError` if the models have different bases. */
 function layoutOf(models: ServedModels): {
   readonly base: { readonly name: string; readonly folder: string };
   readonly adapters: Adapter[];
@@ -171,13 +173,13 @@ function layoutOf(models: ServedModels): {
 }
 
 /** Adapters that one batch may mix, and their highest rank. */
-interface AdapterRoom {
+interface AdapterCapacity {
   readonly adapters: number;
   readonly rank: number;
 }
-function roomFor(adapters: readonly Adapter[]): AdapterRoom | null {
+function adapterCapacity(adapters: readonly Adapter[]): AdapterCapacity | null {
   if (adapters.length === 0) return null;
-  return { adapters: Math.max(ADAPTERS, adapters.length), rank: rankOf(adapters) };
+  return { adapters: Math.max(MIN_LORAS, adapters.length), rank: rankOf(adapters) };
 }
 
 function rankOf(adapters: readonly Adapter[]): number {
@@ -185,9 +187,9 @@ function rankOf(adapters: readonly Adapter[]): number {
     const config = JSON.parse(readFileSync(join(path, 'adapter_config.json'), 'utf8')) as { r: number };
     return config.r;
   });
-  const rank = RANKS.find((room) => room >= Math.max(...ranks));
+  const rank = LORA_RANKS.find((room) => room >= Math.max(...ranks));
   if (rank !== undefined) return rank;
-  throw new BackspinError('ConfigError', `vLLM serves adapters up to rank ${RANKS.at(-1)}, and this one has ${Math.max(...ranks)}.`);
+  throw new BackspinError('ConfigError', `vLLM serves adapters up to rank ${LORA_RANKS.at(-1)}, and this one has ${Math.max(...ranks)}.`);
 }
 
 function argumentOf(name: string, value: VllmServing['arguments'][string]): string[] {
@@ -200,7 +202,7 @@ function argumentOf(name: string, value: VllmServing['arguments'][string]): stri
 const released = (version: string) => version.trim().replace(/\+.*/, '');
 
 const list = async (endpoint: Endpoint, signal: AbortSignal) =>
-  modelList.parse(JSON.parse(await ask(endpoint, 'GET', '/v1/models', signal))).data;
+  modelList.parse(JSON.parse(await sendRequest(endpoint, 'GET', '/v1/models', signal))).data;
 
 /** Sum of two counters on a Prometheus page. */
 const tokensIn = (metrics: string): number =>

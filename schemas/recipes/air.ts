@@ -1,4 +1,4 @@
-/** Parameters of AIR. Defaults are those of its paper and code (2502.17787); the training's are ours, there is no source. */
+/** Parameters of AIR. Defaults come from its paper and code (2502.17787), those of the training from us. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';

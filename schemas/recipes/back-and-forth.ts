@@ -1,5 +1,5 @@
-/** Parameters of instruction back-and-forth translation. Defaults are the paper's (2408.04614, sections 2 and 3,
- *  appendix A) where it has them; what it takes over from Humpback has Humpback's. */
+/** Parameters of instruction back-and-forth translation. Defaults come from the paper (2408.04614, sections 2 and 3, appendix A), or from
+ *  Humpback for the parts that the paper takes from it. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';

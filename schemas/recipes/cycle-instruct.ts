@@ -1,4 +1,5 @@
-/** Parameters of Cycle-Instruct (2508.16100). We had only parts of the paper; what they do not say is a parameter, and its default ours. */
+/** Parameters of Cycle-Instruct (2508.16100). We had only parts of the paper: settings that they do not state are parameters with our
+ *  defaults. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
@@ -6,7 +7,7 @@ import { trainingChange, trainingWith } from '../training.ts';
 
 const share = z.number().min(0).max(1);
 const greedy = { temperature: 0, maxTokens: 256 };
-/** Without them a base model continues with a next question. */
+/** Stop strings: otherwise a base model continues with the next question. */
 const headers = ['\nQuestion:', '\nAnswer:', '\nText:'];
 
 const sft = trainingWith({

@@ -1,4 +1,4 @@
-/** Parameters of Humpback. Defaults are the paper's (2308.06259, sections 3.1 and 3.2, appendix B) where it has them. */
+/** Parameters of Humpback. Defaults come from the paper (2308.06259, sections 3.1 and 3.2, appendix B) if it states them. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';

@@ -1,10 +1,10 @@
-/** Parameters of Kun (2401.06477). Defaults are those of its release code and model cards if they state them, else ours. */
+/** Parameters of Kun (2401.06477). Defaults come from its released code and model cards if they state them, else from us. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingChange, trainingWith } from '../training.ts';
 
-/** Words that refer to something that is not shown, and words of a model that excuses itself or quotes. */
+/** Words that refer to missing context, and words of a model that apologizes or quotes. */
 const words = {
   zh: {
     instruction: ['新闻', '材料', '图片', '链接', '网址', '根据', '简历', '简介', '文章', '摘要', '文本', '摘录', '关键词', '网站'],

@@ -1,5 +1,5 @@
-/** Parameters of MuSC (2502.11541). What neither the paper's reachable parts nor its code tell is a parameter, and its
- *  default ours. */
+/** Parameters of MuSC (2502.11541). Settings that neither the available parts of the paper nor its code state are parameters with our
+ *  defaults. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';

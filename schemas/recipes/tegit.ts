@@ -1,5 +1,5 @@
-/** Parameters of TeGit, later DoG-Instruct (2309.05447). Formats are its code's; what could not be had is a parameter, and
- *  its default ours. */
+/** Parameters of TeGit, later DoG-Instruct (2309.05447). Formats follow its code; settings that we could not obtain are parameters with our
+ *  defaults. */
 import { z } from 'zod';
 import { registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';

@@ -33,7 +33,7 @@ test('a training is prepared before it holds a device group, committed when it h
   const slot = {
     name: 'cpu-0',
     devices: [],
-    others: async () => [],
+    foreignProcesses: async () => [],
     async claim() {
       see('trained'); // an attempt before has done it, and died
       await mkdir(join(run, 'model'));

@@ -2,12 +2,12 @@ import { closeSync, existsSync, mkdtempSync, openSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { Crashes, meaningOf } from '../../devices/exits.ts';
+import { CrashCounter, errorOfExit } from '../../devices/exits.ts';
 
 /** Ends a child at these minutes, which got on before each or not; gives how many ends it took. */
 function ends(minutes: readonly number[], gotOn: boolean): number {
   const { now } = performance;
-  const crashes = new Crashes();
+  const crashes = new CrashCounter();
   try {
     for (const [index, minute] of minutes.entries()) {
       performance.now = () => minute * 60_000;
@@ -35,8 +35,8 @@ test('of a log of any length the last lines are read, and no more', (t) => {
   const file = openSync(log, 'r+');
   writeSync(file, '\nbefore\nit ran out of memory\n', 3 * 2 ** 30); // more than a string can hold, and no room on the disk
   closeSync(file);
-  t.is(meaningOf(64, log)!.message, 'it ran out of memory');
-  const crashes = new Crashes();
+  t.is(errorOfExit(64, log)!.message, 'it ran out of memory');
+  const crashes = new CrashCounter();
   const crash = () => crashes.add('It', 'killed', log, false);
   crash();
   crash();
@@ -45,7 +45,7 @@ test('of a log of any length the last lines are read, and no more', (t) => {
 
 test('a child that ends on a full disk, where it can leave neither a word nor its code, has not crashed', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'backspin-'));
-  const crashes = new Crashes();
+  const crashes = new CrashCounter();
   const crash = () => crashes.add('It', 'killed', join(folder, 'train.log'), false);
   for (let n = 0; n < 5; n++) {
     symlinkSync('/dev/full', join(folder, 'room'));

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { memoryFree } from '../../devices/memory.ts';
+import { awaitMemoryFree } from '../../devices/memory.ts';
 import { cudaProcesses } from '../../devices/nvidia.ts';
 import { sweep } from '../../devices/processes.ts';
 import { Slots } from '../../devices/slots.ts';
@@ -112,7 +112,7 @@ test.serial('a stopped child keeps its group until its memory is back', async (t
 
 test.serial('memory that never comes back is a sentence after a while', async (t) => {
   smi(t, 0, 60_000);
-  await t.throwsAsync(memoryFree([uuid(0), uuid(1)], never, 1), {
+  await t.throwsAsync(awaitMemoryFree([uuid(0), uuid(1)], never, 1), {
     name: 'DeviceLost',
     message: /^60000 of 80000 MiB of device 1 \(GPU-00000001-.*\) stay in use by no process that this host can see/,
   });
@@ -141,13 +141,16 @@ test.serial('who takes little of a device is told of, and does not stop a start'
   const slot = await groups(p, [uuid(0)]).acquire(never);
   const child = await slot.launch(task(p), how(p));
   stand.processes({ index: 0, pid, used: '[N/A]', name: 'Xorg' }, { index: 0, pid: child.group.pgid!, used: 300, name: 'python' });
-  t.deepEqual(await slot.others(), [`process ${pid} (Xorg)`], 'our own child is nobody else');
+  t.deepEqual(await slot.foreignProcesses(), [`process ${pid} (Xorg)`], 'our own child is nobody else');
   await slot.stop(child, 0);
 });
 
 test.serial('a device that is gone is a sentence', async (t) => {
   smi(t, 0);
-  await t.throwsAsync(memoryFree([uuid(1)], never), { name: 'DeviceLost', message: /nvidia-smi does not list the device GPU-00000001/ });
+  await t.throwsAsync(awaitMemoryFree([uuid(1)], never), {
+    name: 'DeviceLost',
+    message: /nvidia-smi does not list the device GPU-00000001/,
+  });
 });
 
 test.serial('no nvidia-smi, or one whose driver does not work, is a sentence', async (t) => {

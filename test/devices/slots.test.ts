@@ -1,7 +1,7 @@
 import test from 'ava';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Child } from '../../devices/child.ts';
+import { Subprocess } from '../../devices/subprocess.ts';
 import { alive, members, self, startTime, sweep } from '../../devices/processes.ts';
 import { Slots } from '../../devices/slots.ts';
 import type { SlotRecord } from '../../schemas/devices.ts';
@@ -16,13 +16,13 @@ const dead = { owner: 2 ** 30, ownerStart: '1' };
 /** Init: it lives, and it is not us. */
 const foreign = { owner: 1, ownerStart: startTime(1)! };
 
-const leftovers: Child[] = [];
+const leftovers: Subprocess[] = [];
 test.after.always(() => Promise.all(leftovers.map((child) => child.stop(0))));
 
 /** A child on a slot, as a worker with this identity would have left it. */
-async function left(p: Place, more: Partial<SlotRecord>): Promise<{ child: Child; record: SlotRecord }> {
+async function left(p: Place, more: Partial<SlotRecord>): Promise<{ child: Subprocess; record: SlotRecord }> {
   const slot = more.slot ?? 'cpu-0';
-  const child = await Child.launch(`left.${process.pid}.${Math.random()}`, { ...how(p), folder: p.folder });
+  const child = await Subprocess.launch(`left.${process.pid}.${Math.random()}`, { ...how(p), folder: p.folder });
   const record: SlotRecord = {
     slot,
     devices: [],
@@ -137,7 +137,7 @@ test('a slot file that a power failure left empty or torn is an empty group, onc
     const held = await before.acquire(never);
     const child = await held.launch(task(p), how(p));
     leftovers.push(child);
-    const elsewhere = await Child.launch('another-home.cpu-0.1', { ...how(p), folder: p.folder });
+    const elsewhere = await Subprocess.launch('another-home.cpu-0.1', { ...how(p), folder: p.folder });
     leftovers.push(elsewhere);
     writeFileSync(join(p.home, 'devices/cpu-0.json'), content);
     writeFileSync(join(p.home, 'devices/other-0.json'), content); // of another pool

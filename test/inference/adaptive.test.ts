@@ -1,7 +1,7 @@
 import test from 'ava';
 import { getEventListeners } from 'node:events';
 import type { ExecutionContext } from 'ava';
-import { Adaptive, type AdaptiveOptions } from '../../inference/adaptive.ts';
+import { AdaptiveLimiter, type AdaptiveOptions } from '../../inference/adaptive.ts';
 import { ModelClient } from '../../inference/client.ts';
 import { fakeOpenAI, troubles, type FakeOpenAI, type Trouble } from '../support/openai.ts';
 
@@ -11,7 +11,7 @@ const turn = () => new Promise((next) => setImmediate(next));
 async function remote(t: ExecutionContext, options: Partial<AdaptiveOptions> & { timeout?: number } = {}) {
   const server = await fakeOpenAI(t);
   const { timeout = 60_000, ...more } = options;
-  const limiter = new Adaptive({ most: 64, requestsPerMinute: null, tokensPerMinute: null, pause: 1, ...more });
+  const limiter = new AdaptiveLimiter({ maxInFlight: 64, requestsPerMinute: null, tokensPerMinute: null, maxPause: 1, ...more });
   const client = new ModelClient({ endpoint: () => Promise.resolve(server.endpoint), limiter, tries: 1, timeout });
   const ask = (n: number, signal = never) =>
     client.chat('m', [{ role: 'user', content: `${n}` }], { temperature: 0, maxTokens: 16 }, { seed: 7, requestId: `${n}`, signal });
@@ -34,7 +34,7 @@ const asked = (server: FakeOpenAI) => counts(server).reduce((sum, count) => sum 
 
 for (const places of [1, 3, 24]) {
   test(`what a server of ${places} places takes is found at under 1.3 requests an answer, and none is lost`, async (t) => {
-    const { server, many } = await remote(t, { most: 256 });
+    const { server, many } = await remote(t, { maxInFlight: 256 });
     let running = 0;
     server.gate = (_, response, reply) => {
       if (running === places) return troubles.status(429)(_, response);
@@ -51,7 +51,7 @@ for (const places of [1, 3, 24]) {
 }
 
 test('a server that refuses nothing is asked more and more at once, up to the limit', async (t) => {
-  const { limiter, many } = await remote(t, { most: 24 });
+  const { limiter, many } = await remote(t, { maxInFlight: 24 });
   t.is(limiter.pace.limit, 4);
   await many(400);
   t.is(limiter.pace.limit, 24);
@@ -82,7 +82,7 @@ test('a server that answers nothing is tried by one request at a time', async (t
 });
 
 test('a Retry-After is waited for by all', async (t) => {
-  const { server, many } = await remote(t, { most: 1 });
+  const { server, many } = await remote(t, { maxInFlight: 1 });
   await many(1);
   const arrivals: number[] = [];
   server.gate = (_request, _response, reply) => {
@@ -165,7 +165,7 @@ for (const [what, headers] of [
   ['429 with a long Retry-After for it alone', { 'retry-after': '0.2' }],
 ] as const)
   test(`a request that is always refused with ${what} is given up after a few tries with pauses, and neither slows nor stops the others`, async (t) => {
-    const { server, limiter, ask, many } = await remote(t, { most: 16 });
+    const { server, limiter, ask, many } = await remote(t, { maxInFlight: 16 });
     await many(60);
     const { limit } = limiter.pace;
     const arrivals: number[] = [];
@@ -183,7 +183,7 @@ for (const [what, headers] of [
       }
     })();
     const lost = await t.throwsAsync(ask(-1), { name: 'Overloaded', message: /Request too large/ });
-    t.like(lost, { alone: true });
+    t.like(lost, { isOwnFault: true });
     over = true;
     await others;
     t.is(arrivals.length, 8);
@@ -211,7 +211,7 @@ test('a request that is refused while nobody else asks anything is given up if a
 });
 
 test('an abort ends a wait for a server that is down, at once and without a trace', async (t) => {
-  const { server, ask, many, held } = await remote(t, { pause: 60_000 });
+  const { server, ask, many, held } = await remote(t, { maxPause: 60_000 });
   await many(1);
   server.gate = troubles.status(429, { 'retry-after': '60' });
   const abort = new AbortController();
@@ -228,7 +228,7 @@ test('so many requests and tokens a minute, and no more', async (t) => {
   await requests.many(31);
   t.true(performance.now() - began >= 299);
 
-  const tokens = await remote(t, { most: 1, tokensPerMinute: 60_000 });
+  const tokens = await remote(t, { maxInFlight: 1, tokensPerMinute: 60_000 });
   const started = performance.now();
   const answers = await tokens.many(5);
   const cost = answers.slice(1).reduce((sum, answer) => sum + answer.tokens, 0);

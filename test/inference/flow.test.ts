@@ -1,11 +1,11 @@
 import test from 'ava';
-import { Flow } from '../../inference/flow.ts';
+import { RecordScheduler } from '../../inference/flow.ts';
 
 const never = new AbortController().signal;
 
 /** Items that end when they are told to; and what happened, in order. */
 function world(most: number) {
-  const flow = new Flow(most);
+  const flow = new RecordScheduler(most);
   const events: string[] = [];
   const ends = new Map<string, PromiseWithResolvers<void>>();
   const batch = (name: string, items: string, signal = never) => {

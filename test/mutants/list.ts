@@ -70,8 +70,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'commit: a source counts once for each record kept of it',
     file: 'steps/commit.ts',
-    from: 'if (rows > left) counts.kept++;',
-    to: 'counts.kept += rows - left;',
+    from: 'if (rows > rowsBefore) counts.kept++;',
+    to: 'counts.kept += rows - rowsBefore;',
     test: 'test/steps/windows.test.ts',
   },
   {
@@ -83,8 +83,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'commit: records lost between two operators pass',
-    file: 'steps/joined.ts',
-    from: '|| new Set(made.map(({ from }) => from[0])).size !== left.size',
+    file: 'steps/commit.ts',
+    from: 'else checkConservation(resolved, rows > rowsBefore);',
     to: '',
     test: 'test/steps/windows.test.ts',
   },
@@ -139,14 +139,14 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'limiter: nothing is taken back after a refusal',
     file: 'inference/adaptive.ts',
-    from: 'const LESS = 0.8;',
-    to: 'const LESS = 1;',
+    from: 'const DECREASE = 0.8;',
+    to: 'const DECREASE = 1;',
     test: 'test/inference/adaptive.test.ts',
   },
   {
     name: 'limiter: it never grows',
     file: 'inference/adaptive.ts',
-    from: '(this.#doubling ? 1 : 1 / Math.max(SLOWLY, this.#limit))',
+    from: '(this.#doubling ? 1 : 1 / Math.max(MIN_REPLIES_PER_INCREASE, this.#limit))',
     to: '0',
     test: 'test/inference/adaptive.test.ts',
   },
@@ -160,15 +160,15 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'limiter: Retry-After is waited for by one alone',
     file: 'inference/adaptive.ts',
-    from: 'this.#quiet = Math.max(this.#quiet, now + wait);',
+    from: 'this.#pausedUntil = Math.max(this.#pausedUntil, now + wait);',
     to: '',
     test: 'test/inference/adaptive.test.ts',
   },
   {
     name: 'retries: a call that fails by itself is tried once more than it may be',
     file: 'steps/model-calls.ts',
-    from: 'if (times >= failure.most)',
-    to: 'if (times > failure.most)',
+    from: 'if (times >= failure.limit)',
+    to: 'if (times > failure.limit)',
     test: 'test/steps/failures.test.ts',
   },
   {
@@ -181,8 +181,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'retries: a request that fails alone is sent once more than it may be',
     file: 'inference/adaptive.ts',
-    from: 'if (++alone === TRIES[error.type]) throw error.byItself();',
-    to: 'if (++alone === TRIES[error.type] + 1) throw error.byItself();',
+    from: 'if (++ownFailures === MAX_OWN_FAILURES[error.type]) throw error.asOwnFault();',
+    to: 'ownFailures++;',
     test: 'test/inference/adaptive.test.ts',
   },
   {

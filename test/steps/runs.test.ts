@@ -2,7 +2,7 @@ import test from 'ava';
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { clearedOfOthers } from '../../steps/runs.ts';
+import { clearIfRowsChanged } from '../../steps/runs.ts';
 import { temporary } from '../cli/cli.ts';
 
 test('a run goes on where it was with the same rows, and from the beginning where other code has made other rows', async (t) => {
@@ -10,7 +10,7 @@ test('a run goes on where it was with the same rows, and from the beginning wher
   const given = async (rows: string) => {
     await mkdir(run, { recursive: true });
     await writeFile(join(run, 'rows.jsonl'), rows);
-    return clearedOfOthers({ run });
+    return clearIfRowsChanged({ run });
   };
   t.false(await given('{"n":1}\n'));
   await mkdir(join(run, 'checkpoints'));

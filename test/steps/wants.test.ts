@@ -1,6 +1,6 @@
 /** What a step's models are tried with before its first record. */
 import test from 'ava';
-import { wantsOf } from '../../steps/evaluate.ts';
+import { wantedCapabilities } from '../../steps/evaluate.ts';
 import type { Resolved } from '../../steps/resolved.ts';
 import { registryOf } from '../support/keys.ts';
 
@@ -16,10 +16,10 @@ const chainOf = (...links: readonly (readonly [id: string, params: object])[]) =
 
 test('each model is tried with the sampling of its roles, by whatever operator of the chain', (t) => {
   const refine = chainOf(['air.refine', { sampling: { guidance: warm, student: cool } }]);
-  t.deepEqual(wantsOf(refine, registry, ['student']).samplings, [cool]);
-  t.deepEqual(wantsOf(refine, registry, ['guidance', 'student']).samplings, [warm, cool]);
-  t.deepEqual(wantsOf(chainOf(['air.merge', { sampling: { merge: warm } }]), registry, ['guidance']).samplings, [warm]);
+  t.deepEqual(wantedCapabilities(refine, registry, ['student']).samplings, [cool]);
+  t.deepEqual(wantedCapabilities(refine, registry, ['guidance', 'student']).samplings, [warm, cool]);
+  t.deepEqual(wantedCapabilities(chainOf(['air.merge', { sampling: { merge: warm } }]), registry, ['guidance']).samplings, [warm]);
   const chain = chainOf(['humpback.withinLength', {}], ['humpback.backtranslate', { sampling: warm }]);
-  t.deepEqual(wantsOf(chain, registry, ['backward']), { capabilities: ['chat'], samplings: [warm] });
-  t.deepEqual(wantsOf(chain, registry, ['judge']), { capabilities: [], samplings: [] });
+  t.deepEqual(wantedCapabilities(chain, registry, ['backward']), { capabilities: ['chat'], samplings: [warm] });
+  t.deepEqual(wantedCapabilities(chain, registry, ['judge']), { capabilities: [], samplings: [] });
 });

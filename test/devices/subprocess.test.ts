@@ -1,14 +1,14 @@
 import test, { type ExecutionContext } from 'ava';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Child } from '../../devices/child.ts';
+import { Subprocess } from '../../devices/subprocess.ts';
 import { makeLifeline } from '../../devices/lifeline.ts';
 import { alive, self, startTime, stopGroup, sweep } from '../../devices/processes.ts';
 import { place, until, type Place } from '../support/devices.ts';
 
 let made = 0;
 const launch = (p: Place, script: string, lifeline = p.lifeline.path) =>
-  Child.launch(`test.${process.pid}.${made++}`, {
+  Subprocess.launch(`test.${process.pid}.${made++}`, {
     command: ['sh', '-c', script],
     env: {},
     lifeline,
@@ -47,7 +47,7 @@ test('a log that has grown large is put aside before the next start, in the plac
 });
 
 /** What was killed can be seen for a moment more. */
-async function gone(t: ExecutionContext, child: Child): Promise<void> {
+async function gone(t: ExecutionContext, child: Subprocess): Promise<void> {
   await until(() => sweep(child.group.marker).length === 0);
   t.deepEqual(sweep(child.group.marker), []);
 }

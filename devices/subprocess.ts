@@ -1,4 +1,4 @@
-/** A supervised child: started here, or adopted from a worker that died. */
+/** Starts a supervised subprocess, or adopts one from a worker that died. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
@@ -11,12 +11,13 @@ import { ENDED, GRACE, MARK, alive, startTime, stopGroup, type Group } from './p
 
 export interface Launch {
   readonly command: readonly string[];
-  /** Added to what subprocesses need of this process's environment, or to all of it where the child is one of our own workers. */
+  /** Added to the variables that subprocesses need, or to the whole environment of this process if the subprocess is one of our own
+   *  workers. */
   readonly env: Readonly<Record<string, string>>;
   readonly inherits?: 'all' | 'needed';
   /** Path of a pipe made by `makeLifeline`. */
   readonly lifeline: string;
-  /** Gets `exit`, the code of the command. */
+  /** The launcher writes the command's exit code to `exit` in this folder. */
   readonly folder: string;
   /** File that standard output and error are appended to. */
   readonly log: string;
@@ -24,11 +25,11 @@ export interface Launch {
 
 const launcher = join(import.meta.dirname, 'launch.sh');
 
-export class Child {
+export class Subprocess {
   readonly group: Group;
-  /** The command's exit code; null when it was killed together with its group. Never rejects. */
+  /** The command's exit code; null if a signal killed it together with its group. Never rejects. */
   readonly exited: Promise<number | null>;
-  /** Lets this process end before the child does. */
+  /** Lets this process end while the subprocess goes on. */
   readonly leave: () => void;
 
   private constructor(group: Group, ended: Promise<unknown>, folder: string, leave: () => void) {
@@ -37,8 +38,8 @@ export class Child {
     this.leave = leave;
   }
 
-  /** Starts a command in a process group of its own, every process of it marked. Rejects when it cannot be started. */
-  static async launch(marker: string, { command, env, inherits = 'needed', lifeline, folder, log }: Launch): Promise<Child> {
+  /** Starts a command in its own process group and marks every process of it. Rejects if the command cannot start. */
+  static async launch(marker: string, { command, env, inherits = 'needed', lifeline, folder, log }: Launch): Promise<Subprocess> {
     rmSync(join(folder, 'exit'), { force: true });
     const input = openLifeline(lifeline);
     putAside(log);
@@ -51,27 +52,27 @@ export class Child {
       });
       const ended = new Promise((done) => child.once('exit', done));
       await once(child, 'spawn');
-      return new Child({ pgid: child.pid!, pgStart: startTime(child.pid!) ?? ENDED, marker }, ended, folder, () => child.unref());
+      return new Subprocess({ pgid: child.pid!, pgStart: startTime(child.pid!) ?? ENDED, marker }, ended, folder, () => child.unref());
     } finally {
       closeSync(input);
       closeSync(output);
     }
   }
 
-  /** Takes over a child that another process launched with the same `folder`. */
-  static adopt(group: Group & { readonly pgid: number; readonly pgStart: string }, folder: string): Child {
-    const left = new AbortController();
-    return new Child(group, death(group.pgid, group.pgStart, left.signal), folder, () => left.abort());
+  /** Adopts a subprocess that another process launched with the same `folder`. */
+  static adopt(group: Group & { readonly pgid: number; readonly pgStart: string }, folder: string): Subprocess {
+    const abandoned = new AbortController();
+    return new Subprocess(group, waitForExit(group.pgid, group.pgStart, abandoned.signal), folder, () => abandoned.abort());
   }
 
-  /** Ends it with every process it has started. */
+  /** Stops the subprocess and every process that it started. */
   stop(grace?: number): Promise<void> {
     return stopGroup(this.group, grace);
   }
 }
 
-/** Nobody tells us of the death of a process that is not our child. */
-async function death(pid: number, start: string, left: AbortSignal): Promise<void> {
+/** Polls: the kernel reports exits only to the parent process. */
+async function waitForExit(pid: number, start: string, left: AbortSignal): Promise<void> {
   while (alive(pid, start)) {
     if (left.aborted) return new Promise(() => {});
     await delay(100);
