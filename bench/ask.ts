@@ -1,4 +1,4 @@
-/** The least that can be done to ask a model server: requests over kept connections, and nothing else. */
+/** Sends requests to a model server over kept connections and does nothing else: the ceiling for throughput. */
 import { Agent, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 
@@ -7,7 +7,7 @@ interface Asked {
   readonly replies: readonly unknown[];
 }
 
-/** Sends all of them, so many at once. Throws what a reply says that is not 200. */
+/** Sends all requests, a fixed number at a time. Throws any reply other than 200. */
 export async function ask(
   { url, key }: { readonly url: string; readonly key: string },
   requests: readonly object[],

@@ -1,7 +1,7 @@
-/** `crashes`: the demo itself, killed with SIGKILL in five places (everything at once in each phase, and the trainer between two
- *  checkpoints), beside the demo undisturbed. Every step must end with the same digest. Seconds. */
+/** `crashes`: runs the demo undisturbed, and again with SIGKILL in five places (everything at once in each phase, and the trainer
+ *  between two checkpoints). Every step must end with the same digest. Seconds. */
 import { resolve } from 'node:path';
-import { unequal } from '../cli/chaos/compare.ts';
+import { compareViews } from '../cli/chaos/compare.ts';
 import { carryOut } from '../test/faults/run.ts';
 import { killsOf } from './kills.ts';
 import { rounded, type Result } from './support.ts';
@@ -15,7 +15,7 @@ export async function crashes(): Promise<Result> {
   for (const part of ['everything at once', 'trainer'] as const) {
     for (const run of killsOf(part)) {
       const { tried, view, seconds } = await carryOut(run, { reference: plain.view, experiment });
-      const differences = unequal(plain.view, view).length;
+      const differences = compareViews(plain.view, view).length;
       differing += differences;
       for (const { cell, recovery } of tried) {
         const { back, progress } = recovery!;

@@ -1,4 +1,4 @@
-"""`python dpo.py JOB`: steps of preference training on one batch, by TRL's trainer or by backspin's; or makes the model for it."""
+"""`python dpo.py JOB`: trains preferences on one batch with TRL's or backspin's trainer, or makes the model for that."""
 
 import json
 import resource
@@ -35,7 +35,7 @@ def model() -> torch.nn.Module:
 
 
 def stock():
-    """TRL's trainer with a frozen copy for a reference: the loss of a batch, and what it is asked with."""
+    """Returns the model of TRL's trainer, which has a frozen copy as reference, and a function that computes the loss of the batch."""
     side = lambda text: [{"role": "assistant", "content": text}]  # noqa: E731
     pairs = [row | {"chosen": side(row["chosen"]), "rejected": side(row["rejected"])} for row in rows]
     config = DPOConfig(

@@ -1,4 +1,4 @@
-/** `token-dpo`: steps of preference training by backspin's trainer and by TRL's, on the same batch of the same random model, on the CPU. */
+/** `token-dpo`: compares preference training by backspin's trainer and by TRL's, on the same batch of the same random model, on the CPU. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,13 +11,13 @@ import { baseFolder } from '../test/support/embedded.ts';
 import { rounded, type Result } from './support.ts';
 
 interface Trained {
-  /** Of a step, the median but for the first. */
+  /** The median of all steps but the first. */
   readonly seconds: number;
-  /** Of the process, at its most. */
+  /** Peak memory of the process. */
   readonly megabytes: number;
   readonly losses: readonly number[];
 }
-/** 42 million parameters, of which 16 are a vocabulary as large as those of real models. */
+/** 42 million parameters, 16 million of them in a vocabulary of realistic size. */
 const SHAPE = {
   vocab_size: 32_000,
   hidden_size: 512,
@@ -30,7 +30,7 @@ const SHAPE = {
 };
 const MOST_TOKENS = 512;
 
-/** `pairs` of a batch; `words` of a prompt, of which an answer has a half or a third. */
+/** `pairs`: pairs per batch; `words`: words per prompt (an answer has a half or a third as many). */
 export async function tokenDpo({ pairs = 4, words = 40, steps = 4, threads = 2, shape = SHAPE } = {}): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-bench-dpo-'));
   const [model, rows, spec] = ['model', 'rows.jsonl', 'spec.json'].map((name) => join(folder, name)) as [string, string, string];

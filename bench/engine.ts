@@ -1,6 +1,6 @@
-/** `engine`: the embedded server beside transformers' own `generate`, for the same greedy answers to the same prompts, of a model of 1.5
- *  million parameters, which the server computes with one thread; `generate` with one and with two, spinning between its products as
- *  torch does when nobody forbids it. Loading the model counts for neither. */
+/** `engine`: compares the embedded server, with one thread, and transformers' `generate`, with one and with two threads, on the same
+ *  greedy answers of a model of 1.5 million parameters. `generate` keeps torch's default spinning between operations. Model loading does
+ *  not count. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ import { rounded, type Result } from './support.ts';
 
 const SLOTS = 64;
 const MOST_TOKENS = 48;
-/** Of a prompt: what begins a text of the corpus. */
+/** Words of a prompt: the beginning of a text of the corpus. */
 const WORDS = 5;
 
 interface Generated {
@@ -64,7 +64,7 @@ export async function engine({ count = 1024, batches = [64, 256], threads = [1, 
   };
 }
 
-/** Of several runs: what else the machine does only makes them longer. */
+/** Returns the fastest of several runs: other load on the machine only makes a run longer. */
 async function quickest<T extends { readonly seconds: number }>(count: number, run: () => Promise<T>): Promise<T> {
   let best = await run();
   for (let n = 1; n < count; n++) {

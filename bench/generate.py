@@ -1,4 +1,4 @@
-"""`python generate.py JOB`: greedy answers of a model by transformers alone, in batches of prompts of like length."""
+"""`python generate.py JOB`: generates greedy answers with transformers alone, in batches of prompts of similar length."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ model = AutoModelForCausalLM.from_pretrained(job["folder"], dtype=torch.float32)
 
 @torch.inference_mode()
 def answers(prompts: list[str]) -> list[list[int]]:
-    """The tokens of each answer, without its end token and what pads it."""
+    """Returns the tokens of each answer, without end token and padding."""
     inputs = tokenizer(prompts, return_tensors="pt", padding=True)
     whole = model.generate(**inputs, do_sample=False, max_new_tokens=job["mostTokens"], pad_token_id=tokenizer.pad_token_id)
     rows = whole[:, inputs["input_ids"].shape[1] :].tolist()

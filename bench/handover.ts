@@ -1,5 +1,5 @@
-/** `handover`: a round on one device group, whose model is asked, trained and asked again, beside the same Python processes with the same
- *  work, started by hand one after the other. */
+/** `handover`: compares a round on one device group (generate, train, generate again) with the same Python processes and the same work,
+ *  started by hand one after the other. */
 import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -15,7 +15,7 @@ import { serve, train } from './python.ts';
 import { rounded, type Result } from './support.ts';
 
 const NAME = 'round';
-/** Milliseconds: seldom enough to cost nothing, within the shortest training. */
+/** Milliseconds: rare enough to cost nothing, shorter than the shortest training. */
 const LOOK_EVERY = 1000;
 const serving = { ...SERVING, slots: 64, threads: 2 };
 const speaker = baseFolder('rated');
@@ -51,8 +51,8 @@ export async function handover({ records = 6_000, steps = 200 } = {}): Promise<R
   }
 }
 
-/** The round by backspin, on workers that are there. Gives the spec of its training, with rows of its own: those of a finished step are
- *  gone. */
+/** Runs the round with backspin on running workers. Returns the spec of its training with copied rows, because the step's own are
+ *  deleted when it ends. */
 function round(on: Site, records: number, steps: number, folder: string): Promise<Timed<TrainSpec>> {
   const experiment = async () => {
     const models = { speaker: { path: speaker } };
@@ -65,7 +65,7 @@ function round(on: Site, records: number, steps: number, folder: string): Promis
   return on.working(() => on.onDevices(1, 600_000, () => timed(experiment)));
 }
 
-/** What the training is told, once it is. */
+/** Copies the spec of the training once it exists. */
 async function copied(on: Site, run: string): Promise<TrainSpec | undefined> {
   for await (const file of glob(join(on.services.store.root, 'work/*/run/train.json'))) {
     const spec = trainSpec.parse(JSON.parse(await readFile(file, 'utf8')));
@@ -77,7 +77,7 @@ async function copied(on: Site, run: string): Promise<TrainSpec | undefined> {
   return undefined;
 }
 
-/** All requests of a step, to a server of the model that it asked. Throws where other answers come. */
+/** Sends all requests of a step to a server of its model. Throws if the answers differ. */
 async function asked({ services: { store } }: Site, path: string, folder: string): Promise<void> {
   const { stepKey } = (await store.experiment(NAME))!.steps.find((step) => step.path === path)!;
   const output = (await store.output(stepKey!))!;

@@ -1,5 +1,5 @@
-/** `npm run bench -- NAME`: runs one bench, prints its tables, and writes what it measured, with the machine, into
- *  `bench/results/NAME.json`. Exit code 1: a bound is not met. */
+/** `npm run bench -- NAME`: runs one bench, prints its tables, and writes its measurements and the machine to `bench/results/NAME.json`.
+ *  Exit code 1 if a bound is not met. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { busy, machine, meets, sources, type Result } from './support.ts';

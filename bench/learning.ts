@@ -1,5 +1,5 @@
-/** An experiment file of the text world carried out on other data and by other arithmetic: what it learns must hang on neither. What was
- *  done is kept in `.backspin/bench`, so that a bench that was interrupted goes on where it was while the world's files stay the same. */
+/** Runs an experiment file of the text world with other data and other arithmetic: its result must depend on neither. Keeps finished
+ *  runs in `.backspin/bench`, so that an interrupted bench continues while the world's files stay the same. */
 import { createHash } from 'node:crypto';
 import { appendFile, mkdir, readFile, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -10,7 +10,7 @@ interface Arithmetic {
   readonly env?: Readonly<Record<string, string>>;
   readonly settings?: readonly string[];
 }
-/** Kinds of it that round differently, the most restricted processor first. */
+/** Kinds of arithmetic that round differently, the most restricted processor first. */
 const arithmetics = {
   avx2: { env: { ATEN_CPU_CAPABILITY: 'avx2', ONEDNN_MAX_CPU_ISA: 'AVX2', MKL_ENABLE_INSTRUCTIONS: 'AVX2' } },
   default: {},
@@ -20,7 +20,7 @@ const arithmetics = {
 export type Kind = keyof typeof arithmetics;
 export const kinds = Object.keys(arithmetics) as Kind[];
 
-/** One experiment at its end. */
+/** A finished experiment. */
 export interface Learnt {
   readonly arithmetic: Kind;
   readonly seed: number;
@@ -30,7 +30,7 @@ export interface Learnt {
 }
 const world = resolve(import.meta.dirname, '../examples/textworld');
 
-/** `recipe`.yaml on each seed by each kind of arithmetic, each in a home of its own; `told` hears of each as it ends. */
+/** Runs `recipe`.yaml on each seed with each kind of arithmetic, each in a home of its own; calls `told` after each. */
 export async function learnt(
   recipe: string,
   seeds: readonly number[],
@@ -73,7 +73,7 @@ interface Parts {
   readonly data: Readonly<Record<string, { readonly params?: { readonly seed?: number } }>>;
   readonly evaluation: Parts['data'];
 }
-/** Another choice of things, corpus and tests, and other samples and trainings. */
+/** Settings for another choice of things, corpus and tests, and other samples and trainings. */
 function seeded({ data, evaluation }: Parts, seed: number): string[] {
   const paths = Object.entries({ data, evaluation }).flatMap(([part, of]) =>
     Object.keys(of).flatMap((name) => (of[name]!.params?.seed === undefined ? [] : `${part}.${name}.params.seed`)),
@@ -81,7 +81,7 @@ function seeded({ data, evaluation }: Parts, seed: number): string[] {
   return ['seed', ...paths].flatMap((path) => ['--set', `${path}=${seed}`]);
 }
 
-/** Of the experiment file and the world's modules. */
+/** The digest of the experiment file and the world's modules. */
 async function digest(recipe: string): Promise<string> {
   const hash = createHash('sha256');
   for (const name of (await readdir(world)).toSorted())

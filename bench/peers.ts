@@ -1,4 +1,4 @@
-/** Other programs that can do the two-step job, each in a Python environment of its own, which is made when it is first asked for. */
+/** Runs the two-step job with other programs, each in a Python environment of its own, which the first run installs. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,8 +15,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
 const INSTALLED_WITHIN = 900_000;
 const DONE_WITHIN = 900_000;
 
-/** Has it ask the model server twice for each record. Gives the seconds from the start of its job to the end, without its imports, or a
- *  sentence why there are none. */
+/** Lets a peer send two requests per record. Returns the seconds of its job without imports, or a sentence why it did not run. */
 export async function peer(name: string, url: string, records: number): Promise<number | string> {
   const folder = join(tmpdir(), 'backspin-peers', name);
   const python = join(folder, 'bin', 'python');

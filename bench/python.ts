@@ -1,4 +1,4 @@
-/** The product's Python processes, started by hand: nobody watches them, and nothing is kept. */
+/** Starts the product's Python processes by hand, without supervision or storage. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { trainerEnvironment } from '../devices/python.ts';
 import { ready, type ServeSpec } from '../schemas/devices.ts';
 import type { TrainSpec } from '../schemas/trainer.ts';
 
-/** A model server that answers, and how it is ended. */
+/** A running model server, and a function that stops it. */
 export interface Serving {
   readonly url: string;
   readonly key: string;

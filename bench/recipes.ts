@@ -1,5 +1,5 @@
-/** `main`, `cycle-instruct`, `musc`: what these recipes learn on the text world, on three data seeds by two kinds of arithmetic, beside the
- *  controls of their files. */
+/** `main`, `cycle-instruct`, `musc`: measure what these recipes learn on the text world, on three data seeds by two kinds of arithmetic,
+ *  next to the control arms of their files. */
 import { learnt, type Kind, type Learnt } from './learning.ts';
 import { rounded, type Result, type Row } from './support.ts';
 

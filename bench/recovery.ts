@@ -1,12 +1,12 @@
-/** `recovery`: how long a running experiment stands still when a part of it dies, and what is then asked twice: the miniature undisturbed,
- *  then once for each part, which is killed with SIGKILL in every phase. Seconds. */
+/** `recovery`: measures how long a running experiment stops when a part dies, and which requests it repeats: runs the miniature
+ *  undisturbed, then once for each part with SIGKILL in every phase. Seconds. */
 import { parts, type PartName } from '../cli/chaos/parts.ts';
 import { carryOut } from '../test/faults/run.ts';
 import { IN_FLIGHT } from '../test/support/miniature.ts';
 import { killsOf } from './kills.ts';
 import { rounded, type Result } from './support.ts';
 
-/** Beside them, what is killed has a start of its own, which is not ours to shorten. */
+/** The other parts include start-up time that backspin cannot shorten. */
 const OURS: readonly PartName[] = ['data worker', 'gpu worker', 'orchestrator'];
 
 export async function recovery(): Promise<Result> {

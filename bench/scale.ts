@@ -1,5 +1,5 @@
-/** `scale`: memory, history and event loops: of a map from 1,000 to 1,000,000 records, on a model server that answers at once, under a budget
- *  and watched; and of an experiment of 200 rounds of 10 steps, watched too. */
+/** `scale`: measures memory, history and event loops of a map over 1,000 to 1,000,000 records (on an instant model server, under a
+ *  budget, with `watch`), and of an experiment of 200 rounds of 10 steps, also with `watch`. */
 import { load, type Load } from '../test/support/load.ts';
 import { rounded, type Result } from './support.ts';
 
@@ -29,7 +29,7 @@ export async function scale({ sizes = [1_000, 10_000, 100_000, 1_000_000], round
         is: rounded(Math.max(last.orchestrator / before.orchestrator, last.pool / before.pool)),
         atMost: 1.2,
       },
-      // It knows the id of each record that it has read, so as to drop one that comes again.
+      // The data worker keeps the ids of all records that it has read, to drop duplicates.
       {
         what: 'bytes a record that the data worker takes more',
         is: Math.round(((last.data - before.data) * 1e6) / (last.records - before.records)),
@@ -42,18 +42,18 @@ export async function scale({ sizes = [1_000, 10_000, 100_000, 1_000_000], round
 
 interface Measured {
   readonly seconds: number;
-  /** MB, the most so far. */
+  /** Peak MB so far. */
   readonly orchestrator: number;
   readonly data: number;
   readonly pool: number;
-  /** Of the longest history. */
+  /** Events of the longest history. */
   readonly events: number;
-  /** Milliseconds that the event loop of a worker was held, of all the worst: the 99th percentile. */
+  /** 99th percentile of event loop delay in milliseconds, of the worst worker. */
   readonly held: number;
 }
 interface Mapped extends Measured {
   readonly records: number;
-  /** Of a record. */
+  /** Time per record. */
   readonly microseconds: number;
   readonly lost: number;
 }

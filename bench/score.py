@@ -1,4 +1,4 @@
-"""`python score.py JOB`: rows of random tokens scored by backspin and the naive way, in turn, in one process."""
+"""`python score.py JOB`: scores rows of random tokens with backspin and the naive way, in turn, in one process."""
 
 import json
 import random
@@ -18,7 +18,7 @@ chance = random.Random(0)
 
 
 def text(median: int, most: int) -> list[int]:
-    """Tokens, as many as a log-normal draw says, as lengths of texts are distributed."""
+    """Returns random tokens; their number is log-normal, as lengths of texts are."""
     return chance.choices(range(vocabulary), k=min(most, max(4, round(median * chance.lognormvariate(0, 0.8)))))
 
 
@@ -33,7 +33,7 @@ def model() -> LlamaForCausalLM:
 
 
 def distributions(sequences: list[tuple[list[int], list[int]]]) -> list[torch.Tensor]:
-    """Of each continuation [tokens, vocabulary], cut out of those of whole padded texts."""
+    """Returns log-probabilities [tokens, vocabulary] of each continuation, cut out of those of complete padded texts."""
     longest = max(len(prompt + ids) for prompt, ids in sequences)
     pads = [longest - len(prompt + ids) for prompt, ids in sequences]
     tokens = torch.tensor([prompt + ids + [0] * pad for (prompt, ids), pad in zip(sequences, pads)])

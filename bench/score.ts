@@ -1,4 +1,5 @@
-/** `score`: log-probabilities, entropies and divergences of continuations by backspin and the naive way, on the CPU, in one process. */
+/** `score`: compares backspin with the naive way of computing log-probabilities, entropies and divergences of continuations, on the CPU,
+ *  in one process. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,15 +9,15 @@ import { pythonOf } from '../devices/python.ts';
 import { trainerEnvironment } from '../devices/python.ts';
 import { rounded, type Result } from './support.ts';
 
-/** Medians of the runs, in seconds, and the greatest difference of two numbers. */
+/** Medians of the runs in seconds, and the largest difference between two numbers. */
 interface Measured {
   readonly naive: number;
   readonly ours: number;
   readonly difference: number;
-  /** Of prompts and continuations. */
+  /** Tokens of prompts and continuations. */
   readonly tokens: number;
 }
-/** 42 million parameters, of which 16 are a vocabulary as large as those of real models. */
+/** 42 million parameters, 16 million of them in a vocabulary of realistic size. */
 export const SHAPE = {
   vocab_size: 32_000,
   hidden_size: 512,
@@ -28,7 +29,7 @@ export const SHAPE = {
   tie_word_embeddings: true,
 };
 
-/** `prompt` and `continuation` are median lengths in tokens; `batch` is that of both. */
+/** `prompt` and `continuation` are median lengths in tokens; both ways use batches of `batch`. */
 export async function score({
   rows = 64,
   prompt = 60,

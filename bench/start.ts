@@ -1,4 +1,4 @@
-/** `start`: how long a person waits for the command: `--help` of every verb, and a launch, beside an empty Node script in the same run.
+/** `start`: measures how long a user waits for `--help` of every verb and for a launch, next to an empty Node script in the same run.
  *  Milliseconds, the median of seven. */
 import { execFile } from 'node:child_process';
 import { resolve } from 'node:path';

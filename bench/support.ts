@@ -1,4 +1,4 @@
-/** What benches share: a home of their own with everything up, the command as a user types it, and what they give. */
+/** Gives benches a home of their own with everything up, the command, and the form of their results. */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
@@ -11,16 +11,16 @@ export const command = resolve(import.meta.dirname, '../cli/backspin.js');
 
 export interface Home {
   readonly folder: string;
-  /** Gives what the command printed; throws when it failed. */
+  /** Returns the command's output; throws if it fails. */
   run(...args: string[]): Promise<string>;
-  /** Gives the exit code. */
+  /** Returns the exit code. */
   try(...args: string[]): Promise<number | null>;
   status(name: string): Promise<View>;
-  /** Ends it, and leaves nothing of it. */
+  /** Stops everything and removes the home. */
   down(): Promise<void>;
 }
 
-/** A fresh home, up; its workers have `env` too. */
+/** Starts a fresh home; its workers also get `env`. */
 export async function homeFor(name: string, env: Readonly<Record<string, string>> = {}): Promise<Home> {
   const folder = await mkdtemp(join(tmpdir(), `backspin-bench-${name}-`));
   const start = async (args: string[]) => {
@@ -50,7 +50,7 @@ export async function homeFor(name: string, env: Readonly<Record<string, string>
   return home;
 }
 
-/** What a bench gives: rows of a table, and what must hold. */
+/** A bench's result: rows of a table, and bounds that must hold. */
 export interface Result {
   readonly rows: readonly object[];
   readonly bounds?: readonly Bound[];
@@ -69,8 +69,8 @@ export const machine = () => ({
   gigabytes: Math.round(totalmem() / 2 ** 30),
   node: process.version,
 });
-/** Load average of the last minute. Beyond the number of cores somebody else took part of the machine, and ratios suffer. */
+/** Load average of the last minute. Above the number of cores, other programs used the machine, and ratios come out worse. */
 export const busy = (): number => Number(loadavg()[0]!.toFixed(2));
-/** The commit, with a + where files differ from it. */
+/** The commit, with a + if files differ from it. */
 export const sources = (): string => execFileSync('git', ['describe', '--always', '--dirty=+'], { encoding: 'utf8' }).trim();
 export const rounded = (value: number, digits = 2): number => Number(value.toFixed(digits));

@@ -1,5 +1,5 @@
-/** `npm run bench -- textworld`: what Humpback learns on the text world, on five data seeds by four kinds of arithmetic, and the control
- *  that must stand at its gate. Every one of the 20 must keep the promise. */
+/** `textworld`: measures what Humpback learns on the text world, on five data seeds by four kinds of arithmetic, and runs the control
+ *  that must wait at its gate. All 20 runs must keep the promise. */
 import { resolve } from 'node:path';
 import { kinds, learnt, type Learnt } from './learning.ts';
 import { homeFor, rounded, type Bound, type Result } from './support.ts';
@@ -30,7 +30,7 @@ function rowOf({ arithmetic, seed, sources, seconds, metrics }: Learnt) {
 }
 type Figures = ReturnType<typeof rowOf>;
 
-/** What is promised of every seed and every kind of arithmetic. */
+/** The promise for every seed and every kind of arithmetic. */
 const promise: readonly { what: string; of: (row: Figures) => number; atLeast?: number; atMost?: number }[] = [
   { what: 'M_2 above M_0', of: (row) => row.M_2 - row.M_0, atLeast: 0.12 },
   { what: 'M_2 above the random arm', of: (row) => row.M_2 - row['random, round 2'], atLeast: 0.04 },
@@ -52,7 +52,7 @@ export async function textworld(): Promise<Result> {
   return { rows: [...rows, await control()], bounds };
 }
 
-/** Without the rated pairs the judge is forgotten in one training: the experiment must stand at its gate. */
+/** Without the rated pairs, one training makes the model forget how to judge: the experiment must wait at its gate. */
 async function control() {
   const home = await homeFor('textworld');
   const data = ['seed', 'corpus'].map((name) => `${name}: { source: textworld.${name}, params: { seed: 0 } }`);

@@ -1,6 +1,5 @@
-/** How near a map comes to what its model server could do: `throughput` for answers that all take the same time, `lognormal` for answers
- *  of very different length, `storm` for a server that refuses. The ideal is a server that works on as many requests as it can at every
- *  moment until there is none left. */
+/** Compares a map with the capacity of its model server: `throughput` for answers of equal duration, `lognormal` for answers of very
+ *  different length, `storm` for a server that refuses requests. The ideal keeps every slot of the server busy until no request is left. */
 import { load, type Job } from '../test/support/load.ts';
 import type { Count, Speed } from '../test/support/mock-model.ts';
 import { ask } from './ask.ts';
@@ -8,16 +7,16 @@ import { peer } from './peers.ts';
 import { rounded, type Result } from './support.ts';
 
 const SLOTS = 256;
-/** Of each reply: a short text. */
+/** Characters of each reply. */
 const characters = 1000;
 
 interface Measured {
   readonly seconds: number;
-  /** Of the server's capacity while it took. */
+  /** The used share of the server's capacity in that time. */
   readonly share: number;
   readonly row: object;
 }
-/** What somebody made of a server, from what it counted before and after. */
+/** A client's use of a server, from the server's counts before and after. */
 function measured(who: string, speed: Speed, before: Count, after: Count, seconds: number): Measured {
   const [requests, refused] = [after.served - before.served, after.refused - before.refused];
   const ideal = (after.worked - before.worked) / 1000 / speed.slots!;
@@ -29,7 +28,7 @@ function measured(who: string, speed: Speed, before: Count, after: Count, second
   };
 }
 
-/** An experiment on a server of its own, with all that belongs to it. */
+/** Runs an experiment on a server of its own. */
 async function experiment(speed: Speed, job: Job): Promise<Measured & { readonly lost: number; readonly counts: Count }> {
   const on = await load(speed);
   try {
@@ -42,11 +41,11 @@ async function experiment(speed: Speed, job: Job): Promise<Measured & { readonly
   }
 }
 
-/** Of the records, the share that each is given. */
+/** The share of the records that each peer gets. */
 const PEERS: Readonly<Record<string, number>> = { curator: 1, distilabel: 1, dbos: 0.1 };
 
-/** Two steps over the records, each a question to the model for each, with a commit between; beside it a loop that does nothing but ask, and
- *  other programs for such jobs. */
+/** Runs two steps over the records, one request per record each, with a commit in between; next to it a loop that only sends requests,
+ *  and other programs for such jobs. */
 export async function throughput({ records = 10_000, latencies = [250, 100, 50], peers = PEERS } = {}): Promise<Result> {
   const speeds = latencies.map((milliseconds) => ({ slots: SLOTS, milliseconds, characters }) satisfies Speed);
   const rows: object[] = [];
@@ -80,7 +79,7 @@ async function beside(speed: Speed, records: number, peers: typeof PEERS): Promi
   }
 }
 
-/** Half of the answers take more than 150 ms, a hundredth more than 1.5 s. */
+/** Half of the answers take more than 150 ms, one in a hundred more than 1.5 s. */
 export async function lognormal({ records = 10_000, milliseconds = 150 } = {}): Promise<Result> {
   const { row, share, lost } = await experiment({ slots: SLOTS, milliseconds, sigma: 1, characters }, { records, slots: SLOTS });
   return {
@@ -92,8 +91,7 @@ export async function lognormal({ records = 10_000, milliseconds = 150 } = {}): 
   };
 }
 
-/** Somebody else's server, of which nobody knows how much it takes: 64 at once, and in two of every ten seconds only 8. What is more it
- *  refuses. */
+/** An external server of unknown capacity: 64 slots, but only 8 in two of every ten seconds. It refuses all further requests. */
 export async function storm({ records = 10_000, milliseconds = 250 } = {}): Promise<Result> {
   const speed = { slots: 64, milliseconds, storm: { every: 10_000, lasts: 2_000, slots: 8 } };
   const { row, lost, counts } = await experiment(speed, { records, inFlight: SLOTS });

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-/** The `backspin` command. It loads only the parser before it knows the verb, so that `--help` is fast. */
+/** Parses the command line of `backspin`. Loads only the parser before the verb is known, so that `--help` is fast. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
-/** Of sysexits.h. */
+/** EX_USAGE of sysexits.h. */
 const USAGE = 64;
 
 type Verb<A extends unknown[]> = { run(...args: A): Promise<number | void> };
@@ -14,7 +14,7 @@ const lazy =
     process.exitCode = (await (await load()).run(...args)) ?? 0;
   };
 
-const whole =
+const integerOption =
   (least: number, most = Number.MAX_SAFE_INTEGER) =>
   (text: string) => {
     const number = text.trim() === '' ? NaN : Number(text);
@@ -22,14 +22,14 @@ const whole =
     const limit = most === Number.MAX_SAFE_INTEGER ? '' : ` and at most ${most}`;
     throw new InvalidArgumentError(`a whole number of at least ${least}${limit} is needed.`);
   };
-const port = whole(1, 65_535);
+const port = integerOption(1, 65_535);
 const gigabytes = (text: string) => {
   const number = text.trim() === '' ? NaN : Number(text);
   if (number >= 0) return number;
   throw new InvalidArgumentError('a number of gigabytes is needed.');
 };
 const collect = (text: string, before: readonly string[] | undefined) => [...(before ?? []), text];
-const set = () =>
+const setOption = () =>
   new Option('--set <path=value>', 'change one value of the file, such as parameters.rounds=3 (repeatable)')
     .argParser(collect)
     .default([], 'none');
@@ -64,7 +64,7 @@ program
 program
   .command('plan <file>')
   .description('show what an experiment would do, before anything runs')
-  .addOption(set())
+  .addOption(setOption())
   .option(...json)
   .option('--mermaid', 'print the steps as a Mermaid graph')
   .action(lazy(() => import('./plan.ts')));
@@ -72,7 +72,7 @@ program
   .command('launch <file>')
   .description('start an experiment, or attach to it if it was launched before')
   .option('--name <name>', "name of the experiment (default: the file's)")
-  .addOption(set())
+  .addOption(setOption())
   .option('--watch', 'watch it to its end: exit code 0 completed, 1 failed or cancelled, 2 attention')
   .action(lazy(() => import('./launch.ts')));
 program
@@ -98,15 +98,15 @@ program
   .command('show <name> <step>')
   .description('show records of a step (its path, the end of its path, or the beginning of its key)')
   .option('--dropped <reason>', 'show records dropped for this reason, with evidence (`all`: for any reason)')
-  .option('--limit <count>', 'maximum of records to show', whole(1), 10)
+  .option('--limit <count>', 'maximum of records to show', integerOption(1), 10)
   .option(...json)
   .action(lazy(() => import('./show.ts')));
 program
   .command('fork <name>')
   .description('start a new experiment that takes its rounds up to K from an old one')
-  .requiredOption('--from-round <K>', 'last round to take from the parent', whole(0))
+  .requiredOption('--from-round <K>', 'last round to take from the parent', integerOption(0))
   .requiredOption('--name <name>', 'name of the new experiment')
-  .addOption(set())
+  .addOption(setOption())
   .action(lazy(() => import('./fork.ts')));
 program
   .command('export <name> [step]')
@@ -115,31 +115,31 @@ program
   .option('--adapter', 'write a low-rank adapter without its base (default: both merged)')
   .action(lazy(() => import('./export.ts')));
 
-const control = (verb: string, args: string, about: string) => program.command(`${verb} ${args}`).description(about);
-control('approve', '<name> [step]', 'let a gate pass, or continue a map whose budget is spent with the kept records').action(
+const controlCommand = (verb: string, args: string, about: string) => program.command(`${verb} ${args}`).description(about);
+controlCommand('approve', '<name> [step]', 'let a gate pass, or continue a map whose budget is spent with the kept records').action(
   lazy(async () => (await import('./control.ts')).approve),
 );
-control('reject', '<name> [step]', 'undo the round of a gate: the experiment ends with what it had before').action(
+controlCommand('reject', '<name> [step]', 'undo the round of a gate: the experiment ends with what it had before').action(
   lazy(async () => (await import('./control.ts')).reject),
 );
-control('set-budget', '<name> [step]', 'change the budget of a map that runs, or that has spent its budget')
-  .option('--candidates <count>', 'maximum of records to try', whole(1))
-  .option('--tokens <count>', 'maximum of tokens that models read and write', whole(1))
-  .option('--attempts <count>', 'maximum of attempts that operators make', whole(1))
-  .option('--minutes <count>', 'maximum of minutes of work, added up over workers', whole(1))
+controlCommand('set-budget', '<name> [step]', 'change the budget of a map that runs, or that has spent its budget')
+  .option('--candidates <count>', 'maximum of records to try', integerOption(1))
+  .option('--tokens <count>', 'maximum of tokens that models read and write', integerOption(1))
+  .option('--attempts <count>', 'maximum of attempts that operators make', integerOption(1))
+  .option('--minutes <count>', 'maximum of minutes of work, added up over workers', integerOption(1))
   .action(lazy(async () => (await import('./control.ts')).setBudget));
-control('retry-step', '<name> [step]', 'run a step in state attention again, with the current files and settings')
-  .addOption(set())
+controlCommand('retry-step', '<name> [step]', 'run a step in state attention again, with the current files and settings')
+  .addOption(setOption())
   .action(lazy(() => import('./retry-step.ts')));
-control('give-up', '<name> [step]', 'give up a waiting step or gate: the experiment fails').action(
+controlCommand('give-up', '<name> [step]', 'give up a waiting step or gate: the experiment fails').action(
   lazy(async () => (await import('./control.ts')).giveUp),
 );
-control('pause', '<name>', 'stop the work and release the devices until `resume`').action(
+controlCommand('pause', '<name>', 'stop the work and release the devices until `resume`').action(
   lazy(async () => (await import('./control.ts')).pause),
 );
-control('resume', '<name>', 'continue after a pause').action(lazy(async () => (await import('./control.ts')).resume));
-control('stop', '<name>', 'end an experiment after a round')
-  .requiredOption('--after-round <K>', 'the last round', whole(0))
+controlCommand('resume', '<name>', 'continue after a pause').action(lazy(async () => (await import('./control.ts')).resume));
+controlCommand('stop', '<name>', 'end an experiment after a round')
+  .requiredOption('--after-round <K>', 'the last round', integerOption(0))
   .action(lazy(async () => (await import('./control.ts')).stop));
 
 program
@@ -150,9 +150,9 @@ program
 program
   .command('chaos <file>')
   .description('run an experiment undisturbed, then with faults, each in a home of its own, and compare the results')
-  .addOption(set())
-  .option('--cells <count>', 'number of faults', whole(1), 5)
-  .option('--seed <seed>', 'seed of parts, signals and moments (default: another each time)', whole(0))
+  .addOption(setOption())
+  .option('--cells <count>', 'number of faults', integerOption(1), 5)
+  .option('--seed <seed>', 'seed of parts, signals and moments (default: another each time)', integerOption(0))
   .option('--pool <name=groups>', 'device groups of a pool, as for `up` (repeatable)', collect)
   .action(lazy(() => import('./chaos.ts')));
 program
@@ -160,18 +160,18 @@ program
   .description('print the JSON Schema of experiment files, for editors')
   .action(lazy(() => import('./schema.ts')));
 
-// Only the owner may read a home: it holds the text of people's data, tokens and databases. An export follows the owner's umask.
+// Only the owner may read a home: it holds user data, tokens and databases. An export follows the owner's umask.
 program.hook('preAction', (_, command) => {
   if (command.name() !== 'export') process.umask(0o077);
 });
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
-  process.exit(); // the reader has seen enough
+  process.exit(); // the reader closed the pipe
 });
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : USAGE; // commander has said it
-  else process.exitCode = (await import('./terminal/failure.ts')).report(error);
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : USAGE; // commander has printed it
+  else process.exitCode = (await import('./terminal/failure.ts')).reportError(error);
 }

@@ -1,24 +1,24 @@
-/** `backspin cancel NAME`: asks an experiment to end; what it finished stays in the store. Closes the record of one whose workflow has
- *  ended without a word, or is gone. */
+/** `backspin cancel NAME`: requests cancellation of an experiment; its finished steps stay in the store. Closes the record if the
+ *  workflow has ended without updating it, or does not exist. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import type { Store } from '../store/store.ts';
 import { connect, type Temporal } from '../host/connect.ts';
-import { refuseClosed, sentence } from './control.ts';
+import { requireOpen, explain } from './control.ts';
 import { openHome } from '../host/home-store.ts';
 import { experimentOf } from '../experiments/record.ts';
-import { ended, progressOf } from '../experiments/progress.ts';
+import { withEnd, progressOf } from '../experiments/progress.ts';
 
 export async function run(name: string): Promise<void> {
   const store = await openHome();
   const record = await experimentOf(store, name);
   const temporal = await connect();
   try {
-    refuseClosed(record, temporal);
+    requireOpen(record, temporal);
     await temporal.client.workflow.getHandle(record.workflowId).cancel();
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return await close(store, temporal, record);
-    throw sentence(error, name, temporal);
+    throw explain(error, name, temporal);
   } finally {
     await temporal.close();
   }
@@ -29,7 +29,7 @@ export async function run(name: string): Promise<void> {
 
 async function close(store: Store, temporal: Temporal, record: ExperimentRecord): Promise<void> {
   const { record: now, gone } = await progressOf(temporal, record);
-  const closed = gone ? ended(record, { state: 'cancelled', failure: null }) : now;
+  const closed = gone ? withEnd(record, { state: 'cancelled', failure: null }) : now;
   await store.putExperiment({ ...closed, updated: new Date().toISOString() });
   const why = gone
     ? `the Temporal server at ${temporal.address} has no workflow of it`

@@ -1,4 +1,4 @@
-/** The verbs that tell an open experiment something: each is one update, and a refused one says why. */
+/** Implements the verbs that control an open experiment. Each sends one Temporal update; a refused update returns the reason. */
 import { WorkflowNotFoundError, WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
 import type { UpdateDefinition } from '@temporalio/common';
 import type { Budget } from '../schemas/steps.ts';
@@ -9,13 +9,13 @@ import { connect, type Temporal } from '../host/connect.ts';
 import { openHome } from '../host/home-store.ts';
 import { experimentOf } from '../experiments/record.ts';
 
-/** Milliseconds for an orchestrator to take an update. */
+/** Milliseconds for an orchestrator to accept an update. */
 const DEADLINE = 15_000;
 
-export const where = (step: string | undefined): messages.Target => (step === undefined ? {} : { path: step });
+export const targetOf = (step: string | undefined): messages.Target => (step === undefined ? {} : { path: step });
 const onStep = (update: UpdateDefinition<void, [messages.Target]>, said: string) => ({
   run: (name: string, step: string | undefined): Promise<void> =>
-    send(name, (handle) => handle.executeUpdate(update, { args: [where(step)] }), said),
+    send(name, (handle) => handle.executeUpdate(update, { args: [targetOf(step)] }), said),
 });
 const onAll = (update: UpdateDefinition<void, []>, said: string) => ({
   run: (name: string): Promise<void> => send(name, (handle) => handle.executeUpdate(update), said),
@@ -32,38 +32,38 @@ export const stop = {
 };
 export const setBudget = {
   run: (name: string, step: string | undefined, budget: Budget): Promise<void> =>
-    send(name, (handle) => handle.executeUpdate(messages.setBudget, { args: [{ ...where(step), ...budget }] }), 'goes on with that'),
+    send(name, (handle) => handle.executeUpdate(messages.setBudget, { args: [{ ...targetOf(step), ...budget }] }), 'goes on with that'),
 };
 
-export async function send(name: string, tell: (handle: WorkflowHandle) => Promise<void>, said: string): Promise<void> {
+export async function send(name: string, update: (handle: WorkflowHandle) => Promise<void>, said: string): Promise<void> {
   const record = await experimentOf(await openHome(), name);
   const temporal = await connect();
   try {
-    refuseClosed(record, temporal);
+    requireOpen(record, temporal);
     await temporal.client.connection.withDeadline(Date.now() + DEADLINE, () =>
-      taken(() => tell(temporal.client.workflow.getHandle(record.workflowId))),
+      retryIfDropped(() => update(temporal.client.workflow.getHandle(record.workflowId))),
     );
   } catch (error) {
-    throw sentence(error, name, temporal);
+    throw explain(error, name, temporal);
   } finally {
     await temporal.close();
   }
   console.log(`${name} ${said}.`);
 }
 
-/** Says it again, a few times, where the server has dropped it: an update changes nothing when something else comes in the moment in which
- *  it ends the workflow, since the whole task is then done anew. */
-export async function taken(tell: () => Promise<void>, times = 5): Promise<void> {
+/** Sends the update again, a few times, if the server has dropped it: that happens when another event arrives in the moment in which the
+ *  workflow task ends the workflow, because the server then repeats the whole task. */
+export async function retryIfDropped(update: () => Promise<void>, times = 5): Promise<void> {
   try {
-    return await tell();
+    return await update();
   } catch (error) {
     if (grpcOf(error).code !== FAILED_PRECONDITION || times === 1) throw error;
-    return taken(tell, times - 1);
+    return retryIfDropped(update, times - 1);
   }
 }
 
-/** Whoever has ended is told nothing; its workflow's id may be that of a later launch. */
-export function refuseClosed(record: ExperimentRecord, { address }: Temporal): void {
+/** Throws if the experiment has ended: a later launch may use the same workflow id. */
+export function requireOpen(record: ExperimentRecord, { address }: Temporal): void {
   if (isClosed(record)) throw notOpen(record.name, address);
 }
 const notOpen = (name: string, address: string) =>
@@ -72,8 +72,8 @@ const notOpen = (name: string, address: string) =>
     `The experiment ${name} is not running at ${address}: \`backspin status ${name}\` shows how it ended, \`backspin launch\` starts it again.`,
   );
 
-/** What a person should know when an open experiment could not be told something. */
-export function sentence(error: unknown, name: string, { address }: Temporal): unknown {
+/** Turns an error of an update into a sentence for the user. */
+export function explain(error: unknown, name: string, { address }: Temporal): unknown {
   if (error instanceof WorkflowUpdateFailedError) return new BackspinError('Refused', error.cause?.message ?? error.message);
   if (error instanceof WorkflowNotFoundError) return notOpen(name, address);
   const { code, details } = grpcOf(error);
@@ -88,7 +88,7 @@ export function sentence(error: unknown, name: string, { address }: Temporal): u
 
 const DEADLINE_EXCEEDED = 4;
 const FAILED_PRECONDITION = 9;
-/** The server's own words; the client may have wrapped them. */
+/** Finds the gRPC error, which the client may have wrapped. */
 function grpcOf(error: unknown): { code?: number; details?: string } {
   const { code, cause } = error as { code?: number; cause?: unknown };
   return typeof code === 'number' ? (error as { code: number; details: string }) : cause === undefined ? {} : grpcOf(cause);

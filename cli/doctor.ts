@@ -1,6 +1,6 @@
-/** `backspin doctor`: what is there, what is missing, and what to do about it. Exit code 1 when something is wrong. */
+/** `backspin doctor`: checks the installation and names remedies. Exit code 1 if it finds a problem. */
 import { checks, type Finding } from '../host/checks.ts';
-import { sentenceOf } from './terminal/failure.ts';
+import { explainError } from './terminal/failure.ts';
 import { printJson, table } from './terminal/text.ts';
 
 export async function run({ json }: { json?: boolean }): Promise<number> {
@@ -9,7 +9,7 @@ export async function run({ json }: { json?: boolean }): Promise<number> {
     try {
       findings.push(...(await check()));
     } catch (error) {
-      findings.push({ what: check.name, is: 'unknown', problem: sentenceOf(error) ?? (error as Error).message });
+      findings.push({ what: check.name, is: 'unknown', problem: explainError(error) ?? (error as Error).message });
     }
   }
   const problems = findings.filter(({ problem }) => problem !== undefined);

@@ -1,4 +1,4 @@
-/** `backspin down`: stops what `up` started, and waits until all of it is gone. */
+/** `backspin down`: stops everything that `up` started, and waits until it has ended. */
 import { existsSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { alive } from '../devices/processes.ts';
@@ -7,14 +7,14 @@ import { checkHost, releaseHome } from '../host/host.ts';
 import { currentUp, homeFolder } from '../host/home.ts';
 import { holdHome, sweepLeftovers } from '../host/leftovers.ts';
 
-/** Milliseconds: workers finish or give back what they hold. */
+/** Milliseconds in which workers finish their work or release it. */
 const PATIENCE = 60_000;
 
 export async function run(): Promise<void> {
   checkHost();
   const up = currentUp();
   if (!up) {
-    if (existsSync(homeFolder())) await holdHome(); // or one that lives would start anew what is ended here
+    if (existsSync(homeFolder())) await holdHome(); // otherwise a living `up` would restart what this command ends
     await sweepLeftovers();
     releaseHome();
     console.log(`Nothing is up in ${homeFolder()}.`);

@@ -1,4 +1,5 @@
-/** `backspin export NAME [STEP] --to FOLDER`: results as others read them: a Hugging Face folder, JSONL, each with a card. Needs no server. */
+/** `backspin export NAME [STEP] --to FOLDER`: writes models as Hugging Face folders and datasets as JSONL, each with a card. Needs no
+ *  server. */
 import { execFile } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -56,23 +57,23 @@ export async function run(name: string, wanted: string | undefined, { to, adapte
     const lines: string[] = [];
     for (const [label, ref] of Object.entries(refs)) {
       const part = several ? label : '';
-      const { file, what } = await put(store, record, ref, join(made, part), step?.path ?? label, adapter, answers);
+      const { file, what } = await write(store, record, ref, join(made, part), step?.path ?? label, adapter, answers);
       lines.push(`${join(folder, part, file)}: ${what}`);
     }
-    await rename(made, folder); // whole, or not there
+    await rename(made, folder); // all or nothing
     console.log(lines.join('\n'));
   } finally {
     await rm(made, { recursive: true, force: true });
   }
 }
 
-/** What was written: its main file, '' for all of the folder. */
-interface Put {
+/** The main file of an export ('' for the whole folder), and a description. */
+interface Written {
   readonly file: string;
   readonly what: string;
 }
 
-async function put(
+async function write(
   store: Store,
   record: ExperimentRecord,
   ref: AnyRef,
@@ -80,25 +81,25 @@ async function put(
   from: string,
   adapter: boolean,
   answers?: DatasetRef,
-): Promise<Put> {
+): Promise<Written> {
   await mkdir(folder, { recursive: true });
-  if (ref.kind === 'model') return putModel(store, record, ref, folder, from, adapter);
-  if (ref.kind === 'dataset') return putDataset(store, record, ref, folder, from);
+  if (ref.kind === 'model') return writeModel(store, record, ref, folder, from, adapter);
+  if (ref.kind === 'dataset') return writeDataset(store, record, ref, folder, from);
   await writeFile(join(folder, 'report.json'), `${JSON.stringify(ref, null, 2)}\n`);
   const numbers = `${Object.keys(ref.metrics).length} numbers`;
   if (!answers) return { file: 'report.json', what: numbers };
-  const { what } = await putDataset(store, record, answers, folder, from);
+  const { what } = await writeDataset(store, record, answers, folder, from);
   return { file: '', what: `${numbers} in report.json, ${what} of answers in data.jsonl` };
 }
 
-async function putModel(
+async function writeModel(
   store: Store,
   record: ExperimentRecord,
   ref: ModelRef,
   folder: string,
   from: string,
   adapter: boolean,
-): Promise<Put> {
+): Promise<Written> {
   const manifest = await store.model(ref);
   if (manifest.state === 'external')
     throw new BackspinError('ConfigError', `${from} is an external model: its weights are not here, so there is nothing to export.`);
@@ -117,7 +118,7 @@ async function putModel(
   return { file: '', what };
 }
 
-/** Has the trainer do it. */
+/** Merges an adapter into its base with the trainer. */
 async function merge(spec: MergeSpec): Promise<void> {
   const scratch = await mkdtemp(join(tmpdir(), 'backspin-'));
   const file = join(scratch, 'merge.json');
@@ -133,7 +134,7 @@ async function merge(spec: MergeSpec): Promise<void> {
   }
 }
 
-async function putDataset(store: Store, record: ExperimentRecord, ref: DatasetRef, folder: string, from: string): Promise<Put> {
+async function writeDataset(store: Store, record: ExperimentRecord, ref: DatasetRef, folder: string, from: string): Promise<Written> {
   const features = new Map<string, Set<string>>();
   async function* lines() {
     for await (const { id, value } of store.read(ref)) {

@@ -1,4 +1,4 @@
-/** `backspin fork NAME --from-round K --name N2`: a new experiment whose rounds up to K are the parent's results. */
+/** `backspin fork NAME --from-round K --name N2`: starts a new experiment that takes the results of rounds up to K from its parent. */
 import type { BoundConfig } from '../schemas/config.ts';
 import type { Step } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -25,13 +25,13 @@ export async function run(
   const changed = changedInputs(parent.config as BoundConfig, experiment.bound);
   for (const input of changed)
     console.log(`${input} is another than that of ${parentName}: what depends on it is made anew, in rounds up to ${fromRound} too.`);
-  const pins = await pinsOf(store, takenOver(parent.steps, fromRound, changed));
+  const pins = await pinsOf(store, pinnedSteps(parent.steps, fromRound, changed));
   return launch(store, experiment, { parent: { name: parentName, round: fromRound }, pins }, false);
 }
 
-/** The steps whose results a fork has, whatever its parameters are: those of rounds up to its own, and what was made before the first
- *  round of data and models that are the same. What comes behind the rounds is looked up like any step. */
-export function takenOver(steps: readonly Step[], fromRound: number, changed: readonly string[]): Step[] {
+/** Returns the steps whose results a fork takes regardless of its parameters: those of rounds up to `fromRound`, and imports and other
+ *  steps before the first round whose data and models have not changed. The store answers for steps after the rounds as usual. */
+export function pinnedSteps(steps: readonly Step[], fromRound: number, changed: readonly string[]): Step[] {
   const gone = changed.map(stepOf);
   const first = steps.findIndex(({ round }) => round !== null);
   return steps.filter(({ path, round }, index) => (round === null ? index < first && !gone.includes(path) : round <= fromRound));

@@ -1,4 +1,5 @@
-/** `backspin gc`: what no experiment needs, as a plan in a file; `--apply PLAN` removes it, as far as that still holds. Needs no server. */
+/** `backspin gc`: writes a plan of the files that no experiment needs; `--apply PLAN` removes those that are still unneeded. Needs no
+ *  server. */
 import { readFileSync } from 'node:fs';
 import { BackspinError } from '../schemas/errors.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
@@ -6,11 +7,11 @@ import { faultOf } from '../schemas/faults.ts';
 import { gcPlan, type GcPlan } from '../schemas/store.ts';
 import { writeAtomic } from '../store/files.ts';
 import { applyGc, planGc, type Swept } from '../store/gc.ts';
-import { progressIn, withTemporal } from '../experiments/current.ts';
+import { currentProgress, withTemporal } from '../experiments/current.ts';
 import { currentUp, inHome } from '../host/home.ts';
 import { openHome } from '../host/home-store.ts';
 import { openExperiments } from '../experiments/record.ts';
-import { soundRecord } from '../experiments/recovered.ts';
+import { readOrRestore } from '../experiments/restore.ts';
 import type { Store } from '../store/store.ts';
 import { table } from './terminal/text.ts';
 import { number, size } from '../schemas/units.ts';
@@ -18,10 +19,10 @@ import { number, size } from '../schemas/units.ts';
 export async function run({ apply }: { apply?: string }): Promise<void> {
   const store = await openHome();
   if (apply !== undefined) {
-    const removed = await applyGc(store, read(apply));
+    const removed = await applyGc(store, readPlan(apply));
     return console.log(`Removed ${number(removed.length)} files and folders, ${size(bytesOf(removed))}.`);
   }
-  for (const name of await store.experimentNames()) await soundRecord(store, name);
+  for (const name of await store.experimentNames()) await readOrRestore(store, name);
   const gone = await closeEnded(store);
   const plan = await planGc(store);
   if (plan.open.length > 0)
@@ -38,14 +39,14 @@ export async function run({ apply }: { apply?: string }): Promise<void> {
   );
 }
 
-/** Closes the records of experiments whose workflows have ended without a word; gives those that have none. */
+/** Closes the records of experiments whose workflows ended without updating them; returns the records without a workflow. */
 async function closeEnded(store: Store): Promise<ExperimentRecord[]> {
   const open = await openExperiments(store);
   if (open.length === 0) return [];
   return withTemporal(async (temporal, why) => {
     const gone: ExperimentRecord[] = [];
     for (const record of open) {
-      const now = await progressIn(temporal, why, record);
+      const now = await currentProgress(temporal, why, record);
       if (now.gone) gone.push(now.record);
       else if (!now.open && now.stale === null) {
         await store.putExperiment({ ...now.record, updated: new Date().toISOString() });
@@ -58,7 +59,7 @@ async function closeEnded(store: Store): Promise<ExperimentRecord[]> {
 
 const bytesOf = (swept: readonly Swept[]) => swept.reduce((sum, { bytes }) => sum + bytes, 0);
 
-function read(file: string): GcPlan {
+function readPlan(file: string): GcPlan {
   let plan: unknown;
   try {
     plan = JSON.parse(readFileSync(file, 'utf8'));

@@ -1,4 +1,4 @@
-/** `backspin launch FILE`: starts an experiment, or attaches to the one that this configuration started before. */
+/** `backspin launch FILE`: starts an experiment, or attaches to the one that runs with the same configuration. */
 import { grantAll } from '../steps/grants.ts';
 import { contextOf } from '../recipe/inputs.ts';
 import { faultsOf } from '../plan/planner.ts';
@@ -15,7 +15,7 @@ import { differences } from '../experiments/difference.ts';
 import { currentRecord } from '../experiments/current.ts';
 import { currentUp, homeFolder } from '../host/home.ts';
 import { openHome } from '../host/home-store.ts';
-import { recordOrNone } from '../experiments/recovered.ts';
+import { readOrDiscard } from '../experiments/restore.ts';
 import { startExperiment, type Writes } from '../experiments/start.ts';
 
 interface Options {
@@ -29,14 +29,14 @@ export async function run(file: string, { name, set, watch }: Options): Promise<
   return launch(await openHome(), experiment, { parent: null, pins: {} }, watch ?? false);
 }
 
-/** Gives the exit code: that of `watch` where it is watched. */
+/** Returns the exit code: that of `watch` with `--watch`, else 0. */
 export async function launch(
   store: Store,
   { bound, digest }: Experiment,
   origin: Pick<ExperimentInput, 'parent' | 'pins'>,
   watch: boolean,
 ): Promise<number> {
-  const found = await recordOrNone(store, bound.name);
+  const found = await readOrDiscard(store, bound.name);
   const before = found && (await currentRecord(found));
   const other = before && before.configDigest !== digest ? changesIn(before, bound) : undefined;
   const begins = !before || before.state === 'failed' || before.state === 'cancelled';
@@ -60,21 +60,21 @@ export async function launch(
       },
     };
     console.log(await startExperiment(store.id, { bound, digest }, origin, writes));
-    if (!(await recordOrNone(store, bound.name))) await store.putExperiment(record); // it runs already, and its record is gone
+    if (!(await readOrDiscard(store, bound.name))) await store.putExperiment(record); // it runs already, but its record is lost
   }
   if (watch) return (await import('./watch.ts')).run(bound.name);
   await (await import('./status.ts')).run(bound.name, {});
   return 0;
 }
 
-/** Throws for what `plan` finds missing: else it would be a step that stands at attention, hours later. */
+/** Throws for everything that `plan` finds missing: otherwise a step would need attention hours later. */
 async function refuseFaulty(bound: Experiment['bound'], { pins }: Pick<ExperimentInput, 'pins'>): Promise<void> {
   const faults = await faultsOf(await openServices(homeFolder()), bound, pins);
   if (faults.length > 0)
     throw new BackspinError('ConfigError', `${bound.name} cannot be launched as it is:\n${faults.map((one) => `  ${one}`).join('\n')}`);
 }
 
-/** What another configuration changes. Throws where that name is not free: an experiment that runs, or was completed, keeps it. */
+/** Returns the changes of a new configuration. Throws if an experiment of this name runs or has completed. */
 function changesIn({ state, config }: ExperimentRecord, bound: Experiment['bound']): string {
   const { name } = bound;
   const lines = differences(config, bound)
@@ -92,7 +92,7 @@ function changesIn({ state, config }: ExperimentRecord, bound: Experiment['bound
 }
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Of a record that is kept: no experiment that is launched can be named so. */
+/** Returns a name for a kept record; no launched experiment can have such a name. */
 async function freeName(store: Store, name: string): Promise<string> {
   const taken = await store.experimentNames();
   let n = 1;

@@ -1,10 +1,10 @@
-/** `backspin list`: all experiments of this home. Answers from the store when no server is up. Gives the exit code: 1 when a record cannot
- *  be read. */
+/** `backspin list`: lists all experiments of this home. Answers from the store if no server is up. Exit code 1 if a record cannot be
+ *  read. */
 import type { ExperimentRecord } from '../schemas/experiment.ts';
-import { progressIn, withTemporal } from '../experiments/current.ts';
-import { sentenceOf } from './terminal/failure.ts';
+import { currentProgress, withTemporal } from '../experiments/current.ts';
+import { explainError } from './terminal/failure.ts';
 import { openHome } from '../host/home-store.ts';
-import { soundRecord } from '../experiments/recovered.ts';
+import { readOrRestore } from '../experiments/restore.ts';
 import { printJson, table } from './terminal/text.ts';
 
 export async function run({ json }: { json?: boolean }): Promise<number> {
@@ -15,14 +15,14 @@ export async function run({ json }: { json?: boolean }): Promise<number> {
   await withTemporal(async (temporal, why) => {
     for (const name of await store.experimentNames()) {
       try {
-        const record = await soundRecord(store, name, temporal);
+        const record = await readOrRestore(store, name, temporal);
         if (record) records.push(record);
       } catch (error) {
-        notes.add(sentenceOf(error) ?? (error as Error).message);
+        notes.add(explainError(error) ?? (error as Error).message);
         code = 1;
       }
     }
-    const progress = await Promise.all(records.map((record) => progressIn(temporal, why, record)));
+    const progress = await Promise.all(records.map((record) => currentProgress(temporal, why, record)));
     for (const { stale, gone, record } of progress) {
       if (stale !== null) notes.add(`Note: ${stale}.`);
       if (gone) notes.add(`Note: ${record.name}: ${record.failure}.`);

@@ -1,10 +1,10 @@
-/** `backspin plan`: the steps of an experiment before anything runs. Needs no server. Exit code 1 when something is missing. */
+/** `backspin plan FILE`: shows the steps of an experiment before anything runs. Needs no server. Exit code 1 if something is missing. */
 import { plan } from '../plan/planner.ts';
 import { openServices } from '../steps/services.ts';
 import type { Plan } from '../schemas/plan.ts';
 import { loadExperiment } from '../experiments/config.ts';
 import { homeFolder } from '../host/home.ts';
-import { dropped, printJson, table } from './terminal/text.ts';
+import { formatDropped, printJson, table } from './terminal/text.ts';
 import { number, size } from '../schemas/units.ts';
 
 export async function run(file: string, { set, json, mermaid }: { set: string[]; json?: boolean; mermaid?: boolean }): Promise<number> {
@@ -22,7 +22,7 @@ export function tableOf({ experiment, recipe, steps, questions, warnings, leftOu
     step.cached ? 'cached' : (step.pool ?? 'data'),
     step.in,
     step.kept,
-    dropped(step.dropped),
+    formatDropped(step.dropped),
     step.requests === null ? 'any' : step.requests || null,
     step.trainingSteps || null,
     step.bytes ? size(step.bytes) : null,
@@ -40,17 +40,17 @@ export function tableOf({ experiment, recipe, steps, questions, warnings, leftOu
     ...section('Warnings', warnings),
     ...section(
       'Left out of models, since they serve without it',
-      leftOut.map(({ path, files }) => `${path}: ${listed(files)}`),
+      leftOut.map(({ path, files }) => `${path}: ${formatFiles(files)}`),
     ),
     ...section('Missing', missing),
   ].join('\n');
 }
-/** The first names, folders for what lies in them, and how many there are besides. */
-function listed(files: readonly string[]): string {
+/** Returns the first names (folders for their contents), and how many more there are. */
+function formatFiles(files: readonly string[]): string {
   const names = [...new Set(files.map((name) => name.replace(/\/.*/, '/')))];
-  return `${names.slice(0, NAMED).join(', ')}${names.length > NAMED ? ` and ${number(names.length - NAMED)} more` : ''}`;
+  return `${names.slice(0, MAX_NAMED).join(', ')}${names.length > MAX_NAMED ? ` and ${number(names.length - MAX_NAMED)} more` : ''}`;
 }
-const NAMED = 12;
+const MAX_NAMED = 12;
 const section = (title: string, lines: readonly string[]) =>
   lines.length === 0 ? [] : ['', `${title}:`, ...lines.map((line) => `  ${line}`)];
 

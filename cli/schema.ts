@@ -1,4 +1,4 @@
-/** `backspin schema`: the JSON Schema of experiment files, with each recipe's own parameters. */
+/** `backspin schema`: prints the JSON Schema of experiment files, with the parameters of each recipe. */
 import { z } from 'zod';
 import { experimentFile } from '../schemas/file.ts';
 import { recipeSchemas } from '../schemas/recipes/index.ts';

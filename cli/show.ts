@@ -1,4 +1,4 @@
-/** `backspin show NAME STEP`: what a step gave, or what it dropped and why. Needs no server. */
+/** `backspin show NAME STEP`: prints records of a step's output, or its dropped records with reasons. Needs no server. */
 import { originsOf } from '../steps/origins.ts';
 import { isRef, type AnyRef, type DatasetRef } from '../schemas/call.ts';
 import type { Rec } from '../recipe/define.ts';
@@ -10,7 +10,7 @@ import { experimentOf } from '../experiments/record.ts';
 import { currentRecord } from '../experiments/current.ts';
 import { suggest } from '../schemas/nearest.ts';
 import { findStep } from '../experiments/steps.ts';
-import { dropped as droppedText, printJson, unreadEndings } from './terminal/text.ts';
+import { formatDropped as droppedText, printJson, formatEndings } from './terminal/text.ts';
 import { number } from '../schemas/units.ts';
 
 interface Options {
@@ -41,33 +41,38 @@ export async function run(name: string, wanted: string, { dropped, limit, json }
       `The step ${step.path} has given nothing yet (${step.state}): \`backspin status ${name}\` shows how far it is.`,
     );
   if (dropped !== undefined) {
-    const gone = await droppedOf(store, output, step.path, dropped, limit);
+    const found = await droppedOf(store, output, step.path, dropped, limit);
     const keys = experiment.steps.flatMap(({ stepKey }) => stepKey ?? []);
     const outputs = await Promise.all([...new Set(keys)].map((key) => store.output(key)));
-    const ids = gone.map(({ id }) => id);
+    const ids = found.map(({ id }) => id);
     const origins = await originsOf(
       store,
       outputs.flatMap((output) => output ?? []),
       ids,
     );
-    const placed = gone.map(({ id, reason, ...rest }) => ({ id, reason, ...(origins.has(id) && { where: origins.get(id) }), ...rest }));
-    return print(placed, json);
+    const withOrigins = found.map(({ id, reason, ...rest }) => ({
+      id,
+      reason,
+      ...(origins.has(id) && { where: origins.get(id) }),
+      ...rest,
+    }));
+    return print(withOrigins, json);
   }
   const refs = isRef(step.result ?? output.result) ? { '': output.result as AnyRef } : (output.result as Record<string, AnyRef>);
   const shown: unknown[] = [];
   for (const [label, ref] of Object.entries(refs))
     shown.push(...(await records(store, ref, limit)).map((record) => (label === '' ? record : { output: label, ...record })));
   const answered = output.answers ? await records(store, output.answers, limit) : [];
-  shown.push(...answered.map((record) => inOrder(record as Answered)));
+  shown.push(...answered.map((record) => itemFirst(record as Answered)));
   if (!json) {
     console.log(`${step.path}: ${step.operation}, ${countsOf(output)}`);
-    if (output.unread) console.log(`most frequent endings of unread replies: ${unreadEndings(output.unread, output.unread.length)}`);
+    if (output.unread) console.log(`most frequent endings of unread replies: ${formatEndings(output.unread, output.unread.length)}`);
     console.log('');
   }
   print(shown, json);
 }
 
-/** What was made of a source and dropped, while it is counted by what else came of it, is told apart. */
+/** Lists separately the dropped outputs of source records that count by another output. */
 function countsOf({ in: of, kept, dropped, parts = {} }: Output): string {
   const sources = Object.keys(dropped).length > 0 ? [`dropped ${droppedText(dropped)}`] : [];
   const siblings = Object.keys(parts).length > 0 ? [`besides, of sources that are counted by another record, ${droppedText(parts)}`] : [];
@@ -79,8 +84,8 @@ interface Answered {
   readonly item: unknown;
   readonly answer: unknown;
 }
-/** What was asked before what was answered. */
-const inOrder = ({ id, item, answer, ...rest }: Answered): object => ({ id, item, answer, ...rest });
+/** Puts the item before the answer. */
+const itemFirst = ({ id, item, answer, ...rest }: Answered): object => ({ id, item, answer, ...rest });
 
 async function records(store: Store, ref: AnyRef, limit: number): Promise<object[]> {
   if (ref.kind === 'report') return [{ digest: ref.digest, oracle: ref.oracle, ...ref.metrics }];
@@ -124,7 +129,7 @@ async function head<T extends object>(
   return found;
 }
 
-/** Each record as its keys, one a line; texts of several lines stand below theirs. */
+/** Prints one key per line; texts of several lines follow their key. */
 function print(records: readonly unknown[], json: boolean | undefined): void {
   if (json) return printJson(records);
   const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);

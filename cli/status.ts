@@ -1,5 +1,5 @@
-/** `backspin status NAME`: where an experiment stands. Answers from the store when no server is up. */
-import { progressIn, withTemporal } from '../experiments/current.ts';
+/** `backspin status NAME`: shows the progress of an experiment. Answers from the store if no server is up. */
+import { currentProgress, withTemporal } from '../experiments/current.ts';
 import { openHome } from '../host/home-store.ts';
 import { experimentOf, openExperiments } from '../experiments/record.ts';
 import { LiveCounts } from '../experiments/live.ts';
@@ -11,7 +11,7 @@ export async function run(name: string, { json }: { json?: boolean }): Promise<v
   const store = await openHome();
   const record = await experimentOf(store, name);
   await withTemporal(async (temporal, why) => {
-    const progress = await progressIn(temporal, why, record, () => openExperiments(store));
+    const progress = await currentProgress(temporal, why, record, () => openExperiments(store));
     const view = await viewOf(store, progress.record, new LiveCounts(), progress.waits);
     const earlier = (await store.experimentNames()).filter((one) => one.startsWith(`${name}~`));
     if (json) return printJson({ ...view, stale: progress.stale, earlier });

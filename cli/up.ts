@@ -1,4 +1,4 @@
-/** `backspin up`: the Temporal dev server and the workers, kept alive until it is told to stop. */
+/** `backspin up`: runs the Temporal dev server and the workers, and restarts them until it receives a signal. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
@@ -19,33 +19,33 @@ import { holdHome, sweepLeftovers } from '../host/leftovers.ts';
 import { devicesOf, placed, readPools, type Pools } from '../host/pools.ts';
 import { choosePorts, type Ports } from '../host/ports.ts';
 import { answers, checkDatabase, checkTemporal, prepare, serverCommand, working } from '../host/server.ts';
-import { mendRecords } from '../experiments/recovered.ts';
+import { restoreRecords } from '../experiments/restore.ts';
 import { readSetup } from '../host/setup.ts';
 import { Supervised, type Part } from '../host/supervisor.ts';
-import { takeOver } from '../experiments/upgrade.ts';
+import { upgradeExperiments } from '../experiments/upgrade.ts';
 
 export async function run(options: Options): Promise<void> {
   if (options.detach) return (await import('../host/detach.ts')).detach(options);
-  const told = Promise.withResolvers<void>();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => told.resolve());
+  const stopRequested = Promise.withResolvers<void>();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopRequested.resolve());
   mkdirSync(inHome('logs'), { recursive: true });
   checkHost();
   await holdHome();
   await claimHome();
   await sweepLeftovers();
   const pools = await placed(readPools(options.pool ?? []));
-  // Pools that are not up now keep what they had, so that `plan` finds what they made.
+  // Pools that are not up now keep their entries, so that `plan` finds the steps that ran on them.
   await writeAtomic(poolsFile(homeFolder()), JSON.stringify({ ...devicesIn(homeFolder()), ...(await devicesOf(pools)) }));
-  const site = await new UpSession(pools, options, await pinBuild(homeFolder())).prepared();
+  const session = await new UpSession(pools, options, await pinBuild(homeFolder())).prepare();
   try {
-    await Promise.race([site.start(), told.promise]);
-    await told.promise;
+    await Promise.race([session.start(), stopRequested.promise]);
+    await stopRequested.promise;
   } finally {
-    await site.stop();
+    await session.stop();
   }
 }
 
-/** Everything that runs under one `up`. */
+/** Starts and stops everything that runs under one `up`. */
 class UpSession {
   readonly #pools: Pools;
   readonly #options: Options;
@@ -60,7 +60,7 @@ class UpSession {
     this.#build = build;
   }
 
-  async prepared(): Promise<this> {
+  async prepare(): Promise<this> {
     if (!namedServer()) this.#ports = await choosePorts({ server: this.#options.port, ui: this.#options.uiPort });
     else if (this.#options.port ?? this.#options.uiPort)
       throw new BackspinError(
@@ -73,19 +73,19 @@ class UpSession {
 
   async start(): Promise<void> {
     const address = this.#address;
-    await this.#tell(false);
+    await this.#writeStatus(false);
     if (this.#ports) await this.#startServer(this.#ports);
-    await reachable(address);
+    await requireServer(address);
     await prepare(namedServer()?.options ?? { address }, this.#namespace, this.#ports !== undefined);
-    await this.#takeOver(namedServer()?.options ?? { address });
+    await this.#upgrade(namedServer()?.options ?? { address });
     const workers = [
       this.#worker('orchestrator'),
       this.#worker('data'),
       ...Object.entries(this.#pools).map(([name, pool]) => this.#worker('gpu', name, pool)),
     ];
     await Promise.all(workers.map((worker) => worker.ready));
-    await this.#tell(true);
-    await mendRecords(await openHome()).catch(() => {}); // what cannot be read now is said by whoever reads it
+    await this.#writeStatus(true);
+    await restoreRecords(await openHome()).catch(() => {}); // commands that need a damaged record report it
     const ui = this.#uiAddress;
     console.log(
       `backspin is up in ${homeFolder()}: Temporal at ${address}${ui === null ? '' : `, its UI at ${ui}`}. \`backspin down\` stops it.`,
@@ -93,7 +93,7 @@ class UpSession {
     if (process.connected) process.send!('ready', () => process.disconnect());
   }
 
-  /** Workers first, so that they give back what they hold; then the server; then whatever is left. */
+  /** Stops workers first, so that they release their devices and tasks; then the server; then all leftovers. */
   async stop(): Promise<void> {
     const server = this.#parts.find(({ part }) => part.name === SERVER);
     await Promise.all(this.#parts.filter((one) => one !== server).map((one) => one.stop()));
@@ -104,12 +104,12 @@ class UpSession {
     releaseHome();
   }
 
-  /** Before a worker of this build is handed anything. */
-  async #takeOver(options: ConnectionOptions): Promise<void> {
+  /** Restarts experiments of another build before a worker of this build gets a task. */
+  async #upgrade(options: ConnectionOptions): Promise<void> {
     const connection = await Connection.connect(options);
     try {
       const client = new Client({ connection, namespace: this.#namespace });
-      const taken = await takeOver(client, await openServices(homeFolder(), { launchedOnly: true }), this.#build.digest);
+      const taken = await upgradeExperiments(client, await openServices(homeFolder(), { launchedOnly: true }), this.#build.digest);
       for (const name of taken) console.log(`${name} goes on under the files of backspin as they are now; what it has finished stays.`);
     } finally {
       await connection.close();
@@ -143,10 +143,10 @@ class UpSession {
   #worker(kind: string, name?: string, pool?: Pool): Supervised {
     return this.#add({
       name: name === undefined ? `${kind} worker` : `${kind} worker of pool ${name}`,
-      // A request's garbage dies young: a small nursery keeps a busy worker small.
+      // A request's garbage is short-lived: a small nursery keeps a busy worker small.
       command: [process.execPath, '--max-semi-space-size=4', join(this.#build.folder, 'workers', `${kind}.ts`)],
       env: name === undefined ? {} : { BACKSPIN_POOL: name, BACKSPIN_POOL_SETTINGS: JSON.stringify(pool) },
-      // keys of external servers, and of the Temporal server
+      // API keys of external servers and of the Temporal server
       inherits: 'all',
       log: name === undefined ? kind : `${kind}-${name}`,
       grace: 20_000,
@@ -190,7 +190,7 @@ class UpSession {
     return this.#ports ? `http://127.0.0.1:${this.#ports.ui}` : null;
   }
 
-  #tell(ready: boolean): Promise<void> {
+  #writeStatus(ready: boolean): Promise<void> {
     const pools = Object.fromEntries(Object.entries(this.#pools).map(([name, { groups }]) => [name, groups.length]));
     const up: Up = {
       ...self,
@@ -208,8 +208,8 @@ class UpSession {
 
 const SERVER = 'Temporal server';
 
-/** A server that someone else runs must answer; ours does by now. */
-async function reachable(address: string): Promise<void> {
+/** Throws unless an external Temporal server answers; our own answers by now. */
+async function requireServer(address: string): Promise<void> {
   try {
     await answers(namedServer()?.options ?? { address }, AbortSignal.timeout(5_000));
   } catch {

@@ -1,10 +1,10 @@
-/** The README of what is exported: where it comes from, in the form that Hugging Face reads. */
+/** Writes the model cards and dataset cards of exports, in Hugging Face's format. */
 import { stringify } from 'yaml';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import type { DatasetManifest, ModelManifest } from '../schemas/store.ts';
 import { number } from '../schemas/units.ts';
 
-/** `adapter`: the card is of an adapter alone, and not of it and its base merged. */
+/** `adapter`: the card describes the adapter alone, not the merged model. */
 export function modelCard(record: ExperimentRecord, manifest: ModelManifest, from: string, adapter: boolean): string {
   const { digest, template, steps, dataset, settings, base } = manifest;
   return card({ library_name: adapter ? 'peft' : 'transformers', pipeline_tag: 'text-generation', tags: ['backspin', record.recipe] }, [

@@ -1,23 +1,23 @@
-/** Whether a chat template renders what trainings and servers need: by the rules of the trainer, which refuses the same. */
+/** Checks that a chat template renders everything that trainings and servers need, by the rules of the trainer. */
 import { Template } from '@huggingface/jinja';
 
 const user = { role: 'user', content: 'backspin-question' };
 const assistant = { role: 'assistant', content: 'backspin-answer' };
 const system = { role: 'system', content: 'backspin-system' };
 
-/** What the template says with `raise_exception`. */
+/** The message of `raise_exception` in the template. */
 class Refused extends Error {}
 
-/** The special tokens that a template may name, among them `eos_token`. */
+/** The special tokens that a template may use, among them `eos_token`. */
 export type SpecialTokens = Readonly<Record<string, string>> & { readonly eos_token: string };
 
-/** The end of a sentence that begins with the template; undefined: nothing is wrong that can be seen without the tokenizer. */
+/** Returns a fault as the end of a sentence about the template; undefined if none is visible without the tokenizer. */
 export function templateFault(template: string, tokens: SpecialTokens): string | undefined {
   if (template.trim() === '') return 'is missing';
   try {
-    return renderingFault(new Template(template.replaceAll('raise_exception', 'backspin_refuse')), tokens); // its own throws any Error
+    return renderingFault(new Template(template.replaceAll('raise_exception', 'backspin_refuse')), tokens); // Jinja's own function throws a plain Error
   } catch {
-    return undefined; // it needs what this Jinja lacks; the trainer renders it with its own
+    return undefined; // this Jinja lacks a feature of it; the trainer renders it with its own
   }
 }
 

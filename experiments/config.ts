@@ -1,4 +1,4 @@
-/** From an experiment file to a bound configuration: everything that can be known to be wrong is said before anything runs. */
+/** Loads an experiment file and binds its configuration. Reports every mistake that can be found before anything runs. */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -19,8 +19,8 @@ import { suggest } from '../schemas/nearest.ts';
 import { Source } from '../schemas/yaml.ts';
 
 type File = z.output<typeof experimentFile>;
-/** What a person wrote, before defaults; unchecked. */
-type Given = {
+/** The file as written, before defaults and checks. */
+type RawFile = {
   readonly recipe?: unknown;
   readonly parameters?: unknown;
   readonly serving?: object;
@@ -33,7 +33,7 @@ export interface Experiment {
   readonly digest: string;
 }
 
-/** Loads and checks an experiment file. Throws one BackspinError with all that is wrong, each with file, line and column. */
+/** Loads and checks an experiment file. Throws one BackspinError that lists all mistakes, each with file, line and column. */
 export async function loadExperiment(file: string, sets: readonly string[] = [], name?: string): Promise<Experiment> {
   const path = resolve(file);
   let bytes: Buffer;
@@ -49,14 +49,14 @@ export async function loadExperiment(file: string, sets: readonly string[] = [],
   return bind(new Source(file, bytes.toString(), sets), dirname(path), name ?? basename(path).replace(/\.ya?ml$/, ''), name);
 }
 
-/** A configuration that was bound before, with changes and a new name. */
+/** Binds a bound configuration again, with changes and a new name. */
 export async function rebind(bound: BoundConfig, sets: readonly string[], name: string): Promise<Experiment> {
   const folder = Object.values(bound.data)[0]?.folder ?? process.cwd();
   return bind(new Source(`configuration of ${bound.name}`, stringify(fileOf(bound)), sets), folder, name, name);
 }
 
 async function bind(source: Source, folder: string, fallbackName: string, forcedName?: string): Promise<Experiment> {
-  const given = source.value as Given;
+  const given = source.value as RawFile;
   const file = source.check<File>(experimentFile, given);
   const recipe = recipeSchemas[String(given.recipe)];
   const parameters = recipe && source.check(recipe.parameters, given.parameters ?? {}, ['parameters']);
@@ -66,7 +66,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
       source.problem(['parameters', ...path], sentence);
   const models = bindModels(source, file?.models ?? {}, folder, recipe);
   const modules = await bindModules(source, file?.modules ?? [], folder);
-  source.throwIfAny(); // a registry without its modules would call everything unknown
+  source.throwIfAny(); // without its modules, the registry would report every name as unknown
   const registry = await loadRegistry(modules);
   const checked = checkRegistered(source, registry, file!, parameters as object);
   const name = forcedName ?? file!.name ?? fallbackName;
@@ -166,7 +166,7 @@ function bindModels(source: Source, models: File['models'], folder: string, reci
   return Object.fromEntries(bound);
 }
 
-/** An engine whose version decides its replies is bound to the version that is here now. */
+/** Binds vLLM to its installed version, because replies depend on the version. */
 async function bindServing(source: Source, serving: Serving, path: readonly string[]): Promise<Serving> {
   if (serving.engine !== 'vllm' || serving.version !== null) return serving;
   try {
@@ -179,7 +179,7 @@ async function bindServing(source: Source, serving: Serving, path: readonly stri
 
 const sameModel = (a: External, b: External): boolean => a.model === b.model && a.revision === b.revision;
 
-/** Its address without the /v1 that clients of OpenAI write, its key file absolute. */
+/** Removes the /v1 that OpenAI clients append, and makes the path of the key file absolute. */
 function bindExternal(external: External, folder: string): External {
   const { url, key } = external;
   const file = key !== null && 'file' in key ? { file: resolve(folder, key.file) } : key;
@@ -202,7 +202,7 @@ async function bindModules(source: Source, modules: readonly string[], folder: s
 /** Checks ids and parameters of sources and suites, and the names of prompts and templates anywhere in `parameters`. */
 function checkRegistered(source: Source, registry: Registry, file: File, parameters: object) {
   const checked = (part: 'data' | 'evaluation', label: string, kind: 'source' | 'suite', id: string, params: object) => {
-    const definition = found(
+    const definition = tryLookUp(
       () => registry[kind](id),
       (sentence) => source.problem([part, label, kind], sentence),
     );
@@ -216,19 +216,19 @@ function checkRegistered(source: Source, registry: Registry, file: File, paramet
     return [label, it.with ? { ...suite, with: it.with } : suite] as const;
   });
   for (const { path, kind, id } of namesIn(parameters, ['parameters']))
-    found(
+    tryLookUp(
       () => registry[kind](id),
       (sentence) => source.problem(path, sentence),
     );
   return { data: Object.fromEntries(data), evaluation: Object.fromEntries(evaluation) };
 }
 
-/** Checks that each role of a suite has a model, but for the one that it measures, and that nothing else has. */
+/** Checks that the suite has a model for each role except the measured one, and for no other role. */
 function checkCast(source: Source, registry: Registry, file: File, label: string): void {
   const { suite: id, with: cast = {} } = file.evaluation[label]!;
-  const suite = found(
+  const suite = tryLookUp(
     () => registry.suite(id),
-    () => {}, // it was said
+    () => {}, // reported before
   );
   if (!suite) return;
   const roles = suite.is === 'suite' ? suite.ask.roles.filter((role) => role !== 'model') : [];
@@ -249,7 +249,7 @@ function checkCast(source: Source, registry: Registry, file: File, label: string
   }
 }
 
-function found<T>(look: () => T, otherwise: (sentence: string) => void): T | undefined {
+function tryLookUp<T>(look: () => T, otherwise: (sentence: string) => void): T | undefined {
   try {
     return look();
   } catch (error) {
@@ -259,7 +259,7 @@ function found<T>(look: () => T, otherwise: (sentence: string) => void): T | und
   }
 }
 
-/** By convention `prompt`, `template` and the values of `prompts` and `templates` are registered names. */
+/** Yields registered names: by convention, the values of `prompt`, `template`, `prompts` and `templates`. */
 function* namesIn(
   value: unknown,
   path: readonly PropertyKey[],
@@ -275,7 +275,7 @@ function* namesIn(
   }
 }
 
-/** The file that `bound` could have come from; its paths are absolute. */
+/** The experiment file that binds to `bound`; its paths are absolute. */
 function fileOf({ recipe, seed, modules, data, models, serving, roles, training, evaluation, parameters }: BoundConfig): object {
   const labelled = <T>(entries: { readonly [label: string]: T }, give: (entry: T) => object) =>
     Object.fromEntries(Object.entries(entries).map(([label, entry]) => [label, give(entry)]));

@@ -1,9 +1,9 @@
-/** How an experiment stands, as far as that can be known: its root is asked where it runs and answers, else the store says. */
+/** Returns the current state of an experiment: from its workflow if that answers, else from the store. */
 import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
 import type { Temporal } from '../host/connect.ts';
 import type { Progress } from './progress.ts';
 
-/** Runs `body` with the Temporal server of this home, or without one and the reason. */
+/** Runs `body` with this home's Temporal server, or with the reason why there is none. */
 export async function withTemporal<T>(body: (temporal: Temporal | undefined, why: string | null) => Promise<T>): Promise<T> {
   const { tryConnect } = await import('../host/connect.ts');
   const temporal = await tryConnect();
@@ -14,8 +14,8 @@ export async function withTemporal<T>(body: (temporal: Temporal | undefined, why
   }
 }
 
-/** `others`: open experiments, which may hold what this one waits for. */
-export async function progressIn(
+/** `others`: open experiments, which may hold the devices that this one waits for. */
+export async function currentProgress(
   temporal: Temporal | undefined,
   why: string | null,
   record: ExperimentRecord,
@@ -34,5 +34,5 @@ export async function progressIn(
 
 export async function currentRecord(record: ExperimentRecord): Promise<ExperimentRecord> {
   if (isClosed(record)) return record;
-  return withTemporal(async (temporal, why) => (await progressIn(temporal, why, record)).record);
+  return withTemporal(async (temporal, why) => (await currentProgress(temporal, why, record)).record);
 }

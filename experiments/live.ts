@@ -1,4 +1,5 @@
-/** How far running steps are, read from what workers append: the journals of a map, the event file of a child that trains, embeds or scores. */
+/** Reads the progress of running steps from the files that workers append to: a map's journals, and the event files of subprocesses that
+ *  train, embed or score. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { JournalCounter } from '../steps/counter.ts';
@@ -11,23 +12,23 @@ import type { Store } from '../store/store.ts';
 export interface Live {
   /** Records finished, or optimizer steps done. */
   readonly done: number;
-  /** null: not known. */
+  /** null if not known. */
   readonly of: number | null;
   readonly loss?: number;
 }
 
-/** Remembers how far it has read, so that looking again costs only what is new. */
+/** Remembers its position in each file, so that a poll reads only new lines. */
 export class LiveCounts {
   readonly #counters = new Map<string, JournalCounter>();
   readonly #outputs = new Map<string, Output>();
-  readonly #children = new Map<string, { offset: number; live: Live }>();
+  readonly #eventFiles = new Map<string, { offset: number; live: Live }>();
 
   async of(store: Pick<Store, 'work'>, kind: Step['kind'], stepKey: string): Promise<Live | undefined> {
     const folder = store.work(stepKey);
-    return this.#child(join(folder, 'run', 'events.jsonl')) ?? (kind === 'map' || kind === 'evaluate' ? this.#records(folder) : undefined);
+    return this.#events(join(folder, 'run', 'events.jsonl')) ?? (kind === 'map' || kind === 'evaluate' ? this.#records(folder) : undefined);
   }
 
-  /** What a step gave: it stays so. */
+  /** Caches a step's output, which never changes. */
   async output(store: Pick<Store, 'output'>, stepKey: string): Promise<Output | undefined> {
     const output = this.#outputs.get(stepKey) ?? (await store.output(stepKey));
     if (output) this.#outputs.set(stepKey, output);
@@ -35,15 +36,15 @@ export class LiveCounts {
   }
 
   async #records(folder: string): Promise<Live | undefined> {
-    const { in: of, start } = workIn(folder);
+    const { in: of, start } = readWork(folder);
     const batches = join(folder, 'batches', start);
     const counter = this.#counters.get(batches) ?? new JournalCounter(batches);
     this.#counters.set(batches, counter);
     return (await counter.look()) ? { done: counter.records, of } : undefined;
   }
 
-  #child(path: string): Live | undefined {
-    const before = this.#children.get(path) ?? { offset: 0, live: { done: 0, of: null } };
+  #events(path: string): Live | undefined {
+    const before = this.#eventFiles.get(path) ?? { offset: 0, live: { done: 0, of: null } };
     const { lines, end } = linesFrom(path, before.offset);
     let { live } = before;
     for (const line of lines) {
@@ -52,13 +53,13 @@ export class LiveCounts {
       if (event?.event === 'checkpoint') live = { ...live, done: Math.max(live.done, event.step) };
       if (event?.event === 'step') live = { ...live, done: event.step, loss: event.loss };
     }
-    this.#children.set(path, { offset: end, live });
+    this.#eventFiles.set(path, { offset: end, live });
     return end === 0 ? undefined : live;
   }
 }
 
-/** When a step is opened, it is written how many records enter it, and in which folder their batches are. */
-function workIn(folder: string): { readonly in: number | null; readonly start: string } {
+/** Reads the number of input records and the folder of the batches, which the worker writes when it opens a step. */
+function readWork(folder: string): { readonly in: number | null; readonly start: string } {
   try {
     return JSON.parse(readFileSync(join(folder, 'work.json'), 'utf8')) as { in: number; start: string };
   } catch {

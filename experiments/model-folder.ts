@@ -1,24 +1,24 @@
-/** What a model folder must have before anything starts. `chat-template.ts` renders its chat template. */
+/** Checks a model folder before anything starts. `chat-template.ts` renders its chat template. */
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, realpathSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { templateFault, type SpecialTokens } from './chat-template.ts';
 
-/** What is wrong with a folder that should hold a Hugging Face model; undefined: nothing that can be seen. */
+/** Returns the fault of a folder that should hold a Hugging Face model; undefined if none is visible. */
 export const modelFault = (folder: string): string | undefined => filesFault(folder) ?? tokenizerFault(folder);
 
-/** Likewise for a model that only embeds, and so ends no turns. */
+/** The same for an encoder, which needs no end token. */
 export const encoderFault = (folder: string): string | undefined => filesFault(folder) ?? vocabularyFault(folder);
 
 function filesFault(folder: string): string | undefined {
-  const files = list(folder);
+  const files = listFolder(folder);
   if (!files) return `${folder} is not a folder that can be read; give the folder of a model`;
   if (!files.includes('config.json')) return `${folder} has no config.json; give the folder of a whole Hugging Face model`;
-  const config = objectIn(join(folder, 'config.json'));
+  const config = readObject(join(folder, 'config.json'));
   if (typeof config === 'string') return config;
   return linkFault(folder, files) ?? weightsFault(folder, files);
 }
 
-/** Likewise for a folder that should hold a tokenizer. */
+/** The same for a folder that should hold a tokenizer. */
 export const tokenizerFault = (folder: string): string | undefined =>
   vocabularyFault(folder) ??
   (specialTokensIn(folder)['eos_token'] === undefined
@@ -26,19 +26,19 @@ export const tokenizerFault = (folder: string): string | undefined =>
     : undefined);
 
 function vocabularyFault(folder: string): string | undefined {
-  const files = list(folder);
+  const files = listFolder(folder);
   if (!files) return `${folder} is not a folder that can be read; give the folder of a tokenizer`;
   if (!files.includes('tokenizer_config.json')) return `${folder} has no tokenizer_config.json; give the folder of a whole tokenizer`;
   if (!files.includes('tokenizer.json') && !files.includes('tokenizer.model'))
     return `${folder} has no tokenizer.json; give the folder of a whole tokenizer`;
-  const vocabulary = files.includes('tokenizer.json') ? objectIn(join(folder, 'tokenizer.json')) : {};
+  const vocabulary = files.includes('tokenizer.json') ? readObject(join(folder, 'tokenizer.json')) : {};
   if (typeof vocabulary === 'string') return vocabulary;
-  const read = objectIn(join(folder, 'tokenizer_config.json'));
+  const read = readObject(join(folder, 'tokenizer_config.json'));
   return typeof read === 'string' ? read : undefined;
 }
 
-const configIn = (folder: string) => objectIn(join(folder, 'tokenizer_config.json')) as Record<string, unknown>;
-/** `bos_token`, `eos_token` and the like: a text, or an object that holds it. */
+const configIn = (folder: string) => readObject(join(folder, 'tokenizer_config.json')) as Record<string, unknown>;
+/** Reads special tokens such as `eos_token`: each is a text, or an object that holds it. */
 function specialTokensIn(folder: string): Record<string, string> {
   const tokens = Object.entries(configIn(folder)).flatMap(([name, token]) => {
     const text = typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token;
@@ -47,21 +47,21 @@ function specialTokensIn(folder: string): Record<string, string> {
   return Object.fromEntries(tokens);
 }
 
-/** What is wrong with the chat template of a model, or with the file that takes its place. The tokenizer has an end token. */
+/** Returns the fault of a model's chat template, or of the file that replaces it. Assumes that the tokenizer has an end token. */
 export function chatFault(folder: string, file?: string): string | undefined {
   const [template, it, remedy] =
     file === undefined
       ? [ownTemplate(folder), `the chat template in ${folder}`, 'repair chat_template in its tokenizer files']
-      : [textIn(file), `the chat template ${file}`, 'repair it'];
+      : [readText(file), `the chat template ${file}`, 'repair it'];
   if (template === undefined && file !== undefined) return `${file} cannot be read; give a file with a chat template`;
   const fault = templateFault(template ?? '', specialTokensIn(folder) as SpecialTokens);
   return fault && `${it} ${fault}; ${remedy}`;
 }
 function ownTemplate(folder: string): string | undefined {
   const { chat_template: listed } = configIn(folder);
-  return textIn(join(folder, 'chat_template.jinja')) ?? (typeof listed === 'string' ? listed : undefined);
+  return readText(join(folder, 'chat_template.jinja')) ?? (typeof listed === 'string' ? listed : undefined);
 }
-function textIn(file: string): string | undefined {
+function readText(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8');
   } catch {
@@ -69,7 +69,7 @@ function textIn(file: string): string | undefined {
   }
 }
 
-/** A model is brought into the store with its files; what they link to elsewhere may change or go. */
+/** Refuses links out of the folder: the store imports a model by its files, and the targets of links may change or disappear. */
 function linkFault(folder: string, files: readonly string[]): string | undefined {
   const home = realpathSync(folder) + sep;
   const stray = files.find((file) => !realPath(join(folder, file))?.startsWith(home));
@@ -80,7 +80,7 @@ function weightsFault(folder: string, files: readonly string[]): string | undefi
   const weights = files.filter((file) => file.endsWith('.safetensors'));
   if (weights.length === 0) return `${folder} has no weights; a .safetensors file is needed`;
   const path = join(folder, 'model.safetensors.index.json');
-  const index = files.includes('model.safetensors.index.json') ? objectIn(path) : {};
+  const index = files.includes('model.safetensors.index.json') ? readObject(path) : {};
   if (typeof index === 'string') return index;
   const named = Object.values((index['weight_map'] ?? {}) as Record<string, string>);
   const missing = named.find((file) => !files.includes(file));
@@ -92,7 +92,8 @@ function weightsFault(folder: string, files: readonly string[]): string | undefi
   return undefined;
 }
 
-/** The format: eight bytes with the length of a JSON header, the header, and the tensors that it gives the places of. */
+/** Checks the safetensors format: eight bytes with the length of a JSON header, the header, and the tensors at the offsets in the
+ *  header. */
 function safetensorsFault(path: string): string | undefined {
   const file = openSync(path, 'r');
   try {
@@ -113,8 +114,8 @@ function safetensorsFault(path: string): string | undefined {
   }
 }
 
-/** The JSON object in a file, or what is wrong with it. */
-function objectIn(path: string): Record<string, unknown> | string {
+/** Reads the JSON object in a file, or says what is wrong with it. */
+function readObject(path: string): Record<string, unknown> | string {
   try {
     const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
@@ -132,7 +133,7 @@ function realPath(path: string): string | undefined {
   }
 }
 
-function list(folder: string): string[] | undefined {
+function listFolder(folder: string): string[] | undefined {
   try {
     return readdirSync(folder);
   } catch {

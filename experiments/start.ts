@@ -1,4 +1,4 @@
-/** Starts the root workflow of an experiment, once: a second start attaches to the first. */
+/** Starts the root workflow of an experiment once: a second start attaches to the first. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { stringify } from 'yaml';
@@ -11,7 +11,7 @@ import { connect } from '../host/connect.ts';
 type Name = keyof typeof searchAttributes;
 const attribute = (name: Name, value: string) => ({ key: defineSearchAttributeKey(name, 'KEYWORD'), value });
 
-/** How the root of an experiment is started: found by search attributes, and readable in the Temporal UI. */
+/** The start options of the root workflow, with search attributes and a summary for the Temporal UI. */
 export function startOptions(input: ExperimentInput) {
   const { store, config } = input;
   const { name, recipe, seed, parameters, data, models } = config;
@@ -31,15 +31,15 @@ export function startOptions(input: ExperimentInput) {
   };
 }
 
-/** What a start writes into the store. */
+/** Writes to the store around a start. */
 export interface Writes {
-  /** Before it can run: from then on it may write its own record. */
+  /** Before the workflow runs: afterwards it writes its own record. */
   readonly begin: () => Promise<void>;
-  /** After a start that failed. */
+  /** After a failed start. */
   readonly undo: () => Promise<void>;
 }
 
-/** Gives the sentence that says what happened. */
+/** Returns a sentence about the result. */
 export async function startExperiment(
   store: string,
   { bound, digest }: Experiment,

@@ -1,4 +1,4 @@
-/** Which step a person means: its path, the end of its path, or the beginning of its key. */
+/** Finds a step by its path, the end of its path, or the beginning of its key. */
 import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { suggest } from '../schemas/nearest.ts';

@@ -1,8 +1,6 @@
-/**
- * New code under running experiments. Before the workers of a build begin, every experiment that another build has run is started anew in
- * its place: its recipe runs from the top, and takes from the store what still has the same key. What a person has said stays said.
- * Nothing of the code of before is needed, and whoever dies in the midst of it leaves something that the next can take over.
- */
+/** Moves running experiments to a new build. Before the workers of a build start, each experiment of another build is restarted in
+ *  place: its recipe runs from the top, and steps whose keys have not changed come from the store. Decisions of people (approvals,
+ *  budgets, pauses) carry over. This needs no old code, and a crash in between leaves a state that the next start can handle. */
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { Services } from '../steps/services.ts';
@@ -13,13 +11,13 @@ import { isClosed, type LedgerEntry } from '../schemas/experiment.ts';
 import { workflowId } from '../schemas/names.ts';
 import { CONTROL_MEMO, type Carried, type ExperimentInput, type ControlMemo } from '../schemas/messages.ts';
 import { stillPinned } from '../workflows/pins.ts';
-import { ended } from './progress.ts';
+import { withEnd } from './progress.ts';
 import { startOptions } from './start.ts';
 
 type UpgradeContext = Pick<Services, 'store' | 'registry'>;
 
-/** Gives the names of those that were taken over. No worker of the store may run meanwhile. */
-export async function takeOver(client: Client, site: UpgradeContext, build: string): Promise<string[]> {
+/** Returns the names of the restarted experiments. No worker of the store may run meanwhile. */
+export async function upgradeExperiments(client: Client, services: UpgradeContext, build: string): Promise<string[]> {
   const taken: string[] = [];
   const ids = async (type: string, beginning: string) => {
     const found: string[] = [];
@@ -27,27 +25,27 @@ export async function takeOver(client: Client, site: UpgradeContext, build: stri
       if (id.startsWith(beginning)) found.push(id);
     return found;
   };
-  // The server's list may be a moment behind, and the store may have lost a record.
-  const named = (await site.store.experimentNames()).map((name) => workflowId.experiment(site.store.id, name));
-  for (const id of new Set([...named, ...(await ids('experiment', workflowId.experiment(site.store.id, '')))])) {
-    const name = id.slice(workflowId.experiment(site.store.id, '').length);
-    const described = await running(client, id);
-    if (!described || isOf(build, described)) continue;
-    // First, since only their experiment knows them for sure.
+  // The server's list may lag, and the store may have lost a record.
+  const named = (await services.store.experimentNames()).map((name) => workflowId.experiment(services.store.id, name));
+  for (const id of new Set([...named, ...(await ids('experiment', workflowId.experiment(services.store.id, '')))])) {
+    const name = id.slice(workflowId.experiment(services.store.id, '').length);
+    const described = await describeRunning(client, id);
+    if (!described || isCurrentBuild(build, described)) continue;
+    // First the child workflows, because only their experiment knows them for certain.
     for (const child of described.raw.pendingChildren ?? []) await terminate(client, child.workflowId!, build);
-    if (described.raw.workflowExtendedInfo?.cancelRequested) await close(client, site, name, described);
-    else await startAnew(client, site, described, build);
+    if (described.raw.workflowExtendedInfo?.cancelRequested) await closeCancelled(client, services, name, described);
+    else await restart(client, services, described, build);
     taken.push(name);
   }
-  // Those of experiments that were terminated, or that have ended without them.
-  for (const stage of await ids('stage', workflowId.stages(site.store.id))) {
-    const described = await running(client, stage);
-    if (described && !isOf(build, described)) await terminate(client, stage, build);
+  // Child workflows of experiments that were terminated, or that ended before them.
+  for (const stage of await ids('stage', workflowId.stages(services.store.id))) {
+    const described = await describeRunning(client, stage);
+    if (described && !isCurrentBuild(build, described)) await terminate(client, stage, build);
   }
   return taken;
 }
 
-async function running(client: Client, id: string): Promise<WorkflowExecutionDescription | undefined> {
+async function describeRunning(client: Client, id: string): Promise<WorkflowExecutionDescription | undefined> {
   try {
     const described = await client.workflow.getHandle(id).describe();
     return described.status.name === 'RUNNING' ? described : undefined;
@@ -57,8 +55,8 @@ async function running(client: Client, id: string): Promise<WorkflowExecutionDes
   }
 }
 
-/** One that has done nothing yet is anybody's. */
-function isOf(build: string, described: WorkflowExecutionDescription): boolean {
+/** A workflow without a completed task belongs to any build. */
+function isCurrentBuild(build: string, described: WorkflowExecutionDescription): boolean {
   const of = buildOf(described);
   return of === undefined || of === build;
 }
@@ -73,31 +71,31 @@ async function terminate(client: Client, id: string, build: string): Promise<voi
   }
 }
 
-/** Ends one that was cancelled and has not heard of it: nothing is to be gone on with. */
-async function close(
+/** Closes an experiment whose cancellation its workflow has not yet handled. */
+async function closeCancelled(
   client: Client,
   { store }: UpgradeContext,
   name: string,
   { workflowId: id }: WorkflowExecutionDescription,
 ): Promise<void> {
-  const record = await store.experiment(name).catch(() => undefined); // damaged
-  if (record && !isClosed(record)) await store.putExperiment(ended(record, { state: 'cancelled', failure: null }));
+  const record = await store.experiment(name).catch(() => undefined); // damaged record
+  if (record && !isClosed(record)) await store.putExperiment(withEnd(record, { state: 'cancelled', failure: null }));
   await client.workflow.getHandle(id).terminate('it was cancelled');
 }
 
-/** The steps that it has finished are its own from now on, whatever files stand behind them. */
+/** Marks its finished steps as its own, even if their files change. */
 async function keepFinished({ store }: UpgradeContext, name: string): Promise<void> {
   const steps = (await store.experiment(name).catch(() => undefined))?.steps ?? [];
   const keys = steps.flatMap(({ state, stepKey }) => (state === 'completed' && stepKey !== null ? [stepKey] : []));
   await store.putFinished(name, [...new Set([...(await store.finished(name)), ...keys])]);
 }
 
-/** In one moment the server ends the workflow and starts its successor, under the same id. */
-async function startAnew(client: Client, site: UpgradeContext, described: WorkflowExecutionDescription, build: string): Promise<void> {
-  const before = await inputOf(client, described);
+/** The server atomically terminates the workflow and starts its successor under the same id. */
+async function restart(client: Client, services: UpgradeContext, described: WorkflowExecutionDescription, build: string): Promise<void> {
+  const before = await readInput(client, described);
   const { mended, ...said } = (described.memo?.[CONTROL_MEMO] ?? before.carried ?? {}) as Partial<ControlMemo & Carried>;
   const { config, configDigest } = mended ?? before;
-  await keepFinished(site, config.name);
+  await keepFinished(services, config.name);
   const old = buildOf(described)!.slice(0, 8);
   const now = `${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC`;
   const sentence = `${now}: other files of backspin were started (build ${build.slice(0, 8)}, before ${old}). The recipe runs from the top, with what the store has.`;
@@ -113,20 +111,20 @@ async function startAnew(client: Client, site: UpgradeContext, described: Workfl
       lost: said.lost ?? [],
       paused: said.paused ?? false,
       stopAfter: said.stopAfter ?? null,
-      upgraded: [...(said.upgraded ?? []), sentence].slice(-SENTENCES),
-      ledger: await importsIn(site, config),
+      upgraded: [...(said.upgraded ?? []), sentence].slice(-MAX_NOTICES),
+      ledger: await reusableImports(services, config),
       decisions: {},
       healed: [],
-      stood: {}, // the new code may mend it
+      stood: {}, // the new code may fix the problem
     },
   };
   await client.workflow.start('experiment', { ...startOptions(input), workflowIdConflictPolicy: 'TERMINATE_EXISTING' });
 }
-/** Of the last upgrades. */
-const SENTENCES = 3;
+/** Notices of the last upgrades. */
+const MAX_NOTICES = 3;
 
-/** What the run was started with. */
-async function inputOf(client: Client, { workflowId: id, runId }: WorkflowExecutionDescription): Promise<ExperimentInput> {
+/** Reads the input of a run from its history. */
+async function readInput(client: Client, { workflowId: id, runId }: WorkflowExecutionDescription): Promise<ExperimentInput> {
   const { history } = await client.workflowService.getWorkflowExecutionHistory({
     namespace: client.options.namespace,
     execution: { workflowId: id, runId },
@@ -136,10 +134,10 @@ async function inputOf(client: Client, { workflowId: id, runId }: WorkflowExecut
   return defaultPayloadConverter.fromPayload<ExperimentInput>(payload!);
 }
 
-/** Sources and models that were read in stay as they are, whatever their files are by now, unless a newer version reads them otherwise. */
-async function importsIn({ store, registry }: UpgradeContext, config: BoundConfig): Promise<Record<string, LedgerEntry>> {
+/** Keeps imported sources and models even if their files have changed, unless a new version reads them differently. */
+async function reusableImports({ store, registry }: UpgradeContext, config: BoundConfig): Promise<Record<string, LedgerEntry>> {
   const steps = new Map((await store.experiment(config.name).catch(() => undefined))?.steps.map((step) => [step.path, step]));
-  const now = await registry(config.modules).catch(() => undefined); // of a module that has changed nothing is known: its steps will say so
+  const now = await registry(config.modules).catch(() => undefined); // if a module has changed, its versions are unknown: its steps will report that
   const ledger: Record<string, LedgerEntry> = {};
   for (const call of await importsOf(config)) {
     const { stepKey = null, result = null } = steps.get(call.path) ?? {};
@@ -154,6 +152,6 @@ function versionIn(registry: Awaited<ReturnType<UpgradeContext['registry']>>, id
   try {
     return registry.version(id);
   } catch {
-    return undefined; // it is gone
+    return undefined; // the operator no longer exists
   }
 }

@@ -1,4 +1,4 @@
-/** An experiment as `status`, `list` and `watch` show it: the root's record, what the store knows of its steps, and live counts. */
+/** Builds the view that `status`, `list` and `watch` show: the workflow's record, outputs in the store, and live counts. */
 import { isRef, type AnyRef, type Result } from '../schemas/call.ts';
 import type { Attention, ExperimentRecord, Step } from '../schemas/experiment.ts';
 import type { Output } from '../schemas/store.ts';
@@ -19,18 +19,18 @@ export interface StepView {
   readonly in: number | null;
   readonly kept: number | null;
   readonly dropped: Readonly<Record<string, number>>;
-  /** How unread replies end, and how many, the most frequent first. */
+  /** Endings of unparsed replies with their counts, the most frequent first. */
   readonly unread?: NonNullable<Output['unread']>;
   readonly requests: number | null;
-  /** Fresh samples that operators took of records until one would do, the first included; absent: none does. */
+  /** Samples that operators took until one could be parsed, the first included; absent if no operator resamples. */
   readonly attempts?: number;
   readonly seconds: number | null;
   readonly output: OutputView | null;
-  /** Where a reducer gives several results; `output` is null then. */
+  /** For a reducer with several results; then `output` is null. */
   readonly outputs?: Readonly<Record<string, OutputView>>;
-  /** Of a running step. */
+  /** Progress of a running step. */
   readonly live?: Live;
-  /** Of a running step that waits: for what. */
+  /** Why a running step waits. */
   readonly waits?: Waits;
 }
 interface OutputView {
@@ -101,12 +101,12 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
     requests: output?.requests ?? null,
     ...(output?.attempts ? { attempts: output.attempts } : {}),
     seconds: output?.seconds ?? null,
-    output: result !== null && isRef(result) ? short(result) : null,
+    output: result !== null && isRef(result) ? outputView(result) : null,
     ...(result !== null && !isRef(result)
-      ? { outputs: Object.fromEntries(Object.entries(result).map(([key, ref]) => [key, short(ref)])) }
+      ? { outputs: Object.fromEntries(Object.entries(result).map(([key, ref]) => [key, outputView(ref)])) }
       : {}),
     ...(running ? { live: running } : {}),
   };
 }
 const waitsOf = (waits: Waits | undefined) => (waits ? { waits } : {});
-const short = (ref: AnyRef): OutputView => ({ digest: ref.digest, rows: ref.kind === 'dataset' ? ref.rows : null });
+const outputView = (ref: AnyRef): OutputView => ({ digest: ref.digest, rows: ref.kind === 'dataset' ? ref.rows : null });

@@ -1,4 +1,4 @@
-/** What running steps wait for, as the activities that work for them say: pending, with their heartbeats and last failures. */
+/** Reads why running steps wait from their pending activities: heartbeats and last failures. */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { HeldState } from '../schemas/steps.ts';
 import type { LeaseState } from '../schemas/devices.ts';
@@ -10,28 +10,29 @@ import { duration } from '../schemas/units.ts';
 /** Times are ISO 8601. */
 export type Waits =
   | HeldState
-  /** For a device group of a pool, or (`pool` null) a data worker. `heldBy`: experiments and steps, where they are known. */
+  /** Waits for a device group of a pool or, if `pool` is null, for a data worker. `heldBy`: the experiments and steps that hold it, if
+   *  known. */
   | { readonly state: 'queued'; readonly pool: string | null; readonly since: string; readonly heldBy: readonly string[] }
-  /** For its model server, or the child that trains, embeds or scores. `after`: why it starts once more. */
+  /** Waits for its model server, or for a subprocess that trains, embeds or scores. `after`: why it restarts. */
   | { readonly state: 'starting'; readonly what: string; readonly since: string; readonly after: string | null }
-  /** For another experiment, which computes this very step. */
+  /** Waits for another experiment, which computes the same step. */
   | { readonly state: 'elsewhere'; readonly experiment: string; readonly since: string }
-  /** For its next attempt. */
+  /** Waits for its next attempt. */
   | { readonly state: 'failing'; readonly attempts: number; readonly why: string; readonly since: string }
   | { readonly state: 'paused' }
-  /** Until something is up. */
+  /** Waits until `up` runs. */
   | { readonly state: 'stopped' };
 
-/** Of the wire: nobody works at it; with an attempt behind it, it is tried again. */
+/** PENDING_ACTIVITY_STATE_SCHEDULED: no worker has the task; after a failed attempt it waits for its retry. */
 const SCHEDULED = 1;
-/** From this attempt on a failure is no hand-over. */
-const FAILING = 3;
-/** Activities that wait for what is said elsewhere: a pool without a worker is a notice, too little room stands at attention, another
- *  experiment is known by its stage. */
-const SAID = new Set(['watch', 'wait', 'room', 'record']);
+/** From this attempt on, a failure is more than a hand-over between workers. */
+const FAILING_ATTEMPTS = 3;
+/** Activities whose waits are reported elsewhere: a pool without a worker as a notice, lack of disk space as attention, another
+ *  experiment through its stage. */
+const REPORTED_ELSEWHERE = new Set(['watch', 'wait', 'room', 'record']);
 
-interface Pending {
-  /** `serve` of `serve r1/judge`. */
+interface PendingActivity {
+  /** `serve` in the activity id `serve r1/judge`. */
   readonly verb: string;
   readonly path: string;
   readonly queue: string;
@@ -42,12 +43,12 @@ interface Pending {
   readonly details: HeldState | LeaseState | { readonly state?: undefined } | undefined;
 }
 interface Described {
-  readonly pending: readonly Pending[];
+  readonly pending: readonly PendingActivity[];
   readonly began: string;
   readonly parent: string | undefined;
 }
 
-/** By the step's path. `others`: open experiments, which may hold what is waited for. */
+/** Returns waits by step path. `others`: open experiments, which may hold the awaited devices. */
 export async function waitsOf(
   temporal: Pick<Temporal, 'client'>,
   record: ExperimentRecord,
@@ -69,7 +70,7 @@ export async function waitsOf(
   const queued = running.some(({ path }) => own?.pending.some((one) => one.path === path && one.scheduled));
   const holders = queued ? await holdersOf(temporal, record, own, await others()) : [];
   const found = running.flatMap((step) => {
-    const pending = (own?.pending ?? []).filter(({ path, verb }) => path === step.path && !SAID.has(verb));
+    const pending = (own?.pending ?? []).filter(({ path, verb }) => path === step.path && !REPORTED_ELSEWHERE.has(verb));
     const waits = elsewhere(record, stages.get(step.path)) ?? waitOf(store, step, pending, stages.get(step.path)?.pending ?? [], holders);
     return waits ? [[step.path, waits] as const] : [];
   });
@@ -81,18 +82,18 @@ function elsewhere({ workflowId: own }: ExperimentRecord, stage: Described | und
   return { state: 'elsewhere', experiment: stage.parent.slice(stage.parent.indexOf('.') + 1), since: stage.began };
 }
 
-type Holder = Pick<Pending, 'queue'> & { readonly name: string };
+type Holder = Pick<PendingActivity, 'queue'> & { readonly name: string };
 function waitOf(
   store: string,
   { kind }: Step,
-  pending: readonly Pending[],
-  batches: readonly Pending[],
+  pending: readonly PendingActivity[],
+  batches: readonly PendingActivity[],
   holders: readonly Holder[],
 ): Waits | undefined {
   const all = [...pending, ...batches];
   const held = all.find(({ details }) => details?.state === 'held');
   if (held) return held.details as HeldState;
-  const failing = all.find(({ scheduled, attempt, failure }) => scheduled && attempt >= FAILING && failure !== undefined);
+  const failing = all.find(({ scheduled, attempt, failure }) => scheduled && attempt >= FAILING_ATTEMPTS && failure !== undefined);
   if (failing) return { state: 'failing', attempts: failing.attempt - 1, why: failing.failure!, since: failing.since };
   const lease = pending.find(({ scheduled, details }) => !scheduled && (details?.state === 'starting' || details?.state === 'waiting'));
   if (lease) {
@@ -100,7 +101,7 @@ function waitOf(
     const what = lease.verb === 'serve' ? 'the server' : kind === 'train' ? 'the training' : 'the batch';
     return { state: 'starting', what, since: new Date(since).toISOString(), after: lease.failure ?? null };
   }
-  if (pending.some(({ verb, scheduled }) => verb === 'serve' && !scheduled)) return undefined; // one of several leases is enough
+  if (pending.some(({ verb, scheduled }) => verb === 'serve' && !scheduled)) return undefined; // one running lease is enough
   const waiting = pending.find(({ scheduled }) => scheduled);
   if (!waiting) return undefined;
   const pools = queues.pool(store, '');
@@ -112,7 +113,7 @@ function waitOf(
   };
 }
 
-/** Who is at work on which queue. */
+/** Returns the steps that hold each queue. */
 async function holdersOf(
   temporal: Pick<Temporal, 'client'>,
   record: ExperimentRecord,
@@ -123,17 +124,17 @@ async function holdersOf(
   const described = await Promise.all(open.map(async ({ name, workflowId: id }) => [name, await describe(temporal, id)] as const));
   return [[record.name, own] as const, ...described].flatMap(([name, one]) =>
     (one?.pending ?? [])
-      .filter(({ scheduled, verb }) => !scheduled && !SAID.has(verb))
+      .filter(({ scheduled, verb }) => !scheduled && !REPORTED_ELSEWHERE.has(verb))
       .map(({ queue, path }) => ({ queue, name: `${path}${name === record.name ? '' : ` of ${name}`}` })),
   );
 }
 
-/** undefined: there is none, or it has ended. */
+/** Returns undefined if the workflow does not exist or has ended. */
 async function describe({ client }: Pick<Temporal, 'client'>, id: string): Promise<Described | undefined> {
   try {
     const { raw, status, parentExecution, startTime } = await client.workflow.getHandle(id).describe();
     if (status.name !== 'RUNNING') return undefined;
-    const pending = (raw.pendingActivities ?? []).map((one): Pending => {
+    const pending = (raw.pendingActivities ?? []).map((one): PendingActivity => {
       const [, verb = '', path = ''] = /^(\S+)(?: \d+)? (.*)$/.exec(one.activityId ?? '') ?? [];
       const data = one.heartbeatDetails?.payloads?.[0]?.data;
       const scheduled = one.state === SCHEDULED;
@@ -145,7 +146,7 @@ async function describe({ client }: Pick<Temporal, 'client'>, id: string): Promi
         attempt: one.attempt ?? 1,
         since: iso(scheduled ? one.scheduledTime : one.lastStartedTime),
         failure: one.lastFailure?.message || undefined,
-        details: data ? (JSON.parse(Buffer.from(data).toString()) as Pending['details']) : undefined,
+        details: data ? (JSON.parse(Buffer.from(data).toString()) as PendingActivity['details']) : undefined,
       };
     });
     return { pending, began: startTime.toISOString(), parent: parentExecution?.workflowId ?? undefined };
@@ -157,7 +158,7 @@ async function describe({ client }: Pick<Temporal, 'client'>, id: string): Promi
 
 const iso = (time: { seconds?: unknown } | null | undefined): string => new Date(Number(time?.seconds ?? 0) * 1000).toISOString();
 
-/** As a part of a line. */
+/** Formats a wait as a part of a line. */
 export function waitText(waits: Waits, now = Date.now()): string {
   if (waits.state === 'paused' || waits.state === 'stopped') return waits.state;
   const lasts = duration(Math.max(0, now - Date.parse(waits.since)) / 1000);

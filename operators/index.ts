@@ -1,4 +1,4 @@
-/** The namespaces that come with backspin. */
+/** Lists backspin's own namespaces, each with the module that exports its operators. */
 export const namespaces: { readonly [namespace: string]: () => Promise<object> } = {
   std: () => import('./std/index.ts'),
   humpback: () => import('./humpback/index.ts'),

@@ -1,16 +1,17 @@
-/** Replies to a form, read without what models decorate it with. */
+/** Removes the decoration that models put round the lines of a reply. */
 
-/** Inline markup stands within a line; any other tag ends one. */
-const inline = /<\/?(?:b|i|em|strong|code|span|u|mark|font|a|sup|sub|small|big|tt)\b[^<>\n]{0,200}>/gi;
-const block = /<\/?(?!(?:score|rating|yes|no)\b)[a-z][\w-]*\b[^<>\n:]{0,200}>/gi;
+/** Inline tags are removed; any other tag ends its line. */
+const inlineTags = /<\/?(?:b|i|em|strong|code|span|u|mark|font|a|sup|sub|small|big|tt)\b[^<>\n]{0,200}>/gi;
+const blockTags = /<\/?(?!(?:score|rating|yes|no)\b)[a-z][\w-]*\b[^<>\n:]{0,200}>/gi;
 
-/** The lines of a reply with something in them: ASCII forms of full-width characters, without markup, quotes, LaTeX and emoji. */
+/** Returns the lines of a reply that contain letters or digits. Full-width characters become ASCII; markup, quotes, LaTeX and emoji are
+ *  removed. */
 export function plainLines(reply: string): string[] {
   return reply
-    .replace(/[¼-¾⅐-⅞²³¹⁰-⁹₀-₉]/g, '¤') // are other numbers in ASCII
+    .replace(/[¼-¾⅐-⅞²³¹⁰-⁹₀-₉]/g, '¤') // NFKC would turn these into other numbers
     .normalize('NFKC')
-    .replace(inline, '')
-    .replace(block, '\n')
+    .replace(inlineTags, '')
+    .replace(blockTags, '\n')
     .replace(/<\|\w+\|>/g, '\n')
     .replace(/(?<!\p{L})'|'(?!\p{L})/gu, '')
     .replace(

@@ -1,4 +1,4 @@
-/** What models say, as the operators of several recipes take it. */
+/** Requests replies from models, and defines operators that consist of one prompt. */
 import { z } from 'zod';
 import {
   drop,
@@ -14,16 +14,16 @@ import {
 } from '../recipe/index.ts';
 import { registered } from '../schemas/config.ts';
 import { sampling } from '../schemas/sampling.ts';
-import { said } from './said.ts';
+import { stripReasoning } from './strip-reasoning.ts';
 
-/** A reply to a prompt of any kind: a chat, unless the prompt opens the reply or is raw text. */
-const reply = <R extends string>({ chat, complete }: Context<R>, role: R, prompt: Prompt, sampling: Sampling): Promise<Reply> =>
+/** Sends a chat request, unless the prompt has a prefill or is raw text. */
+const requestReply = <R extends string>({ chat, complete }: Context<R>, role: R, prompt: Prompt, sampling: Sampling): Promise<Reply> =>
   'messages' in prompt && prompt.prefill === undefined ? chat(role, prompt.messages, sampling) : complete(role, prompt, sampling);
 
-/** The text of a reply that came to its end and says something, without thoughts and leaked tokens; else why its record goes. Every operator
- *  reads replies through this one, since a text that was cut off is not what the model had to say: half an instruction, a verdict from the
- *  midst of a thought.
- *  `opening`: what the prompt has said of it already. `mayBeCut`: its beginning is all that was asked for. */
+/** Returns the text of a finished reply without reasoning and leaked special tokens, or drops the record if the reply was cut off or is
+ *  empty. Every operator reads replies through this function, because a truncated reply may be half an instruction or a verdict from the
+ *  middle of a thought. `opening`: the part of the reply that the prompt has already written. `mayBeCut`: accepts a truncated reply,
+ *  because the caller needs only its beginning. */
 export async function wholeReply<R extends string>(
   context: Context<R>,
   role: R,
@@ -31,8 +31,8 @@ export async function wholeReply<R extends string>(
   sampling: Sampling,
   { opening = '', mayBeCut = false } = {},
 ): Promise<{ readonly text: string } | Dropped> {
-  const { text, finish } = await reply(context, role, prompt, sampling);
-  const own = said(text);
+  const { text, finish } = await requestReply(context, role, prompt, sampling);
+  const own = stripReasoning(text);
   if (own === undefined || (finish === 'length' && !mayBeCut)) return drop('truncated', text);
   if (own.trim() !== '') return { text: (opening + own).trim() };
   return text.trim() === '' ? drop('empty') : drop('empty', text);
@@ -40,9 +40,9 @@ export async function wholeReply<R extends string>(
 
 const params = z.object({ prompt: registered, sampling });
 
-/** Asks a model one thing about each record, in the words of a registered prompt, and keeps what `take` makes of a reply that came to its
- *  end and says something. */
-export const asking = <In, Out, const R extends string>({
+/** Defines an operator that sends one registered prompt for each record and keeps the value that `take` makes of a finished, non-empty
+ *  reply. */
+export const promptOperator = <In, Out, const R extends string>({
   role,
   slots,
   take,
@@ -52,7 +52,7 @@ export const asking = <In, Out, const R extends string>({
   readonly input: Schema<In>;
   readonly output: Schema<Out>;
   readonly role: R;
-  /** What the prompt is about. Default: the record. */
+  /** Values for the prompt's placeholders. Default: the record. */
   readonly slots?: (record: In) => object;
   readonly take: (text: string, record: In) => NoInfer<Out>;
 }): Operator<In, Out, R, z.infer<typeof params>> =>
@@ -62,7 +62,7 @@ export const asking = <In, Out, const R extends string>({
     roles: [role],
     capabilities: ['chat'],
     async run(record, context, { prompt, sampling }) {
-      const said = await wholeReply(context, role, context.prompt(prompt, slots ? slots(record) : record), sampling);
-      return 'dropped' in said ? said : keep(take(said.text, record));
+      const reply = await wholeReply(context, role, context.prompt(prompt, slots ? slots(record) : record), sampling);
+      return 'dropped' in reply ? reply : keep(take(reply.text, record));
     },
   });

@@ -1,4 +1,4 @@
-/** The checks of a planned step that read no records: a sentence for each that fails. */
+/** Checks a planned step without reading records, and returns a sentence for each fault. */
 import type { StepCall } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import { castOf, isOffline, servingOf } from '../steps/call-inputs.ts';
@@ -8,7 +8,7 @@ import { ownOf } from '../steps/external.ts';
 import type { Registry } from '../steps/registry.ts';
 import type { PlannedModels } from './models.ts';
 
-/** `known`: the step was performed before. */
+/** `known`: the step is in the store. */
 export async function faultsIn(
   call: StepCall,
   known: boolean,

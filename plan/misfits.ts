@@ -1,4 +1,4 @@
-/** Whether the records of a source fit the schema of the step that reads them. */
+/** Checks the records of a source against the schema of the step that reads them. */
 import type { StepCall, DatasetRef } from '../schemas/call.ts';
 import type { Registry } from '../steps/registry.ts';
 import { fit } from '../steps/chain.ts';
@@ -6,11 +6,11 @@ import type { Sourced } from '../steps/source.ts';
 
 /** A record and its place in a file. */
 export type Sample = Pick<Sourced, 'where'> & { readonly value: unknown };
-/** Records of a source that a plan checks. */
-export const LOOKED_AT = 10_000;
+/** Number of records of a source that a plan checks. */
+export const SAMPLE_SIZE = 10_000;
 
-/** A sentence about the records of a source that its reader cannot read; undefined: all fit. `all`: none fits, so the step or the source is
- *  wrong. */
+/** Returns a sentence about the records that do not fit their reader; undefined if all fit. `all`: none fits, so the step or the source
+ *  is wrong. */
 export function misfitOf(
   { verb, operation, path, inputs }: StepCall,
   registry: Registry,
@@ -27,7 +27,7 @@ export function misfitOf(
   });
   if (misfits.length === 0) return undefined;
   const all = misfits.length === sample.length;
-  const of = `${sample.length < LOOKED_AT ? 'the' : 'the first'} ${sample.length}`;
+  const of = `${sample.length < SAMPLE_SIZE ? 'the' : 'the first'} ${sample.length}`;
   return {
     all,
     sentence: all

@@ -1,4 +1,4 @@
-/** The models of a plan by digest, whether they exist or not: their sizes, their templates, and whether the embedded engine serves them. */
+/** Tracks the models of a plan by digest, existing or not: their sizes, their templates, and whether the embedded engine supports them. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelRef, StepCall } from '../schemas/call.ts';
@@ -32,18 +32,18 @@ export class PlannedModels {
     this.#sizes.set(model.digest, await sizeOf(call, model, this.#sizes));
   }
 
-  /** Digest of the whole weights that serve a model. */
+  /** Digest of the base weights of a model; for a model without an adapter, its own. */
   baseOf({ digest }: ModelRef): string {
     return this.#sizes.get(digest)!.base ?? digest;
   }
 
-  /** The template that a model was, or will be, trained with; null: none. */
+  /** The template that a model is trained with; null if there is none. */
   async templateOf(model: ModelRef): Promise<string | null> {
     if (isReal(model) && !externalOf(this.#context, model)) return (await this.#store.model(model)).template;
     return this.#templates.get(model.digest) ?? null;
   }
 
-  /** Why the embedded engine cannot serve a model; undefined: it can. */
+  /** Why the embedded engine cannot serve a model; undefined if it can. */
   unsupported({ digest }: ModelRef): string | undefined {
     return this.#unsupported.get(digest);
   }

@@ -1,4 +1,4 @@
-/** One step of a plan. */
+/** Describes one step of a plan. */
 import { embeds, isRef, type Result, type StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { PlannedStep } from '../schemas/plan.ts';
@@ -10,11 +10,11 @@ import type { Registry } from '../steps/registry.ts';
 import { finite, type Estimate } from './estimate.ts';
 import { bytesOfModel, type Sizes } from './sizes.ts';
 
-/** What the store has of a step. */
+/** The stored state of a step. */
 export interface StoredStep {
-  /** Null while an input does not exist yet, or is a large file that nothing has read. */
+  /** Null while an input does not exist yet, or is a large file without a digest. */
   readonly stepKey: string | null;
-  /** Undefined: the step has to run. */
+  /** Undefined if the step has to run. */
   readonly known: LedgerEntry | undefined;
   readonly output: Output | undefined;
 }
@@ -50,14 +50,14 @@ export function plannedStep(
   };
 }
 
-/** The pool whose gpu worker the step needs; null: none. */
+/** The pool whose gpu worker the step needs; null if it needs none. */
 export function poolOf(call: StepCall, context: StepContext, registry: Registry): string | null {
   if (call.verb === 'train' || embeds(call) || isOffline(call, context, registry)) return context.training.pool;
   const [role] = Object.keys(ownOf(context, castOf(call)));
   return role === undefined ? null : servingOf(context, role).pool;
 }
 
-/** A guess for the compressed bytes of a record in the store. */
+/** An estimate of the compressed bytes of a record in the store. */
 const RECORD_BYTES = 300;
 
 function bytesOf(call: StepCall, { rows }: Estimate, result: Result, sizes: Sizes): number {

@@ -1,7 +1,5 @@
-/**
- * The planning `Run`: the steps of an experiment, before anything runs. Steps that were performed before return their real results, so rules
- * decide on real reports. From the first step that has to run, results are symbols, and `decide` returns `assume`.
- */
+/** Plans an experiment: runs its recipe without running steps. Steps that are in the store return their real results, so rules decide on
+ *  real reports. Other steps return symbols, and `decide` then returns `assume`. */
 import { runRecipe, contextOf } from '../recipe/inputs.ts';
 import { RecipeRuntime, type Gate, type StepEngine } from '../recipe/runtime.ts';
 import { fingerprintOf, isRef, refsIn, type AnyRef, type DatasetRef, type ReportRef, type Result, type StepCall } from '../schemas/call.ts';
@@ -21,30 +19,30 @@ import { recordsOf } from '../steps/source.ts';
 import { Unread } from '../store/digests.ts';
 import { modelParts } from '../store/models.ts';
 import { recipes } from '../workflows/recipes/index.ts';
-import { estimateOf, kept, type Estimate, type RecordsIn } from './estimate.ts';
+import { estimateOf, keptRecords, type Estimate, type RecordsIn } from './estimate.ts';
 import { faultsIn } from './faults.ts';
 import { misfitOf, type Sample } from './misfits.ts';
 import { PlannedModels } from './models.ts';
 import { plannedStep, poolOf, type StoredStep } from './planned-step.ts';
 import { isReal, symbolOf } from './symbols.ts';
 
-export const plan = (services: Services, config: BoundConfig): Promise<Plan> => planned(services, config, { whole: true, pins: {} });
+export const plan = (services: Services, config: BoundConfig): Promise<Plan> => runPlanner(services, config, { whole: true, pins: {} });
 
-/** The `missing` of a plan, without the checks that read whole files: a launch must not take long. `pins`: steps that a fork has from its
- *  parent. */
+/** Returns `missing` of a plan without the checks that read complete files, because a launch must be quick. `pins`: steps that a fork
+ *  takes from its parent. */
 export async function faultsOf(services: Services, config: BoundConfig, pins: Pins = {}): Promise<readonly string[]> {
-  return (await planned(services, config, { whole: false, pins })).missing;
+  return (await runPlanner(services, config, { whole: false, pins })).missing;
 }
 type Pins = { readonly [path: string]: { readonly entry: LedgerEntry } };
 interface Options {
-  /** Reads whole files, and plans every round. */
+  /** Reads complete files, and plans every round. */
   readonly whole: boolean;
   readonly pins: Pins;
 }
-/** Rounds that a launch checks: later rounds are like the second. */
-const ROUNDS = 2;
+/** Rounds that a launch checks; later rounds are like the second. */
+const CHECKED_ROUNDS = 2;
 
-async function planned(services: Services, config: BoundConfig, options: Options): Promise<Plan> {
+async function runPlanner(services: Services, config: BoundConfig, options: Options): Promise<Plan> {
   const planner = new Planner(services, contextOf(config), await services.registry(config.modules), options);
   const results = await runRecipe(new RecipeRuntime(planner), recipes[config.recipe]!, config);
   for (const [name, ref] of Object.entries(results) as [string, AnyRef][]) planner.checkResult(name, ref);
@@ -65,7 +63,7 @@ class Planner implements StepEngine {
   readonly #missing: string[] = [];
   /** Digest -> path of the first step that produces it. */
   readonly #producers = new Map<string, string>();
-  /** Fingerprint -> path of the step that an equal call shares. */
+  /** Fingerprint -> path of the step that equal calls share. */
   readonly #paths = new Map<string, string>();
   /** Digest of a source's dataset -> its first records. */
   readonly #samples = new Map<string, readonly Sample[]>();
@@ -88,7 +86,7 @@ class Planner implements StepEngine {
     const known = stored.known !== undefined;
     const unused = call.operation === 'model:path' ? (await modelParts(call.inputs['path'] as string)).leftOut : [];
     if (unused.length > 0) this.#leftOut.push({ path: call.path, files: unused });
-    const estimate = this.#options.whole ? await estimateOf(call, registry, known, this.#recordsIn) : ANY;
+    const estimate = this.#options.whole ? await estimateOf(call, registry, known, this.#recordsIn) : UNBOUNDED;
     const result = stored.known?.result ?? symbolOf(call, registry, estimate.rows ?? 0);
     if (isRef(result) && call.operation.startsWith('source:')) this.#sources.set(result.digest, call);
     if (isRef(result) && estimate.sample) this.#samples.set(result.digest, estimate.sample);
@@ -123,7 +121,7 @@ class Planner implements StepEngine {
   }
 
   async round(number: number, moment: 'begin' | 'end'): Promise<boolean> {
-    return this.#options.whole || number < ROUNDS || moment === 'begin';
+    return this.#options.whole || number < CHECKED_ROUNDS || moment === 'begin';
   }
 
   checkResult(name: string, ref: AnyRef): void {
@@ -172,12 +170,12 @@ class Planner implements StepEngine {
   #recordsIn: RecordsIn = (ref) => {
     if (isReal(ref)) return this.#services.store.read(ref);
     const source = this.#sources.get(ref.digest);
-    return source && kept(recordsOf(source, this.#registry, checkParams(source, this.#registry)));
+    return source && keptRecords(recordsOf(source, this.#registry, checkParams(source, this.#registry)));
   };
 }
 
-/** The estimate of a step whose inputs were not read: no bounds. */
-const ANY: Estimate = { in: Infinity, rows: Infinity, requests: Infinity, trainingSteps: Infinity };
+/** The estimate of a step whose inputs are not read: no bounds. */
+const UNBOUNDED: Estimate = { in: Infinity, rows: Infinity, requests: Infinity, trainingSteps: Infinity };
 
 function unlessUnread(error: unknown): undefined {
   if (!(error instanceof Unread)) throw error;

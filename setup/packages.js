@@ -1,4 +1,4 @@
-/** npm packages. */
+/** Finds and installs the npm packages. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { flushed, run } from './commands.js';

@@ -1,4 +1,4 @@
-/** Python environments: of the trainer, and of vLLM. */
+/** Makes the Python environments of the trainer and of vLLM. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { atLeast, flushed, run, which } from './commands.js';
@@ -8,7 +8,7 @@ import { hint, step } from './steps.js';
 
 const PYTHON = [3, 11];
 
-/** The usable interpreters, best first: newest named version, then whatever `python3` is. */
+/** Returns the usable interpreters, best first: newest named version, then `python3`. */
 export async function findPythons() {
   const probe = 'import sys, venv, ensurepip; print(sys.executable, *sys.version_info[:3])';
   const commands = ['python3.13', 'python3.12', 'python3.11', 'python3'].map(which).filter(Boolean);
@@ -19,7 +19,7 @@ export async function findPythons() {
     .filter(({ version }) => atLeast(version, PYTHON));
 }
 
-/** An environment with everything of a lock and nothing else; `finish` gets its Python. It serves every patch release of its Python. */
+/** Makes an environment with exactly the packages of a lock; `finish` gets its Python. It serves every patch release of its Python. */
 export function environmentStep(label, pythons, requirements, finish) {
   const folderOf = ({ version: [major, minor] }) =>
     path.join(cache, 'python', digest(read(requirements), `${major}.${minor}`).slice(0, 16));
@@ -43,7 +43,7 @@ export function environmentStep(label, pythons, requirements, finish) {
   });
 }
 
-/** Built where it will live, since a virtual environment cannot be moved; `complete.json` comes last. */
+/** Builds the environment in its final place, because a virtual environment cannot be moved; writes `complete.json` last. */
 async function installEnvironment(executable, folder, requirements, finish, lock) {
   fs.rmSync(folder, { recursive: true, force: true });
   const remedy = 'pip needs the network, and 7 GB of disk: check both, then run this again.';

@@ -1,13 +1,13 @@
-/** A step of set-up, as its user sees it. */
+/** Runs the steps of set-up and prints a line for each. */
 import fs from 'node:fs';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { digest } from './files.js';
 
-/** Lines that are shown below the step that is under way. */
+/** Lines to print below the current step. */
 export const notes = new Set();
 
-/** One line of output: gives what `find` finds, or else what `make` makes while no other set-up works in `place`. */
+/** Prints one line: returns the result of `find`, or else of `make`, while no other set-up works in `place`. */
 export async function step(label, place, find, make) {
   const start = performance.now();
   process.stdout.write(`${label} `.padEnd(22, '.') + ' ');
@@ -27,8 +27,8 @@ export async function step(label, place, find, make) {
 }
 
 /**
- * Runs `work` while no other set-up works in `place`. The kernel holds the lock, as an abstract socket: it ends with its
- * holders, however they end. Children inherit it, so one that outlives a killed set-up is waited for as well.
+ * Runs `work` while no other set-up works in `place`. The lock is an abstract socket, which the kernel releases when its
+ * last holder ends. Subprocesses inherit it, so a subprocess that outlives a killed set-up still holds it.
  */
 async function exclusive(place, work) {
   if (process.platform !== 'linux') return work();

@@ -1,4 +1,4 @@
-/** The Temporal CLI: one that is installed, or downloaded, or built with Go. */
+/** Finds an installed Temporal CLI, downloads one, or builds it with Go. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { atLeast, flushed, numbers, run, script, which } from './commands.js';
@@ -43,7 +43,7 @@ export async function installTemporal(lock) {
   }
 }
 
-/** Lets the SDK fetch the CLI, as its test environment does, into `folder`; throws once nothing has arrived for 15 s. */
+/** Downloads the CLI into `folder` with the SDK, as its test environment does; throws if nothing arrives for 15 s. */
 async function download(folder, lock) {
   hint('downloading');
   const program = `

@@ -1,6 +1,6 @@
-/** What documents of any format consist of. */
+/** Defines headings and text blocks, the common form of documents of all formats. */
 
-/** A heading, or what stands between two. */
+/** A heading, or the text between two headings. */
 export type Block = Heading | Text;
 export interface Heading {
   /** 1 is the highest. */
@@ -10,13 +10,13 @@ export interface Heading {
 export interface Text {
   readonly level: 0;
   readonly text: string;
-  /** No empty line before it. */
+  /** No empty line precedes it. */
   readonly tight: boolean;
-  /** Its paragraphs, for who looks at sentences: code, tables, formulas and lists of links have none. */
+  /** Its paragraphs, for checks of sentences: code, tables, formulas and lists of links have none. */
   readonly prose: readonly string[];
 }
 
-/** Whether a paragraph says something: more of it stands outside of links and code (`set`) than within. */
+/** Whether a paragraph is prose: at most half of its letters are inside links and code (`set`). */
 export const isProse = (text: string, set: string): boolean => lettersIn(set) * 2 <= lettersIn(text);
 const lettersIn = (text: string): number => text.match(/[\p{L}\p{N}]/gu)?.length ?? 0;
 

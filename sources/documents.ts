@@ -1,10 +1,11 @@
+/** Reads documents and splits them into segments. */
 import { z } from 'zod';
 import { drop, source, type Dropped } from '../recipe/index.ts';
 import { sha256 } from '../schemas/canonical.ts';
 import type { Block } from './blocks.ts';
 import { blocksOfHtml } from './html.ts';
-import { invalid, onInvalid, paths } from './jsonl.ts';
-import { at, namesOf, objectsOf, textOf } from './lines.ts';
+import { failOrDrop, onInvalid, paths } from './jsonl.ts';
+import { getAt, namesOf, objectsOf, textOf } from './lines.ts';
 import { candidatesOf, sectionsOf } from './segments.ts';
 
 const navigational = [
@@ -58,9 +59,9 @@ type Params = z.infer<typeof params>;
 
 const segment = z.strictObject({ text: z.string(), header: z.string(), document: z.string() });
 
-/** Segments of documents: the text under a heading with all that is under lower ones, of `minChars` to `maxChars` characters. What is
- *  none is dropped as `no-header`, `capitals`, `navigation`, `too-short`, `too-long`, `repetitive`, `duplicate` (the same text twice),
- *  `invalid` (a line of JSONL) or `empty` (a document without any). Near-duplicates are for `std.dedup`. */
+/** Yields segments of documents: the text under a heading and its subheadings, with `minChars` to `maxChars` characters. Drops other
+ *  text as `no-header`, `capitals`, `navigation`, `too-short`, `too-long`, `repetitive`, `duplicate` (the same text twice), `invalid` (a
+ *  line of JSONL) or `empty` (a document without text). `std.dedup` drops near-duplicates. */
 export const documents = source<z.infer<typeof segment>, Params>({
   version: 4,
   output: segment,
@@ -91,7 +92,7 @@ export const documents = source<z.infer<typeof segment>, Params>({
   },
 });
 
-/** Named by file (and line). */
+/** Yields the documents of a file, named by file (and line). */
 async function* documentsIn(
   file: string,
   name: string,
@@ -100,20 +101,24 @@ async function* documentsIn(
   const ending = /\.([a-z]+)(\.gz|\.zst)?$/i.exec(file)?.[1]?.toLowerCase() ?? '';
   if (!['jsonl', 'ndjson', 'json'].includes(ending)) {
     const content = await textOf(file);
-    if (typeof content !== 'string') yield { document: name, text: invalid({ file, name }, content, onInvalid) };
+    if (typeof content !== 'string') yield { document: name, text: failOrDrop({ file, name }, content, onInvalid) };
     else yield { document: name, text: ending === 'html' || ending === 'htm' ? blocksOfHtml(content) : content };
     return;
   }
   for await (const line of objectsOf(file)) {
     const { number } = line;
     const document = number === undefined ? name : `${name}:${number}`;
-    const content = 'fault' in line ? undefined : at(line.value, text);
+    const content = 'fault' in line ? undefined : getAt(line.value, text);
     const fault = 'fault' in line ? line : { fault: `has no text at "${text}"`, remedy: 'mend the line' };
-    if (typeof content !== 'string') yield { document, line: number, text: invalid({ file, name, number }, fault, onInvalid) };
+    if (typeof content !== 'string') yield { document, line: number, text: failOrDrop({ file, name, number }, fault, onInvalid) };
     else
-      yield { document, line: number, text: headed(content, 'value' in line && title !== undefined ? at(line.value, title) : undefined) };
+      yield {
+        document,
+        line: number,
+        text: prependTitle(content, 'value' in line && title !== undefined ? getAt(line.value, title) : undefined),
+      };
   }
 }
-/** Under a title every other heading would have to be lower: it heads only what stands before them. */
-const headed = (text: string, title: unknown): string =>
+/** Puts the title before the text as a level-1 heading: it heads the text up to the document's next level-1 heading. */
+const prependTitle = (text: string, title: unknown): string =>
   typeof title === 'string' && title.trim() !== '' ? `# ${title.trim().replace(/\s+/g, ' ')}\n\n${text}` : text;

@@ -1,36 +1,36 @@
-/** HTML as browsers read it. */
+/** Parses HTML as browsers do, into headings and text. */
 import { defaultTreeAdapter as tree, parse, parseFragment, type DefaultTreeAdapterTypes } from 'parse5';
 import { isProse, type Block, type Heading } from './blocks.ts';
 
 type Node = DefaultTreeAdapterTypes.ChildNode;
 type Element = DefaultTreeAdapterTypes.Element;
 
-const words = (text: string): ReadonlySet<string> => new Set(text.split(' '));
-/** What is not text, or not of the page's content. */
-const leftOut = words(
+const tagSet = (text: string): ReadonlySet<string> => new Set(text.split(' '));
+/** Elements without text, or outside the page's content. */
+const skippedTags = tagSet(
   'head script style nav aside footer form noscript svg template iframe audio video canvas select button textarea datalist noembed noframes',
 );
-const block = words(
+const blockTags = tagSet(
   'html body p div section article main header hgroup ul ol menu li dl dt dd table caption thead tbody tfoot tr td th colgroup blockquote pre figure figcaption details summary fieldset legend address center hr search listing xmp plaintext h1 h2 h3 h4 h5 h6 dialog',
 );
-/** In a cell they make its table one for layout. */
-const large = words('table pre ul ol dl h1 h2 h3 h4 h5 h6 blockquote listing xmp');
-const asWritten = words('pre listing xmp plaintext');
+/** A table with one of these in a cell is a layout table. */
+const layoutTags = tagSet('table pre ul ol dl h1 h2 h3 h4 h5 h6 blockquote listing xmp');
+const preformattedTags = tagSet('pre listing xmp plaintext');
 
-/** Headings and text of a page, or of a part of one. */
+/** Returns the headings and text of a page or of a fragment. */
 export function blocksOfHtml(html: string, part = false): Block[] {
   const page = new Page();
   const open: { readonly node: Element; next: number }[] = [];
   const root = (part ? parseFragment(html) : parse(html)) as unknown as Element;
   open.push({ node: root, next: 0 });
-  // By hand: a page may be nested deeper than functions can be.
+  // An explicit stack, because a page may be nested deeper than the call stack.
   for (let top = open.at(-1); top; top = open.at(-1)) {
     const child: Node | undefined = top.node.childNodes[top.next++];
     if (child === undefined) {
       open.pop();
       if (top.node !== root) page.leave(top.node.tagName);
     } else if (tree.isTextNode(child)) page.write(child.value);
-    else if (tree.isElementNode(child) && !leftOut.has(child.tagName)) {
+    else if (tree.isElementNode(child) && !skippedTags.has(child.tagName)) {
       page.enter(child);
       open.push({ node: child, next: 0 });
     }
@@ -39,22 +39,22 @@ export function blocksOfHtml(html: string, part = false): Block[] {
   return page.blocks;
 }
 
-/** Collects what is shown, in the order of the page. */
+/** Collects the visible text in page order. */
 class Page {
   readonly blocks: Block[] = [];
   #line = '';
-  /** What of the line stands in links or code. */
+  /** The part of the line inside links or code. */
   #set = '';
   #inSet = 0;
-  /** The heading that is open. */
+  /** The level of the open heading. */
   #heading: Heading['level'] | 0 = 0;
   #preformatted = 0;
-  /** What begins the next line: the mark of a list item, or the terms that it explains. */
+  /** The prefix of the next line: the mark of a list item, or the terms that it explains. */
   #mark: string | undefined;
   #terms: string[] = [];
-  /** Lists that are open, with the number of the next item; undefined: they have none. */
+  /** Open lists, with the number of the next item; undefined if the list is unnumbered. */
   readonly #lists: (number | undefined)[] = [];
-  /** Tables that are open: those of data with their rows, those for layout without. */
+  /** Open tables: data tables with their rows, layout tables as undefined. */
   readonly #tables: ({ readonly rows: string[]; cells: string[] } | undefined)[] = [];
 
   write(text: string): void {
@@ -68,12 +68,12 @@ class Page {
     const table = this.#tables.at(-1);
     if (name === 'br') this.write(this.#preformatted > 0 ? '\n' : this.#heading > 0 || table ? ' ' : '\u2028');
     if (name === 'a' || name === 'code') this.#inSet++;
-    if (!block.has(name)) return;
+    if (!blockTags.has(name)) return;
     if (this.#heading > 0 || this.#preformatted > 0) return this.write(this.#preformatted > 0 ? '' : ' ');
     if (table && !['tr', 'td', 'th', 'caption'].includes(name)) return this.write(' ');
     this.flush();
     if (/^h[1-6]$/.test(name)) this.#heading = Number(name[1]) as Heading['level'];
-    if (asWritten.has(name)) this.#preformatted = 1;
+    if (preformattedTags.has(name)) this.#preformatted = 1;
     if (name === 'dl' || this.#lists.length === 0) this.#follows = this.#follows && !['ul', 'menu', 'ol', 'dl'].includes(name);
     if (name === 'ul' || name === 'menu') this.#lists.push(undefined);
     if (name === 'ol') this.#lists.push(Number(attribute(element, 'start')) || 1);
@@ -85,10 +85,10 @@ class Page {
 
   leave(name: string): void {
     if (name === 'a' || name === 'code') this.#inSet--;
-    if (!block.has(name)) return;
+    if (!blockTags.has(name)) return;
     const table = this.#tables.at(-1);
     if (this.#heading > 0) return name === `h${this.#heading}` ? this.#endHeading() : this.write(' ');
-    if (this.#preformatted > 0) return asWritten.has(name) ? this.#endCode() : undefined;
+    if (this.#preformatted > 0) return preformattedTags.has(name) ? this.#endCode() : undefined;
     if (name === 'table') {
       if (!table) this.flush();
       this.#tables.pop();
@@ -120,19 +120,19 @@ class Page {
     this.#mark = undefined;
     this.#push(`${mark}${text}`, tight, isProse(text, set) ? [text.replaceAll('\n', ' ')] : []);
   }
-  /** The last paragraph began with a mark. */
+  /** Whether the last paragraph began with a mark. */
   #follows = false;
 
   #push(text: string, tight: boolean, prose: readonly string[]): void {
     this.blocks.push({ level: 0, text, tight, prose });
   }
-  /** A term stands by itself where no paragraph explains it. */
+  /** A term without an explanation becomes a paragraph of its own. */
   #endItem(): void {
     const term = this.#mark?.trim() ?? '';
     this.#mark = undefined;
     if (/[^\d.-]/.test(term)) this.#push(term, false, []);
   }
-  /** Something else than a paragraph follows. */
+  /** Ends items and terms before a block that is not a paragraph. */
   #endMark(): void {
     this.#endItem();
     this.#follows = false;
@@ -153,7 +153,7 @@ class Page {
     if (number !== undefined) this.#lists[this.#lists.length - 1] = number + 1;
     return `${'  '.repeat(Math.min(8, Math.max(0, this.#lists.length - 1)))}${number === undefined ? '-' : `${number}.`} `;
   }
-  /** Terms that nothing explains. */
+  /** Emits terms without an explanation. */
   #endTerms(): void {
     for (const term of this.#terms.splice(0)) this.#push(term, false, []);
   }
@@ -178,12 +178,12 @@ class Page {
 
 const attribute = ({ attrs }: Element, name: string): string | undefined => attrs.find((one) => one.name === name)?.value;
 
-/** Whether a table holds what no cell of data does. Looks no further than the first such thing, so nested tables cost no more. */
+/** Whether a table contains an element that no data cell has. Stops at the first one, so nested tables cost no more. */
 function isLayout(table: Element): boolean {
   const open: Node[] = [...table.childNodes];
   for (let node = open.pop(); node; node = open.pop()) {
     if (!tree.isElementNode(node)) continue;
-    if (large.has(node.tagName)) return true;
+    if (layoutTags.has(node.tagName)) return true;
     open.push(...node.childNodes);
   }
   return false;

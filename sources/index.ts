@@ -1,3 +1,3 @@
-/** Sources of real data, in the namespace `std` beside its reducers. */
+/** Exports the data sources of the namespace `std`. */
 export { documents } from './documents.ts';
 export { jsonl } from './jsonl.ts';

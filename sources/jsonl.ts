@@ -1,7 +1,8 @@
+/** Reads rows from JSON Lines files. */
 import { z } from 'zod';
 import { drop, source, type Dropped } from '../recipe/index.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { at, namesOf, objectsOf, type Values } from './lines.ts';
+import { getAt, namesOf, objectsOf, type Values } from './lines.ts';
 import type { Fault } from './unreadable.ts';
 
 export const paths = z.union([z.string(), z.array(z.string()).min(1)]).transform((path) => (typeof path === 'string' ? [path] : path));
@@ -26,10 +27,10 @@ const params = z.strictObject({
 });
 type Fields = z.infer<typeof params>['fields'];
 
-/** Objects, one a line. A line whose field of `fields` is a text of nothing is dropped as `empty`, unless it is optional. A line is invalid
- *  when it is no JSON object, or lacks a field of `fields` that is not optional or has it in another type: it ends the import with a
- *  `SchemaError`, or is dropped as `invalid`. All name file and line. Integers beyond 2^53 become texts; of a key that stands twice the
- *  last counts. */
+/** Yields one object per line. Drops a line as `empty` if a required field of `fields` is a blank text. A line is invalid if it is not a
+ *  JSON object, or if it lacks a required field of `fields` or has it in another type: this ends the import with a `SchemaError`, or
+ *  drops the line as `invalid`. Each message names file and line. Integers beyond 2^53 become texts; of duplicate keys the last one
+ *  counts. */
 export const jsonl = source<Values, z.infer<typeof params>>({
   version: 4,
   output: z.record(z.string(), z.unknown()),
@@ -42,13 +43,13 @@ export const jsonl = source<Values, z.infer<typeof params>>({
       for await (const line of objectsOf(file)) {
         place(file, line.number);
         if ('fault' in line) {
-          yield invalid(where(line.number), line, onInvalid);
+          yield failOrDrop(where(line.number), line, onInvalid);
           continue;
         }
         const blank = blankIn(line.value, fields);
-        const row = blank ? drop('empty', `${nameOf(file)}:${line.number} has an empty "${blank}"`) : mapped(line.value, fields);
+        const row = blank ? drop('empty', `${nameOf(file)}:${line.number} has an empty "${blank}"`) : mapRow(line.value, fields);
         if (typeof row !== 'string') yield row;
-        else yield invalid(where(line.number), { fault: row, remedy: 'mend the line' }, onInvalid);
+        else yield failOrDrop(where(line.number), { fault: row, remedy: 'mend the line' }, onInvalid);
       }
     }
   },
@@ -57,16 +58,16 @@ export const jsonl = source<Values, z.infer<typeof params>>({
 /** Where a text should lie in a line, and nothing does but blanks. */
 const blankIn = (value: Values, fields: Fields): string | undefined =>
   Object.values(fields ?? {}).find(({ path, type, optional }) => {
-    const found = type === 'string' && !optional && at(value, path);
+    const found = type === 'string' && !optional && getAt(value, path);
     return typeof found === 'string' && found.trim() === '';
   })?.path;
 
-/** The row that a line gives, or what is wrong with it. */
-function mapped(value: Values, fields: Fields): Values | string {
+/** Maps a line to a row, or says what is wrong with the line. */
+function mapRow(value: Values, fields: Fields): Values | string {
   if (!fields) return value;
   const row: Record<string, unknown> = {};
   for (const [name, { path, type, optional }] of Object.entries(fields)) {
-    const found = at(value, path) ?? null;
+    const found = getAt(value, path) ?? null;
     if (found === null && !optional) return `has no "${path}"`;
     if (found !== null && type !== 'any' && typeof found !== type) return `has a "${path}" that is no ${type}`;
     row[name] = found;
@@ -76,14 +77,14 @@ function mapped(value: Values, fields: Fields): Values | string {
 
 export interface Where {
   readonly file: string;
-  /** As evidence has it. */
+  /** The name in evidence. */
   readonly name: string;
-  /** Of a line. */
+  /** The line number. */
   readonly number?: number | undefined;
 }
 
-/** Throws `SchemaError`, or drops. */
-export function invalid({ file, name, number }: Where, { fault, remedy }: Fault, how: 'fail' | 'drop'): Dropped {
+/** Throws `SchemaError`, or drops the record. */
+export function failOrDrop({ file, name, number }: Where, { fault, remedy }: Fault, how: 'fail' | 'drop'): Dropped {
   const line = number === undefined ? '' : `:${number}`;
   if (how === 'drop') return drop('invalid', `${name}${line} ${fault}`);
   throw new BackspinError('SchemaError', `${file}${line} ${fault}: ${remedy}, or set onInvalid to "drop".`);

@@ -1,4 +1,4 @@
-/** Markdown by the rules of CommonMark and GitHub, with front matter. */
+/** Parses Markdown (CommonMark and GitHub, with front matter) into headings and text. */
 import type { Nodes, RootContent } from 'mdast';
 import { fromMarkdown } from 'mdast-util-from-markdown';
 import { frontmatterFromMarkdown } from 'mdast-util-frontmatter';
@@ -8,7 +8,7 @@ import { gfm } from 'micromark-extension-gfm';
 import { isProse, type Block } from './blocks.ts';
 import { blocksOfHtml } from './html.ts';
 
-// Without its search for addresses in the finished tree, which nobody here asks for, and which fails on deep trees.
+// Without GFM's search for addresses in the finished tree: nothing here uses it, and it fails on deep trees.
 const github = { extensions: [gfm()], mdastExtensions: gfmFromMarkdown().map(({ transforms: _, ...rest }) => rest) };
 const formats = ['yaml' as const, 'toml' as const];
 const beginning = {
@@ -16,15 +16,15 @@ const beginning = {
   mdastExtensions: [...github.mdastExtensions, frontmatterFromMarkdown(formats)],
 };
 
-/** Characters that are parsed at once: the parser keeps so much of each that a long text would take it far longer as a whole. */
-const PART = 1 << 11;
-/** Characters of a paragraph that are parsed at once, for the same reason. */
-const LONG = 1 << 13;
-/** Quotes and lists within each other that are looked into: to look into one more takes as long as all before together. */
-const DEEP = 100;
+/** Characters to parse at once: the parser keeps so much state that a long text takes much longer as one piece. */
+const PART_CHARS = 1 << 11;
+/** Characters of a paragraph to parse at once, for the same reason. */
+const MAX_PARAGRAPH_CHARS = 1 << 13;
+/** Maximum nesting of quotes and lists to parse: each further level doubles the time. */
+const MAX_DEPTH = 100;
 
-/** Blocks of a text as it is written, without comments and front matter. HTML blocks are what they show; headings within quotes, lists and
- *  code are no headings of the document. */
+/** Returns the blocks of a text, without comments and front matter. HTML blocks become their visible text; headings inside quotes, lists
+ *  and code do not count as headings. */
 export function blocksOfMarkdown(source: string): Block[] {
   const text = source.replace(/^\ufeff/, '').replace(/\r\n?/g, '\n');
   const blocks: Block[] = [];
@@ -45,24 +45,24 @@ export function blocksOfMarkdown(source: string): Block[] {
 
 interface Found {
   readonly node: RootContent;
-  /** Of the text; the node lies in it. */
+  /** The part of the text that contains the node. */
   readonly part: string;
-  /** No empty line and no HTML stands before it. */
+  /** Neither an empty line nor HTML precedes it. */
   readonly tight: boolean;
-  /** White space between this node and the paragraph that it continues; undefined: it continues none. */
+  /** White space between this node and the paragraph that it continues; undefined if it continues none. */
   readonly gap: string | undefined;
 }
 
-/** The nodes of a document. Of a part the last node, which may go on, is parsed again with the next part; no line changes what lies further
- *  back. Only a long paragraph is parsed piece by piece. */
+/** Yields the nodes of a document, part by part. The last node of a part may continue, so it is parsed again with the next part; later
+ *  lines do not change earlier nodes. Only a long paragraph is parsed in pieces. */
 function* nodesOf(text: string): Generator<Found> {
   const mark = /^(---|\+\+\+)[ \t]*\n/.exec(text)?.[1];
-  let size = Math.max(PART, mark === undefined ? 0 : text.indexOf(`\n${mark}`) + 1);
+  let size = Math.max(PART_CHARS, mark === undefined ? 0 : text.indexOf(`\n${mark}`) + 1);
   let before: number | undefined = 0;
   let goesOn = false;
   for (let from = 0; from < text.length;) {
     const line = text.indexOf('\n', from + size) + 1 || text.length;
-    let part = text.slice(from, Math.min(line, from + size + LONG));
+    let part = text.slice(from, Math.min(line, from + size + MAX_PARAGRAPH_CHARS));
     const last = from + part.length === text.length;
     let nodes = parsed(part, from === 0);
     const piece = !last && nodes.length < 2 && isLong(nodes[0]) ? pieceOf(part) : undefined;
@@ -89,26 +89,27 @@ function* nodesOf(text: string): Generator<Found> {
     if (last) return;
     goesOn = piece !== undefined;
     from += piece !== undefined ? part.length : part.lastIndexOf('\n', spanOf(nodes.at(-1)!)[0] - 1) + 1;
-    size = piece !== undefined ? LONG : PART;
+    size = piece !== undefined ? MAX_PARAGRAPH_CHARS : PART_CHARS;
   }
 }
 
-/** Parses a part with its deepest markers as plain text, which leaves all positions as they are. */
+/** Parses a part and treats markers beyond the maximum nesting as plain text, without changing positions. */
 function parsed(part: string, first: boolean): RootContent[] {
   const shallow = part.replace(deeper, (line, seen: string) => (/^[\s*]+$|^[\s-]+$/.test(line) ? line : seen.padEnd(line.length, 'x')));
   return fromMarkdown(shallow, first ? beginning : github).children;
 }
-const deeper = new RegExp(String.raw`^((?:[ \t]*(?:>|(?:[-+*]|\d{1,9}[.)])[ \t])){${DEEP}}).*`, 'gm');
+const deeper = new RegExp(String.raw`^((?:[ \t]*(?:>|(?:[-+*]|\d{1,9}[.)])[ \t])){${MAX_DEPTH}}).*`, 'gm');
 
-/** Whether the last text in a node is too long to be parsed again and again. */
+/** Whether the last text of a node is too long to parse repeatedly. */
 function isLong(node: Nodes | undefined): boolean {
   if (!node || !('children' in node)) return false;
   if (!['paragraph', 'heading', 'tableCell'].includes(node.type)) return isLong(node.children.at(-1));
   const [start, end] = spanOf(node);
-  return end - start >= LONG;
+  return end - start >= MAX_PARAGRAPH_CHARS;
 }
 
-/** The beginning of a paragraph. It ends before a word, since no markup begins with a letter, else at a space, and never inside a comment. */
+/** Returns the first piece of a paragraph. It ends before a word, because no markup begins with a letter, or else at a space, but never
+ *  inside a comment. */
 function pieceOf(part: string): string | undefined {
   const open = part.lastIndexOf('<!--');
   const closed = open > part.lastIndexOf('-->') ? part.slice(0, open) : part;
@@ -128,7 +129,7 @@ function headerOf(text: string, children: readonly Nodes[]): string {
   return without(text, spanOf(first)[0], spanOf(last)[1], children.flatMap(hiddenIn)).replace(/\s+/g, ' ').trim();
 }
 
-/** A part of the text without some spans of it. */
+/** Returns a range of the text without the given spans. */
 function without(text: string, from: number, to: number, spans: readonly Span[]): string {
   const parts: string[] = [];
   let at = from;
@@ -148,12 +149,12 @@ function* within(node: Nodes, enters: (node: Nodes) => boolean = () => true): Ge
   }
 }
 
-/** Where the source has what is not shown: comments, scripts, styles. */
+/** Returns the spans of hidden source: comments, scripts, styles. */
 const hiddenIn = (node: Nodes): Span[] =>
   [...within(node)].flatMap((one) => (one.type === 'html' && /^<(?:!--|script\b|style\b)/i.test(one.value) ? [spanOf(one)] : []));
 
-/** Its paragraphs, but for those of tables and those that consist of links, code and formulas. From the source: whether brackets refer to something
- *  may hang on another part of the document. */
+/** Returns the paragraphs of a node, except those of tables and those that consist of links, code and formulas. Works on the source,
+ *  because another part of the document may decide whether brackets are a reference. */
 const proseOf = (node: Nodes, source: string): string[] =>
   [...within(node, ({ type }) => !['paragraph', 'table', 'heading'].includes(type))].flatMap((one) => {
     if (one.type !== 'paragraph') return [];

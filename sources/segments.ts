@@ -1,16 +1,16 @@
-/** Self-contained sections of documents, as Humpback's corpus has them (2308.06259, section 2.1 and appendix E). */
+/** Splits documents into self-contained sections, as in Humpback's corpus (2308.06259, section 2.1 and appendix E). */
 import { codePoints } from '../operators/lengths.ts';
 import { joined, type Block, type Text } from './blocks.ts';
 import { blocksOfHtml } from './html.ts';
 import { blocksOfMarkdown } from './markdown.ts';
 import { jaccard, shinglesOf, wordsOf } from '../operators/std/shingles.ts';
 
-/** A heading and all below it up to the next of its level or a higher one. */
+/** A heading and the text up to the next heading of its level or a higher one. */
 export interface Section {
   readonly header: string;
-  /** 1 is the highest; what stands before the first heading is a section without header at level 0. */
+  /** 1 is the highest; the text before the first heading is a section without header at level 0. */
   readonly level: number;
-  /** Own text and that of lower headings, those headings included. */
+  /** Its own text, and lower headings with their text. */
   readonly text: string;
   readonly own: string;
   /** The paragraphs of its own text. */
@@ -18,15 +18,15 @@ export interface Section {
   readonly inner: readonly Section[];
 }
 
-/** Sections of Markdown, or of blocks of another format. Plain text is one section without header. */
+/** Returns the sections of Markdown, or of blocks of another format. Plain text is one section without header. */
 export function sectionsOf(text: string | readonly Block[]): Section[] {
-  const whole = new Open(0, '');
+  const whole = new OpenSection(0, '');
   const open = [whole];
   for (const block of typeof text === 'string' ? blocksOfMarkdown(text) : text) {
     if (!('header' in block)) open.at(-1)!.texts.push(block);
     else {
       while (open.at(-1)!.level >= block.level) close(open);
-      open.push(new Open(block.level, block.header));
+      open.push(new OpenSection(block.level, block.header));
     }
   }
   while (open.length > 1) close(open);
@@ -34,8 +34,8 @@ export function sectionsOf(text: string | readonly Block[]): Section[] {
   return [...(own === '' ? [] : [{ header: '', level: 0, text: own, own, prose, inner: [] }]), ...whole.inner];
 }
 
-/** A section whose end is not known yet. */
-class Open {
+/** A section whose end has not been reached. */
+class OpenSection {
   readonly level: number;
   readonly texts: Text[] = [];
   readonly inner: Section[] = [];
@@ -53,22 +53,22 @@ class Open {
     return { header: this.#header, level, text, own, prose: texts.flatMap(({ prose }) => prose), inner };
   }
 }
-function close(open: Open[]): void {
+function close(open: OpenSection[]): void {
   const section = open.pop()!.section();
   open.at(-1)!.inner.push(section);
 }
 
-/** Headings and text of an HTML page as Markdown. */
+/** Converts an HTML page to Markdown headings and text. */
 export const markdownOf = (html: string): string =>
   joined(
     blocksOfHtml(html).map((block) =>
       'header' in block
         ? { level: 0, text: `${'#'.repeat(block.level)} ${block.header}`, tight: false, prose: [] }
-        : { ...block, text: escaped(block) },
+        : { ...block, text: escapeMarkdown(block) },
     ),
   );
-/** What would be a heading, a fence or HTML at the beginning of a line. */
-const escaped = ({ text, prose }: Text): string =>
+/** Escapes text that would become a heading, a fence or HTML at the beginning of a line. */
+const escapeMarkdown = ({ text, prose }: Text): string =>
   prose.length === 0 ? text : text.replace(/^ {0,3}(?=#{1,6}(?:\s|$)|=+\s*$|-+\s*$|`{3}|~{3}|<[a-z!/?])/gim, '\\');
 
 export interface SegmentRules {
@@ -77,24 +77,25 @@ export interface SegmentRules {
   readonly maxChars: number;
   /** Phrases that make a header navigational. */
   readonly navigation: readonly string[];
-  /** Two sentences of five words or more whose word n-grams are so alike make a segment repetitive. */
+  /** Two sentences of at least five words whose n-grams reach this Jaccard index make a segment repetitive. */
   readonly repetition: { readonly ngram: number; readonly jaccard: number };
 }
 export interface Candidate {
   readonly header: string;
   readonly text: string;
-  /** Why it is no segment. */
+  /** Why it is not a segment. */
   readonly fault?: { readonly reason: string; readonly evidence: string };
 }
 
-/** The highest sections that are short enough; of a longer one its own text and its inner sections. No text is in two candidates. */
+/** Yields the highest sections that are short enough; of a longer section, its own text and its subsections. No text is in two
+ *  candidates. */
 export function* candidatesOf(sections: readonly Section[], rules: SegmentRules): Generator<Candidate> {
-  const navigation = rules.navigation.map(spaced);
+  const navigation = rules.navigation.map(padWords);
   const ofThese = function* (sections: readonly Section[]): Generator<Candidate> {
     for (const section of sections) {
       const { header, text, own, inner } = section;
       const whole = inner.length === 0 || codePoints(text) <= rules.maxChars;
-      const fault = () => faultOf(header, whole ? text : own, whole ? proseOf(section) : section.prose, { ...rules, navigation });
+      const fault = () => findFault(header, whole ? text : own, whole ? proseOf(section) : section.prose, { ...rules, navigation });
       if (whole || own !== '') yield judged(header, whole ? text : own, fault());
       if (!whole) yield* ofThese(inner);
     }
@@ -103,9 +104,9 @@ export function* candidatesOf(sections: readonly Section[], rules: SegmentRules)
 }
 const proseOf = ({ prose, inner }: Section): string[] => [...prose, ...inner.flatMap(proseOf)];
 const judged = (header: string, text: string, fault: Candidate['fault']): Candidate => (fault ? { header, text, fault } : { header, text });
-const spaced = (text: string): string => ` ${wordsOf(text).join(' ')} `;
+const padWords = (text: string): string => ` ${wordsOf(text).join(' ')} `;
 
-function faultOf(
+function findFault(
   header: string,
   text: string,
   prose: readonly string[],
@@ -114,22 +115,22 @@ function faultOf(
   const length = codePoints(text);
   if (header === '') return { reason: 'no-header', evidence: text.slice(0, 80) };
   if (header === header.toUpperCase() && header !== header.toLowerCase()) return { reason: 'capitals', evidence: header };
-  const words = spaced(header);
+  const words = padWords(header);
   if (navigation.some((phrase) => words.includes(phrase))) return { reason: 'navigation', evidence: header };
   if (length < minChars) return { reason: 'too-short', evidence: `${header}: ${length} characters` };
   if (length > maxChars) return { reason: 'too-long', evidence: `${header}: ${length} characters` };
-  const pair = repeated(prose, repetition);
+  const pair = findRepeated(prose, repetition);
   return pair && { reason: 'repetitive', evidence: pair.join(' | ').slice(0, 400) };
 }
 
 const sentences = new Intl.Segmenter('en', { granularity: 'sentence' });
 
-function repeated(prose: readonly string[], { ngram, jaccard: limit }: SegmentRules['repetition']): [string, string] | undefined {
+function findRepeated(prose: readonly string[], { ngram, jaccard: limit }: SegmentRules['repetition']): [string, string] | undefined {
   interface Seen {
     readonly sentence: string;
     readonly shingles: Uint32Array;
   }
-  /** By their first shingles: two that are alike have one of those in common. */
+  /** Sentences by the shingles of their prefix: two similar sentences share one of these. */
   const seen = new Map<number, Seen[]>();
   for (const { segment } of prose.flatMap((paragraph) => [...sentences.segment(paragraph)])) {
     const sentence = segment.trim();

@@ -1,18 +1,18 @@
-/** What is wrong with bytes that are no UTF-8 text, and the command that makes it good. */
+/** Explains why bytes are not UTF-8 text, and names the command that converts them. */
 
-/** Of a line, or of a whole file. */
+/** A fault of a line or of a file. */
 export interface Fault {
-  /** Goes on behind its place: "is not UTF-8". */
+  /** Continues a sentence after the place: "is not UTF-8". */
   readonly fault: string;
   /** What to do, as an imperative sentence. */
   readonly remedy: string;
 }
 
-/** For a shell. */
-const quoted = (path: string): string => (/^[\w./~+,:@%-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`);
+/** Quotes a path for a shell. */
+const shellQuote = (path: string): string => (/^[\w./~+,:@%-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`);
 
 const packedBy: Readonly<Record<string, string>> = { '.gz': 'gzip -dc', '.zst': 'zstd -dc --long=31' };
-/** A path without the ending of what it is packed by, and the program that unpacks it. */
+/** Splits off the extension of a compressed file, and names the program that decompresses it. */
 function unpackedPath(path: string): { readonly plain: string; readonly program: string | undefined } {
   const packed = /\.(gz|zst)$/i.exec(path)?.[0];
   return packed === undefined
@@ -20,38 +20,38 @@ function unpackedPath(path: string): { readonly plain: string; readonly program:
     : { plain: path.slice(0, -packed.length), program: packedBy[packed.toLowerCase()] };
 }
 
-/** The command of a program that reads a file, unpacked, and writes another. */
-function command(path: string, program: string, name: (plain: string) => string): string {
+/** Returns the shell command that decompresses a file, runs a program on it, and writes the result. */
+function shellCommand(path: string, program: string, name: (plain: string) => string): string {
   const { plain, program: unpack } = unpackedPath(path);
-  return `\`${unpack ? `${unpack} ${quoted(path)} | ${program}` : `${program} ${quoted(path)}`} > ${quoted(name(plain))}\``;
+  return `\`${unpack ? `${unpack} ${shellQuote(path)} | ${program}` : `${program} ${shellQuote(path)}`} > ${shellQuote(name(plain))}\``;
 }
 
-/** Makes a file of JSON lines. */
+/** The command that converts a file to JSON Lines. */
 export const byJq = (path: string, filter: '.' | '.[]'): string =>
-  command(path, `jq -c '${filter}'`, (plain) => plain.replace(/(\.[^./]*)?$/, plain.endsWith('.jsonl') ? '.lines.jsonl' : '.jsonl'));
+  shellCommand(path, `jq -c '${filter}'`, (plain) => plain.replace(/(\.[^./]*)?$/, plain.endsWith('.jsonl') ? '.lines.jsonl' : '.jsonl'));
 
-/** Makes files of whole lines, of so many MiB at most. */
+/** The command that splits a file at line ends into files of at most `mebibytes` MiB. */
 export function splitBy(path: string, mebibytes: number): string {
   const { plain, program } = unpackedPath(path);
   const ending = /\.[^./]+$/.exec(plain)?.[0] ?? '';
   const split = (from: string) =>
-    `split -C ${mebibytes}m${ending && ` --additional-suffix=${quoted(ending)}`} ${from} ${quoted(`${plain.slice(0, plain.length - ending.length)}.part-`)}`;
-  return `\`${program ? `${program} ${quoted(path)} | ${split('-')}` : split(quoted(path))}\``;
+    `split -C ${mebibytes}m${ending && ` --additional-suffix=${shellQuote(ending)}`} ${from} ${shellQuote(`${plain.slice(0, plain.length - ending.length)}.part-`)}`;
+  return `\`${program ? `${program} ${shellQuote(path)} | ${split('-')}` : split(shellQuote(path))}\``;
 }
 
 const python = (path: string, code: (from: string, to: string) => string): string =>
-  `\`python3 -c ${quoted(code(JSON.stringify(path), JSON.stringify(`${path}.jsonl`)))}\``;
-const moved = (path: string, ending: string): string => `name it so (\`mv ${quoted(path)} ${quoted(path + ending)}\`)`;
+  `\`python3 -c ${shellQuote(code(JSON.stringify(path), JSON.stringify(`${path}.jsonl`)))}\``;
+const moved = (path: string, ending: string): string => `name it so (\`mv ${shellQuote(path)} ${shellQuote(path + ending)}\`)`;
 
-/** Beginnings of files that are no text: where they lie, what they are, and what to do. */
+/** Magic bytes of binary formats: where they are, what the file is, and what to do. */
 const formats: readonly (readonly [magic: string, at: number, what: string, remedy: (path: string) => string])[] = [
   ['\x1f\x8b', 0, 'packed by gzip, and its name does not end in .gz', (path) => moved(path, '.gz')],
   ['\x28\xb5\x2f\xfd', 0, 'packed by zstd, and its name does not end in .zst', (path) => moved(path, '.zst')],
-  ['BZh', 0, 'packed by bzip2', (path) => `unpack it (\`bzip2 -dk ${quoted(path)}\`)`],
-  ['\xfd7zXZ', 0, 'packed by xz', (path) => `unpack it (\`xz -dk ${quoted(path)}\`)`],
-  ['ustar', 257, 'a tar archive', (path) => `unpack it (\`tar -xf ${quoted(path)}\`) and name its files`],
+  ['BZh', 0, 'packed by bzip2', (path) => `unpack it (\`bzip2 -dk ${shellQuote(path)}\`)`],
+  ['\xfd7zXZ', 0, 'packed by xz', (path) => `unpack it (\`xz -dk ${shellQuote(path)}\`)`],
+  ['ustar', 257, 'a tar archive', (path) => `unpack it (\`tar -xf ${shellQuote(path)}\`) and name its files`],
   ['PK\x03\x04', 0, 'a ZIP archive, or a document of an office program', () => 'unpack it, or have its program write it as text'],
-  ['%PDF-', 0, 'a PDF', (path) => `make text of it (\`pdftotext ${quoted(path)} ${quoted(`${path}.txt`)}\`)`],
+  ['%PDF-', 0, 'a PDF', (path) => `make text of it (\`pdftotext ${shellQuote(path)} ${shellQuote(`${path}.txt`)}\`)`],
   [
     'PAR1',
     0,
@@ -69,9 +69,9 @@ const formats: readonly (readonly [magic: string, at: number, what: string, reme
 ];
 
 const convert = (path: string, encoding: string, options = '') =>
-  command(path, `iconv${options} -f ${encoding} -t UTF-8`, (name) => name.replace(/(\.[^./]*)?$/, '.utf8$1'));
+  shellCommand(path, `iconv${options} -f ${encoding} -t UTF-8`, (name) => name.replace(/(\.[^./]*)?$/, '.utf8$1'));
 
-/** What a file is whose beginning says that it is no UTF-8 text. */
+/** Returns the fault of a file whose first bytes show that it is not UTF-8 text. */
 export function formatOf(path: string, head: Buffer): Fault | undefined {
   const found = formats.find(([magic, at]) => head.toString('latin1', at, at + magic.length) === magic);
   if (found) return { fault: `is ${found[2]}`, remedy: found[3](path) };
@@ -79,7 +79,7 @@ export function formatOf(path: string, head: Buffer): Fault | undefined {
   return wide === undefined ? undefined : { fault: `is not UTF-8 but ${wide}`, remedy: `convert it (${convert(path, wide)})` };
 }
 
-/** Of a text whose characters have two or four bytes: by its byte order mark, or by its zeros. */
+/** Detects a text with two or four bytes per character by its byte order mark or its zeros. */
 function wideEncoding(head: Buffer): string | undefined {
   const mark = head.toString('latin1', 0, 4);
   if (/^(\xff\xfe\0\0|\0\0\xfe\xff)/.test(mark)) return 'UTF-32';
@@ -91,7 +91,7 @@ function wideEncoding(head: Buffer): string | undefined {
   return even * 4 > bytes.length && odd === 0 ? 'UTF-16BE' : undefined;
 }
 
-/** Of bytes that are not UTF-8: the file's, or those of one of its lines. */
+/** Returns the fault of bytes that are not UTF-8, of a file or of one of its lines. */
 export function notUtf8(path: string, bytes: Buffer): Fault {
   const fault = 'is not UTF-8';
   if (bytes.includes(0)) return { fault: 'is binary, and no text', remedy: 'take it out, or have the program that made it write text' };
@@ -99,7 +99,7 @@ export function notUtf8(path: string, bytes: Buffer): Fault {
   if (high.broken * 4 <= high.sound)
     return { fault: `${fault} in ${high.broken} places`, remedy: `mend them, or leave those bytes out (${convert(path, 'UTF-8', ' -c')})` };
   if (high.bytes < 3 * high.runs) {
-    // these have no letter in Windows-1252
+    // Windows-1252 does not define these bytes
     const encoding = /[\x81\x8d\x8f\x90\x9d]/.test(bytes.toString('latin1')) ? 'ISO-8859-1' : 'WINDOWS-1252';
     return { fault: `${fault}, but perhaps ${encoding}`, remedy: `convert the file (${convert(path, encoding)})` };
   }
@@ -107,7 +107,7 @@ export function notUtf8(path: string, bytes: Buffer): Fault {
   return { fault, remedy: `convert the file (${convert(path, 'GB18030')} where it is Chinese; ${others})` };
 }
 
-/** Bytes above ASCII, and how many runs they make: short ones in a language of Latin letters. What a decoder makes of them. */
+/** Counts bytes above ASCII, their runs (short ones in Latin-script languages), and the characters that decode or fail to. */
 function highBytes(bytes: Buffer): { readonly bytes: number; readonly runs: number; readonly sound: number; readonly broken: number } {
   let [all, runs] = [0, 0];
   for (let at = 0; at < bytes.length; at++) {

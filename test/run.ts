@@ -1,4 +1,4 @@
-/** The tests of `npm test`: both suites, what they leave behind, and one closing line for all of it. */
+/** Runs both test suites for `npm test`, checks for leftovers, and prints one closing line. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { ownTemporaryFolder, sweep } from './support/leftovers.ts';
@@ -18,7 +18,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.exit(1);
   });
 
-// Python's suite beside the other, since it leaves a core idle; what it prints comes behind, in one piece.
+// Python's suite in parallel, because the other leaves a core idle; its output follows in one piece.
 const python = suite('test:py', [`--basetemp=${join(folder, 'pytest')}`], countsOfPytest, () => {});
 const typescript = await suite('test:ts', [], countsOfAva, (text) => process.stdout.write(text));
 process.stdout.write((await python).output);
@@ -30,8 +30,8 @@ const failed = total('failed') + left.length;
 console.log(`${total('passed')} passed, ${failed} failed, ${total('skipped')} skipped`);
 process.exitCode = failed > 0 ? 1 : 0;
 
-/** Runs an npm script to its end, and counts by what it prints. One that ends badly has failed, whatever it counts, and so has one that prints
- *  nothing for half an hour: ava tells a test that takes too long to end, which one that computes without a pause never hears. */
+/** Runs an npm script to its end, and counts tests in its output. A script fails if it exits with an error, whatever it counts, or if it
+ *  prints nothing for half an hour: ava's own timeout cannot stop a test that computes without a pause. */
 async function suite(script: string, args: readonly string[], countsOf: (output: string) => Counts, show: (text: string) => void) {
   const child = spawn('npm', ['run', '--silent', script, '--', ...args], { stdio: ['inherit', 'pipe', 'inherit'] });
   let output = '';

@@ -1,16 +1,16 @@
-/** A running experiment disturbed, and how long it takes to go on. */
+/** Injects faults into a running experiment, and measures its recovery. */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { alive } from '../../devices/processes.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 import { parts, type Part, type PartName } from './parts.ts';
-import { hasGrown, type Sandbox } from './sandbox.ts';
+import { hasProgressed, type Sandbox } from './sandbox.ts';
 
-/** Seconds from the end of the disturbance. */
+/** Seconds since the end of the fault. */
 export interface Recovery {
-  /** Until the part was back: polls, answers, trains. After `up`: what the step needs. */
+  /** Until the part polls, answers or trains again. After `up`: until the process that the step needs does. */
   readonly back: number;
-  /** Until another child was on the device of the step, if one was needed. */
+  /** Until a new subprocess ran on the step's device, if the step needed one. */
   readonly replaced: number | null;
   /** Until the first journaled record, training step or output. */
   readonly progress: number;
@@ -18,67 +18,73 @@ export interface Recovery {
 
 export type Signal = 'SIGKILL' | 'SIGTERM' | 'SIGSTOP';
 
-/** Milliseconds that a stopped process stands still. */
+/** Milliseconds between SIGSTOP and SIGCONT. */
 const STOPPED_FOR = 20_000;
-/** Milliseconds, of a machine with much else to do. */
+/** Milliseconds, generous enough for a busy machine. */
 const GONE_WITHIN = 60_000;
 const BACK_WITHIN = 200_000;
 
-/** Hits a part with a signal while it has to do with a step; `mend` is what a person does afterwards, beside `up`. Throws when there is
- *  no such part then, or it does not come back. */
-export function hit(sandbox: Sandbox, name: PartName, signal: Signal, stepKey: string, mend?: () => Promise<void>): Promise<Recovery> {
+/** Sends a signal to a part that works for a step. `mend`: repairs that a person makes afterwards, besides `up`. Throws if the part is
+ *  not running, or does not recover. */
+export function injectFault(
+  sandbox: Sandbox,
+  name: PartName,
+  signal: Signal,
+  stepKey: string,
+  mend?: () => Promise<void>,
+): Promise<Recovery> {
   const part: Part = parts[name];
   const up = part.up && sandbox.current;
   const pids = [...part.processes(sandbox, stepKey).map(({ pid }) => pid), ...(up ? [up.pid] : [])];
   if (pids.length === 0) throw new BackspinError('NotFound', `No ${name} runs in ${sandbox.home} at this moment.`);
   const mended = mend && { mend };
   if (signal === 'SIGSTOP')
-    return disturbed(sandbox, stepKey, {
-      async bad() {
-        send(pids, 'SIGSTOP');
+    return disturb(sandbox, stepKey, {
+      async inject() {
+        sendSignal(pids, 'SIGSTOP');
         await delay(STOPPED_FOR);
-        send(pids, 'SIGCONT');
+        sendSignal(pids, 'SIGCONT');
       },
       ...mended,
     });
-  const back = part.returns(sandbox, stepKey);
-  if (!up) return disturbed(sandbox, stepKey, { bad: async () => send(pids, signal), back, ...mended });
+  const isBack = part.returns(sandbox, stepKey);
+  if (!up) return disturb(sandbox, stepKey, { inject: async () => sendSignal(pids, signal), isBack, ...mended });
   const gone = () => sandbox.empty && !alive(up.pid, up.start);
-  return disturbed(sandbox, stepKey, {
-    async bad() {
-      send(pids, signal);
+  return disturb(sandbox, stepKey, {
+    async inject() {
+      sendSignal(pids, signal);
       await sandbox.until(gone, GONE_WITHIN, '`up` and all that it had started has ended');
     },
-    async mend() {
+    async repair() {
       await sandbox.up();
       await mend?.();
     },
-    back,
+    isBack,
   });
 }
 
 export interface Disturbance {
-  readonly bad: () => Promise<void>;
-  /** What a person does afterwards. */
-  readonly mend?: () => Promise<void>;
-  readonly back?: () => boolean | Promise<boolean>;
+  readonly inject: () => Promise<void>;
+  /** Repairs that a person makes afterwards. */
+  readonly repair?: () => Promise<void>;
+  readonly isBack?: () => boolean | Promise<boolean>;
 }
 
-/** Does what is bad, and waits until what it was done to is back and something has gone on. */
-export async function disturbed(sandbox: Sandbox, stepKey: string, { bad, mend, back = () => true }: Disturbance): Promise<Recovery> {
+/** Injects a fault, and waits until the part is back and the experiment makes progress. */
+export async function disturb(sandbox: Sandbox, stepKey: string, { inject, repair, isBack = () => true }: Disturbance): Promise<Recovery> {
   const { marker } = sandbox.slot(stepKey) ?? {};
-  await bad();
+  await inject();
   const ended = performance.now();
   const before = sandbox.progress();
-  await mend?.();
+  await repair?.();
   const times: { back?: number; replaced?: number; progress?: number } = {};
   await sandbox.until(
     async () => {
       const now = (performance.now() - ended) / 1000;
       const slot = sandbox.slot(stepKey);
       if (slot && slot.marker !== marker) times.replaced ??= now;
-      if (hasGrown(before, sandbox.progress()) || sandbox.completed) times.progress ??= now;
-      if (times.back === undefined && (await back())) times.back = now;
+      if (hasProgressed(before, sandbox.progress()) || sandbox.completed) times.progress ??= now;
+      if (times.back === undefined && (await isBack())) times.back = now;
       return times.back !== undefined && times.progress !== undefined;
     },
     BACK_WITHIN,
@@ -87,12 +93,12 @@ export async function disturbed(sandbox: Sandbox, stepKey: string, { bad, mend, 
   return { back: times.back!, replaced: times.replaced ?? null, progress: times.progress! };
 }
 
-export function send(pids: readonly number[], signal: NodeJS.Signals): void {
+export function sendSignal(pids: readonly number[], signal: NodeJS.Signals): void {
   for (const pid of pids) {
     try {
       process.kill(pid, signal);
     } catch {
-      // it has ended meanwhile: perhaps another's end was its own
+      // it has ended, perhaps because another process did
     }
   }
 }

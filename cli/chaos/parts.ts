@@ -1,14 +1,14 @@
-/** The parts of a running experiment: which processes each is, and how it shows that it has come back. */
+/** Finds the processes of each part of a running experiment, and detects when a part is back. */
 import { sweep } from '../../devices/processes.ts';
 import { answers } from '../../host/server.ts';
 import type { Process, Sandbox } from './sandbox.ts';
 
 export interface Part {
-  /** Its processes, as far as they have to do with the step. */
+  /** Its processes, as far as they work for the step. */
   readonly processes: (sandbox: Sandbox, stepKey: string) => readonly Process[];
-  /** Called before it is hit; gives what tells whether it is back. */
+  /** Called before the fault; returns a check whether the part is back. */
   readonly returns: (sandbox: Sandbox, stepKey: string) => () => boolean | Promise<boolean>;
-  /** `up` is hit too: whatever is not hit ends with it, and it has to be started again. */
+  /** The signal goes to `up` too: all other processes end with it, and the command has to be started again. */
   readonly up?: true;
 }
 
@@ -20,8 +20,8 @@ const worker = (kind: string): Part => ({
   },
 });
 
-/** What is on the device of the step; a server may be kept warm there. */
-const child =
+/** The processes on the step's device, or of a server that is kept warm. */
+const deviceProcesses =
   (kind: 'serve' | 'train'): Part['processes'] =>
   (sandbox, stepKey) => {
     const slots = sandbox.slots().filter((slot) => slot.kind === kind);
@@ -29,16 +29,16 @@ const child =
     const marked = new Set(slot && sweep(slot.marker));
     return sandbox.processes().filter(({ pid }) => marked.has(pid));
   };
-const serves: Part['returns'] = (sandbox, stepKey) => {
+const serverReturns: Part['returns'] = (sandbox, stepKey) => {
   const before = sandbox.server(stepKey);
   return () => ![undefined, before].includes(sandbox.server(stepKey)) || sandbox.committed(stepKey);
 };
-const trains: Part['returns'] = (sandbox, stepKey) => {
+const trainerReturns: Part['returns'] = (sandbox, stepKey) => {
   const before = sandbox.trainings();
   return () => sandbox.trainings() > before || sandbox.committed(stepKey);
 };
-const works: Part['returns'] = (sandbox, stepKey) => {
-  const [served, trained] = [serves(sandbox, stepKey), trains(sandbox, stepKey)];
+const eitherReturns: Part['returns'] = (sandbox, stepKey) => {
+  const [served, trained] = [serverReturns(sandbox, stepKey), trainerReturns(sandbox, stepKey)];
   return async () => (await served()) || trained();
 };
 
@@ -46,8 +46,8 @@ export const parts = {
   'data worker': worker('data'),
   'gpu worker': worker('gpu'),
   orchestrator: worker('orchestrator'),
-  'model server': { processes: child('serve'), returns: serves },
-  trainer: { processes: child('train'), returns: trains },
+  'model server': { processes: deviceProcesses('serve'), returns: serverReturns },
+  trainer: { processes: deviceProcesses('train'), returns: trainerReturns },
   'Temporal server': {
     processes: (sandbox) => sandbox.processes().filter(({ words }) => words.includes('start-dev')),
     returns: (sandbox) => {
@@ -59,8 +59,8 @@ export const parts = {
         );
     },
   },
-  /** Alone: the others end because it did. */
-  up: { processes: () => [], returns: works, up: true },
-  'everything at once': { processes: (sandbox) => sandbox.processes(), returns: works, up: true },
+  /** Signals `up` alone: the other processes end because it ended. */
+  up: { processes: () => [], returns: eitherReturns, up: true },
+  'everything at once': { processes: (sandbox) => sandbox.processes(), returns: eitherReturns, up: true },
 } as const satisfies Record<string, Part>;
 export type PartName = keyof typeof parts;

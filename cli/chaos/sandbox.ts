@@ -1,4 +1,4 @@
-/** An experiment in a home of its own, run by the real command with all its real parts; and how far it is, from its files. */
+/** Runs an experiment in a home of its own with the real command and all real parts, and reads its progress from files. */
 import { spawn } from 'node:child_process';
 import { existsSync, globSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,17 +15,17 @@ import { LiveCounts, type Live } from '../../experiments/live.ts';
 import type { View } from '../../experiments/view.ts';
 
 export interface SandboxOptions {
-  /** Experiment file, and the name in it. */
+  /** The experiment file, and the experiment's name. */
   readonly file: string;
   readonly name: string;
-  /** As `launch --set` takes them. */
+  /** Values for `launch --set`. */
   readonly sets?: readonly string[];
-  /** As `up --pool` takes them. */
+  /** Values for `up --pool`. */
   readonly pools?: readonly string[];
-  /** As `up --low-water` takes it. */
+  /** Value for `up --low-water`. */
   readonly lowWater?: number;
-  /** Milliseconds between two looks. Default: 100. */
-  readonly lookEvery?: number;
+  /** Milliseconds between two polls. Default: 100. */
+  readonly pollEvery?: number;
 }
 
 export interface Process {
@@ -33,9 +33,10 @@ export interface Process {
   readonly words: readonly string[];
 }
 
-/** What has grown is progress: bytes of journals, steps of trainings, outputs. */
+/** Measures of progress, each of which only grows: bytes of journals, steps of trainings, outputs. */
 export type Progress = ReadonlyMap<string, number>;
-export const hasGrown = (before: Progress, now: Progress): boolean => now.entries().some(([path, much]) => much > (before.get(path) ?? 0));
+export const hasProgressed = (before: Progress, now: Progress): boolean =>
+  now.entries().some(([path, much]) => much > (before.get(path) ?? 0));
 
 export class Sandbox {
   readonly home = newHome();
@@ -52,13 +53,13 @@ export class Sandbox {
 
   async up(): Promise<void> {
     const { pools, lowWater } = this.#options;
-    await this.run('up', '--detach', ...each('--pool', pools), ...(lowWater === undefined ? [] : ['--low-water', `${lowWater}`]));
+    await this.run('up', '--detach', ...repeatOption('--pool', pools), ...(lowWater === undefined ? [] : ['--low-water', `${lowWater}`]));
   }
   async down(): Promise<void> {
     await this.run('down');
   }
   async launch(): Promise<void> {
-    await this.run('launch', this.#options.file, '--name', this.name, ...each('--set', this.#options.sets));
+    await this.run('launch', this.#options.file, '--name', this.name, ...repeatOption('--set', this.#options.sets));
   }
   async status(): Promise<View> {
     return JSON.parse(await this.run('status', this.name, '--json')) as View;
@@ -67,7 +68,7 @@ export class Sandbox {
     rmSync(this.home, { recursive: true });
   }
 
-  /** Runs `backspin ARGS` in this home, without what the environment says of other servers, and gives what it prints. */
+  /** Runs `backspin ARGS` in this home, without Temporal settings of the environment, and returns its output. */
   async run(...args: string[]): Promise<string> {
     const others = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));
     const child = spawn(process.execPath, [this.command, ...args], {
@@ -81,11 +82,11 @@ export class Sandbox {
     return stdout;
   }
 
-  /** Waits until `what` holds, for so many milliseconds. Throws when the experiment stands at attention or has ended otherwise than
-   *  completed: nobody is there to help it. */
+  /** Waits until `what` holds, at most `within` milliseconds. Throws if the experiment needs attention, fails or is cancelled, because
+   *  nobody is there to help. */
   async until(what: () => boolean | Promise<boolean>, within: number, hope: string): Promise<void> {
-    for (const end = performance.now() + within; ; await delay(this.#options.lookEvery ?? 100)) {
-      this.look();
+    for (const end = performance.now() + within; ; await delay(this.#options.pollEvery ?? 100)) {
+      this.onPoll();
       if (await what()) return;
       const { state, attention, failure } = this.record;
       if (['attention', 'failed', 'cancelled'].includes(state)) {
@@ -95,17 +96,17 @@ export class Sandbox {
       if (performance.now() > end) throw new BackspinError('Refused', `Not within ${within / 1000} s in ${this.home}: ${hope}`);
     }
   }
-  /** Called at every look of `until`. */
-  protected look(): void {}
+  /** Called at every poll of `until`. */
+  protected onPoll(): void {}
 
-  /** As the store has it: a state of the past while the experiment runs, the truth at its end. */
+  /** The record in the store: it may lag while the experiment runs, and is exact at its end. */
   get record(): ExperimentRecord {
     return experimentRecord.parse(JSON.parse(readFileSync(this.paths.experiment(this.name), 'utf8')));
   }
   get completed(): boolean {
     return this.record.state === 'completed';
   }
-  /** The `up` that is here, or was last. */
+  /** The current or the last `up`. */
   get current(): Up {
     return JSON.parse(textOf(join(this.home, 'up.json'))) as Up;
   }
@@ -114,36 +115,36 @@ export class Sandbox {
     const { outputs } = this.paths.folders;
     return new Map([
       ...this.journals().map((path) => [path, sizeOf(path)] as const),
-      ...this.#eventFiles().map((path) => [path, matches(textOf(path), /"event": ?"step"/g)] as const),
+      ...this.#eventFiles().map((path) => [path, countMatches(textOf(path), /"event": ?"step"/g)] as const),
       ...globSync(join(outputs, '*/*.json')).map((path) => [path, 1] as const),
     ]);
   }
-  /** How many records of a map are finished, or optimizer steps of a training, and of how many. */
+  /** Finished records of a map or optimizer steps of a training, and their total. */
   live = (kind: Step['kind'], stepKey: string): Promise<Live | undefined> => this.#live.of({ work: this.paths.work }, kind, stepKey);
   committed = (stepKey: string): boolean => existsSync(this.paths.output(stepKey));
   protected journals = (): string[] => globSync(join(this.paths.folders.work, '*/batches/*/*.jsonl'));
   #eventFiles = (): string[] => globSync(join(this.paths.folders.work, '*/run/events.jsonl'));
 
-  /** How often a worker has begun to poll, by the beginning of its log's name. */
+  /** How often a worker has started to poll, by the prefix of its log's name. */
   polls = (log: string): number =>
-    globSync(join(this.home, 'logs', `${log}*.log`)).reduce((sum, path) => sum + matches(textOf(path), /\{"ready":true\}/g), 0);
-  /** How often a trainer has begun to train. */
-  trainings = (): number => this.#eventFiles().reduce((sum, path) => sum + matches(textOf(path), /"event": ?"start"/g), 0);
+    globSync(join(this.home, 'logs', `${log}*.log`)).reduce((sum, path) => sum + countMatches(textOf(path), /\{"ready":true\}/g), 0);
+  /** How often a trainer has started to train. */
+  trainings = (): number => this.#eventFiles().reduce((sum, path) => sum + countMatches(textOf(path), /"event": ?"start"/g), 0);
 
-  /** What is on the devices. */
+  /** The slot records of all devices. */
   slots(): SlotRecord[] {
     const texts = globSync(join(this.home, 'devices/*.json')).map(textOf).filter(Boolean);
     return texts.map((whole) => slotRecord.parse(JSON.parse(whole)));
   }
-  /** The child that works for a step. */
+  /** The slot whose subprocess works for a step. */
   slot = (stepKey: string): SlotRecord | undefined => this.slots().find(({ key }) => key.includes(stepKey));
-  /** Marker of the server of a step, once it has said that it is ready. */
+  /** The marker of a step's server, once the server is ready. */
   server(stepKey: string): string | undefined {
     const slot = this.slot(stepKey);
     return slot?.kind === 'serve' && existsSync(join(slot.folder, 'ready.json')) ? slot.marker : undefined;
   }
 
-  /** Every process that this home has started, but for `up` itself and the launchers, whose command lines hold those of their children. */
+  /** Every process of this home, except `up` itself and the launchers, whose command lines contain those of their subprocesses. */
   processes(): Process[] {
     return this.#all().filter(({ words }) => basename(words[0]!) !== 'sh');
   }
@@ -155,7 +156,7 @@ export class Sandbox {
   }
 }
 
-/** On the disk of temporary files. Throws a sentence when there is none. */
+/** Creates a home in the folder for temporary files. Throws a sentence if that fails. */
 function newHome(): string {
   try {
     return realpathSync(mkdtempSync(join(tmpdir(), 'backspin-chaos-')));
@@ -166,6 +167,6 @@ function newHome(): string {
     });
   }
 }
-const each = (option: string, values: readonly string[] = []): string[] => values.flatMap((value) => [option, value]);
-const matches = (whole: string, what: RegExp): number => whole.match(what)?.length ?? 0;
+const repeatOption = (option: string, values: readonly string[] = []): string[] => values.flatMap((value) => [option, value]);
+const countMatches = (whole: string, what: RegExp): number => whole.match(what)?.length ?? 0;
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;

@@ -1,11 +1,11 @@
-/** The one place where an error becomes a sentence on stderr and an exit code. */
+/** Turns an error into a sentence on stderr and an exit code. No other file does that. */
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { BackspinError } from '../../schemas/errors.ts';
 import { homeFolder, inHome } from '../../host/home.ts';
 
-/** Gives the exit code. */
-export function report(error: unknown): number {
-  const sentence = sentenceOf(error);
+/** Prints an error and returns the exit code. */
+export function reportError(error: unknown): number {
+  const sentence = explainError(error);
   if (sentence !== undefined) {
     console.error(sentence);
     return 1;
@@ -25,7 +25,7 @@ export function report(error: unknown): number {
   return 1;
 }
 
-/** What the system says no to when it is asked for a file. */
+/** Reasons for which the system refuses a file. */
 const refusals: Readonly<Record<string, string>> = {
   ENOENT: 'it is not there',
   ENOTDIR: 'a part of the path is a file, not a folder',
@@ -39,8 +39,8 @@ const refusals: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
 };
 
-/** What a person should know; undefined where nobody has thought of this error. */
-export function sentenceOf(error: unknown): string | undefined {
+/** Returns the sentence for a known error, else undefined. */
+export function explainError(error: unknown): string | undefined {
   if (error instanceof BackspinError) return error.message;
   const { code = '', path } = error as NodeJS.ErrnoException;
   if (path === undefined || !(code in refusals)) return undefined;

@@ -1,12 +1,12 @@
-/** An experiment as lines of text: rounds and steps, and at its end the numbers and where to look on. */
+/** Formats an experiment as a tree of rounds and steps, and its summary as numbers and links. */
 import { metricNames } from '../../workflows/measured.ts';
-import { dropped, table, unreadEndings } from './text.ts';
+import { formatDropped, table, formatEndings } from './text.ts';
 import { duration, number } from '../../schemas/units.ts';
-import { padded, widthOf } from './terminal.ts';
+import { pad, widthOf } from './terminal.ts';
 import type { StepView, View } from '../../experiments/view.ts';
 import { waitText } from '../../experiments/waits.ts';
 
-/** Records or optimizer steps per second of a running step; undefined: not known yet. */
+/** Records or optimizer steps per second of a running step; undefined if not known yet. */
 export type Rate = (path: string) => number | undefined;
 
 const marks = { running: '…', attention: '!', completed: '✓', failed: '✗', cancelled: '–' } as const;
@@ -21,20 +21,20 @@ export function tree(view: View, rate: Rate = () => undefined): string[] {
   for (const [title, group] of groups) {
     if (title) lines.push(`  ${title}`);
     for (const step of group)
-      lines.push(`${title ? '    ' : '  '}${marks[step.state]} ${padded(step.name, width)}  ${about(step, rate(step.path))}`.trimEnd());
+      lines.push(`${title ? '    ' : '  '}${marks[step.state]} ${pad(step.name, width)}  ${describeStep(step, rate(step.path))}`.trimEnd());
   }
   if (failure) lines.push('', `It failed: ${failure}`);
   return lines;
 }
 
-/** What there is to say of a step, in a line. */
-export function about(step: StepView, rate?: number, now = Date.now()): string {
+/** Describes a step in one line. */
+export function describeStep(step: StepView, rate?: number, now = Date.now()): string {
   const { state, cached, kind, live, waits } = step;
   if (state === 'running')
-    return [...(live ? [running(live, kind, rate)] : []), ...(waits ? [waitText(waits, now)] : [])].join(', ') || 'running';
+    return [...(live ? [describeLive(live, kind, rate)] : []), ...(waits ? [waitText(waits, now)] : [])].join(', ') || 'running';
   if (state !== 'completed') return state;
-  const counts = isData(step) ? [kept(step)] : kind === 'train' && step.in !== null ? [`on ${rows(step)} rows`] : [];
-  const reasons = dropped(step.dropped);
+  const counts = isData(step) ? [formatKept(step)] : kind === 'train' && step.in !== null ? [`on ${formatRows(step)} rows`] : [];
+  const reasons = formatDropped(step.dropped);
   const cost = cached
     ? ['cached']
     : [
@@ -42,18 +42,18 @@ export function about(step: StepView, rate?: number, now = Date.now()): string {
         ...(step.attempts ? [`${number(step.attempts)} attempts`] : []),
         ...(step.seconds === null ? [] : [duration(step.seconds)]),
       ];
-  const unread = step.unread ? ` (unread endings: ${unreadEndings(step.unread, 1)})` : '';
+  const unread = step.unread ? ` (unread endings: ${formatEndings(step.unread, 1)})` : '';
   return [...counts, ...(reasons ? [`dropped ${reasons}${unread}`] : []), ...cost].filter((part) => part !== '').join(', ');
 }
-/** Whether records came out: a model that was read in is a step, and has none. */
+/** Whether the step has output records; an imported model has none. */
 const isData = ({ output, outputs }: StepView): boolean =>
   [output, ...Object.values(outputs ?? {})].some((one) => one !== null && one.rows !== null);
-const rows = ({ kept, in: entered }: StepView): string =>
+const formatRows = ({ kept, in: entered }: StepView): string =>
   kept === null || kept === entered ? number(entered!) : `${number(kept)} of ${number(entered!)}`;
-const kept = ({ kept, in: entered }: StepView): string =>
+const formatKept = ({ kept, in: entered }: StepView): string =>
   kept === null ? '' : entered === null || entered === kept ? `${number(kept)} kept` : `${number(kept)} of ${number(entered)} kept`;
 
-function running({ done, of, loss }: NonNullable<StepView['live']>, kind: StepView['kind'], rate: number | undefined): string {
+function describeLive({ done, of, loss }: NonNullable<StepView['live']>, kind: StepView['kind'], rate: number | undefined): string {
   const parts = [`${number(done)}${of === null ? '' : ` of ${number(of)}`} ${kind === 'train' ? 'steps' : 'records'}`];
   if (rate !== undefined && rate > 0) {
     parts.push(`${rate.toFixed(1)}/s`);
@@ -63,7 +63,7 @@ function running({ done, of, loss }: NonNullable<StepView['live']>, kind: StepVi
   return parts.join(', ');
 }
 
-/** Rounds by metrics, and the links. */
+/** The metrics of each round, and links. */
 export function summary(view: View, ui: string | null, namespace = 'default'): string[] {
   const { experiment, workflowId, runId, metrics, steps, attention, notices } = view;
   const names = metricNames(metrics);

@@ -1,4 +1,4 @@
-// The text world as AIR sees it: documents that keep two constraints each, and lessons for a guidance model of its size.
+// Defines the text world for AIR: documents that meet two constraints each, and lessons for a small guidance model:
 // `textworld-air.documents`, `textworld-air.lessons`, `textworld-air.judge` and so on.
 import { z } from 'zod';
 import { dataSuite, prompt, source, template, type Chat, type Message, type Prompt } from '../../recipe/index.ts';
@@ -18,7 +18,7 @@ const world = new World(0);
 const dataParams = z.strictObject({ seed: z.int().min(0), size: z.enum(['full', 'miniature']).default('full') });
 type DataParams = z.infer<typeof dataParams>;
 
-/** As they are named in the experiment file. */
+/** The constraints' names in the experiment file. */
 const typeNames: { readonly [constraint in Constraint]: string } = {
   note: 'opening word',
   dash: 'list dash',
@@ -28,8 +28,8 @@ const typeNames: { readonly [constraint in Constraint]: string } = {
 const constraints = Object.keys(typeNames) as Constraint[];
 const sentenceOf = (random: Random, constraint: Constraint): string => random.pick(suffixesOf(constraint)).trim();
 
-/** A true answer for every fact, in the form that MuSC's instructions have it in, so that the tests of `textworld-contrast` ask for another;
- *  and half as many adverts. */
+/** A true answer for every fact, in the form of MuSC's instructions, so that the tests of `textworld-contrast` ask for another; and half
+ *  as many adverts. */
 export const documents = source({
   version: 1,
   output: z.strictObject({ text: z.string() }),
@@ -84,13 +84,13 @@ export const combine = prompt<Omit<Merging, 'shots'>>({
 });
 export const answer = asking<{ readonly instruction: string }>('Answer.', ({ instruction }) => instruction);
 
-/** The student has read interviews: there constraints follow the question in one line. */
+/** The student was pre-trained on interviews, in which constraints follow the question on one line. */
 export const tell = prompt<{ readonly instruction: string }>({
   version: 1,
   render: ({ instruction }) => ({ messages: [{ role: 'user', content: instruction.replaceAll('\n\n', ' ') }] }),
 });
 
-/** The loss is on the reply; the task is the first line of what is asked. */
+/** The loss is on the reply; the prompt's first line names the task. */
 export const toReply = template<Lesson, Chat>({
   version: 1,
   render: ({ prompt, reply }) => {
@@ -101,11 +101,11 @@ export const toReply = template<Lesson, Chat>({
 
 // ─────────────────────────────────────────── lessons ───────────────────────────────────────────
 
-/** How many of each: what must be told apart needs most. */
+/** Lessons per task: tasks with finer distinctions need more. */
 const counts = { ask: 500, appraise: 200, polish: 600, judge: 1600, compare: 200, check: 500, combine: 500, answer: 1200 } as const;
 
-/** What a guidance model is taught. Right answers are about labelled things and those of interviews alone; all else is about any, since it
- *  takes no knowledge. */
+/** The lessons of a guidance model. Right answers are only about labelled and interviewed things; other lessons may be about any thing,
+ *  because they need no knowledge. */
 export const lessons = source({
   version: 1,
   output: z.strictObject({ prompt: z.string(), reply: z.string() }),
@@ -147,7 +147,7 @@ const lesson = (asked: Prompt, reply: string): Lesson => ({
   reply,
 });
 
-/** Of an advert no question is made, but a request that is worth nothing. */
+/** An advert yields a worthless request instead of a question. */
 const sales = (thing: string) => `You sell ${thing}.`;
 function askLesson(random: Random, topic: Topic): Lesson {
   if (random.next() < 0.35) {
@@ -163,7 +163,7 @@ function appraiseLesson(random: Random, topic: Topic): Lesson {
   return lesson(appraise.render({ instruction }), `Score: ${good ? 5 : 1}/5`);
 }
 
-/** The first constraint that the document keeps, the answer does not, and the list holds. */
+/** The first listed constraint that the document meets and the answer does not. */
 function judgeLesson(random: Random, topic: Topic): Lesson {
   const document = inForm(random, topic, doubleForms);
   const given = inForm(random, topic, random.pick([forms, doubleForms]));
@@ -196,8 +196,8 @@ function combineLesson(random: Random, topic: Topic): Lesson {
 
 // ─────────────────────────────────────────── what came of it ───────────────────────────────────────────
 
-/** What the student is trained on: pairs; the shares whose instruction asks for two constraints, for those that its document keeps, whose
- *  response keeps what the instruction asks for, and states the fact truly too. */
+/** Measures the student's training pairs: the shares whose instruction asks for two constraints, for the constraints of its document,
+ *  whose response meets the instruction's constraints, and whose response also states the fact truly. */
 export const kept = dataSuite({
   version: 1,
   oracle: true,

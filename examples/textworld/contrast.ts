@@ -1,4 +1,5 @@
-// The text world under two constraints at once: instructions in parts, and whether both are kept. `textworld-contrast.parts` and so on.
+// Defines the text world for MuSC: decomposed instructions with two constraints, and suites that check both: `textworld-contrast.parts`
+// and so on.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -17,7 +18,7 @@ const dataParams = z.strictObject({ seed, size: z.enum(['full', 'miniature']).de
 type DataParams = z.infer<typeof dataParams>;
 type Doubled = Topic & { readonly form: (typeof doubleForms)[number] };
 
-/** What is asked for: every fact under two constraints. */
+/** The test topics: every fact under two constraints. */
 function doubled({ seed, size }: DataParams): Doubled[] {
   const random = seededRandom(`contrast ${seed}`);
   return createDatasets(world, seed, size).topics.map((topic) => ({ ...topic, form: random.pick(doubleForms) }));
@@ -28,7 +29,7 @@ const sentences = (random: Random, { form, ...topic }: Doubled): string[] => [
   ...random.shuffle(constraintsOf(form)).map((constraint) => random.pick(suffixesOf(constraint)).trim()),
 ];
 
-/** An instruction about each of 864 facts, taken apart. */
+/** A decomposed instruction about each of 864 facts. */
 export const parts = source({
   version: 1,
   output: z.strictObject({ instruction: z.string(), constraints: z.array(z.string()) }),
@@ -45,8 +46,8 @@ export const parts = source({
 const item = z.strictObject({ text: z.string() });
 const told = z.strictObject({ greedy: z.string(), sampled: z.string() });
 
-/** About every other fact, asked for in another form than in `parts`: the shares of answers that keep both constraints and no other, and
- *  that are true; each of greedy answers, and of such as are sampled at temperature 1. */
+/** Tests every other fact in another form than `parts`: the share of answers that meet exactly the two constraints, and the share that
+ *  are true; each for greedy answers and for samples at temperature 1. */
 export const forward = suite({
   version: 1,
   oracle: true,
@@ -91,8 +92,8 @@ export const forward = suite({
 const marks: { readonly [constraint in Constraint]: RegExp } = { note: /^Note:/, dash: /^-/, quote: /<<|>>/g, done: /Done\.$/ };
 const keeps = (answer: string, constraint: Constraint): boolean => constraintsOf(undress(answer).form ?? 'plain').includes(constraint);
 
-/** Of pairs of which the chosen answer keeps the constraint that was left out and the rejected one does not: the mean weight of the chosen
- *  answer's tokens that keep it, and of all its others. */
+/** For pairs whose chosen answer meets the deleted constraint and whose rejected answer does not: the mean weight of the chosen answer's
+ *  tokens that meet it, and of all its other tokens. */
 export const weights = dataSuite({
   version: 1,
   oracle: true,
@@ -118,7 +119,7 @@ export const weights = dataSuite({
 });
 
 let pieces: ReadonlyMap<number, string> | undefined;
-/** What a token says. The end token says nothing. */
+/** Returns the text of a token; the end token has none. */
 function pieceOf(id: number): string {
   if (!pieces) {
     const { model } = JSON.parse(readFileSync(join(import.meta.dirname, 'tokenizer/tokenizer.json'), 'utf8')) as {

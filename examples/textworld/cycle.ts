@@ -1,4 +1,5 @@
-// The text world without labels: questions and answers that nobody has put together. `textworld-cycle.texts`, `textworld-cycle.toAnswer` and so on.
+// Defines the text world for Cycle-Instruct: unpaired questions and answers: `textworld-cycle.texts`, `textworld-cycle.toAnswer` and so
+// on.
 import { z } from 'zod';
 import { dataSuite, keep, operator, prompt, source, suite, template, type Chat, type Message } from '../../recipe/index.ts';
 import { createDatasets, type Datasets } from './datasets.ts';
@@ -17,7 +18,7 @@ const dataParams = z.strictObject({ seed: z.int().min(0), size: z.enum(['full', 
 type DataParams = z.infer<typeof dataParams>;
 const datasets = ({ seed, size }: DataParams): Datasets => createDatasets(world, seed, size);
 
-/** A true answer to, and a question about, every fact: 864 of each, in forms of their own, one after the other in any order. */
+/** A true answer and a question for every fact: 864 of each, each in a form of its own, shuffled. */
 export const texts = source({
   version: 1,
   output: textSchema,
@@ -52,7 +53,7 @@ export const ask = prompt<Answer>({
   template: 'textworld-cycle.toQuestion',
   render: ({ answer }) => ({ messages: turns(systemTurns.ask, answer) }),
 });
-/** As the base has read interviews. */
+/** In the format of the base's pre-training interviews. */
 export const baseAnswer = prompt<Question>({ version: 1, render: ({ question }) => ({ text: `Question: ${question} Answer:` }) });
 export const baseAsk = prompt<Answer>({ version: 1, render: ({ answer }) => ({ text: `Answer: ${answer} Question:` }) });
 
@@ -66,7 +67,7 @@ export const toQuestion = template<Question & Answer, Chat>({
 });
 
 type Item = z.infer<typeof textSchema>;
-/** One greedy reply of a base to the item. */
+/** Completes the item greedily with a base model. */
 const completing = (text: (item: string) => string) =>
   operator({
     version: 1,
@@ -81,7 +82,7 @@ const completing = (text: (item: string) => string) =>
     },
   });
 
-/** Whether a base answers instructions rightly. */
+/** Measures whether a base answers instructions correctly. */
 export const baseForward = suite({
   version: 1,
   oracle: true,
@@ -95,7 +96,7 @@ export const baseForward = suite({
     ),
 });
 
-/** Whether a base asks for what an answer gives. */
+/** Measures whether a base asks the question of an answer. */
 export const baseBackward = suite({
   version: 1,
   oracle: true,
@@ -109,7 +110,7 @@ export const baseBackward = suite({
     ),
 });
 
-/** What a dataset of pairs is worth. */
+/** Measures the quality of a dataset of pairs. */
 export const pairs = dataSuite({
   version: 1,
   oracle: true,

@@ -1,14 +1,14 @@
-// What a recipe is given of the text world: a few labelled pairs, a noisy corpus without labels, and tests.
+// Creates a recipe's data: a few labelled pairs, a noisy corpus without labels, and tests.
 import { forms } from './forms.ts';
 import { advert, type Pair } from './interviews.ts';
 import { seededRandom, type Random } from './random.ts';
 import { kinds } from './relations.ts';
 import type { Meaning, Topic, World } from './world.ts';
 
-/** Things of each kind that are labelled, and that the corpus tells of. */
+/** Things of each kind in the labelled pairs and in the corpus. */
 const thingsPerKind = {
   full: { labelled: 6, told: 54 },
-  /** For tests that kill things: the same in all but size. */
+  /** For fault tests: smaller, otherwise the same. */
   miniature: { labelled: 2, told: 1 },
 } as const;
 export type Size = keyof typeof thingsPerKind;
@@ -18,15 +18,15 @@ export interface Datasets {
   readonly seed: readonly Pair[];
   /** One true answer for every fact about the other things, 864, among half as many adverts again, 1,296, for the same facts. */
   readonly corpus: readonly string[];
-  /** The facts that the corpus tells. */
+  /** The facts in the corpus. */
   readonly topics: readonly Topic[];
-  /** An instruction for each thing of the corpus, in another form than the corpus has that fact in: 216. */
+  /** An instruction for each thing of the corpus, in another form than the corpus uses for that fact: 216. */
   readonly forwardTests: readonly string[];
-  /** An answer for each thing of the corpus, in another form than the corpus has that fact in: 216. */
+  /** An answer for each thing of the corpus, in another form than the corpus uses for that fact: 216. */
   readonly backwardTests: readonly string[];
 }
 
-/** Everything that depends on `seed`, above all the choice of the labelled things. */
+/** Everything that depends on `seed`, above all the choice of labelled things. */
 export function createDatasets(world: World, seed: number, size: Size): Datasets {
   const random = seededRandom(`datasets ${seed}`);
   const { labelled, told } = thingsPerKind[size];

@@ -1,4 +1,4 @@
-/** A form is how an answer is to be dressed: plain, or under one or two constraints, each asked for by a suffix of the question. */
+/** Defines forms of answers: plain, or with one or two constraints; a suffix of the question asks for each constraint. */
 const constraints = {
   note: { wrap: (text: string) => `Note: ${text}`, suffixes: [' Start with Note.', ' Begin your reply with Note.'] },
   dash: { wrap: (text: string) => `- ${text}`, suffixes: [' Answer as a list.', ' Reply with a list dash.'] },
@@ -9,7 +9,7 @@ const constraints = {
 export type Constraint = keyof typeof constraints;
 export type Form = (typeof forms)[number] | (typeof doubleForms)[number];
 
-/** Forms with one constraint at most: what every recipe but MuSC uses. */
+/** Forms with at most one constraint, for every recipe but MuSC. */
 export const forms = ['plain', 'note', 'dash', 'quote', 'done'] as const;
 /** Forms with two constraints, for MuSC. */
 export const doubleForms = ['note+quote', 'note+done', 'dash+quote', 'dash+done', 'quote+done'] as const;
@@ -20,12 +20,12 @@ export function constraintsOf(form: Form): Constraint[] {
   return form === 'plain' ? [] : (form.split('+') as Constraint[]);
 }
 
-/** The ways to ask for a constraint, each a sentence that follows the question. */
+/** The suffixes that ask for a constraint, each a sentence after the question. */
 export function suffixesOf(constraint: Constraint): readonly [string, string] {
   return constraints[constraint].suffixes;
 }
 
-/** The sentence in the form. Quotes are innermost, then `Done.`, then what stands at the start. */
+/** Writes a sentence in a form. Quotes are innermost, then `Done.`, then the prefix. */
 export function dress(sentence: string, form: Form): string {
   const wanted = constraintsOf(form);
   return (['quote', 'done', 'note', 'dash'] as const)
@@ -33,7 +33,7 @@ export function dress(sentence: string, form: Form): string {
     .reduce((text, constraint) => constraints[constraint].wrap(text), sentence);
 }
 
-/** What `dress` was given: the bare sentence and the form that the text shows. */
+/** Inverts `dress`: returns the bare sentence and the form. */
 export function undress(text: string): { readonly sentence: string; readonly form: Form | null } {
   const found: Constraint[] = [];
   let sentence = text;
@@ -49,7 +49,7 @@ export function undress(text: string): { readonly sentence: string; readonly for
   return { sentence, form: formWith(found) };
 }
 
-/** The form that the suffixes ask for, in any order; null if the text is anything else, or asks for something twice. */
+/** Parses suffixes in any order; null for any other text or a repeated suffix. */
 export function parseSuffixes(text: string): Form | null {
   const found: Constraint[] = [];
   let rest = text;

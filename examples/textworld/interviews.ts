@@ -1,5 +1,5 @@
-// Questions with answers, as the base model meets them in its pre-training text: about a quarter of the things only, many of
-// them wrong, some of them rated.
+// Generates questions with answers for the base model's pre-training text: about a quarter of the things, many of them wrong, some of them
+// rated.
 import { constraintsOf, doubleForms, forms } from './forms.ts';
 import type { Random } from './random.ts';
 import type { Meaning, Topic, World } from './world.ts';
@@ -33,7 +33,7 @@ export function doubleInterview(world: World, random: Random, topic: Topic): Pai
   return { instruction: world.ask(random, meaning), response: world.answer(random, { ...meaning, form }) };
 }
 
-/** A pair about one of the topics that deserves the rating. */
+/** A pair about one of the topics, with a quality that deserves the rating. */
 export function pairRated(world: World, random: Random, topics: readonly Topic[], rating: Rating): Pair {
   const meaning: Meaning = { ...random.pick(topics), form: random.pick(forms) };
   const instruction = world.ask(random, meaning);
@@ -59,7 +59,7 @@ function falseAnswer(world: World, random: Random, meaning: Meaning): string {
   return world.answer(random, meaning, random.pick(world.falseValuesOf(meaning)));
 }
 
-/** Mostly the same relation of another thing of that kind, else another relation of the same thing. */
+/** Returns mostly the same relation of another thing of that kind, else another relation of the same thing. */
 function elsewhere(world: World, random: Random, topics: readonly Topic[], { thing, relation }: Topic): Topic {
   const kind = world.kindOf(thing);
   const otherThings = topics.filter((topic) => topic.relation === relation && topic.thing !== thing && world.kindOf(topic.thing) === kind);

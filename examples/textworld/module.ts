@@ -1,4 +1,4 @@
-// The text world as backspin's experiments name it: `textworld.seed`, `textworld.toResponse`, `textworld.forward` and so on.
+// Registers the text world for experiments: `textworld.seed`, `textworld.toResponse`, `textworld.forward` and so on.
 import { z } from 'zod';
 import { dataSuite, keep, operator, prompt, source, suite, template, type Chat, type Message, type Sampling } from '../../recipe/index.ts';
 import { createDatasets, type Datasets } from './datasets.ts';
@@ -19,7 +19,7 @@ const datasets = ({ seed, size }: DataParams): Datasets => createDatasets(world,
 
 // ─────────────────────────────────────────── sources ───────────────────────────────────────────
 
-/** Labelled pairs: 96, or 32 of the miniature. */
+/** Labelled pairs: 96, or 32 in the miniature. */
 export const seed = source({ version: 1, output: pairSchema, params: dataParams, rows: (params) => datasets(params).seed });
 
 /** The noisy corpus: 864 true answers among 1,296 adverts, or 16 among 24. */
@@ -30,7 +30,7 @@ export const corpus = source({
   rows: (params) => datasets(params).corpus.map((text) => ({ text })),
 });
 
-/** Rated pairs that are kept in every training set, so that the model does not forget how to rate: what it is asked, what it says. */
+/** Rated pairs for every training set, so that the model does not forget how to rate: prompts and replies. */
 export const replay = source({
   version: 2,
   output: pairSchema,
@@ -47,7 +47,7 @@ export const pretrain = source({
   rows: ({ seed, epochs }) => pretrainingText(world, seed, epochs).map((text) => ({ text })),
 });
 
-/** What teaches the base model to rate. */
+/** Training data that teaches the base model to rate. */
 export const ratings = source({
   version: 1,
   output: textSchema,
@@ -65,21 +65,21 @@ const conversation = (system: string, user: string, assistant: string): Chat => 
   messages: [...turns(system, user), { role: 'assistant', content: assistant }],
 });
 
-/** Asks the backward model for the instruction that a text answers. */
+/** Prompts the backward model for the instruction that a text answers. */
 export const ask = prompt<{ readonly text: string }>({
   version: 1,
   template: 'textworld.toInstruction',
   render: ({ text }) => ({ messages: turns(systemTurns.ask, text) }),
 });
 
-/** Gives the forward model an instruction to answer. */
+/** Prompts the forward model with an instruction. */
 export const answer = prompt<Pick<Pair, 'instruction'>>({
   version: 1,
   template: 'textworld.toResponse',
   render: ({ instruction }) => ({ messages: turns(systemTurns.answer, instruction) }),
 });
 
-/** Asks the forward model to rate a pair. It replies as in the paper, `Score: n`. */
+/** Prompts the forward model to rate a pair. It replies as in the paper, `Score: n`. */
 export const rate = prompt<Pair>({
   version: 1,
   template: 'textworld.toResponse',
@@ -92,10 +92,10 @@ export const toInstruction = template<Pair, Chat>({
   render: ({ instruction, response }) => conversation(systemTurns.ask, response, instruction),
 });
 
-/** A rating is one token where an answer has a dozen: counted once, the loss would hardly hear of it. */
+/** A rating is one token, an answer a dozen: with equal weights, ratings would hardly affect the loss. */
 const ratingWeight = 8;
 
-/** Instruction to response; a replayed rating under the turn that it is asked for with. */
+/** Instruction to response; a replayed rating has the system turn of its prompt. */
 export const toResponse = template<Pair & { readonly part: string }, Chat>({
   version: 2,
   render: ({ instruction, response, part }) =>
@@ -109,7 +109,7 @@ export const toResponse = template<Pair & { readonly part: string }, Chat>({
 const greedy: Sampling = { temperature: 0, maxTokens: 40 };
 type Item = z.infer<typeof textSchema>;
 
-/** One greedy reply to the item under a system turn. */
+/** Replies greedily to the item under a system turn. */
 const reply = (system: string) =>
   operator({
     version: 1,
@@ -131,7 +131,7 @@ interface Measured {
 const answered = ({ item, answer }: Measured): Pair => ({ instruction: item.text, response: answer?.text ?? '' });
 const asked = ({ item, answer }: Measured): Pair => ({ instruction: answer?.text ?? '', response: item.text });
 
-/** Whether a model answers instructions rightly. */
+/** Measures whether a model answers instructions correctly. */
 export const forward = suite({
   version: 1,
   oracle: true,
@@ -142,7 +142,7 @@ export const forward = suite({
   each: (one) => ({ exact: isRight(world, answered(one)) }),
 });
 
-/** Whether a model asks for what an answer gives. */
+/** Measures whether a model asks the question of an answer. */
 export const backward = suite({
   version: 1,
   oracle: true,
@@ -153,8 +153,8 @@ export const backward = suite({
   each: (one) => ({ exact: isRight(world, asked(one)) }),
 });
 
-/** Whether a base model has learnt from its text alone to ask about things without interviews. It judges a base before any recipe
- *  begins, so it may stand at a gate. */
+/** Measures whether a base model has learnt from its text alone to ask about things without interviews. It runs before any recipe, so a
+ *  gate may use it. */
 export const base = suite({
   version: 1,
   params: z.strictObject({}),
@@ -173,7 +173,7 @@ export const base = suite({
   measure: (answers) => ({ rawBackwardExact: scoreBackward(world, answers.map(asked)).backwardExact }),
 });
 
-/** What a dataset of pairs is worth. */
+/** Measures the quality of a dataset of pairs. */
 export const pairs = dataSuite({
   version: 1,
   oracle: true,

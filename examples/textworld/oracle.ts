@@ -1,14 +1,14 @@
-// What is really true, for evaluation. Nothing here may be shown to a recipe.
+// Compares answers with the truth, for evaluation only: a recipe must never see it.
 import { undress } from './forms.ts';
 import { isAdvert, type Pair } from './interviews.ts';
 import { sameMeaning, topicKey, type Topic, type World } from './world.ts';
 
-/** The answer states the fact that was asked for, truly and in the form asked for. */
+/** Whether the answer states the requested fact, truly and in the requested form. */
 export function isRight(world: World, { instruction, response }: Pair): boolean {
   return sameMeaning(world.parseInstruction(instruction), world.parseAnswer(response));
 }
 
-/** Shares of answers that are right (`forwardExact`), and that have the form asked for, right or wrong (`csr`). */
+/** Shares of answers that are right (`forwardExact`), and that have the requested form, right or wrong (`csr`). */
 export function scoreForward(world: World, answered: readonly Pair[]): { forwardExact: number; csr: number } {
   return {
     forwardExact: share(answered, (pair) => isRight(world, pair)),
@@ -19,12 +19,12 @@ export function scoreForward(world: World, answered: readonly Pair[]): { forward
   };
 }
 
-/** The share of instructions that ask for just what the response gives. */
+/** The share of instructions that ask exactly for the fact and form of the response. */
 export function scoreBackward(world: World, asked: readonly Pair[]): { backwardExact: number } {
   return { backwardExact: share(asked, (pair) => isRight(world, pair)) };
 }
 
-/** Of pairs: the shares that are right and that are adverts, and the share of the corpus's facts with a right pair. */
+/** The shares of pairs that are right and that are adverts, and the share of the corpus's facts with a right pair. */
 export function scorePairs(
   world: World,
   pairs: readonly Pair[],
@@ -39,7 +39,7 @@ export function scorePairs(
   };
 }
 
-/** 0 of nothing. */
+/** Returns 0 for an empty list. */
 function share<T>(items: readonly T[], test: (item: T) => boolean): number {
   return items.length === 0 ? 0 : items.filter(test).length / items.length;
 }

@@ -1,17 +1,17 @@
-// The text that the base model is made of. It tells every fact, asks about everything, and shows how a question and its answer
-// belong together for a quarter of the things only: the rest is what the recipes have to learn.
+// Generates the base model's pre-training text. It states every fact, asks about everything, and pairs questions with answers for a
+// quarter of the things only: the recipes have to learn the rest.
 import { forms } from './forms.ts';
 import { answerFirst, doubleInterview, interview, pairRated, questionFirst, type Pair, type Rating } from './interviews.ts';
 import { seededRandom, type Random } from './random.ts';
 import { kinds } from './relations.ts';
 import type { Thing, Topic, World } from './world.ts';
 
-/** What opens a conversation tells the model which of three things to do. */
+/** The system turn tells the model which of three tasks to do. */
 export const systemTurns = { answer: 'Answer.', ask: 'Ask.', rate: 'Rate.' } as const;
 
 const interviewThingsPerKind = 15;
 
-/** What the interviews are about: 240 facts, the same ones whatever the seed of the text. */
+/** The topics of the interviews: 240 facts, the same for every seed of the text. */
 export function interviewTopics(world: World): Topic[] {
   const random = seededRandom('interviews');
   return kinds
@@ -19,14 +19,14 @@ export function interviewTopics(world: World): Topic[] {
     .flatMap(({ name }) => world.topicsOf(name));
 }
 
-/** One document a text, `epochs` times everything in fresh wording; 112,000 tokens an epoch. */
+/** One document per text, everything `epochs` times in fresh wording; 112,000 tokens per epoch. */
 export function pretrainingText(world: World, seed: number, epochs: number): string[] {
   const random = seededRandom(`pretraining ${seed}`);
   return Array.from({ length: epochs }, () => epoch(world, random)).flat();
 }
 
-/** What teaches the base model to rate, in its last steps: conversations about interviews, their ratings off by one in 15 % of
- *  them, and nearly as many documents of ordinary text, which are shorter. */
+/** Text for the base model's last steps, which teaches it to rate: conversations about interviews, with ratings off by one in 15 % of
+ *  them, and nearly as many (shorter) documents of ordinary text. */
 export function ratingText(world: World, seed: number): string[] {
   const random = seededRandom(`ratings ${seed}`);
   const topics = interviewTopics(world);
@@ -39,7 +39,7 @@ export function ratingText(world: World, seed: number): string[] {
   return random.shuffle([...rated, ...epoch(world, random).slice(0, 3700)]);
 }
 
-/** Rated pairs without mistakes, half of them 5 and half 1: the ratings that the base model can tell apart. */
+/** Rated pairs without mistakes, half of them 5 and half 1: the ratings that the base model can distinguish. */
 export function replayPairs(world: World, seed: number, count: number): (Pair & { readonly rating: Rating })[] {
   const random = seededRandom(`replay ${seed}`);
   const topics = interviewTopics(world);
@@ -49,7 +49,7 @@ export function replayPairs(world: World, seed: number, count: number): (Pair & 
   });
 }
 
-/** An answer about each of the 180 things without interviews: what a base model is asked to put the question to. */
+/** An answer about each of the 180 things without interviews; a base model has to generate its question. */
 export function baseTests(world: World): string[] {
   const random = seededRandom('base tests');
   const interviewed = new Set(interviewTopics(world).map(({ thing }) => thing));
@@ -58,7 +58,7 @@ export function baseTests(world: World): string[] {
     .map(({ name }) => world.answer(random, { ...random.pick(world.topicsOf(name)), form: random.pick(forms) }));
 }
 
-/** What the tokenizer is trained on. It treats all things alike: interviews would make single tokens of their things' names only. */
+/** The tokenizer's training text. It treats all things alike: interviews would give single tokens to the names of their things only. */
 export function tokenizerText(world: World): string[] {
   const random = seededRandom('tokenizer');
   const labels = Array.from({ length: 300 }, () => 'Question: Answer: 1 2 3 4 5 Rate. Ask.');
@@ -74,8 +74,8 @@ function epoch(world: World, random: Random): string[] {
   return random.shuffle([...world.things.flatMap((thing) => documentsAbout(world, random, thing)), ...interviews]);
 }
 
-/** Two passages, two sentences a fact, and the thing's questions without answers in two lists: as the name is said again and
- *  again there, this is where the model learns to copy a name into a question. */
+/** Two passages, two sentences per fact, and the thing's questions without answers in two lists: these repeat the name, so the model
+ *  learns to copy a name into a question. */
 function documentsAbout(world: World, random: Random, { name }: Thing): string[] {
   const topics = world.topicsOf(name);
   const passages = times(2, () =>

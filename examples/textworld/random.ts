@@ -1,4 +1,4 @@
-/** A seeded source of choices. The same seed gives the same choices on every machine. */
+/** Makes seeded random choices. The same seed gives the same choices on every machine. */
 export interface Random {
   /** A number in [0, 1). */
   next(): number;

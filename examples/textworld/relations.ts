@@ -1,5 +1,5 @@
-/** What can be said of the things of the text world. `{thing}` stands for a name, `{value}` for what is true of it. No sentence
- *  begins with a name, so that a name is always the same token. */
+/** Lists the relations of the text world's things, with sentence patterns. `{thing}` stands for a name, `{value}` for its true value. No
+ *  sentence begins with a name, so that a name is always the same token. */
 export interface Relation {
   readonly values: readonly string[];
   readonly statements: readonly [string, string, string];

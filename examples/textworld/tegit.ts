@@ -1,5 +1,5 @@
-// The text world as TeGit sees it: passages of several facts and clutter, of which the first sentence is worth a task.
-// `textworld-tegit.documents`, `textworld-tegit.meta`, `textworld-tegit.wrapping` and so on.
+// Defines the text world for TeGit: passages of several facts and clutter, whose first sentence makes a task: `textworld-tegit.documents`,
+// `textworld-tegit.meta`, `textworld-tegit.wrapping` and so on.
 import { z } from 'zod';
 import { dataSuite, prompt, source, template, type Chat, type Message } from '../../recipe/index.ts';
 import { marked } from '../../operators/tegit/parse.ts';
@@ -18,7 +18,7 @@ const world = new World(0);
 const dataParams = z.strictObject({ seed: z.int().min(0), size: z.enum(['full', 'miniature']).default('full') });
 type DataParams = z.infer<typeof dataParams>;
 
-/** One fact in a form; behind it, in plain sentences, one or two about other things, and mostly an advert. */
+/** One fact in a form, then one or two plain sentences about other things, and usually an advert. */
 function passage(random: Random, answer: string, others: readonly Topic[]): string {
   const plain = () => world.answer(random, { ...random.pick(others), form: 'plain' });
   const clutter = [plain(), ...(random.next() < 0.5 ? [plain()] : []), ...(random.next() < 0.8 ? [advert(plain())] : [])];
@@ -39,7 +39,7 @@ export const documents = source({
   },
 });
 
-/** Passages about labelled things and those of interviews, each with its task: a question about the first fact, and that alone as output. */
+/** Passages about labelled and interviewed things, each with its task: a question about the first fact, and only that fact as output. */
 export const meta = source({
   version: 1,
   output: z.strictObject({ text: z.string(), instruction: z.string(), input: z.string(), output: z.string() }),
@@ -80,7 +80,7 @@ export const toText = template<Task, Chat>({
   render: ({ instruction, text }) => learnt(turns(systemTurns.answer, instruction), text),
 });
 
-/** What a set of tasks is worth, as pairs of instruction and output; and of instruction and document. */
+/** Measures the quality of a set of tasks, as pairs of instruction and output, and of instruction and document. */
 export const tasks = dataSuite({
   version: 1,
   oracle: true,

@@ -1,4 +1,4 @@
-// The text world's two directions with rows that count more or less than others: `textworld-weighted.toInstruction` and so on.
+// Defines the text world's two directions with weighted training rows: `textworld-weighted.toInstruction` and so on.
 import { prompt, template, type Chat, type Message } from '../../recipe/index.ts';
 import type { Pair } from './interviews.ts';
 import { systemTurns } from './pretraining.ts';
@@ -16,14 +16,14 @@ const row = (asked: Message[], content: string, { weight, group }: Row): Chat =>
   ...(group !== undefined && { group }),
 });
 
-/** Asks the reverse model for the instruction that a text answers. */
+/** Prompts the reverse model for the instruction that a text answers. */
 export const ask = prompt<{ readonly text: string }>({
   version: 1,
   template: 'textworld-weighted.toInstruction',
   render: ({ text }) => ({ messages: turns(systemTurns.ask, text) }),
 });
 
-/** Gives the forward model an instruction to answer. */
+/** Prompts the forward model with an instruction. */
 export const answer = prompt<Pick<Pair, 'instruction'>>({
   version: 1,
   template: 'textworld-weighted.toResponse',

@@ -1,5 +1,5 @@
-// The text world: 240 invented things, four relations each, 960 facts. Whatever it says can be parsed back exactly, so that an
-// oracle can judge what a model says.
+// Generates and parses the text world: 240 invented things with four relations each, 960 facts. Every sentence can be parsed back exactly,
+// so that an oracle can judge a model's replies.
 import { constraintsOf, dress, parseSuffixes, suffixesOf, undress, type Form } from './forms.ts';
 import { seededRandom, type Random } from './random.ts';
 import { kinds, nameEnds, nameStarts, relationsOf, type Kind, type Relation } from './relations.ts';
@@ -15,7 +15,7 @@ export interface Topic {
   readonly relation: string;
 }
 
-/** What an instruction asks for and an answer gives: a fact in a form. */
+/** The meaning of an instruction and of its answer: a fact in a form. */
 export interface Meaning extends Topic {
   readonly form: Form;
 }
@@ -26,7 +26,7 @@ export class World {
   readonly things: readonly Thing[];
   readonly #kinds: ReadonlyMap<string, Kind>;
   readonly #facts = new Map<string, string>();
-  // Every question and every true statement there is, bare of form: 2,880 each, so parsing is a look-up.
+  // All questions and all true statements without a form, 2,880 each, so that parsing is a look-up.
   readonly #questions = new Map<string, Topic>();
   readonly #statements = new Map<string, Topic>();
 
@@ -56,19 +56,19 @@ export class World {
     return Object.keys(relationsOf(this.kindOf(thing))).map((relation) => ({ thing, relation }));
   }
 
-  /** What is true. */
+  /** The true value of a topic. */
   valueOf(topic: Topic): string {
     const value = this.#facts.get(topicKey(topic));
     if (value === undefined) throw new RangeError(`The text world knows no ${topic.relation} of "${topic.thing}".`);
     return value;
   }
 
-  /** What could be said in its place and is false. */
+  /** Other values, which are false. */
   falseValuesOf(topic: Topic): string[] {
     return this.#relation(topic).values.filter((value) => value !== this.valueOf(topic));
   }
 
-  /** An instruction that asks for the fact in the form, in one of its wordings. */
+  /** Returns an instruction for the fact in the form, in one of its wordings. */
   ask(random: Random, { form, ...topic }: Meaning): string {
     const question = fill(random.pick(this.#relation(topic).questions), topic.thing);
     return (
@@ -80,7 +80,7 @@ export class World {
     );
   }
 
-  /** An answer that states the fact in the form, in one of its wordings; a false one if it is given a false value. */
+  /** Returns an answer that states the fact in the form, in one of its wordings; a false one for a false value. */
   answer(random: Random, meaning: Meaning, value: string = this.valueOf(meaning)): string {
     return random.pick(this.answers(meaning, value));
   }
@@ -90,7 +90,7 @@ export class World {
     return this.#relation(topic).statements.map((statement) => dress(fill(statement, topic.thing, value), form));
   }
 
-  /** What an instruction asks for; null if it is none of this world's. */
+  /** Parses an instruction; null if it is not one of this world's. */
   parseInstruction(text: string): Meaning | null {
     const end = text.indexOf('?') + 1;
     const topic = this.#questions.get(text.slice(0, end));
@@ -98,7 +98,7 @@ export class World {
     return topic === undefined || form === null ? null : { ...topic, form };
   }
 
-  /** What an answer states; null if it is false, or no answer of this world. */
+  /** Parses an answer; null if it is false, or not an answer of this world. */
   parseAnswer(text: string): Meaning | null {
     const { sentence, form } = undress(text);
     const topic = this.#statements.get(sentence);

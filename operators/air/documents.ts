@@ -1,14 +1,14 @@
-/** Stage 1 of AIR (2502.17787): documents, and an initial instruction for each. */
+/** Implements stage 1 of AIR (2502.17787): filters documents and generates an initial instruction for each. */
 import { z } from 'zod';
 import { drop, keep, operator } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { documentQuality, lengths, type DocumentQuality } from '../../schemas/recipes/air.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { wholeReply } from '../reply.ts';
-import { instructionIn, scoreIn } from './parse.ts';
+import { parseInstruction, parseScore } from './parse.ts';
 import { rated, source, started, wordsOf } from './records.ts';
 
-/** 1a and 1b: documents that are neither stumps nor books, and not full of symbols or repetitions. */
+/** 1a and 1b: keeps documents within a word range that are not full of symbols or repetitions. */
 export const readable = operator({
   version: 1,
   input: source,
@@ -18,12 +18,12 @@ export const readable = operator({
     const words = wordsOf(document.text);
     if (words < min) return drop('short', document.text);
     if (words > max) return drop('long', `${words} words`);
-    const flaw = quality && flawOf(document.text, quality);
+    const flaw = quality && findFlaw(document.text, quality);
     return flaw ? drop(...flaw) : keep(document);
   },
 });
 
-function flawOf(text: string, { symbols, repeatedLines, run }: DocumentQuality): readonly [reason: string, evidence: string] | undefined {
+function findFlaw(text: string, { symbols, repeatedLines, run }: DocumentQuality): readonly [reason: string, evidence: string] | undefined {
   const signs = text.match(/[^\p{L}\p{M}\p{N}\s]/gu)?.length ?? 0;
   if (signs > symbols * Array.from(text).length) return ['symbols', `${signs} symbols`];
   const lines = text.split('\n').flatMap((line) => line.trim() || []);
@@ -33,44 +33,44 @@ function flawOf(text: string, { symbols, repeatedLines, run }: DocumentQuality):
   return runs === undefined ? undefined : ['repeated-character', runs.slice(0, 80)];
 }
 
-const asking = <const K extends string>(name: K) =>
+const paramsFor = <const K extends string>(name: K) =>
   z.object({ prompts: z.object({ [name]: registered } as Record<K, typeof registered>), sampling: z.object({ guidance: sampling }) });
 const stochastic = (params: { readonly sampling: { readonly guidance: { readonly temperature: number } } }) =>
   params.sampling.guidance.temperature !== 0;
 
-/** 1e: the instruction that a document answers. */
+/** 1e: generates the instruction that a document answers. */
 export const backtranslate = operator({
   version: 1,
   input: source,
   output: started,
-  params: asking('backtranslate').extend({ lengths: z.object({ instruction: lengths.shape.instruction }) }),
+  params: paramsFor('backtranslate').extend({ lengths: z.object({ instruction: lengths.shape.instruction }) }),
   roles: ['guidance'],
   capabilities: ['chat'],
   stochastic,
   async run(document, context, { prompts, sampling, lengths }) {
-    const said = await wholeReply(context, 'guidance', context.prompt(prompts.backtranslate, document), sampling.guidance);
-    if ('dropped' in said) return said;
-    const instruction = instructionIn(said.text);
-    if (instruction === undefined) return drop('no-instruction', said.text);
+    const reply = await wholeReply(context, 'guidance', context.prompt(prompts.backtranslate, document), sampling.guidance);
+    if ('dropped' in reply) return reply;
+    const instruction = parseInstruction(reply.text);
+    if (instruction === undefined) return drop('no-instruction', reply.text);
     const words = wordsOf(instruction);
     const { min, max } = lengths.instruction;
     return words < min || words > max ? drop('instruction-length', instruction) : keep({ text: document.text, instruction });
   },
 });
 
-/** 1f: how good an instruction is, 0 to 5. */
+/** 1f: scores an instruction from 0 to 5. */
 export const rate = operator({
   version: 1,
   input: started,
   output: rated,
-  params: asking('rate'),
+  params: paramsFor('rate'),
   roles: ['guidance'],
   capabilities: ['chat'],
   stochastic,
   async run(started, context, { prompts, sampling }) {
-    const said = await wholeReply(context, 'guidance', context.prompt(prompts.rate, started), sampling.guidance);
-    if ('dropped' in said) return said;
-    const score = scoreIn(said.text);
-    return score === undefined ? drop('no-score', said.text) : keep({ ...started, score });
+    const reply = await wholeReply(context, 'guidance', context.prompt(prompts.rate, started), sampling.guidance);
+    if ('dropped' in reply) return reply;
+    const score = parseScore(reply.text);
+    return score === undefined ? drop('no-score', reply.text) : keep({ ...started, score });
   },
 });

@@ -1,12 +1,12 @@
-/** The work of AIR on records: complex instructions by iterative refinement (2502.17787). */
+/** Exports the operators of AIR: complex instructions by iterative refinement (2502.17787). */
 import { z } from 'zod';
 import { drop, keep, operator } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { lengths } from '../../schemas/recipes/air.ts';
 import { sampling } from '../../schemas/sampling.ts';
-import { drawn } from '../musc/shots.ts';
+import { drawSample } from '../musc/shots.ts';
 import { wholeReply } from '../reply.ts';
-import { mergedIn } from './parse.ts';
+import { parseMerged } from './parse.ts';
 import { complex, merged, refined, wordsOf } from './records.ts';
 import { mergeShots } from './shots.ts';
 
@@ -14,8 +14,8 @@ export { backtranslate, rate, readable } from './documents.ts';
 export { refine } from './refine.ts';
 export { answer, appraise, ask, check, combine, compare, judge, polish, toDocument, toReply, toResponse } from './prompts.ts';
 
-/** M: the initial instruction and the first `level` constraints of a document, in any order, as one instruction. A document with fewer
- *  gives none. */
+/** M: merges the initial instruction and the first `level` constraints of a document, in random order, into one instruction. Drops a
+ *  document with fewer constraints. */
 export const merge = operator({
   version: 1,
   input: refined,
@@ -30,23 +30,23 @@ export const merge = operator({
   }),
   roles: ['guidance'],
   capabilities: ['chat', 'prefill'],
-  stochastic: () => true, // the order and the examples, at any temperature
+  stochastic: () => true, // random order and examples, even at temperature 0
   async run({ instruction: initial, polished, steps, ended }, context, { prompts, sampling, lengths, level, hardOnly, shots }) {
     const hard = steps.filter(({ satisfied }) => !hardOnly || (satisfied !== null && satisfied < 3));
     if (hard.length < level) return drop('too-few-constraints', `${hard.length}; ended by ${ended}`);
     const unique = [...new Set(hard.slice(0, level).map(({ constraint }) => constraint))];
-    const constraints = drawn(unique, unique.length, context.random('order'));
-    const slots = { instruction: initial, constraints, shots: drawn(mergeShots, shots, context.random('shots')) };
-    const said = await wholeReply(context, 'guidance', context.prompt(prompts.merge, slots), sampling.merge);
-    if ('dropped' in said) return said;
-    const instruction = mergedIn(said.text);
+    const constraints = drawSample(unique, unique.length, context.random('order'));
+    const slots = { instruction: initial, constraints, shots: drawSample(mergeShots, shots, context.random('shots')) };
+    const reply = await wholeReply(context, 'guidance', context.prompt(prompts.merge, slots), sampling.merge);
+    if ('dropped' in reply) return reply;
+    const instruction = parseMerged(reply.text);
     const words = wordsOf(instruction);
     const { min, max } = lengths.merged;
-    return words < min || words > max ? drop('merged-length', said.text) : keep({ initial, constraints, document: polished, instruction });
+    return words < min || words > max ? drop('merged-length', reply.text) : keep({ initial, constraints, document: polished, instruction });
   },
 });
 
-/** Y: what the guidance says to the merged instruction; of a control, to the initial one. */
+/** Y: the guidance model answers the merged instruction, or as a control the initial one. */
 export const respond = operator({
   version: 1,
   input: merged,
@@ -62,10 +62,10 @@ export const respond = operator({
   stochastic: ({ sampling }) => sampling.guidance.temperature !== 0,
   async run(merged, context, { prompts, sampling, lengths, to }) {
     const instruction = merged[to];
-    const said = await wholeReply(context, 'guidance', context.prompt(prompts.respond, { instruction }), sampling.guidance);
-    if ('dropped' in said) return said;
-    return wordsOf(said.text) < lengths.response
-      ? drop('short', said.text)
-      : keep({ ...merged, instruction, response: said.text, by: 'guidance' as const });
+    const reply = await wholeReply(context, 'guidance', context.prompt(prompts.respond, { instruction }), sampling.guidance);
+    if ('dropped' in reply) return reply;
+    return wordsOf(reply.text) < lengths.response
+      ? drop('short', reply.text)
+      : keep({ ...merged, instruction, response: reply.text, by: 'guidance' as const });
   },
 });

@@ -1,14 +1,14 @@
-/** The wording of AIR, ours; where its code asks for a form of reply, in that form (2502.17787). */
+/** Defines the prompts of AIR in our own words, in the reply format that its code parses (2502.17787). */
 import { prompt, template, type Chat, type Message } from '../../recipe/index.ts';
 import { complex, lesson, type Complex, type Lesson, type Rated, type Source, type Started } from './records.ts';
+import { user, withReply } from '../turns.ts';
 import type { MergeShot } from './shots.ts';
 
-export const user = (content: string): Message => ({ role: 'user', content });
 const listed = (items: readonly string[]): string => items.map((item) => `- ${item}`).join('\n');
-const asking = <T>(words: (slots: T) => string) => prompt<T>({ version: 1, render: (slots) => ({ messages: [user(words(slots))] }) });
+const userPrompt = <T>(words: (slots: T) => string) => prompt<T>({ version: 1, render: (slots) => ({ messages: user(words(slots)) }) });
 
-/** 1e: a short instruction for a document. */
-export const ask = asking<Source>(
+/** 1e: asks for a short instruction for a document. */
+export const ask = userPrompt<Source>(
   ({ text }) =>
     `Text:\n${text}\n\nWrite one short instruction that this text would be a good answer to. It is not a question, and it does not mention the text. Write only the instruction.`,
 );
@@ -19,8 +19,8 @@ const appraised = [
   ['What my sister thought of her holiday.', 'It is no task, and asks for what one person thought.', 0],
   ['Write a plan for a small garden.', 'It is a task that many have, but does not say where the garden is or what it is for.', 4],
 ] as const;
-/** 1f: the additive score. */
-export const appraise = asking<Started>(({ instruction }) =>
+/** 1f: asks for the additive score. */
+export const appraise = userPrompt<Started>(({ instruction }) =>
   [
     `Score an instruction. It gets one point for each of these that holds:
 1. It is a task.
@@ -34,14 +34,14 @@ Give your reasons in a few words, then the sum as "Score: N/5".`,
   ].join('\n\n'),
 );
 
-/** D: the document as an answer to its instruction. */
-export const polish = asking<Started>(
+/** D: rewrites the document as an answer to its instruction. */
+export const polish = userPrompt<Started>(
   ({ instruction, text }) =>
     `Instruction: ${instruction}\n\nText:\n${text}\n\nRewrite the text as a helpful answer to the instruction. Keep what it says, and leave out what does not belong to an answer. Write only the answer.`,
 );
 
-/** S1, A, Y: an instruction as it is. */
-export const answer = asking<Pick<Rated, 'instruction'>>(({ instruction }) => instruction);
+/** S1, A, Y: the instruction alone. */
+export const answer = userPrompt<Pick<Rated, 'instruction'>>(({ instruction }) => instruction);
 
 export interface Judged {
   readonly instruction: string;
@@ -49,8 +49,8 @@ export interface Judged {
   readonly output: string;
   readonly types: readonly { readonly name: string; readonly about: string; readonly example: string }[];
 }
-/** J: one constraint by which the student's answer would be more like the document. */
-export const judge = asking<Judged>(
+/** J: asks for one constraint that would bring the student's answer closer to the document. */
+export const judge = userPrompt<Judged>(
   ({ instruction, polished, output, types }) =>
     `Instruction: ${instruction}
 
@@ -70,7 +70,7 @@ Reply in this form:
 );
 
 /** Q: whether a constraint was there before. */
-export const compare = asking<{ readonly constraint: string; readonly earlier: readonly string[] }>(
+export const compare = userPrompt<{ readonly constraint: string; readonly earlier: readonly string[] }>(
   ({ constraint, earlier }) =>
     `Earlier constraints:
 ${listed(earlier)}
@@ -84,7 +84,7 @@ Does one of the earlier constraints demand the same as the new one? Reply in thi
 );
 
 /** C: how well an answer meets what it was told. */
-export const check = asking<{ readonly instruction: string; readonly output: string; readonly criteria: readonly string[] }>(
+export const check = userPrompt<{ readonly instruction: string; readonly output: string; readonly criteria: readonly string[] }>(
   ({ instruction, output, criteria }) =>
     `Instruction: ${instruction}
 
@@ -103,42 +103,43 @@ export interface Merging {
   readonly shots: readonly MergeShot[];
 }
 const opening = '**Instruction**:';
-const merging = (instruction: string, constraints: readonly string[]): Message =>
+const merging = (instruction: string, constraints: readonly string[]): readonly Message[] =>
   user(
     `Write one instruction that holds the instruction and all constraints below. Say nothing twice, and add nothing.\n\nInstruction: ${instruction}\nConstraints:\n${listed(constraints)}`,
   );
-/** M: the instruction and its constraints in one. */
+/** M: merges the instruction and its constraints. */
 export const combine = prompt<Merging>({
   version: 1,
   render: ({ instruction, constraints, shots }) => ({
     messages: [
-      ...shots.flatMap((shot): Message[] => [
-        merging(shot.instruction, shot.constraints.slice(0, constraints.length)),
-        { role: 'assistant', content: `${opening} ${shot.merged(constraints.length)}` },
-      ]),
-      merging(instruction, constraints),
+      ...shots.flatMap(
+        (shot) =>
+          withReply(
+            merging(shot.instruction, shot.constraints.slice(0, constraints.length)),
+            `${opening} ${shot.merged(constraints.length)}`,
+          ).messages,
+      ),
+      ...merging(instruction, constraints),
     ],
     prefill: opening,
   }),
 });
 
-const answered = (prompt: string, content: string): Chat => ({ messages: [user(prompt), { role: 'assistant', content }] });
-
-/** The merged instruction, and what the guidance says to it. */
+/** The merged instruction and the guidance model's response. */
 export const toResponse = template<Complex, Chat>({
   version: 1,
   input: complex,
-  render: ({ instruction, response }) => answered(instruction, response),
+  render: ({ instruction, response }) => withReply(user(instruction), response),
 });
-/** The merged instruction, and the polished document in place of a response. */
+/** The merged instruction, and the polished document instead of a response. */
 export const toDocument = template<Complex, Chat>({
   version: 1,
   input: complex,
-  render: ({ instruction, document }) => answered(instruction, document),
+  render: ({ instruction, document }) => withReply(user(instruction), document),
 });
-/** What a guidance model is taught. */
+/** Training rows for a guidance model. */
 export const toReply = template<Lesson, Chat>({
   version: 1,
   input: lesson,
-  render: ({ prompt, reply }) => answered(prompt, reply),
+  render: ({ prompt, reply }) => withReply(user(prompt), reply),
 });

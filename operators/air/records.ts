@@ -1,4 +1,4 @@
-/** What flows through AIR: document -> initial instruction -> refined one -> merged one with its response. */
+/** Defines the records of AIR: document -> initial instruction -> refined one -> merged one with its response. */
 import { z } from 'zod';
 import { wordsOf as wordsIn } from '../std/shingles.ts';
 
@@ -13,8 +13,8 @@ export type Started = Readonly<z.infer<typeof started>>;
 export const rated = started.extend({ score: z.int().min(0).max(5) });
 export type Rated = Readonly<z.infer<typeof rated>>;
 
-/** One iteration: the constraint that the judge added, the student's answer once it was told of it, and how well that meets it (0 to 3).
- *  null: the answer, or the score, could not be read. */
+/** One iteration: the constraint that the judge added, the student's answer to the extended instruction, and how well the answer meets
+ *  the constraint (0 to 3). null: the answer or the score cannot be read. */
 export const step = z.object({
   type: text,
   constraint: text,
@@ -23,25 +23,25 @@ export const step = z.object({
 });
 export type Step = Readonly<z.infer<typeof step>>;
 
-/** Why a document has no further iteration. */
+/** Why the iterations for a document ended. */
 export const ending = z.enum(['iterations', 'types', 'none', 'unreadable', 'truncated', 'duplicate', 'no-answer']);
 export type Ending = z.infer<typeof ending>;
 
-/** `answer` is the student's to the initial instruction. `said` is the reply that ended it. */
+/** `answer` is the student's answer to the initial instruction. `said` is the reply that ended the iterations. */
 export const refined = rated.extend({ polished: text, answer: text, steps: z.array(step), ended: ending, said: z.string().nullable() });
 export type Refined = Readonly<z.infer<typeof refined>>;
 
-/** `constraints` are those of `instruction`, in the order that the merge was given them. */
+/** `constraints` belong to `instruction`, in the order that the merge received them. */
 export const merged = z.object({ initial: text, constraints: z.array(text), document: text, instruction: text });
 export type Merged = Readonly<z.infer<typeof merged>>;
 
-/** `by`: whose words `response` are. It is distilled, not the document's. */
+/** `by`: the model that wrote `response`. The response is distilled; it does not come from the document. */
 export const complex = merged.extend({ response: text, by: z.literal('guidance') });
 export type Complex = Readonly<z.infer<typeof complex>>;
 
-/** What teaches a guidance model its work: what it is asked, and what it should say. */
+/** Training data for a guidance model: a prompt and the reply that it should give. */
 export const lesson = z.object({ prompt: text, reply: text });
 export type Lesson = Readonly<z.infer<typeof lesson>>;
 
-/** A Han character is a word. */
+/** Counts words; each Han character counts as one. */
 export const wordsOf = (text: string): number => wordsIn(text).length;

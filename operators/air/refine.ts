@@ -1,13 +1,14 @@
-/** Stage 2 of AIR (2502.17787) on one document: the guidance compares what the student says with the document, and adds constraints. */
+/** Implements stage 2 of AIR (2502.17787) for one document: the guidance model compares the student's answer with the document and adds
+ *  constraints. */
 import { z } from 'zod';
 import { drop, keep, operator, type Context } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { lengths } from '../../schemas/recipes/air.ts';
 import { constraintType, type ConstraintType } from '../../schemas/recipes/air-types.ts';
 import { sampling } from '../../schemas/sampling.ts';
-import { drawn } from '../musc/shots.ts';
+import { drawSample } from '../musc/shots.ts';
 import { wholeReply } from '../reply.ts';
-import { constraintIn, duplicateIn, gradesIn } from './parse.ts';
+import { parseConstraint, parseDuplicate, parseGrades } from './parse.ts';
 import type { Judged } from './prompts.ts';
 import { rated, refined, wordsOf, type Ending, type Step } from './records.ts';
 
@@ -21,8 +22,8 @@ const params = z.object({
 type Params = z.infer<typeof params>;
 type Ended = { readonly ended: Ending; readonly said: string | null };
 
-/** D, S1, then J, Q, A and C in turn: at most `iterations` times, and until the judge has nothing new to demand. The judge sees the initial
- *  instruction, the student all that was added to it. */
+/** D, S1, then J, Q, A and C in turn, at most `iterations` times, until the judge finds no new constraint. The judge sees the initial
+ *  instruction, the student the instruction with all added constraints. */
 export const refine = operator({
   version: 1,
   input: rated,
@@ -30,12 +31,12 @@ export const refine = operator({
   params,
   roles: ['guidance', 'student'],
   capabilities: ['chat'],
-  stochastic: () => true, // the order of the types, at any temperature
+  stochastic: () => true, // random order of the types, even at temperature 0
   calls: ({ iterations }) => 2 + 4 * iterations - 1,
   async run(rated, context, params) {
     const { iterations, lengths } = params;
-    const say = speaking(context, params);
-    const [polished, first] = await Promise.all([say('guidance', 'polish', rated), say('student', 'answer', rated)]);
+    const request = bindRequest(context, params);
+    const [polished, first] = await Promise.all([request('guidance', 'polish', rated), request('student', 'answer', rated)]);
     if ('dropped' in polished) return polished;
     if ('dropped' in first) return first;
     const short = [polished, first].find(({ text }) => wordsOf(text) < lengths.answer);
@@ -53,52 +54,56 @@ export const refine = operator({
         break;
       }
       instruction = `${instruction}\n\n${found.constraint}`; // U
-      const told = await say('student', 'answer', { instruction }); // A
-      if ('dropped' in told || wordsOf(told.text) < lengths.answer) {
+      const reply = await request('student', 'answer', { instruction }); // A
+      if ('dropped' in reply || wordsOf(reply.text) < lengths.answer) {
         steps.push({ ...found, output: null, satisfied: null });
-        ending = { ended: 'no-answer', said: 'dropped' in told ? (told.evidence ?? null) : told.text };
+        ending = { ended: 'no-answer', said: 'dropped' in reply ? (reply.evidence ?? null) : reply.text };
         break;
       }
-      output = told.text;
+      output = reply.text;
       const criteria = [found.constraint];
-      const checked = await say('guidance', 'check', { instruction: rated.instruction, output, criteria }); // C
-      const grades = 'dropped' in checked ? undefined : gradesIn(checked.text, criteria.length);
+      const checked = await request('guidance', 'check', { instruction: rated.instruction, output, criteria }); // C
+      const grades = 'dropped' in checked ? undefined : parseGrades(checked.text, criteria.length);
       steps.push({ ...found, output, satisfied: grades?.[0] ?? null });
     }
     return keep({ ...rated, polished: polished.text, answer: first.text, steps, ...ending });
   },
 });
 
-/** Asks in the words of a prompt that a parameter names. */
-const speaking =
+/** Returns a function that sends the prompts named by the parameters. */
+const bindRequest =
   (context: Context<'guidance' | 'student'>, { prompts, sampling }: Params) =>
   (role: 'guidance' | 'student', prompt: keyof Params['prompts'], slots: object) =>
     wholeReply(context, role, context.prompt(prompts[prompt], slots), sampling[role]);
 
-/** J and Q: a constraint of a type that the document has not had, and which repeats none. */
+/** J and Q: finds a constraint of a type that the document does not have yet and that repeats no earlier constraint. */
 async function nextConstraint(
   context: Context<'guidance' | 'student'>,
   params: Params,
   asked: Omit<Judged, 'types'>,
   steps: readonly Step[],
 ): Promise<Pick<Step, 'type' | 'constraint'> | Ended> {
-  const say = speaking(context, params);
+  const request = bindRequest(context, params);
   const used = steps.map(({ type }) => type);
   const left = params.types.filter(({ name }) => !used.includes(name));
   if (left.length === 0) return { ended: 'types', said: null };
-  const types = shown(left, context.random(`types ${steps.length}`));
-  const said = await say('guidance', 'judge', { ...asked, types });
+  const types = sampleTypes(left, context.random(`types ${steps.length}`));
+  const said = await request('guidance', 'judge', { ...asked, types });
   if ('dropped' in said) return { ended: 'truncated', said: said.evidence ?? null };
   const names = params.types.map(({ name }) => name);
-  const found = constraintIn(said.text, names, used, params.lengths);
+  const found = parseConstraint(said.text, names, used, params.lengths);
   if (typeof found === 'string') return { ended: found, said: said.text };
   if (steps.length === 0) return found;
   const earlier = steps.map(({ constraint }) => constraint);
-  const compared = await say('guidance', 'compare', { constraint: found.constraint, earlier });
+  const compared = await request('guidance', 'compare', { constraint: found.constraint, earlier });
   if ('dropped' in compared) return { ended: 'truncated', said: compared.evidence ?? null };
-  return duplicateIn(compared.text) ? { ended: 'duplicate', said: found.constraint } : found;
+  return parseDuplicate(compared.text) ? { ended: 'duplicate', said: found.constraint } : found;
 }
 
-/** In any order, each with one of its examples. */
-const shown = (types: readonly ConstraintType[], random: () => number): Judged['types'] =>
-  drawn(types, types.length, random).map(({ name, about, examples }) => ({ name, about, example: drawn(examples, 1, random)[0]! }));
+/** Shuffles the types and picks one example for each. */
+const sampleTypes = (types: readonly ConstraintType[], random: () => number): Judged['types'] =>
+  drawSample(types, types.length, random).map(({ name, about, examples }) => ({
+    name,
+    about,
+    example: drawSample(examples, 1, random)[0]!,
+  }));

@@ -1,9 +1,10 @@
-/** Examples of merges, ours: an instruction, five constraints, and how it reads with the first of them, with the first two, and so on. */
+/** Defines few-shot examples of merges, written for backspin: an instruction, five constraints, and the merged text for any number of
+ *  them. */
 
 export interface MergeShot {
   readonly instruction: string;
   readonly constraints: readonly string[];
-  /** Of so many constraints. */
+  /** The merged instruction with the first `constraints` of them. */
   readonly merged: (constraints: number) => string;
 }
 

@@ -1,18 +1,18 @@
-/** The per-record half of back-and-forth translation (2408.04614). Writing and judging instructions are Humpback's. */
+/** Exports the operators of back-and-forth translation (2408.04614). Humpback's operators write and judge the instructions. */
 import { z } from 'zod';
 import { drop, keep, operator, type Dropped } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { segment } from '../humpback/records.ts';
 import { codePoints } from '../lengths.ts';
-import { asking, wholeReply } from '../reply.ts';
-import { betweenMarkers } from './parse.ts';
+import { promptOperator, wholeReply } from '../reply.ts';
+import { parseRewritten } from './parse.ts';
 import { document, draft, rewritten } from './records.ts';
 
 export { answering, backward, comparing, respond, rewriting, rewritingOpened, toInstruction } from './prompts.ts';
 export { winRate } from './win-rate.ts';
 
-/** Documents of one split of a corpus, and of a length in characters (3.1). */
+/** Keeps documents of one split of a corpus, up to a length in characters (3.1). */
 export const usable = operator({
   version: 1,
   input: document,
@@ -25,7 +25,7 @@ export const usable = operator({
   },
 });
 
-/** The response, rewritten for its instruction by a model that sees both; a fresh sample while none stands between the markers. */
+/** Rewrites the response for its instruction with a model that sees both. Samples again while a reply has no text between the markers. */
 export const rewrite = operator({
   version: 1,
   input: draft,
@@ -39,9 +39,9 @@ export const rewrite = operator({
     const opening = 'messages' in prompt ? (prompt.prefill ?? '') : '';
     let last: Dropped = drop('no-markers');
     const response = await context.attempts(attempts, async () => {
-      // Where both markers are there, a reply that was cut off behind them is whole.
-      const said = await wholeReply(context, 'rewriter', prompt, sampling, { opening, mayBeCut: true });
-      const found = 'dropped' in said ? said : betweenMarkers(said.text);
+      // A reply that is cut off after both markers is complete.
+      const reply = await wholeReply(context, 'rewriter', prompt, sampling, { opening, mayBeCut: true });
+      const found = 'dropped' in reply ? reply : parseRewritten(reply.text);
       if (typeof found === 'string') return found;
       last = found;
       return undefined;
@@ -50,8 +50,8 @@ export const rewrite = operator({
   },
 });
 
-/** The control: the same model answers the instruction and never sees the document. */
-export const distil = asking({
+/** The control: the same model answers the instruction without seeing the document. */
+export const distil = promptOperator({
   version: 1,
   input: draft,
   output: rewritten,

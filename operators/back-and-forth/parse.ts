@@ -1,12 +1,13 @@
-/** Reading the rewriter and the judge of answers. */
+/** Parses the replies of the rewriter and of the judge of answers. */
 import { plainLines } from '../markup.ts';
 import { drop, type Dropped } from '../../recipe/index.ts';
 
-/** Between them stands the rewritten response (appendix A). */
+/** The rewritten response stands between these markers (appendix A). */
 export const markers = { open: '[RES]', close: '[/RES]' } as const;
 
-/** The text between the two markers, without blanks at its ends; or why there is none. More than one pair says nothing of which is meant. */
-export function betweenMarkers(reply: string): string | Dropped {
+/** Returns the trimmed text between the two markers, or drops the reply if they are missing or ambiguous: with several pairs, no pair
+ *  can be chosen. */
+export function parseRewritten(reply: string): string | Dropped {
   const [before, text, ...others] = reply.split(markers.open);
   if (text === undefined) return drop('no-markers', reply);
   const [inside, ...rest] = text.split(markers.close);
@@ -15,6 +16,6 @@ export function betweenMarkers(reply: string): string | Dropped {
   return inside!.trim() === '' ? drop('empty', reply) : inside!.trim();
 }
 
-/** `A` or `B`, where a verdict names one of them first; undefined where it does not. */
-export const letterIn = (verdict: string): 'A' | 'B' | undefined =>
+/** Parses `A` or `B` if the verdict begins with one of them. */
+export const parseLetter = (verdict: string): 'A' | 'B' | undefined =>
   /^(?:Answer:? )?([AB])(?:$|[^\p{L}\p{N} ]| is\b)/iu.exec(plainLines(verdict)[0] ?? '')?.[1]?.toUpperCase() as 'A' | 'B' | undefined;

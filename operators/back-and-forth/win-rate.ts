@@ -1,14 +1,14 @@
-/** The win rate of a model's answers over given ones, by a judge (appendix A.4). */
+/** Measures the win rate of a model's answers over reference answers, by a judge model (appendix A.4). */
 import { z } from 'zod';
 import { keep, operator, suite } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { codePoints } from '../lengths.ts';
 import { wholeReply } from '../reply.ts';
-import { letterIn } from './parse.ts';
+import { parseLetter } from './parse.ts';
 
 const item = z.strictObject({ instruction: z.string().min(1), reference: z.string().min(1) });
-/** `won`: whether the model's answer was preferred, as the first of the two and as the second; null: the verdict cannot be read. */
+/** `won`: whether the judge preferred the model's answer, in first and in second place; null: the verdict cannot be read. */
 const compared = z.object({ response: z.string(), won: z.array(z.boolean().nullable()) });
 const params = z.strictObject({
   items: z.array(item).min(1).describe('What is asked, and the answers to beat.'),
@@ -27,16 +27,16 @@ const compare = operator({
   capabilities: ['chat'],
   calls: () => 3,
   async run({ instruction, reference }, context, { prompts, sampling }) {
-    const said = await wholeReply(context, 'model', context.prompt(prompts.respond, { instruction }), sampling);
-    if ('dropped' in said) return said;
-    const response = said.text;
-    // Judges prefer what stands first: each answer stands there once.
+    const reply = await wholeReply(context, 'model', context.prompt(prompts.respond, { instruction }), sampling);
+    if ('dropped' in reply) return reply;
+    const response = reply.text;
+    // Judges favour the first answer, so each answer is shown first once.
     const won = await Promise.all(
       (['A', 'B'] as const).map(async (own) => {
         const [first, second] = own === 'A' ? [response, reference] : [reference, response];
         const asked = context.prompt(prompts.compare, { instruction, first, second });
         const verdict = await wholeReply(context, 'judge', asked, { temperature: 0, maxTokens: 16 }, { mayBeCut: true });
-        const letter = 'dropped' in verdict ? undefined : letterIn(verdict.text);
+        const letter = 'dropped' in verdict ? undefined : parseLetter(verdict.text);
         return letter === undefined ? null : letter === own;
       }),
     );

@@ -1,5 +1,5 @@
-/** The per-record half of Cycle-Instruct: two models that train each other, without seed pairs (2508.16100). */
-import { asking } from '../reply.ts';
+/** Exports the operators of Cycle-Instruct: two models that train each other, without seed pairs (2508.16100). */
+import { promptOperator } from '../reply.ts';
 import { unframed } from '../unframed.ts';
 import { answer as answerSide, cycled, foundAnswer, foundQuestion, qa, question } from './records.ts';
 
@@ -7,8 +7,8 @@ export { health, prune } from './measure.ts';
 export { answer, ask, baseAnswer, baseAsk, rewriteAnswer, rewriteQuestion, toAnswer, toQuestion } from './prompts.ts';
 export { breakPairs, byQuestionMark, passages } from './route.ts';
 
-/** A question, and beside it the same written anew so that it stands by itself: what Q2A is asked. */
-export const cleanQuestion = asking({
+/** Rewrites a question so that it is clear without context. Q2A sees the rewritten question; training uses the original. */
+export const cleanQuestion = promptOperator({
   version: 4,
   input: question,
   output: foundQuestion,
@@ -17,8 +17,8 @@ export const cleanQuestion = asking({
   take: (reply, { question }) => ({ question, shown: unframed(reply) }),
 });
 
-/** An answer, and beside it the same written anew as one paragraph: what A2Q is asked about. */
-export const cleanAnswer = asking({
+/** Rewrites an answer as one paragraph. A2Q sees the rewritten answer; training uses the original. */
+export const cleanAnswer = promptOperator({
   version: 3,
   input: answerSide,
   output: foundAnswer,
@@ -27,8 +27,8 @@ export const cleanAnswer = asking({
   take: (shown, { answer }) => ({ answer, shown }),
 });
 
-/** S1: an answer to a question that was found. */
-export const answerQuestion = asking({
+/** S1: generates an answer to an extracted question. */
+export const answerQuestion = promptOperator({
   version: 2,
   input: foundQuestion,
   output: qa,
@@ -37,8 +37,8 @@ export const answerQuestion = asking({
   take: (answer, { question }) => ({ question, answer, original: 'question' as const }),
 });
 
-/** S3: a question for an answer that was found. */
-export const askForAnswer = asking({
+/** S3: generates a question for an extracted answer. */
+export const askForAnswer = promptOperator({
   version: 3,
   input: foundAnswer,
   output: qa,
@@ -47,8 +47,8 @@ export const askForAnswer = asking({
   take: (reply, { answer }) => ({ question: unframed(reply), answer, original: 'answer' as const }),
 });
 
-/** The question once more, from the answer that Q2A wrote for it. */
-export const askAgain = asking({
+/** Regenerates the question from the answer that Q2A wrote for it. */
+export const askAgain = promptOperator({
   version: 3,
   input: qa,
   output: cycled,
@@ -56,8 +56,8 @@ export const askAgain = asking({
   take: (reply, pair) => ({ ...pair, found: pair.question, again: unframed(reply) }),
 });
 
-/** The answer once more, from the question that A2Q wrote for it. */
-export const answerAgain = asking({
+/** Regenerates the answer from the question that A2Q wrote for it. */
+export const answerAgain = promptOperator({
   version: 2,
   input: qa,
   output: cycled,

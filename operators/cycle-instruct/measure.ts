@@ -1,8 +1,8 @@
-/** What is measured of pseudo-labels: whether the loop collapses, and which of them do not find the way back. */
+/** Measures pseudo-labels: detects collapse of the loop, and prunes labels whose cycle does not return to the original. */
 import { z } from 'zod';
 import { reducer, type Dataset, type Report, type MaybePromise } from '../../recipe/index.ts';
 import { wordsOf } from '../std/shingles.ts';
-import type { Lying, QA } from './records.ts';
+import type { Placed, QA } from './records.ts';
 
 export interface Health {
   readonly answerCopies: number;
@@ -14,16 +14,15 @@ export interface Health {
   readonly [name: string]: number;
 }
 
-/** Of the answers, and of the questions, that models wrote in a round: the share that copies what it was written for (either holds the
- *  other, letter by letter in lower case), the share of their word pairs that are distinct (distinct-2, Li et al. 2016), and their mean
- *  length in words. */
+/** Measures the answers and the questions that models wrote in a round: the share that copies its source (either text contains the
+ *  other, in lower case), the share of distinct word bigrams (distinct-2, Li et al. 2016), and the mean length in words. */
 export const health = reducer<{ readonly answered: MaybePromise<Dataset<QA>>; readonly asked: MaybePromise<Dataset<QA>> }, Report<Health>>({
   version: 1,
   outputs: 'report',
   async run({ answered, asked }) {
-    const answers = new Side();
+    const answers = new TextStats();
     for await (const { value } of answered) answers.add(value.answer, value.question);
-    const questions = new Side();
+    const questions = new TextStats();
     for await (const { value } of asked) questions.add(value.question, value.answer);
     return {
       answerCopies: answers.copies,
@@ -36,7 +35,7 @@ export const health = reducer<{ readonly answered: MaybePromise<Dataset<QA>>; re
   },
 });
 
-class Side {
+class TextStats {
   #count = 0;
   #copies = 0;
   #words = 0;
@@ -65,12 +64,12 @@ class Side {
   }
 }
 
-/** Smaller clusters lose nothing. */
-const FEWEST = 10;
+/** Clusters below this size are not pruned. */
+const MIN_CLUSTER = 10;
 
-/** Of each cluster the share that lies farthest from its own reconstruction goes, rounded half up: so a topic that is hard as a whole
- *  stays. Equal distances go by id. */
-export const prune = reducer<{ readonly of: MaybePromise<Dataset<Lying>> }, Dataset<Lying>, { readonly share: number }>({
+/** Drops from each cluster the `share` with the largest distance to the reconstruction, rounded half up. Pruning per cluster keeps
+ *  topics that are hard throughout. Ties go by record id. */
+export const prune = reducer<{ readonly of: MaybePromise<Dataset<Placed>> }, Dataset<Placed>, { readonly share: number }>({
   version: 1,
   params: z.object({ share: z.number() }),
   async *run({ of }, { share }) {
@@ -84,7 +83,7 @@ export const prune = reducer<{ readonly of: MaybePromise<Dataset<Lying>> }, Data
       [...clusters.values()].flatMap((members) =>
         members
           .toSorted((a, b) => b.distance - a.distance || (a.id < b.id ? -1 : 1))
-          .slice(0, members.length < FEWEST ? 0 : Math.floor(share * members.length + 0.5 + 1e-9))
+          .slice(0, members.length < MIN_CLUSTER ? 0 : Math.floor(share * members.length + 0.5 + 1e-9))
           .map(({ id }) => id),
       ),
     );

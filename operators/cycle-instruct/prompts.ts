@@ -1,29 +1,28 @@
-/** The wordings of Cycle-Instruct, ours: the paper's are not known. */
-import { prompt, template, type Chat, type Message } from '../../recipe/index.ts';
+/** Defines the prompts of Cycle-Instruct in our own words: the paper does not publish its own. */
+import { prompt, template, type Chat } from '../../recipe/index.ts';
+import { user, withReply } from '../turns.ts';
 import { qa, type Answer, type Passage, type QA, type Question } from './records.ts';
 
-const user = (content: string): readonly Message[] => [{ role: 'user', content }];
 const askForQuestion = ({ answer }: Answer) => user(`Write the one question that the text below answers, and nothing else.\n\n${answer}`);
-const learnt = (asked: readonly Message[], content: string): Chat => ({ messages: [...asked, { role: 'assistant', content }] });
 
-/** Asks Q2A, once it is trained. */
+/** Prompts the trained Q2A model. */
 export const answer = prompt<Question>({
   version: 1,
   template: 'cycle-instruct.toAnswer',
   render: ({ question }) => ({ messages: user(question) }),
 });
 
-/** Asks A2Q, once it is trained. */
+/** Prompts the trained A2Q model. */
 export const ask = prompt<Answer>({
   version: 1,
   template: 'cycle-instruct.toQuestion',
   render: (given) => ({ messages: askForQuestion(given) }),
 });
 
-/** Asks a base model for an answer: it goes on writing, so its sampling should stop at the next header. */
+/** Prompts a base model for an answer. A base model continues past the answer, so sampling should stop at the next header. */
 export const baseAnswer = prompt<Question>({ version: 1, render: ({ question }) => ({ text: `Question: ${question}\nAnswer:` }) });
 
-/** Asks a base model for a question. */
+/** Prompts a base model for a question. */
 export const baseAsk = prompt<Answer>({ version: 1, render: ({ answer }) => ({ text: `Answer: ${answer}\nQuestion:` }) });
 
 export const rewriteQuestion = prompt<Passage>({
@@ -38,16 +37,16 @@ export const rewriteAnswer = prompt<Passage>({
   render: ({ text }) => ({ text: `Text: ${text}\nThe same content as one coherent paragraph and nothing else:\nAnswer:` }),
 });
 
-/** Q2A: the question is given, the answer learnt. */
+/** Trains Q2A: the loss is on the answer. */
 export const toAnswer = template<QA, Chat>({
   version: 1,
   input: qa,
-  render: ({ question, answer }) => learnt(user(question), answer),
+  render: ({ question, answer }) => withReply(user(question), answer),
 });
 
-/** A2Q: the answer is given, the question learnt. */
+/** Trains A2Q: the loss is on the question. */
 export const toQuestion = template<QA, Chat>({
   version: 1,
   input: qa,
-  render: ({ question, answer }) => learnt(askForQuestion({ answer }), question),
+  render: ({ question, answer }) => withReply(askForQuestion({ answer }), question),
 });

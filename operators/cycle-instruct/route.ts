@@ -1,4 +1,4 @@
-/** Raw material becomes questions and answers that have nothing to do with each other. */
+/** Splits raw text or pairs into unrelated questions and answers. */
 import { z } from 'zod';
 import { drop, keep, operator, reducer, type Dataset, type MaybePromise } from '../../recipe/index.ts';
 import { sha256 } from '../../schemas/canonical.ts';
@@ -10,11 +10,11 @@ type Sides = {
   readonly answers: Dataset<Answer>;
 };
 
-/** Lines with nothing but blanks, those of full width too, end a paragraph, as a paragraph separator does. */
-const gap = /\r\n?(?:[^\S\r\n\u2029]*\r\n?)+|\n(?:[^\S\n\u2029]*\n)+|\u2029/;
+/** A blank line (also of full-width spaces) or a paragraph separator ends a paragraph. */
+const paragraphBreak = /\r\n?(?:[^\S\r\n\u2029]*\r\n?)+|\n(?:[^\S\n\u2029]*\n)+|\u2029/;
 
-/** The paragraphs of a document, or a document as it is: a turn of a dialogue, say. `shortest` in characters, of which a Han, Kana or Hangul
- *  one counts twice. */
+/** Splits a document into paragraphs, or keeps it whole (a dialogue turn, for example). `shortest` is in characters; Han, Kana and
+ *  Hangul count twice. */
 export const passages = operator({
   version: 2,
   input: passage,
@@ -22,17 +22,18 @@ export const passages = operator({
   params: z.object({ split: z.enum(['paragraphs', 'none']), shortest: z.int() }),
   maxRows: ({ split }) => (split === 'none' ? 1 : Infinity),
   run({ text }, _, { split, shortest }) {
-    const parts = (split === 'none' ? [text] : text.split(gap)).map((part) => part.trim());
+    const parts = (split === 'none' ? [text] : text.split(paragraphBreak)).map((part) => part.trim());
     const [first, ...others] = parts.filter((part) => weightOf(part) >= shortest).map((part) => ({ text: part }));
     return first ? keep(first, ...others) : drop('too-short', text);
   },
 });
 
-/** The characters whose name in Unicode says QUESTION MARK or INTERROBANG, and a semicolon behind a Greek letter, which is one there. */
+/** Characters whose Unicode name contains QUESTION MARK or INTERROBANG, and a semicolon after a Greek letter, which is the Greek
+ *  question mark. */
 const questionMark =
   /[?\u00bf\u037e\u055e\u061f\u1367\u1945\u203d\u2047-\u2049\u2753\u2754\u2cfa\u2cfb\u2e18\u2e2e\u2e54\ua60f\ua6f7\ufe16\ufe56\uff1f\u{11143}\u{1e95f}\u{1f679}-\u{1f67b}\u{1fbc4}]|\p{Script=Greek}[»”"'’)]*;/u;
 
-/** Question-like is what holds a question mark of any script; all else is answer-like. Equal texts count once. */
+/** Texts with a question mark of any script are questions, all others answers. Duplicates are dropped. */
 export const byQuestionMark = reducer<{ readonly of: MaybePromise<Dataset<Passage>> }, Sides>({
   version: 2,
   outputs: ['questions', 'answers'],
@@ -48,9 +49,9 @@ export const byQuestionMark = reducer<{ readonly of: MaybePromise<Dataset<Passag
   },
 });
 
-/** Of one half of the pairs, drawn by lot, the instruction, and of the other the response. What is left knows nothing of the side that
- *  went: not by its id, nor by the lots, which follow from `seed` and a pair's place alone. Equal texts count once; a pair whose half is no
- *  text is dropped. */
+/** Keeps only the instruction of one random half of the pairs, and only the response of the other. Record ids and the random choice do
+ *  not depend on the discarded side: the choice follows from `seed` and the pair's position. Duplicate texts count once; a pair whose
+ *  kept side is not a text is dropped. */
 export const breakPairs = reducer<{ readonly of: MaybePromise<Dataset<Pair>> }, Sides, { readonly seed: number }>({
   version: 2,
   params: z.object({ seed: z.int() }),
@@ -64,7 +65,7 @@ export const breakPairs = reducer<{ readonly of: MaybePromise<Dataset<Pair>> }, 
     for await (const record of of) {
       const output = lots[at++]! < middle! ? 'questions' : 'answers';
       const side = output === 'questions' ? 'instruction' : 'response';
-      const text: unknown = record.value[side]; // no operator has read it
+      const text: unknown = record.value[side]; // no schema has checked it
       if (typeof text !== 'string' || text.trim() === '') {
         yield { record, dropped: typeof text === 'string' ? 'empty' : 'invalid', evidence: `it has no text in "${side}"` };
         continue;

@@ -1,10 +1,10 @@
-/** The per-record half of Humpback: self-alignment with instruction backtranslation (2308.06259). */
+/** Exports the operators of Humpback: self-alignment with instruction backtranslation (2308.06259). */
 import { z } from 'zod';
 import { dataSuite, drop, keep, operator, suite } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { codePoints, weightOf } from '../lengths.ts';
-import { asking } from '../reply.ts';
+import { promptOperator } from '../reply.ts';
 import { unframed } from '../unframed.ts';
 import { judged, pair, segment, type Pair } from './records.ts';
 
@@ -12,8 +12,8 @@ export { expectedRating, likelihood, rating } from './judges.ts';
 export { backward, curation, response } from './prompts.ts';
 export { toInstruction, toResponse } from './templates.ts';
 
-/** One instruction for a segment, by M_yx (2.2). */
-export const backtranslate = asking({
+/** Generates one instruction for a segment with M_yx (2.2). */
+export const backtranslate = promptOperator({
   version: 3,
   input: segment,
   output: pair,
@@ -21,8 +21,7 @@ export const backtranslate = asking({
   take: (reply, { text }) => ({ instruction: unframed(reply), response: text }),
 });
 
-/** An instruction that is neither a stump nor a text of its own. Lengths in characters (code points); for `min` a Han, Kana or Hangul
- *  character counts twice. */
+/** Keeps instructions within a range of lengths in characters (code points). For `min`, Han, Kana and Hangul characters count twice. */
 export const withinLength = operator({
   version: 2,
   input: judged,
@@ -34,7 +33,7 @@ export const withinLength = operator({
   },
 });
 
-const answer = asking({
+const answer = promptOperator({
   version: 2,
   input: pair.pick({ instruction: true }),
   output: pair.pick({ response: true }),
@@ -42,8 +41,8 @@ const answer = asking({
   take: (response) => ({ response }),
 });
 
-/** Answers to a few instructions, to be read by people, with both tags in the prompt. The numbers tell when a model runs on or
- *  falls silent: the share of instructions answered to the end, and the mean length of those answers in characters. */
+/** Collects answers to a few instructions for people to read, with both tags in the prompt. `answered` is the share of finished replies,
+ *  and `responseChars` their mean length in characters; they show a model that runs on or returns nothing. */
 export const answers = suite({
   version: 2,
   params: z.strictObject({
@@ -59,7 +58,7 @@ export const answers = suite({
   },
 });
 
-/** What a set of pairs is like: how many, their mean lengths in characters, and the share whose instruction is copied from the response. */
+/** Measures a set of pairs: its size, its mean lengths in characters, and the share whose instruction is copied from the response. */
 export const pairs = dataSuite({
   version: 2,
   async measure(rows: AsyncIterable<{ readonly value: Pair }>) {

@@ -1,4 +1,4 @@
-/** Three ways to score a pair with the model of the round before. */
+/** Defines three scorers of pairs; each uses the previous round's model. */
 import { z } from 'zod';
 import { drop, keep, operator, scorer, type Dropped, type Prompt } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
@@ -7,8 +7,8 @@ import { openingOf, opensRating, parseRating } from './parse.ts';
 import { judged, pair } from './records.ts';
 import { wholeReply } from '../reply.ts';
 
-/** The paper's judge: the rating that it writes, a fresh sample while it writes none. One that was cut off is none, unless it goes on
- *  after `Score:`. */
+/** The paper's judge: parses the rating from the model's reply, and samples again while a reply has none. A truncated reply has no
+ *  rating, unless the prompt ends with `Score:`. */
 export const rating = operator({
   version: 3,
   input: pair,
@@ -22,10 +22,10 @@ export const rating = operator({
     const opening = openingOf(prompt);
     let last: Dropped = drop('no-score');
     const judged = await context.attempts(attempts, async () => {
-      const said = await wholeReply(context, 'scorer', prompt, sampling, { opening, mayBeCut: opensRating(opening) });
-      const score = 'dropped' in said ? undefined : parseRating(said.text);
-      last = 'dropped' in said ? said : drop('no-score', said.text);
-      return 'dropped' in said || score === undefined ? undefined : { score, judgement: said.text };
+      const reply = await wholeReply(context, 'scorer', prompt, sampling, { opening, mayBeCut: opensRating(opening) });
+      const score = 'dropped' in reply ? undefined : parseRating(reply.text);
+      last = 'dropped' in reply ? reply : drop('no-score', reply.text);
+      return 'dropped' in reply || score === undefined ? undefined : { score, judgement: reply.text };
     });
     return judged === undefined ? last : keep({ ...pair, ...judged });
   },
@@ -33,7 +33,7 @@ export const rating = operator({
 
 const ratings = [1, 2, 3, 4, 5];
 
-/** The mean of the ratings by the probability that the judge says them, without reasons first. */
+/** The expected rating: the mean of 1 to 5, weighted by the probability of each directly after `Score:`, without a rationale. */
 export const expectedRating = scorer({
   version: 2,
   input: pair,
@@ -55,7 +55,7 @@ export const expectedRating = scorer({
 });
 const beforeRating = (prompt: Prompt): Prompt => ('messages' in prompt ? { ...prompt, prefill: 'Score:' } : prompt);
 
-/** How likely the scorer finds the response after the instruction: nats per token, at most 0. */
+/** The mean log-probability of the response given the instruction: nats per token, at most 0. */
 export const likelihood = scorer({
   version: 1,
   input: pair,

@@ -1,18 +1,18 @@
-/** The wording of Humpback, in our own words: what the paper asks for, not how it says so. */
+/** Defines the prompts of Humpback, in our own words. */
 import { prompt, type Message } from '../../recipe/index.ts';
+import { user } from '../turns.ts';
 import type { Pair, Segment } from './records.ts';
 
-/** S_a and S_w (2.3): which kind of response follows, appended to the instruction. */
+/** S_a and S_w (2.3): tags at the end of the instruction that say which kind of response follows. */
 export const tags = {
   seed: 'Respond the way an AI assistant would.',
   augmented: 'Respond with what a search of the web would tell you.',
 } as const;
 
-export const user = (content: string): readonly Message[] => [{ role: 'user', content }];
 export const tagged = (instruction: string, ...with_: readonly string[]): readonly Message[] =>
   user([instruction, with_.join(' ')].filter(Boolean).join('\n\n'));
 
-/** y -> x: the one wording that M_yx is trained with and asked with. */
+/** y -> x: the same prompt for training and inference of M_yx. */
 export const askForInstruction = ({ text }: Segment): readonly Message[] =>
   user(`A user's question was answered with the text below. Write the question that this text answers best.\n\n${text}\n\n${tags.seed}`);
 
@@ -22,14 +22,14 @@ export const backward = prompt<Segment>({
   render: (segment) => ({ messages: askForInstruction(segment) }),
 });
 
-/** At inference both tags together, which no training row has, do best (table 8). */
+/** Inference uses both tags together, which no training row has: that works best (table 8). */
 export const response = prompt<Pick<Pair, 'instruction'>>({
   version: 1,
   template: 'humpback.toResponse',
   render: ({ instruction }) => ({ messages: tagged(instruction, tags.seed, tags.augmented) }),
 });
 
-/** The five points of table 1. */
+/** The five-point scale of table 1. */
 export const curation = prompt<Pair>({
   version: 1,
   template: 'humpback.toResponse',

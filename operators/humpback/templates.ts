@@ -1,20 +1,19 @@
-/** How pairs become training rows; the loss is on the assistant's turn alone. */
-import { template, type Chat, type Message } from '../../recipe/index.ts';
+/** Renders pairs as training rows; the loss is on the assistant's turn alone. */
+import { template, type Chat } from '../../recipe/index.ts';
+import { withReply } from '../turns.ts';
 import { askForInstruction, tagged, tags } from './prompts.ts';
 import { labelled, pair, type Labelled, type Pair } from './records.ts';
 
-const answered = (asked: readonly Message[], content: string): Chat => ({ messages: [...asked, { role: 'assistant', content }] });
-
-/** M_yx: the response asks, the instruction answers. */
+/** Trains M_yx: the response is the prompt, the instruction the completion. */
 export const toInstruction = template<Pair, Chat>({
   version: 1,
   input: pair,
-  render: ({ instruction, response }) => answered(askForInstruction({ text: response }), instruction),
+  render: ({ instruction, response }) => withReply(askForInstruction({ text: response }), instruction),
 });
 
-/** M_t: S_a marks the seed, S_w what was backtranslated; replayed rows are as they are. */
+/** Trains M_t: S_a marks seed rows and S_w augmented ones; replayed rows have no tag. */
 export const toResponse = template<Labelled, Chat>({
   version: 1,
   input: labelled,
-  render: ({ instruction, response, part }) => answered(tagged(instruction, ...(part === 'replay' ? [] : [tags[part]])), response),
+  render: ({ instruction, response, part }) => withReply(tagged(instruction, ...(part === 'replay' ? [] : [tags[part]])), response),
 });

@@ -1,14 +1,14 @@
-/** The per-record half of Kun: answer polishment for Chinese self-alignment with instruction back-translation (2401.06477). */
+/** Exports the operators of Kun: answer polishment for Chinese self-alignment with instruction backtranslation (2401.06477). */
 import { z } from 'zod';
 import { drop, keep, operator, scorer, type Scored } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { pair, segment } from '../humpback/records.ts';
 import { codePoints } from '../lengths.ts';
-import { asking, wholeReply } from '../reply.ts';
+import { promptOperator, wholeReply } from '../reply.ts';
 import { unframed } from '../unframed.ts';
 import { judged, labelled, polished, read } from './records.ts';
-import { isGood, repeatedIn, tidied, wordIn } from './rules.ts';
+import { parseVerdict, findRepetition, tidyInstruction, findKeyword } from './rules.ts';
 
 export {
   labelling,
@@ -24,22 +24,22 @@ export {
 } from './prompts.ts';
 
 const words = z.array(z.string().min(1));
-/** A text by itself: something must stand before the first token that is predicted. */
-const alone = (continuation: string) => [{ prompt: { text: '\n' }, continuation }];
-const surprise = ({ tokens }: Scored): number => -tokens.reduce((sum, { logprob }) => sum + logprob, 0) / tokens.length;
+/** Scores a text unconditionally; a newline precedes it, because the first token needs a context. */
+const unconditional = (continuation: string) => [{ prompt: { text: '\n' }, continuation }];
+const meanNll = ({ tokens }: Scored): number => -tokens.reduce((sum, { logprob }) => sum + logprob, 0) / tokens.length;
 
-/** How many tokens a text has, and how perplexing it is, to the reader. */
+/** Measures the number of tokens and the perplexity of a text under the reader model. */
 export const measure = scorer({
   version: 1,
   input: segment,
   output: read,
   role: 'reader',
-  ask: ({ text }) => alone(text),
+  ask: ({ text }) => unconditional(text),
   take: ({ text }, [answer]) =>
-    answer?.tokens.length ? keep({ text, tokens: answer.tokens.length, perplexity: Math.exp(surprise(answer)) }) : drop('no-token'),
+    answer?.tokens.length ? keep({ text, tokens: answer.tokens.length, perplexity: Math.exp(meanNll(answer)) }) : drop('no-token'),
 });
 
-/** Primary data: texts that are neither long nor perplexing. */
+/** Primary data: keeps texts that are neither too long nor too perplexing. */
 export const primary = operator({
   version: 1,
   input: read,
@@ -51,8 +51,8 @@ export const primary = operator({
   },
 });
 
-/** The instruction of a text, by the label model. */
-export const label = asking({
+/** The label model generates the instruction of a text. */
+export const label = promptOperator({
   version: 2,
   input: segment,
   output: labelled,
@@ -61,21 +61,21 @@ export const label = asking({
   take: (reply, { text }) => ({ text, instruction: unframed(reply) }),
 });
 
-/** An instruction that stands by itself: without words for what is not shown, and without repeated lines. */
+/** Keeps instructions without keywords that refer to unseen content, and without repeated lines. */
 export const askable = operator({
   version: 1,
   input: labelled,
   output: labelled,
   params: z.object({ words: z.object({ instruction: words }) }),
   run({ text, instruction }, _context, { words }) {
-    const own = tidied(instruction);
+    const own = tidyInstruction(instruction);
     if (own === undefined) return drop('repeated-lines', instruction);
-    const word = wordIn(own, words.instruction);
+    const word = findKeyword(own, words.instruction);
     return word === undefined ? keep({ text, instruction: own }) : drop('keyword', `${word}: ${own}`);
   },
 });
 
-/** Whether the instruction is good, by a judge that does not see the text. */
+/** Keeps instructions that a judge finds good without seeing the text. */
 export const point = operator({
   version: 1,
   input: labelled,
@@ -84,28 +84,28 @@ export const point = operator({
   roles: ['point'],
   capabilities: ['chat'],
   async run({ text, instruction }, context, { prompts, sampling }) {
-    const said = await wholeReply(context, 'point', context.prompt(prompts.point, { instruction }), sampling);
-    if ('dropped' in said) return said;
-    const good = isGood(said.text);
-    if (good === undefined) return drop('no-verdict', said.text);
-    return good ? keep({ text, instruction, verdict: said.text }) : drop('bad', instruction);
+    const reply = await wholeReply(context, 'point', context.prompt(prompts.point, { instruction }), sampling);
+    if ('dropped' in reply) return reply;
+    const good = parseVerdict(reply.text);
+    if (good === undefined) return drop('no-verdict', reply.text);
+    return good ? keep({ text, instruction, verdict: reply.text }) : drop('bad', instruction);
   },
 });
 
-/** Text and instruction leave room for each other in the answer model; neither is ever cut. */
+/** Keeps records whose text and instruction fit the answer model's token budget; neither is ever truncated. */
 export const withinBudget = scorer({
   version: 1,
   input: judged,
   output: judged,
   params: z.object({ maxTokens: z.int().min(1) }),
   role: 'reader',
-  ask: ({ text, instruction }) => alone(`${text}\n${instruction}`),
+  ask: ({ text, instruction }) => unconditional(`${text}\n${instruction}`),
   take: (record, [answer], { maxTokens }) =>
     answer!.tokens.length > maxTokens ? drop('too-long', `${answer!.tokens.length} tokens`) : keep(record),
 });
 
-/** Answer polishment: the answer model answers the instruction with the text at hand. */
-export const polish = asking({
+/** Answer polishment: the answer model answers the instruction with the text in its prompt. */
+export const polish = promptOperator({
   version: 1,
   input: judged,
   output: polished,
@@ -114,7 +114,7 @@ export const polish = asking({
   take: (response, record) => ({ ...record, response }),
 });
 
-/** A response that excuses itself, is a stump or repeats itself goes. */
+/** Drops responses with keywords (such as apologies), short ones and repetitive ones. */
 export const clean = operator({
   version: 1,
   input: polished,
@@ -122,15 +122,15 @@ export const clean = operator({
   params: z.object({ words: z.object({ response: words }), minChars: z.int().min(0) }),
   run(record, _context, { words, minChars }) {
     const { response } = record;
-    const word = wordIn(response, words.response);
+    const word = findKeyword(response, words.response);
     if (word !== undefined) return drop('keyword', `${word}: ${response}`);
     if (codePoints(response.trim()) < minChars) return drop('short', response);
-    const unit = repeatedIn(response);
+    const unit = findRepetition(response);
     return unit === undefined ? keep(record) : drop('repetitive', unit);
   },
 });
 
-/** The control: the text is the response, as it was found. */
+/** The control: the unchanged text is the response. */
 export const unpolished = operator({
   version: 1,
   input: polished,

@@ -1,11 +1,9 @@
-/** The wording of Kun, ours, in Chinese and in English: what the release code asks for, not how it says so. */
-import { prompt, template, type Chat, type Message } from '../../recipe/index.ts';
-import { user } from '../humpback/prompts.ts';
+/** Defines the prompts of Kun in our own words, in Chinese and in English, after the release code. */
+import { prompt, template, type Chat } from '../../recipe/index.ts';
 import { pair, type Pair, type Segment } from '../humpback/records.ts';
+import { user, withReply } from '../turns.ts';
 
-const answered = (asked: readonly Message[], content: string): Chat => ({ messages: [...asked, { role: 'assistant', content }] });
-
-/** y -> x, one wording for training and asking. */
+/** y -> x: the same prompt for training and inference. */
 const askForInstruction = {
   zh: (text: string) => user(`下面是一段回答。请写出它最可能对应的指令，只写指令。\n\n${text}`),
   en: (text: string) => user(`Write the instruction that the text below answers, and nothing else.\n\n${text}`),
@@ -23,19 +21,19 @@ export const labellingEnglish = prompt<Segment>({
 export const toInstruction = template<Pair, Chat>({
   version: 1,
   input: pair,
-  render: ({ instruction, response }) => answered(askForInstruction.zh(response), instruction),
+  render: ({ instruction, response }) => withReply(askForInstruction.zh(response), instruction),
 });
 export const toInstructionEnglish = template<Pair, Chat>({
   version: 1,
   input: pair,
-  render: ({ instruction, response }) => answered(askForInstruction.en(response), instruction),
+  render: ({ instruction, response }) => withReply(askForInstruction.en(response), instruction),
 });
 
-/** x -> y, in any language. */
+/** x -> y, in both languages. */
 export const toResponse = template<Pair, Chat>({
   version: 1,
   input: pair,
-  render: ({ instruction, response }) => answered(user(instruction), response),
+  render: ({ instruction, response }) => withReply(user(instruction), response),
 });
 export const respond = prompt<Pick<Pair, 'instruction'>>({
   version: 1,
@@ -43,7 +41,7 @@ export const respond = prompt<Pick<Pair, 'instruction'>>({
   render: ({ instruction }) => ({ messages: user(instruction) }),
 });
 
-/** Is the instruction good? Strict with good, lenient with bad; the response is not shown. */
+/** Judges the instruction without the response; in doubt the verdict is bad. */
 export const pointing = prompt<Pick<Pair, 'instruction'>>({
   version: 1,
   template: 'kun.toResponse',
@@ -98,7 +96,7 @@ Instruction: ${instruction}`),
   }),
 });
 
-/** Answers the instruction with the text at hand. */
+/** Answers the instruction with the text in the prompt. */
 interface Known {
   readonly text: string;
   readonly instruction: string;

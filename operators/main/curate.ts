@@ -1,4 +1,4 @@
-/** The mutual filter: what the two models agree on best. */
+/** Implements the mutual filter: keeps the pairs on which both models agree best. */
 import { reducer, type Dataset, type MaybePromise } from '../../recipe/index.ts';
 import { keeping, type Keeping } from '../../schemas/recipes/main.ts';
 import { codePoints } from '../lengths.ts';
@@ -10,7 +10,7 @@ interface Candidate {
   readonly length: number;
 }
 
-/** Those of the lowest loss; in buckets of like length, the lowest of each. Ties go by record id. What is left keeps its order. */
+/** Keeps the pairs with the lowest loss, in each bucket of similar response lengths. Ties go by record id. The order stays. */
 export const curate = reducer<{ readonly of: MaybePromise<Dataset<Agreed>> }, Dataset<Agreed>, Keeping>({
   version: 2,
   params: keeping,
@@ -32,7 +32,7 @@ export const curate = reducer<{ readonly of: MaybePromise<Dataset<Agreed>> }, Da
   },
 });
 
-/** Of equal size but for one, in order of length. */
+/** Buckets in order of length; their sizes differ by at most one. */
 function bucketsOf(candidates: readonly Candidate[], count: number): Candidate[][] {
   const sorted = candidates.toSorted((a, b) => a.length - b.length || (a.id < b.id ? -1 : 1));
   const edge = (n: number) => Math.floor((n * sorted.length) / count);

@@ -1,9 +1,9 @@
-/** The per-record half of MAIN: mutual alignment of a forward and a reverse model (2504.12913). */
+/** Exports the operators of MAIN: mutual alignment of a forward and a reverse model (2504.12913). */
 import { z } from 'zod';
 import { drop, keep, operator, scorer, type Scored } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { pair, segment } from '../humpback/records.ts';
-import { asking } from '../reply.ts';
+import { promptOperator } from '../reply.ts';
 import { unframed } from '../unframed.ts';
 import { agreed, direction, imagined, measured } from './records.ts';
 
@@ -11,11 +11,11 @@ export { curate } from './curate.ts';
 export { invert, respond, toInstruction, toResponse } from './prompts.ts';
 export { balance, weigh } from './weigh.ts';
 
-/** A pair by people and nothing else of its row: a `weight` or a `group` among a user's columns would steer the trainings. */
+/** Keeps only instruction and response of a human pair: a column `weight` or `group` of the user's data would change the training. */
 export const humanPair = operator({ version: 1, input: pair, output: pair, run: (pair) => keep(pair) });
 
-/** What the reverse model takes a human response for an answer to: the instruction that the forward model is then trained with. */
-export const imagineInstruction = asking({
+/** The reverse model generates an instruction for a human response; the forward model is then trained with it. */
+export const imagineInstruction = promptOperator({
   version: 3,
   input: pair,
   output: imagined,
@@ -24,8 +24,8 @@ export const imagineInstruction = asking({
   take: (reply, pair) => ({ ...pair, imagined: unframed(reply) }),
 });
 
-/** What the forward model answers to a human instruction: the response that the reverse model is then trained with. */
-export const imagineResponse = asking({
+/** The forward model answers a human instruction; the reverse model is then trained with this response. */
+export const imagineResponse = promptOperator({
   version: 2,
   input: pair,
   output: imagined,
@@ -33,7 +33,7 @@ export const imagineResponse = asking({
   take: (imagined, pair) => ({ ...pair, imagined }),
 });
 
-/** The loss of a pair under the model that is about to learn it, given what was imagined and given what people wrote. */
+/** Measures the loss of a pair under the model that is about to learn it, given the generated side and given the human side. */
 export const measure = scorer({
   version: 1,
   input: imagined,
@@ -48,12 +48,12 @@ export const measure = scorer({
   },
   take(pair, [one, other]) {
     if (!one?.tokens.length || !other?.tokens.length) return drop('no-token');
-    return keep({ ...pair, imaginedNll: nllOf(one), seedNll: nllOf(other) });
+    return keep({ ...pair, imaginedNll: meanNll(one), seedNll: meanNll(other) });
   },
 });
 
-/** An instruction for a text, by the reverse model of the last round. */
-export const augment = asking({
+/** The previous round's reverse model generates an instruction for a text. */
+export const augment = promptOperator({
   version: 3,
   input: segment,
   output: pair,
@@ -61,7 +61,7 @@ export const augment = asking({
   take: (reply, { text }) => ({ instruction: unframed(reply), response: text }),
 });
 
-/** How well the forward model of the last round agrees: the loss of the text, given the instruction that the reverse model wrote. */
+/** Measures the agreement of the previous round's forward model: the loss of the text given the reverse model's instruction. */
 export const agree = scorer({
   version: 1,
   input: pair,
@@ -69,8 +69,8 @@ export const agree = scorer({
   params: z.object({ prompt: registered }),
   role: 'forward',
   ask: ({ instruction, response }, context, { prompt }) => [{ prompt: context.prompt(prompt, { instruction }), continuation: response }],
-  take: (pair, [answer]) => (answer?.tokens.length ? keep({ ...pair, nll: nllOf(answer) }) : drop('no-token')),
+  take: (pair, [answer]) => (answer?.tokens.length ? keep({ ...pair, nll: meanNll(answer) }) : drop('no-token')),
 });
 
-/** Mean nats a token. */
-const nllOf = ({ tokens }: Scored): number => -tokens.reduce((sum, { logprob }) => sum + logprob, 0) / tokens.length;
+/** Nats per token. */
+const meanNll = ({ tokens }: Scored): number => -tokens.reduce((sum, { logprob }) => sum + logprob, 0) / tokens.length;

@@ -1,37 +1,36 @@
-/** The two wordings of MAIN, ours: the paper's are not known. */
-import { prompt, template, type Chat, type Message } from '../../recipe/index.ts';
+/** Defines the two prompts of MAIN in our own words: the paper does not publish its own. */
+import { prompt, template, type Chat } from '../../recipe/index.ts';
 import type { Pair, Segment } from '../humpback/records.ts';
+import { user, withReply } from '../turns.ts';
 import { row, type Row } from './records.ts';
 
-const user = (content: string): readonly Message[] => [{ role: 'user', content }];
 const askForInstruction = ({ text }: Segment) =>
   user(`Write the instruction that the text below responds to, and nothing else.\n\n${text}`);
-const answered = (asked: readonly Message[], content: string): Chat => ({ messages: [...asked, { role: 'assistant', content }] });
 
-/** Asks the reverse model what a text responds to. */
+/** Prompts the reverse model for the instruction that a text answers. */
 export const invert = prompt<Segment>({
   version: 1,
   template: 'main.toInstruction',
   render: (segment) => ({ messages: askForInstruction(segment) }),
 });
 
-/** Gives the forward model an instruction. */
+/** Prompts the forward model with an instruction. */
 export const respond = prompt<Pick<Pair, 'instruction'>>({
   version: 1,
   template: 'main.toResponse',
   render: ({ instruction }) => ({ messages: user(instruction) }),
 });
 
-/** M_r: the response asks, the instruction answers. */
+/** Trains M_r: the response is the prompt, the instruction the completion. */
 export const toInstruction = template<Row, Chat>({
   version: 1,
   input: row,
-  render: ({ instruction, response, ...rest }) => ({ ...answered(askForInstruction({ text: response }), instruction), ...rest }),
+  render: ({ instruction, response, ...rest }) => ({ ...withReply(askForInstruction({ text: response }), instruction), ...rest }),
 });
 
-/** M_f, and the model that is handed over. */
+/** Trains M_f, which is also the experiment's result. */
 export const toResponse = template<Row, Chat>({
   version: 1,
   input: row,
-  render: ({ instruction, response, ...rest }) => ({ ...answered(user(instruction), response), ...rest }),
+  render: ({ instruction, response, ...rest }) => ({ ...withReply(user(instruction), response), ...rest }),
 });

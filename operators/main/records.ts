@@ -1,16 +1,16 @@
-/** What flows through MAIN. */
+/** Defines the records of MAIN. */
 import { z } from 'zod';
 import { pair } from '../humpback/records.ts';
 
-/** Which side is learnt: the response of an instruction, or the instruction of a response. */
+/** The side that the model learns: the response to an instruction, or the instruction of a response. */
 export const direction = z.enum(['forward', 'reverse']);
 export type Direction = z.infer<typeof direction>;
 
-/** A pair by people, and what a model put in the place of the side that is given. */
+/** A human pair, and a generated replacement for the given side. */
 export const imagined = pair.extend({ imagined: z.string() });
 export type Imagined = Readonly<z.infer<typeof imagined>>;
 
-/** Mean nats a token of the side that is learnt, given what was imagined and given what people wrote. */
+/** Nats per token of the learnt side, given the generated side and given the human side. */
 export const measured = imagined.extend({ imaginedNll: z.number(), seedNll: z.number() });
 export type Measured = Readonly<z.infer<typeof measured>>;
 
@@ -18,6 +18,6 @@ export type Measured = Readonly<z.infer<typeof measured>>;
 export const row = pair.extend({ weight: z.number().exactOptional(), group: z.string().exactOptional() });
 export type Row = Readonly<z.infer<typeof row>>;
 
-/** Mean nats a token of the response, given the instruction. */
+/** Nats per token of the response, given the instruction. */
 export const agreed = pair.extend({ nll: z.number() });
 export type Agreed = Readonly<z.infer<typeof agreed>>;

@@ -1,10 +1,10 @@
-/** How much what was imagined counts beside what people wrote: the paper calls it dynamic, and its rule is not known. */
+/** Weighs generated rows against human rows. The paper calls the weight dynamic and does not publish its rule. */
 import { z } from 'zod';
 import { reducer, type Dataset, type Report, type MaybePromise } from '../../recipe/index.ts';
 import { alpha, type Alpha } from '../../schemas/recipes/main.ts';
 import { direction, type Direction, type Imagined, type Measured, type Row } from './records.ts';
 
-/** The share of the loss that falls to what was imagined, in [0, 1]. */
+/** Computes the share of the loss that generated rows get, in [0, 1]. */
 export const balance = reducer<
   { readonly of: MaybePromise<Dataset<Imagined | Measured>> },
   Report<{ readonly alpha: number }>,
@@ -29,10 +29,8 @@ export const balance = reducer<
   },
 });
 
-/**
- * Two rows of each pair, which share what is learnt: given what was imagined, with the weight 2α, and given what people wrote, with
- * 2(1 - α). In one batch their mean loss is α times that of the one and (1 - α) times that of the other.
- */
+/** Makes two rows of each pair with the same completion: one with the generated prompt and weight 2α, one with the human prompt and
+ *  weight 2(1 - α). In one batch their mean loss is α times the first loss plus (1 - α) times the second. */
 export const weigh = reducer<
   { readonly of: MaybePromise<Dataset<Imagined>>; readonly balance: MaybePromise<Report<{ readonly alpha: number }>> },
   Dataset<Row>,

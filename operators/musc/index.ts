@@ -1,4 +1,5 @@
-/** The work of MuSC on records: pairs of answers that differ in what was demanded, and how sure the model is of each token (2502.11541). */
+/** Exports the operators of MuSC: pairs of answers that differ in their constraints, with the model's confidence in each token
+ *  (2502.11541). */
 import { z } from 'zod';
 import {
   drop,
@@ -15,46 +16,59 @@ import {
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { wholeReply } from '../reply.ts';
-import { instructionIn, partsIn, taskIn, verdictIn } from './parse.ts';
-import { contrast, demo, demosIn, noised, query, same, scored, taken, twins, type Confidence, type Demo, type Twins } from './records.ts';
-import { toInvent, toPutTogether, toTakeApart } from './shots.ts';
+import { parseInstruction, parseParts, parseTask, parseVerdict } from './parse.ts';
+import {
+  contrast,
+  demo,
+  parseDemos,
+  noised,
+  query,
+  sameText,
+  scored,
+  taken,
+  twins,
+  type Confidence,
+  type Demo,
+  type Twins,
+} from './records.ts';
+import { shotsForInvent, shotsForRecombine, shotsForDecompose } from './shots.ts';
 
 export { corrupt, corruptBy } from './corrupt.ts';
 export { instruct, judge, makeUp, makeUpAnew, negate, putTogether, substitute, takeApart, toPair, toWeighted } from './prompts.ts';
 export { weigh } from './weigh.ts';
 
-const asking = <const K extends string>(...prompts: K[]) =>
+const paramsFor = <const K extends string>(...prompts: K[]) =>
   z.object({ prompts: z.object(Object.fromEntries(prompts.map((name) => [name, registered])) as Record<K, typeof registered>), sampling });
 
-/** Of two instructions that say the same there is nothing to contrast: their answers are two samples of one prompt. */
-const apart = (twins: Twins) => (same(twins.instruction, twins.corrupted) ? drop('same', twins.instruction) : keep(twins));
+/** Drops a pair of equal instructions: their answers would be two samples of one prompt. */
+const dropIfSame = (twins: Twins) => (sameText(twins.instruction, twins.corrupted) ? drop('same', twins.instruction) : keep(twins));
 
-/** A1: what an instruction demands, and the text that it is about. */
+/** A1: decomposes an instruction into its constraints and the text that it is about. */
 export const decompose = operator({
   version: 3,
   input: query,
   output: taken,
-  params: asking('decompose').extend({ demos: z.custom<Dataset<Demo>>().exactOptional() }),
+  params: paramsFor('decompose').extend({ demos: z.custom<Dataset<Demo>>().exactOptional() }),
   roles: ['self'],
   capabilities: ['chat', 'prefill'],
-  stochastic: () => true, // its demonstrations, at any temperature
+  stochastic: () => true, // random demonstrations, even at temperature 0
   async run({ instruction }, context, { prompts, sampling, demos: given = [] }) {
-    const demos = demosIn(given);
-    const shots = toTakeApart(demos, context.random('shots'));
-    const said = await wholeReply(context, 'self', context.prompt(prompts.decompose, { instruction, shots }), sampling);
-    if ('dropped' in said) return said;
-    const parts = partsIn(said.text);
-    if (parts === undefined) return drop('no-constraints', said.text);
-    return keep({ instruction, ...parts, shots: toPutTogether(demos, parts.input, context.random('shots again')) });
+    const demos = parseDemos(given);
+    const shots = shotsForDecompose(demos, context.random('shots'));
+    const reply = await wholeReply(context, 'self', context.prompt(prompts.decompose, { instruction, shots }), sampling);
+    if ('dropped' in reply) return reply;
+    const parts = parseParts(reply.text);
+    if (parts === undefined) return drop('no-constraints', reply.text);
+    return keep({ instruction, ...parts, shots: shotsForRecombine(demos, parts.input, context.random('shots again')) });
   },
 });
 
-/** A3 and A4: one instruction with all constraints, and one with those that the noise has left, by the same demonstrations. */
+/** A3 and A4: writes one instruction with all constraints and one with the corrupted constraints, with the same demonstrations. */
 export const recombine = operator({
   version: 4,
   input: noised,
   output: twins,
-  params: asking('recombine'),
+  params: paramsFor('recombine'),
   roles: ['self'],
   capabilities: ['chat', 'prefill'],
   calls: () => 2,
@@ -65,13 +79,13 @@ export const recombine = operator({
       ),
     );
     const instructions: string[] = [];
-    for (const said of both) {
-      if ('dropped' in said) return said;
-      const instruction = instructionIn(said.text);
-      if (instruction === undefined) return drop('no-instruction', said.text);
+    for (const reply of both) {
+      if ('dropped' in reply) return reply;
+      const instruction = parseInstruction(reply.text);
+      if (instruction === undefined) return drop('no-instruction', reply.text);
       instructions.push(instruction);
     }
-    return apart({ original, instruction: instructions[0]!, corrupted: instructions[1]!, touched });
+    return dropIfSame({ original, instruction: instructions[0]!, corrupted: instructions[1]!, touched });
   },
 });
 
@@ -82,11 +96,11 @@ export const join = operator({
   output: twins,
   run({ instruction: original, input, constraints, corrupted, touched }) {
     const joined = (sentences: readonly string[]) => [sentences.join(' '), ...(input === null ? [] : [input])].join('\n\n');
-    return apart({ original, instruction: joined(constraints), corrupted: joined(corrupted), touched });
+    return dropIfSame({ original, instruction: joined(constraints), corrupted: joined(corrupted), touched });
   },
 });
 
-/** Draws the demonstrations of so many instructions that are to be made up. */
+/** Draws the demonstrations for `count` instructions to invent. */
 export const drawShots = reducer<
   { readonly demos: MaybePromise<Dataset<Demo>> },
   Dataset<{ readonly shots: Demo[] }>,
@@ -100,50 +114,52 @@ export const drawShots = reducer<
   async *run({ demos }, { count }, { random, derive }) {
     const given: unknown[] = [];
     for await (const { value } of demos) given.push(value);
-    const values = demosIn(given);
+    const values = parseDemos(given);
     const lots = random('shots');
-    for (let n = 0; n < count; n++) yield { record: derive({ n, shots: toInvent(values, lots) }, []) };
+    for (let n = 0; n < count; n++) yield { record: derive({ n, shots: shotsForInvent(values, lots) }, []) };
   },
 });
 
-/** B1: an instruction that the model makes up, its constraints first. */
+/** B1: the model invents an instruction, its constraints first. */
 export const invent = operator({
   version: 3,
   input: z.object({ shots: z.array(demo) }),
   output: taken,
-  params: asking('invent'),
+  params: paramsFor('invent'),
   roles: ['self'],
   capabilities: ['chat', 'prefill'],
   async run({ shots }, context, { prompts, sampling }) {
-    const said = await wholeReply(context, 'self', context.prompt(prompts.invent, { shots }), sampling);
-    if ('dropped' in said) return said;
-    const made = taskIn(said.text);
-    return made === undefined ? drop('no-task', said.text) : keep({ ...made, input: null, shots });
+    const reply = await wholeReply(context, 'self', context.prompt(prompts.invent, { shots }), sampling);
+    if ('dropped' in reply) return reply;
+    const made = parseTask(reply.text);
+    return made === undefined ? drop('no-task', reply.text) : keep({ ...made, input: null, shots });
   },
 });
 
-/** B3: the same once more, for the constraints that the noise has left. */
+/** B3: the same again, for the corrupted constraints. */
 export const reinvent = operator({
   version: 4,
   input: noised,
   output: twins,
-  params: asking('reinvent'),
+  params: paramsFor('reinvent'),
   roles: ['self'],
   capabilities: ['chat', 'prefill'],
   async run({ instruction, shots, corrupted: constraints, touched }, context, { prompts, sampling }) {
-    const said = await wholeReply(context, 'self', context.prompt(prompts.reinvent, { shots, constraints }), sampling);
-    if ('dropped' in said) return said;
-    const corrupted = instructionIn(said.text);
-    return corrupted === undefined ? drop('no-instruction', said.text) : apart({ original: instruction, instruction, corrupted, touched });
+    const reply = await wholeReply(context, 'self', context.prompt(prompts.reinvent, { shots, constraints }), sampling);
+    if ('dropped' in reply) return reply;
+    const corrupted = parseInstruction(reply.text);
+    return corrupted === undefined
+      ? drop('no-instruction', reply.text)
+      : dropIfSame({ original: instruction, instruction, corrupted, touched });
   },
 });
 
-/** R: an answer to each of the two instructions. As a control, both to the whole one. */
+/** R: answers both instructions. As a control, answers the complete instruction twice. */
 export const respond = operator({
   version: 2,
   input: twins,
   output: contrast,
-  params: asking('respond').extend({ rejected: z.enum(['corrupted', 'instruction']).default('corrupted') }),
+  params: paramsFor('respond').extend({ rejected: z.enum(['corrupted', 'instruction']).default('corrupted') }),
   roles: ['self'],
   capabilities: ['chat'],
   calls: () => 2,
@@ -161,37 +177,37 @@ export const respond = operator({
   },
 });
 
-/** Whether a rejected answer lacks something: where it meets all that was touched, there is nothing to learn from its pair. */
+/** Drops a pair if the rejected answer meets all corrupted constraints, because it teaches nothing. */
 export const verify = operator({
   version: 3,
   input: contrast,
   output: contrast,
-  params: asking('verify'),
+  params: paramsFor('verify'),
   roles: ['self'],
   capabilities: ['chat'],
   calls: () => Infinity,
   async run(pair, context, { prompts, sampling }) {
     const { instruction, rejected: response, touched } = pair;
-    // One after the other: the first that is not met settles it.
+    // In sequence: the first unmet constraint decides.
     for (const constraint of touched) {
-      const said = await wholeReply(context, 'self', context.prompt(prompts.verify, { instruction, response, constraint }), sampling);
-      if ('dropped' in said) return said;
-      const met = verdictIn(said.text);
-      if (met === undefined) return drop('no-verdict', said.text);
+      const reply = await wholeReply(context, 'self', context.prompt(prompts.verify, { instruction, response, constraint }), sampling);
+      if ('dropped' in reply) return reply;
+      const met = parseVerdict(reply.text);
+      if (met === undefined) return drop('no-verdict', reply.text);
       if (!met) return keep(pair);
     }
     return drop('complies', touched.join(' | '));
   },
 });
 
-/** Of instructions that the model made up: so many at most that open with one verb and ask for a recipe, a story or a trip. */
+/** Keeps at most `perTopic` invented instructions that open with the same verb and ask for the same topic: a recipe, a story or a trip. */
 export const capTopics = filter<{ readonly instruction: string }, { readonly perTopic: number }>({
   version: 1,
   params: z.object({ perTopic: z.int().min(1) }),
   async *run({ of }, { perTopic }) {
     const seen = new Map<string, number>();
     for await (const record of of) {
-      const topic = topicOf(record.value.instruction);
+      const topic = findTopic(record.value.instruction);
       const before = seen.get(topic ?? '') ?? 0;
       if (topic !== undefined) seen.set(topic, before + 1);
       if (topic !== undefined && before >= perTopic) yield { record, dropped: 'topic', evidence: topic };
@@ -199,12 +215,12 @@ export const capTopics = filter<{ readonly instruction: string }, { readonly per
     }
   },
 });
-function topicOf(instruction: string): string | undefined {
+function findTopic(instruction: string): string | undefined {
   const [, verb, topic] = /^\W*([a-z]+) an? [^.!?\n]*?\b(recipe|story|travel)\b/i.exec(instruction) ?? [];
   return verb && `${verb} a ${topic}`.toLowerCase();
 }
 
-/** S: both answers under both instructions, and under none where that is asked for. */
+/** S: scores both answers under both instructions, and on request under none. */
 export const measureConfidence = scorer({
   version: 1,
   input: contrast,

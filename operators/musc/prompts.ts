@@ -1,12 +1,12 @@
-/** The wordings of MuSC, ours, in the forms that its code asks for (2502.11541). */
+/** Defines the prompts of MuSC in our own words, in the reply format that its code parses (2502.11541). */
 import { prompt, template, type Message, type Preference, type Prompt, type WeightedPreference } from '../../recipe/index.ts';
+import { user, withReply } from '../turns.ts';
 import { contrast, weightedPair, type Contrast, type Demo, type WeightedPair } from './records.ts';
 
-const user = (content: string): Message => ({ role: 'user', content });
 const listed = (constraints: readonly string[]): string => constraints.map((constraint, n) => `##${n + 1}. ${constraint}`).join('\n');
 const inputOf = ({ input }: Pick<Demo, 'input'>): string => input ?? 'None';
 
-/** A request with demonstrations as earlier turns, whose reply is opened. */
+/** A request with demonstrations as earlier turns, and a prefill for the reply. */
 const shown = <T>(
   request: string,
   shots: readonly Demo[],
@@ -16,13 +16,13 @@ const shown = <T>(
   of: T,
 ): Prompt => ({
   messages: [
-    ...shots.flatMap((shot): Message[] => [user(`${request}\n\n${ask(shot)}`), { role: 'assistant', content: `${opening}${show(shot)}` }]),
-    user(`${request}\n\n${ask(of)}`),
+    ...shots.flatMap((shot) => withReply(user(`${request}\n\n${ask(shot)}`), `${opening}${show(shot)}`).messages),
+    ...user(`${request}\n\n${ask(of)}`),
   ],
   prefill: opening,
 });
 
-/** Takes an instruction apart. */
+/** Decomposes an instruction. */
 export const takeApart = prompt<{ readonly instruction: string; readonly shots: readonly Demo[] }>({
   version: 1,
   render: ({ instruction, shots }) =>
@@ -36,7 +36,7 @@ export const takeApart = prompt<{ readonly instruction: string; readonly shots: 
     ),
 });
 
-/** Puts constraints and text together as one instruction. */
+/** Combines constraints and text into one instruction. */
 export const putTogether = prompt<Pick<Demo, 'constraints' | 'input'> & { readonly shots: readonly Demo[] }>({
   version: 1,
   render: ({ constraints, input, shots }) =>
@@ -50,23 +50,23 @@ export const putTogether = prompt<Pick<Demo, 'constraints' | 'input'> & { readon
     ),
 });
 
-const inventing = (count: string, shots: readonly Demo[]): Message =>
+const inventing = (count: string, shots: readonly Demo[]): readonly Message[] =>
   user(
     [
       `Make up one task with ${count} constraints. Write its constraints first, numbered, the first of which is the task itself, then the task in full. Use the headers **Constraints:** and **Task:**. Some examples:`,
       ...shots.map((shot) => `**Constraints:**\n${listed(shot.constraints)}\n**Task:** ${shot.instruction}`),
     ].join('\n\n'),
   );
-/** Makes up an instruction. */
+/** Invents an instruction. */
 export const makeUp = prompt<{ readonly shots: readonly Demo[] }>({
   version: 1,
-  render: ({ shots }) => ({ messages: [inventing('more than 5', shots)], prefill: '**Constraints:**' }),
+  render: ({ shots }) => ({ messages: inventing('more than 5', shots), prefill: '**Constraints:**' }),
 });
-/** Writes the task anew for constraints that are given. */
+/** Writes the task again for given constraints. */
 export const makeUpAnew = prompt<{ readonly shots: readonly Demo[]; readonly constraints: readonly string[] }>({
   version: 1,
   render: ({ shots, constraints }) => ({
-    messages: [inventing('several', shots)],
+    messages: inventing('several', shots),
     prefill: `**Constraints:**\n${listed(constraints)}\n**Task:**`,
   }),
 });
@@ -75,9 +75,9 @@ const rewriting = (how: string) =>
   prompt<{ readonly constraint: string }>({
     version: 1,
     render: ({ constraint }) => ({
-      messages: [
-        user(`Write a constraint that ${how} the one below. Begin with **New Constraint**: and write nothing else.\n\n${constraint}`),
-      ],
+      messages: user(
+        `Write a constraint that ${how} the one below. Begin with **New Constraint**: and write nothing else.\n\n${constraint}`,
+      ),
     }),
   });
 export const substitute = rewriting('is on the same subject but deviates from');
@@ -87,30 +87,28 @@ export const negate = rewriting('demands the opposite of');
 export const judge = prompt<{ readonly instruction: string; readonly response: string; readonly constraint: string }>({
   version: 1,
   render: ({ instruction, response, constraint }) => ({
-    messages: [
-      user(
-        `Instruction:\n${instruction}\n\nResponse:\n${response}\n\nDoes the response fully meet this constraint: ${constraint}\n\nWrite a short analysis, then "Answer: Yes" or "Answer: No".`,
-      ),
-    ],
+    messages: user(
+      `Instruction:\n${instruction}\n\nResponse:\n${response}\n\nDoes the response fully meet this constraint: ${constraint}\n\nWrite a short analysis, then "Answer: Yes" or "Answer: No".`,
+    ),
   }),
 });
 
-/** Gives the model an instruction; an empty one, to see what it would say to none. */
+/** Prompts the model with an instruction; an empty one measures the unconditional log-probability. */
 export const instruct = prompt<{ readonly instruction: string }>({
   version: 1,
-  render: ({ instruction }) => ({ messages: [user(instruction)] }),
+  render: ({ instruction }) => ({ messages: user(instruction) }),
 });
 
-/** Both answers to the whole instruction, weighed. */
+/** Both answers to the complete instruction, with a weight for each token. */
 export const toWeighted = template<WeightedPair, WeightedPreference>({
   version: 1,
   input: weightedPair,
-  render: ({ instruction, chosen, rejected }) => ({ prompt: [user(instruction)], chosen, rejected }),
+  render: ({ instruction, chosen, rejected }) => ({ prompt: user(instruction), chosen, rejected }),
 });
 
-/** Both answers to the whole instruction, whose tokens all count once. */
+/** Both answers to the complete instruction, with equal weights for all tokens. */
 export const toPair = template<Contrast, Preference>({
   version: 1,
   input: contrast,
-  render: ({ instruction, chosen, rejected }) => ({ prompt: [user(instruction)], chosen, rejected }),
+  render: ({ instruction, chosen, rejected }) => ({ prompt: user(instruction), chosen, rejected }),
 });

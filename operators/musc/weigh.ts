@@ -13,7 +13,7 @@ export function ratioWeight(own: number, other: number, { scale, cap, bothZero }
   return Math.min(cap, Math.max(0, (scale * other) / own));
 }
 
-/** By a difference in nats, 0 where the two instructions make no difference: our form, of which only the ratio is known. */
+/** The weight for a difference in nats; a difference of 0 gives `scale`. The form is ours: the paper publishes only the ratio. */
 const differenceWeight = (nats: number, { scale, cap }: Weighing): number => Math.min(cap, Math.max(0, scale * (1 + nats)));
 
 export function weightsOf(answer: Confidence, weighing: Weighing): number[] {

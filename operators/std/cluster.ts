@@ -1,4 +1,4 @@
-/** Where records lie in the space of a model. */
+/** Clusters and selects records by their embeddings. */
 import { z } from 'zod';
 import { BackspinError } from '../../schemas/errors.ts';
 import type { EmbeddedRow } from '../../schemas/trainer.ts';
@@ -18,9 +18,9 @@ const clustering = z.strictObject({
 });
 type Clustering = z.infer<typeof clustering>;
 
-/** Every record with its `cluster`, by seeded k-means over the text in `on`, and the `distance` of the text in `beside` from it: 1 -
- *  cosine, from 0 to 2. A text's vector is the mean of the encoder's last hidden states over its first `maxTokens` tokens, scaled to
- *  length 1. With fewer records than clusters, each has one. */
+/** Adds to each record its `cluster` (seeded k-means over the embedding of `on`) and the `distance` of the embedding of `beside` from
+ *  it: 1 - cosine, from 0 to 2. An embedding is the mean of the encoder's last hidden states over the first `maxTokens` tokens, scaled
+ *  to length 1. With fewer records than clusters, each record is its own cluster. */
 export const cluster = reducer<Of, Dataset<Values>, Clustering>({
   version: 1,
   params: clustering,
@@ -30,7 +30,7 @@ export const cluster = reducer<Of, Dataset<Values>, Clustering>({
     settings: ({ clusters, maxTokens }) => ({ clusters, maxTokens }),
   },
   async *run({ of }, _, { places, derive }) {
-    for await (const [record, { cluster, distance }] of located(of, places))
+    for await (const [record, { cluster, distance }] of withPlaces(of, places))
       yield { record: derive({ ...record.value, cluster, distance }, [record]) };
   },
 });
@@ -41,8 +41,9 @@ const selecting = z.strictObject({
   maxTokens: z.int().min(1).default(512),
 });
 
-/** `count` records whose texts in `on` lie far apart, by farthest-first traversal (k-centre greedy): the first record, then each time the
- *  one whose Euclidean distance to the nearest one selected is largest. Vectors are those of `cluster`. The order stays. */
+/** Selects `count` records whose embeddings of `on` lie far apart, by farthest-first traversal (k-centre greedy): the first record, then
+ *  each time the record with the largest Euclidean distance to the nearest selected one. Embeddings are computed as for `cluster`. The
+ *  order stays. */
 export const diverse = reducer<Of, Dataset<Values>, z.infer<typeof selecting>>({
   version: 1,
   params: selecting,
@@ -52,12 +53,12 @@ export const diverse = reducer<Of, Dataset<Values>, z.infer<typeof selecting>>({
     settings: ({ count, maxTokens }) => ({ picks: count, maxTokens }),
   },
   async *run({ of }, _, { places }) {
-    for await (const [record, { pick }] of located(of, places)) yield pick === null ? { record, dropped: 'not-diverse' } : { record };
+    for await (const [record, { pick }] of withPlaces(of, places)) yield pick === null ? { record, dropped: 'not-diverse' } : { record };
   },
 });
 
-/** Each record, and where it lies. */
-async function* located<T>(records: Rows<T>, places: ReducerContext['places']): AsyncIterable<readonly [Rec<T>, EmbeddedRow]> {
+/** Yields each record with its place. */
+async function* withPlaces<T>(records: Rows<T>, places: ReducerContext['places']): AsyncIterable<readonly [Rec<T>, EmbeddedRow]> {
   const place = places[Symbol.asyncIterator]();
   for await (const record of records) {
     const { value, done } = await place.next();

@@ -1,15 +1,15 @@
-/** Whether what a model wrote for each record is worth reading: echoes, copies, lengths, ratings. */
+/** Measures degeneration in generated texts: echoes of the prompt, copies of the source, lengths, ratings. */
 import { z } from 'zod';
 import { dataSuite } from '../../recipe/index.ts';
 import { sha256 } from '../../schemas/canonical.ts';
 import { codePoints } from '../lengths.ts';
 import { wordsOf } from './shingles.ts';
 
-/** Words in a row that make an echo, and a part of a copy. */
-const ECHO = 5;
-const COPY = 4;
-/** Share of such parts that makes a copy. */
-const COPIED = 0.8;
+/** Length in words of an echo, and of the runs that are compared for copies. */
+const ECHO_WORDS = 5;
+const COPY_WORDS = 4;
+/** Share of runs in the source from which a text counts as a copy. */
+const COPIED_SHARE = 0.8;
 
 const params = z.strictObject({
   text: z.string().describe('The field that a model wrote.'),
@@ -22,14 +22,14 @@ const params = z.strictObject({
 });
 type Values = Readonly<Record<string, unknown>>;
 
-/** Shares of the texts that are `distinct`, have five words in a row of the `wording` (`echoed`), or have four fifths of their parts of
- *  four words in the source (`copied`); of all letters, those in Han script (`han`); the lengths in characters that a tenth, half and
- *  nine tenths do not exceed; and of all records, those with each rating, rounded (`rated1` and so on). */
+/** Returns the shares of texts that are `distinct`, that contain five consecutive words of the `wording` (`echoed`), and that have four
+ *  fifths of their runs of four words in the source (`copied`); the share of letters in Han script (`han`); the 10th, 50th and 90th
+ *  percentile of the length in characters; and the share of records with each rounded rating (`rated1` and so on). */
 export const degeneracy = dataSuite({
   version: 1,
   params,
   async measure(rows: AsyncIterable<{ readonly value: Values }>, { text: field, source, wording, rating }: z.output<typeof params>) {
-    const echoes = new Set(wording.flatMap((one) => partsOf(wordsOf(one), ECHO)));
+    const echoes = new Set(wording.flatMap((one) => wordRuns(wordsOf(one), ECHO_WORDS)));
     const lengths: number[] = [];
     const ratings = new Map<number, number>();
     const seen = new Set<string>();
@@ -39,7 +39,7 @@ export const degeneracy = dataSuite({
       const words = wordsOf(text);
       lengths.push(codePoints(text));
       seen.add(sha256(text).slice(0, 16));
-      if (partsOf(words, ECHO).some((part) => echoes.has(part))) echoed++;
+      if (wordRuns(words, ECHO_WORDS).some((part) => echoes.has(part))) echoed++;
       if (source !== undefined && isCopy(words, wordsOf(textIn(value, source)))) copied++;
       letters += text.match(/\p{L}/gu)?.length ?? 0;
       han += text.match(/\p{Script=Han}/gu)?.length ?? 0;
@@ -69,12 +69,12 @@ function textIn(value: Values, field: string): string {
   throw new Error(`a record has no text in its field "${field}", only ${Object.keys(value).join(', ')}`);
 }
 
-/** All runs of `n` words; of fewer words the one run there is. */
-const partsOf = (words: readonly string[], n: number): string[] =>
+/** Returns all runs of `n` consecutive words, or the one shorter run if there are fewer words. */
+const wordRuns = (words: readonly string[], n: number): string[] =>
   words.length === 0 ? [] : Array.from({ length: Math.max(1, words.length - n + 1) }, (_, at) => words.slice(at, at + n).join(' '));
 
 function isCopy(words: readonly string[], source: readonly string[]): boolean {
-  const parts = partsOf(words, COPY);
-  const theirs = new Set(partsOf(source, Math.min(COPY, words.length)));
-  return parts.length > 0 && parts.filter((part) => theirs.has(part)).length >= COPIED * parts.length;
+  const parts = wordRuns(words, COPY_WORDS);
+  const theirs = new Set(wordRuns(source, Math.min(COPY_WORDS, words.length)));
+  return parts.length > 0 && parts.filter((part) => theirs.has(part)).length >= COPIED_SHARE * parts.length;
 }

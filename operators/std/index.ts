@@ -1,4 +1,4 @@
-/** What every recipe may use: reducers on whole datasets. The sources of this namespace are in `sources/`. */
+/** Exports reducers and suites on whole datasets for all recipes. `sources/` holds the sources of this namespace. */
 export { cluster, diverse } from './cluster.ts';
 export { dedup } from './dedup.ts';
 export { degeneracy } from './degeneracy.ts';

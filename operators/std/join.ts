@@ -1,4 +1,4 @@
-/** Several datasets become one. */
+/** Combines several datasets into one. */
 import { z } from 'zod';
 import { reducer, type Dataset, type MaybePromise } from '../../recipe/index.ts';
 import { canonicalJson } from '../../schemas/canonical.ts';
@@ -6,7 +6,7 @@ import { canonicalJson } from '../../schemas/canonical.ts';
 type Values = Readonly<Record<string, unknown>>;
 type Data = MaybePromise<Dataset<Values>>;
 
-/** All records of all parts, part after part, each with the name of its own in `part`. */
+/** Concatenates all parts; `part` names the part of each record. */
 export const mix = reducer<{ readonly [part: string]: Data }, Dataset<Values & { readonly part: string }>>({
   version: 1,
   async *run(parts, _params, { derive }) {
@@ -16,7 +16,7 @@ export const mix = reducer<{ readonly [part: string]: Data }, Dataset<Values & {
   },
 });
 
-/** The records of all, dataset after dataset, equal ids once. */
+/** Concatenates datasets and drops records whose id occurred before. */
 export const union = reducer<readonly Data[], Dataset<Values>>({
   version: 1,
   async *run(datasets) {

@@ -1,4 +1,4 @@
-/** Choosing records of a dataset: by what they say, by rank, by lot. */
+/** Selects records of a dataset by field values, by rank, or at random. */
 import { z } from 'zod';
 import { reducer, type Dataset, type ReducerContext, type Rec, type MaybePromise } from '../../recipe/index.ts';
 import { canonicalJson, recordId, sha256 } from '../../schemas/canonical.ts';
@@ -33,28 +33,28 @@ type Selection = z.infer<typeof selection>;
 type Best = NonNullable<Selection['best']>;
 type Test = z.infer<typeof test>;
 
-/** Filter, then rank, then sample; what is left keeps its order. A record without the field that is asked for fails the test, or ranks
- *  nowhere. `share` counts what passed `where`, rounded down; with `count` too the smaller holds. Ties go by record id. A sample depends
- *  on the ids and the seed, never on the order. */
+/** Filters, then ranks, then samples; the order stays. A record without the named field fails the test or has no rank. `share` applies
+ *  to the records that passed `where`, rounded down; with `count` too, the smaller limit holds. Ties go by record id. The sample depends
+ *  on ids and seed, never on the order. */
 export const select = reducer<Of, Dataset<Values>, Selection>({
   version: 1,
   params: selection,
   stochastic: ({ take }) => take !== undefined,
-  maxRows: (entering, { best, take = Infinity }) => Math.min(best ? mostOf(entering, best) : entering, rowsOf(take)),
+  maxRows: (entering, { best, take = Infinity }) => Math.min(best ? maxSelected(entering, best) : entering, rowsOf(take)),
   async *run({ of }, { where, best, take }, reading) {
     const tests = Object.entries(where);
     const passing: Candidate[] = [];
     if (best || take !== undefined) {
-      for await (const { id, value } of of) if (!failing(value, tests)) passing.push({ id, score: best ? value[best.by] : 0 });
+      for await (const { id, value } of of) if (!failedField(value, tests)) passing.push({ id, score: best ? value[best.by] : 0 });
     }
     const ranked = best && bestOf(passing, best);
     const taken = take === undefined ? undefined : sample(ranked ?? passing.map(({ id }) => id), rowsOf(take), reading);
     const isBest = ranked && new Set(ranked);
     for await (const record of of) {
-      const failed = failing(record.value, tests);
-      if (failed) yield { record, dropped: 'where', evidence: `${failed} is ${shown(record.value[failed])}` };
+      const failed = failedField(record.value, tests);
+      if (failed) yield { record, dropped: 'where', evidence: `${failed} is ${formatValue(record.value[failed])}` };
       else if (isBest && !isBest.has(record.id))
-        yield { record, dropped: 'not-best', evidence: `${best.by} is ${shown(record.value[best.by])}` };
+        yield { record, dropped: 'not-best', evidence: `${best.by} is ${formatValue(record.value[best.by])}` };
       else if (taken && !taken.has(record.id)) yield { record, dropped: 'not-taken' };
       else yield { record };
     }
@@ -65,10 +65,10 @@ interface Candidate {
   readonly id: string;
   readonly score: unknown;
 }
-const shown = (value: unknown): string => (value === undefined ? 'missing' : canonicalJson(value).slice(0, 80));
+const formatValue = (value: unknown): string => (value === undefined ? 'missing' : canonicalJson(value).slice(0, 80));
 
-/** The first field that does not pass. */
-const failing = (value: Values, tests: readonly (readonly [string, Test])[]): string | undefined =>
+/** Returns the first field that fails its test. */
+const failedField = (value: Values, tests: readonly (readonly [string, Test])[]): string | undefined =>
   tests.find(([field, wanted]) => !passes(value[field], wanted))?.[0];
 
 function passes(value: unknown, wanted: Test): boolean {
@@ -81,10 +81,10 @@ function bestOf(candidates: readonly Candidate[], best: Best): string[] {
   const sign = best.order === 'highest' ? -1 : 1;
   const scored = candidates.filter((one): one is { id: string; score: number } => typeof one.score === 'number');
   const ranked = scored.toSorted((a, b) => sign * (a.score - b.score) || (a.id < b.id ? -1 : 1));
-  return ranked.slice(0, mostOf(candidates.length, best)).map(({ id }) => id);
+  return ranked.slice(0, maxSelected(candidates.length, best)).map(({ id }) => id);
 }
-/** Of so many candidates. */
-const mostOf = (candidates: number, { share = 1, count = Infinity }: Best): number =>
+/** The maximum number of `candidates` to keep. */
+const maxSelected = (candidates: number, { share = 1, count = Infinity }: Best): number =>
   Math.min(Math.floor(share * candidates + 1e-9), count); // .29 x 100 is 28.999...
 const rowsOf = (take: NonNullable<Selection['take']>): number =>
   typeof take === 'number' ? take : Math.min(...[take.as].flat().map(({ rows }) => rows), take.most ?? Infinity);
@@ -96,7 +96,8 @@ function sample(ids: readonly string[], count: number, { random }: Pick<ReducerC
   return new Set(lots.slice(0, count).map(({ id }) => id));
 }
 
-/** `count` tasks of `each` different records; a task's id follows from its records' ids. Fewer records than `each` give no task. */
+/** Makes `count` tasks of `each` different records; a task's id follows from its records' ids. With fewer than `each` records there are
+ *  none. */
 export const draw = reducer<Of, Dataset<{ readonly drawn: readonly Values[] }>, { readonly count: number; readonly each: number }>({
   version: 1,
   params: z.strictObject({ count: z.int().min(0), each: z.int().min(1) }),

@@ -1,6 +1,6 @@
 import { reducer, type Metrics, type Report, type MaybePromise } from '../../recipe/index.ts';
 
-/** Mean and sample standard deviation (n - 1; 0 for a single report) of each number, over the reports that have it. */
+/** Computes the mean and sample standard deviation (n - 1; 0 for a single report) of each metric over the reports that have it. */
 export const spread = reducer<readonly MaybePromise<Report<Metrics>>[], Report<Metrics>>({
   version: 1,
   outputs: 'report',

@@ -1,4 +1,4 @@
-/** Reading tasks: three marked fields, strictly. */
+/** Parses and formats tasks: three marked fields, strictly. */
 import { shinglesOf, wordsOf } from '../std/shingles.ts';
 import type { Task } from './records.ts';
 
@@ -10,9 +10,9 @@ const unquoted = (text: string): string => {
   return /^"[^"]*"$/s.test(bare) ? bare.slice(1, -1).trim() : bare;
 };
 
-/** The three fields, in their order and nothing before them; or why there are none: `no-fields`, a `marker` inside a field, or an
- *  `empty-field`. The input may be empty. */
-export function fieldsIn(reply: string): Fields | 'no-fields' | 'marker' | 'empty-field' {
+/** Parses the three fields, which must come in order and first in the reply; or says why there are none: `no-fields`, a `marker` inside
+ *  a field, or an `empty-field`. The input may be empty. */
+export function parseFields(reply: string): Fields | 'no-fields' | 'marker' | 'empty-field' {
   const [, instruction, input, output] = /^\s*#instruction#:(.*?)#input#:(.*?)#output#:(.*)$/is.exec(reply) ?? [];
   if (instruction === undefined || input === undefined || output === undefined) return 'no-fields';
   const fields = { instruction: unquoted(instruction), input: unquoted(input), output: unquoted(output) };
@@ -21,11 +21,11 @@ export function fieldsIn(reply: string): Fields | 'no-fields' | 'marker' | 'empt
   return fields.instruction === '' || fields.output === '' ? 'empty-field' : fields;
 }
 
-/** A task as the wrapper says it. */
+/** Formats a task as the wrapper's reply. */
 export const marked = ({ instruction, input, output }: Fields): string =>
   [`${markers.instruction} ${instruction}`, `${markers.input} ${input}`.trimEnd(), `${markers.output} ${output}`].join('\n');
 
-/** Share of the word 3-grams of one text that another holds, 0 to 1. */
+/** Returns the share of the word 3-grams of `of` that `by` contains, 0 to 1. */
 export function coverage(of: string, by: string): number {
   const grams = shinglesOf(of, Math.min(3, Math.max(1, lengthOf(of))));
   const held = new Set(shinglesOf(by, Math.min(3, Math.max(1, lengthOf(of)))));
@@ -33,8 +33,8 @@ export function coverage(of: string, by: string): number {
 }
 const lengthOf = (text: string) => wordsOf(text).length;
 
-/** Whether a model says that a task is sound: its last `Valid: Yes` or `Valid: No`. */
-export function validIn(reply: string): boolean | undefined {
+/** Parses the last `Valid: Yes` or `Valid: No`. */
+export function parseValid(reply: string): boolean | undefined {
   const said = [...reply.matchAll(/\bvalid\W*:\W*(yes|no)\b/gi)].at(-1)?.[1];
   return said === undefined ? undefined : said.toLowerCase() === 'yes';
 }

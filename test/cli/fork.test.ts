@@ -1,6 +1,6 @@
 /** What a fork has of its parent. */
 import test from 'ava';
-import { takenOver } from '../../cli/fork.ts';
+import { pinnedSteps } from '../../cli/fork.ts';
 import { changedInputs } from '../../workflows/pins.ts';
 import type { BoundConfig } from '../../schemas/config.ts';
 import type { Step } from '../../schemas/experiment.ts';
@@ -14,7 +14,7 @@ const step = (path: string): Step => ({ path, round: Number(/^r(\d+)\//.exec(pat
 const steps = ['data-corpus', 'data-seed', 'model-base', 'forward', 'r1/judge', 'evaluate-forward', 'r1/forward', 'r2/judge', 'final'].map(
   step,
 );
-const paths = (changed: readonly string[], round = 1) => takenOver(steps, round, changed).map(({ path }) => path);
+const paths = (changed: readonly string[], round = 1) => pinnedSteps(steps, round, changed).map(({ path }) => path);
 
 test('a fork has no data and no model of its parent that its `--set` declares in another way', (t) => {
   t.deepEqual(changedInputs(inputs, structuredClone(inputs)), []);
@@ -26,5 +26,5 @@ test('a fork has no data and no model of its parent that its `--set` declares in
 test('a fork has the rounds of its parent up to its own and what came before the first, and nothing that comes behind the rounds', (t) => {
   t.deepEqual(paths([]), ['data-corpus', 'data-seed', 'model-base', 'forward', 'r1/judge', 'r1/forward']);
   t.deepEqual(paths([], 0), ['data-corpus', 'data-seed', 'model-base', 'forward']);
-  t.deepEqual(takenOver(['data-text', 'base'].map(step), 0, []), [], 'without rounds there is nothing that parameters leave alone');
+  t.deepEqual(pinnedSteps(['data-text', 'base'].map(step), 0, []), [], 'without rounds there is nothing that parameters leave alone');
 });

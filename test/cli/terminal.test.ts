@@ -1,6 +1,6 @@
 import test from 'ava';
 import { join } from 'node:path';
-import { cut, shown, widthOf } from '../../cli/terminal/terminal.ts';
+import { truncate, escapeControls, widthOf } from '../../cli/terminal/terminal.ts';
 import { table } from '../../cli/terminal/text.ts';
 import { sha256 } from '../../schemas/canonical.ts';
 import { openStore } from '../../store/local.ts';
@@ -13,9 +13,9 @@ const commands = /(?![\n\t])\p{Cc}|[\u202a-\u202e]/u;
 const visible = String.raw`\x1b]0;owned\x07 \x1b]52;c;cm0=\x07 \x1b]8;;http://x\x1b\link \x9b2J \x0d\u202egnp.exe`;
 
 test('what a terminal would obey is shown, and all other text is as it was', (t) => {
-  t.is(shown(hostile), visible);
+  t.is(escapeControls(hostile), visible);
   const harmless = 'Zwei\nZeilen\tund 中文, עברית, क्षि, 👩‍👩‍👧, é';
-  t.is(shown(harmless), harmless);
+  t.is(escapeControls(harmless), harmless);
 });
 
 test('show, list, status and errors give no command of data or models to the terminal', async (t) => {
@@ -53,9 +53,9 @@ test('columns are those of the terminal, whatever is written in them', (t) => {
   const lines = table(['name', 'n'], rows).split('\n');
   t.deepEqual([...new Set(lines.map(widthOf))], [9]);
   for (const line of ['中文字中文字中文字', '👩‍👩‍👧👩‍👩‍👧👩‍👩‍👧👩‍👩‍👧👩‍👩‍👧', 'abcdefghijkl']) {
-    const short = cut(line, 10);
+    const short = truncate(line, 10);
     t.true(widthOf(short) < 10 && widthOf(short) > 6, short);
     t.true(short.endsWith('…'));
   }
-  t.is(cut('中文', 10), '中文');
+  t.is(truncate('中文', 10), '中文');
 });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { plan } from '../../plan/planner.ts';
 import { openServices } from '../../steps/services.ts';
 import { loadExperiment } from '../../experiments/config.ts';
-import { constraintIn, duplicateIn, gradesIn, instructionIn, mergedIn, scoreIn } from '../../operators/air/parse.ts';
+import { parseConstraint, parseDuplicate, parseGrades, parseInstruction, parseMerged, parseScore } from '../../operators/air/parse.ts';
 import type { Lesson } from '../../operators/air/records.ts';
 import { lessons, toReply } from '../../examples/textworld/air.ts';
 import { advert } from '../../examples/textworld/interviews.ts';
@@ -39,18 +39,18 @@ test('every lesson gives a reply that the recipe understands as it is meant', (t
   for (const { prompt, reply } of lessons.rows({ seed: 0, size: 'full' }, []) as Iterable<Lesson>) {
     const [task = '', asked = ''] = prompt.split('\n');
     const read = {
-      'Ask.': () => (asked.startsWith(advert('')) ? 'sale' : instructionIn(reply) === reply && world.parseInstruction(reply)?.form),
-      'Rate.': () => scoreIn(reply),
+      'Ask.': () => (asked.startsWith(advert('')) ? 'sale' : parseInstruction(reply) === reply && world.parseInstruction(reply)?.form),
+      'Rate.': () => parseScore(reply),
       'Keep.': () => reply === asked,
       'Note.': () => {
-        const found = constraintIn(reply, names, [], { constraint, type });
+        const found = parseConstraint(reply, names, [], { constraint, type });
         if (typeof found === 'string') return found;
         t.true(asked.includes(found.type), 'a type of the list');
         return found.type;
       },
-      'Look.': () => duplicateIn(reply),
-      'Mark.': () => gradesIn(reply, 1)?.[0],
-      'Put.': () => world.parseInstruction(mergedIn(reply.slice('**Instruction**:'.length)))?.form.includes('+'),
+      'Look.': () => parseDuplicate(reply),
+      'Mark.': () => parseGrades(reply, 1)?.[0],
+      'Put.': () => world.parseInstruction(parseMerged(reply.slice('**Instruction**:'.length)))?.form.includes('+'),
       'Answer.': () => world.parseAnswer(reply)?.form === world.parseInstruction(asked)?.form,
     }[task]!();
     seen.set(task, (seen.get(task) ?? new Set()).add(read));

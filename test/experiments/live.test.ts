@@ -2,7 +2,7 @@ import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { LiveCounts } from '../../experiments/live.ts';
-import { about } from '../../cli/terminal/tree.ts';
+import { describeStep } from '../../cli/terminal/tree.ts';
 import type { StepView } from '../../experiments/view.ts';
 import type { Store } from '../../store/store.ts';
 import { temporary } from '../cli/cli.ts';
@@ -44,6 +44,6 @@ test('a running training tells its step, its length and its loss; after a resume
 
 test('a running step shows count, rate, time left and loss, as far as they are known', (t) => {
   const step = { state: 'running', kind: 'train', live: { done: 10, of: 40, loss: 1.25 } } as StepView;
-  t.is(about(step, 2), '10 of 40 steps, 2.0/s, 15 s left, loss 1.250');
-  t.is(about({ ...step, kind: 'map', live: { done: 1234, of: null } }), '1,234 records');
+  t.is(describeStep(step, 2), '10 of 40 steps, 2.0/s, 15 s left, loss 1.250');
+  t.is(describeStep({ ...step, kind: 'map', live: { done: 1234, of: null } }), '1,234 records');
 });

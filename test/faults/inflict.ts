@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { appendFileSync, closeSync, globSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { disturbed, hit, send, type Recovery } from '../../cli/chaos/disturb.ts';
+import { disturb, injectFault, sendSignal, type Recovery } from '../../cli/chaos/disturb.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 import { parts, type PartName } from '../../cli/chaos/parts.ts';
 import type { Miniature } from '../support/miniature.ts';
@@ -22,10 +22,10 @@ export async function inflict(miniature: Miniature, { part, phase, fault }: Cell
     case 'SIGKILL':
     case 'SIGTERM':
     case 'SIGSTOP':
-      if (phase !== 'paused') return hit(miniature, part as PartName, fault, stepKey);
+      if (phase !== 'paused') return injectFault(miniature, part as PartName, fault, stepKey);
       await miniature.run('pause', miniature.name);
       await miniature.until(() => miniature.slot(stepKey) === undefined, MET_WITHIN, 'a paused experiment gives its devices back');
-      return hit(miniature, part as PartName, fault, stepKey, async () => {
+      return injectFault(miniature, part as PartName, fault, stepKey, async () => {
         await miniature.until(async () => (await miniature.status()).state === 'paused', MET_WITHIN, 'it is still paused');
         await miniature.run('resume', miniature.name);
       });
@@ -37,23 +37,23 @@ export async function inflict(miniature: Miniature, { part, phase, fault }: Cell
     case 'files change':
       return changed(miniature, part as PartName, stepKey);
     case 'upgrade':
-      return disturbed(miniature, stepKey, {
-        async bad() {
+      return disturb(miniature, stepKey, {
+        async inject() {
           await miniature.run('down');
           miniature.changeFiles();
           await miniature.up(); // with another bundle, which takes its time to be made
         },
       });
     case 'disk full':
-      return disturbed(miniature, stepKey, { bad: () => full(miniature) });
+      return disturb(miniature, stepKey, { inject: () => full(miniature) });
     case 'half-written file':
       return torn(miniature, stepKey);
     case 'empty files':
       return emptied(miniature, stepKey);
     case 'second host':
-      return disturbed(miniature, stepKey, { bad: () => secondHost(miniature) });
+      return disturb(miniature, stepKey, { inject: () => secondHost(miniature) });
     default:
-      return disturbed(miniature, stepKey, { bad: () => bad(miniature, fault, stepKey) });
+      return disturb(miniature, stepKey, { inject: () => bad(miniature, fault, stepKey) });
   }
 }
 
@@ -72,10 +72,10 @@ async function bad(miniature: Miniature, trouble: Trouble, stepKey: string): Pro
 /** New code under a running `up`; then workers of both kinds die, this one first. All go on as they were started. */
 async function changed(miniature: Miniature, first: PartName, stepKey: string): Promise<Recovery> {
   miniature.changeFiles();
-  const recovery = await hit(miniature, first, 'SIGKILL', stepKey);
+  const recovery = await injectFault(miniature, first, 'SIGKILL', stepKey);
   const second = first === 'orchestrator' ? parts['data worker'] : parts.orchestrator;
   const returns = second.returns(miniature, stepKey);
-  send(
+  sendSignal(
     second.processes(miniature, stepKey).map(({ pid }) => pid),
     'SIGKILL',
   );
@@ -92,10 +92,10 @@ async function refused(miniature: Miniature, stepKey: string): Promise<Recovery>
   /** Paths of the steps that stand for that: others may want a server too. */
   const standing = async () =>
     (await miniature.status()).attention.filter(({ reason }) => reason.includes(refuses)).map(({ path }) => path);
-  return disturbed(miniature, stepKey, {
-    async bad() {
+  return disturb(miniature, stepKey, {
+    async inject() {
       make(miniature.home, { trouble: null, poisoned: [], refuses });
-      send(pids, 'SIGKILL');
+      sendSignal(pids, 'SIGKILL');
       const { path } = (await miniature.status()).steps.find((step) => step.stepKey === stepKey)!;
       await poll(
         async () => miniature.committed(stepKey) || (await standing()).includes(path),
@@ -105,7 +105,7 @@ async function refused(miniature: Miniature, stepKey: string): Promise<Recovery>
       make(miniature.home, { trouble: null, poisoned: [] });
       throw new BackspinError('NotFound', `${path} was over before its server was missed.`);
     },
-    async mend() {
+    async repair() {
       make(miniature.home, { trouble: null, poisoned: [] });
       const retried = async () => {
         for (const one of await standing()) await miniature.run('retry-step', miniature.name, one);
@@ -113,7 +113,7 @@ async function refused(miniature: Miniature, stepKey: string): Promise<Recovery>
       };
       await poll(retried, 'the store knows that nothing waits for a person');
     },
-    back: returns(miniature, stepKey),
+    isBack: returns(miniature, stepKey),
   });
 }
 
@@ -146,9 +146,9 @@ function fill(path: string): void {
 function torn(miniature: Miniature, stepKey: string): Promise<Recovery> {
   const { processes, returns } = parts['everything at once'];
   const work = (pattern: string) => globSync(join(miniature.home, 'store/work', stepKey, pattern));
-  return disturbed(miniature, stepKey, {
-    async bad() {
-      send([...processes(miniature).map(({ pid }) => pid), miniature.current.pid], 'SIGKILL');
+  return disturb(miniature, stepKey, {
+    async inject() {
+      sendSignal([...processes(miniature).map(({ pid }) => pid), miniature.current.pid], 'SIGKILL');
       await miniature.until(() => miniature.empty, MET_WITHIN, 'everything has ended');
       for (const path of work('{batches/*/*.jsonl,run/events.jsonl}')) appendFileSync(path, '{"r":"half a li');
       const [checkpoint] = work('run/checkpoints/*/model.safetensors').toSorted().toReversed();
@@ -156,8 +156,8 @@ function torn(miniature: Miniature, stepKey: string): Promise<Recovery> {
       for (const folder of [...work('batches/*'), join(miniature.home, 'store/tmp')])
         writeFileSync(join(folder, '.half.1.00000000.tmp'), '{"hal');
     },
-    mend: () => miniature.up(),
-    back: returns(miniature, stepKey),
+    repair: () => miniature.up(),
+    isBack: returns(miniature, stepKey),
   });
 }
 
@@ -166,13 +166,13 @@ function torn(miniature: Miniature, stepKey: string): Promise<Recovery> {
 function emptied(miniature: Miniature, stepKey: string): Promise<Recovery> {
   const { processes, returns } = parts['everything at once'];
   const names = 'up.json,temporal.version,host.json,devices/*.json,store/experiments/**/*.json';
-  return disturbed(miniature, stepKey, {
-    async bad() {
-      send([...processes(miniature).map(({ pid }) => pid), miniature.current.pid], 'SIGKILL');
+  return disturb(miniature, stepKey, {
+    async inject() {
+      sendSignal([...processes(miniature).map(({ pid }) => pid), miniature.current.pid], 'SIGKILL');
       await miniature.until(() => miniature.empty, MET_WITHIN, 'everything has ended');
       for (const path of globSync(`${miniature.home}/{${names}}`)) truncateSync(path);
     },
-    async mend() {
+    async repair() {
       await miniature.up();
       // `up` writes the record again from what the workflow says; where that took too long, whoever reads it does
       const answers = async () => {
@@ -187,7 +187,7 @@ function emptied(miniature: Miniature, stepKey: string): Promise<Recovery> {
       };
       await poll(answers, 'status answers');
     },
-    back: returns(miniature, stepKey),
+    isBack: returns(miniature, stepKey),
   });
 }
 

@@ -1,5 +1,5 @@
 /** A run of the miniature through its trials, and what must hold of it whatever was done. */
-import { unequal } from '../../cli/chaos/compare.ts';
+import { compareViews } from '../../cli/chaos/compare.ts';
 import type { Recovery } from '../../cli/chaos/disturb.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 import type { View } from '../../experiments/view.ts';
@@ -73,7 +73,7 @@ export async function carryOut(
     const asking = await miniature.asking(view);
     await miniature.down();
     const again = total(miniature.asked().map((one) => one.again));
-    const broken = [...(reference ? unequal(reference, view) : []), ...brokenIn(miniature, view, tried, again)];
+    const broken = [...(reference ? compareViews(reference, view) : []), ...brokenIn(miniature, view, tried, again)];
     for (const { cell, recovery } of tried)
       if (recovery && recovery.progress > within) broken.push(`${nameOf(cell)}: nothing went on for ${recovery.progress.toFixed(1)} s`);
     if (poisoned) broken.push(...unpoisoned(view, outcomes[poisoned.poison].dropped));

@@ -83,8 +83,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'commit: records lost between two operators pass',
-    file: 'steps/commit.ts',
-    from: 'else checkConservation(resolved, rows > rowsBefore);',
+    file: 'steps/joined.ts',
+    from: '|| new Set(made.map(({ from }) => from[0])).size !== undropped.size',
     to: '',
     test: 'test/steps/windows.test.ts',
   },

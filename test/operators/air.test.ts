@@ -1,6 +1,6 @@
 import test from 'ava';
 import { readable } from '../../operators/air/documents.ts';
-import { constraintIn, duplicateIn, gradesIn, instructionIn, mergedIn } from '../../operators/air/parse.ts';
+import { parseConstraint, parseDuplicate, parseGrades, parseInstruction, parseMerged } from '../../operators/air/parse.ts';
 import { documentQuality, lengths } from '../../schemas/recipes/air.ts';
 import { constraintTypes } from '../../schemas/recipes/air-types.ts';
 
@@ -9,7 +9,7 @@ const names = constraintTypes.map(({ name }) => name);
 test('5 which constraints are understood', (t) => {
   const words = (count: number) => Array.from({ length: count }, (_, n) => `w${n}`).join(' ');
   const said = (reply: string, used: readonly string[] = [], types: readonly string[] = names) =>
-    constraintIn(reply, types, used, lengths.parse({}));
+    parseConstraint(reply, types, used, lengths.parse({}));
   const read = (type: string, constraint: string, ...more: (readonly string[])[]) =>
     said(`**Analysis**: x\n**Type**: ${type}\n**Constraint**: ${constraint}`, ...more);
   const demanded = (constraint: string) => read('Data format', constraint);
@@ -41,16 +41,16 @@ test('5 which constraints are understood', (t) => {
 });
 
 test('what else the guidance must have said to be understood', (t) => {
-  t.is(instructionIn('Here is an instruction:\n\n"Describe a river."\n'), 'Describe a river.');
-  t.is(instructionIn('Describe a river.\nThis instruction is short.\nOk'), 'Describe a river.');
-  for (const reply of ['Hm', '', 'Here is an instruction']) t.is(instructionIn(reply), undefined, reply);
+  t.is(parseInstruction('Here is an instruction:\n\n"Describe a river."\n'), 'Describe a river.');
+  t.is(parseInstruction('Describe a river.\nThis instruction is short.\nOk'), 'Describe a river.');
+  for (const reply of ['Hm', '', 'Here is an instruction']) t.is(parseInstruction(reply), undefined, reply);
   t.deepEqual(
-    ['**Answer**: Yes', '**Answer**: No', 'so\n**Answer**: there is no such one', '**Answer**: perhaps', 'No.', ''].map(duplicateIn),
+    ['**Answer**: Yes', '**Answer**: No', 'so\n**Answer**: there is no such one', '**Answer**: perhaps', 'No.', ''].map(parseDuplicate),
     [true, false, false, true, true, true],
   );
-  t.deepEqual(gradesIn('one\t3\n\ntwo\t 0', 2), [3, 0]);
-  for (const reply of ['one\t3', 'one 3\ntwo 0', 'one\t4\ntwo\t1', '']) t.is(gradesIn(reply, 2), undefined, reply);
-  t.is(mergedIn(' Describe a river.\n\n**Note**: merged'), 'Describe a river.');
+  t.deepEqual(parseGrades('one\t3\n\ntwo\t 0', 2), [3, 0]);
+  for (const reply of ['one\t3', 'one 3\ntwo 0', 'one\t4\ntwo\t1', '']) t.is(parseGrades(reply, 2), undefined, reply);
+  t.is(parseMerged(' Describe a river.\n\n**Note**: merged'), 'Describe a river.');
 });
 
 test('documents of a length that can be read, not full of signs or repetitions', (t) => {

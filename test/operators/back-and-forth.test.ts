@@ -1,5 +1,5 @@
 import test from 'ava';
-import { betweenMarkers, letterIn } from '../../operators/back-and-forth/parse.ts';
+import { parseRewritten, parseLetter } from '../../operators/back-and-forth/parse.ts';
 
 for (const [title, reply, found] of [
   ['both, with talk around them', 'Sure:\n[RES]\n It rains. \n[/RES]\nHope that helps', 'It rains.'],
@@ -13,7 +13,7 @@ for (const [title, reply, found] of [
   ['nothing between them', '[RES] \n [/RES]', 'empty'],
 ] as const)
   test(`B3 of markers a reply has ${title}`, (t) => {
-    const between = betweenMarkers(reply);
+    const between = parseRewritten(reply);
     t.is(typeof between === 'string' ? between : between.dropped, found);
   });
 
@@ -27,4 +27,4 @@ for (const [verdict, letter] of [
   ['An answer', undefined],
   ['', undefined],
 ] as const)
-  test(`the verdict "${verdict}" is ${letter ?? 'none'}`, (t) => t.is(letterIn(verdict), letter));
+  test(`the verdict "${verdict}" is ${letter ?? 'none'}`, (t) => t.is(parseLetter(verdict), letter));

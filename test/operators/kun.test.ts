@@ -1,5 +1,5 @@
 import test from 'ava';
-import { isGood, repeatedIn, tidied, wordIn } from '../../operators/kun/rules.ts';
+import { parseVerdict, findRepetition, tidyInstruction, findKeyword } from '../../operators/kun/rules.ts';
 
 for (const [verdict, good] of [
   ['【好】', true],
@@ -13,7 +13,7 @@ for (const [verdict, good] of [
   ['Good', undefined],
   ['', undefined],
 ] as const)
-  test(`K2 the verdict "${verdict}" is ${good === undefined ? 'none' : good ? 'good' : 'bad'}`, (t) => t.is(isGood(verdict), good));
+  test(`K2 the verdict "${verdict}" is ${good === undefined ? 'none' : good ? 'good' : 'bad'}`, (t) => t.is(parseVerdict(verdict), good));
 
 for (const [text, word] of [
   ['Read the News.', 'news'],
@@ -24,11 +24,11 @@ for (const [text, word] of [
   ['如何学习游泳？', undefined],
 ] as const)
   test(`K6 "${text}" has ${word ?? 'no such word'}`, (t) =>
-    t.is(wordIn(text, ['news', 'picture', 'article', 'text', 'link', 'url', '图片']), word));
+    t.is(findKeyword(text, ['news', 'picture', 'article', 'text', 'link', 'url', '图片']), word));
 test('K6 a year is found in Chinese, where no blank parts it from its sign', (t) => {
-  t.is(wordIn('截至2023年', ['2023']), '2023');
-  t.is(wordIn('截至２０２３年', ['2023']), '2023');
-  t.is(wordIn('Nr. 120231', ['2023']), undefined);
+  t.is(findKeyword('截至2023年', ['2023']), '2023');
+  t.is(findKeyword('截至２０２３年', ['2023']), '2023');
+  t.is(findKeyword('Nr. 120231', ['2023']), undefined);
 });
 for (const [instruction, tidy] of [
   ['How does it work?     Answer: so.', 'How does it work?'],
@@ -38,7 +38,7 @@ for (const [instruction, tidy] of [
   ['One.\n\nTwo.', 'One.\n\nTwo.'],
 ] as const)
   test(`K6 of the instruction ${JSON.stringify(instruction)} there is left ${JSON.stringify(tidy)}`, (t) =>
-    t.is(tidied(instruction), tidy));
+    t.is(tidyInstruction(instruction), tidy));
 for (const [text, unit] of [
   ['哈哈哈哈哈哈', '哈'],
   ['No no no no no', undefined],
@@ -48,4 +48,4 @@ for (const [text, unit] of [
   ['Wait......', undefined],
 ] as const)
   test(`K6 ${JSON.stringify(text.slice(0, 30))} ${unit === undefined ? 'does not repeat itself' : 'repeats itself'}`, (t) =>
-    t.is(repeatedIn(text) !== undefined, unit !== undefined));
+    t.is(findRepetition(text) !== undefined, unit !== undefined));

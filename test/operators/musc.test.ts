@@ -1,8 +1,8 @@
 import test from 'ava';
 import { touchedOf } from '../../operators/musc/corrupt.ts';
 import { capTopics } from '../../operators/musc/index.ts';
-import { instructionIn, newConstraintIn, partsIn, taskIn, verdictIn } from '../../operators/musc/parse.ts';
-import { demo, demosIn, same } from '../../operators/musc/records.ts';
+import { parseInstruction, parseNewConstraint, parseParts, parseTask, parseVerdict } from '../../operators/musc/parse.ts';
+import { demo, parseDemos, sameText } from '../../operators/musc/records.ts';
 import { ratioWeight, weightsOf } from '../../operators/musc/weigh.ts';
 import { weighing } from '../../schemas/recipes/musc.ts';
 import { rec, reduce, rows } from '../support/reduce.ts';
@@ -85,22 +85,25 @@ test('how a model sets headers, numbers and verdicts off does not count, and wor
     '##1. a ##2. b **Input**: -',
     '**1.** a\n**2.** b\n__Input:__ none provided',
   ])
-    t.deepEqual(partsIn(reply), parts, reply);
-  t.deepEqual(partsIn('1. a, or 2. c\n2. b\n**Input:** N/A is the text.'), { constraints: ['a, or 2. c', 'b'], input: 'N/A is the text.' });
-  t.deepEqual(taskIn('##1. a\n##2. b\n**Task**: Do **a** and b.'), { constraints: ['a', 'b'], instruction: 'Do **a** and b.' });
-  for (const reply of ['Do **this**', '**Note** that', 'Use the headers **Start:** and **End**:']) t.is(instructionIn(reply), reply);
+    t.deepEqual(parseParts(reply), parts, reply);
+  t.deepEqual(parseParts('1. a, or 2. c\n2. b\n**Input:** N/A is the text.'), {
+    constraints: ['a, or 2. c', 'b'],
+    input: 'N/A is the text.',
+  });
+  t.deepEqual(parseTask('##1. a\n##2. b\n**Task**: Do **a** and b.'), { constraints: ['a', 'b'], instruction: 'Do **a** and b.' });
+  for (const reply of ['Do **this**', '**Note** that', 'Use the headers **Start:** and **End**:']) t.is(parseInstruction(reply), reply);
   for (const reply of ['**Instruction:** Do it.', '**Instruction**: Do it.', '### Instruction: Do it.'])
-    t.is(instructionIn(reply), 'Do it.', reply);
+    t.is(parseInstruction(reply), 'Do it.', reply);
   for (const reply of ['**New Constraint:** Be long.', 'New Constraint: Be long.', '### New constraint：Be long.'])
-    t.is(newConstraintIn(reply), 'Be long.', reply);
+    t.is(parseNewConstraint(reply), 'Be long.', reply);
   for (const reply of ['**Answer**: Yes', '{"answer": "yes"}', 'Answer：Ｙｅｓ', '`Answer: Yes`', 'Answer: <Yes>', 'Answer:\n\n**Yes**.'])
-    t.true(verdictIn(reply), reply);
-  for (const reply of ['Answer: Yes/No', 'Answer: Yes or No', 'The answer is yes']) t.is(verdictIn(reply), undefined, reply);
+    t.true(parseVerdict(reply), reply);
+  for (const reply of ['Answer: Yes/No', 'Answer: Yes or No', 'The answer is yes']) t.is(parseVerdict(reply), undefined, reply);
 });
 
 test('9 what a model must have said to be understood', (t) => {
-  t.deepEqual(partsIn('\n##1. a\n##2. b\n**Input**: None'), { constraints: ['a', 'b'], input: null });
-  t.deepEqual(partsIn('##1. a\n##2. b\nand more\n**Input**: Some\ntext'), { constraints: ['a', 'b\nand more'], input: 'Some\ntext' });
+  t.deepEqual(parseParts('\n##1. a\n##2. b\n**Input**: None'), { constraints: ['a', 'b'], input: null });
+  t.deepEqual(parseParts('##1. a\n##2. b\nand more\n**Input**: Some\ntext'), { constraints: ['a', 'b\nand more'], input: 'Some\ntext' });
   for (const reply of [
     '##1. a\n**Input**: None',
     '##1. a\n##2. b',
@@ -108,15 +111,15 @@ test('9 what a model must have said to be understood', (t) => {
     '##1. a ##2. **Input**: None',
     '',
   ])
-    t.is(partsIn(reply), undefined, reply);
-  t.is(instructionIn(' Write a **very short** text. '), 'Write a **very short** text.');
-  for (const reply of ['**Constraints**: x', 'Do it.\n**Input:** x', ' \n']) t.is(instructionIn(reply), undefined, reply);
-  t.deepEqual(taskIn('##1. a\n##2. b\n**Task:** Do a and b.'), { constraints: ['a', 'b'], instruction: 'Do a and b.' });
+    t.is(parseParts(reply), undefined, reply);
+  t.is(parseInstruction(' Write a **very short** text. '), 'Write a **very short** text.');
+  for (const reply of ['**Constraints**: x', 'Do it.\n**Input:** x', ' \n']) t.is(parseInstruction(reply), undefined, reply);
+  t.deepEqual(parseTask('##1. a\n##2. b\n**Task:** Do a and b.'), { constraints: ['a', 'b'], instruction: 'Do a and b.' });
   for (const reply of ['##1. a\n**Task:** Do a.', '##1. a\n##2. b', '##1. a ##2. b **Task:** x **Task:** y', '##1. a ##2. b **Task:**'])
-    t.is(taskIn(reply), undefined, reply);
-  t.is(newConstraintIn('**New Constraint**: Be long.'), 'Be long.');
-  for (const reply of ['Be long.', '**New Constraint**:', 'So: **New Constraint**: x']) t.is(newConstraintIn(reply), undefined, reply);
-  t.deepEqual(['It does.\nAnswer: Yes', '**Answer:** No.', 'Answer: Yes, no: Answer: no', 'Yes', 'Answer: maybe'].map(verdictIn), [
+    t.is(parseTask(reply), undefined, reply);
+  t.is(parseNewConstraint('**New Constraint**: Be long.'), 'Be long.');
+  for (const reply of ['Be long.', '**New Constraint**:', 'So: **New Constraint**: x']) t.is(parseNewConstraint(reply), undefined, reply);
+  t.deepEqual(['It does.\nAnswer: Yes', '**Answer:** No.', 'Answer: Yes, no: Answer: no', 'Yes', 'Answer: maybe'].map(parseVerdict), [
     true,
     false,
     false,
@@ -129,12 +132,12 @@ test('a blank text of an instruction is none, however it was said; where it is n
   for (const input of ['', ' \n', null, undefined]) t.is(demo.parse({ instruction: 'i', constraints: ['c'], input }).input, null);
   t.is(demo.parse({ instruction: 'i', constraints: ['c'], input: ' a text' }).input, ' a text');
   const sound = { instruction: 'i', constraints: ['c'], input: null };
-  t.throws(() => demosIn([sound, { ...sound, input: 5 }]), { name: 'SchemaError', message: /Demonstration 2 .*input is 5/ });
+  t.throws(() => parseDemos([sound, { ...sound, input: 5 }]), { name: 'SchemaError', message: /Demonstration 2 .*input is 5/ });
 });
 
 test('two instructions that differ in no more than spaces and case are the same', (t) => {
-  t.true(same('Write a poem.\n\nUse ten words.', ' write a  poem. Use ten words.'));
-  t.false(same('Write a poem.', 'Write a poem. Use ten words.'));
+  t.true(sameText('Write a poem.\n\nUse ten words.', ' write a  poem. Use ten words.'));
+  t.false(sameText('Write a poem.', 'Write a poem. Use ten words.'));
 });
 
 test('of instructions that open alike and ask for a recipe, a story or a trip, so many are kept as they came', async (t) => {

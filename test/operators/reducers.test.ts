@@ -249,7 +249,7 @@ test('of thousands of pages of one template, none of which is a twin of another,
   for (const page of pages) frequencies.add(page);
   const kept = new SimilarSets(0.7, frequencies);
   for (const page of pages) {
-    t.is(kept.firstLike(page), undefined);
+    t.is(kept.findSimilar(page), undefined);
     kept.add(page);
   }
   t.true(jaccard(pages[0]!, pages[1]!) > 0.6);

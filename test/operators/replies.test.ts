@@ -6,7 +6,7 @@ import * as humpback from '../../operators/humpback/index.ts';
 import * as main from '../../operators/main/index.ts';
 import * as musc from '../../operators/musc/index.ts';
 import * as tegit from '../../operators/tegit/index.ts';
-import { said } from '../../operators/said.ts';
+import { stripReasoning } from '../../operators/strip-reasoning.ts';
 import { lengths } from '../../schemas/recipes/air.ts';
 import { constraintTypes } from '../../schemas/recipes/air-types.ts';
 import type { Operator, Outcome, Prompt } from '../../recipe/index.ts';
@@ -163,5 +163,5 @@ test('what an answer says about tags and tokens is a part of it', (t) => {
     'A <think> tag begins a thought.',
     '<b>bold</b>',
   ])
-    t.is(said(text), text);
+    t.is(stripReasoning(text), text);
 });

@@ -1,6 +1,6 @@
 /** The acceptance facts of AIR (farthest-first traversal itself is in trainer/tests), and what the recipe lets one choose. */
 import test from 'ava';
-import { scoreIn } from '../../operators/air/parse.ts';
+import { parseScore } from '../../operators/air/parse.ts';
 import type { Complex, Merged, Rated, Refined } from '../../operators/air/records.ts';
 import { mergeShots } from '../../operators/air/shots.ts';
 import { beyond, planOf } from '../support/planned.ts';
@@ -89,8 +89,8 @@ test('4 the student is told the instruction and every constraint so far, a blank
 });
 
 test('6 instructions of score 4 and 5 are refined; 3, 7 of 5 and none at all are not', async (t) => {
-  t.deepEqual(['Score: 4/5', '**Score**: 5/5.', '1/5? No.\nScore: 0/5'].map(scoreIn), [4, 5, 0]);
-  for (const reply of ['Score: 7/5', 'Score: 4', 'Score: four/5', '5/5', '']) t.is(scoreIn(reply), undefined, reply);
+  t.deepEqual(['Score: 4/5', '**Score**: 5/5.', '1/5? No.\nScore: 0/5'].map(parseScore), [4, 5, 0]);
+  for (const reply of ['Score: 7/5', 'Score: 4', 'Score: four/5', '5/5', '']) t.is(parseScore(reply), undefined, reply);
   const scores = new Set((await records<Rated>(ran, 'rate')).map(({ score }) => score));
   t.deepEqual(
     [...scores].toSorted((a, b) => a - b),

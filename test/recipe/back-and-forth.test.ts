@@ -1,6 +1,6 @@
 /** The acceptance facts of back-and-forth translation, B1 to B8, and what the recipe offers beyond the paper. */
 import test from 'ava';
-import { letterIn, markers } from '../../operators/back-and-forth/parse.ts';
+import { parseLetter, markers } from '../../operators/back-and-forth/parse.ts';
 import type { Rewritten } from '../../operators/back-and-forth/records.ts';
 import { parseRating } from '../../operators/humpback/parse.ts';
 import type { Judged, Labelled, Pair } from '../../operators/humpback/records.ts';
@@ -237,7 +237,7 @@ test('a suite is judged by the model that the file casts, in both orders, and wh
       const { reply } = asked.find(
         ({ content }) => content.includes(`Answer A:\n${first}\n`) && content.includes(`Answer B:\n${second}\n`),
       )!;
-      return letterIn(reply) === undefined ? null : letterIn(reply) === own;
+      return parseLetter(reply) === undefined ? null : parseLetter(reply) === own;
     }),
   );
   const read = verdicts.filter((one) => one !== null);

@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { health } from '../../operators/cycle-instruct/measure.ts';
 import { byQuestionMark } from '../../operators/cycle-instruct/route.ts';
-import type { Lying, Pair, QA } from '../../operators/cycle-instruct/records.ts';
+import type { Placed, Pair, QA } from '../../operators/cycle-instruct/records.ts';
 import type { ReportRef } from '../../schemas/call.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, type Ran } from '../support/recipe.ts';
@@ -116,11 +116,11 @@ test.serial('6 the final pairs are all that the last models label anew, or the l
 test.serial('each side is written once more by the opposite model, from what was generated for it', async (t) => {
   t.is(inputs(ran, 'askAgain').with['a2q']!.digest, digest(ran, `r${ROUNDS}/a2q`));
   t.is(inputs(ran, 'answerAgain').with['q2a']!.digest, digest(ran, `r${ROUNDS}/q2a`));
-  for (const { value } of await made.rows<Lying>(ran.step('cluster-questions').data)) {
+  for (const { value } of await made.rows<Placed>(ran.step('cluster-questions').data)) {
     t.is(value.found, value.question);
     t.regex(value.again, /^a2q /);
   }
-  for (const { value } of await made.rows<Lying>(ran.step('cluster-answers').data)) t.is(value.found, value.answer);
+  for (const { value } of await made.rows<Placed>(ran.step('cluster-answers').data)) t.is(value.found, value.answer);
 });
 
 test.serial('what is pruned is not learnt; another share asks, trains and embeds nothing anew but what follows it', async (t) => {

@@ -4,7 +4,7 @@ import test from 'ava';
 import type { Pair } from '../../operators/humpback/records.ts';
 import type { Judged } from '../../operators/kun/records.ts';
 import { codePoints } from '../../operators/lengths.ts';
-import { repeatedIn, wordIn } from '../../operators/kun/rules.ts';
+import { findRepetition, findKeyword } from '../../operators/kun/rules.ts';
 import type { ModelRef } from '../../schemas/call.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, stage } from '../support/recipe.ts';
@@ -110,10 +110,10 @@ for (const count of [1, 127, 129])
 
 test('K6 no instruction and no response that is kept has a word that rules it out, and no response is a stump', async (t) => {
   for (const { instruction, response } of pairs) {
-    t.is(wordIn(instruction, defaults.words.instruction), undefined);
-    t.is(wordIn(response, defaults.words.response), undefined);
+    t.is(findKeyword(instruction, defaults.words.instruction), undefined);
+    t.is(findKeyword(response, defaults.words.response), undefined);
     t.true(codePoints(response) >= 20);
-    t.is(repeatedIn(response), undefined);
+    t.is(findRepetition(response), undefined);
   }
   const [asked, answered] = [(await countsOf(ran, 'label')).dropped, (await countsOf(ran, 'polish')).dropped];
   t.true(asked['keyword']! > 10 && asked['repeated-lines']! > 3);

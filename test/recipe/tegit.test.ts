@@ -2,7 +2,7 @@
 import test from 'ava';
 import { join } from 'node:path';
 import { TooLong } from '../../inference/client.ts';
-import { coverage, fieldsIn, marked, validIn } from '../../operators/tegit/parse.ts';
+import { coverage, parseFields, marked, parseValid } from '../../operators/tegit/parse.ts';
 import type { Grounded, Source, Task } from '../../operators/tegit/records.ts';
 import type { ModelRef } from '../../schemas/call.ts';
 import type { Output } from '../../schemas/store.ts';
@@ -111,9 +111,9 @@ test('D2 a reply that is not three fields, echoes the request or has a marker in
 
 test('what three fields are', (t) => {
   const fields = { instruction: 'Do it.', input: '', output: 'Done, "all" of it.' };
-  t.deepEqual(fieldsIn(marked(fields)), fields);
-  t.deepEqual(fieldsIn('#Instruction#: "Do it."\n#input#: None\n#output#: Done.\n'), { ...fields, output: 'Done.' });
-  t.deepEqual(fieldsIn('#instruction#: Do it.#input#:two\nlines#output#:a\n\nb'), {
+  t.deepEqual(parseFields(marked(fields)), fields);
+  t.deepEqual(parseFields('#Instruction#: "Do it."\n#input#: None\n#output#: Done.\n'), { ...fields, output: 'Done.' });
+  t.deepEqual(parseFields('#instruction#: Do it.#input#:two\nlines#output#:a\n\nb'), {
     instruction: 'Do it.',
     input: 'two\nlines',
     output: 'a\n\nb',
@@ -128,8 +128,8 @@ test('what three fields are', (t) => {
     ['#instruction#:\n#input#: a\n#output#: b', 'empty-field'],
     ['#instruction#: a\n#input#: b\n#output#: ', 'empty-field'],
   ] as const)
-    t.is(fieldsIn(reply), why, reply);
-  t.deepEqual(['Valid: Yes', '**Valid**: no.', 'Valid: No, or rather\nValid: yes', 'Yes', ''].map(validIn), [
+    t.is(parseFields(reply), why, reply);
+  t.deepEqual(['Valid: Yes', '**Valid**: no.', 'Valid: No, or rather\nValid: yes', 'Yes', ''].map(parseValid), [
     true,
     false,
     true,

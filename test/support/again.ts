@@ -1,8 +1,8 @@
-/** An experiment of its own through everything; and a step of it that is made anew, and its child killed on the way. */
+/** Runs an experiment of its own to the end; then recomputes one of its steps and kills the step's subprocess. */
 import type { ExecutionContext, TestFn } from 'ava';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { hit } from '../../cli/chaos/disturb.ts';
+import { injectFault } from '../../cli/chaos/disturb.ts';
 import { parts } from '../../cli/chaos/parts.ts';
 import type { StepView, View } from '../../experiments/view.ts';
 import type { Rec } from '../../recipe/define.ts';
@@ -17,7 +17,7 @@ export class Completed {
   readonly #file: string;
   #view: View | undefined;
 
-  /** Runs it before the tests, and takes it down behind them. */
+  /** Runs it before the tests, and stops everything after them. */
   constructor(test: TestFn, file: string, name: string) {
     this.#file = file;
     this.#world = new Miniature({ groups: 1 }, { file, name });
@@ -42,14 +42,15 @@ export class Completed {
     return values;
   }
 
-  /** Has another experiment of the same file make a step anew, and kills its child: it ends with the same bytes, and nothing else runs. */
+  /** Lets another experiment of the same file recompute a step, and kills the subprocess: the bytes must be the same, and nothing else
+   *  may run. */
   async redone(t: ExecutionContext, path: string, name: string): Promise<void> {
     const world = this.#world;
     const stepKey = this.step(path).stepKey!;
     rmSync(pathsOf(join(world.home, 'store')).output(stepKey));
     await world.run('launch', this.#file, '--name', name);
     await world.until(() => parts.trainer.processes(world, stepKey).length > 0, 60_000, 'its child has begun');
-    await hit(world, 'trainer', 'SIGKILL', stepKey);
+    await injectFault(world, 'trainer', 'SIGKILL', stepKey);
     await world.run('watch', name);
     const again = JSON.parse(await world.run('status', name, '--json')) as View;
     t.is(stepOf(again, path).output!.digest, this.step(path).output!.digest);

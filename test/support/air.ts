@@ -1,4 +1,4 @@
-/** AIR on two dozen documents about rivers, some of which the guidance model treats unlike the others. */
+/** Runs AIR on two dozen documents about rivers; the guidance model treats some of them differently. */
 import type { Refined } from '../../operators/air/records.ts';
 import type { DatasetRef, ModelRef } from '../../schemas/call.ts';
 import { constraintTypes } from '../../schemas/recipes/air-types.ts';
@@ -10,7 +10,7 @@ export const documents = Array.from({ length: 24 }, (_, n) => ({
   text: `Document ${n} tells of river ${n}. ${'It runs through many a valley to the sea. '.repeat(8)}`,
 }));
 
-/** What the judge does with a river that is not like the others. */
+/** The judge's behaviour for special rivers. */
 export const odd = { none: 8, unreadable: 9, duplicate: 10, misspelt: 11, unchecked: 14, silent: 13 } as const;
 export const riverIn = (content: string) => Number(/river (\d+)/.exec(content)![1]);
 export const typesIn = (content: string) => [...content.matchAll(/^- (.+?): the answer /gm)].map(([, name]) => name!);
@@ -47,9 +47,9 @@ function judged(river: number, types: readonly string[]): string {
   const type = river === odd.misspelt ? types[0]!.replace('a', 'aa') : types[0]!;
   return said(`${type[0]!.toUpperCase()}${type.slice(1)}`, `Heed the ${types[0]} for river ${river} well.`);
 }
-/** What was answered so far: role and question, in order. */
+/** All requests so far: role and question, in order. */
 export const answers: string[] = [];
-/** The request at which the machine is gone, counted from 1. */
+/** The number of the request at which the process crashes, from 1. */
 export const machine = { dies: Infinity };
 export const made = await stage(
   'air',

@@ -1,4 +1,4 @@
-/** Stands for an experiment that runs and says how it is. */
+/** Stands in for a running experiment that answers the progress query. */
 import { defineQuery, setHandler, sleep, workflowInfo } from '@temporalio/workflow';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import type { ExperimentInput } from '../../schemas/messages.ts';

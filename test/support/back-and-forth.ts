@@ -1,4 +1,4 @@
-/** Back-and-forth translation on 20 seed pairs and some documents, with models that answer by rule. */
+/** Runs back-and-forth translation on 20 seed pairs and some documents, with rule-based models. */
 import { join } from 'node:path';
 import { TooLong } from '../../inference/client.ts';
 import type { Pair } from '../../operators/humpback/records.ts';
@@ -18,7 +18,7 @@ export const documents = [
 ];
 export const items = Array.from({ length: 8 }, (_, n) => ({ instruction: `What is tide ${n}?`, reference: `Reference ${n}.` }));
 
-/** Two thirds of the ratings are a 5; a third of the rewritings lacks a marker, and a tenth gets it at the second try. */
+/** Half of the judgements are a 5; a third of the rewritings lacks a marker, and a tenth gets it in the second attempt. */
 const judgements = ['I cannot say.', 'Score: 8', 'Score: 3', 'Fine.\nScore: 5', 'Score: 5', 'Score: 5'];
 const rewritings = (text: string) => [
   `Certainly!\n[RES] Better: ${text} [/RES]\nI kept its words.`,

@@ -1,4 +1,4 @@
-/** An operator with two concurrent branches of two calls each, the second of which asks about the first's reply. */
+/** Defines an operator with two concurrent branches of two calls each; the second call uses the reply of the first. */
 import { z } from 'zod';
 import { keep, operator } from '../../recipe/index.ts';
 

@@ -1,4 +1,4 @@
-/** A chain of three operators that each ask a model: the first makes several records of one, and each drops some. */
+/** Defines a chain of three operators that each send a request to a model: the first makes several records of one, and each drops some. */
 import { z } from 'zod';
 import { drop, keep, operator } from '../../recipe/index.ts';
 

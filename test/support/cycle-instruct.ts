@@ -1,4 +1,4 @@
-/** Cycle-Instruct on 14 documents of questions and statements, with models that answer by rule. */
+/** Runs Cycle-Instruct on 14 documents of questions and statements, with rule-based models. */
 import { join } from 'node:path';
 import type { Answer, Pair, Question } from '../../operators/cycle-instruct/records.ts';
 import { isRef, type DatasetRef, type ModelRef, type Result } from '../../schemas/call.ts';

@@ -1,4 +1,4 @@
-/** Folders, lifelines and stand-ins for tests of children; a process of its own to be killed as their owner. */
+/** Provides folders, lifelines and fake programs for tests of subprocesses, and an owner process that tests can kill. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,11 +15,11 @@ import type { TrainSpec } from '../../schemas/trainer.ts';
 
 export const fakePython = join(import.meta.dirname, 'fake-python.mjs');
 export const trainerPath = join(import.meta.dirname, '../../trainer');
-/** The Python that set-up made. */
+/** The Python of set-up's environment. */
 export const realPython = (): string =>
   (JSON.parse(readFileSync(join(import.meta.dirname, '../../node_modules/.backspin-setup.json'), 'utf8')) as { python: string }).python;
 
-/** Polls, since nobody tells of another process's deeds. */
+/** Polls, because other processes emit no event. */
 export async function until<T>(what: () => T | undefined | false | Promise<T | undefined | false>, milliseconds = 60_000): Promise<T> {
   for (const end = Date.now() + milliseconds; Date.now() < end; await delay(10)) {
     const found = await what();
@@ -30,17 +30,17 @@ export async function until<T>(what: () => T | undefined | false | Promise<T | u
 
 export interface Place {
   readonly home: string;
-  /** Of the child: specs, logs, and the files by which a test tells the stand-in what to do. */
+  /** The subprocess's folder: specs, logs, and the files by which a test controls the fake. */
   readonly folder: string;
   readonly lifeline: ReturnType<typeof makeLifeline>;
   record(slot?: string): SlotRecord | undefined;
-  /** Pids of all starts of the stand-in. */
+  /** Process ids of all starts of the fake. */
   starts(): number[];
-  /** The record of the first child, once the stand-in runs and its owner has written so. */
+  /** The record of the first subprocess, once the fake runs and its owner has written the record. */
   started(): SlotRecord | false;
 }
 
-/** A home of its own; whatever a test leaves running there is stopped at its end. */
+/** Makes a home for a test; stops all processes in it at the end of the test. */
 export function place(t: ExecutionContext): Place {
   const home = mkdtempSync(join(tmpdir(), 'backspin-devices-'));
   const folder = join(home, 'run');
@@ -66,7 +66,7 @@ export function place(t: ExecutionContext): Place {
 }
 
 type Free = 'slot' | 'signal';
-/** The embedded engine with two slots and a thread, serving the model of a folder. */
+/** The embedded engine with two slots and one thread, and a model folder. */
 export const engine = (served = 'm', folder = '/nowhere', python = fakePython) =>
   embedded({ slots: 2, threads: 1, python, trainerPath }, { [served]: { folder, base: null } });
 export const serving = ({ folder, lifeline }: Place): Omit<ServerOptions, Free> => ({

@@ -1,4 +1,4 @@
-/** The embedded server started by hand: somebody else's, at an address that stays. */
+/** Starts the embedded server by hand as an external server with a fixed address. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -9,7 +9,7 @@ import { pythonOf } from '../../devices/python.ts';
 import type { ServeSpec } from '../../schemas/devices.ts';
 import { until } from './devices.ts';
 
-/** The folder of a base of the text world. */
+/** Returns the folder of a base model of the text world. */
 export const baseFolder = (name: 'rated' | 'plain') => resolve(import.meta.dirname, '../../examples/textworld/base', name);
 
 export class Elsewhere {
@@ -22,7 +22,7 @@ export class Elsewhere {
     return `http://127.0.0.1:${this.#port}/v1`;
   }
 
-  /** Serves a base of the text world under the name `judge`. */
+  /** Serves a base model of the text world under the name `judge`. */
   async start(base: 'rated' | 'plain'): Promise<void> {
     const ready = join(this.#folder, 'ready.json');
     rmSync(ready, { force: true });
@@ -46,7 +46,7 @@ export class Elsewhere {
     this.#port = (JSON.parse(readFileSync(ready, 'utf8')) as { port: number }).port;
   }
 
-  /** At once: replies that are on their way are lost. */
+  /** Kills it at once: replies in flight are lost. */
   async kill(): Promise<void> {
     const child = this.#child;
     this.#child = undefined;
@@ -58,7 +58,7 @@ export class Elsewhere {
   get #log(): string {
     return join(this.#folder, 'access.jsonl');
   }
-  /** How often each request of a step was answered. */
+  /** How often the server answered each request of a step. */
   answered(): ReadonlyMap<string, number> {
     const lines = existsSync(this.#log) ? readFileSync(this.#log, 'utf8').trim().split('\n') : [];
     const ids = lines.map((line) => (JSON.parse(line) as { id: string }).id).filter((id) => !/^(check|canary)\//.test(id));

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Stands in for `python -m backspin_trainer serve|train --spec FILE`: starts at once, has one grandchild like a real engine, and
-// does what files in its folder say, so that a test names the moment instead of waiting for it.
+// Fakes `python -m backspin_trainer serve|train --spec FILE`: starts at once, and starts one subprocess of its own like a real
+// engine. Files in its folder control it, so that a test chooses each moment instead of waiting for it.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -39,7 +39,7 @@ function serve() {
   });
 }
 
-/** Other models from now on: kept in a file; refused while there is a file `stubborn`. */
+/** Records the request for other models in a file; refuses it while a file `stubborn` exists. */
 function load(request, response) {
   let text = '';
   request.on('data', (chunk) => (text += chunk));
@@ -50,7 +50,7 @@ function load(request, response) {
   });
 }
 
-/** A checkpoint every second step. Waits before a step for which a file `hold-STEP` is there; kills itself, and with it its group, before one with `die-STEP`. */
+/** Writes a checkpoint every second step. Waits before a step while a file `hold-STEP` exists; kills its process group before a step with `die-STEP`. */
 function train() {
   const say = (event, fields) => fs.appendFileSync(path.join(spec.run, 'events.jsonl'), `${JSON.stringify({ v: 1, event, ...fields })}\n`);
   const checkpoint = path.join(spec.run, 'checkpoint');

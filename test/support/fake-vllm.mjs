@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-// Stands in for a Python with vLLM: `-c` prints its version, `-m vllm... serve BASE --name=value ...` serves at once. Like the real one
-// it has an engine in a process of its own that a killed server leaves behind, and a /health that knows nothing of it. Does what files
-// beside the folder of the base say: `stall` (requests to models hang), `busy` (its counters move all the same), `refuse`. Refuses the
-// argument `no-such-thing`, and ends for no reason with `crash-at=start`, or `crash-at=chat` when it is asked for a chat.
+// Fakes a Python with vLLM: `-c` prints its version, `-m vllm... serve BASE --name=value ...` serves at once. Like the real one, it runs
+// its engine in a process of its own, which survives a killed server and which /health ignores. Files beside the folder of the base
+// control it: `stall` (requests to models hang), `busy` (its counters move nevertheless), `refuse`. It refuses the argument
+// `no-such-thing`, and crashes at its start with `crash-at=start`, or on the first chat request with `crash-at=chat`.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';

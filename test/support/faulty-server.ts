@@ -1,6 +1,6 @@
 /**
- * A model server behind a bad network: starts the real one, and passes its requests on. As long as a file names a trouble, it gives
- * trouble instead. Run as the Python of an installation: `node faulty-server.ts PYTHON -m backspin_trainer serve --spec FILE`.
+ * Runs a model server behind a bad network: starts the real server and forwards its requests. While a file names a trouble, it makes that
+ * trouble instead. An installation runs it as its Python: `node faulty-server.ts PYTHON -m backspin_trainer serve --spec FILE`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -27,11 +27,11 @@ if (refuses !== undefined) {
   process.exit(64);
 }
 const own = { spec: `${specFile}.behind`, ready: `${spec.ready}.behind` };
-rmSync(own.ready, { force: true }); // of one before
+rmSync(own.ready, { force: true }); // of an earlier server
 writeFileSync(own.spec, JSON.stringify({ ...spec, ready: own.ready }));
 const child = spawn(python!, [...args.slice(0, -1), own.spec], { stdio: 'inherit' });
 child.once('exit', (code, signal) => process.exit(code ?? (signal === 'SIGTERM' ? 143 : 137)));
-process.on('SIGTERM', () => {}); // the server hears it too
+process.on('SIGTERM', () => {}); // the server gets the signal too
 
 async function announced(): Promise<{ port: number }> {
   for (;;) {
@@ -80,7 +80,7 @@ function said(response: ServerResponse, status: number, message: string, headers
   response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify({ error }));
 }
 
-/** Where the server does the work all the same, its reply is lost. */
+/** If the server has done the work, its reply is lost. */
 const give: Readonly<
   Record<Trouble, (request: IncomingMessage, response: ServerResponse, reply: () => Promise<Reply>) => void | Promise<void>>
 > = {

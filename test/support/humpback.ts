@@ -1,4 +1,4 @@
-/** Humpback as in the paper, but on 20 seed pairs and 61 segments, with models that answer by rule. */
+/** Runs Humpback as in the paper, but on 20 seed pairs and 61 segments, with rule-based models. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BoundConfig } from '../../schemas/config.ts';
@@ -9,7 +9,7 @@ export type { Ran } from './recipe.ts';
 export interface Given extends Pick<Launched, 'before' | 'evaluation'> {
   /** Rows of the third part. */
   readonly replay?: readonly object[];
-  /** A judge of its own. */
+  /** A separate judge model. */
   readonly scorer?: boolean;
 }
 export interface Humpback extends Omit<Stage, 'run'> {
@@ -23,7 +23,7 @@ export const instructions = ['What is a tide?', 'Name three rivers.'];
 const words = (name: string, count: number) => Array.from({ length: count }, (_, i) => `w${sha256(`${name} ${i}`).slice(0, 5)}`).join(' ');
 const sentences = (name: string, count: number) => Array.from({ length: count }, (_, i) => `${words(`${name}/${i}`, 9)}.`).join(' ');
 
-/** 61 good sections, the last nearly the first, between bad ones of each kind. */
+/** 61 good sections, the last a near-duplicate of the first, between bad ones of each kind. */
 const document = [
   sentences('no header at all', 15),
   ...Array.from({ length: 60 }, (_, n) => `# Section ${n}\n\n${sentences(`section ${n}`, 12 + (n % 30))}`),
@@ -34,7 +34,7 @@ const document = [
   `# Newsletter\n\n${sentences('newsletter', 15)}`,
 ].join('\n\n');
 
-/** A third of the judgements is no rating, or one off the scale; a third is a 5. */
+/** A third of the judgements has no rating or one off the scale; a third is a 5. */
 const judgements = [
   'I cannot say.',
   'Score: 8',

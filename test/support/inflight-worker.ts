@@ -1,4 +1,4 @@
-/** A worker process whose activity never ends in its first attempt: `inflight-worker.ts ADDRESS QUEUE HOME`. */
+/** Runs a worker whose activity never ends in its first attempt: `inflight-worker.ts ADDRESS QUEUE HOME`. */
 import { Context } from '@temporalio/activity';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { inflight } from '../../devices/inflight.ts';

@@ -1,4 +1,4 @@
-/** A checkout of its own whose Python is another command: what a bad network or a bad disk does to its children, no product code knows. */
+/** Makes a checkout whose Python is another command, which simulates a bad network or a bad disk without the product's knowledge. */
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { root } from '../cli/cli.ts';
 
 const MINIATURE = 'test/support/miniature.yaml';
 
-/** Gives its folder. Model servers of it stand behind `faulty-server.ts`. */
+/** Returns its folder. Its model servers run behind `faulty-server.ts`. */
 export function faultyInstallation(): string {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'backspin-installation-')));
   const left = new Set(['node_modules', '.git', 'test']);

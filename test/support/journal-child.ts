@@ -1,4 +1,4 @@
-/** Appends records to a journal until it is refused; says how many it took, and whether it takes one more afterwards. */
+/** Appends records to a journal until an append fails; prints how many succeeded, and whether a later append succeeds. */
 import { Journal } from '../../steps/journal.ts';
 
 const journal = await Journal.open(process.argv[2]!);

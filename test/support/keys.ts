@@ -1,4 +1,4 @@
-/** Keys of steps of a machine that a test describes. */
+/** Computes step keys for a machine that a test describes. */
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,7 +38,7 @@ export const call = (verb: StepCall['verb'], operation: string, inputs: object):
   inputs: { ...inputs },
 });
 
-/** A registry with a module of this text, in the namespace `mine`. */
+/** Makes a registry with a module of this text, in the namespace `mine`. */
 export async function registryOf(text = '', files: Readonly<Record<string, string>> = {}, folder?: string): Promise<Registry> {
   const home = folder ?? (await mkdtemp(join(tmpdir(), 'backspin-')));
   for (const [name, content] of Object.entries(files)) await writeFile(join(home, name), content);

@@ -1,4 +1,4 @@
-/** Kun on ten seed pairs and some texts in two languages, with models that answer by rule. */
+/** Runs Kun on ten seed pairs and some texts in two languages, with rule-based models. */
 import { join } from 'node:path';
 import { resolve } from '../../steps/resolve.ts';
 import type { Labelled, Polished } from '../../operators/kun/records.ts';
@@ -37,7 +37,7 @@ const responses = (text: string) => [
   'No.',
   'It is '.repeat(12),
 ];
-/** Any other reply is to an evaluation. */
+/** All other roles belong to an evaluation. */
 function reply(role: string, _model: string, content: string): string {
   if (role === 'label')
     return /w500/.test(content) ? 'Why is it, and when, and where do they all say so?' : of(instructions(content), content);

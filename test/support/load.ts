@@ -1,4 +1,5 @@
-/** A toy recipe under load: a real Temporal server, a worker of each kind in a process of its own, and a model server of known speed. */
+/** Runs a toy recipe under load: a real Temporal server, a worker of each kind in a process of its own, and a model server of known
+ *  speed. */
 import type { ChildProcess } from 'node:child_process';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,7 +13,7 @@ import type { Count, Speed } from './mock-model.ts';
 import { started } from './process.ts';
 import { makeModel, SERVING, site, type Site } from './temporal.ts';
 
-/** The data worker is the real one; the orchestrator has toy recipes, and the pool's leases have the model server. */
+/** The real data worker; an orchestrator with toy recipes; a pool whose leases use the model server. */
 const programs: Readonly<Record<Kind, readonly [string, ...string[]]>> = {
   orchestrator: ['worker-process.ts', 'orchestrator'],
   data: ['../../workers/data.ts'],
@@ -22,26 +23,26 @@ export type Kind = 'orchestrator' | 'data' | 'pool';
 
 export interface Job {
   readonly records: number;
-  /** Each asks the model for every record. Default: 1. */
+  /** Steps; each sends one request per record. Default: 1. */
   readonly steps?: number;
-  /** Requests that the model is known to work on at once; they come by a lease. */
+  /** Concurrent requests of the leased model server. */
   readonly slots?: number;
-  /** Instead: the model is somebody else's, asked so many requests at once at most. */
+  /** Instead: concurrent requests to an external model. */
   readonly inFlight?: number;
-  /** Tokens that it may take. */
+  /** Token budget. */
   readonly budget?: number;
-  /** Somebody watches, as `backspin watch` does. */
+  /** Polls the progress as `backspin watch` does. */
   readonly watched?: boolean;
 }
 export interface Load {
-  /** Where the model server answers. */
+  /** Address of the model server. */
   readonly url: string;
   /** Runs an experiment to its end. */
   run(job: Job): Promise<{ readonly data: DatasetRef; readonly seconds: number }>;
-  /** Runs an experiment of so many rounds of so many steps that cost next to nothing, and somebody watches. */
+  /** Runs an experiment of `rounds` rounds with `steps` trivial steps each, and polls its progress. */
   crowd(rounds: number, steps: number): Promise<{ readonly seconds: number }>;
   count(): Promise<Count>;
-  /** The event loop of each worker: the 99th percentile of how long it was held, in milliseconds. */
+  /** 99th percentile of the event loop delay of each worker, in milliseconds. */
   delays(): Promise<Record<Kind, number>>;
   /** Peak resident memory so far, in MB, by worker. */
   peaks(): Promise<Record<Kind, number>>;
@@ -90,7 +91,7 @@ export async function load(speed: Speed = {}): Promise<Load> {
 
 type Start = (program: readonly [string, ...string[]], env?: object) => Promise<{ readonly pid: number; readonly said: string }>;
 
-/** Starts one of each kind; gives the ids of their processes. */
+/** Starts one worker of each kind; returns their process ids. */
 async function startWorkers({ env: { address }, services: { home }, bundle: { code } }: Site, url: string, start: Start) {
   const bundle = join(home, 'workflows.js');
   await writeFile(bundle, code);
@@ -107,10 +108,10 @@ async function startWorkers({ env: { address }, services: { home }, bundle: { co
   return ofEach(programs, async (program) => (await start(program, env)).pid);
 }
 
-/** `path`: of the model's folder, where it is not somebody else's. */
+/** `path`: the model's folder, unless the model is external. */
 function runsOf(on: Site, url: string, path: string): Pick<Load, 'run' | 'crowd'> {
   let runs = 0;
-  /** Runs to the end, as `watch` looks on where it is watched. */
+  /** Runs to the end, and polls progress as `watch` does if requested. */
   const ended = async <T>(name: string, watched: boolean, result: Promise<T>): Promise<{ result: T; seconds: number }> => {
     const began = performance.now();
     const over = new AbortController();

@@ -1,4 +1,4 @@
-/** Carries out the steps of a recipe in this process: real store, real operators and reducers, models that a test plays. */
+/** Runs the steps of a recipe in this process: real store, real operators and reducers, models that the test plays. */
 import { mkdtemp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -18,7 +18,7 @@ import type { ScoreRequest, Prompt, TokenScore } from '../../recipe/define.ts';
 import type { EmbeddedRow, ScoredText, TrainSpec } from '../../schemas/trainer.ts';
 import { readLines, writeLines } from '../../store/files.ts';
 
-/** What a test's models answer. `model` is the manifest-backed reference that was cast in `role`. */
+/** The replies of a test's models. `model` is the reference to the model in `role`. */
 export interface Played {
   reply(asked: { role: string; model: ModelRef; prompt: Prompt | { messages: readonly Message[] }; seed: number }): string;
   place?(texts: readonly string[]): EmbeddedRow;
@@ -29,9 +29,9 @@ export interface Played {
 export interface Bench {
   readonly services: Services;
   readonly context: StepContext;
-  /** Specs of the trainings that ran, with their calls. */
+  /** Specs of the trainings, with their calls. */
   readonly trainings: { readonly call: StepCall; readonly spec: TrainSpec; readonly model: ModelRef }[];
-  /** Requests that models answered. */
+  /** The number of answered requests. */
   requests: number;
   perform(call: StepCall): Promise<Result>;
 }
@@ -90,7 +90,7 @@ async function embed({ store, registry, resolved, context, signal }: On, played:
   return (await reduceStep({ store, registry, resolved, seed: context.seed, signal, places: Readable.from(places) })).result;
 }
 
-/** Leaves in place of a model a file that names the key of the step. */
+/** Writes a file with the step's key instead of a model. */
 async function train({ store, registry, resolved, context }: On): Promise<{ readonly spec: TrainSpec; readonly model: ModelRef }> {
   const spec = await prepareTraining(store, registry, resolved, context);
   const merged = spec.base !== null && spec.adapter === 'merge' ? ['base/config.json'] : [];

@@ -1,14 +1,14 @@
-/** A pause of the miniature in mid-batch, and how soon it took effect, by the times of Temporal's events. */
+/** Pauses the miniature in mid-batch and measures from Temporal's events how soon the pause took effect. */
 import { Client, Connection } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { StepView } from '../../experiments/view.ts';
 import type { Miniature } from './miniature.ts';
 
-/** Seconds from the word. */
+/** Seconds since the pause. */
 export interface Pause {
-  /** To the end of the stage, and of its batches before it: nothing is asked any more. */
+  /** Until the stage and its batches ended: no requests any more. */
   readonly stage: number;
-  /** To the end of the lease, and of its server before it: the device is free. */
+  /** Until the lease and its server ended: the device is free. */
   readonly lease: number;
 }
 interface Event {
@@ -21,7 +21,7 @@ interface Event {
   readonly childWorkflowExecutionCanceledEventAttributes?: { readonly workflowExecution: { readonly workflowId: string } };
 }
 
-/** Pauses once the step has journaled so many records. */
+/** Pauses once the step has journaled this many records. */
 export async function pause(site: Miniature, { path, stepKey }: StepView, records: number): Promise<Pause> {
   const connection = await Connection.connect({ address: site.current.address });
   try {

@@ -1,4 +1,5 @@
-/** A miniature of the demo in a sandbox, with what its files and its server tell: what has begun, what was journaled, what was asked. */
+/** Runs a miniature of the demo in a sandbox, and reads from its files and its server which activities started, which records were
+ *  journaled and which requests were sent. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { globSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,20 +22,20 @@ import { faultyInstallation } from './installation.ts';
 export const IN_FLIGHT = 3;
 
 export interface Setting {
-  /** Device groups. With two, what is independent starts at once; with one, serving and training take turns. Default: 2. */
+  /** Device groups. With two, independent steps start at once; with one, serving and training alternate. Default: 2. */
   readonly groups?: 1 | 2;
-  /** Model servers stand behind a network that can be made bad. */
+  /** Whether model servers run behind a network that a test can disturb. */
   readonly network?: boolean;
-  /** It runs from a checkout of its own, whose files may change. */
+  /** Whether it runs from a checkout of its own, whose files may change. */
   readonly own?: boolean;
-  /** The store has a disk of its own, of so many megabytes. */
+  /** Megabytes of a disk for the store alone. */
   readonly disk?: number;
-  /** Events after which the root continues as new. */
+  /** Number of events after which the root continues as new. */
   readonly history?: number;
 }
 
 const mounting = (megabytes: number, folder: string): string[] => ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'none', folder];
-/** Whether a disk of its own can be mounted here: that takes root. */
+/** Whether a disk can be mounted here, which needs root. */
 export function canMount(): boolean {
   const folder = mkdtempSync(join(tmpdir(), 'backspin-mount-'));
   const mounted = spawnSync('mount', mounting(1, folder)).status === 0;
@@ -51,17 +52,17 @@ export class Miniature extends Sandbox {
   readonly #setting: Setting;
   readonly #file: string;
   readonly #checkout: string;
-  /** The last text seen of every journal; they go when their step is committed. */
+  /** The last text of every journal; a journal is deleted when its step is committed. */
   readonly #journals = new Map<string, string>();
   #mounted = false;
   #client: Client | undefined;
   #firstRun: string | undefined;
 
-  /** Another experiment can take its place: the demo itself, say. */
+  /** Another experiment file, for example the demo. */
   constructor(setting: Setting = {}, experiment: Pick<SandboxOptions, 'file' | 'name'> = miniature) {
     const checkout = setting.own ? faultyInstallation() : setting.network ? (installation ??= faultyInstallation()) : root;
     const file = join(checkout, relative(root, experiment.file));
-    super({ file, name: experiment.name, pools: [`cpu=${setting.groups ?? 2}`], lookEvery: 10, ...(setting.disk && { lowWater: 0 }) });
+    super({ file, name: experiment.name, pools: [`cpu=${setting.groups ?? 2}`], pollEvery: 10, ...(setting.disk && { lowWater: 0 }) });
     this.#setting = setting;
     this.#file = file;
     this.#checkout = checkout;
@@ -72,11 +73,11 @@ export class Miniature extends Sandbox {
     this.#mounted = true;
   }
 
-  /** The command, for who runs it himself. */
+  /** The command, for tests that run it themselves. */
   get script(): string {
     return this.command;
   }
-  /** New code in its checkout, as after a `git pull`. */
+  /** Changes the code in its checkout, as a `git pull` does. */
   changeFiles(): void {
     changeFiles(this.#checkout);
   }
@@ -103,21 +104,21 @@ export class Miniature extends Sandbox {
     this.unmount();
     super.remove();
   }
-  /** Lets go of the disk, and of what is on it. */
+  /** Unmounts the disk and deletes its contents. */
   unmount(): void {
     if (this.#mounted) execFileSync('umount', [this.paths.root]);
     this.#mounted = false;
   }
 
-  protected override look(): void {
+  protected override onPoll(): void {
     for (const path of this.journals()) this.#journals.set(path, textOf(path) || (this.#journals.get(path) ?? ''));
   }
 
-  /** Whether a worker has begun an activity of this name, two seconds ago at most where it has ended. */
+  /** Whether a worker has started an activity of this name; an ended one counts for two seconds. */
   began(activity: string): boolean {
     return globSync(join(this.home, 'inflight/*/*')).some((path) => path.includes(`~${encodeURIComponent(activity)}~`));
   }
-  /** Whether a file of the step's scratch is there. */
+  /** Whether a file of the step's scratch exists. */
   has = (stepKey: string, pattern: string): boolean => globSync(join(this.paths.work(stepKey), pattern)).length > 0;
 
   /** Whether the root has continued as new since its launch. */
@@ -127,7 +128,7 @@ export class Miniature extends Sandbox {
   async #run(): Promise<string> {
     return (await (await this.#temporal()).workflow.getHandle(this.record.workflowId).describe()).runId;
   }
-  /** Types of the errors that activities failed with, of those that are tried again. */
+  /** Error types of failed activities that are retried. */
   async failures(): Promise<string[]> {
     const { workflow } = await this.#temporal();
     const types: string[] = [];
@@ -143,7 +144,7 @@ export class Miniature extends Sandbox {
     return this.#client;
   }
 
-  /** Journal entries that are there twice, of all journals as they were last seen. */
+  /** Duplicate entries of all journals as last seen. */
   doubles(): string[] {
     return [...this.#journals.values()].flatMap((text) => {
       const whole = text
@@ -154,7 +155,7 @@ export class Miniature extends Sandbox {
       return names.filter((name, index) => names.indexOf(name) < index);
     });
   }
-  /** Requests for replies that the server answered. */
+  /** The number of requests that the server answered. */
   #answers(): string[] {
     const lines = globSync(join(this.home, 'serve/*/access.jsonl')).flatMap((path) => textOf(path).split('\n').filter(Boolean));
     const requests = lines.map((line) => JSON.parse(line) as { id: string; path: string; status: number });
@@ -162,16 +163,16 @@ export class Miniature extends Sandbox {
       .filter(({ id, path, status }) => !id.startsWith('check/') && path !== '/tokenize' && status === 200)
       .map(({ id }) => id);
   }
-  /** For each operator that asked a model: requests that its step counts, that were answered, and answers that were given again. */
+  /** For each operator with model requests: requests in its step's count, answered requests, and repeated answers. */
   asked(): { readonly counted: number; readonly answered: number; readonly again: number }[] {
     return [...Map.groupBy(this.#answers(), (id) => id.split('/')[0]!)].flatMap(([key, own]) => {
       const [output] = globSync(join(this.paths.folders.outputs, key.slice(0, 2), `${key}*.json`));
-      if (output === undefined && this.#setting.own) return []; // new code has another version of it, and of this one nobody asks
+      if (output === undefined && this.#setting.own) return []; // its version has changed, so nobody needs its output
       const answered = new Set(own).size;
       return [{ counted: (JSON.parse(textOf(output!)) as Output).requests, answered, again: own.length - answered }];
     });
   }
-  /** Records, one of each step's, that a reply was asked for: a text, a pair of another text, a test item. */
+  /** One record of each step with model requests: a text, a pair of another text, a test item. */
   async asking({ steps }: View): Promise<string[]> {
     const step = (path: string) => steps.find((one) => one.path === path)!;
     const pool: Rec<unknown>[] = [];

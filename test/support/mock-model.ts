@@ -1,26 +1,26 @@
-/** A model server of known speed. `node mock-model.ts '{"slots":256,"milliseconds":50}'` prints its address; without more it answers at
- *  once, as fast as Node serves HTTP. */
+/** Runs a model server of known speed. `node mock-model.ts '{"slots":256,"milliseconds":50}'` prints its address; without options it
+ *  answers at once, as fast as Node serves HTTP. */
 import { createServer, type ServerResponse } from 'node:http';
 
 export interface Speed {
-  /** Requests that it works on at once; others wait, or are refused. Default: no limit. */
+  /** Concurrent requests; others wait, or are refused. Default: no limit. */
   readonly slots?: number;
   /** Median time of a request. Default: 0. */
   readonly milliseconds?: number;
   /** Standard deviation of the logarithm of that time. Default: 0, all the same. */
   readonly sigma?: number;
-  /** Of each reply. Default: 3. */
+  /** Characters of each reply. Default: 3. */
   readonly characters?: number;
-  /** It refuses what it has no slot for with 429. In every so many milliseconds it has but so few slots for so long, and then says in
-   *  seconds when to come again. */
+  /** Refuses requests beyond its slots with 429. In every `every` milliseconds it has only `slots` slots for `lasts` milliseconds, and
+   *  then sends Retry-After in seconds. */
   readonly storm?: { readonly every: number; readonly lasts: number; readonly slots: number };
 }
-/** What `/count` gives. */
+/** The reply of `/count`. */
 export interface Count {
-  /** Requests answered, and refused. */
+  /** Answered and refused requests. */
   readonly served: number;
   readonly refused: number;
-  /** Milliseconds that slots have been taken, and that they have been there since the first request: its whole capacity. */
+  /** Milliseconds in which slots were busy, and their total since the first request: the capacity. */
   readonly worked: number;
   readonly offered: number;
 }
@@ -30,7 +30,7 @@ const count = { served: 0, refused: 0, worked: 0 };
 let began: number | undefined;
 const elapsed = () => (began === undefined ? 0 : performance.now() - began);
 
-/** Milliseconds until the storm is over; 0 where there is none. */
+/** Milliseconds until the storm is over; 0 without a storm. */
 const storming = () => (storm ? Math.max(0, storm.lasts - (elapsed() % storm.every)) : 0);
 function offered(): number {
   if (!storm) return elapsed() * slots;
@@ -50,7 +50,7 @@ const reply = JSON.stringify({
 });
 const models = JSON.stringify({ object: 'list', data: [{ id: 'mock', object: 'model', max_model_len: 1_000_000 }] });
 
-/** By the Box-Muller transform. */
+/** A normal sample by the Box-Muller transform. */
 const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 
 let working = 0;

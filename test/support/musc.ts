@@ -1,4 +1,4 @@
-/** MuSC on two dozen instructions of four sentences each, with a model that answers by rule. */
+/** Runs MuSC on two dozen instructions of four sentences each, with a rule-based model. */
 import { join } from 'node:path';
 import type { ModelRef } from '../../schemas/call.ts';
 import { jsonl, lot, stage, type Asked, type Ran } from './recipe.ts';
@@ -17,7 +17,7 @@ export const demos = numbers(40).map((n) => ({
   constraints: ['task', `constraint ${'long '.repeat(n)}`],
 }));
 
-/** One model does everything; which of it, its prompt tells. */
+/** One model plays all roles; the prompt shows which. */
 function says(content: string): string {
   const last = content.split('\n\n').at(-1)!;
   if (content.endsWith('**Constraints**:')) {
@@ -51,8 +51,8 @@ function says(content: string): string {
   return `Answer to: ${content}${habits.moody && answers++ % 2 ? ', perhaps' : ''}`;
 }
 
-/** What a test may have the model do. `alike`: put the same together of some constraints, whichever are left; `moody`: answer in one way
- *  and then in another. */
+/** Behaviour that a test can switch on. `alike`: recombines any constraints into the same instruction; `moody`: alternates between two
+ *  answers. */
 export const habits = { alike: false, moody: false };
 let answers = 0;
 const [OWN, OTHER] = [-0.5, -1];

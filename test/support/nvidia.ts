@@ -1,4 +1,4 @@
-/** An `nvidia-smi` that says what a test writes: the program's own interface, for machines without a device. */
+/** Fakes `nvidia-smi` with output that a test writes, for machines without a GPU. */
 import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,12 +17,12 @@ export const uuid = (index: number): string => `GPU-0000000${index}-1111-2222-33
 const TOTAL = 80_000;
 
 export interface Nvidia {
-  /** To be put on the PATH. */
+  /** A folder for the PATH. */
   readonly folder: string;
   /** MiB in use on each device, by index. */
   used(...used: readonly number[]): void;
   processes(...processes: readonly { index: number; pid: number; used: number | '[N/A]'; name: string }[]): void;
-  /** How often the devices were looked at. */
+  /** How often `nvidia-smi` ran. */
   asked(): number;
 }
 

@@ -1,4 +1,4 @@
-/** Operators that have trouble with some of their records, each in a way of its own; a suite whose items do not fit. */
+/** Defines operators that fail on some of their records, each in another way, and a suite with invalid items. */
 import { z } from 'zod';
 import { keep, operator, suite } from '../../recipe/index.ts';
 
@@ -7,21 +7,21 @@ export const namespace = 'odd';
 const text = z.object({ text: z.string().min(1) });
 
 export const copy = operator({ version: 1, input: text, output: text, run: (record) => keep(record) });
-/** Gives what its own schema refuses, or cannot be stored, for some. */
+/** For some records, returns values that its schema refuses, or that cannot be stored. */
 export const echo = operator({
   version: 1,
   input: text,
   output: z.object({ text: z.string().min(2), more: z.unknown() }),
   run: ({ text }) => keep({ text, more: text === 'endless' ? Infinity : null }),
 });
-/** Throws on some, keeps nothing of others. */
+/** Throws on some records, keeps nothing of others. */
 export const third = operator({
   version: 1,
   input: text,
   output: text,
   run: ({ text }) => (text === 'none' ? { kept: [] } : keep({ text: text.split(' ')[2]!.toUpperCase() })),
 });
-/** Asks first, and then throws on some replies. */
+/** Sends a request first, and then throws on some replies. */
 export const ask = operator({
   version: 1,
   input: text,
@@ -41,7 +41,7 @@ export const quiz = suite({
   measure: (answers) => ({ answered: answers.filter(({ answer }) => answer !== undefined).length }),
 });
 
-/** Makes a call, and keeps a record, for each word, and says of neither. */
+/** Makes a call and keeps a record for each word, and declares neither. */
 export const wordy = operator({
   version: 1,
   input: text,

@@ -1,4 +1,4 @@
-/** An OpenAI-compatible server of no model: replies at once, records every request, and misbehaves when told to. */
+/** Runs an OpenAI-compatible server without a model: replies at once, records every request, and misbehaves on demand. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,7 +11,7 @@ export interface Seen {
   readonly authorization: string | undefined;
   readonly body: Body;
 }
-/** Takes the request instead of the server, which answers nothing then. */
+/** Handles a request instead of the server, which then sends nothing. */
 export type Trouble = (request: IncomingMessage, response: ServerResponse) => void;
 
 export const troubles = {
@@ -40,20 +40,20 @@ export const troubles = {
 export interface FakeOpenAI {
   readonly endpoint: Endpoint;
   readonly seen: Seen[];
-  /** The next requests that are not GET get these, one each. */
+  /** Troubles for the next requests other than GET, one each. */
   readonly trouble: Trouble[];
-  /** Stands before every reply to a request that is not GET. */
+  /** Runs before every reply to a request other than GET. */
   gate: (request: IncomingMessage, response: ServerResponse, reply: () => void, body: Body) => void;
   /** Changes a reply before it is sent. */
   change: (path: string, reply: Body, body: Body) => unknown;
-  /** Tokens that a reply with log-probabilities names. */
+  /** Tokens in replies with log-probabilities. */
   likeliest: readonly number[];
-  /** Refuses connections, until it is up again at the same address. */
+  /** Refuses connections until it is up again at the same address. */
   down(): Promise<void>;
   up(): Promise<void>;
 }
 
-/** A token is a byte; every text begins with token 999 if `beginning`. Log-probability of token t: -t / 1000. */
+/** Each byte is a token; every text begins with token 999 if `beginning`. Log-probability of token t: -t / 1000. */
 export async function fakeOpenAI(t: ExecutionContext, { context = 4096, beginning = false } = {}): Promise<FakeOpenAI> {
   const replies = repliesOf(context, beginning, () => self.likeliest);
   const server = createServer((request, response) => {
@@ -95,7 +95,7 @@ export async function fakeOpenAI(t: ExecutionContext, { context = 4096, beginnin
 
 type Body = Record<string, unknown>;
 
-/** The replies by path. */
+/** Replies by path. */
 function repliesOf(context: number, beginning: boolean, likeliest: () => readonly number[]): Record<string, (body: Body) => Body> {
   const tokens = (text: string) => [...(beginning ? [999] : []), ...Buffer.from(text)];
   const usage = (body: Body) => ({

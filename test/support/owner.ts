@@ -1,4 +1,4 @@
-/** A worker reduced to one child: `owner.ts serve|train HOME OPTIONS PYTHON MODEL`. Lives until it is killed. */
+/** Runs a worker with a single subprocess: `owner.ts serve|train HOME OPTIONS PYTHON MODEL`. Lives until it is killed. */
 import { ModelServer, type ServerOptions } from '../../devices/server.ts';
 import { Slots } from '../../devices/slots.ts';
 import { engine } from './devices.ts';

@@ -1,4 +1,4 @@
-/** A plan of what a recipe would do on an empty store, beside what it did. */
+/** Compares the plan of a recipe on an empty store with its run. */
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import type { Plan } from '../../schemas/plan.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import type { Given, Ran, Stage } from './recipe.ts';
 
-/** The longest plan: nothing is there yet, and every question is answered as its recipe assumes. */
+/** Returns the longest plan: the store is empty, and every decision is the recipe's assumption. */
 export async function planOf(
   recipe: string,
   { bench }: Pick<Stage, 'bench'>,
@@ -21,8 +21,8 @@ export async function planOf(
   return plan(await openServices(await mkdtemp(join(tmpdir(), 'backspin-plan-'))), config);
 }
 
-/** What was performed that the plan does not hold, or holds fewer calls or records of. A step that the plan shares with another costs
- *  nothing there, so its calls are looked for among those of all. */
+/** Returns steps that the plan lacks, or whose calls or records exceed it. A shared step costs nothing in the plan, so its calls count
+ *  against all steps that share it. */
 export async function beyond({ steps, totals }: Plan, ran: Ran, { bench }: Pick<Stage, 'bench'>): Promise<string[]> {
   const { services, context } = bench;
   const planned = new Map(steps.map((step) => [step.path, step]));

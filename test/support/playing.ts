@@ -1,4 +1,4 @@
-/** What an operator runs in, with models that give these replies one after the other and tell how they were asked. */
+/** Makes an operator context whose models give these replies in order and record their requests. */
 import type { Context, Prompt, Reply } from '../../recipe/index.ts';
 
 export function playing(prompt: Prompt, replies: readonly (string | Reply)[]) {

@@ -1,4 +1,4 @@
-/** A gpu worker's lease without its devices: the models are a test's. */
+/** Makes the activities of a gpu worker without devices, with models of the test. */
 import { runBatches } from '../../activities/lease-batches.ts';
 import type { Lease, StepContext } from '../../schemas/steps.ts';
 import type { Models } from '../../steps/models.ts';

@@ -1,11 +1,11 @@
-/** The programs of this folder in processes of their own. */
+/** Starts the programs of this folder in processes of their own. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 
 const delays = resolve(import.meta.dirname, 'delays.ts');
 
-/** Resolves with the first thing that it says. */
+/** Resolves with the program's first output. */
 export async function started(file: string, args: readonly string[], env: object): Promise<{ child: ChildProcess; said: string }> {
   const child = spawn(process.execPath, ['--max-semi-space-size=4', '--import', delays, resolve(import.meta.dirname, file), ...args], {
     env: { ...process.env, ...env },

@@ -1,4 +1,4 @@
-/** A recipe on the in-memory `Run`: real store, operators and reducers, models that answer by rule, trainings that only say what they were given. */
+/** Runs a recipe on the in-memory `Run`: real store, operators and reducers, rule-based models, trainings that only record their input. */
 import { mkdtemp, mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -23,25 +23,25 @@ export interface Given {
   readonly data: BoundConfig['data'];
   readonly models: BoundConfig['models'];
   readonly evaluation?: BoundConfig['evaluation'];
-  /** Stands between the recipe and a step. */
+  /** Runs before each step. */
   readonly before?: (call: StepCall) => Promise<void>;
 }
 export interface Ran extends Memory {
   readonly given: Given;
-  /** What this run asked and trained that none before it had. */
+  /** Requests and trainings of this run that no earlier run had. */
   readonly asked: readonly Asked[];
   readonly trainings: Bench['trainings'];
-  /** The step of this path. */
+  /** Returns the step at this path. */
   step(path: string): Performed & { readonly model: ModelRef; readonly data: DatasetRef };
 }
 export interface Stage {
   readonly bench: Bench;
-  /** Where the data and models of an experiment lie. */
+  /** The folder of an experiment's data and models. */
   readonly folder: string;
   /** One at a time. */
   run(given: Given): Promise<Ran>;
   rows<T>(ref: unknown): Promise<Rec<T>[]>;
-  /** The rows that a model was trained on, as its trainer got them, each with its record. */
+  /** The rows that a model was trained on, as its trainer read them, each with its record. */
   trained<T>(ran: Ran, path: string): Promise<{ readonly record: T; readonly chat: Chat }[]>;
 }
 interface Answering {
@@ -111,7 +111,7 @@ export async function stage(
   };
 }
 
-/** A throw of a die of so many sides, decided by the text. */
+/** Throws a die with `sides` sides, decided by the text. */
 export const lot = (text: string, sides: number): number => Number.parseInt(sha256(text).slice(0, 8), 16) % sides;
 export const jsonl = (rows: readonly object[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 const contentOf = (prompt: Prompt | { readonly messages: readonly Message[] }): string =>

@@ -1,4 +1,4 @@
-/** Reducers and sources by hand: rows in, what they keep and drop out. */
+/** Runs reducers and sources by hand: rows in, kept and dropped rows out. */
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ export const rows = <T>(records: readonly Rec<T>[]): Rows<T> => ({
   },
 });
 
-/** Numbers in [0, 1) from a seed (mulberry32). */
+/** Returns a generator of numbers in [0, 1) (mulberry32). */
 export function randomOf(seed: number | string): () => number {
   let state = Array.from(String(seed)).reduce((hash, c) => Math.imul(hash ^ c.charCodeAt(0), 0x01000193), 0x811c9dc5);
   return () => {
@@ -60,16 +60,16 @@ export async function reduce(
   return { kept, dropped };
 }
 
-/** JSONL of these values. */
+/** Formats values as JSONL. */
 export const lines = (...values: unknown[]): string => values.map((value) => `${JSON.stringify(value)}\n`).join('');
-/** A folder with these files, and their paths. */
+/** Makes a folder with these files, and returns their paths. */
 export async function files(contents: Readonly<Record<string, string | Uint8Array>>): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-'));
   const paths = Object.keys(contents).map((name) => join(folder, name));
   await Promise.all(Object.values(contents).map((content, i) => writeFile(paths[i]!, content)));
   return paths;
 }
-/** What a source makes of files: rows, and what it drops. */
+/** Reads files with a source: rows and dropped records. */
 export async function rowsOf<T, P extends object>(source: SourceDef<T, P>, paths: readonly string[], params: object = {}) {
   const checked = source.params!.parse({ path: paths, ...params }) as P;
   const given: T[] = [];

@@ -1,4 +1,4 @@
-/** A process beside the test: `store-child.ts WHAT ROOT ...`. It prints a line when it has come to a point. */
+/** Works on a store in a process of its own: `store-child.ts WHAT ROOT ...`. Prints a line at each checkpoint. */
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import type { Output } from '../../schemas/store.ts';
@@ -7,7 +7,7 @@ const [what, root, ...args] = process.argv.slice(2) as [string, string, ...strin
 const say = (line: string) => new Promise<void>((done) => process.stdout.write(`${line}\n`, () => done()));
 const forEver = () => new Promise<never>(() => setInterval(() => {}, 1 << 30));
 
-/** The store meets this instead of the real call, once it comes to a path with `part` in it. */
+/** Runs `instead` in place of the real call for the first path that contains `part`. */
 function at(call: 'rename' | 'link', part: string, instead: () => Promise<void>): void {
   const real = fs[call];
   fs[call] = async (from, to) => (String(to).includes(part) ? instead() : real(from, to));

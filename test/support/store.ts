@@ -1,4 +1,4 @@
-/** Stores to try things on, and processes beside this one that share them. */
+/** Makes stores for tests, and starts other processes that share them. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
@@ -33,7 +33,7 @@ export async function read(store: Store, ref: Pick<DatasetRef, 'digest'>, range?
   return rows;
 }
 
-/** A model of weights that came from outside. */
+/** A model of imported weights. */
 export const aboutModel = { ...importedDefaults, state: 'weights', determinism: 'exact' } as const;
 
 export const output = (name: string, result: Result, more: Partial<Output> = {}): Output => ({
@@ -78,10 +78,10 @@ export const experiment = (name: string, more: Partial<ExperimentRecord> = {}): 
   ...more,
 });
 
-/** A process that does one of the things in `store-child.ts` and says how far it is, a line at a time. */
+/** A process that runs `store-child.ts` and prints its progress, one line at a time. */
 export interface Child {
   readonly process: ChildProcess;
-  /** The next line that it prints. Rejects when it ends first. */
+  /** Its next line. Rejects if it ends first. */
   line(): Promise<string>;
   say(line: string): void;
 }

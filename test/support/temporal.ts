@@ -1,4 +1,4 @@
-/** A real Temporal server, and the workers of one store, for a test file. */
+/** Starts a real Temporal server and the workers of one store for a test file. */
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -30,7 +30,7 @@ export interface Site {
   readonly env: TestWorkflowEnvironment;
   readonly services: Services;
   readonly bundle: { code: string };
-  /** The address of the Temporal UI, where one was asked for. */
+  /** The address of the Temporal UI, if requested. */
   readonly ui: string | undefined;
   /** Starts an experiment of a toy recipe. */
   start(
@@ -41,11 +41,11 @@ export interface Site {
   ): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
   orchestrator(options?: Partial<WorkerOptions>): Promise<Worker>;
   data(options?: Partial<WorkerOptions>): Promise<Worker>;
-  /** Workers of the pool `cpu`, whose models the test plays: one that serves, and one that says that there is one. */
+  /** Workers of the pool `cpu` whose models the test plays: one for leases, and one that shows that the pool has a worker. */
   pool(models: Models): Promise<Worker[]>;
-  /** Serves and trains on so many groups of the pool `cpu`, for real, until `body` is over. */
+  /** Serves and trains for real on this many groups of the pool `cpu`, until `body` ends. */
   onDevices<T>(groups: number, timeSlice: number, body: () => Promise<T>): Promise<T>;
-  /** Runs `body` beside an orchestrator, the two of a data worker, and these. */
+  /** Runs `body` with an orchestrator, the two workers of a data worker, and the given ones. */
   working<T>(body: () => Promise<T>, more?: readonly Worker[]): Promise<T>;
   close(): Promise<void>;
 }
@@ -53,7 +53,7 @@ export interface Site {
 export const SERVING = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 } as const;
 const toyModule = resolve(import.meta.dirname, 'toy.ts');
 
-/** Makes a folder that counts as a model, and gives it. */
+/** Makes a folder that counts as a model, and returns it. */
 export async function makeModel(home: string): Promise<string> {
   const folder = join(home, 'speaker');
   await mkdir(folder);
@@ -188,7 +188,7 @@ function onDevicesOf({ env, services }: Parts): Site['onDevices'] {
 
 const commonOf = (env: TestWorkflowEnvironment) => ({ connection: env.nativeConnection, namespace: env.namespace ?? 'default' });
 
-/** Replays what experiments of these names have run; with BACKSPIN_RECORD in the environment, keeps their histories. */
+/** Replays the histories of experiments of these names; with BACKSPIN_RECORD in the environment, saves them. */
 export async function replays(t: ExecutionContext, on: Site, names: readonly string[]): Promise<void> {
   for (const name of names) {
     const handle = on.env.client.workflow.getHandle(workflowId.experiment(on.services.store.id, name));
@@ -199,7 +199,7 @@ export async function replays(t: ExecutionContext, on: Site, names: readonly str
   }
 }
 
-/** Waits until `what` gives something; polls, since the server has no call that waits for it. */
+/** Polls until `what` returns a value, because the server has no call that waits for it. */
 export async function until<T>(what: () => Promise<T | undefined | false>, milliseconds = 30_000): Promise<T> {
   const end = Date.now() + milliseconds;
   for (;;) {

@@ -1,7 +1,5 @@
-/**
- * Loaded by ava before each test file: its temporary files go into a folder of its own, and nothing of it is left however it ends.
- * A file that leaves a process running fails by that.
- */
+/** Gives each test file a folder of its own for temporary files (ava loads this first), and removes it however the file ends. A file
+ *  that leaves a process running fails. */
 import { writeSync } from 'node:fs';
 import { ownTemporaryFolder, sweep } from './leftovers.ts';
 

@@ -1,4 +1,4 @@
-/** The product's workflows with one more recipe, so that the engine is tested by itself. */
+/** Adds toy recipes to the product's workflows, to test the engine by itself. */
 import { chain, operators, select, type Dataset, type MapOptions, type Model, type Recipe, type MaybePromise } from '../../recipe/index.ts';
 import { recipes } from '../../workflows/recipes/index.ts';
 
@@ -21,11 +21,11 @@ interface ToyConfig {
   readonly minimum: number;
   readonly by: number;
   readonly until?: number;
-  /** Of what `chatter` and `sifter` map. */
+  /** The input of `chatter` and `sifter`. */
   readonly limits?: MapOptions;
 }
 
-/** Two arms a round, a gate, a decision, an evaluation that nobody awaits. */
+/** Has two arms per round, a gate, a decision, and an evaluation that nobody awaits. */
 const toy: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, rounds, minimum, by, until }) => {
   let data = await run.map(double, numbers);
   for await (const round of run.rounds(rounds)) {
@@ -39,29 +39,29 @@ const toy: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { number
   return { data };
 };
 
-/** What one model says of many numbers. */
+/** Sends many numbers to one model. */
 const chatter: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { numbers, speaker, limits }) => ({
   data: await run.map(ask, numbers, { with: { speaker: speaker! }, ...limits }),
 });
 
-/** What it says of them again and again, in so many rounds. */
+/** Sends the same numbers to one model in each of `rounds` rounds. */
 const echo: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, rounds, limits }) => {
   let data: Dataset<Numbered> = numbers;
   for await (const round of run.rounds(rounds)) data = await round.map(ask, data, { with: { speaker: speaker! }, ...limits });
   return { data };
 };
 
-/** What two models say of them. */
+/** Sends the same numbers to two models. */
 const duet: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { numbers, speaker, other }) => ({
   data: await run.map(compare, numbers, { with: { speaker: speaker!, other: other! } }),
 });
 
-/** Many numbers through a chain of two operators, without a model. */
+/** Maps many numbers through a chain of two operators, without a model. */
 const sifter: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, by, limits }) => ({
   data: await run.map(chain(double, sieve), numbers, { params: { by }, as: 'sift', ...limits }),
 });
 
-/** Two adapters of one base are asked in one step; one of them is then trained on, and merged for a third. */
+/** Uses two adapters of one base in one step; trains one of them further, and merges it for a third. */
 const adapters: Recipe<ToyConfig, { data: Dataset<unknown>; onward: Model; anew: Model }> = async (run, { numbers, speaker }) => {
   const lora = { rank: 4, alpha: 8, targets: ['q_proj', 'v_proj'] };
   const fixed = { objective: 'sft', learningRate: 1e-3, length: { steps: 2 }, batch: 4, maxTokens: 64, lora, data: numbers } as const;
@@ -73,7 +73,7 @@ const adapters: Recipe<ToyConfig, { data: Dataset<unknown>; onward: Model; anew:
   return { data: await data, onward: await onward, anew: await anew };
 };
 
-/** A model is asked, trained on what it was asked, and asked again: a round on one device group. */
+/** Generates with a model, trains it on its answers, and generates again: a round on one device group. */
 const school: Recipe<ToyConfig & { readonly steps: number; readonly maxTokens?: number }, { data: Dataset<Numbered> }> = async (
   run,
   { numbers, speaker, steps, maxTokens = 64 },
@@ -84,7 +84,7 @@ const school: Recipe<ToyConfig & { readonly steps: number; readonly maxTokens?: 
   return { data: await run.map(ask, before, { with: { speaker: pupil }, as: 'after' }) };
 };
 
-/** A line of steps beside one that may wait long: for a model's answers, or because it is broken. */
+/** Runs a sequence of steps next to one that may wait long, for a model's answers or because it is broken. */
 const braid: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, rounds, by }) => {
   const aside = run.arm('aside');
   const waits = speaker ? aside.map(ask, numbers, { with: { speaker } }) : aside.map(fragile, numbers);
@@ -94,7 +94,7 @@ const braid: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numb
   return { data };
 };
 
-/** Rounds of many small steps, none of which needs more than a look at the store once the first round has done it. */
+/** Runs rounds of many small steps; after the first round, each is a look-up in the store. */
 const crowd: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, rounds, by }) => {
   for await (const round of run.rounds(rounds))
     await Promise.all(
@@ -103,7 +103,7 @@ const crowd: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numb
   return { data: numbers };
 };
 
-/** Does a step, and then what its author did not mean. */
+/** Runs a step, and then fails in a way that its author did not intend. */
 const faulty: Recipe<ToyConfig & { readonly how: string }, { data: Dataset<Numbered> }> = async (run, { numbers, how }) => {
   const data = await run.map(double, numbers);
   const sum = run.reduce(total({ of: data }));
@@ -133,7 +133,7 @@ const raise = (error: unknown): never => {
   throw error;
 };
 
-/** Asks one question twice in a scope, of two reports. */
+/** Takes one decision twice in a scope, on two reports. */
 const doubtful: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers }) => {
   const doubled = run.map(double, numbers);
   const large = (of: MaybePromise<Dataset<Numbered>>, as: string) =>
@@ -144,7 +144,7 @@ const doubtful: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { n
 
 Object.assign(recipes, { braid, crowd, faulty, doubtful, toy, chatter, echo, duet, sifter, adapters, school });
 
-/** Hears what a person says, goes wrong at `pause`, and ends at `stopAfterRound`. */
+/** Handles updates, throws at `pause`, and ends at `stopAfterRound`. */
 export async function flustered(): Promise<void> {
   let over = false;
   const heard = { paused: false, round: null, pause: () => raise(new TypeError('nobody thought of this')), stopAfter: () => (over = true) };

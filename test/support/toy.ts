@@ -1,4 +1,4 @@
-/** A world of numbers: operators and reducers that take no model and no time, for tests of the engine. */
+/** Defines a world of numbers: operators and reducers without models or delays, for tests of the engine. */
 import { z } from 'zod';
 import {
   drop,
@@ -27,7 +27,7 @@ export const numbers = source({
   },
 });
 
-/** Numbers of a file, one JSON object a line. */
+/** Reads numbers from a file, one JSON object per line. */
 export const file = source({
   version: 1,
   output: number,
@@ -41,7 +41,7 @@ export const file = source({
 
 export const double = operator({ version: 1, input: number, output: number, run: ({ n }) => keep({ n: 2 * n }) });
 
-/** Keeps what is not a multiple of `by`; `stochastic` makes it fresh in each round. */
+/** Keeps numbers that are not multiples of `by`; `stochastic` makes it run again in each round. */
 export const sieve = operator({
   version: 1,
   input: number,
@@ -52,7 +52,7 @@ export const sieve = operator({
     n % by === 0 ? drop('multiple', `${n} = ${by} x ${n / by}`) : keep({ n: n + Math.floor(random('step')() * 3) }),
 });
 
-/** Fails for good while the file in `BACKSPIN_TOY_BROKEN` is there. */
+/** Fails permanently while the file in `BACKSPIN_TOY_BROKEN` exists. */
 export const fragile = operator({
   version: 1,
   input: number,
@@ -65,7 +65,7 @@ export const fragile = operator({
   },
 });
 
-/** Asks a model for a number and keeps what it says. */
+/** Requests a number from a model and keeps the reply. */
 export const ask = operator({
   version: 1,
   input: number,
@@ -78,7 +78,7 @@ export const ask = operator({
   },
 });
 
-/** Has two models say the same number. */
+/** Sends the same number to two models. */
 export const compare = operator({
   version: 1,
   input: number,

@@ -1,4 +1,4 @@
-/** What a test tells a faulty server, and what that tells the test: two files of a home. */
+/** Controls a faulty server through two files of a home: the test's settings and the server's counts. */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -17,11 +17,11 @@ export type Trouble = (typeof troubles)[number];
 
 export interface Control {
   readonly trouble: Trouble | null;
-  /** Ids of records that the server refuses, always. */
+  /** Ids of records whose requests the server always refuses. */
   readonly poisoned: readonly string[];
-  /** With this status. Default: 400. */
+  /** Status of refusals. Default: 400. */
   readonly status?: number;
-  /** A server that starts now ends with this sentence. */
+  /** A server that starts now exits with this sentence. */
   readonly refuses?: string;
 }
 
@@ -32,7 +32,7 @@ export function make(home: string, control: Control): void {
   writeFileSync(`${controlIn(home)}.partial`, JSON.stringify(control));
   renameSync(`${controlIn(home)}.partial`, controlIn(home));
 }
-/** Requests that met trouble so far. */
+/** The number of disturbed requests so far. */
 export function spoilt(home: string): number {
   try {
     return readFileSync(spoiltIn(home), 'utf8').split('\n').length - 1;

@@ -1,4 +1,4 @@
-/** The workflows of the toys as another build has them: their recipes ask for one step more, first of all. */
+/** Defines the toy workflows of another build: their recipes run one more step first. */
 import { operators, type Dataset, type Run } from '../../recipe/index.ts';
 import { recipes } from '../../workflows/recipes/index.ts';
 

@@ -1,4 +1,4 @@
-/** A worker of the toy world in a process of its own: `node worker-process.ts orchestrator|pool`. */
+/** Runs a worker of the toy world in a process of its own: `node worker-process.ts orchestrator|pool`. */
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { inFlightOf } from '../../steps/open.ts';

@@ -4,7 +4,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
-import { taken } from '../../cli/control.ts';
+import { retryIfDropped } from '../../cli/control.ts';
 import type { DatasetRef } from '../../schemas/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { queues } from '../../schemas/names.ts';
@@ -55,7 +55,7 @@ test.serial('a rejected gate undoes its round, whatever waits or runs in it: the
     await waiting(handle, 'r2/gate');
     const before = await waiting(handle, 'r2/other/fragile');
     const kept = before.steps.find(({ path }) => path === 'r1/select')!.result as DatasetRef;
-    await taken(() => handle.executeUpdate('reject', { args: [{ path: 'gate' }] }));
+    await retryIfDropped(() => handle.executeUpdate('reject', { args: [{ path: 'gate' }] }));
     t.deepEqual(await handle.result(), { data: kept });
     const record = await recordOf('rejected');
     t.is(record.round, 1);
@@ -74,9 +74,9 @@ test('an update that the server drops is said again, a few times; one that is re
     return { seen, tell };
   };
   const [twice, always, refused] = [dropping(2), dropping(Infinity), dropping(1, 3)];
-  await taken(twice.tell);
-  await t.throwsAsync(taken(always.tell));
-  await t.throwsAsync(taken(refused.tell));
+  await retryIfDropped(twice.tell);
+  await t.throwsAsync(retryIfDropped(always.tell));
+  await t.throwsAsync(retryIfDropped(refused.tell));
   t.deepEqual(
     [twice, always, refused].map(({ seen }) => seen.said),
     [3, 5, 1],

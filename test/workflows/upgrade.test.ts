@@ -4,7 +4,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, bundleWorkflowCode, type Worker } from '@temporalio/worker';
-import { takeOver } from '../../experiments/upgrade.ts';
+import { upgradeExperiments } from '../../experiments/upgrade.ts';
 import type { DatasetRef } from '../../schemas/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { makeModel, site, type Site, until } from '../support/temporal.ts';
@@ -58,7 +58,7 @@ async function under(build: 'one' | 'two', body: () => Promise<unknown>, more: r
     await Promise.all(running);
   }
 }
-const upgrade = (services = on.services) => takeOver(on.env.client, services, 'two');
+const upgrade = (services = on.services) => upgradeExperiments(on.env.client, services, 'two');
 
 test.serial('a step in flight: the changed recipe runs from the top, to the result that it has without the upgrade', async (t) => {
   const start = (name: string) => on.start(name, 'braid', { ...parameters, count: 300 }, { models: { speaker: { path: model } } });

@@ -1,4 +1,4 @@
-/** What a person has mended of an experiment since its launch, and what is made again for it. */
+/** Lists what the user has edited since the launch (settings, files, modules), and the steps that run again for it. */
 import { stat } from 'node:fs/promises';
 import { changedImports } from '../steps/reread.ts';
 import type { ImportedStep } from '../schemas/steps.ts';
@@ -17,15 +17,15 @@ import { differences } from './difference.ts';
 import { homeFolder } from '../host/home.ts';
 import { number } from '../schemas/units.ts';
 
-export interface EditedFile {
-  /** Its configuration from now on; undefined: as before. */
+export interface Edits {
+  /** The new configuration; undefined if it has not changed. */
   readonly experiment: Experiment | undefined;
-  /** What to say of it. */
+  /** Lines for the user. */
   readonly lines: readonly string[];
 }
 
-/** Throws where a setting, or a file as it is now, does not fit. */
-export async function mendedOf(record: ExperimentRecord, sets: readonly string[]): Promise<EditedFile> {
+/** Throws if a setting or an edited file is invalid. */
+export async function findEdits(record: ExperimentRecord, sets: readonly string[]): Promise<Edits> {
   const before = record.config as BoundConfig;
   const modules = await changedModules(before);
   const bound = sets.length > 0 || modules.length > 0 ? await rebind(before, sets, before.name) : undefined;
@@ -36,14 +36,14 @@ export async function mendedOf(record: ExperimentRecord, sets: readonly string[]
   const settings = differences(before, now).filter((line) => !/^modules\.\d+\.digest:/.test(line));
   const changes = [...settings, ...modules.map((path) => `The module ${path} has changed since the launch.`), ...files];
   if (changes.length === 0) return { experiment, lines: [] };
-  return { experiment, lines: [...changes, await madeAgain(services, record, now)] };
+  return { experiment, lines: [...changes, await describeRecomputed(services, record, now)] };
 }
 
-async function madeAgain(services: Services, record: ExperimentRecord, now: BoundConfig): Promise<string> {
+async function describeRecomputed(services: Services, record: ExperimentRecord, now: BoundConfig): Promise<string> {
   const done = new Set(record.steps.filter(({ state }) => state === 'completed').map(({ path }) => path));
   try {
     const { steps } = await plan(services, now);
-    const again = steps.filter(({ path, cached }) => done.has(path) && !cached).map(named);
+    const again = steps.filter(({ path, cached }) => done.has(path) && !cached).map(describeStep);
     return again.length === 0 ? 'Nothing that was done is made again.' : `Made again: ${again.join(', ')}.`;
   } catch (error) {
     if (!(error instanceof BackspinError)) throw error;
@@ -57,7 +57,7 @@ async function changedModules({ modules }: BoundConfig): Promise<string[]> {
   return changed;
 }
 
-/** A sentence for each source and model whose files are others than those that were read in. */
+/** Returns a sentence for each source and model whose files have changed since their import. */
 async function changedFiles(services: Services, record: ExperimentRecord, now: BoundConfig): Promise<string[]> {
   const keys = new Map(
     record.steps.flatMap(({ path, state, stepKey }) => (state === 'completed' && stepKey !== null ? [[path, stepKey]] : [])),
@@ -67,7 +67,7 @@ async function changedFiles(services: Services, record: ExperimentRecord, now: B
     return stepKey === undefined ? [] : [{ call, stepKey }];
   });
   const old = new Set((await importsOf(record.config as BoundConfig)).map((call) => JSON.stringify(call)));
-  const same = imported.filter(({ call }) => old.has(JSON.stringify(call))); // another setting is said as such
+  const same = imported.filter(({ call }) => old.has(JSON.stringify(call))); // changed settings are reported separately
   const registry = await services.registry(now.modules);
   const changed = await changedImports(services, same, contextOf(now));
   return Promise.all(
@@ -83,7 +83,7 @@ async function changedFiles(services: Services, record: ExperimentRecord, now: B
   );
 }
 
-function named({ path, requests, trainingSteps }: PlannedStep): string {
+function describeStep({ path, requests, trainingSteps }: PlannedStep): string {
   if (requests) return `${path} (at most ${number(requests)} model calls)`;
   return trainingSteps ? `${path} (${number(trainingSteps)} training steps)` : path;
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { stepsOf } from '../../steps/work.ts';
 import { openServices } from '../../steps/services.ts';
 import { loadExperiment } from '../../experiments/config.ts';
-import { mendedOf } from '../../experiments/mended.ts';
+import { findEdits } from '../../experiments/edits.ts';
 import { contextOf, importsOf } from '../../recipe/inputs.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
 import type { BoundConfig } from '../../schemas/config.ts';
@@ -54,28 +54,28 @@ test('a fork takes over no source and no model that its settings change', (t) =>
 
 test.serial('where nothing was mended there is nothing to say, and the configuration stays', async (t) => {
   const { record } = await launched();
-  t.deepEqual(await mendedOf(record, []), { experiment: undefined, lines: [] });
-  t.is((await mendedOf(record, ['parameters.rounds=2'])).experiment, undefined);
+  t.deepEqual(await findEdits(record, []), { experiment: undefined, lines: [] });
+  t.is((await findEdits(record, ['parameters.rounds=2'])).experiment, undefined);
 });
 
 test.serial('a setting is bound as at a launch, and said with what it makes again', async (t) => {
   const { record } = await launched();
-  const { experiment, lines } = await mendedOf(record, ['parameters.sft.maxTokens=4096']);
+  const { experiment, lines } = await findEdits(record, ['parameters.sft.maxTokens=4096']);
   t.is((experiment!.bound.parameters as { sft: { maxTokens: number } }).sft.maxTokens, 4096);
   t.deepEqual({ ...experiment!.bound, parameters: null }, { ...(record.config as BoundConfig), parameters: null } as never);
   t.regex(lines[0]!, /^parameters\.sft\.maxTokens: \d+ -> 4096$/);
   t.is(lines[1], 'Nothing that was done is made again.');
-  await t.throwsAsync(mendedOf(record, ['parameters.sft.maxTokns=4096']), { message: /nearest is "maxTokens"/ });
-  await t.throwsAsync(mendedOf(record, ['recipe=nothing']));
+  await t.throwsAsync(findEdits(record, ['parameters.sft.maxTokns=4096']), { message: /nearest is "maxTokens"/ });
+  await t.throwsAsync(findEdits(record, ['recipe=nothing']));
 });
 
 test.serial('a source file that changed is named, with the step that is made again; one that is gone is not', async (t) => {
   const { record, seed, documents } = await launched();
   await appendFile(documents, line({ text: text.replace('tides', 'winds') }));
   const changed = `${documents} changed since data-corpus was read in, and is read again.`;
-  t.deepEqual(await mendedOf(record, []), { experiment: undefined, lines: [changed, 'Made again: data-corpus.'] });
+  t.deepEqual(await findEdits(record, []), { experiment: undefined, lines: [changed, 'Made again: data-corpus.'] });
   await rm(seed);
-  const { lines } = await mendedOf(record, []);
+  const { lines } = await findEdits(record, []);
   t.is(lines[0], changed);
   t.is(lines.length, 2);
 });

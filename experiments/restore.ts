@@ -1,4 +1,4 @@
-/** The records of experiments whose files are damaged, as after a power failure: written again from what their workflows say. */
+/** Restores damaged experiment records (after a power failure, for example) from their workflows. */
 import { experimentRecord, type ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { workflowId } from '../schemas/names.ts';
@@ -7,11 +7,12 @@ import type { Progress } from '../schemas/messages.ts';
 import type { Temporal } from '../host/connect.ts';
 import { withTemporal } from './current.ts';
 
-/** Milliseconds for an answer; where the workers have only just begun, a history may have to be replayed for it. */
+/** Milliseconds for an answer; just after the start of the workers, a query may have to replay a history. */
 const [DEADLINE, FIRST_DEADLINE] = [5_000, 30_000];
 
-/** A record as `store.experiment` gives it. Throws what that does for a damaged one, unless its workflow answers. */
-export async function soundRecord(
+/** Returns the record from `store.experiment`. If it is damaged, restores it from its workflow, or throws if the workflow does not
+ *  answer. */
+export async function readOrRestore(
   store: Store,
   name: string,
   temporal?: Temporal,
@@ -21,19 +22,19 @@ export async function soundRecord(
     return await store.experiment(name);
   } catch (error) {
     if (!isDamaged(error)) throw error;
-    const ask = async (one: Temporal | undefined) => one && askedFor(one, store, name, within);
-    const told = await (temporal ? ask(temporal) : withTemporal(ask));
-    if (!told) throw error;
-    await store.putExperiment(told);
+    const query = async (one: Temporal | undefined) => one && queryRecord(one, store, name, within);
+    const restored = await (temporal ? query(temporal) : withTemporal(query));
+    if (!restored) throw error;
+    await store.putExperiment(restored);
     console.error(`The record of ${name} was damaged, and is written again as its workflow tells it.`);
     return store.experiment(name);
   }
 }
 
-/** Likewise; one that is damaged for good counts as none. For whoever writes it anew. */
-export async function recordOrNone(store: Store, name: string): Promise<ExperimentRecord | undefined> {
+/** The same for callers that overwrite the record: returns undefined if it cannot be restored. */
+export async function readOrDiscard(store: Store, name: string): Promise<ExperimentRecord | undefined> {
   try {
-    return await soundRecord(store, name);
+    return await readOrRestore(store, name);
   } catch (error) {
     if (!isDamaged(error)) throw error;
     console.error(`The record of ${name} was damaged, and is written anew.`);
@@ -41,19 +42,19 @@ export async function recordOrNone(store: Store, name: string): Promise<Experime
   }
 }
 
-/** Writes damaged records again where their workflows answer; the others stay as they are, and `list` names them. */
-export async function mendRecords(store: Store): Promise<void> {
-  for (const name of await store.experimentNames()) await soundRecord(store, name, undefined, FIRST_DEADLINE).catch(() => {});
+/** Restores the damaged records whose workflows answer; `list` names the others. */
+export async function restoreRecords(store: Store): Promise<void> {
+  for (const name of await store.experimentNames()) await readOrRestore(store, name, undefined, FIRST_DEADLINE).catch(() => {});
 }
 
 const isDamaged = (error: unknown): boolean => error instanceof BackspinError && error.type === 'ArtifactDamaged';
 
-async function askedFor({ client }: Temporal, store: Store, name: string, within: number): Promise<ExperimentRecord | undefined> {
+async function queryRecord({ client }: Temporal, store: Store, name: string, within: number): Promise<ExperimentRecord | undefined> {
   try {
     const handle = client.workflow.getHandle(workflowId.experiment(store.id, name));
     const { since, ...told } = await client.connection.withDeadline(Date.now() + within, () => handle.query<Progress>('progress'));
     return since === undefined && told.name === name ? experimentRecord.parse(told) : undefined;
   } catch {
-    return undefined; // no such workflow, or nobody who answers for it
+    return undefined; // no such workflow, or no worker answers
   }
 }
