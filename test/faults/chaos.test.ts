@@ -6,7 +6,7 @@ import { backspin, root, temporary } from '../cli/cli.ts';
 const FILE = join(root, 'test/support/miniature.yaml');
 
 test('chaos: an experiment of a user comes to the same end with faults that a seed draws, and leaves nothing behind', async (t) => {
-  t.timeout(600_000);
+  t.timeout(1_200_000);
   const folder = temporary();
   const { code, stdout, stderr } = await backspin(folder, ['chaos', FILE, '--cells', '3', '--seed', '26', '--pool', 'cpu=2'], {
     TMPDIR: folder,

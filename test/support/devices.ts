@@ -20,7 +20,7 @@ export const realPython = (): string =>
   (JSON.parse(readFileSync(join(import.meta.dirname, '../../node_modules/.backspin-setup.json'), 'utf8')) as { python: string }).python;
 
 /** Polls, because other processes emit no event. */
-export async function until<T>(what: () => T | undefined | false | Promise<T | undefined | false>, milliseconds = 60_000): Promise<T> {
+export async function until<T>(what: () => T | undefined | false | Promise<T | undefined | false>, milliseconds = 300_000): Promise<T> {
   for (const end = Date.now() + milliseconds; Date.now() < end; await delay(10)) {
     const found = await what();
     if (found) return found;
