@@ -1,5 +1,6 @@
 /** Starts and stops a worker of any kind: connects it to Temporal, and fails the attempts that dead workers left. */
 import { writeSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
 import { openServices, type Services } from '../steps/services.ts';
@@ -48,6 +49,7 @@ export function required(name: string): string {
 export async function runWorkers(workers: readonly Worker[], site: WorkerContext): Promise<void> {
   const running = Promise.all(workers.map((worker) => worker.run()));
   writeSync(1, `${JSON.stringify({ ready: true })}\n`);
+  flushCompileCache(); // for the threads of this worker, and for the next one if this one is killed
   try {
     await running;
   } finally {

@@ -104,6 +104,7 @@ async function startWorkers({ env: { address }, services: { home }, bundle: { co
     BUNDLE: bundle,
     DELAYS: home,
     BACKSPIN_BUILD: 'load',
+    NODE_COMPILE_CACHE: join(home, 'cache'), // as `up` does
   };
   return ofEach(programs, async (program) => (await start(program, env)).pid);
 }
