@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiohttp import web
 from transformers import PreTrainedTokenizerBase
 
-from .engine import Job, BatchScheduler
+from .engine import BatchScheduler, Job
 from .sampling import Sampling
 from .spec import ModelFolders
 from .tokens import template_tokens
@@ -142,6 +143,13 @@ COMPLETION: _Fields = {
 UNLOAD_ADAPTER: _Fields = {"lora_name": (_name, "a string, not empty")}
 LOAD_ADAPTER: _Fields = {**UNLOAD_ADAPTER, "lora_path": (_name, "the path of a folder")}
 TOKENIZE: _Fields = {**_MODEL, **_TEMPLATE, "prompt": (lambda value: isinstance(value, str), "a string")}
+
+
+async def read_json(request: web.Request) -> Any:
+    try:
+        return await request.json()
+    except ValueError as error:
+        raise RequestError(f"The request body is not JSON: {error}.") from error
 
 
 def validate(body: Any, fields: _Fields) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from . import __version__, protocol, replies
 from .engine import BatchScheduler, Engine
 from .exits import Exit, Refusal, writing
 from .llama import Llama
-from .protocol import Generation, RequestError, ServedModel
+from .protocol import Generation, RequestError, ServedModel, read_json
 from .spec import ModelFolders, ServeSpec, read_models
 from .tokens import read_tokenizer, tokenizer_folder
 from .weights import read_weights
@@ -33,17 +33,16 @@ def serve(spec: ServeSpec) -> Exit:
     """Serves until SIGTERM. Raises Refusal for an unsupported model, a missing key, or a port that is taken."""
     key = os.environ.get("BACKSPIN_SERVE_KEY")
     if not key:
-        raise Refusal(
-            Exit.SPEC,
-            "The environment variable BACKSPIN_SERVE_KEY is empty; set it to the key that requests must carry.",
-        )
+        sentence = "The environment variable BACKSPIN_SERVE_KEY is empty; set it to the key that requests must carry."
+        raise Refusal(Exit.SPEC, sentence)
     asyncio.run(Server(spec, key, _open_all(spec.models, spec, {})).run())
     return Exit.DONE
 
 
-def _open_all(
-    models: dict[str, ModelFolders], spec: ServeSpec, opened: dict[str, ServedModel]
-) -> dict[str, ServedModel]:
+_Models = dict[str, ServedModel]  # by served name
+
+
+def _open_all(models: dict[str, ModelFolders], spec: ServeSpec, opened: _Models) -> _Models:
     """The models by name. Reuses those that are `opened` already. Raises Refusal 66."""
     with torch.inference_mode():
         return {name: opened.get(name) or _open(name, model, spec) for name, model in models.items()}
@@ -170,7 +169,7 @@ class Server:
         return web.json_response({"object": "list", "data": [entry(model) for model in self._models.values()]})
 
     async def _chat(self, request: web.Request) -> web.Response:
-        body = protocol.validate(await _json(request), protocol.CHAT)
+        body = protocol.validate(await read_json(request), protocol.CHAT)
         model = protocol.find_model(self._models, body)
         if "top_logprobs" in body and not body.get("logprobs"):
             raise RequestError("With 'top_logprobs', 'logprobs' must be true.", "top_logprobs")
@@ -179,14 +178,14 @@ class Server:
         return await self._answer(request, generation, replies.chat_reply)
 
     async def _complete(self, request: web.Request) -> web.Response:
-        body = protocol.validate(await _json(request), protocol.COMPLETION)
+        body = protocol.validate(await read_json(request), protocol.COMPLETION)
         model = protocol.find_model(self._models, body)
         prompt = protocol.prompt_tokens(model, body)
         generation = protocol.make_generation(model, prompt, body, 16, body.get("logprobs"))
         return await self._answer(request, generation, replies.completion_reply)
 
     async def _tokenize(self, request: web.Request) -> web.Response:
-        body = protocol.validate(await _json(request), protocol.TOKENIZE)
+        body = protocol.validate(await read_json(request), protocol.TOKENIZE)
         model = protocol.find_model(self._models, body)
         if ("prompt" in body) == ("messages" in body):
             raise RequestError("Exactly one of 'prompt' and 'messages' must be given.", "prompt")
@@ -196,7 +195,7 @@ class Server:
 
     async def _load_adapter(self, request: web.Request) -> web.Response:
         """Serves one more adapter of the served base model, as in vLLM; `lora_path` is its folder."""
-        body = protocol.validate(await _json(request), protocol.LOAD_ADAPTER)
+        body = protocol.validate(await read_json(request), protocol.LOAD_ADAPTER)
         name, folder = protocol.require(body, "lora_name"), protocol.require(body, "lora_path")
         async with self._changing:
             if name in self._models:
@@ -213,7 +212,7 @@ class Server:
 
     async def _unload_adapter(self, request: web.Request) -> web.Response:
         """Stops serving an adapter, as in vLLM. Requests that have begun are still answered."""
-        name = protocol.require(protocol.validate(await _json(request), protocol.UNLOAD_ADAPTER), "lora_name")
+        name = protocol.require(protocol.validate(await read_json(request), protocol.UNLOAD_ADAPTER), "lora_name")
         async with self._changing:
             if name not in self._models or self._models[name].folders.base is None:
                 raise RequestError(f"The lora adapter '{name}' cannot be found.", "lora_name", 404, "NotFoundError")
@@ -226,7 +225,7 @@ class Server:
         So the supervisor can reuse a warm server for other models.
         """
         try:
-            models = read_models(await _json(request))
+            models = read_models(await read_json(request))
         except Refusal as refusal:
             raise RequestError(str(refusal)) from refusal
         if not models:
@@ -280,22 +279,15 @@ class Server:
         if any(job.finish == "error" for job in generation.jobs):
             message = "The model gave numbers that are not finite; it has diverged."
             raise RequestError(message, None, 500, "InternalServerError")
-        request["usage"] = replies.usage(generation)
-        self._tokens["prompt"] += request["usage"]["prompt_tokens"]
-        self._tokens["generation"] += request["usage"]["completion_tokens"]
+        usage = request["usage"] = replies.usage(generation)
+        self._tokens["prompt"] += usage["prompt_tokens"]
+        self._tokens["generation"] += usage["completion_tokens"]
         return web.json_response(reply(generation))
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-async def _json(request: web.Request) -> Any:
-    try:
-        return await request.json()
-    except ValueError as error:
-        raise RequestError(f"The request body is not JSON: {error}.") from error
 
 
 def _error(error: RequestError) -> web.Response:
