@@ -77,10 +77,10 @@ const wrong: readonly (readonly [yaml: string, says: RegExp])[] = [
   ['gpu: [0, 1]', /:1:1 gpu: is a list, which does not fit/],
   ['gpu:', /gpu: is null, which does not fit/],
   ['gpu:\n  keepWarm: 1m', /gpu\.groups: is missing/],
-  ['gpu:\n  groups: 1\n  keepWarm: 60', /:3:9 gpu\.keepWarm: is 60; expected a string/],
+  ['gpu:\n  groups: 1\n  keepWarm: 60', /:3:13 gpu\.keepWarm: is 60; expected a string/],
   [
     'gpu:\n  groups: 1\n  keepWarm: a while',
-    /:3:9 gpu\.keepWarm: is "a while", which does not fit: a time such as 60s, 10m or 2h is needed/,
+    /:3:13 gpu\.keepWarm: is "a while", which does not fit: a time such as 60s, 10m or 2h is needed/,
   ],
   ['gpu:\n  groups: 1\n  keepWorm: 1m', /:3:3 gpu\.keepWorm: unknown key; the nearest is "keepWarm"/],
   ['GPU: 1', /:1:1 GPU: the key does not fit: lower-case letters/],

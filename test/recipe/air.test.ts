@@ -236,17 +236,19 @@ test.serial('a guidance model is taught its work first, where lessons are given'
 test.serial('killed half-way through its documents, each goes on where it was: nothing that was answered is asked again', async (t) => {
   const other = { iterations: 4, levels: [4] }; // so that nothing is known of another test
   const known = answers.length;
-  machine.dies = known + 46;
+  /** Documents whose answer was judged, of which most go on to be refined. */
+  const judged = (to?: number) =>
+    new Set(
+      answers
+        .slice(known, to)
+        .filter((one) => one.includes('Output1 is the better'))
+        .map(riverIn),
+    );
+  machine.dies = () => judged().size >= 5;
   await t.throwsAsync(run(other));
-  machine.dies = Infinity;
+  machine.dies = () => false;
   const cut = answers.length;
-  t.is(cut - known, 45);
-  const judgedBefore = new Set(
-    answers
-      .slice(known, cut)
-      .filter((one) => one.includes('Output1 is the better'))
-      .map(riverIn),
-  );
+  const judgedBefore = judged(cut);
   const resumed = await run(other);
   t.true(
     answers.slice(cut).some((one) => one.includes('Output1 is the better') && judgedBefore.has(riverIn(one))),

@@ -25,6 +25,9 @@ const tagsIn = (chat: Chat) =>
   Object.entries(tags).flatMap(([part, tag]) => (chat.messages.some(({ content }) => content.includes(tag)) ? [part] : []));
 const pairOf = ({ instruction, response }: Pair) => JSON.stringify([instruction, response]);
 
+/** Replies without a rating, or with one off the scale, in order. */
+const unrated = ['I cannot say.', 'Score: 3 and more', 'Score: 8'];
+
 for (const [t_, scorer] of [
   [1, 'forward'],
   [2, 'r1/forward'],
@@ -42,7 +45,7 @@ for (const [t_, scorer] of [
     const curated = (await paper.rows<Judged>(ran.step(`r${t_}/curated`).data)).map(({ value }) => value);
     t.deepEqual(curated.map(pairOf).toSorted(), wanted.map(({ pair }) => pairOf(pair)).toSorted());
     t.true(curated.every(({ score, judgement }) => score >= 4.5 && score <= 5 && score === parseRating(judgement)));
-    t.true(rated.some(({ reply }) => reply === 'Score: 8') && rated.some(({ reply }) => reply === 'I cannot say.'));
+    t.true(rated.some(({ reply }) => unrated.includes(reply)));
   });
 }
 
@@ -50,7 +53,11 @@ test('the output of a judge tells how the replies end that hold no rating, the m
   const { call } = ran.step('r1/judge');
   const { stepKey } = await resolve(call, bench.context, await bench.services.registry([]));
   const { unread, dropped } = (await bench.services.store.output(stepKey))!;
-  t.deepEqual(unread!.map(({ ending }) => ending).toSorted(), ['I cannot say.', 'Score: 3 and more', 'Score: 8']);
+  const said = asked.filter(({ role, model }) => role === 'scorer' && model === modelOf('forward')).map(({ reply }) => reply);
+  t.deepEqual(
+    unread!.map(({ ending }) => ending).toSorted(),
+    unrated.filter((reply) => said.includes(reply)),
+  );
   t.is(
     unread!.reduce((sum, { count }) => sum + count, 0),
     dropped['no-score']!,

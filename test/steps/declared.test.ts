@@ -55,7 +55,7 @@ const map = (what: string, params: object = {}, more: object = {}) =>
 const refused = (message: RegExp) => ({ name: 'ConfigError', message });
 
 test('`random` throws in an operator or reducer that does not say that it draws, at any temperature', async (t) => {
-  await t.throwsAsync(map('mine.secretly'), refused(/mine\.secretly uses `random` and does not say so: add `draws/));
+  await t.throwsAsync(map('mine.secretly'), refused(/mine\.secretly uses `random` and does not say so: add `stochastic/));
   for (const temperature of [0, 1])
     await t.throwsAsync(map('mine.warm', { sampling: { temperature } }), refused(/mine\.warm uses `random`/));
   await t.notThrowsAsync(map('mine.openly'));
