@@ -146,7 +146,7 @@ class UpSession {
       // A request's garbage is short-lived: a small nursery keeps a busy worker small.
       command: [process.execPath, '--max-semi-space-size=4', join(this.#build.folder, 'workers', `${kind}.ts`)],
       env: {
-        // Compiled once for each build: the next worker, and each thread of this one, loads in a third of the time.
+        // Node strips types and compiles once for each build, not again in each worker and thread.
         NODE_COMPILE_CACHE: join(this.#build.folder, 'cache'),
         ...(name !== undefined && { BACKSPIN_POOL: name, BACKSPIN_POOL_SETTINGS: JSON.stringify(pool) }),
       },

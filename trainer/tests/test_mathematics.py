@@ -10,33 +10,24 @@ import torch
 import world
 from safetensors.torch import load_file
 from torch.nn.functional import logsigmoid
+from training import parsed, run, steps
 from transformers import AutoModelForCausalLM
 
 from backspin_trainer import data, preferences
 from backspin_trainer.exits import Exit
-from backspin_trainer.spec import TrainSpec, read_spec
-from backspin_trainer.stop import Stop
 from backspin_trainer.tokens import read_tokenizer
-from backspin_trainer.train import train
 
 WEIGHTS = [0.6, 2.0, 1.2, 0.0, 1.5]
 
 
-def parsed(spec: dict) -> TrainSpec:
-    path = Path(spec["run"]).with_suffix(".json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(spec))
-    return read_spec(str(path), TrainSpec)
-
-
 def trained(spec: dict) -> Path:
-    assert train(parsed(spec), Stop()) == Exit.DONE
+    assert run(spec) == Exit.DONE
     return Path(spec["run"]) / "model"
 
 
 def first_loss(spec: dict) -> float:
     trained(spec)
-    return next(event["loss"] for event in world.events(Path(spec["run"])) if event["event"] == "step")
+    return steps(Path(spec["run"]))[0]["loss"]
 
 
 def pair(number: int, tokenizer) -> dict:
