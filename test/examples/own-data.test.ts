@@ -87,7 +87,7 @@ test('cycle-instruct: nothing is written anew, two trainings a round, clusters o
   );
   const of = (path: string) => steps.find((step) => step.path === path);
   t.like(of('cluster-answers'), { kind: 'reduce', pool: 'cpu', requests: 0 });
-  t.like(of('r1/answer'), { kind: 'map', capabilities: ['byQuestionMark', 'model-base'] });
+  t.like(of('r1/answer'), { kind: 'map', needs: ['byQuestionMark', 'model-base'] });
   t.is(of('cleanQuestion'), undefined);
   t.deepEqual(missing, []);
 });
@@ -104,7 +104,7 @@ test('musc: of each instruction two answers, measured as a batch on the pool of 
   t.deepEqual(trainings, ['r1/policy: 450', 'r1/plain/policy: 450']);
   const of = (path: string) => steps.find((step) => step.path === path);
   t.like(of('r1/respond-made-up'), { kind: 'map', in: 1000, pool: 'cpu' });
-  t.like(of('r1/measureConfidence'), { kind: 'map', in: 1200, pool: 'cpu', capabilities: ['r1/pairs', 'model-policy'] });
+  t.like(of('r1/measureConfidence'), { kind: 'map', in: 1200, pool: 'cpu', needs: ['r1/pairs', 'model-policy'] });
   t.deepEqual(missing, []);
 });
 
@@ -116,9 +116,9 @@ test('air: documents are selected on the pool of the trainings, refined by two m
   );
   t.deepEqual(trainings, ['student: 21', 'initial/student: 21']);
   const of = (path: string) => steps.find((step) => step.path === path);
-  t.like(of('diverse'), { kind: 'reduce', in: 200, pool: 'cpu', capabilities: ['readable', 'model-encoder'] });
+  t.like(of('diverse'), { kind: 'reduce', in: 200, pool: 'cpu', needs: ['readable', 'model-encoder'] });
   t.like(of('rate'), { kind: 'map', in: 200, requests: 400 });
-  t.like(of('refine'), { kind: 'map', in: 200, requests: 200 * 21, capabilities: ['started', 'model-guidance', 'model-student'] });
+  t.like(of('refine'), { kind: 'map', in: 200, requests: 200 * 21, needs: ['started', 'model-guidance', 'model-student'] });
   t.like(of('respond-5'), { kind: 'map', requests: 400 });
   t.deepEqual(missing, []);
 });
@@ -137,7 +137,7 @@ test('tegit: a wrapper and a student from one base, and no document of the meta-
   t.deepEqual(trainings.toSorted(), ['student: 27', 'text/student: 27', 'wrapper: 6']);
   t.like(
     steps.find(({ path }) => path === 'wrap'),
-    { kind: 'map', pool: 'cpu', capabilities: ['unseen', 'wrapper'] },
+    { kind: 'map', pool: 'cpu', needs: ['unseen', 'wrapper'] },
   );
   t.deepEqual(missing, []);
 });
