@@ -1,5 +1,6 @@
 /** `backspin schema`: prints the JSON Schema of experiment files, with the parameters of each recipe. */
 import { z } from 'zod';
+import { describeAliases } from '../schemas/aliases.ts';
 import { experimentFile } from '../schemas/file.ts';
 import { recipeSchemas } from '../schemas/recipes/index.ts';
 import { printJson } from './terminal/text.ts';
@@ -15,4 +16,10 @@ export async function run(): Promise<void> {
     })),
   });
 }
-const jsonSchema = (schema: z.ZodType) => z.toJSONSchema(schema, { io: 'input', target: 'draft-2020-12', unrepresentable: 'any' });
+const jsonSchema = (schema: z.ZodType) =>
+  z.toJSONSchema(schema, {
+    io: 'input',
+    target: 'draft-2020-12',
+    unrepresentable: 'any',
+    override: ({ jsonSchema: made }) => describeAliases(made),
+  });

@@ -56,9 +56,10 @@ export async function rebind(bound: BoundConfig, sets: readonly string[], name: 
 }
 
 async function bind(source: Source, folder: string, fallbackName: string, forcedName?: string): Promise<Experiment> {
+  const recipe = recipeSchemas[String((source.value as RawFile).recipe)];
+  if (recipe) source.resolveAliases(recipe.parameters, ['parameters']);
   const given = source.value as RawFile;
   const file = source.check<File>(experimentFile, given);
-  const recipe = recipeSchemas[String(given.recipe)];
   const parameters = recipe && source.check(recipe.parameters, given.parameters ?? {}, ['parameters']);
   if (recipe && file) checkNames(source, recipe, file, parameters as object);
   if (recipe?.lacks && file && parameters)

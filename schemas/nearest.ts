@@ -16,7 +16,7 @@ export function suggest(word: string, valid: readonly string[]): string {
   return valid.length === 0 ? '; nothing is allowed here' : `; there is ${valid.toSorted().join(', ')}`;
 }
 
-interface JsonSchema {
+export interface JsonSchema {
   readonly properties?: { readonly [key: string]: JsonSchema };
   readonly additionalProperties?: JsonSchema | boolean;
   readonly items?: JsonSchema;

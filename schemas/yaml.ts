@@ -2,8 +2,9 @@
 import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parse, parseDocument, visit, type Document, type Node } from 'yaml';
 import { z } from 'zod';
 import { BackspinError } from './errors.ts';
+import { resolveAliases } from './aliases.ts';
 import { kindOf, lower, bestUnionBranch, getAt, describeIssue } from './faults.ts';
-import { keysAt, suggest } from './nearest.ts';
+import { keysAt, suggest, type JsonSchema } from './nearest.ts';
 
 type Path = readonly PropertyKey[];
 
@@ -25,6 +26,8 @@ export class Source {
   readonly #lines = new LineCounter();
   /** Values that a `--set` has written or created -> that `--set`. */
   readonly #sets = new Map<string, string>();
+  /** Settings that the file has under another name, by path -> path in the file. */
+  readonly #aliases = new Map<string, string>();
   readonly #problems: { readonly offset: number; readonly text: string }[] = [];
 
   /** `label` names the file in messages. Throws if the text is not YAML, or if a `--set` is not `path=value`. */
@@ -51,6 +54,16 @@ export class Source {
     }
   }
 
+  /** Reads the settings below `at` by our names, where the file has them under those of TRL, PEFT or vLLM. */
+  resolveAliases(schema: z.ZodType, at: Path): void {
+    const { renamed, doubled } = resolveAliases(this.#document, jsonSchemaOf(schema), at);
+    for (const { path, written } of doubled) {
+      this.problem(written, `sets ${String(path[written.length - 1])}, which stands beside it: keep one`, 'key');
+      this.#document.deleteIn(written);
+    }
+    for (const { path, written } of renamed) this.#aliases.set(path.join('.'), written.join('.'));
+  }
+
   /** Adds a problem at a path: at its key (`on: 'key'`), at its value, or at the nearest existing parent. */
   problem(path: Path, sentence: string, on: 'key' | 'value' = 'value'): void {
     this.#report(this.#offset(path, on), path.map(String).join('.'), sentence);
@@ -65,7 +78,7 @@ export class Source {
         this.problem(at, lower(error instanceof Error ? error.message : String(error)));
         return undefined;
       }
-      const json = schema instanceof z.core.$ZodType ? z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) : {};
+      const json = schema instanceof z.core.$ZodType ? jsonSchemaOf(schema) : {};
       for (const issue of error.issues) this.#issue(issue, json, value, at);
       return undefined;
     }
@@ -100,7 +113,7 @@ export class Source {
     this.#sets.set(path.slice(0, made < 0 ? path.length : made + 1).join('.'), set);
   }
 
-  #issue(issue: z.core.$ZodIssue, json: object, value: unknown, at: Path): void {
+  #issue(issue: z.core.$ZodIssue, json: JsonSchema, value: unknown, at: Path): void {
     const path = [...at, ...issue.path];
     if (issue.code === 'invalid_union' && issue.errors.length > 0) {
       for (const inner of bestUnionBranch(issue, value)) this.#issue({ ...inner, path: [...issue.path, ...inner.path] }, json, value, at);
@@ -121,12 +134,18 @@ export class Source {
     this.problem(path, describeIssue(issue, getAt(value, issue.path)));
   }
 
-  #report(offset: number, path: string, sentence: string): void {
+  #report(offset: number, ofSchema: string, sentence: string): void {
+    const path = this.#asWritten(ofSchema);
     const sets = [...this.#sets].filter(([key]) => path === key || path.startsWith(`${key}.`));
     const [nearest] = sets.toSorted(([a], [b]) => b.length - a.length);
     const { line, col } = this.#lines.linePos(offset);
     const place = nearest ? `--set ${nearest[1]}` : `${this.#label}:${line}:${col}`;
     this.#problems.push({ offset, text: `${place}${path && ` ${path}`}: ${sentence}` });
+  }
+
+  #asWritten(path: string): string {
+    for (const [ours, written] of this.#aliases) if (path === ours || path.startsWith(`${ours}.`)) return written + path.slice(ours.length);
+    return path;
   }
 
   #offset(path: Path, on: 'key' | 'value'): number {
@@ -140,3 +159,5 @@ export class Source {
     return 0;
   }
 }
+
+const jsonSchemaOf = (schema: z.core.$ZodType) => z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;

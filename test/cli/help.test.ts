@@ -47,9 +47,11 @@ test('the schema of experiment files is JSON Schema that knows the parameters of
   const { stdout } = await backspin(temporary(), ['schema']);
   const schema = JSON.parse(stdout) as {
     properties: object;
-    allOf: { if: object; then: { properties: { parameters: { properties: object } } } }[];
+    allOf: { if: object; then: { properties: { parameters: { properties: { sft: { properties: object } } } } } }[];
   };
   t.true('recipe' in schema.properties);
   const humpback = schema.allOf.find((one) => JSON.stringify(one.if).includes('humpback'));
-  t.true('rounds' in humpback!.then.properties.parameters.properties);
+  const { properties } = humpback!.then.properties.parameters;
+  t.true('rounds' in properties);
+  t.true('learning_rate' in properties.sft.properties);
 });

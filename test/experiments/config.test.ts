@@ -137,6 +137,41 @@ test('--set changes one value, read as YAML, and a fault in it names it', async 
   t.regex(await fault(t, sound, 'parameters.rounds'), /--set parameters\.rounds: a path and a value are needed/);
 });
 
+const twoTrainings = (sft: string) => sound.replace('  rounds: 2', `  sft: ${sft}\n  rounds: 2`);
+
+test('settings may have their names of TRL, PEFT and vLLM, and mean the same', async (t) => {
+  const bound = async (text: string, ...sets: string[]) => (await loadExperiment(write(text), sets)).bound.parameters;
+  const ours = `{ learningRate: 2.0e-5, length: { epochs: 2 }, maxTokens: 1024, schedule: cosine, warmup: 0.03, weightDecay: 0.1,
+    betas: [0.9, 0.95], clip: 1, optimizer: adamw, lora: { rank: 8, alpha: 16, dropout: 0.05, targets: [q_proj] } }
+  sampling: { backtranslate: { temperature: 0.7, topP: 0.9, maxTokens: 300 } }`;
+  const theirs = `{ learning_rate: 2.0e-5, num_train_epochs: 2, max_length: 1024, lr_scheduler_type: cosine, warmup_ratio: 0.03,
+    weight_decay: 0.1, adam_beta1: 0.9, adam_beta2: 0.95, max_grad_norm: 1, optim: adamw_torch,
+    lora: { r: 8, lora_alpha: 16, lora_dropout: 0.05, target_modules: [q_proj] } }
+  sampling: { backtranslate: { temperature: 0.7, top_p: 0.9, max_tokens: 300 } }`;
+  t.deepEqual(await bound(twoTrainings(theirs)), await bound(twoTrainings(ours)));
+  t.deepEqual(await bound(twoTrainings('{ adam_beta2: 0.95 }')), await bound(twoTrainings('{ betas: [0.9, 0.95] }')));
+  t.deepEqual(await bound(sound, 'parameters.sft.max_steps=40'), await bound(sound, 'parameters.sft.length.steps=40'));
+  const lora = (targets: string) => bound(twoTrainings(`{ lora: { rank: 8, alpha: 16${targets} } }`));
+  t.deepEqual(await lora(', target_modules: all-linear'), await lora(''));
+});
+
+test('a fault in a setting with a name of TRL is reported by that name', async (t) => {
+  const says = async (expected: RegExp, sft: string, ...sets: string[]) => t.regex(await fault(t, twoTrainings(sft), ...sets), expected);
+  await says(/:11:25 parameters\.sft\.learning_rate: is -1; more than 0 is needed$/, '{ learning_rate: -1 }');
+  await says(/:11:28 parameters\.sft\.num_train_epochs: is 0; more than 0/, '{ num_train_epochs: 0 }');
+  await says(/:11:22 parameters\.sft\.adam_beta2: is 2; less than 1/, '{ adam_beta2: 2 }');
+  await says(/:11:21 parameters\.sft\.lora\.r: is 0; at least 1/, '{ lora: { r: 0, lora_alpha: 16 } }');
+  await says(/^--set parameters\.sft\.max_length=1 parameters\.sft\.max_length: is 1; at least 2/, '{}', 'parameters.sft.max_length=1');
+  const both = '{ learningRate: 1.0e-5, learning_rate: 2.0e-5 }';
+  await says(/:11:32 parameters\.sft\.learning_rate: sets learningRate, which stands beside it: keep one$/, both);
+  await says(/:11:32 parameters\.sft\.num_train_epochs: sets length, /, '{ length: { steps: 9 }, num_train_epochs: 2 }');
+});
+
+test('a name of PEFT or vLLM outside of what it belongs to is an unknown key', async (t) => {
+  t.regex(await fault(t, twoTrainings('{ lora_dropout: 0.1 }')), /parameters\.sft\.lora_dropout: unknown key/);
+  t.regex(await fault(t, twoTrainings('{ top_p: 0.1 }')), /parameters\.sft\.top_p: unknown key/);
+});
+
 test('a role has what it says of its own, and all else from `serving`', async (t) => {
   const { bound } = await loadExperiment(write(`${sound}serving: { slots: 8, pool: big }\nroles: { scorer: { slots: 4 } }\n`));
   t.like(bound.roles['scorer'], { slots: 4, pool: 'big' });

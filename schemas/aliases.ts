@@ -1,0 +1,98 @@
+/** Names of TRL, Transformers, PEFT and vLLM for settings of an experiment file. They are accepted beside ours. */
+import { isMap, isScalar, type Document, type Node, type Pair, type YAMLMap } from 'yaml';
+import { keysAt, type JsonSchema } from './nearest.ts';
+
+type OurName = readonly [key: string, inner?: string | number];
+type Aliases = Readonly<Record<string, OurName>>;
+
+/** SFTConfig and DPOConfig of TRL, with TrainingArguments of Transformers. */
+const training: Aliases = {
+  learning_rate: ['learningRate'],
+  num_train_epochs: ['length', 'epochs'],
+  max_steps: ['length', 'steps'],
+  max_length: ['maxTokens'],
+  lr_scheduler_type: ['schedule'],
+  warmup_ratio: ['warmup'],
+  weight_decay: ['weightDecay'],
+  adam_beta1: ['betas', 0],
+  adam_beta2: ['betas', 1],
+  max_grad_norm: ['clip'],
+  optim: ['optimizer'],
+};
+/** LoraConfig of PEFT. */
+const lora: Aliases = { r: ['rank'], lora_alpha: ['alpha'], lora_dropout: ['dropout'], target_modules: ['targets'] };
+/** SamplingParams of vLLM. */
+const sampling: Aliases = {
+  top_p: ['topP'],
+  top_k: ['topK'],
+  repetition_penalty: ['repetitionPenalty'],
+  max_tokens: ['maxTokens'],
+  chat_template_kwargs: ['chatTemplateKwargs'],
+};
+/** Their name of a value -> ours, by our key. undefined: our default. */
+const values: Readonly<Record<string, Readonly<Record<string, string | undefined>>>> = {
+  optimizer: { adamw_torch: 'adamw', adamw_torch_fused: 'adamw' },
+  targets: { 'all-linear': undefined },
+};
+
+const aliasesBeside = (keys: readonly string[]): Aliases =>
+  keys.includes('learningRate') ? training : keys.includes('rank') ? lora : keys.includes('temperature') ? sampling : {};
+
+type Path = readonly PropertyKey[];
+/** A setting's path, and the path under which the file has it. */
+interface Renamed {
+  readonly path: Path;
+  readonly written: Path;
+}
+
+/** Replaces aliases by our names, everywhere below `at`. Returns what it renamed, and the aliases that it left because the file has the
+ *  setting under our name too. */
+export function resolveAliases(document: Document, schema: JsonSchema, at: Path): { renamed: Renamed[]; doubled: Renamed[] } {
+  const renamed: Renamed[] = [];
+  const doubled: Renamed[] = [];
+  /** Lists and objects that stand for several aliases. */
+  const made = new Set<Node>();
+  const visit = (map: unknown, path: Path): void => {
+    if (!isMap(map)) return;
+    const aliases = aliasesBeside(keysAt(schema, path.slice(at.length)));
+    for (const pair of map.items.slice()) {
+      const key = String(isScalar(pair.key) ? pair.key.value : pair.key); // `--set` makes keys without a node
+      const written = [...path, key];
+      const ours = Object.hasOwn(aliases, key) ? aliases[key] : undefined;
+      if (ours) (rename(document, map, pair, ours, made) ? renamed : doubled).push({ path: [...path, ...(ours as [string])], written });
+      else visit(pair.value, written);
+    }
+  };
+  visit(document.getIn(at), at);
+  return { renamed, doubled };
+}
+
+/** Returns false if the map has the setting already. */
+function rename(document: Document, map: YAMLMap, pair: Pair, [key, inner]: OurName, made: Set<Node>): boolean {
+  const held = map.get(key, true) as Node | undefined;
+  if (held && !made.has(held)) return false;
+  const { value } = pair;
+  const known = values[key] ?? {};
+  if (isScalar(value) && Object.hasOwn(known, String(value.value))) value.value = known[String(value.value)];
+  const holder = held ?? document.createNode(key === 'betas' ? [0.9, 0.999] : {});
+  if (inner !== undefined) {
+    made.add(holder);
+    (holder as YAMLMap).set(inner, value);
+  }
+  if (held || (isScalar(value) && value.value === undefined)) map.items.splice(map.items.indexOf(pair), 1);
+  else {
+    if (isScalar(pair.key)) pair.key.value = key;
+    else pair.key = key;
+    if (inner !== undefined) pair.value = holder;
+  }
+  return true;
+}
+
+/** Adds aliases to the JSON Schema of an object, for editors. */
+export function describeAliases({ properties, required }: { properties?: Record<string, unknown>; required?: string[] }): void {
+  if (!properties) return;
+  for (const [alias, [key, inner]] of Object.entries(aliasesBeside(Object.keys(properties)))) {
+    properties[alias] = { description: `The same as ${inner === undefined ? key : `${key}.${inner}`}.` };
+    if (required?.includes(key)) required.splice(required.indexOf(key), 1);
+  }
+}
