@@ -1,6 +1,6 @@
 /** Sends one request to an OpenAI-compatible server and retries it over transient failures and restarts of the server. */
 import { setTimeout as delay } from 'node:timers/promises';
-import axios, { AxiosError, isCancel, type AxiosInstance, type AxiosResponse } from 'axios';
+import { AxiosError, AxiosHeaders, isCancel, type AxiosAdapter, type AxiosResponse } from 'axios';
 import { BackspinError } from '../schemas/errors.ts';
 import { createHttpAdapter } from './exchange.ts';
 
@@ -97,20 +97,15 @@ export class Transport {
   readonly #timeout: number | undefined;
   readonly #tries: number;
   readonly #pause: number;
-  readonly #axios: AxiosInstance;
+  /** Called without axios' own request, which merges options for longer than the exchange takes. */
+  readonly #exchange: AxiosAdapter;
 
   constructor({ endpoint, sockets, timeout, tries = 4, pause = 250 }: TransportOptions) {
     this.#endpoint = endpoint;
     this.#timeout = timeout;
     this.#tries = tries;
     this.#pause = pause;
-    this.#axios = axios.create({
-      adapter: createHttpAdapter(sockets),
-      validateStatus: (status) => status < 300,
-      // Parse text here: a proxy's error page is not JSON, but its status still counts.
-      transformRequest: [],
-      transformResponse: [],
-    });
+    this.#exchange = createHttpAdapter(sockets);
   }
 
   /** Returns the parsed reply. Throws Rejected (the record's fault), Unusable, Unavailable after `tries` tries at one server, the error of
@@ -131,19 +126,20 @@ export class Transport {
       const timer = setTimeout(end, timeout);
       signal.addEventListener('abort', end);
       try {
-        const { data } = await this.#axios.request<string>({
+        const { data } = await this.#exchange({
           method,
           url: url + path,
           data: body && JSON.stringify(body),
-          headers: {
+          headers: new AxiosHeaders({
             ...(key === null ? {} : { Authorization: `Bearer ${key}` }),
             'X-Request-Id': requestId,
             'Content-Type': 'application/json',
             'Accept-Encoding': 'identity',
-          },
+          }),
           signal: attempt.signal,
+          validateStatus: (status) => status < 300,
         });
-        return JSON.parse(data);
+        return JSON.parse(data as string); // here: a proxy's error page is not JSON, but its status still counts
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof AxiosError || error instanceof SyntaxError)) throw error;

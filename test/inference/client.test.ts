@@ -86,7 +86,7 @@ test('the fourth failure in a row is Overloaded or Down', async (t) => {
     [troubles.status(429), 'Overloaded', /status 429/],
     [troubles.status(503), 'Overloaded', /status 503/],
     [troubles.status(500), 'Down', /status 500/],
-    [troubles.reset, 'Down', /socket hang up/],
+    [troubles.reset, 'Down', /other side closed/],
     [troubles.malformed, 'Down', /JSON/],
   ] as const) {
     const server = await fakeOpenAI(t);
