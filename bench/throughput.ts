@@ -91,9 +91,10 @@ export async function lognormal({ records = 10_000, milliseconds = 150 } = {}): 
   };
 }
 
-/** An external server of unknown capacity: 64 slots, but only 8 in two of every ten seconds. It refuses all further requests. */
-export async function storm({ records = 10_000, milliseconds = 250 } = {}): Promise<Result> {
-  const speed = { slots: 64, milliseconds, storm: { every: 10_000, lasts: 2_000, slots: 8 } };
+/** An external server of unknown capacity: 64 slots, but only 8 for the first two of every ten seconds. It refuses all further
+ *  requests. */
+export async function storm({ records = 10_000, milliseconds = 250, every = 10_000, lasts = 2_000 } = {}): Promise<Result> {
+  const speed = { slots: 64, milliseconds, storm: { every, lasts, slots: 8 } };
   const { row, lost, counts } = await experiment(speed, { records, inFlight: SLOTS });
   return {
     rows: [row],
