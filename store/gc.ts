@@ -76,30 +76,32 @@ async function reachable(store: Store, experiments: readonly ExperimentRecord[],
   const paths = pathsOf(store.root);
   const needed = new Set<string>();
   const mark = async (text: string) => {
-    const queue = [text];
-    for (const named of queue) {
-      for (const [digest] of named.matchAll(/[0-9a-f]{64}/g)) {
-        if (needed.has(digest)) continue;
-        needed.add(digest);
-        for (const path of [paths.output(digest), paths.dataset(digest), join(paths.model(digest), 'manifest.json')])
-          queue.push((await ifThere(readFile(path, 'utf8'))) ?? '');
-      }
+    const found = digestsIn(text);
+    for (let digest = found.pop(); digest !== undefined; digest = found.pop()) {
+      if (needed.has(digest)) continue;
+      needed.add(digest);
+      for (const path of [paths.output(digest), paths.dataset(digest), join(paths.model(digest), 'manifest.json')])
+        found.push(...digestsIn((await ifThere(readFile(path, 'utf8'))) ?? ''));
     }
   };
   for (const experiment of experiments) await mark(canonicalJson(experiment));
 
   const chains = new Map<string, Set<string>>();
-  const rest: Output[] = [];
+  const rest: { readonly stepKey: string; readonly of: string; readonly operation: string }[] = [];
   for (const path of outputs) {
     const made = await readOutput(store, digestIn(path));
     if (!made) continue;
     const of = made.inputs.join();
-    if (!needed.has(made.stepKey)) rest.push(made);
+    if (!needed.has(made.stepKey)) rest.push({ stepKey: made.stepKey, of, operation: made.operation });
     else for (const chain of chainPrefixes(made.operation)) chains.set(of, (chains.get(of) ?? new Set()).add(chain));
   }
-  for (const made of rest) if (chains.get(made.inputs.join())?.has(made.operation)) await mark(made.stepKey);
+  for (const { stepKey, of, operation } of rest) if (chains.get(of)?.has(operation)) await mark(stepKey);
   return needed;
 }
+
+/** Copies each digest, because a part of a text keeps the whole text in memory. */
+const digestsIn = (text: string): string[] =>
+  (text.match(/[0-9a-f]{64}/g) ?? []).map((digest) => Buffer.from(digest, 'hex').toString('hex'));
 
 /** Returns undefined for a damaged output, which is then kept or removed by its name alone. */
 async function readOutput(store: Store, stepKey: string): Promise<Output | undefined> {
