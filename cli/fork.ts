@@ -4,6 +4,7 @@ import type { Step } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Store } from '../store/store.ts';
 import type { ExperimentInput } from '../schemas/messages.ts';
+import { number } from '../schemas/units.ts';
 import { changedInputs, stepOf } from '../workflows/pins.ts';
 import { rebind } from '../experiments/config.ts';
 import { currentRecord } from '../experiments/current.ts';
@@ -26,6 +27,7 @@ export async function run(
   for (const input of changed)
     console.log(`${input} is another than that of ${parentName}: what depends on it is made anew, in rounds up to ${fromRound} too.`);
   const pins = await pinsOf(store, pinnedSteps(parent.steps, fromRound, changed));
+  refuseTooMany(pins, parentName);
   return launch(store, experiment, { parent: { name: parentName, round: fromRound }, pins }, false);
 }
 
@@ -35,6 +37,18 @@ export function pinnedSteps(steps: readonly Step[], fromRound: number, changed: 
   const gone = changed.map(stepOf);
   const first = steps.findIndex(({ round }) => round !== null);
   return steps.filter(({ path, round }, index) => (round === null ? index < first && !gone.includes(path) : round <= fromRound));
+}
+
+/** Characters. Temporal takes at most 2 MB as the input of a workflow. */
+const MAX_PINS = 1_500_000;
+
+export function refuseTooMany(pins: ExperimentInput['pins'], parent: string): void {
+  if (JSON.stringify(pins).length <= MAX_PINS) return;
+  const steps = number(Object.keys(pins).length);
+  throw new BackspinError(
+    'ConfigError',
+    `A fork of ${parent} from this round would take over ${steps} steps, more than the start of a workflow can hold: fork from an earlier round, or launch the changed file, which takes all equal steps from the store.`,
+  );
 }
 
 async function pinsOf(store: Store, steps: readonly Step[]): Promise<ExperimentInput['pins']> {

@@ -1,6 +1,7 @@
 /** What a fork has of its parent. */
 import test from 'ava';
-import { pinnedSteps } from '../../cli/fork.ts';
+import { pinnedSteps, refuseTooMany } from '../../cli/fork.ts';
+import type { ExperimentInput } from '../../schemas/messages.ts';
 import { changedInputs } from '../../workflows/pins.ts';
 import type { BoundConfig } from '../../schemas/config.ts';
 import type { Step } from '../../schemas/experiment.ts';
@@ -27,4 +28,14 @@ test('a fork has the rounds of its parent up to its own and what came before the
   t.deepEqual(paths([]), ['data-corpus', 'data-seed', 'model-base', 'forward', 'r1/judge', 'r1/forward']);
   t.deepEqual(paths([], 0), ['data-corpus', 'data-seed', 'model-base', 'forward']);
   t.deepEqual(pinnedSteps(['data-text', 'base'].map(step), 0, []), [], 'without rounds there is nothing that parameters leave alone');
+});
+
+test('a fork that Temporal would refuse for its size is refused with a remedy', (t) => {
+  const digest = 'a'.repeat(64);
+  const result = { of: 'report', digest } as never;
+  const pin = { entry: { result, stepKey: digest, cached: true }, inputs: [digest, digest] };
+  const pins = (count: number): ExperimentInput['pins'] =>
+    Object.fromEntries(Array.from({ length: count }, (_, n) => [`r${n}/judge`, pin]));
+  t.notThrows(() => refuseTooMany(pins(2_000), 'long'));
+  t.throws(() => refuseTooMany(pins(8_000), 'long'), { message: /^A fork of long .* 8,000 steps, .*fork from an earlier round/ });
 });
