@@ -110,8 +110,7 @@ class BatchScheduler:
 
     def _decode(self, slots: list[int]) -> None:
         """Decodes all slots up to the last of `slots`. The others write where their next token overwrites it."""
-        batch_quantum = self.model.batch_quantum
-        count = min(-(-(slots[-1] + 1) // batch_quantum) * batch_quantum, self.model.slots)
+        count = self.model.shapes.decode.rounded(slots[-1] + 1)
         jobs = (self.jobs + [None] * count)[:count]
         tokens = torch.tensor([job.tokens[-1] if job and job.tokens else 0 for job in jobs])
         logits = self.model.decode(tokens, torch.tensor([job.filled if job else 0 for job in jobs]))
