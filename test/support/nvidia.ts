@@ -43,7 +43,7 @@ export function nvidia(...used: readonly number[]): Nvidia {
         'processes',
         now.map(({ index, pid, used: mib, name }) => `${uuid(index)}, ${pid}, ${mib}, ${name}`),
       ),
-    asked: () => (existsSync(join(folder, 'asked')) ? readFileSync(join(folder, 'asked'), 'utf8').match(/query-gpu/g)!.length : 0),
+    asked: () => (existsSync(join(folder, 'asked')) ? (readFileSync(join(folder, 'asked'), 'utf8').match(/query-gpu/g)?.length ?? 0) : 0),
   };
   self.used(...used);
   self.processes();
