@@ -143,8 +143,7 @@ class UpSession {
   #worker(kind: string, name?: string, pool?: Pool): Supervised {
     return this.#add({
       name: name === undefined ? `${kind} worker` : `${kind} worker of pool ${name}`,
-      // A request's garbage is short-lived: a small nursery keeps a busy worker small.
-      command: [process.execPath, '--max-semi-space-size=4', join(this.#build.folder, 'workers', `${kind}.ts`)],
+      command: [process.execPath, join(this.#build.folder, 'workers', `${kind}.ts`)],
       env: {
         // Node strips types and compiles once for each build, not again in each worker and thread.
         NODE_COMPILE_CACHE: join(this.#build.folder, 'cache'),
