@@ -213,8 +213,10 @@ export interface SourceDef<out T, in P extends Params> {
   readonly version: number;
   readonly output: Schema<T>;
   readonly params: Schema<unknown> | undefined;
-  /** Files whose content is part of the step's key. Relative paths start at the experiment file's folder. */
+  /** Files, folders and globs. The content of their files is part of the step's key. Relative paths start at the experiment file's folder. */
   files(params: P): readonly string[];
+  /** Names of the files that are taken from a folder. Default: all but hidden ones. */
+  readonly endings?: RegExp;
   /** Yields records, and invalid lines as dropped, with file and line in `evidence`. Call `place` before each to report where it comes from. */
   rows(params: P, files: readonly string[], place?: PlaceReporter): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
 }
@@ -226,6 +228,7 @@ export function source<T, P extends Params = {}>(spec: {
   readonly output: Schema<T>;
   readonly params?: Schema<P>;
   files?(params: P): readonly string[];
+  readonly endings?: RegExp;
   rows(params: P, files: readonly string[], place?: PlaceReporter): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
 }): SourceDef<T, P> {
   return { is: 'source', files: () => [], ...spec, params: spec.params };

@@ -4,9 +4,10 @@ import { drop, source, type Dropped } from '../recipe/index.ts';
 import { sha256 } from '../schemas/canonical.ts';
 import type { Block } from './blocks.ts';
 import { blocksOfHtml } from './html.ts';
-import { failOrDrop, onInvalid, paths } from './jsonl.ts';
-import { getAt, namesOf, objectsOf, textOf } from './lines.ts';
+import { failOrDrop, onInvalid, paths } from './table.ts';
+import { getAt, namesOf, textOf } from './lines.ts';
 import { candidatesOf, sectionsOf } from './segments.ts';
+import { entriesOf, TABLES } from './tables.ts';
 
 const navigational = [
   'advertisement',
@@ -39,9 +40,11 @@ const navigational = [
 ];
 const params = z
   .strictObject({
-    path: paths.describe('A file, or files in order: Markdown, text, HTML, or JSONL with a document a line; each also as .gz or .zst.'),
-    text: z.string().default('text').describe('JSONL: where the text lies, such as `page.body`.'),
-    title: z.string().optional().describe('JSONL: where a title lies that heads the text.'),
+    path: paths.describe(
+      'Files, folders and globs, in order: Markdown, HTML and text, each also as .gz or .zst; or tables with a document a row, as `std.table` reads them. A folder stands for all such files below it.',
+    ),
+    text: z.string().default('text').describe('Tables: where the text lies, such as `page.body`.'),
+    title: z.string().optional().describe('Tables: where a title lies that heads the text.'),
     minChars: z.int().min(1).default(600),
     maxChars: z.int().min(1).default(3000),
     navigation: z.array(z.string()).default(navigational).describe('Phrases that make a header navigational.'),
@@ -61,11 +64,12 @@ const segment = z.strictObject({ text: z.string(), header: z.string(), document:
 
 /** Yields segments of documents: the text under a heading and its subheadings, with `minChars` to `maxChars` characters. Drops other
  *  text as `no-header`, `capitals`, `navigation`, `too-short`, `too-long`, `repetitive`, `duplicate` (the same text twice), `invalid` (a
- *  line of JSONL) or `empty` (a document without text). `std.dedup` drops near-duplicates. */
+ *  row of a table) or `empty` (a document without text). `std.dedup` drops near-duplicates. */
 export const documents = source<z.infer<typeof segment>, Params>({
-  version: 4,
+  version: 5,
   output: segment,
   params,
+  endings: new RegExp(`\\.(md|markdown|html?|txt|rst)(\\.gz|\\.zst)?$|${TABLES.source}`, 'i'),
   files: ({ path }) => path,
   async *rows(params, files, place = () => {}) {
     const seen = new Set<string>();
@@ -98,18 +102,17 @@ async function* documentsIn(
   name: string,
   { text, title, onInvalid }: Params,
 ): AsyncGenerator<{ readonly document: string; readonly text: string | readonly Block[] | Dropped; readonly line?: number | undefined }> {
-  const ending = /\.([a-z]+)(\.gz|\.zst)?$/i.exec(file)?.[1]?.toLowerCase() ?? '';
-  if (!['jsonl', 'ndjson', 'json'].includes(ending)) {
+  if (!TABLES.test(file)) {
     const content = await textOf(file);
     if (typeof content !== 'string') yield { document: name, text: failOrDrop({ file, name }, content, onInvalid) };
-    else yield { document: name, text: ending === 'html' || ending === 'htm' ? blocksOfHtml(content) : content };
+    else yield { document: name, text: /\.html?(\.gz|\.zst)?$/i.test(file) ? blocksOfHtml(content) : content };
     return;
   }
-  for await (const line of objectsOf(file)) {
+  for await (const line of entriesOf(file)) {
     const { number } = line;
     const document = number === undefined ? name : `${name}:${number}`;
     const content = 'fault' in line ? undefined : getAt(line.value, text);
-    const fault = 'fault' in line ? line : { fault: `has no text at "${text}"`, remedy: 'mend the line' };
+    const fault = 'fault' in line ? line : { fault: `has no text at "${text}"`, remedy: 'mend the row' };
     if (typeof content !== 'string') yield { document, line: number, text: failOrDrop({ file, name, number }, fault, onInvalid) };
     else
       yield {

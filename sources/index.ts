@@ -1,3 +1,3 @@
 /** Exports the data sources of the namespace `std`. */
 export { documents } from './documents.ts';
-export { jsonl } from './jsonl.ts';
+export { table } from './table.ts';

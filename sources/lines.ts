@@ -12,7 +12,7 @@ const MAX_BYTES = 32 * 2 ** 20;
 
 /** Yields the bytes of a file, decompressed according to its extension. Throws `SchemaError` if decompression fails or bytes are left
  *  over. */
-async function* bytesOf(path: string): AsyncGenerator<Buffer> {
+export async function* bytesOf(path: string): AsyncGenerator<Buffer> {
   const packed = /\.(gz|zst)$/i.exec(path)?.[1]?.toLowerCase();
   try {
     if (packed === undefined) yield* createReadStream(path) as AsyncIterable<Buffer>;
@@ -70,18 +70,18 @@ async function* linesOf(path: string): AsyncGenerator<Line> {
   if (length > 0) yield line();
 }
 
+const tooLargeDocument = (path: string): Fault => ({
+  fault: `is too large: a document can have ${MAX_BYTES >> 20} MiB`,
+  remedy: `split it (${splitBy(path, MAX_BYTES >> 21)}) and name its parts`,
+});
 /** Returns the text of a file, or why it cannot be read. */
-export async function textOf(path: string): Promise<string | Fault> {
+export async function textOf(path: string, most: number = MAX_BYTES, tooLarge = tooLargeDocument): Promise<string | Fault> {
   const chunks: Buffer[] = [];
   try {
     let length = 0;
     for await (const chunk of bytesOf(path)) {
       length += chunk.length;
-      if (length > MAX_BYTES)
-        return {
-          fault: `is too large: a document can have ${MAX_BYTES >> 20} MiB`,
-          remedy: `split it (${splitBy(path, MAX_BYTES >> 21)}) and name its parts`,
-        };
+      if (length > most) return tooLarge(path);
       chunks.push(chunk);
     }
   } catch (error) {
@@ -146,12 +146,19 @@ function isJson(text: string): boolean {
 function parseObject(path: string, text: string): { readonly value: Values } | Fault {
   if (text.trimStart().startsWith('['))
     return { fault: 'is not a JSON object but a list', remedy: `write its entries one a line (${byJq(path, '.[]')})` };
+  const parsed = parseValue(text);
+  if ('fault' in parsed) return parsed;
+  if (typeof parsed.value !== 'object' || parsed.value === null) return { fault: 'is not a JSON object', remedy: 'mend the line' };
+  return { value: parsed.value as Values };
+}
+
+/** Parses JSON. Integers beyond 2^53 become texts. */
+export function parseValue(text: string): { readonly value: unknown } | Fault {
   const wrong = (fault: string): Fault => ({ fault, remedy: 'mend the line' });
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value !== 'object' || value === null) return wrong('is not a JSON object');
     if (isDeeper(value, MAX_DEPTH)) return wrong(`is nested more than ${MAX_DEPTH} deep`);
-    return { value: (bigNumber.test(text) ? JSON.parse(text, keepBigIntegers as typeof reviver) : value) as Values };
+    return { value: bigNumber.test(text) ? JSON.parse(text, keepBigIntegers as typeof reviver) : value };
   } catch (error) {
     if (error instanceof TooLarge) return wrong(error.message);
     return wrong(`is not JSON (${(error as Error).message.replaceAll(/\p{Cc}/gu, '\ufffd')})`);

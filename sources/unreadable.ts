@@ -52,13 +52,7 @@ const formats: readonly (readonly [magic: string, at: number, what: string, reme
   ['ustar', 257, 'a tar archive', (path) => `unpack it (\`tar -xf ${shellQuote(path)}\`) and name its files`],
   ['PK\x03\x04', 0, 'a ZIP archive, or a document of an office program', () => 'unpack it, or have its program write it as text'],
   ['%PDF-', 0, 'a PDF', (path) => `make text of it (\`pdftotext ${shellQuote(path)} ${shellQuote(`${path}.txt`)}\`)`],
-  [
-    'PAR1',
-    0,
-    'a Parquet file',
-    (path) =>
-      `write it as JSONL (${python(path, (from, to) => `import pandas; pandas.read_parquet(${from}).to_json(${to}, orient="records", lines=True)`)}, with a Python that has pandas and pyarrow: \`backspin doctor\` names one)`,
-  ],
+  ['PAR1', 0, 'a Parquet file, and its name does not end in .parquet', (path) => moved(path, '.parquet')],
   [
     '\xff\xff\xff\xff',
     0,

@@ -1,4 +1,5 @@
 /** Lists and hashes the files outside the store that a source or an imported model reads. */
+import { existsSync, globSync, statSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import type { StepCall } from '../schemas/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -19,9 +20,19 @@ export async function fileDigests(call: StepCall, registry: Registry, params: ob
 
 export function sourceFiles(call: StepCall, registry: Registry, params: object): string[] {
   const { folder } = call.inputs as { folder: string };
-  return sourceOf(call, registry)
-    .files(params as never)
-    .map((file) => resolvePath(folder, file));
+  const { files, endings = /./ } = sourceOf(call, registry);
+  return files(params as never).flatMap((path) => filesAt(resolvePath(folder, path), endings, call.label));
+}
+
+/** The files that a path stands for, sorted: a file itself; those below a folder that are not hidden; those that match a glob. */
+function filesAt(path: string, endings: RegExp, label: string): string[] {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory();
+  if (!isFolder && (existsSync(path) || !/[*?[{]/.test(path))) return [path];
+  const found = isFolder ? globSync('**', { cwd: path }).filter((name) => endings.test(name)) : globSync(path);
+  const files = found.map((name) => resolvePath(path, name)).filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
+  if (files.length > 0) return files.sort();
+  const lacks = isFolder ? 'holds no file that this source reads' : 'matches no file';
+  throw new BackspinError('ConfigError', `${path} (${label}) ${lacks}: check the path in the experiment file.`);
 }
 
 /** Name in the model -> path: the whole folder for `model:path`, the tokenizer for `model:init`, nothing for an external model. */

@@ -7,7 +7,7 @@ export const base = join(root, 'examples/textworld/base/rated');
 
 export const sound = `recipe: humpback
 data:
-  seed: { source: std.jsonl, params: { path: seed.jsonl } }
+  seed: { source: std.table, params: { path: seed.jsonl } }
   corpus: { source: std.documents, params: { path: corpus.md } }
 models:
   base: { path: ${base} }

@@ -44,7 +44,7 @@ export const references: readonly Case[] = [
   ),
   plan(
     'a source has no namespace',
-    changed('std.jsonl', 'jsonl'),
+    changed('std.table', 'jsonl'),
     /data\.seed\.source: is "jsonl", which does not fit: a registered name such as std\.jsonl/,
   ),
   plan(

@@ -6,7 +6,7 @@ import { changedInputs } from '../../workflows/pins.ts';
 import type { BoundConfig } from '../../schemas/config.ts';
 import type { Step } from '../../schemas/experiment.ts';
 
-const corpus = (path: string) => ({ source: 'std.jsonl', params: { path: [path] }, folder: '/' });
+const corpus = (path: string) => ({ source: 'std.table', params: { path: [path] }, folder: '/' });
 const inputs: Pick<BoundConfig, 'data' | 'models'> = {
   data: { corpus: corpus('a.jsonl'), seed: corpus('seed.jsonl') },
   models: { base: { path: '/base' } },

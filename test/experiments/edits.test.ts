@@ -44,7 +44,7 @@ test('a fork takes over no source and no model that its settings change', (t) =>
     inputs: [],
   } as const;
   const pins = { 'data-seed': pin, 'data-corpus': pin, 'model-base': pin, 'r1/judge': { ...pin, inputs: ['1'] } };
-  const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: '/' });
+  const source = (path: string) => ({ source: 'std.table', params: { path }, folder: '/' });
   const before = { data: { seed: source('a'), corpus: source('b') }, models: { base: { path: '/m' } } };
   const kept = (now: typeof before) => Object.keys(stillPinned(pins, before, now));
   t.deepEqual(kept(before), Object.keys(pins));

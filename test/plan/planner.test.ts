@@ -86,7 +86,7 @@ test('a plan, the worker that opens a step and the one that carries it out name 
   writeFileSync(join(folder, 'text.jsonl'), '{"text": "one"}\n{"text": "two"}\n');
   const yaml = `recipe: pretrain
 training: { pool: gpu }
-data: { text: { source: std.jsonl, params: { path: text.jsonl, fields: { text: text } } } }
+data: { text: { source: std.table, params: { path: text.jsonl, fields: { text: text } } } }
 models: { base: { init: { tokenizer: ${tokenizer}, seed: 0, architecture: { hiddenSize: 8, layers: 1, heads: 1, headSize: 8, kvHeads: 1, mlp: 8, context: 32, tied: true, std: 0.02 } } } }
 parameters: { lm: { learningRate: 1e-3, length: { steps: 1 }, batch: 1, maxTokens: 8 } }
 `;

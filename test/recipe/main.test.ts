@@ -28,7 +28,7 @@ const made = await stage(
   },
   { 'seed.jsonl': jsonl(seed), 'texts.jsonl': jsonl(texts), 'base/': '{}' },
 );
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
+const source = (path: string) => ({ source: 'std.table', params: { path }, folder: made.folder });
 const run = (parameters: object = {}) =>
   made.run({
     parameters: { rounds: ROUNDS, minimum: 1, ...parameters },

@@ -15,7 +15,7 @@ const architecture = { hiddenSize: 8, layers: 1, heads: 1, headSize: 8, kvHeads:
 async function pretrained(reply: string, tail: boolean) {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-pretrain-'));
   await writeFile(join(folder, 'text.jsonl'), '{"text":"one"}\n{"text":"two"}\n');
-  const text = { source: 'std.jsonl', params: { path: 'text.jsonl' }, folder };
+  const text = { source: 'std.table', params: { path: 'text.jsonl' }, folder };
   const made = await bench({ reply: () => reply });
   const lm = { learningRate: 1e-3, length: { steps: 9 }, batch: 2, maxTokens: 16, optimizer: 'muon' };
   const memory = runInMemory(

@@ -53,7 +53,7 @@ const made = await stage(
     'discriminator/': '{"b": 1}',
   },
 );
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
+const source = (path: string) => ({ source: 'std.table', params: { path }, folder: made.folder });
 const run = (
   parameters: object = {},
   data: object = { meta: source('meta.jsonl') },

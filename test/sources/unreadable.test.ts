@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
 import { pythonOf } from '../../devices/python.ts';
-import { documents, jsonl } from '../../sources/index.ts';
+import { documents, table } from '../../sources/index.ts';
 import type { SourceDef } from '../../recipe/define.ts';
 import { files, rowsOf } from '../support/reduce.ts';
 
@@ -56,8 +56,8 @@ for (const [encoding, text, said] of [
     }
     if (!encoding.startsWith('UTF')) return;
     const [path] = await files({ 'pairs.jsonl': iconv(text, encoding) });
-    const [made] = await remedied(t, jsonl, path!, said);
-    t.deepEqual((await rowsOf(jsonl, [made!])).rows, objects);
+    const [made] = await remedied(t, table, path!, said);
+    t.deepEqual((await rowsOf(table, [made!])).rows, objects);
   });
 }
 
@@ -68,36 +68,25 @@ test('a text with a few broken bytes is not taken for one in another encoding', 
 });
 
 test('the command that a JSON list is refused with writes its entries one a line', async (t) => {
-  for (const [name, text] of [
-    ['list.json', JSON.stringify(objects)],
-    ['list.jsonl', JSON.stringify(objects, null, 2)],
-    ['list.JSON', JSON.stringify(objects, null, 2)],
-  ] as const) {
-    const [path] = await files({ [name]: text });
-    for (const source of [jsonl, documents] as const) {
-      await t.throwsAsync(rowsOf(source as typeof jsonl, [path!]), { message: /but a list: write its entries one a line/ });
-    }
-    const [made] = await remedied(t, jsonl, path!, /but a list/);
-    t.deepEqual((await rowsOf(jsonl, [made!])).rows, objects);
-  }
+  const [path] = await files({ 'list.jsonl': JSON.stringify(objects, null, 2) });
+  for (const source of [table, documents] as const)
+    await t.throwsAsync(rowsOf(source as typeof table, [path!]), { message: /but a list: write its entries one a line/ });
+  const [made] = await remedied(t, table, path!, /but a list/);
+  t.deepEqual((await rowsOf(table, [made!])).rows, objects);
   const [several] = await files({ 'objects.json': objects.map((object) => JSON.stringify(object, null, 2)).join('\n') });
-  const [made] = await remedied(t, documents, several!, /is not JSON Lines: it begins an object of several lines/);
-  t.deepEqual((await rowsOf(jsonl, [made!])).rows, objects);
+  const [split] = await remedied(t, documents, several!, /is not JSON Lines: it begins an object of several lines/);
+  t.deepEqual((await rowsOf(table, [split!])).rows, objects);
 });
 
-test('the command that a Parquet or Arrow file is refused with makes JSON lines of it', async (t) => {
+test('the command that an Arrow file is refused with makes JSON lines of it', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "backspin's tables-"));
   const make = `import datasets, sys, json
-table = datasets.Dataset.from_list(json.load(sys.stdin)); table.to_parquet(sys.argv[1] + '/t.parquet'); table.save_to_disk(sys.argv[1] + '/saved')`;
+datasets.Dataset.from_list(json.load(sys.stdin)).save_to_disk(sys.argv[1])`;
   execFileSync(pythonOf().python, ['-c', make, folder], { input: JSON.stringify(objects), env: { ...process.env, HF_HOME: folder } });
-  for (const [path, said] of [
-    [join(folder, 't.parquet'), /t\.parquet is a Parquet file: write it as JSONL/],
-    [join(folder, 'saved/data-00000-of-00001.arrow'), /\.arrow is an Arrow file: write it as JSONL/],
-  ] as const) {
-    await t.throwsAsync(rowsOf(documents, [path]), { message: said });
-    const [made] = await remedied(t, jsonl, path, said);
-    t.deepEqual((await rowsOf(jsonl, [made!])).rows, objects);
-  }
+  const [path, said] = [join(folder, 'data-00000-of-00001.arrow'), /\.arrow is an Arrow file: write it as JSONL/] as const;
+  await t.throwsAsync(rowsOf(documents, [path]), { message: said });
+  const [made] = await remedied(t, table, path, said);
+  t.deepEqual((await rowsOf(table, [made!])).rows, objects);
 });
 
 test('a packed file without its ending is told which one, and is read under it', async (t) => {
@@ -105,9 +94,9 @@ test('a packed file without its ending is told which one, and is read under it',
     [gzipSync, '.gz'],
     [zstdCompressSync, '.zst'],
   ] as const) {
-    const [made] = await remedied(t, jsonl, (await files({ 'a.jsonl': pack(lines) }))[0]!, /is packed by .* does not end in/);
+    const [made] = await remedied(t, table, (await files({ 'a.jsonl': pack(lines) }))[0]!, /is packed by .* does not end in/);
     t.true(made!.endsWith(`.jsonl${ending}`));
-    t.deepEqual((await rowsOf(jsonl, [made!])).rows, objects);
+    t.deepEqual((await rowsOf(table, [made!])).rows, objects);
   }
 });
 
@@ -123,12 +112,12 @@ test('all frames of a zstd file are read, those of long windows too, and all mem
     'b.JSONL.GZ': Buffer.concat(three.map((part) => gzipSync(part))),
   };
   for (const path of await files(packed)) {
-    t.deepEqual((await rowsOf(jsonl, [path])).rows, objects);
+    t.deepEqual((await rowsOf(table, [path])).rows, objects);
     const documented = await rowsOf(documents, [path], { minChars: 1 });
     t.is(documented.rows.length + documented.dropped.length, objects.length);
   }
   const [torn] = await files({ 'c.jsonl.zst': Buffer.concat([long(three[0]!), Buffer.from('rubbish')]) });
-  await t.throwsAsync(rowsOf(jsonl, [torn!]), { name: 'SchemaError', message: /c\.jsonl\.zst cannot be unpacked/ });
+  await t.throwsAsync(rowsOf(table, [torn!]), { name: 'SchemaError', message: /c\.jsonl\.zst cannot be unpacked/ });
 });
 
 test('`onInvalid: drop` drops a document that cannot be read among others, by its name', async (t) => {
@@ -139,13 +128,13 @@ test('`onInvalid: drop` drops a document that cannot be read among others, by it
     'c.md.gz': gzipSync(heading).subarray(0, 20),
     'd.pdf': '%PDF-1.4\n',
     'e.md': Buffer.from([0, 1, 2, 0xff, 0xd8]),
-    'f.json': `[\n{"text": "a"},\n{"text": "b"}\n]\n`,
+    'f.jsonl': `[\n{"text": "a"},\n{"text": "b"}\n]\n`,
   });
   const { rows, dropped } = await rowsOf(documents, paths, { onInvalid: 'drop', minChars: 1 });
   t.deepEqual(rows, [{ text: 'They flow.', header: 'Rivers', document: 'a.md' }]);
   t.deepEqual(
     dropped.map(({ reason, evidence }) => [reason, evidence!.split(' ')[0]]),
-    ['b.md', 'c.md.gz', 'd.pdf', 'e.md', 'f.json'].map((name) => ['invalid', name]),
+    ['b.md', 'c.md.gz', 'd.pdf', 'e.md', 'f.jsonl'].map((name) => ['invalid', name]),
   );
 });
 
@@ -202,7 +191,7 @@ test('a text of 200 MB, or of 600, is too large, and the command that it is refu
 test('a line of 600 MB is a line that does not fit, and those behind it are read', async (t) => {
   const path = await large('a.jsonl', 600, 'x');
   await promisify(execFile)('sh', ['-c', `printf '\\n{"text":"good"}\\n' >> '${path}'`]);
-  await t.throwsAsync(rowsOf(jsonl, [path]), { message: /a\.jsonl:1 is too large: a line can have 32 MiB/ });
-  const { rows, dropped } = await rowsOf(jsonl, [path], { onInvalid: 'drop' });
+  await t.throwsAsync(rowsOf(table, [path]), { message: /a\.jsonl:1 is too large: a line can have 32 MiB/ });
+  const { rows, dropped } = await rowsOf(table, [path], { onInvalid: 'drop' });
   t.deepEqual([rows, dropped.length], [[{ text: 'good' }], 1]);
 });

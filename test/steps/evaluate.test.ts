@@ -19,7 +19,7 @@ const made = await stage(
   },
   { 'pairs.jsonl': '{"instruction": "q", "response": "a"}\n', 'texts.jsonl': '{"text": "a text"}\n', 'base/': '{}' },
 );
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
+const source = (path: string) => ({ source: 'std.table', params: { path }, folder: made.folder });
 const ran = await made.run({
   parameters: { rounds: 1, minimum: 1, keep: 'all' },
   data: { seed: source('pairs.jsonl'), corpus: source('texts.jsonl') },

@@ -45,12 +45,12 @@ test('an unknown name is answered with the nearest, and with what there is', asy
     /the nearest is std\.select; std has std\.cluster, std\.dedup, /,
   );
   t.regex(
-    message(() => registry.source('stt.jsonl')),
-    /the nearest is std\.jsonl; there is no namespace "stt", only std, humpback, [\w, -]+, mine/,
+    message(() => registry.source('stt.table')),
+    /the nearest is std\.table; there is no namespace "stt", only std, humpback, [\w, -]+, mine/,
   );
   t.regex(
-    message(() => registry.operator('std.jsonl')),
-    /std\.jsonl is of the kind source, and not operator/,
+    message(() => registry.operator('std.table')),
+    /std\.table is of the kind source, and not operator/,
   );
   t.regex(
     message(() => registry.prompt('mine.helper')),

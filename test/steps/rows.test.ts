@@ -109,7 +109,7 @@ test('a record that is dropped, however many steps after its source, can be trac
   const lines = texts.map((value) => `${JSON.stringify(value)}\n`).join('');
   const folder = put(temporary(), { 'data/texts.jsonl': lines, 'data/more.jsonl': '\n{"text": "Lakes are deep."}\n' });
   const params = { path: ['data/texts.jsonl', 'data/more.jsonl'] };
-  const source = await done(call('reduce', 'source:std.jsonl', { params, folder }));
+  const source = await done(call('reduce', 'source:std.table', { params, folder }));
   t.like(source, { kept: 4, dropped: {} });
   const mixed = await done(call('reduce', 'std.mix', { inputs: { corpus: source.result }, params: {} }));
   const copied = await done(call('map', 'odd.copy', { over: mixed.result }));

@@ -34,7 +34,7 @@ async function pairs(count: number): Promise<DatasetRef> {
   const lines = Array.from({ length: count }, (_, n) => JSON.stringify({ instruction: `Why ${n}?`, response: `Because ${n} is so.` }));
   await writeFile(path, lines.join('\n'));
   const inputs = { params: { path }, folder: '/' };
-  return (await made.perform(step('reduce', 'source:std.jsonl', inputs))) as DatasetRef;
+  return (await made.perform(step('reduce', 'source:std.table', inputs))) as DatasetRef;
 }
 async function folderOf(): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'backspin-score-'));
@@ -118,7 +118,7 @@ test.serial('a text with U+2028 and U+2029 in it goes through the weighing of Mu
     ['musc.measureConfidence', { with: { self }, params: { prompts: { respond: 'musc.instruct' }, unconditional: false } }],
     ['musc.weigh', { params: { weighing: { metric: 'logprob-ratio', scale: 0.6, cap: 2, bothZero: 1.2, firstToken: null } } }],
   ] as const;
-  let over = (await speaking.perform(step('reduce', 'source:std.jsonl', { params: { path }, folder: '/' }))) as DatasetRef;
+  let over = (await speaking.perform(step('reduce', 'source:std.table', { params: { path }, folder: '/' }))) as DatasetRef;
   for (const [what, inputs] of steps) over = (await speaking.perform(step('map', what, { over, ...inputs }))) as DatasetRef;
   const weighed: WeightedPair[] = [];
   for await (const { value } of speaking.services.store.read(over)) weighed.push(value as WeightedPair);

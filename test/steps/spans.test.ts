@@ -50,7 +50,7 @@ test('the seconds of a step are those of all its attempts', async (t) => {
   await writeFile(file, '{"text": "one\\n\\ntwo"}\n');
   const call = (verb: StepCall['verb'], operation: string, inputs: object): StepCall =>
     ({ verb, operation, path: operation, label: operation, arm: null, round: null, inputs }) as StepCall;
-  const over = (await made.perform(call('reduce', 'source:std.jsonl', { params: { path: file }, folder: '/' }))) as DatasetRef;
+  const over = (await made.perform(call('reduce', 'source:std.table', { params: { path: file }, folder: '/' }))) as DatasetRef;
   const step = call('map', 'cycle-instruct.passages', { over, params: { split: 'paragraphs', shortest: 1 } });
   const steps = stepsOf(services);
   const opened = await steps.open(step, context);

@@ -71,7 +71,7 @@ export const made = await stage(
     'encoder/': '{"c": 1}',
   },
 );
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
+const source = (path: string) => ({ source: 'std.table', params: { path }, folder: made.folder });
 export const run = (parameters: object = {}, lessons = false, models: readonly string[] = ['guidance', 'student']) =>
   made.run({
     parameters: { minimum: 1, pick: null, ...parameters },

@@ -58,7 +58,7 @@ export const made = await stage(
 );
 const { folder } = made;
 export const model = (name: string) => ({ path: join(folder, name) });
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder });
+const source = (path: string) => ({ source: 'std.table', params: { path }, folder });
 const winRate = { id: 'back-and-forth.winRate', with: { judge: 'teacher' } };
 const evaluation: BoundConfig['evaluation'] = {
   forward: { ...winRate, params: { items } },

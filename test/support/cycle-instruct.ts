@@ -34,7 +34,7 @@ export const made = await stage(
     'encoder/': '{"b": 1}',
   },
 );
-export const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
+export const source = (path: string) => ({ source: 'std.table', params: { path }, folder: made.folder });
 export const run = (
   parameters: object = {},
   data: Record<string, ReturnType<typeof source>> = { documents: source('documents.jsonl') },

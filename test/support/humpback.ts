@@ -72,9 +72,9 @@ export async function humpback(): Promise<Humpback> {
       return made.run({
         parameters: { minimum: 1, ...parameters },
         data: {
-          seed: source('std.jsonl', 'seed.jsonl'),
+          seed: source('std.table', 'seed.jsonl'),
           corpus: source('std.documents', 'document.md'),
-          ...(replay ? { replay: source('std.jsonl', 'replay.jsonl') } : {}),
+          ...(replay ? { replay: source('std.table', 'replay.jsonl') } : {}),
         },
         models: { base: { path: join(folder, 'base') }, ...(scorer ? { scorer: { path: join(folder, 'scorer') } } : {}) },
         evaluation,

@@ -58,7 +58,7 @@ export const made = await stage(
   },
   { 'seed.jsonl': jsonl(seedPairs), 'texts.jsonl': jsonl(texts.map((text) => ({ text }))), 'base/': '{}', 'other/': '{"of": "others"}' },
 );
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
+const source = (path: string) => ({ source: 'std.table', params: { path }, folder: made.folder });
 export const given = (parameters: object = {}, models: Given['models'] = {}): Given => ({
   parameters: { minimum: 1, maxPerplexity: 100, arms: ['unpolished', 'unjudged'], ...parameters },
   data: { seed: source('seed.jsonl'), texts: source('texts.jsonl') },

@@ -71,7 +71,7 @@ export const made = await stage(
   },
   { 'queries.jsonl': jsonl(queries), 'parts.jsonl': jsonl(parts), 'demos.jsonl': jsonl(demos), 'policy/': '{}' },
 );
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
+const source = (path: string) => ({ source: 'std.table', params: { path }, folder: made.folder });
 export const run = (parameters: object = {}, data: readonly string[] = ['parts']) =>
   made.run({
     parameters: { minimum: 1, recombine: data.includes('queries') ? 'model' : 'joined', ...parameters },

@@ -1,0 +1,117 @@
+/** Turns rows in the formats of public instruction data into pairs of instruction and response. */
+import { drop, type Dropped } from '../recipe/index.ts';
+import { getAt, type Values } from './lines.ts';
+
+interface Turn {
+  readonly by: 'user' | 'assistant' | 'other';
+  readonly text: string;
+}
+type Exchange = readonly [instruction: string, response: string];
+export interface Pair {
+  readonly instruction: string;
+  readonly response: string;
+}
+
+/** Reads the turns of a row; a sentence if it does not have this format. */
+type Format = (row: Values) => readonly Turn[] | string;
+
+const USER = new Set(['user', 'human', 'prompter']);
+const ASSISTANT = new Set(['assistant', 'gpt', 'chatgpt', 'model', 'bot', 'bard', 'bing']);
+const OTHER = new Set(['system', 'developer', 'tool', 'function', 'function_call', 'observation']);
+const roleOf = (name: unknown): Turn['by'] | undefined => {
+  const role = String(name).toLowerCase();
+  return USER.has(role) ? 'user' : ASSISTANT.has(role) ? 'assistant' : OTHER.has(role) ? 'other' : undefined;
+};
+
+/** Conversations of objects with a role and a text. */
+const spoken =
+  (list: string, role: string, text: string): Format =>
+  (row) => {
+    const turns = getAt(row, list);
+    if (!Array.isArray(turns)) return `has no list "${list}"`;
+    const read: Turn[] = [];
+    for (const turn of turns as Values[]) {
+      const by = roleOf(turn?.[role]);
+      const said = textOf(turn?.[text]);
+      if (by === undefined) return `has a turn by ${JSON.stringify(turn?.[role])}, which is no known role`;
+      if (said === undefined && by !== 'other') return `has a turn without a text in "${text}"`;
+      read.push({ by, text: said ?? '' });
+    }
+    return read;
+  };
+
+/** A text, or a list of text parts. */
+function textOf(content: unknown): string | undefined {
+  if (typeof content === 'string') return content;
+  if (!Array.isArray(content)) return undefined;
+  const parts = (content as Values[]).map((part) => (part?.['type'] === 'text' ? part['text'] : undefined));
+  return parts.every((part) => typeof part === 'string') ? parts.join('') : undefined;
+}
+
+const one = (instruction: unknown, response: unknown, names: string): readonly Turn[] | string =>
+  typeof instruction === 'string' && typeof response === 'string'
+    ? [
+        { by: 'user', text: instruction },
+        { by: 'assistant', text: response },
+      ]
+    : `has no texts "${names}"`;
+
+type FormatName = 'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'lima' | 'guanaco' | 'oasst';
+const formats: Readonly<Record<FormatName, Format>> = {
+  messages: spoken('messages', 'role', 'content'),
+  sharegpt: spoken('conversations', 'from', 'value'),
+  alpaca: ({ instruction, input, output }) => {
+    const context = typeof input === 'string' && input.trim() !== '' ? `\n\n${input}` : '';
+    return one(typeof instruction === 'string' ? instruction + context : undefined, output, 'instruction" and "output');
+  },
+  'prompt-completion': ({ prompt, completion }) => {
+    if (!Array.isArray(prompt) || !Array.isArray(completion)) return one(prompt, completion, 'prompt" and "completion');
+    return formats.messages({ messages: [...(prompt as unknown[]), ...(completion as unknown[])] });
+  },
+  lima: ({ conversations }) =>
+    Array.isArray(conversations) && conversations.every((text) => typeof text === 'string')
+      ? conversations.map((text, at) => ({ by: at % 2 === 0 ? 'user' : 'assistant', text }) as const)
+      : 'has no list "conversations" of texts',
+  guanaco: ({ text }) =>
+    typeof text === 'string' && /^\s*### (Human|Assistant):/.test(text)
+      ? [...text.matchAll(/### (Human|Assistant):([^]*?)(?=### (?:Human|Assistant):|$)/g)].map(([, by, said]) => ({
+          by: by === 'Human' ? 'user' : 'assistant',
+          text: said!.trim(),
+        }))
+      : 'has no "text" that begins with "### Human:"',
+  oasst: (row) => bestAnswers(getAt(row, 'prompt') as Values | undefined),
+};
+export const formatNames = Object.keys(formats) as readonly FormatName[];
+
+/** A tree of Open Assistant, followed along the best ranked replies. */
+function bestAnswers(root: Values | undefined): readonly Turn[] | string {
+  const turns: Turn[] = [];
+  for (let node = root; node; node = bestOf(node['replies'])) {
+    const by = roleOf(node['role']);
+    if (by === undefined || typeof node['text'] !== 'string') return 'has no tree of messages in "prompt"';
+    turns.push({ by, text: node['text'] });
+  }
+  return turns.length > 0 ? turns : 'has no tree of messages in "prompt"';
+}
+const bestOf = (replies: unknown): Values | undefined =>
+  Array.isArray(replies) ? (replies as Values[]).toSorted((a, b) => rankOf(a) - rankOf(b))[0] : undefined;
+const rankOf = ({ rank }: Values): number => (typeof rank === 'number' ? rank : Infinity);
+
+/** A user's turn and the assistant's answer right after it: the first or the last of a conversation, or the only one, where `single` drops
+ *  conversations of several. System turns and those of tools are left out. A sentence if the row does not have the format. */
+export function pairOf(row: Values, format: FormatName, turns: 'first' | 'last' | 'single', where: string): Pair | Dropped | string {
+  const read = formats[format](row);
+  if (typeof read === 'string') return read;
+  const exchanges = read.flatMap(({ by, text }, at): Exchange[] => {
+    const next = read[at + 1];
+    return by === 'user' && next?.by === 'assistant' ? [[text, next.text]] : [];
+  });
+  if (exchanges.length === 0) return drop('no-answer', `${where} has no user's turn with an answer after it`);
+  if (turns === 'single' && read.filter(({ by }) => by === 'user').length > 1)
+    return drop('several-turns', `${where} has ${exchanges.length} exchanges`);
+  const [instruction, response] = exchanges.at(turns === 'last' ? -1 : 0)!;
+  return instruction.trim() === '' || response.trim() === '' ? drop('empty', `${where} has an empty turn`) : { instruction, response };
+}
+
+/** The format that a row seems to have. */
+export const formatLike = (row: Values): FormatName | undefined => formatNames.find((name) => typeof formats[name](row) !== 'string');

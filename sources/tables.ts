@@ -1,0 +1,98 @@
+/** Reads the rows of a file as objects, by its ending: JSON Lines, a JSON list, CSV or TSV, Parquet. */
+import { CsvError, parse as csvParser } from 'csv-parse';
+import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import { compressors } from 'hyparquet-compressors';
+import { Readable } from 'node:stream';
+import { bytesOf, objectsOf, parseValue, textOf, type Entry, type Values } from './lines.ts';
+import { byJq, type Fault } from './unreadable.ts';
+
+/** What a file name must end in, to be taken from a folder. */
+export const TABLES = /\.(jsonl|ndjson|json|csv|tsv)(\.gz|\.zst)?$|\.parquet$/i;
+
+/** Yields the rows of a file. They are numbered by line in JSON Lines, CSV and TSV, else by place, from 1. */
+export async function* entriesOf(path: string): AsyncGenerator<Entry> {
+  const [, ending = 'jsonl'] = /\.(json|csv|tsv|parquet)(?:\.gz|\.zst)?$/i.exec(path) ?? [];
+  const kind = ending.toLowerCase();
+  if (kind === 'json') yield* listOf(path);
+  else if (kind === 'csv' || kind === 'tsv') yield* cellsOf(path, kind);
+  else if (kind === 'parquet') yield* parquetOf(path);
+  else yield* objectsOf(path);
+}
+
+/** Bytes. A list is parsed as a whole. */
+const MAX_LIST = 256 * 2 ** 20;
+const tooLargeList = (path: string): Fault => ({
+  fault: `is too large: a JSON list can have ${MAX_LIST >> 20} MiB`,
+  remedy: `write its entries one a line (${byJq(path, '.[]')})`,
+});
+/** A file that holds one list of objects. A `.json` file with an object a line is read as JSON Lines. */
+async function* listOf(path: string): AsyncGenerator<Entry> {
+  const text = await textOf(path, MAX_LIST, tooLargeList);
+  if (typeof text !== 'string') return yield text;
+  if (!/^\ufeff?\s*\[/.test(text)) return yield* objectsOf(path);
+  const list = parseValue(text.replace('\ufeff', ''));
+  if ('fault' in list) return yield { ...list, remedy: 'mend the file' };
+  for (const [index, value] of (list.value as unknown[]).entries()) {
+    if (isObject(value)) yield { number: index + 1, value };
+    else yield { number: index + 1, fault: 'is not a JSON object', remedy: `leave it out (${byJq(path, '.[]')})` };
+  }
+}
+const isObject = (value: unknown): value is Values => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** All cells are texts; the first row has the names. A `.csv` whose first line has semicolons and no comma is cut at semicolons. */
+async function* cellsOf(path: string, kind: 'csv' | 'tsv'): AsyncGenerator<Entry> {
+  const options = { bom: true, relax_column_count: true, skip_empty_lines: true, info: true, max_record_size: 32 * 2 ** 20 } as const;
+  const bytes = Readable.from(bytesOf(path));
+  const delimiter = kind === 'tsv' ? '\t' : (await firstLine(path)).includes(',') ? ',' : ';';
+  let names: readonly string[] | undefined;
+  try {
+    for await (const { record, info } of bytes.pipe(csvParser({ ...options, delimiter })) as AsyncIterable<Cells>) {
+      if (!names) names = record;
+      else if (record.length === names.length)
+        yield { number: info.lines, value: Object.fromEntries(record.map((cell, at) => [names![at], cell])) };
+      else yield { number: info.lines, fault: `has ${record.length} cells, and the first row ${names.length}`, remedy: 'mend the row' };
+    }
+  } catch (error) {
+    if (!(error instanceof CsvError)) throw error;
+    yield { fault: `is not ${kind.toUpperCase()} (${error.message})`, remedy: 'mend the file' };
+  }
+}
+interface Cells {
+  readonly record: readonly string[];
+  readonly info: { readonly lines: number };
+}
+async function firstLine(path: string): Promise<string> {
+  for await (const chunk of bytesOf(path)) return chunk.toString().split('\n')[0]!;
+  return '';
+}
+
+async function* parquetOf(path: string): AsyncGenerator<Entry> {
+  let number = 0;
+  try {
+    const file = await asyncBufferFromFile(path);
+    const metadata = await parquetMetadataAsync(file);
+    for (const { num_rows } of metadata.row_groups) {
+      const rows = { rowStart: number, rowEnd: number + Number(num_rows) };
+      for (const row of await parquetReadObjects({ file, metadata, compressors, ...rows }))
+        yield { number: ++number, value: plain(row) as Values };
+    }
+  } catch (error) {
+    yield parquetFault(error as Error);
+  }
+}
+const parquetFault = ({ message }: Error): Fault => ({
+  fault: `cannot be read as Parquet (${message})`,
+  remedy: 'fetch it again, or write it anew with snappy or zstd',
+});
+
+/** A Parquet value as JSON has it: times in ISO 8601; integers beyond 2^53 as texts; NaN, which pandas writes for what is missing, as null. */
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  if (typeof value === 'number') return Number.isFinite(value) ? value : null;
+  if (value instanceof Date) return value.toISOString();
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value === 'object' && value !== null)
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+  return value ?? null;
+}

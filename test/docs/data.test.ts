@@ -1,0 +1,21 @@
+/** The page about data names every parameter and format that the sources have. */
+import test from 'ava';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { documents, table } from '../../sources/index.ts';
+import { formatNames } from '../../sources/conversations.ts';
+
+const page = readFileSync(join(import.meta.dirname, '../../docs/data.md'), 'utf8');
+const part = (heading: string) => page.split('\n## ').find((one) => one.startsWith(heading))!;
+/** What stands in backquotes in the first cells of tables. */
+const named = (text: string) => [...text.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell]) => cell!.match(/[\w-]+/g)!);
+
+for (const [heading, source, more] of [
+  ['Rows', table, ['format', ...formatNames]],
+  ['Texts', documents, []],
+] as const)
+  test(`${heading}: the page has just the parameters of the source`, (t) => {
+    const { properties } = z.toJSONSchema(source.params as z.ZodType, { io: 'input', unrepresentable: 'any' });
+    t.deepEqual(named(part(heading)).toSorted(), [...Object.keys(properties!), ...more].toSorted());
+  });

@@ -1,0 +1,196 @@
+/** The file formats of tables, and the formats of public instruction data. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import test from 'ava';
+import { pythonOf } from '../../devices/python.ts';
+import { sourceFiles } from '../../steps/input-files.ts';
+import { loadRegistry } from '../../steps/registry.ts';
+import { documents, table } from '../../sources/index.ts';
+import { files, lines, rowsOf } from '../support/reduce.ts';
+
+const pairs = (...all: readonly (readonly [string, string])[]) => all.map(([instruction, response]) => ({ instruction, response }));
+const only = async (contents: Parameters<typeof files>[0], params: object = {}) => rowsOf(table, await files(contents), params);
+
+test('a JSON list has the rows of the same JSON lines', async (t) => {
+  const values = [{ id: 1, text: 'é' }, { id: 2 }];
+  t.deepEqual((await only({ 'a.json': JSON.stringify(values, null, 2) })).rows, values);
+  t.deepEqual((await only({ 'a.json.gz': gzipSync(`\ufeff${JSON.stringify(values)}`) })).rows, values);
+  t.deepEqual((await only({ 'a.json': lines(...values) })).rows, values, 'a .json file with an object a line');
+  t.deepEqual((await only({ 'a.json': '[{"id": 1990391500702712081}]' })).rows, [{ id: '1990391500702712081' }]);
+  await t.throwsAsync(only({ 'a.json': '[{"id": 1}, 2]' }), { message: /a\.json:2 is not a JSON object/ });
+  await t.throwsAsync(only({ 'a.json': '[{"id": 1}, ' }), { message: /a\.json is not JSON .*: mend the file/ });
+});
+
+test('CSV and TSV: quotes, line ends in cells, semicolons, and rows that do not fit', async (t) => {
+  const rows = [
+    { q: 'Name a "sea", please', a: 'Baltic.\nOr North.' },
+    { q: 'Why?', a: '' },
+  ];
+  t.deepEqual((await only({ 'a.csv': '\ufeffq,a\r\n"Name a ""sea"", please","Baltic.\nOr North."\r\nWhy?,\r\n' })).rows, rows);
+  t.deepEqual((await only({ 'a.csv': 'q;a\n"Name a ""sea"", please";"Baltic.\nOr North."\nWhy?;\n' })).rows, rows);
+  t.deepEqual((await only({ 'a.tsv.gz': gzipSync('q\ta\n"Name a ""sea"", please"\t"Baltic.\nOr North."\nWhy?\t\n') })).rows, rows);
+  await t.throwsAsync(only({ 'a.csv': 'q,a\none\n' }), { message: /a\.csv:2 has 1 cells, and the first row 2/ });
+  const { rows: good, dropped } = await only({ 'a.csv': 'q,a\none\nx,y\n' }, { onInvalid: 'drop' });
+  t.deepEqual([good, dropped.length], [[{ q: 'x', a: 'y' }], 1]);
+  await t.throwsAsync(only({ 'a.csv': 'q,a\n"open,y\n' }), { message: /a\.csv is not CSV \(.*\): mend the file/ });
+});
+
+test('Parquet has the values that were written, whatever packs it', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'backspin-parquet-'));
+  const make = `import sys, datetime, pyarrow as pa, pyarrow.parquet as pq
+table = pa.table({
+    "id": pa.array([1, 2**53 + 1, None], pa.int64()),
+    "score": pa.array([0.5, float("nan"), -1.0]),
+    "at": pa.array([datetime.datetime(2026, 11, 29, 12), None, None]),
+    "conversations": pa.array([[{"from": "human", "value": "a"}, {"from": "gpt", "value": "é"}], [], None]),
+})
+for packing in ("none", "snappy", "gzip", "zstd", "brotli"):
+    pq.write_table(table, f"{sys.argv[1]}/{packing}.parquet", compression=packing, row_group_size=2)`;
+  execFileSync(pythonOf().python, ['-c', make, folder]);
+  for (const packing of ['none', 'snappy', 'gzip', 'zstd', 'brotli']) {
+    const { rows } = await rowsOf(table, [join(folder, `${packing}.parquet`)]);
+    t.deepEqual(
+      rows,
+      [
+        {
+          id: 1,
+          score: 0.5,
+          at: '2026-11-29T12:00:00.000Z',
+          conversations: [
+            { from: 'human', value: 'a' },
+            { from: 'gpt', value: 'é' },
+          ],
+        },
+        { id: '9007199254740993', score: null, at: null, conversations: [] },
+        { id: null, score: -1, at: null, conversations: null },
+      ],
+      packing,
+    );
+  }
+  await t.throwsAsync(only({ 'a.parquet': 'PAR1 rubbish' }), {
+    message: /a\.parquet cannot be read as Parquet \(.*\): fetch it again, or write it anew/,
+  });
+});
+
+test('documents may lie in any table', async (t) => {
+  const found = await rowsOf(documents, await files({ 'a.csv': 'title,page\nRivers,They flow.\n' }), {
+    text: 'page',
+    title: 'title',
+    minChars: 1,
+  });
+  t.deepEqual(found.rows, [{ text: 'They flow.', header: 'Rivers', document: 'a.csv:2' }]);
+});
+
+const chat = (...turns: readonly (readonly [string, unknown])[]) => turns.map(([role, content]) => ({ role, content }));
+const shared = (...turns: readonly (readonly [string, string])[]) => turns.map(([from, value]) => ({ from, value }));
+
+test('ShareGPT: the first question and its answer, whoever speaks first', async (t) => {
+  const { rows } = await only(
+    {
+      'a.jsonl': lines(
+        { conversations: shared(['human', 'Name a river.'], ['gpt', 'Elbe.']) },
+        { conversations: shared(['system', 'You are a guide.'], ['human', 'Name a sea.'], ['gpt', 'Baltic.']) },
+        { conversations: shared(['gpt', 'Hello, how can I help?'], ['human', 'Name a lake.'], ['gpt', 'Garda.']) },
+      ),
+    },
+    { format: 'sharegpt' },
+  );
+  t.deepEqual(rows, pairs(['Name a river.', 'Elbe.'], ['Name a sea.', 'Baltic.'], ['Name a lake.', 'Garda.']));
+});
+
+test('of a conversation the first, the last or the only exchange is taken', async (t) => {
+  const long = chat(['user', 'a'], ['assistant', 'b'], ['user', 'c'], ['assistant', 'd']);
+  const contents = {
+    'a.jsonl': lines({ messages: long }, { messages: chat(['user', 'e'], ['assistant', [{ type: 'text', text: 'f' }]]) }),
+  };
+  const taken = (turns: string) => only(contents, { format: 'messages', turns });
+  t.deepEqual((await taken('first')).rows, pairs(['a', 'b'], ['e', 'f']));
+  t.deepEqual((await taken('last')).rows, pairs(['c', 'd'], ['e', 'f']));
+  t.deepEqual(await taken('single'), {
+    rows: pairs(['e', 'f']),
+    dropped: [{ reason: 'several-turns', evidence: 'a.jsonl:1 has 2 exchanges' }],
+  });
+});
+
+test('a conversation without an answer, or with an empty one, is dropped; one of unknown roles or contents is invalid', async (t) => {
+  const contents = {
+    'a.jsonl': lines(
+      { messages: chat(['user', 'a'], ['tool', '1'], ['assistant', 'b']) },
+      { messages: chat(['assistant', 'b']) },
+      { messages: chat(['user', 'a'], ['assistant', ' \n']) },
+    ),
+  };
+  const { rows, dropped } = await only(contents, { format: 'messages' });
+  t.deepEqual([rows, dropped.map(({ reason }) => reason)], [[], ['no-answer', 'no-answer', 'empty']]);
+  const refused = (messages: unknown, message: RegExp) =>
+    t.throwsAsync(only({ 'a.jsonl': lines({ messages }) }, { format: 'messages' }), { message });
+  await refused(chat(['narrator', 'a']), /a\.jsonl:1 has a turn by "narrator", which is no known role: mend the row/);
+  await refused(chat(['user', 5]), /has a turn without a text in "content"/);
+  await refused(chat(['user', [{ type: 'image' }]]), /has a turn without a text in "content"/);
+});
+
+test('Alpaca: the input follows the instruction, where there is one', async (t) => {
+  const { rows } = await only(
+    {
+      'a.json': JSON.stringify([
+        { instruction: 'Translate into French.', input: 'Good morning', output: 'Bonjour' },
+        { instruction: 'Name a sea.', input: '', output: 'Baltic.' },
+      ]),
+    },
+    { format: 'alpaca' },
+  );
+  t.deepEqual(rows, pairs(['Translate into French.\n\nGood morning', 'Bonjour'], ['Name a sea.', 'Baltic.']));
+});
+
+test('prompt and completion, LIMA, Guanaco, and trees of Open Assistant', async (t) => {
+  const read = async (format: string, ...rows: object[]) => (await only({ 'a.jsonl': lines(...rows) }, { format })).rows;
+  const expected = pairs(['Name a sea.', 'Baltic.']);
+  t.deepEqual(await read('prompt-completion', { prompt: 'Name a sea.', completion: 'Baltic.' }), expected);
+  const turns = { prompt: chat(['user', 'Name a sea.']), completion: chat(['assistant', 'Baltic.']) };
+  t.deepEqual(await read('prompt-completion', turns), expected);
+  t.deepEqual(await read('lima', { conversations: ['Name a sea.', 'Baltic.', 'And a lake?', 'Garda.'] }), expected);
+  const text = '### Human: Name a sea.### Assistant: Baltic.### Human: And a lake?### Assistant: Garda.';
+  t.deepEqual(await read('guanaco', { text }), expected);
+  const reply = (said: string, rank: number | null) => ({ role: 'assistant', text: said, rank, replies: [] });
+  const prompt = { role: 'prompter', text: 'Name a sea.', replies: [reply('North?', 2), reply('Baltic.', 0), reply('Who knows.', null)] };
+  t.deepEqual(await read('oasst', { prompt }), expected);
+});
+
+test('rows of another format than was said are refused with the format that they look like', async (t) => {
+  const row = { conversations: shared(['human', 'a'], ['gpt', 'b']) };
+  const contents = { 'a.jsonl': lines(row) };
+  const hint = /a\.jsonl:1 has no .*: it looks like the format sharegpt: set `format: sharegpt`, or set onInvalid/;
+  await t.throwsAsync(only(contents, { format: 'alpaca' }), { message: hint });
+  await t.throwsAsync(only(contents, { fields: { instruction: 'instruction' } }), { message: hint });
+  t.throws(() => table.params!.parse({ path: 'a', format: 'alpaca', fields: { a: 'b' } }), { message: /leave one of the two out/ });
+});
+
+test('a field of several places joins their texts, and `limit` ends the reading', async (t) => {
+  const contents = { 'a.jsonl': lines({ a: 'x', b: 'y' }, { a: 'x', b: ' ' }, { a: 'x' }, { a: 'z' }) };
+  const { rows } = await only(contents, { fields: { text: ['a', 'b'] }, limit: 3 });
+  t.deepEqual(rows, [{ text: 'x\n\ny' }, { text: 'x' }, { text: 'x' }]);
+  await t.throwsAsync(only({ 'a.jsonl': lines({ b: 'y' }) }, { fields: { text: ['a', 'b'] } }), { message: /has no "a"/ });
+});
+
+test('a folder stands for the files below it that a source reads, a glob for what it matches, in one order', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'backspin-folder-'));
+  for (const name of ['b/two.md', 'one.html', 'b/three.parquet', 'picture.png', '.git/four.md', 'b.csv/five.txt']) {
+    mkdirSync(join(folder, name, '..'), { recursive: true });
+    writeFileSync(join(folder, name), 'text');
+  }
+  const registry = await loadRegistry([]);
+  const found = (source: string, ...path: string[]) => {
+    const call = { verb: 'source', operation: `source:${source}`, path: 'data-a', label: 'a', arm: null, round: null, inputs: { folder } };
+    return sourceFiles(call as never, registry, { path }).map((file) => relative(folder, file));
+  };
+  t.deepEqual(found('std.documents', '.'), ['b.csv/five.txt', 'b/three.parquet', 'b/two.md', 'one.html']);
+  t.deepEqual(found('std.table', 'b'), ['b/three.parquet']);
+  t.deepEqual(found('std.documents', '**/*.md', 'one.html'), ['b/two.md', 'one.html']);
+  t.deepEqual(found('std.table', 'not-there.jsonl'), ['not-there.jsonl'], 'a missing file is named when it is read');
+  t.throws(() => found('std.table', '*.jsonl'), { message: /\*\.jsonl \(a\) matches no file: check the path/ });
+  t.throws(() => found('std.table', 'b.csv'), { message: /b\.csv \(a\) holds no file that this source reads/ });
+});
