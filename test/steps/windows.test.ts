@@ -126,6 +126,16 @@ async function until({ step, carryOut }: World, stop: Point, n: number): Promise
   return given;
 }
 
+/** Ids that two records of a dataset of the chain have, since they come of equal texts. Where two batches have one each, both ask. */
+async function twins({ store, chain, step }: World): Promise<ReadonlySet<string>> {
+  const twice = new Set<string>();
+  for (const { stepKey } of await chain(step(3))) {
+    const ids = (await read(store, (await store.output(stepKey))!.result as DatasetRef)).map(({ id }) => id);
+    for (const [at, id] of ids.entries()) if (ids.indexOf(id) !== at) twice.add(id);
+  }
+  return twice;
+}
+
 test('every point is come to', (t) => {
   t.deepEqual(
     [...points].filter((point) => !visits.has(point)),
@@ -160,7 +170,13 @@ for (const point of points)
         await made.carryOut(made.step(3), opensAgain ? undefined : given);
         t.deepEqual(await made.outcome(made.step(3)), wanted);
         const both = [...before, ...made.asked];
-        t.is(new Set(both).size, both.length, 'nothing that was answered is asked again');
+        const again = both.filter((id, at) => both.indexOf(id) !== at);
+        const twice = await twins(made);
+        t.deepEqual(
+          again.filter((id) => !twice.has(id.split('/')[2]!)),
+          [],
+          'nothing that was answered is asked again',
+        );
       }
     });
   }
