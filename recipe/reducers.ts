@@ -49,6 +49,9 @@ export const draw = <T>(
   from: MaybePromise<Dataset<T>>,
   rule: { readonly count: number; readonly each: number },
 ): Reduction<Dataset<{ readonly drawn: readonly T[] }>> => std['draw']!({ of: from }, rule);
+/** Every record `times` times. Use it for a step that samples several replies for a record: each copy is a record of its own, which the step
+ *  keeps or drops, and which a quorum counts. */
+export const repeat = <T>(from: MaybePromise<Dataset<T>>, times: number): Reduction<Dataset<T>> => std['repeat']!({ of: from }, { times });
 /** Adds to every record its `cluster`, by seeded k-means over the embeddings of the text in `on`, and the `distance` of the text in `beside`
  *  from it: 1 - cosine. */
 export const cluster = <T>(

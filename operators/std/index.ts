@@ -3,5 +3,6 @@ export { cluster, diverse } from './cluster.ts';
 export { dedup } from './dedup.ts';
 export { degeneracy } from './degeneracy.ts';
 export { mix, union, without } from './join.ts';
+export { repeat } from './repeat.ts';
 export { draw, select } from './select.ts';
 export { spread } from './spread.ts';

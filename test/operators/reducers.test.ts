@@ -1,6 +1,6 @@
 import { breakPairs } from '../../operators/cycle-instruct/index.ts';
 import test from 'ava';
-import { dedup, diverse, draw, mix, select, spread, union, without } from '../../operators/std/index.ts';
+import { dedup, diverse, draw, mix, repeat, select, spread, union, without } from '../../operators/std/index.ts';
 import { dedupAmong } from '../../operators/std/dedup.ts';
 import { Frequencies, SimilarSets } from '../../operators/std/similar.ts';
 import { jaccard, shinglesOf } from '../../operators/std/shingles.ts';
@@ -141,6 +141,20 @@ test('union keeps equal ids once, without those of another on a field', async (t
     ids(left),
     a.filter(({ value }) => !gone.has(value.kind)).map(({ id }) => id),
   );
+});
+
+test('repeat gives every record so many times, copies side by side with ids of their own, and plan counts them', async (t) => {
+  const input = scored(4);
+  const { kept, dropped } = await reduce(repeat, { of: rows(input) }, { times: 3 });
+  t.deepEqual(
+    kept.map(({ from, value }) => [from, value]),
+    input.flatMap(({ id, value }) => Array.from({ length: 3 }, () => [[id], value])),
+  );
+  t.is(new Set([...kept, ...input].map(({ id }) => id)).size, 16);
+  t.deepEqual(dropped, []);
+  t.deepEqual((await reduce(repeat, { of: rows(input) }, { times: 3 })).kept, kept);
+  t.is(repeat.maxRows(4, { times: 3 }), kept.length);
+  t.throws(() => repeat.params!.parse({ times: 0 }));
 });
 
 test('draw gives tasks of different records, again for the same seed, with ids of their own', async (t) => {
