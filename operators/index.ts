@@ -8,5 +8,6 @@ export const namespaces: { readonly [namespace: string]: () => Promise<object> }
   main: () => import('./main/index.ts'),
   musc: () => import('./musc/index.ts'),
   air: () => import('./air/index.ts'),
+  'self-lengthen': () => import('./self-lengthen/index.ts'),
   tegit: () => import('./tegit/index.ts'),
 };

@@ -7,6 +7,7 @@ import { kun } from './kun.ts';
 import { main } from './main.ts';
 import { musc } from './musc.ts';
 import { pretrain } from './pretrain.ts';
+import { selfLengthen } from './self-lengthen.ts';
 import { tegit } from './tegit.ts';
 
 export const recipeSchemas: Record<string, RecipeSchema> = {
@@ -18,5 +19,6 @@ export const recipeSchemas: Record<string, RecipeSchema> = {
   main,
   musc,
   pretrain,
+  'self-lengthen': selfLengthen,
   tegit,
 };

@@ -6,6 +6,7 @@ import { kun } from './kun.ts';
 import { main } from './main.ts';
 import { musc } from './musc.ts';
 import { pretrain } from './pretrain.ts';
+import { selfLengthen } from './self-lengthen.ts';
 import { tegit } from './tegit.ts';
 
 /** By the name in an experiment file. What a recipe is called with was checked by its schema. */
@@ -18,5 +19,6 @@ export const recipes: Readonly<Record<string, (run: never, config: never) => Pro
   main,
   musc,
   pretrain,
+  'self-lengthen': selfLengthen,
   tegit,
 };
