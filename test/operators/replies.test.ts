@@ -5,15 +5,25 @@ import * as cycleInstruct from '../../operators/cycle-instruct/index.ts';
 import * as humpback from '../../operators/humpback/index.ts';
 import * as main from '../../operators/main/index.ts';
 import * as musc from '../../operators/musc/index.ts';
+import * as selfLengthen from '../../operators/self-lengthen/index.ts';
 import * as tegit from '../../operators/tegit/index.ts';
 import { stripReasoning } from '../../operators/strip-reasoning.ts';
 import { lengths } from '../../schemas/recipes/air.ts';
 import { constraintTypes } from '../../schemas/recipes/air-types.ts';
+import { selfLengthen as selfLengthenSchema } from '../../schemas/recipes/self-lengthen.ts';
 import type { Operator, Outcome, Prompt } from '../../recipe/index.ts';
 import { playing } from '../support/playing.ts';
 
 type AnyOperator = Operator<object, unknown, string, object>;
-const spaces: Readonly<Record<string, object>> = { air, 'cycle-instruct': cycleInstruct, humpback, main, musc, tegit };
+const spaces: Readonly<Record<string, object>> = {
+  air,
+  'cycle-instruct': cycleInstruct,
+  humpback,
+  main,
+  musc,
+  'self-lengthen': selfLengthen,
+  tegit,
+};
 /** The operators that ask for text, by id. */
 const asking: ReadonlyMap<string, AnyOperator> = new Map(
   Object.entries(spaces).flatMap(([space, exported]) =>
@@ -31,6 +41,7 @@ const pair = { instruction: 'q', response: 'a' };
 const rated = { text: 'y', instruction: 'Write about y.', score: 4 };
 const step = { type: 'target audience', constraint: 'For one child.', output: 'It is y.', satisfied: 1 };
 const fields = '#instruction#: Say y. #input#: #output#: It is y.';
+const short = { instruction: 'Write on y.', text: 'It is y.', words: 3 };
 const qa = { question: 'q', answer: 'a', original: 'question' };
 /** A record, and a reply that is understood where it is whole: of two calls each has its own. */
 const cases: Readonly<Record<string, readonly [record: object, ...replies: string[]]>> = {
@@ -57,6 +68,10 @@ const cases: Readonly<Record<string, readonly [record: object, ...replies: strin
   'musc.respond': [twins, 'Short.', 'A longer one.'],
   'musc.verify': [{ ...twins, chosen: 'c', rejected: 'r' }, 'It is long. Answer: No'],
   'musc.corruptBy': [taken, '**New Constraint**: Be long.'],
+  'self-lengthen.propose': [{ drawn: [{ instruction: 'Write.' }] }, 'Write a long text on y.', 'Yes'],
+  'self-lengthen.write': [{ instruction: 'Write on y.' }, 'It is y.'],
+  'self-lengthen.lengthen': [short, ...Array.from({ length: 3 }, () => ['It is a y.', 'And so on.']).flat()],
+  'self-lengthen.rewrite': [{ ...short, demand: { about: 40 }, phrase: 'about 40 words', numbers: ['40'] }, 'Write 40 words on y.'],
   'tegit.makeTask': [{ text: 'y' }, fields],
   'tegit.wrap': [{ text: 'y' }, fields],
   'tegit.discriminate': [{ text: 'y', instruction: 'i', output: 'o', grounding: 0 }, 'Valid: Yes'],
@@ -77,6 +92,10 @@ const params = {
   echo: 0.8,
   noise: { ratio: 0.3, kinds: { delete: 0, substitute: 1, negate: 0 } },
 };
+const paramsOf = (id: string): object =>
+  id.startsWith('self-lengthen.')
+    ? { ...selfLengthenSchema.parameters.parse({}), attempts: { propose: 1, write: 1, extend: 1, demand: 1 } }
+    : params;
 const chatting: Prompt = { messages: [{ role: 'user', content: 'x' }] };
 const outcomeOf = async (id: string, finish: 'stop' | 'length', prompt = chatting): Promise<Outcome<unknown>> => {
   const [record, ...replies] = cases[id]!;
@@ -85,7 +104,7 @@ const outcomeOf = async (id: string, finish: 'stop' | 'length', prompt = chattin
     replies.map((text) => ({ text, finish })),
   );
   const { input, run } = asking.get(id)!;
-  return run(input.parse(record) as object, context, params);
+  return run(input.parse(record) as object, context, paramsOf(id));
 };
 
 test('every operator that asks for text is tried here', (t) => t.deepEqual(Object.keys(cases).toSorted(), [...asking.keys()].toSorted()));
@@ -139,7 +158,7 @@ const replying = (id: string, wrap: (text: string) => string) => {
       chatting,
       replies.map((text) => ({ text: wrap(text), finish: 'stop' as const })),
     ).context,
-    params,
+    paramsOf(id),
   );
 };
 for (const id of asking.keys()) {

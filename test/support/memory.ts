@@ -1,4 +1,5 @@
 /** Runs the steps of a recipe in this process: real store, real operators and reducers, models that the test plays. */
+import { once } from 'node:events';
 import { mkdtemp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -13,14 +14,14 @@ import { commitTraining, prepareTraining } from '../../steps/train.ts';
 import { commitScoring, prepareScoring, type Scoring } from '../../steps/score.ts';
 import type { Models } from '../../steps/models.ts';
 import { embeds, isRef, type StepCall, type ModelRef, type Result } from '../../schemas/call.ts';
-import type { Message } from '../../recipe/api.ts';
+import type { MaybePromise, Message } from '../../recipe/api.ts';
 import type { ScoreRequest, Prompt, TokenScore } from '../../recipe/define.ts';
 import type { EmbeddedRow, ScoredText, TrainSpec } from '../../schemas/trainer.ts';
 import { readLines, writeLines } from '../../store/files.ts';
 
-/** The replies of a test's models. `model` is the reference to the model in `role`. */
+/** The replies of a test's models. `model` is the reference to the model in `role`. A reply may never come, until its step ends without it. */
 export interface Played {
-  reply(asked: { role: string; model: ModelRef; prompt: Prompt | { messages: readonly Message[] }; seed: number }): string;
+  reply(asked: { role: string; model: ModelRef; prompt: Prompt | { messages: readonly Message[] }; seed: number }): MaybePromise<string>;
   place?(texts: readonly string[]): EmbeddedRow;
   weigh?(asked: ScoreRequest & { model: ModelRef }): ScoredText;
   score?(asked: { role: string; model: ModelRef; prompt: Prompt; continuation: string }): readonly TokenScore[];
@@ -121,20 +122,28 @@ async function score(scoring: Scoring, played: Played): Promise<Result> {
   return (await commitScoring(scoring, rows, answers)).result;
 }
 
+const rejectedOn = async (signal: AbortSignal): Promise<never> => {
+  signal.throwIfAborted();
+  await once(signal, 'abort');
+  throw signal.reason as Error;
+};
+
 function playing(self: Bench, played: Played, cast: Readonly<Record<string, ModelRef>>): Models {
   return {
     concurrency: 4,
     of(role) {
       const model = cast[role]!;
-      const answer = (prompt: Prompt | { messages: readonly Message[] }, seed: number) => {
+      const answer = async (prompt: Prompt | { messages: readonly Message[] }, { seed, signal }: { seed: number; signal: AbortSignal }) => {
         self.requests++;
-        return Promise.resolve({ reply: { text: played.reply({ role, model, prompt, seed }), finish: 'stop' as const }, tokens: 1 });
+        const said = played.reply({ role, model, prompt, seed });
+        const text = typeof said === 'string' ? said : await Promise.race([said, rejectedOn(signal)]);
+        return { reply: { text, finish: 'stop' as const }, tokens: 1 };
       };
       return {
         served: role,
         client: {
-          chat: (_model, messages, _sampling, { seed }) => answer({ messages }, seed),
-          complete: (_model, prompt, _sampling, { seed }) => answer(prompt, seed),
+          chat: (_model, messages, _sampling, options) => answer({ messages }, options),
+          complete: (_model, prompt, _sampling, options) => answer(prompt, options),
           async score(_model, prompt, continuations) {
             self.requests++;
             return { reply: continuations.map((continuation) => played.score!({ role, model, prompt, continuation })), tokens: 1 };

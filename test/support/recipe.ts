@@ -3,7 +3,7 @@ import { mkdtemp, mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { StepCall, DatasetRef, ModelRef } from '../../schemas/call.ts';
-import type { Chat, Message, Prompt, Rec } from '../../recipe/index.ts';
+import type { Chat, MaybePromise, Message, Prompt, Rec } from '../../recipe/index.ts';
 import type { TemplateDef } from '../../recipe/define.ts';
 import { runInMemory, type Memory, type Performed } from '../../recipe/memory.ts';
 import { sha256 } from '../../schemas/canonical.ts';
@@ -45,7 +45,7 @@ export interface Stage {
   trained<T>(ran: Ran, path: string): Promise<{ readonly record: T; readonly chat: Chat }[]>;
 }
 interface Answering {
-  reply(role: string, model: string, content: string): string;
+  reply(role: string, model: string, content: string, seed: number): MaybePromise<string>;
   readonly score?: Played['score'];
   readonly place?: Played['place'];
   readonly weigh?: Played['weigh'];
@@ -65,11 +65,10 @@ export async function stage(
   }
   const asked: Asked[] = [];
   const made = await bench({
-    reply({ role, model, prompt }) {
+    reply({ role, model, prompt, seed }) {
       const content = contentOf(prompt);
-      const said = reply(role, model.digest, content);
-      asked.push({ role, model: model.digest, content, reply: said });
-      return said;
+      const said = reply(role, model.digest, content, seed);
+      return record(asked, { role, model: model.digest, content }, said);
     },
     ...(score && { score }),
     ...(place && { place }),
@@ -109,6 +108,12 @@ export async function stage(
       return (await rows<T>(data)).map(({ value }) => ({ record: value, chat: render(value) }));
     },
   };
+}
+
+function record(asked: Asked[], request: Omit<Asked, 'reply'>, reply: MaybePromise<string>): MaybePromise<string> {
+  if (typeof reply !== 'string') return reply.then((said) => record(asked, request, said));
+  asked.push({ ...request, reply });
+  return reply;
 }
 
 /** Throws a die with `sides` sides, decided by the text. */
