@@ -15,6 +15,7 @@ export const isExtension = (content: string) => content.includes('\nOutline:\n')
 /** A request that opens its reply. */
 export const isPrefilled = (content: string) => !content.endsWith('Write only the text.');
 
+const dimensions = ['Relevance', 'Coherence', 'Accuracy', 'Consistency', 'Clarity', 'Creativity', 'Engagement'];
 function replyOf(role: string, content: string, seed: number): string {
   if (content.startsWith('Make up several'))
     return seed % 5 === 0 ? ' Hm.' : ` Write a long history of the new town ${seed}.\n4. Write more.`;
@@ -22,7 +23,8 @@ function replyOf(role: string, content: string, seed: number): string {
   const [, instruction, phrase] =
     /^Instruction:\n(.+)\n\nLength: (.+)$/m.exec(content) ?? /^Instruction:\n(.+)\n\nLength: (.+)/.exec(content) ?? [];
   if (phrase) return seed % 6 === 0 ? 'Write something.' : `Here is the instruction: ${instruction} It has ${phrase}.`;
-  if (role === 'generator') return `${prose(`g${seed}`, 2 + (seed % 6))}${seed % 7 === 0 ? ' and' : ''}`;
+  if (role === 'judge') return `{"Analysis": "It is so.", ${dimensions.map((name) => `"${name}": 7`).join(', ')}}`;
+  if (role === 'generator' || role === 'model') return `${prose(`g${seed}`, 2 + (seed % 6))}${seed % 7 === 0 ? ' and' : ''}`;
   if (!isPrefilled(content)) return prose(`f${seed}`, 3 + (seed % 3));
   return `${seed % 5 === 0 ? '' : '\n\n'}${prose(`l${seed}`, 1 + paragraphsIn(content))}${seed % 6 === 0 ? ' and' : ''}`;
 }
