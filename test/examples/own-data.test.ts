@@ -141,3 +141,26 @@ test('tegit: a wrapper and a student from one base, and no document of the meta-
   );
   t.deepEqual(missing, []);
 });
+
+test('self-lengthen: two adapters a round, drafts and extensions counted one by one, and a final model from all rounds', async (t) => {
+  const { bound, steps, missing, trainings } = await planned('self-lengthen', {
+    'seeds.jsonl': Array.from({ length: 10 }, (_, n) => ({ instruction: `Write a long history of river ${n}.` })),
+  });
+  const kept = (texts: number) => Math.ceil(texts * 2 ** (-1 / 3)); // of these at most, by their ranks
+  const [initial, extended] = [kept(2 * 5000), kept(2 * kept(2 * 5000))];
+  const of = (path: string) => steps.find((step) => step.path === path);
+  for (const round of [1, 2, 3]) {
+    t.like(of(`r${round}/propose`), { in: 5000, requests: 5000 * 2 * 10 });
+    t.like(of(`r${round}/write`), { in: 10_000, requests: 10_000 * 20 });
+    t.like(of(`r${round}/lengthen`), { in: 2 * initial, requests: 2 * initial * 20 * 6 });
+  }
+  t.deepEqual(of('r2/write')!.needs, ['r2/drafts', 'r1/generator']);
+  t.like(of('pool'), { in: 3 * (initial + extended) + 10_000 });
+  const steps4 = (rows: number) => 4 * Math.ceil(rows / 8);
+  t.deepEqual(trainings.toSorted(), [
+    `final: ${steps4(3 * (initial + extended) + 10_000)}`,
+    ...[1, 2, 3].flatMap((round) => ['extender', 'generator'].map((role) => `r${round}/${role}: ${steps4(extended)}`)),
+  ]);
+  t.deepEqual(missing, []);
+  t.deepEqual(bound.parameters, recipeSchemas['self-lengthen']!.parameters.parse({}), 'the file says the defaults');
+});
