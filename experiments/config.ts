@@ -104,7 +104,7 @@ export const configDigest = (bound: BoundConfig): string => createHash('sha256')
 function checkNames(source: Source, recipe: RecipeSchema, file: File, parameters: object = {}): void {
   const casts = Object.values(file.evaluation).flatMap((it) => (it.with ? [it.with] : []));
   const ofSuites = {
-    data: [] as readonly string[],
+    data: Object.values(file.evaluation).flatMap(({ data }) => data ?? []),
     models: casts.flatMap((cast) => Object.values(cast)),
     roles: casts.flatMap((cast) => Object.keys(cast)),
   };
@@ -112,11 +112,12 @@ function checkNames(source: Source, recipe: RecipeSchema, file: File, parameters
     for (const [name, need] of Object.entries(recipe[part])) {
       if (need === 'required' && !(name in file[part])) source.problem([part, name], `is missing; the recipe ${file.recipe} needs it`);
     }
+    const other = file[part === 'data' ? 'models' : 'data'];
     for (const name of Object.keys(file[part])) {
       if (!(name in recipe[part]) && !ofSuites[part].includes(name))
         source.problem([part, name], `the recipe ${file.recipe} has no use for this${suggest(name, Object.keys(recipe[part]))}`, 'key');
-      else if (!(name in recipe[part]) && (name === 'evaluation' || name in parameters || name in recipe.data))
-        source.problem([part, name], `the recipe ${file.recipe} has something else of this name; give the model another`, 'key');
+      else if (!(name in recipe[part]) && name in { evaluation: {}, ...parameters, ...recipe.data, ...recipe.models, ...other })
+        source.problem([part, name], `the recipe ${file.recipe} has something else of this name; give it another`, 'key');
     }
   }
   const either = Object.keys(recipe.data).filter((name) => recipe.data[name] === 'either');
@@ -126,14 +127,13 @@ function checkNames(source: Source, recipe: RecipeSchema, file: File, parameters
     if (!recipe.roles.includes(role) && !ofSuites.roles.includes(role))
       source.problem(['roles', role], `the recipe ${file.recipe} has no such role${suggest(role, recipe.roles)}`, 'key');
   }
-  for (const [label, { with: cast = {} }] of Object.entries(file.evaluation)) {
-    for (const [role, model] of Object.entries(cast)) {
-      if (!(model in file.models))
-        source.problem(
-          ['evaluation', label, 'with', role],
-          `there is no ${model} under \`models\`${suggest(model, Object.keys(file.models))}`,
-        );
-    }
+  const mustExist = (part: 'data' | 'models', named: string, ...path: string[]) => {
+    if (named in file[part]) return;
+    source.problem(['evaluation', ...path], `there is no ${named} under \`${part}\`${suggest(named, Object.keys(file[part]))}`);
+  };
+  for (const [label, { with: cast = {}, data }] of Object.entries(file.evaluation)) {
+    if (data !== undefined) mustExist('data', data, label, 'data');
+    for (const [role, model] of Object.entries(cast)) mustExist('models', model, label, 'with', role);
   }
   for (const name of Object.keys(file.evaluation)) {
     if (!recipe.evaluation.includes(name))
@@ -211,10 +211,10 @@ function checkRegistered(source: Source, registry: Registry, file: File, paramet
     return [label, { id, params: own ?? {} }] as const;
   };
   const data = Object.entries(file.data).map(([label, it]) => checked('data', label, 'source', it.source, it.params));
-  const evaluation = Object.entries(file.evaluation).map(([label, it]) => {
-    const [, suite] = checked('evaluation', label, 'suite', it.suite, it.params);
-    checkCast(source, registry, file, label);
-    return [label, it.with ? { ...suite, with: it.with } : suite] as const;
+  const evaluation = Object.entries(file.evaluation).map(([label, { suite: id, params, ...chosen }]) => {
+    const [, suite] = checked('evaluation', label, 'suite', id, params);
+    checkChoice(source, registry, file, label);
+    return [label, { ...suite, ...chosen }] as const;
   });
   for (const { path, kind, id } of namesIn(parameters, ['parameters']))
     tryLookUp(
@@ -224,14 +224,16 @@ function checkRegistered(source: Source, registry: Registry, file: File, paramet
   return { data: Object.fromEntries(data), evaluation: Object.fromEntries(evaluation) };
 }
 
-/** Checks that the suite has a model for each role except the measured one, and for no other role. */
-function checkCast(source: Source, registry: Registry, file: File, label: string): void {
-  const { suite: id, with: cast = {} } = file.evaluation[label]!;
-  const suite = tryLookUp(
-    () => registry.suite(id),
-    () => {}, // reported before
-  );
+/** Checks that the suite has items, and a model for each role except the measured one, and for no other role. */
+function checkChoice(source: Source, registry: Registry, file: File, label: string): void {
+  const { suite: id, with: cast = {}, data } = file.evaluation[label]!;
+  const ignore = () => {}; // reported before
+  const suite = tryLookUp(() => registry.suite(id), ignore);
   if (!suite) return;
+  if (suite.is === 'suite' && suite.asksData && data === undefined)
+    source.problem(['evaluation', label], `the suite ${id} has no items of its own: name a dataset under \`data\``);
+  if (data !== undefined && !(suite.is === 'suite' && suite.asksData))
+    source.problem(['evaluation', label, 'data'], `the suite ${id} asks no dataset`, 'key');
   const roles = suite.is === 'suite' ? suite.ask.roles.filter((role) => role !== 'model') : [];
   const models = Object.keys(file.models);
   for (const role of roles) {

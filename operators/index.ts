@@ -10,4 +10,5 @@ export const namespaces: { readonly [namespace: string]: () => Promise<object> }
   air: () => import('./air/index.ts'),
   'self-lengthen': () => import('./self-lengthen/index.ts'),
   tegit: () => import('./tegit/index.ts'),
+  eval: () => import('./eval/index.ts'),
 };

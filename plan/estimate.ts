@@ -47,7 +47,8 @@ export async function estimateOf(call: StepCall, registry: Registry, known: bool
     const suite = registry.suite(call.operation);
     if (suite.is !== 'suite') return nothing;
     const params = checkParams(call, registry) as never;
-    const items = suite.items(params).length;
+    const { items: given } = call.inputs as { items?: DatasetRef };
+    const items = given?.rows ?? suite.items(params).length;
     return { ...nothing, in: items, requests: multiply(items, suite.ask.calls(params)) };
   }
   const { inputs } = call.inputs as { inputs?: unknown };

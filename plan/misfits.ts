@@ -1,4 +1,5 @@
 /** Checks the records of a source against the schema of the step that reads them. */
+import type { Schema } from '../recipe/define.ts';
 import type { StepCall, DatasetRef } from '../schemas/call.ts';
 import type { Registry } from '../steps/registry.ts';
 import { fit } from '../steps/chain.ts';
@@ -16,11 +17,11 @@ export function misfitOf(
   registry: Registry,
   samples: ReadonlyMap<string, readonly Sample[]>,
 ): { readonly all: boolean; readonly sentence: string } | undefined {
-  const { over, data, template } = inputs as { over?: DatasetRef; data?: DatasetRef; template?: string };
-  const reader = verb === 'map' ? operation.split('>')[0]! : verb === 'train' ? template : undefined;
-  const sample = samples.get((over ?? data)?.digest ?? '');
+  const { over, data, items, template } = inputs as { over?: DatasetRef; data?: DatasetRef; items?: DatasetRef; template?: string };
+  const reader = verb === 'train' ? template : operation.split('>')[0]!;
+  const sample = samples.get((over ?? data ?? items)?.digest ?? '');
   if (reader === undefined || sample === undefined) return undefined;
-  const { input } = verb === 'map' ? registry.operator(reader) : registry.template(reader);
+  const { input } = readerNamed(reader, verb, registry);
   const misfits = sample.flatMap(({ value, where }) => {
     const fitted = input ? fit(input, value) : { value };
     return 'fault' in fitted ? [`${fitted.fault}${where === undefined ? '' : ` (${where})`}`] : [];
@@ -34,4 +35,11 @@ export function misfitOf(
       ? `Step ${path} reads records by ${reader}, and the first of them does not fit: ${misfits[0]}. None of ${of} does.`
       : `Step ${path} reads records by ${reader}, and will drop ${misfits.length} of ${of} that do not fit, such as ${misfits[0]}.`,
   };
+}
+
+function readerNamed(id: string, verb: StepCall['verb'], registry: Registry): { readonly input?: Schema<unknown> | undefined } {
+  if (verb === 'map') return registry.operator(id);
+  if (verb === 'train') return registry.template(id);
+  const suite = registry.suite(id);
+  return suite.is === 'suite' ? suite.ask : {};
 }

@@ -47,8 +47,13 @@ export interface DataSuite<in T, out M extends Metrics, in P extends Params = {}
   readonly [of]?: (data: T, params: P) => M;
 }
 
-/** A suite that the experiment file chose, with its parameters and the models in its roles: `evaluate` takes both from it. */
-export type Chosen<S> = S & { readonly params: object; readonly with?: { readonly [role: string]: Model } };
+/** A suite that the experiment file chose, with its parameters, the models in its roles, and the dataset with its items: `evaluate` takes
+ *  all of them from it. */
+export type Chosen<S> = S & {
+  readonly params: object;
+  readonly with?: { readonly [role: string]: Model };
+  readonly data?: Dataset<unknown>;
+};
 
 /**
  * Names the operators, reducers, templates and suites of a recipe by type alone, so that the recipe imports none of their code.

@@ -170,6 +170,8 @@ export interface SuiteDef<K extends ModelKind, out M extends Metrics, Roles exte
   readonly oracle: boolean;
   readonly kind: ModelKind & K;
   readonly params: Schema<unknown> | undefined;
+  /** It has no items of its own, and asks the records of the dataset that the experiment file names. */
+  readonly asksData: boolean;
   items(params: P): readonly unknown[];
   readonly ask: Operator<never, unknown, Roles | 'model', never>;
   measure(answers: readonly { readonly item: unknown; readonly answer: unknown }[], params: P): M;
@@ -177,18 +179,20 @@ export interface SuiteDef<K extends ModelKind, out M extends Metrics, Roles exte
   each?(answered: { readonly item: unknown; readonly answer: unknown }, params: P): object;
 }
 /** A benchmark of a model: items, an operator that answers them (its role `model` is the measured model), and the numbers. An item whose
- *  answer was dropped comes with `answer: undefined`, so that it counts. `show` prints each answer with the result of `each`. */
+ *  answer was dropped comes with `answer: undefined`, so that it counts. `show` prints each answer with the result of `each`. Without
+ *  `items` it asks the records of a dataset, which the experiment file names: those that `ask` refuses come without an answer too. */
 export function suite<Item, Answer, M extends Metrics, Roles extends string = never, P extends Params = {}>(spec: {
   readonly version: number;
   readonly oracle?: boolean;
   readonly kind?: ModelKind;
   readonly params?: Schema<P>;
-  items(params: P): readonly Item[];
+  /** @default the records of the evaluation's `data` */
+  items?(params: P): readonly Item[];
   readonly ask: Operator<Item, Answer, Roles | 'model', P>;
   measure(answers: readonly { readonly item: Item; readonly answer: Answer | undefined }[], params: P): M;
   each?(answered: { readonly item: Item; readonly answer: Answer }, params: P): object;
 }): SuiteDef<'lm', M, Roles, P> {
-  return { is: 'suite', oracle: false, kind: 'lm', ...spec, params: spec.params } as never;
+  return { is: 'suite', oracle: false, kind: 'lm', asksData: !spec.items, items: () => [], ...spec, params: spec.params } as never;
 }
 
 export interface DataSuiteDef<in T, out M extends Metrics, in P extends Params> {

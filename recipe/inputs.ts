@@ -31,9 +31,12 @@ export async function recipeInputs(
   );
   const all = await Promise.all([...data, ...models].map(async ([name, result]) => [name, await result] as const));
   const named = Object.fromEntries(all);
-  const evaluation = Object.entries(config.evaluation).map(([label, { with: cast, ...suite }]) => {
+  const evaluation = Object.entries(config.evaluation).map(([label, { with: cast, data, ...suite }]) => {
     const models = Object.entries(cast ?? {}).map(([role, model]) => [role, named[model]] as const);
-    return [label, cast ? { ...suite, with: Object.fromEntries(models) } : suite] as const;
+    return [
+      label,
+      { ...suite, ...(cast && { with: Object.fromEntries(models) }), ...(data !== undefined && { data: named[data] }) },
+    ] as const;
   });
   return { ...config.parameters, ...named, evaluation: Object.fromEntries(evaluation) };
 }

@@ -206,8 +206,12 @@ export class RecipeRuntime {
   }
 }
 
-/** Of a suite that an experiment file chose: its parameters, and who is in its roles. */
-const chosenIn = ({ params, with: cast }: Partial<Chosen<object>>) => ({ ...(params && { params }), ...(cast && { with: cast }) });
+/** Of a suite that an experiment file chose: its parameters, who is in its roles, and its items. */
+const chosenIn = ({ params, with: cast, data }: Partial<Chosen<object>>) => ({
+  ...(params && { params }),
+  ...(cast && { with: cast }),
+  ...(data && { items: data }),
+});
 
 /** What is left of an answer in a ledger. */
 const plain = (answer: unknown): unknown => (answer === undefined ? undefined : JSON.parse(JSON.stringify(answer)));

@@ -51,9 +51,14 @@ export interface BoundConfig {
   readonly serving: Serving;
   readonly roles: { readonly [role: string]: Serving };
   readonly training: { readonly pool: string; readonly threads: number | null };
-  /** `with`: for each role of the suite, its name under `models`. */
+  /** `with`: for each role of the suite, its name under `models`. `data`: the name of its items under `data`. */
   readonly evaluation: {
-    readonly [label: string]: { readonly id: string; readonly params: object; readonly with?: { readonly [role: string]: string } };
+    readonly [label: string]: {
+      readonly id: string;
+      readonly params: object;
+      readonly with?: { readonly [role: string]: string };
+      readonly data?: string;
+    };
   };
   /** Already checked by the recipe's schema. */
   readonly parameters: object;

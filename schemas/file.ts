@@ -42,6 +42,7 @@ export const experimentFile = z.strictObject({
           .record(z.string(), z.string())
           .exactOptional()
           .describe('A name under `models` for each role of the suite, such as its judge.'),
+        data: z.string().exactOptional().describe('A name under `data`, for a suite that has no items of its own.'),
       }),
     )
     .default({}),

@@ -4,6 +4,7 @@ import type { Sampling, SuiteDef } from '../recipe/define.ts';
 import type { WantedCapabilities } from '../inference/capability.ts';
 import type { Output } from '../schemas/store.ts';
 import { recordId } from '../schemas/canonical.ts';
+import { BackspinError } from '../schemas/errors.ts';
 import type { Registry } from './registry.ts';
 import type { Store } from '../store/store.ts';
 import { DropCounter, weakestDeterminism, outputOf, RECORDS } from './commit.ts';
@@ -19,7 +20,15 @@ type AnySuite = SuiteDef<never, Readonly<Record<string, number>>, string, object
 
 /** The suite's items as a dataset. Equal items are asked once. */
 export async function itemsOf({ store, registry }: Services, resolved: Resolved, context: StepContext): Promise<DatasetRef> {
-  const suite = (await registry(context.modules)).suite(resolved.call.operation) as AnySuite;
+  const { operation, path } = resolved.call;
+  const suite = (await registry(context.modules)).suite(operation) as AnySuite;
+  const { items } = resolved.call.inputs as { items?: DatasetRef };
+  if (items) return items;
+  if (suite.asksData)
+    throw new BackspinError(
+      'ConfigError',
+      `Step ${path} evaluates by ${operation}, which has no items of its own: the evaluation in the experiment file names a dataset under \`data\`.`,
+    );
   const writer = store.write(RECORDS);
   const seen = new Set<string>();
   for (const value of suite.items(resolved.params)) {

@@ -2,7 +2,7 @@ import test from 'ava';
 import { plan } from '../../plan/planner.ts';
 import { openServices } from '../../steps/services.ts';
 import { loadExperiment, rebind } from '../../experiments/config.ts';
-import { temporary } from '../cli/cli.ts';
+import { file, temporary } from '../cli/cli.ts';
 import { fault, sound, world, write } from './written.ts';
 
 const judged = `${sound
@@ -63,3 +63,61 @@ for (const [title, from, to, says] of [
   ['a model that is called as a parameter is', /teacher/g, 'rounds', /models\.rounds: the recipe humpback has something else of this name/],
 ] as const)
   test(`${title} is refused, by name`, async (t) => t.regex(await fault(t, judged.replace(from, to)), says));
+
+const lines = [
+  { prompt: 'Be brief.', instruction_id_list: ['punctuation:no_comma'], kwargs: [{}] },
+  { prompt: 'Be brief.', instruction_id_list: ['punctuation:no_coma'], kwargs: [{}] },
+];
+const checks = file(temporary(), 'checks.jsonl', lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+const onData = sound
+  .replace('models:', `  checks: { source: std.jsonl, params: { path: ${checks} } }\nmodels:`)
+  .replace('{ suite: textworld.forward, params: { seed: 0 } }', '{ suite: eval.ifeval, data: checks }');
+
+test('a suite without items asks the records of the dataset that the file names; so does its fork', async (t) => {
+  const { bound } = await loadExperiment(write(onData));
+  t.is(bound.evaluation['forward']!.data, 'checks');
+  t.deepEqual((await rebind(bound, [], 'child')).bound.evaluation, bound.evaluation);
+  const { steps, missing, warnings } = await plan(await openServices(temporary()), bound);
+  t.deepEqual(missing, []);
+  const measured = steps.find(({ path }) => path === 'evaluate-forward')!;
+  t.true(measured.needs.includes('data-checks'));
+  t.deepEqual([measured.in, measured.requests], [2, 2]);
+  t.true(
+    warnings.some((one) =>
+      /evaluate-forward reads records by eval\.ifeval, and will drop 1 of the 2 .*instruction_id_list\.0 is "punctuation:no_coma".*checks\.jsonl:2/.test(
+        one,
+      ),
+    ),
+    warnings.join('\n'),
+  );
+});
+
+test('a suite without items needs a dataset', async (t) => {
+  const none = onData.replace(', data: checks', '').replace(/ {2}checks: .*\n/, '');
+  t.regex(await fault(t, none), /evaluation\.forward: the suite eval\.ifeval has no items of its own: name a dataset under `data`/);
+});
+
+for (const [title, from, to, says] of [
+  [
+    'a dataset that the file has not',
+    'data: checks',
+    'data: check',
+    /evaluation\.forward\.data: there is no check under `data`; the nearest is "checks"/,
+  ],
+  [
+    'a dataset for a suite that has its items',
+    'eval.ifeval',
+    'textworld.forward',
+    /evaluation\.forward\.data: the suite textworld\.forward asks no dataset/,
+  ],
+  [
+    'a dataset for a suite of datasets',
+    'eval.ifeval',
+    'humpback.pairs',
+    /evaluation\.forward\.data: the suite humpback\.pairs asks no dataset/,
+  ],
+  ['a dataset that no suite asks', ', data: checks', ', data: seed', /data\.checks: the recipe humpback has no use for this/],
+  ['a dataset that is called as a parameter is', /checks/g, 'rounds', /data\.rounds: the recipe humpback has something else of this name/],
+  ['a dataset that is called as a model is', /checks/g, 'base', /data\.base: the recipe humpback has something else of this name/],
+] as const)
+  test(`${title} is refused, by name`, async (t) => t.regex(await fault(t, onData.replace(from, to)), says));

@@ -1,0 +1,2 @@
+/** Exports benchmarks of models that need no recipe. */
+export { ifeval, instruct } from './ifeval.ts';
