@@ -10,5 +10,6 @@ export const namespaces: { readonly [namespace: string]: () => Promise<object> }
   air: () => import('./air/index.ts'),
   'self-lengthen': () => import('./self-lengthen/index.ts'),
   tegit: () => import('./tegit/index.ts'),
+  crab: () => import('./crab/index.ts'),
   eval: () => import('./eval/index.ts'),
 };

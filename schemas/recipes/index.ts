@@ -1,6 +1,7 @@
 import type { RecipeSchema } from '../config.ts';
 import { air } from './air.ts';
 import { backAndForth } from './back-and-forth.ts';
+import { crab } from './crab.ts';
 import { cycleInstruct } from './cycle-instruct.ts';
 import { humpback } from './humpback.ts';
 import { kun } from './kun.ts';
@@ -13,6 +14,7 @@ import { tegit } from './tegit.ts';
 export const recipeSchemas: Record<string, RecipeSchema> = {
   air,
   'back-and-forth': backAndForth,
+  crab,
   'cycle-instruct': cycleInstruct,
   humpback,
   kun,

@@ -123,6 +123,38 @@ test('air: documents are selected on the pool of the trainings, refined by two m
   t.deepEqual(missing, []);
 });
 
+test('crab: constraints of pairs by the annotator, one training of both objectives and its arm, then DPO; every model measured by IFEval', async (t) => {
+  const pair = (n: number) => ({
+    instruction: `Tell me of river ${n}.`,
+    response: `River ${n} is long. ${'It says something of it. '.repeat(50)}`,
+  });
+  const { steps, missing, warnings, trainings } = await planned(
+    'crab',
+    {
+      'pairs.jsonl': Array.from({ length: 200 }, (_, n) => ({ ...pair(n), source: n % 2 ? 'letters' : 'lessons' })),
+      'general.jsonl': Array.from({ length: 120 }, (_, n) => ({
+        messages: [
+          { role: 'user', content: `Why ${n}?` },
+          { role: 'assistant', content: 'So.' },
+        ],
+      })),
+      'preferences.jsonl': Array.from({ length: 64 }, (_, n) => ({
+        prompt: [{ role: 'user', content: `Why ${n}?` }],
+        chosen: 'So.',
+        rejected: 'No.',
+      })),
+      'ifeval.jsonl': [{ key: 1, prompt: 'Use no commas.', instruction_id_list: ['punctuation:no_comma'], kwargs: [{}] }],
+    },
+    ['annotator', 'base'],
+  );
+  t.deepEqual([missing, warnings], [[], []]);
+  t.deepEqual(trainings.toSorted(), ['dpo: 1', 'no-reverse/sft: 8', 'sft: 12']);
+  const of = (path: string) => steps.find((step) => step.path === path);
+  t.like(of('describe'), { kind: 'map', requests: null, needs: ['capSources', 'model-annotator'] });
+  t.like(of('general'), { kind: 'reduce', in: 120 });
+  t.is(steps.filter(({ operation, requests }) => operation === 'eval.ifeval' && requests === 1).length, 4);
+});
+
 test('tegit: a wrapper and a student from one base, and no document of the meta-set is wrapped', async (t) => {
   const passage = (n: number) => ({ text: `Passage ${n} says that river ${n} is long. Buy maps of it here.` });
   const { steps, missing, trainings } = await planned('tegit', {

@@ -1,5 +1,6 @@
 import { air } from './air.ts';
 import { backAndForth } from './back-and-forth.ts';
+import { crab } from './crab.ts';
 import { cycleInstruct } from './cycle-instruct.ts';
 import { humpback } from './humpback.ts';
 import { kun } from './kun.ts';
@@ -13,6 +14,7 @@ import { tegit } from './tegit.ts';
 export const recipes: Readonly<Record<string, (run: never, config: never) => Promise<object>>> = {
   air,
   'back-and-forth': backAndForth,
+  crab,
   'cycle-instruct': cycleInstruct,
   humpback,
   kun,
