@@ -70,7 +70,7 @@ const lines = [
 ];
 const checks = file(temporary(), 'checks.jsonl', lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
 const onData = sound
-  .replace('models:', `  checks: { source: std.jsonl, params: { path: ${checks} } }\nmodels:`)
+  .replace('models:', `  checks: { source: std.table, params: { path: ${checks} } }\nmodels:`)
   .replace('{ suite: textworld.forward, params: { seed: 0 } }', '{ suite: eval.ifeval, data: checks }');
 
 test('a suite without items asks the records of the dataset that the file names; so does its fork', async (t) => {

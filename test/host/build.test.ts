@@ -38,7 +38,7 @@ test('the copy holds every file that a worker loads', async (t) => {
     'recipe/index.ts',
   ];
   const loaded = new Set(entries.flatMap((entry) => [...sources.behind(join(root, entry)).keys()]));
-  t.true(loaded.has(join(root, 'sources/jsonl.ts')));
+  t.true(loaded.has(join(root, 'sources/table.ts')));
   t.deepEqual(
     [...loaded].map((path) => relative(root, path)).filter((path) => !existsSync(join(folder, path))),
     [],

@@ -44,7 +44,7 @@ const made = await stage(
     ]),
   },
 );
-const source = (path: string) => ({ source: 'std.jsonl', params: { path }, folder: made.folder });
+const source = (path: string) => ({ source: 'std.table', params: { path }, folder: made.folder });
 const evaluated = (prompts: string, params: object = {}) =>
   made.run({
     parameters: { rounds: 1, minimum: 1, keep: 'all' },

@@ -86,7 +86,7 @@ export const made = await stage(
     'annotator/': '{"b": 1}',
   },
 );
-const source = (name: string) => ({ source: 'std.jsonl', params: { path: `${name}.jsonl` }, folder: made.folder });
+const source = (name: string) => ({ source: 'std.table', params: { path: `${name}.jsonl` }, folder: made.folder });
 /** Like the file of a user, with defaults for so few pairs. */
 export const run = (parameters: object = {}, data: readonly string[] = ['pairs']) =>
   made.run({

@@ -59,7 +59,7 @@ export const small = {
 export const run = (parameters: object = {}, evaluation: object = {}) =>
   made.run({
     parameters: { ...small, ...parameters },
-    data: { seeds: { source: 'std.jsonl', params: { path: 'seeds.jsonl' }, folder: made.folder } },
+    data: { seeds: { source: 'std.table', params: { path: 'seeds.jsonl' }, folder: made.folder } },
     models: { base: { path: join(made.folder, 'base') } },
     evaluation: evaluation as never,
   });
