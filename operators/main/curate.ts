@@ -12,16 +12,14 @@ interface Candidate {
 
 /** Keeps the pairs with the lowest loss, in each bucket of similar response lengths. Ties go by record id. The order stays. */
 export const curate = reducer<{ readonly of: MaybePromise<Dataset<Agreed>> }, Dataset<Agreed>, Keeping>({
-  version: 2,
+  version: 3,
   params: keeping,
   maxRows: (entering, { share, count = Infinity }) => Math.min(Math.ceil(share * entering), count),
   async *run({ of }, { share, count = Infinity, maxNll = Infinity, floor, buckets }) {
     const candidates: Candidate[] = [];
     for await (const { id, value } of of)
       if (value.nll >= floor && value.nll <= maxNll) candidates.push({ id, nll: value.nll, length: codePoints(value.response) });
-    const best = new Set(
-      bucketsOf(candidates, buckets).flatMap((bucket) => bestOf(bucket, share, count * (bucket.length / candidates.length))),
-    );
+    const best = new Set(bestInBuckets(candidates, Math.min(share, count / candidates.length), buckets));
     for await (const record of of) {
       const { nll } = record.value;
       if (nll < floor) yield { record, dropped: 'too-sure', evidence: `${nll}` };
@@ -32,15 +30,14 @@ export const curate = reducer<{ readonly of: MaybePromise<Dataset<Agreed>> }, Da
   },
 });
 
-/** Buckets in order of length; their sizes differ by at most one. */
-function bucketsOf(candidates: readonly Candidate[], count: number): Candidate[][] {
+/** The ids of the best `share` of the candidates, from buckets in order of length whose sizes differ by at most one. Each bucket adds
+ *  what is due up to its end, so that rounding loses nothing, even where a bucket holds a single candidate. */
+function bestInBuckets(candidates: readonly Candidate[], share: number, buckets: number): string[] {
   const sorted = candidates.toSorted((a, b) => a.length - b.length || (a.id < b.id ? -1 : 1));
-  const edge = (n: number) => Math.floor((n * sorted.length) / count);
-  return Array.from({ length: count }, (_, n) => sorted.slice(edge(n), edge(n + 1)));
-}
-
-function bestOf(candidates: readonly Candidate[], share: number, count: number): string[] {
-  const ranked = candidates.toSorted((a, b) => a.nll - b.nll || (a.id < b.id ? -1 : 1));
-  const most = Math.floor(share * ranked.length + 1e-9); // .29 x 100 is 28.999...
-  return ranked.slice(0, Math.min(most, Math.floor(count + 1e-9))).map(({ id }) => id);
+  const edge = (n: number) => Math.floor((n * sorted.length) / buckets);
+  const due = (n: number) => Math.floor(share * edge(n) + 1e-9); // .29 x 100 is 28.999...
+  return Array.from({ length: buckets }, (_, n) => {
+    const ranked = sorted.slice(edge(n), edge(n + 1)).toSorted((a, b) => a.nll - b.nll || (a.id < b.id ? -1 : 1));
+    return ranked.slice(0, due(n + 1) - due(n)).map(({ id }) => id);
+  }).flat();
 }

@@ -146,6 +146,13 @@ test('candidates can be ranked among their like in length, and cut at a loss fro
   t.true(cut.length > 0 && cut.every(({ value }) => value.nll >= 1.7 && value.nll <= 2.2));
 });
 
+test('the share and the count are of all candidates, however few a bucket holds', async (t) => {
+  for (const buckets of [7, 20, 100]) {
+    const rows = async (keep: object) => (await run({ keep: { share: 0.2, buckets, ...keep } })).step('curated').data.rows;
+    t.deepEqual([await rows({}), await rows({ count: 7 }), await rows({ share: 0.9 })], [10, 7, 45], `${buckets} buckets`);
+  }
+});
+
 test('10 n rounds are 2n + 3 trainings, 2n small generations and a large one, and one scoring', (t) => {
   const steps = ran.performed.map(({ call }) => call);
   const count = (what: string) => steps.filter((call) => call.operation === what).length;
