@@ -33,7 +33,7 @@ function place(file) {
 }
 
 export default {
-  files: ['test/**/*.test.ts', '!test/vllm/**'],
+  files: ['test/**/*.test.ts', '!test/vllm/**', '!test/real/**'],
   extensions: ['ts'],
   require: ['./test/support/temporary.ts'],
   workerThreads: false,

@@ -1,0 +1,150 @@
+/** What makes each recipe's experiment file small, and for what reasons its operators may drop a record. */
+import { join } from 'node:path';
+import { root } from '../cli/cli.ts';
+import type { RealRecipe } from './support.ts';
+
+/** Sections of the Markdown of two installed packages. */
+const readmes = {
+  source: 'std.documents',
+  params: {
+    path: ['ava/readme.md', 'zod/README.md'].map((file) => join(root, 'node_modules', file)),
+    minChars: 200,
+    maxChars: 500,
+    navigation: ['documentation', 'related', 'links', 'team', 'former'],
+  },
+};
+/** A paragraph at most, since the model likes to go on. */
+const brief = (maxTokens: number) => ({ temperature: 0.7, topP: 0.9, maxTokens, stop: ['\n'] });
+const free = (maxTokens: number) => ({ temperature: 0.7, topP: 0.9, maxTokens });
+/** An adapter, trained just long enough to answer as briefly as the dozen rows do. */
+const few = (training: string, steps = 10) => ({
+  [`${training}.learningRate`]: 1e-3,
+  [`${training}.length`]: { steps },
+  [`${training}.batch`]: 4,
+  [`${training}.maxTokens`]: 512,
+  [`${training}.lora`]: { rank: 16, alpha: 32 },
+});
+const reply = ['empty', 'truncated'];
+
+export const recipes: Readonly<Record<string, RealRecipe>> = {
+  humpback: {
+    files: { 'seed.jsonl': 'seed.jsonl' },
+    models: ['base'],
+    sets: {
+      'data.seed.params': { path: 'humpback/seed.jsonl' },
+      'data.corpus': readmes,
+      'evaluation.forward.params': { instructions: ['Why do cats purr?', 'How do I clean a keyboard?'], sampling: brief(64) },
+      'parameters.rounds': 1,
+      'parameters.judge': 'expected',
+      'parameters.keep': { share: 0.5 },
+      'parameters.minimum': 1,
+      'parameters.sampling.backtranslate': free(48),
+      ...few('parameters.sft'),
+    },
+    drops: [...reply, 'no-score', 'short-instruction', 'long-instruction'],
+  },
+  main: {
+    files: { 'seed.jsonl': 'seed.jsonl' },
+    models: ['base'],
+    sets: {
+      'data.corpus': readmes,
+      'parameters.rounds': 1,
+      'parameters.keep.share': 0.75,
+      'parameters.minimum': 1,
+      'parameters.sampling': { imagine: brief(64), augment: free(48) },
+      ...few('parameters.sft'),
+    },
+    drops: reply,
+  },
+  'cycle-instruct': {
+    files: { 'pairs.jsonl': 'seed.jsonl' },
+    models: ['base'],
+    sets: {
+      data: { pairs: { source: 'std.table', params: { path: 'cycle-instruct/pairs.jsonl' } } },
+      'parameters.rounds': 1,
+      'parameters.minimum': 1,
+      'parameters.filter': { clusters: 2, share: 0.25 },
+      'parameters.prompts': { baseAnswer: 'cycle-instruct.answer', baseAsk: 'cycle-instruct.ask' },
+      'parameters.sampling': { base: brief(64), generate: brief(64) },
+      ...few('parameters.sft'),
+    },
+    drops: reply,
+  },
+  musc: {
+    files: { 'queries.jsonl': 'queries.jsonl', 'demos.jsonl': 'demos.jsonl' },
+    models: ['policy'],
+    sets: {
+      'parameters.selfMade': 4, // of which the model may spoil all
+      'parameters.minimum': 1,
+      'parameters.sampling': { decompose: { temperature: 0.1, maxTokens: 96 }, invent: free(128), respond: brief(64) },
+      ...few('parameters.dpo', 3),
+    },
+    drops: [...reply, 'no-constraints', 'no-instruction', 'no-task', 'same', 'equal'],
+  },
+  'back-and-forth': {
+    files: { 'seed.jsonl': 'seed.jsonl' },
+    models: ['base', 'student', 'rewriter'],
+    sets: {
+      'data.documents': readmes,
+      'parameters.arms': ['both', 'distil'],
+      'parameters.size': 8,
+      'parameters.minimum': 1,
+      'parameters.judge': 'expected',
+      'parameters.keep': { share: 0.75 },
+      'parameters.attempts.rewrite': 3,
+      'parameters.steps': [10],
+      'parameters.pickBest': null,
+      'parameters.prompts.rewrite': 'back-and-forth.rewritingOpened',
+      'parameters.sampling': { backtranslate: free(48), judge: free(64), rewrite: free(96) },
+      ...few('parameters.seedSft'),
+      'parameters.sft.batch': 4,
+      'parameters.sft.maxTokens': 512,
+      'parameters.sft.lora': { rank: 16, alpha: 32 },
+    },
+    drops: [...reply, 'no-score', 'no-markers', 'no-end-marker', 'several-markers'],
+  },
+  kun: {
+    files: { 'seed.jsonl': 'seed.jsonl' },
+    models: ['base'],
+    sets: {
+      'data.texts': readmes,
+      'parameters.minimum': 1,
+      'parameters.arms': ['unpolished'],
+      'parameters.templates': { toInstruction: 'kun.toInstructionEnglish' },
+      'parameters.prompts': { label: 'kun.labellingEnglish', point: 'kun.pointingEnglish', polish: 'kun.polishingEnglish' },
+      'parameters.sampling': { label: free(48), point: brief(16), polish: brief(96) },
+      ...few('parameters.labelSft'),
+      ...few('parameters.chatSft'),
+    },
+    drops: [...reply, 'repeated-lines', 'keyword', 'no-verdict', 'bad', 'too-long', 'short', 'repetitive'],
+  },
+  tegit: {
+    files: { 'meta.jsonl': 'meta.jsonl' },
+    models: ['base'],
+    sets: {
+      'data.documents': readmes,
+      'parameters.minimum': 1,
+      'parameters.arms': [],
+      'parameters.sampling': { wrap: { temperature: 0, maxTokens: 96 } },
+      ...few('parameters.sft'),
+      'parameters.wrapperSft.length': { steps: 16 },
+    },
+    drops: [...reply, 'no-fields', 'marker', 'empty-field', 'echo'],
+  },
+  air: {
+    files: {},
+    models: ['guidance', 'student', 'encoder'],
+    sets: {
+      'data.documents': readmes,
+      'parameters.words.min': 20,
+      'parameters.pick': 8,
+      'parameters.minScore': 0,
+      'parameters.iterations': 2,
+      'parameters.levels': [1],
+      'parameters.minimum': 1,
+      'parameters.sampling': { guidance: free(96), student: brief(64), merge: brief(64) },
+      ...few('parameters.sft'),
+    },
+    drops: [...reply, 'short', 'no-instruction', 'instruction-length', 'no-score', 'too-few-constraints', 'merged-length'],
+  },
+};
