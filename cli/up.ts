@@ -143,7 +143,8 @@ class UpSession {
   #worker(kind: string, name?: string, pool?: Pool): Supervised {
     return this.#add({
       name: name === undefined ? `${kind} worker` : `${kind} worker of pool ${name}`,
-      command: [process.execPath, join(this.#build.folder, 'workers', `${kind}.ts`)],
+      // A small nursery keeps a worker small; answers of model servers that are in flight would outlive it.
+      command: [process.execPath, ...(pool ? [] : ['--max-semi-space-size=4']), join(this.#build.folder, 'workers', `${kind}.ts`)],
       env: {
         // Node strips types and compiles once for each build, not again in each worker and thread.
         NODE_COMPILE_CACHE: join(this.#build.folder, 'cache'),
