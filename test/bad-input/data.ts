@@ -19,7 +19,15 @@ export const data: readonly Case[] = [
     changed('seed.jsonl', 'sead.jsonl'),
     /The file .*sead\.jsonl cannot be read \(ENOENT\): check its path in the experiment file/,
   ),
-  plan('a data file is a folder', changed('seed.jsonl', '.'), /The file .* cannot be read \(EISDIR\): check its path/),
+  plan(
+    'a data file is a folder without data',
+    changed('seed.jsonl', 'none'),
+    /none \(data-seed\) holds no file that this source reads: check the path/,
+    {
+      more: { 'none/notes.md': 'x' },
+    },
+  ),
+  plan('a glob that matches nothing', changed('seed.jsonl', '"*.jsonl.gz"'), /\*\.jsonl\.gz \(data-seed\) matches no file: check the path/),
   seed('a .gz that is none', whole, /seed\.jsonl\.gz cannot be unpacked \(incorrect header check\): fetch it again/, {
     name: 'seed.jsonl.gz',
   }),
@@ -56,16 +64,23 @@ export const data: readonly Case[] = [
   ),
   seed('NUL bytes after a crash of the disk', among('\0\0\0\0'), /seed\.jsonl:3 is not JSON .*: mend the line, or set onInvalid/),
   seed(
-    'a list of JSON',
+    'a list of JSON under the name of JSON Lines',
     JSON.stringify(
       lines.map((line) => JSON.parse(line) as unknown),
       null,
       2,
     ),
-    /seed\.json is not JSON Lines but a list: write its entries one a line \(`jq -c '\.\[\]' .*seed\.json > .*seed\.jsonl`\)/,
-    { name: 'seed.json' },
+    /seed\.jsonl is not JSON Lines but a list: write its entries one a line \(`jq -c '\.\[\]' .*seed\.jsonl > .*seed\.lines\.jsonl`\)/,
   ),
-  seed('a table', 'instruction,response\na,b\n', /seed\.csv:1 is not JSON .*: mend the line/, { name: 'seed.csv' }),
+  seed('a table with a row too short', 'instruction,response\na,b\nc\n', /seed\.csv:3 has 1 cells, and the first row 2: mend the row/, {
+    name: 'seed.csv',
+  }),
+  seed(
+    'a conversation, where pairs are expected',
+    '{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}]}\n',
+    /seed\.jsonl:1 has no "instruction": it looks like the format sharegpt: set `format: sharegpt`/,
+    { params: fields },
+  ),
   seed('a comma too many', among('{"instruction":"a","response":"b",}'), /seed\.jsonl:3 is not JSON .*: mend the line/),
   seed(
     'a number that JSON does not have',
@@ -78,13 +93,13 @@ export const data: readonly Case[] = [
     /seed\.jsonl:3 has the number 1e999, which is too large: mend the line, or set onInvalid/,
   ),
   seed('a last line that was cut', whole.slice(0, -20), /seed\.jsonl:8 is not JSON .*: mend the line/),
-  seed('a record without a field', among('{"instruction":"a"}'), /seed\.jsonl:3 has no "response": mend the line, or set onInvalid/, {
+  seed('a record without a field', among('{"instruction":"a"}'), /seed\.jsonl:3 has no "response": mend the row, or set onInvalid/, {
     params: fields,
   }),
   seed(
     'a field of another type',
     among('{"instruction":"a","response":7}'),
-    /seed\.jsonl:3 has a "response" that is no string: mend the line/,
+    /seed\.jsonl:3 has a "response" that is no string: mend the row/,
     { params: fields },
   ),
   seed(
@@ -92,8 +107,8 @@ export const data: readonly Case[] = [
     '{"prompt":"a","answer":"b"}\n',
     /Missing:\n\s+Step backward reads records by humpback\.toInstruction, and the first of them does not fit: instruction is missing; expected a string/,
   ),
-  seed('an empty file', '', /std\.jsonl \(data-seed\) gives no record: it holds nothing\. Give it other files or parameters/),
-  seed('a file of which nothing is left', 'x\ny\n', /std\.jsonl \(data-seed\) gives no record: all 2 were dropped \(invalid\)/, {
+  seed('an empty file', '', /std\.table \(data-seed\) gives no record: it holds nothing\. Give it other files or parameters/),
+  seed('a file of which nothing is left', 'x\ny\n', /std\.table \(data-seed\) gives no record: all 2 were dropped \(invalid\)/, {
     params: ', onInvalid: drop',
   }),
   seed('a bad line that is to be dropped', among('{"instruction":'), /data-seed +reduce +data +9 +8 +1 invalid/, {
@@ -116,12 +131,9 @@ export const data: readonly Case[] = [
   plan('documents without a heading', sound, /std\.documents \(data-corpus\) gives no record: all 1 were dropped \(no-header\)/, {
     more: { 'corpus.md': 'No heading.' },
   }),
-  plan(
-    'documents whose text lies elsewhere',
-    changed('corpus.md', 'corpus.jsonl'),
-    /corpus\.jsonl:1 has no text at "text": mend the line/,
-    { more: { 'corpus.jsonl': '{"body":"x"}\n' } },
-  ),
+  plan('documents whose text lies elsewhere', changed('corpus.md', 'corpus.jsonl'), /corpus\.jsonl:1 has no text at "text": mend the row/, {
+    more: { 'corpus.jsonl': '{"body":"x"}\n' },
+  }),
   plan(
     'documents in UTF-16',
     sound,

@@ -44,8 +44,8 @@ export const references: readonly Case[] = [
   ),
   plan(
     'a source has no namespace',
-    changed('std.table', 'jsonl'),
-    /data\.seed\.source: is "jsonl", which does not fit: a registered name such as std\.jsonl/,
+    changed('std.table', 'table'),
+    /data\.seed\.source: is "table", which does not fit: a registered name such as std\.table/,
   ),
   plan(
     'a module is not there',
