@@ -5,9 +5,11 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { pythonOf } from '../devices/python.ts';
 import { corpus } from '../examples/textworld/module.ts';
+import { root } from '../test/cli/cli.ts';
 import { baseFolder } from '../test/support/embedded.ts';
 import { ask } from './ask.ts';
 import { serve } from './python.ts';
@@ -17,6 +19,8 @@ const SLOTS = 64;
 const MOST_TOKENS = 48;
 /** Words of a prompt: the beginning of a text of the corpus. */
 const WORDS = 5;
+/** Of a token of SmolLM2 in Markdown, about. */
+const CHARACTERS = 3;
 
 interface Generated {
   readonly seconds: number;
@@ -61,6 +65,40 @@ export async function engine({ count = 1024, batches = [64, 256], threads = [1, 
       { what: 'times the speed of the best of generate with one thread', is: rounded(best.seconds / served.seconds), atLeast: 1 },
       { what: 'share of answers that are the same', is: rounded(same, 3), atLeast: 0.99 },
     ],
+  };
+}
+
+/** Answers of a real model of 135 million parameters (`node setup.js --real`), with two threads on both sides: `flights` prompts at once, of
+ *  so many tokens, cut from real text. */
+export async function smollm2({ flights = [1, 8, 32], lengths = [100, 500, 2000], mostTokens = 64 } = {}): Promise<Result> {
+  const { smollm2: folder } = JSON.parse(readFileSync(join(root, 'node_modules/.backspin-real.json'), 'utf8')) as { smollm2: string };
+  const text = readFileSync(join(root, 'node_modules/undici/README.md'), 'utf8').repeat(20);
+  const threads = 2;
+  const began = performance.now();
+  const server = await serve({ model: { folder, base: null } }, Math.max(...flights), threads, 4096);
+  const start = (performance.now() - began) / 1000;
+  const rows: object[] = [];
+  const short: number[] = [];
+  for (const length of lengths)
+    for (const flight of flights) {
+      const characters = CHARACTERS * length;
+      const prompts = Array.from({ length: flight }, (_, n) => text.slice(n * 997, n * 997 + characters));
+      const requests = prompts.map((prompt) => ({ model: 'model', prompt, temperature: 0, max_tokens: mostTokens }));
+      const served = await ask(server, requests, flight, '/v1/completions');
+      const tokens = (served.replies as { usage: { completion_tokens: number } }[]).reduce(
+        (sum, { usage }) => sum + usage.completion_tokens,
+        0,
+      );
+      const plain = await generated({ folder, prompts, batch: flight, mostTokens, threads });
+      const [ours, theirs] = [tokens / served.seconds, plain.tokens / plain.seconds];
+      if (length <= 100 && flight > 1) short.push(ours / theirs);
+      const shown = { 'in flight': flight, 'tokens of a prompt': length, 'embedded, tokens a second': rounded(ours) };
+      rows.push({ ...shown, 'generate, tokens a second': rounded(theirs), times: rounded(ours / theirs) });
+    }
+  await server.stop();
+  return {
+    rows: [...rows, { 'seconds until the server answers': rounded(start) }],
+    bounds: [{ what: 'times the speed of generate, several short prompts', is: rounded(Math.min(...short)), atLeast: 1 }],
   };
 }
 

@@ -13,6 +13,7 @@ const benches: Record<string, () => Promise<() => Promise<Result>>> = {
   crashes: async () => (await import('./crashes.ts')).crashes,
   handover: async () => (await import('./handover.ts')).handover,
   engine: async () => (await import('./engine.ts')).engine,
+  smollm2: async () => (await import('./engine.ts')).smollm2,
   'token-dpo': async () => (await import('./dpo.ts')).tokenDpo,
   score: async () => (await import('./score.ts')).score,
   start: async () => (await import('./start.ts')).start,

@@ -17,7 +17,12 @@ export interface Serving {
   stop(): Promise<void>;
 }
 
-export async function serve(models: ServeSpec['models'], slots: number, threads: number): Promise<Serving> {
+export async function serve(
+  models: ServeSpec['models'],
+  slots: number,
+  threads: number,
+  maxModelLength: number | null = null,
+): Promise<Serving> {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-bench-serve-'));
   const file = join(folder, 'ready.json');
   const spec: ServeSpec = {
@@ -28,6 +33,7 @@ export async function serve(models: ServeSpec['models'], slots: number, threads:
     ready: file,
     slots,
     threads,
+    maxModelLength,
     accessLog: join(folder, 'access.jsonl'),
   };
   const child = await trainer('serve', spec, folder, { BACKSPIN_SERVE_KEY: 'key' });

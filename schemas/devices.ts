@@ -62,6 +62,8 @@ export interface ServeSpec {
   readonly ready: string;
   readonly slots: number;
   readonly threads: number;
+  /** Tokens of prompt and answer; null: the model's. */
+  readonly maxModelLength: number | null;
   /** File that gets a JSON line for each request. */
   readonly accessLog: string;
 }

@@ -20,6 +20,7 @@ const shared = {
     .default(1)
     .describe('Servers that share the records of a step, each on a device group of its own. auto: as many as the pool has free.'),
   timeout: timeout.exactOptional(),
+  maxModelLength: z.int().min(1).nullable().default(null).describe("Tokens of prompt and answer. Default: the model's."),
 };
 
 const embedded = z.strictObject({
@@ -77,7 +78,6 @@ const vllm = z.strictObject({
     .default(null)
     .describe('Version of vLLM; part of the key of a step. Default: the version in `python` at the launch.'),
   dtype: z.enum(['bfloat16', 'float16', 'float32']).default('bfloat16'),
-  maxModelLength: z.int().min(1).nullable().default(null).describe("Tokens of prompt and answer. Default: the model's."),
   tensorParallel: z.int().min(1).default(1).describe('Devices that share each copy of the weights.'),
   dataParallel: z.int().min(1).default(1).describe('Copies of the weights.'),
   arguments: z

@@ -12,14 +12,20 @@ export interface EmbeddedOptions {
   readonly slots: number;
   /** null: all cores. */
   readonly threads: number | null;
+  /** Tokens of prompt and answer; null: the model's. */
+  readonly maxModelLength: number | null;
   readonly python: string;
   /** Folder of the Python package. */
   readonly trainerPath: string;
 }
 
-export function embedded({ slots, threads, python, trainerPath }: EmbeddedOptions, models: ServedModels): Engine {
+/** Its code is in the keys of its steps besides. */
+export const embeddedIdentity = ({ maxModelLength }: Pick<EmbeddedOptions, 'maxModelLength'>): string =>
+  `embedded 1 float32${maxModelLength === null ? '' : ` ${maxModelLength}`}`;
+
+export function embedded({ slots, threads, maxModelLength, python, trainerPath }: EmbeddedOptions, models: ServedModels): Engine {
   return {
-    warmth: JSON.stringify(['embedded', slots, threads, python]),
+    warmth: JSON.stringify(['embedded', slots, threads, maxModelLength, python]),
     devices: 1,
     health: { every: 2_000, timeout: 2_000, misses: 5 },
 
@@ -33,6 +39,7 @@ export function embedded({ slots, threads, python, trainerPath }: EmbeddedOption
         ready: file('ready.json'),
         slots,
         threads: threads ?? availableParallelism(),
+        maxModelLength,
         accessLog: file('access.jsonl'),
       };
       putAside(spec.accessLog);

@@ -1,11 +1,11 @@
 /** Maps the engines of an experiment file to their implementations. */
 import type { Serving } from '../../schemas/serving.ts';
-import { embedded, type EmbeddedOptions } from './embedded.ts';
+import { embedded, embeddedIdentity, type EmbeddedOptions } from './embedded.ts';
 import type { Engine, ServedModels } from './engine.ts';
 import { vllm, vllmIdentity } from './vllm.ts';
 
 /** Part of the key of every step that asks a model, because another engine gives other replies. */
-export const engineIdentity = (serving: Serving): string => (serving.engine === 'vllm' ? vllmIdentity(serving) : 'embedded 1 float32');
+export const engineIdentity = (serving: Serving): string => (serving.engine === 'vllm' ? vllmIdentity(serving) : embeddedIdentity(serving));
 
 /** Whether equal requests get equal replies whatever other requests run at the same time. */
 export const repeats = ({ engine }: Serving): boolean => engine === 'embedded';

@@ -131,7 +131,7 @@ const bound: BoundConfig = {
   modules: [],
   models: {},
   data: {},
-  serving: { pool: 'cpu', engine: 'embedded', slots: 64, threads: null, replicas: 1 },
+  serving: { pool: 'cpu', engine: 'embedded', slots: 64, threads: null, maxModelLength: null, replicas: 1 },
   roles: {},
   training: { pool: 'cpu', threads: null },
   evaluation: {},

@@ -104,6 +104,9 @@ test('what changes a reply is part of what a step is; speed, memory and devices 
   for (const more of [{ dtype: 'float32' }, { version: '0.0.2' }, { maxModelLength: 64 }, { arguments: { quantization: 'fp8' } }])
     t.not(is(more), is({}));
   t.false(repeats(options()));
+  const embedded = (more: object) => engineIdentity(schema.parse({ engine: 'embedded', ...more }));
+  t.is(embedded({ slots: 8, threads: 1, pool: 'gpu' }), embedded({}));
+  t.not(embedded({ maxModelLength: 64 }), embedded({}));
 });
 
 test('models of two bases do not fit one server', (t) => {

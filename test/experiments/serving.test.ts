@@ -35,6 +35,6 @@ test('a role of another engine inherits only what both have', async (t) => {
   const { bound } = await loadExperiment(
     write(`${engine(`engine: vllm, python: ${python}, slots: 8, pool: big`)}roles: { scorer: { engine: embedded, threads: 2 } }\n`),
   );
-  t.deepEqual(bound.roles['scorer'], { engine: 'embedded', pool: 'big', slots: 8, replicas: 1, threads: 2 });
+  t.deepEqual(bound.roles['scorer'], { engine: 'embedded', pool: 'big', slots: 8, replicas: 1, threads: 2, maxModelLength: null });
   t.deepEqual((await rebind(bound, [], 'child')).bound.roles, bound.roles);
 });

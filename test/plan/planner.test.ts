@@ -49,7 +49,7 @@ test('a launch finds what a plan finds, however many rounds there are, and reads
   };
   Object.assign(recipes, { duo });
   const [module, base] = ['../support/toy.ts', '../../examples/textworld/base/rated'].map((path) => resolve(import.meta.dirname, path));
-  const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 } as const;
+  const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, maxModelLength: null, replicas: 1 } as const;
   const bound: BoundConfig = {
     name: 'duo',
     recipe: 'duo',

@@ -8,8 +8,8 @@ import { backspin, root, temporary } from '../cli/cli.ts';
 import { realPython } from '../support/devices.ts';
 
 const { smollm2 } = JSON.parse(readFileSync(join(root, 'node_modules/.backspin-real.json'), 'utf8')) as { smollm2: string };
-/** The embedded engine keeps a cache of the whole context for each slot, so the 8,192 tokens of the model would take 7 GB. */
-const CONTEXT = 1024;
+/** Less than the 8,192 tokens of the model, whose caches would not leave room for the trainings beside them. */
+const maxModelLength = 1024;
 
 export interface RealRecipe {
   /** Files of `data/`, by the name that the example gives them. */
@@ -49,6 +49,8 @@ export function prepare(recipe: string, { files, models, sets }: RealRecipe): st
     file,
     '--set',
     'serving.slots=16',
+    '--set',
+    `serving.maxModelLength=${maxModelLength}`,
     ...Object.entries(sets).flatMap(([path, value]) => ['--set', `${path}=${JSON.stringify(value)}`]),
   ];
 }
@@ -66,8 +68,6 @@ export async function answer(recipe: string, step: string): Promise<{ readonly t
 /** Without the system turn that names SmolLM, which an instruction would repeat. The rewriter, which must be another model, keeps it. */
 function putModel(to: string, name: string): void {
   cpSync(smollm2, to, { recursive: true });
-  const config = JSON.parse(readFileSync(join(to, 'config.json'), 'utf8')) as object;
-  writeFileSync(join(to, 'config.json'), JSON.stringify({ ...config, max_position_embeddings: CONTEXT }));
   if (name === 'rewriter') return;
   const template = join(to, 'chat_template.jinja');
   writeFileSync(template, readFileSync(template, 'utf8').replace(/\{% if loop\.first .*?\{% endif %\}/s, ''));

@@ -68,7 +68,7 @@ export function place(t: ExecutionContext): Place {
 type Free = 'slot' | 'signal';
 /** The embedded engine with two slots and one thread, and a model folder. */
 export const engine = (served = 'm', folder = '/nowhere', python = fakePython) =>
-  embedded({ slots: 2, threads: 1, python, trainerPath }, { [served]: { folder, base: null } });
+  embedded({ slots: 2, threads: 1, maxModelLength: null, python, trainerPath }, { [served]: { folder, base: null } });
 export const serving = ({ folder, lifeline }: Place): Omit<ServerOptions, Free> => ({
   key: 'serve.k',
   attempt: 1,

@@ -34,6 +34,7 @@ export class Elsewhere {
       ready,
       slots: 8,
       threads: 1,
+      maxModelLength: null,
       accessLog: this.#log,
     };
     writeFileSync(join(this.#folder, 'serve.json'), JSON.stringify(spec));

@@ -10,7 +10,7 @@ import { loadRegistry, moduleDigest, type Registry } from '../../steps/registry.
 import type { StepCall } from '../../schemas/call.ts';
 import { FileDigests } from '../../store/digests.ts';
 
-export const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 } as const;
+export const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, maxModelLength: null, replicas: 1 } as const;
 export const context: StepContext = {
   experiment: 'test',
   seed: 0,

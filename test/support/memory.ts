@@ -39,7 +39,7 @@ export interface Bench {
 
 export async function bench(played: Played, given: Partial<StepContext> = {}): Promise<Bench> {
   const services = await openServices(await mkdtemp(join(tmpdir(), 'backspin-')));
-  const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 } as const;
+  const serving = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, maxModelLength: null, replicas: 1 } as const;
   const context: StepContext = {
     experiment: 'test',
     seed: 0,

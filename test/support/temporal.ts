@@ -50,7 +50,7 @@ export interface Site {
   close(): Promise<void>;
 }
 
-export const SERVING = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 } as const;
+export const SERVING = { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, maxModelLength: null, replicas: 1 } as const;
 const toyModule = resolve(import.meta.dirname, 'toy.ts');
 
 /** Makes a folder that counts as a model, and returns it. */

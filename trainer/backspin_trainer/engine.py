@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 
 from .exits import Exit
-from .llama import CHUNK, PREFILLS, Llama
+from .llama import CHUNK, CHUNKS, Llama
 from .sampling import Sampling, choose
 
 
@@ -59,17 +59,17 @@ class Job:
 class BatchScheduler:
     """The sequences of one model: those that run in its slots, and those that wait for a slot."""
 
-    def __init__(self, model: Llama, slots: int):
+    def __init__(self, model: Llama):
         self.model = model
         self.waiting: collections.deque[Job] = collections.deque()
-        self.jobs: list[Job | None] = [None] * slots
+        self.jobs: list[Job | None] = [None] * model.slots
 
     @property
     def running(self) -> int:
         return sum(job is not None for job in self.jobs)
 
     def step(self) -> None:
-        """Fills free slots, lowest first; prefills a chunk of up to PREFILLS prompts; decodes a token of each answer."""
+        """Fills free slots, lowest first; prefills up to CHUNKS chunks of prompts; decodes a token of each answer."""
         torch.set_num_threads(self.model.threads)
         for slot, job in enumerate(self.jobs):
             if job is not None and job.cancelled:
@@ -79,19 +79,22 @@ class BatchScheduler:
                 self.jobs[slot] = job = None if job.cancelled else job
         prompts = [slot for slot, job in enumerate(self.jobs) if job and job.filled < len(job.prompt)]
         if prompts:
-            self._prefill(prompts[:PREFILLS])
+            self._prefill(prompts)
         answers = [slot for slot, job in enumerate(self.jobs) if job and job.filled >= len(job.prompt)]
         if answers:
             self._decode(answers)
 
     def _prefill(self, slots: list[int]) -> None:
-        jobs = [self.jobs[slot] for slot in slots]
-        chunks = [job.prompt[job.filled : job.filled + CHUNK] for job in jobs]
-        tokens = torch.tensor([chunk + [0] * (CHUNK - len(chunk)) for chunk in chunks])
-        hidden = self.model.prefill(tokens, torch.tensor([job.filled for job in jobs]), torch.tensor(slots))
+        parts = self._next_chunks(slots)
+        tokens = torch.tensor([chunk + [0] * (CHUNK - len(chunk)) for _, _, chunk in parts])
+        starts, rows = (torch.tensor([part[side] for part in parts]) for side in (1, 0))
+        hidden = self.model.prefill(tokens, starts, rows)
         finished = []
         finite = hidden.isfinite().all(-1).all(-1).tolist()
-        for row, (slot, job, chunk) in enumerate(zip(slots, jobs, chunks)):
+        for row, (slot, _, chunk) in enumerate(parts):
+            job = self.jobs[slot]
+            if job is None:  # an earlier chunk of it had failed
+                continue
             if not finite[row]:
                 self._fail(slot)
                 continue
@@ -107,6 +110,19 @@ class BatchScheduler:
         if finished:
             _, rows, lasts = zip(*finished)
             self._advance([slot for slot, _, _ in finished], self.model.head(hidden[list(rows), list(lasts)]))
+
+    def _next_chunks(self, slots: list[int]) -> list[tuple[int, int, list[int]]]:
+        """Up to CHUNKS chunks (slot, first position, tokens): one of each prompt, then a second of each, and so on."""
+        parts: list[tuple[int, int, list[int]]] = []
+        ahead = 0
+        while len(parts) < CHUNKS:
+            starts = [(slot, self.jobs[slot].filled + ahead) for slot in slots]
+            left = [(slot, start) for slot, start in starts if start < len(self.jobs[slot].prompt)]
+            if not left:
+                break
+            parts += [(slot, start, self.jobs[slot].prompt[start : start + CHUNK]) for slot, start in left]
+            ahead += CHUNK
+        return parts[:CHUNKS]
 
     def _decode(self, slots: list[int]) -> None:
         """Decodes all slots up to the last of `slots`. The others write where their next token overwrites it."""

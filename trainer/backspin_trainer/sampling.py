@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+
+
+LIKELIEST = 256  # tokens among which top-k and top-p mostly end; to sort a large vocabulary costs more than a pass
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ def choose(logits: torch.Tensor, rows: list[tuple[Sampling, list[int], float]]) 
     """A token for each row. `logits` [n, vocabulary] are changed in place. `rows` have parameters, the previous tokens
     of the sequence, and a random number in (0, 1].
 
-    Rows run in three groups by their own parameters, because a sorted row sums in another order.
+    Rows run in groups by their own parameters and probabilities, because a sorted row sums in another order.
     """
     greedy, plain, cut = [], [], []
     for row, (sampling, previous, _) in enumerate(rows):
@@ -36,16 +40,39 @@ def choose(logits: torch.Tensor, rows: list[tuple[Sampling, list[int], float]]) 
     if plain:
         _put(tokens, plain, _draw(_tempered(logits, plain, rows).softmax(-1), [rows[row][2] for row in plain]))
     if cut:
-        tempered, ids = _tempered(logits, cut, rows).sort(dim=-1, descending=True, stable=True)
-        vocabulary = logits.shape[-1]
-        top_k = torch.tensor([[rows[row][0].top_k or vocabulary] for row in cut])
-        tempered = tempered.masked_fill(torch.arange(vocabulary) >= top_k, -torch.inf)
-        probabilities = tempered.softmax(-1)
-        top_p = torch.tensor([[rows[row][0].top_p] for row in cut])
-        probabilities = probabilities.masked_fill(probabilities.cumsum(-1) - probabilities >= top_p, 0)
-        drawn = _draw(probabilities, [rows[row][2] for row in cut])
-        _put(tokens, cut, ids.gather(-1, drawn[:, None])[:, 0])
+        settings = [rows[row][0] for row in cut]
+        for places, values, ids in _sorted(_tempered(logits, cut, rows).softmax(-1), settings):
+            wanted = [cut[place] for place in places]
+            kept = _cut_off(values, [settings[place] for place in places])
+            drawn = _draw(kept, [rows[row][2] for row in wanted])
+            _put(tokens, wanted, ids.gather(-1, drawn[:, None])[:, 0])
     return tokens
+
+
+def _sorted(
+    probabilities: torch.Tensor, settings: list[Sampling]
+) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+    """Rows in two groups: their places, and probabilities and ids of their tokens, likeliest first. The first group has
+    the LIKELIEST tokens, within which top-k or top-p ends, the second all.
+    """
+    values, ids = probabilities.topk(min(LIKELIEST, probabilities.shape[-1]))
+    few, all_ = [], []
+    for place, (one, sum_) in enumerate(zip(settings, values.cumsum(-1)[:, -1].tolist())):
+        (few if 0 < one.top_k <= LIKELIEST or one.top_p <= sum_ else all_).append(place)
+    if few:
+        yield few, values[few], ids[few]
+    if all_:
+        yield all_, *probabilities[all_].sort(dim=-1, descending=True, stable=True)
+
+
+def _cut_off(values: torch.Tensor, settings: list[Sampling]) -> torch.Tensor:
+    """Keeps of sorted probabilities [n, k] the first top_k, and of those the first that sum to the share top_p."""
+    number = values.shape[-1]
+    first = torch.arange(number) < torch.tensor([[one.top_k or number] for one in settings])
+    values = values * first
+    sums = values.cumsum(-1)
+    whole = torch.where(torch.tensor([[one.top_k > 0] for one in settings]), sums[:, -1:], 1)
+    return values * (sums - values < torch.tensor([[one.top_p] for one in settings]) * whole)
 
 
 def _tempered(logits: torch.Tensor, rows: list[int], settings: list[tuple[Sampling, list[int], float]]) -> torch.Tensor:

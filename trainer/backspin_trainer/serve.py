@@ -49,7 +49,7 @@ def _open_all(models: dict[str, ModelFolders], spec: ServeSpec, opened: _Models)
 
 
 def _open(name: str, folders: ModelFolders, spec: ServeSpec) -> ServedModel:
-    model = Llama(read_weights(folders), spec.slots, spec.threads)
+    model = Llama(read_weights(folders), spec.slots, spec.threads, spec.max_model_length)
     folder, base = tokenizer_folder(folders), folders.base or folders.folder
     tokenizer = read_tokenizer(folder)
     if len(tokenizer) > model.vocabulary:
@@ -61,7 +61,7 @@ def _open(name: str, folders: ModelFolders, spec: ServeSpec) -> ServedModel:
     if (Path(base) / "generation_config.json").is_file():
         listed = GenerationConfig.from_pretrained(base).eos_token_id
         eos_token_ids |= set(listed if isinstance(listed, list) else [listed] if listed is not None else [])
-    return ServedModel(name, folders, BatchScheduler(model, spec.slots), tokenizer, frozenset(eos_token_ids))
+    return ServedModel(name, folders, BatchScheduler(model), tokenizer, frozenset(eos_token_ids))
 
 
 class Server:

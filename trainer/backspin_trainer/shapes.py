@@ -32,7 +32,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Shapes:
-    """`decode` and `head` count rows, `prefill` prompts. Attention reads one of `attention_lengths` places of the cache."""
+    """`decode` and `head` count rows, `prefill` chunks of prompts. Attention reads one of `attention_lengths` places of the cache."""
 
     decode: Rows
     prefill: Rows
@@ -41,15 +41,15 @@ class Shapes:
 
 
 @torch.inference_mode()
-def find_shapes(trial: Trial, slots: int, prompts: int, chunk: int, length: int) -> Shapes:
-    """Shapes for `slots` answers and `prompts` prompts at most, in chunks of `chunk` tokens, in a cache of `length` places.
+def find_shapes(trial: Trial, slots: int, chunks: int, chunk: int, length: int) -> Shapes:
+    """Shapes for `slots` answers and `chunks` chunks of `chunk` tokens at most, in a cache of `length` places.
 
     A longer attention only adds zeros to a sum, but a kernel may add in another order: then only `length` is used.
     """
     most = {
         "decode": _fewest_equal(trial, "decode", slots, 8, length),
-        "prefill": _fewest_equal(trial, "prefill", prompts, 1, length),
-        "head": _fewest_equal(trial, "head", max(slots, prompts, chunk), 8, length),
+        "prefill": _fewest_equal(trial, "prefill", chunks, 1, length),
+        "head": _fewest_equal(trial, "head", max(slots, chunks, chunk), 8, length),
     }
     powers = (chunk << power for power in range(length.bit_length()))
     lengths = [shorter for shorter in powers if shorter < length and _is_as_good(trial, most, shorter, length)]
@@ -67,7 +67,7 @@ def find_shapes(trial: Trial, slots: int, prompts: int, chunk: int, length: int)
             quantum *= 2
         return Rows(min(quantum, largest), largest)
 
-    return Shapes(rows("decode", 8, lengths), rows("prefill", 1, lengths), rows("head", 8, [length]), tuple(lengths))
+    return Shapes(rows("decode", 2, lengths), rows("prefill", 1, lengths), rows("head", 2, [length]), tuple(lengths))
 
 
 def _equal_row(trial: Trial, kernel: str, rows: int, last: int, attention_length: int) -> torch.Tensor | None:

@@ -205,7 +205,10 @@ class ModelFolders:
 
 @dataclass(frozen=True)
 class ServeSpec:
-    """One server. The keys of `models` are served names; `slots` sequences run at once in each model."""
+    """One server. The keys of `models` are served names; `slots` sequences run at once in each model.
+
+    `max_model_length` counts tokens of prompt and answer; None means the model's context.
+    """
 
     version: Literal[1]
     models: dict[str, ModelFolders]
@@ -214,6 +217,7 @@ class ServeSpec:
     port: int = 0
     slots: int = 64
     threads: int = 2
+    max_model_length: int | None = None
     access_log: str | None = None
 
     def __post_init__(self) -> None:
@@ -222,6 +226,8 @@ class ServeSpec:
         for key in ("slots", "threads"):
             if getattr(self, key) < 1:
                 raise _invalid(key, "must be at least 1")
+        if self.max_model_length is not None and self.max_model_length < 2:
+            raise _invalid("maxModelLength", "must be at least 2: a token of the prompt and one of the answer")
 
 
 def read_spec(path: str, cls: type) -> Any:

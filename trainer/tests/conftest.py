@@ -44,6 +44,13 @@ def untied(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wide(tmp_path_factory) -> Path:
+    """Its matrices are packed, and attention reads its cache in three blocks."""
+    shape = {"hidden_size": 512, "intermediate_size": 640, "num_attention_heads": 8, "head_dim": 64}
+    return world.make_model(tmp_path_factory.mktemp("model") / "wide", context=600, std=0.05, **shape)
+
+
+@pytest.fixture(scope="session")
 def server(tmp_path_factory, model, untied):
     process, talk = client.start(tmp_path_factory.mktemp("serve"), {"tied": model, "untied": untied}, threads=2)
     yield talk

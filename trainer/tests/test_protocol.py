@@ -140,10 +140,21 @@ def test_another_architecture_is_refused_with_66_and_what_to_do(tmp_path):
     assert error.value.code == Exit.MODEL and "is a 'gpt2'" in str(error.value) and "vLLM" in str(error.value)
 
 
-def test_a_cache_larger_than_memory_is_refused_with_what_to_lower(model):
+def test_as_many_sequences_run_at_once_as_half_of_the_memory_holds(model, monkeypatch, capfd):
+    weights = read_weights(ModelFolders(str(model)))
+    monkeypatch.setattr(os, "sysconf", lambda name: 1 if name == "SC_PAGE_SIZE" else 9 << 20)
+    llama = Llama(weights, 1 << 10, 2)
+    assert 1 <= llama.slots < 1 << 10
+    assert f"{llama.slots} sequences at once in place of 1024" in capfd.readouterr().err
+    assert llama.slots < Llama(weights, 1 << 10, 2, 32).slots
+
+
+def test_a_cache_of_one_sequence_larger_than_memory_is_refused_with_what_to_lower(model, monkeypatch):
+    weights = read_weights(ModelFolders(str(model)))
+    monkeypatch.setattr(os, "sysconf", lambda _: 1)
     with pytest.raises(Refusal) as error:
-        Llama(read_weights(ModelFolders(str(model))), 1 << 30, 2)
-    assert error.value.code == Exit.MODEL and "lower 'slots'" in str(error.value)
+        Llama(weights, 4, 2)
+    assert error.value.code == Exit.MODEL and "maxModelLength" in str(error.value)
 
 
 def test_a_server_without_a_key_does_not_start(tmp_path, model):

@@ -33,20 +33,19 @@ def generated(network, ids: list[int], count: int, **options: Any) -> list[int]:
         )[0, len(ids) :].tolist()
 
 
-@pytest.mark.parametrize("which", ["model", "untied"])
-def test_its_own_forward_pass_equals_transformers_to_1e_4(request, which):
+@pytest.mark.parametrize(("which", "prompt"), [("model", 64), ("untied", 64), ("wide", 576)])
+def test_its_own_forward_pass_equals_transformers_to_1e_4(request, which, prompt):
     folder = request.getfixturevalue(which)
-    ids = torch.randint(3, 300, (1, 70))
+    ids = torch.randint(3, 300, (1, prompt + 6))
     with torch.inference_mode():
         theirs = AutoModelForCausalLM.from_pretrained(folder)(ids).logits[0]
         llama = Llama(read_weights(ModelFolders(str(folder))), 8, 2)
-        starts = range(0, 64, CHUNK)
         hidden = [
             llama.prefill(ids[:, start : start + CHUNK], torch.tensor([start]), torch.tensor([3]))[0]
-            for start in starts
+            for start in range(0, prompt, CHUNK)
         ]
         ours = [llama.head(chunk) for chunk in hidden]
-        for place in range(64, 70):
+        for place in range(prompt, prompt + 6):
             tokens, positions = torch.zeros(8, dtype=torch.long), torch.zeros(8, dtype=torch.long)
             tokens[3], positions[3] = ids[0, place], place
             ours.append(llama.decode(tokens, positions)[3:4])
@@ -80,6 +79,16 @@ def test_places_are_rotated_as_in_transformers_bit_for_bit_whatever_the_age_of_t
     ours = rotations(shape, torch.arange(96))
     theirs = LlamaRotaryEmbedding(LlamaConfig.from_pretrained(tmp_path))(torch.zeros(1), torch.arange(96)[None])
     assert all(torch.equal(a, b[0]) for a, b in zip(ours, theirs))
+
+
+def test_prompt_and_answer_are_limited_to_the_length_that_the_spec_sets(tmp_path, model):
+    process, talk = client.start(tmp_path, {"tied": model}, maxModelLength=32)
+    try:
+        assert talk.complete(prompt=[5] * 24, max_tokens=8)["usage"]["completion_tokens"] <= 8
+        status, _, message = talk.refusal("/v1/completions", {"model": "tied", "prompt": [5] * 24, "max_tokens": 9})
+        assert status == 400 and "context of 32" in message
+    finally:
+        process.kill()
 
 
 def test_a_server_takes_other_models_and_answers_as_one_that_started_with_them(tmp_path, server, model, untied):
