@@ -14,6 +14,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from .exits import Exit, Refusal
+from .markers import encode_text
 from .rows import are_turns, read_rows
 from .spec import TrainSpec
 from .tokens import fingerprint, template_tokens, turn_tokens
@@ -252,7 +253,7 @@ def _pack(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, documents: list[d
     stream: list[int] = []
     begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     for document in documents:
-        stream += begin + tokenizer.encode(document["text"], add_special_tokens=False) + [tokenizer.eos_token_id]
+        stream += begin + encode_text(tokenizer, document["text"], add_special_tokens=False) + [tokenizer.eos_token_id]
     starts = range(0, len(stream) - 1, spec.max_tokens)
     rows = [(start, stream[start : start + spec.max_tokens]) for start in starts]
     return [

@@ -16,6 +16,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from .adapters import merged_folder
 from .exits import Exit, Refusal, first_line
+from .markers import encode_text
 from .models import replacing
 from .parts import BatchJob, run_job
 from .rows import read_rows, row_refusal
@@ -118,7 +119,7 @@ def _vectors(
     """Vectors [len(texts), width] of length 1. Texts are batched by length, in any order."""
     max_length, pad = min(spec.max_tokens, _positions(model)), tokenizer.pad_token_id or 0
     placeholder = pad if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    ids = [tokenizer.encode(text)[:max_length] or [placeholder] for text in texts]
+    ids = [encode_text(tokenizer, text)[:max_length] or [placeholder] for text in texts]
     order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
     vectors = torch.empty(len(ids), model.config.hidden_size)
     for start in range(0, len(order), spec.batch):

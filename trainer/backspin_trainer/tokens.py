@@ -12,6 +12,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .exits import Exit, Refusal, first_line
+from .markers import encode_masked, encode_text, mask
 from .spec import ModelFolders
 
 _LEADING = re.compile(r"(?:[^\S\n]*\n)*")  # empty lines, with their line ends
@@ -56,18 +57,21 @@ def template_tokens(
     continue_final_message: bool = False,
     kwargs: dict | None = None,
 ) -> list[int]:
-    """Tokens of `messages` under the chat template. `kwargs` are variables of the template.
+    """Tokens of `messages` under the chat template. `kwargs` are variables of the template. Control tokens in a content
+    are text.
 
     Raises ValueError with the template's message if it cannot render them.
     """
     try:
-        return tokenizer.apply_chat_template(
-            messages,
+        masked, mark = mask(tokenizer, messages)
+        rendered = tokenizer.apply_chat_template(
+            masked,
+            tokenize=False,
             add_generation_prompt=add_generation_prompt,
             continue_final_message=continue_final_message,
-            return_dict=False,
             **(kwargs or {}),
         )
+        return encode_masked(tokenizer, rendered, mark)
     except TemplateError as error:
         raise ValueError(str(error)) from error
 
@@ -94,18 +98,19 @@ def turn_tokens(tokenizer: PreTrainedTokenizerBase, before: list[dict], answer: 
 def _answer_suffix(tokenizer: PreTrainedTokenizerBase, before: list[dict], answered: list[dict]) -> list[int]:
     """Tokens of the answer, encoded alone. A tokenizer may merge the end of the prompt with the beginning of the answer,
     as GPT-2's does with a line end and the spaces of an indented line."""
+    masked, mark = mask(tokenizer, answered)
     opened, closed = (
         tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation)
-        for turns, generation in ((before, True), (answered, False))
+        for turns, generation in ((masked[: len(before)], True), (masked, False))
     )
     if not closed.startswith(opened):
         raise ValueError("the turns do not begin with their own prompt")
-    return tokenizer.encode(closed[len(opened) :], add_special_tokens=False)
+    return encode_masked(tokenizer, closed[len(opened) :], mark)
 
 
 def continuation_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Tokens of a text that continues another: without BOS and all else that the tokenizer puts before every text."""
-    beginning, tokens = tokenizer.encode(""), tokenizer.encode(text)
+    beginning, tokens = tokenizer.encode(""), encode_text(tokenizer, text)
     return tokens[len(beginning) :] if tokens[: len(beginning)] == beginning else tokens
 
 
