@@ -17,7 +17,7 @@ from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.spec import TagSpec
 from backspin_trainer.stop import Stop
 from backspin_trainer.tag import tag
-from backspin_trainer.tagger import joint_loss, read_tagger
+from backspin_trainer.tagger import count_words, joint_loss, read_tagger
 from backspin_trainer.tokens import word_tokens
 
 CITIES = [["new", "york"], ["rome"], ["san", "marino"], ["oslo"]]
@@ -85,7 +85,8 @@ def test_the_loss_is_that_of_the_intents_plus_that_of_the_tags_at_the_first_toke
     nll = lambda row, label: -torch.log_softmax(row, -1)[label]  # noqa: E731
     of_intents = (nll(logits["intents"][0], 2) + nll(logits["intents"][1], 0)) / 2
     of_tags = (nll(logits["tags"][0, 1], 1) + nll(logits["tags"][0, 3], 4) + nll(logits["tags"][1, 1], 0)) / 3
-    assert torch.isclose(joint_loss(logits, tags, intents), of_intents + of_tags)
+    assert count_words(tags) == 3
+    assert torch.isclose(joint_loss(logits, tags, intents, 3), of_intents + of_tags)
 
 
 def test_transformers_reads_the_folder_as_a_token_classifier_with_the_tags_as_its_labels(tagger, encoder):
@@ -113,6 +114,15 @@ def test_killed_between_checkpoints_a_tagger_ends_with_the_very_bytes_of_an_undi
     resumed = [event["resumedFrom"] for event in world.events(tmp_path / "run") if event["event"] == "start"]
     assert resumed[0] is None and resumed[1] in (10, 20, 30)
     assert world.contents(tmp_path / "run" / "model") == world.contents(tmp_path / "undisturbed" / "model")
+
+
+def test_two_processes_that_share_a_batch_have_the_loss_of_one(tmp_path, encoder, data):
+    settings = {**SETTINGS, "steps": 4, "checkpointEvery": 4}
+    one, two = (world.train_spec(encoder, data, tmp_path / name, **settings) for name in ("one", "two"))
+    assert run(one) == Exit.DONE
+    assert world.start("train", two, tmp_path / "two.json", processes=2).wait() == 0
+    losses = [[step["loss"] for step in steps(tmp_path / name)] for name in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_the_seed_decides_the_heads_and_the_dropout(tmp_path, encoder, data):
