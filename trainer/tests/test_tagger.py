@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import world
-from training import refused, run, steps
+from training import parsed, refused, run, steps
 from transformers import AutoModelForTokenClassification, AutoTokenizer, RobertaConfig, RobertaModel
 
 from backspin_trainer import tag as tag_module
@@ -17,7 +17,7 @@ from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.spec import TagSpec
 from backspin_trainer.stop import Stop
 from backspin_trainer.tag import tag
-from backspin_trainer.tagger import count_words, joint_loss, read_tagger
+from backspin_trainer.tagger import Labels, count_words, joint_loss, make_tagger, read_tagger
 from backspin_trainer.tokens import word_tokens
 
 CITIES = [["new", "york"], ["rome"], ["san", "marino"], ["oslo"]]
@@ -133,6 +133,13 @@ def test_the_seed_decides_the_heads_and_the_dropout(tmp_path, encoder, data):
 
     assert weights("one", dropout=0.3) == weights("again", dropout=0.3)
     assert len({weights("one"), weights("other", seed=2), weights("without", dropout=0.0)}) == 3
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_the_dropout_of_a_training_is_that_of_every_layer(tmp_path, encoder, data, dropout):
+    spec = parsed(world.train_spec(encoder, data, tmp_path / "run", **SETTINGS, dropout=dropout))
+    model = make_tagger(spec, Labels(["O"], ["play"]))
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {dropout}
 
 
 GOOD = sentence("play", ("", ["play"]), ("song", ["blue", "monday"]))
