@@ -1,5 +1,5 @@
-/** Implements the activities of a gpu worker: `serve` is a lease; `train`, `embed` and `score` hold a device group while their subprocess
- *  runs. */
+/** Implements the activities of a gpu worker: `serve` is a lease; `train`, `embed`, `score` and `tag` hold a device group while their
+ *  subprocess runs. */
 import type { GpuActivities } from '../schemas/activities.ts';
 import type { StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
@@ -8,6 +8,7 @@ import type { SubprocessSpec } from '../schemas/trainer.ts';
 import { readEmbeddedRows, prepareEmbedding } from '../steps/embed.ts';
 import { reduceStep } from '../steps/reduce.ts';
 import { commitScoring, prepareScoring } from '../steps/score.ts';
+import { commitTagging, prepareTagging } from '../steps/tag.ts';
 import { commitTraining, prepareTraining } from '../steps/train.ts';
 import type { GpuWorker } from './gpu-worker.ts';
 import { serve } from './serve.ts';
@@ -53,6 +54,13 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
         prepare: (resolved, registry, signal) => prepareScoring({ store, registry, resolved, context, work, signal }),
         commit: (resolved, registry, { rows }, { result, subprocessSpans }, signal) =>
           commitScoring({ store, registry, resolved, context, work, signal }, rows, result, subprocessSpans),
+      }),
+
+    tag: (call, context, work) =>
+      onDevice(call, context, {
+        prepare: (resolved, registry) => prepareTagging({ store, registry, resolved, work }, context),
+        commit: (resolved, registry, _, { result, subprocessSpans }) =>
+          commitTagging({ store, registry, resolved, work }, result, subprocessSpans),
       }),
   };
 }

@@ -1,4 +1,4 @@
-/** Runs a step that a subprocess computes on a device group: a training, an embedding or a scoring. */
+/** Runs a step that a subprocess computes on a device group: a training, an embedding, a scoring or a tagging. */
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { Context } from '@temporalio/activity';

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { BackspinError } from '../schemas/errors.ts';
+import type { SubprocessVerb } from '../schemas/trainer.ts';
 import { neededEnvironment } from './environment.ts';
 
 /** A Python with the packages of the trainer, and the folder of the trainer's own package. */
@@ -27,7 +28,7 @@ export function pythonOf(): TrainerPython {
 }
 
 /** Output of `backspin_trainer identity`: for each verb a digest of its code and the versions of the packages that compute. */
-export type TrainerIdentity = Readonly<Record<'train' | 'embed' | 'score' | 'serve', object>>;
+export type TrainerIdentity = Readonly<Record<SubprocessVerb | 'serve', object>>;
 
 const identities = new Map<string, Promise<TrainerIdentity>>();
 

@@ -1,4 +1,4 @@
-/** Supervises a training, embedding or scoring: adopts or starts it, follows its event file, stops it, and restarts it from its checkpoint.
+/** Supervises a training, embedding, scoring or tagging: adopts or starts it, follows its event file, stops it, and restarts it from its checkpoint.
  */
 import { open, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -40,7 +40,7 @@ export interface Trained {
   readonly seconds: number;
 }
 
-const doings = { train: 'training', embed: 'embedding', score: 'scoring' } as const;
+const doings = { train: 'training', embed: 'embedding', score: 'scoring', tag: 'tagging' } as const;
 /** Milliseconds between two reads of the event file. */
 const LOOK_EVERY = 200;
 

@@ -110,7 +110,8 @@ function checkNames(source: Source, recipe: RecipeSchema, file: File, parameters
   };
   for (const part of ['data', 'models'] as const) {
     for (const [name, need] of Object.entries(recipe[part])) {
-      if (need === 'required' && !(name in file[part])) source.problem([part, name], `is missing; the recipe ${file.recipe} needs it`);
+      if (need.startsWith('required') && !(name in file[part]))
+        source.problem([part, name], `is missing; the recipe ${file.recipe} needs it`);
     }
     const other = file[part === 'data' ? 'models' : 'data'];
     for (const name of Object.keys(file[part])) {
@@ -146,7 +147,7 @@ function bindModels(source: Source, models: File['models'], folder: string, reci
     if ('path' in model) {
       const path = resolve(folder, model.path);
       const given = model.chatTemplate === undefined ? {} : { chatTemplate: resolve(folder, model.chatTemplate) };
-      const encodes = recipe?.models[name] === 'encoder';
+      const encodes = recipe?.models[name]?.endsWith('encoder') ?? false;
       const fault = encodes ? encoderFault(path) : modelFault(path);
       if (fault) source.problem(['models', name, 'path'], fault);
       const mute = fault || encodes ? undefined : chatFault(path, given.chatTemplate);

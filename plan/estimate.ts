@@ -4,7 +4,7 @@ import { refsIn, type StepCall, type DatasetRef } from '../schemas/call.ts';
 import { drop, type Context, type Rec } from '../recipe/define.ts';
 import type { Registry } from '../steps/registry.ts';
 import { checkParams, operatorParams } from '../steps/definitions.ts';
-import { budgetOf, rowsIn } from '../steps/call-inputs.ts';
+import { budgetOf, itemsIn, rowsIn } from '../steps/call-inputs.ts';
 import type { AnyOperator, Link } from '../steps/resolved.ts';
 import { fit } from '../steps/chain.ts';
 import { SAMPLE_SIZE, type Sample } from './misfits.ts';
@@ -47,8 +47,7 @@ export async function estimateOf(call: StepCall, registry: Registry, known: bool
     const suite = registry.suite(call.operation);
     if (suite.is !== 'suite') return nothing;
     const params = checkParams(call, registry) as never;
-    const { items: given } = call.inputs as { items?: DatasetRef };
-    const items = given?.rows ?? suite.items(params).length;
+    const items = itemsIn(call)?.rows ?? suite.items(params).length;
     return { ...nothing, in: items, requests: multiply(items, suite.ask.calls(params)) };
   }
   const { inputs } = call.inputs as { inputs?: unknown };

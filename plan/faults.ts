@@ -1,8 +1,8 @@
 /** Checks a planned step without reading records, and returns a sentence for each fault. */
-import type { StepCall } from '../schemas/call.ts';
+import type { ModelRef, StepCall } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import { castOf, isOffline, servingOf } from '../steps/call-inputs.ts';
-import { leaseFault, templateMismatch, unbatched, uncast } from '../steps/checks.ts';
+import { kindMismatch, leaseFault, templateMismatch, unbatched, uncast } from '../steps/checks.ts';
 import { checkParams } from '../steps/definitions.ts';
 import { ownOf } from '../steps/external.ts';
 import type { Registry } from '../steps/registry.ts';
@@ -25,6 +25,8 @@ export async function faultsIn(
     known ? undefined : await templateMismatch(registry, call, asked, (model) => models.templateOf(model)),
     known || offline ? undefined : leaseFault(call, context, own, bases),
     unbatched(call, context, registry),
+    await kindMismatch(call, registry, (model) => models.isTagger(model)),
+    call.operation === 'tagger' ? models.untaggable(call.inputs['from'] as ModelRef) : undefined,
   ];
   if (!offline)
     for (const [role, model] of Object.entries(own))

@@ -2,6 +2,7 @@
 import type { Schema } from '../recipe/define.ts';
 import type { StepCall, DatasetRef } from '../schemas/call.ts';
 import type { Registry } from '../steps/registry.ts';
+import { itemsIn } from '../steps/call-inputs.ts';
 import { fit } from '../steps/chain.ts';
 import type { Sourced } from '../steps/source.ts';
 
@@ -13,13 +14,14 @@ export const SAMPLE_SIZE = 10_000;
 /** Returns a sentence about the records that do not fit their reader; undefined if all fit. `all`: none fits, so the step or the source
  *  is wrong. */
 export function misfitOf(
-  { verb, operation, path, inputs }: StepCall,
+  call: StepCall,
   registry: Registry,
   samples: ReadonlyMap<string, readonly Sample[]>,
 ): { readonly all: boolean; readonly sentence: string } | undefined {
-  const { over, data, items, template } = inputs as { over?: DatasetRef; data?: DatasetRef; items?: DatasetRef; template?: string };
+  const { verb, operation, path } = call;
+  const { over, data, template } = call.inputs as { over?: DatasetRef; data?: DatasetRef; template?: string };
   const reader = verb === 'train' ? template : operation.split('>')[0]!;
-  const sample = samples.get((over ?? data ?? items)?.digest ?? '');
+  const sample = samples.get((over ?? data ?? itemsIn(call))?.digest ?? '');
   if (reader === undefined || sample === undefined) return undefined;
   const { input } = readerNamed(reader, verb, registry);
   const misfits = sample.flatMap(({ value, where }) => {

@@ -2,8 +2,9 @@
  * The interface of definitions: operators (in `operator.ts`), reducers, templates, prompts, suites and sources. Definitions are pure; `steps/`
  * runs them.
  */
+import type { Labels, Tagged } from './training.ts';
 import type { Dataset, Metrics, ModelKind, Outputs, Params, Report, MaybePromise } from './types.ts';
-import type { Dropped, Operator, Prompt, Rec, Schema } from './operator.ts';
+import { operator, type Dropped, type Operator, type Prompt, type Rec, type Schema } from './operator.ts';
 import type { EmbeddedRow } from '../schemas/trainer.ts';
 
 export * from './operator.ts';
@@ -170,7 +171,7 @@ export interface SuiteDef<K extends ModelKind, out M extends Metrics, Roles exte
   readonly oracle: boolean;
   readonly kind: ModelKind & K;
   readonly params: Schema<unknown> | undefined;
-  /** It has no items of its own, and asks the records of the dataset that the experiment file names. */
+  /** It has no items of its own, and asks the records of the dataset that the experiment file names, or of its parameter `test`. */
   readonly asksData: boolean;
   items(params: P): readonly unknown[];
   readonly ask: Operator<never, unknown, Roles | 'model', never>;
@@ -180,11 +181,11 @@ export interface SuiteDef<K extends ModelKind, out M extends Metrics, Roles exte
 }
 /** A benchmark of a model: items, an operator that answers them (its role `model` is the measured model), and the numbers. An item whose
  *  answer was dropped comes with `answer: undefined`, so that it counts. `show` prints each answer with the result of `each`. Without
- *  `items` it asks the records of a dataset, which the experiment file names: those that `ask` refuses come without an answer too. */
+ *  `items` it asks the records of a dataset, which the experiment file names, or the recipe in the parameter `test`: those that `ask`
+ *  refuses come without an answer too. */
 export function suite<Item, Answer, M extends Metrics, Roles extends string = never, P extends Params = {}>(spec: {
   readonly version: number;
   readonly oracle?: boolean;
-  readonly kind?: ModelKind;
   readonly params?: Schema<P>;
   /** @default the records of the evaluation's `data` */
   items?(params: P): readonly Item[];
@@ -193,6 +194,35 @@ export function suite<Item, Answer, M extends Metrics, Roles extends string = ne
   each?(answered: { readonly item: Item; readonly answer: Answer }, params: P): object;
 }): SuiteDef<'lm', M, Roles, P> {
   return { is: 'suite', oracle: false, kind: 'lm', asksData: !spec.items, items: () => [], ...spec, params: spec.params } as never;
+}
+
+/** A benchmark of a tagger, which labels the tokens of the records of a dataset: the one in the parameter `test`, or the one that the
+ *  experiment file names. A subprocess on the training pool computes the labels. A record that `input` refuses, or that is too long for the
+ *  tagger, comes with `answer: undefined`. */
+export function taggerSuite<Item extends Pick<Tagged, 'tokens'>, M extends Metrics, P extends Params = {}>(spec: {
+  readonly version: number;
+  readonly oracle?: boolean;
+  /** Names `test` if recipes pass the dataset. */
+  readonly params?: Schema<P>;
+  readonly input: Schema<Item>;
+  measure(answers: readonly { readonly item: Item; readonly answer: Labels | undefined }[], params: P): M;
+  each?(answered: { readonly item: Item; readonly answer: Labels }, params: P): object;
+}): SuiteDef<'tagger', M, never, P> {
+  const { input, ...rest } = spec;
+  const { version } = spec;
+  const ask = operator<Item, Labels, readonly ['model'], P>({
+    version,
+    input,
+    output: labels,
+    roles: ['model'],
+    calls: () => 0,
+    run: untagged,
+  });
+  return { is: 'suite', oracle: false, kind: 'tagger', asksData: true, items: () => [], ...rest, ask, params: spec.params } as never;
+}
+const labels: Schema<Labels> = { parse: (value) => value as Labels }; // checked where they are read from the subprocess
+function untagged(): never {
+  throw new Error('no server answers for a tagger');
 }
 
 export interface DataSuiteDef<in T, out M extends Metrics, in P extends Params> {

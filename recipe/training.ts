@@ -39,11 +39,14 @@ export interface WeightedPreference {
   readonly chosen: Weighted;
   readonly rejected: Weighted;
 }
-/** A sentence with a tag for each token and one intent, to train a tagger. */
-export interface Tagged {
-  readonly tokens: readonly string[];
+/** The labels of a sentence: a BIO tag for each token (`B-city`, `I-city`, `O`), and one intent. */
+export interface Labels {
   readonly tags: readonly string[];
   readonly intent: string;
+}
+/** A sentence, word by word, with its labels: a row that trains a tagger. A row with an `I-` that continues no slot of its type is refused. */
+export interface Tagged extends Labels {
+  readonly tokens: readonly string[];
 }
 
 /** Each objective: the kind of model that it starts from, the kind that it yields, and its training row. */

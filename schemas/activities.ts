@@ -51,4 +51,6 @@ export interface GpuActivities {
   embed(call: StepCall, context: StepContext): Promise<LedgerEntry>;
   /** Computes a scorer offline. Its subprocess resumes after the newest part of its answers. */
   score(call: StepCall, context: StepContext, work: MapWork): Promise<LedgerEntry>;
+  /** Evaluates a tagger. Its subprocess resumes after the newest part of its answers. */
+  tag(call: StepCall, context: StepContext, work: MapWork): Promise<LedgerEntry>;
 }

@@ -26,8 +26,8 @@ export interface RecipeSchema {
   readonly parameters: z.ZodType;
   /** `either`: exactly one of the data sets with this mark. */
   readonly data: { readonly [name: string]: 'required' | 'optional' | 'either' };
-  /** `encoder`: optional, and only used to embed. */
-  readonly models: { readonly [name: string]: 'required' | 'optional' | 'encoder' };
+  /** `encoder`: optional, and only used to embed. `required-encoder`: a tagger is trained from it. */
+  readonly models: { readonly [name: string]: 'required' | 'optional' | 'encoder' | 'required-encoder' };
   readonly evaluation: readonly string[];
   /** Parameters that refer to data sets missing from the file: for each, the path of the parameter and a sentence. */
   readonly lacks?: (parameters: never, data: readonly string[]) => readonly (readonly [path: readonly string[], sentence: string])[];

@@ -5,7 +5,7 @@ import { architecture } from './config.ts';
 /** The spec of `backspin_trainer train`. `warmup` is a share of the steps; `batch` is the global batch size in rows, over all devices. */
 export const trainSpec = z.strictObject({
   version: z.literal(1),
-  objective: z.enum(['sft', 'lm', 'dpo', 'token-dpo']),
+  objective: z.enum(['sft', 'lm', 'dpo', 'token-dpo', 'tagger']),
   /** Exactly one of `from` (the folder of a full model, or of a LoRA adapter for `base`) and `init` is set. */
   from: z.string().nullable(),
   base: z.string().nullable(),
@@ -92,10 +92,28 @@ export type ScoredText = z.infer<typeof scoredText>;
 /** A line of `answers.jsonl` of `score`. */
 export const scoredRow = z.strictObject({ answers: z.array(scoredText) });
 
+/** The spec of `backspin_trainer tag`: `rows` is a file of `{"tokens": [...]}` lines, each token a word. */
+export interface TagSpec {
+  readonly version: 1;
+  /** Folder of the tagger. */
+  readonly tagger: string;
+  readonly rows: string;
+  /** Folder of events, parts and `answers.jsonl`. */
+  readonly run: string;
+  readonly threads: number;
+}
+/** A line of `answers.jsonl` of `tag`: a tag for each token, and the intent; or why there are none. */
+export const taggedRow = z.union([
+  z.strictObject({ tags: z.array(z.string()), intent: z.string() }),
+  z.strictObject({ tooLong: z.string() }),
+]);
+export type TaggedRow = z.infer<typeof taggedRow>;
+
 /** The spec of a supervised subprocess. */
-export type SubprocessSpec = TrainSpec | EmbedSpec | ScoreSpec;
-export const verbOf = (spec: SubprocessSpec): 'train' | 'embed' | 'score' =>
-  'objective' in spec ? 'train' : 'clusters' in spec ? 'embed' : 'score';
+export type SubprocessSpec = TrainSpec | EmbedSpec | ScoreSpec | TagSpec;
+export type SubprocessVerb = 'train' | 'embed' | 'score' | 'tag';
+export const verbOf = (spec: SubprocessSpec): SubprocessVerb =>
+  'objective' in spec ? 'train' : 'clusters' in spec ? 'embed' : 'tagger' in spec ? 'tag' : 'score';
 
 /** The spec of `backspin_trainer merge`: folders of a LoRA adapter, of its base, and of the merged model to write. */
 export interface MergeSpec {
@@ -109,7 +127,7 @@ const of = <const Event extends string, Shape extends z.core.$ZodShape>(event: E
   z.object({ v: z.literal(1), event: z.literal(event), ...shape });
 const step = z.int().min(0);
 
-/** A line of `events.jsonl`. A resumed training emits the steps since its checkpoint again. The steps of `embed` and `score` are rows. */
+/** A line of `events.jsonl`. A resumed training emits the steps since its checkpoint again. The steps of `embed`, `score` and `tag` are rows. */
 const trainEvent = z.discriminatedUnion('event', [
   of('start', { pid: z.int(), resumedFrom: step.nullable(), steps: step, truncated: z.int().min(0).default(0) }),
   of('step', { step, loss: z.number(), learningRate: z.number(), tokens: z.int(), seconds: z.number() }),

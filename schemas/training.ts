@@ -73,6 +73,10 @@ export function trainingWith<D extends Partial<z.input<typeof training>>>(defaul
   return training.extend(Object.fromEntries(defaulted) as {}) as unknown as z.ZodObject<Defaulted, z.core.$strict>;
 }
 
+/** A training of a tagger with a recipe's defaults: it has new layers of its own, so it trains all weights. */
+export const taggerTrainingWith = <D extends Partial<z.input<typeof training>>>(defaults: D) =>
+  trainingWith(defaults).extend({ lora: z.null().default(null), adapter: z.literal('merge').default('merge') });
+
 /** For preference trainings. */
 export const beta = z.number().positive().default(0.1).describe('How strongly the loss holds the model to its reference.');
 

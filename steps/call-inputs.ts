@@ -1,5 +1,6 @@
 /** Reads a call: its operators, models, seed, and whether it is stochastic or runs offline. */
 import { isRef, refsIn, type DatasetRef, type ModelRef, type StepCall } from '../schemas/call.ts';
+import type { ModelKind } from '../recipe/types.ts';
 import type { Serving } from '../schemas/serving.ts';
 import type { Budget, StepContext } from '../schemas/steps.ts';
 import { isImport, isSource, operatorParams } from './definitions.ts';
@@ -42,12 +43,26 @@ export function trainingSeed(call: StepCall, context: StepContext): number {
   return seed + 1_000_003 * repeat;
 }
 
+/** The records that a suite without items asks: those that the experiment file names, or those in its parameter `test`. */
+export function itemsIn({ inputs }: StepCall): DatasetRef | undefined {
+  const { items, params } = inputs as { items?: DatasetRef; params?: { test?: unknown } };
+  return items ?? (isRef(params?.test) && params.test.kind === 'dataset' ? params.test : undefined);
+}
+
+/** Whether a suite evaluates a tagger, which a subprocess on the training pool does. */
+export function tags(call: StepCall, registry: Registry): boolean {
+  if (call.verb !== 'evaluate') return false;
+  const suite = registry.suite(call.operation);
+  return suite.is === 'suite' && (suite.kind as ModelKind) === 'tagger';
+}
+
 /** From this many records on, loading the model costs less than asking a server for each of them. */
 const OFFLINE_FROM = 1000;
 
-/** Whether a subprocess on the training pool computes a map: a single scorer with a model in the store, and many records or `batch: true`.
- */
+/** Whether a subprocess on the training pool computes a step: the evaluation of a tagger, or a map by a single scorer with a model in the
+ *  store and with many records or `batch: true`. */
 export function isOffline(call: StepCall, context: StepContext, registry: Registry): boolean {
+  if (tags(call, registry)) return true;
   if (call.verb !== 'map' || call.operation.includes('>')) return false;
   const { scorer } = registry.operator(call.operation);
   const { over, until, quorum } = call.inputs as { over: DatasetRef; until?: object; quorum?: number };

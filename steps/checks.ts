@@ -2,10 +2,11 @@
 import { canonicalJson } from '../schemas/canonical.ts';
 import { embeds, isRef, refsIn, type StepCall, type ModelRef } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
+import type { ModelManifest } from '../schemas/store.ts';
 import { promptIds } from './definitions.ts';
 import { lacksWeights } from './external.ts';
 import type { Registry } from './registry.ts';
-import { castOf, isOffline, servingOf } from './call-inputs.ts';
+import { castOf, isOffline, servingOf, tags } from './call-inputs.ts';
 import type { Resolved } from './resolved.ts';
 
 /** Why a step cannot open the model that it trains or embeds with; undefined: it can. */
@@ -21,6 +22,27 @@ export function lacksItsWeights(context: StepContext, call: StepCall): string | 
 }
 const isModel = (value: unknown): value is ModelRef => isRef(value) && value.kind === 'model';
 const modelsIn = (inputs: unknown): ModelRef[] => refsIn(inputs).filter(isModel);
+
+/** In the folder of a tagger: its intents. */
+export const TAGGER = 'tagger.json';
+export const holdsTagger = ({ files }: ModelManifest): boolean => files.some(({ name }) => name === TAGGER);
+
+/** Why a step cannot use a model: a tagger can only be evaluated, by a suite for taggers, and such a suite takes nothing else; undefined: it
+ *  can. */
+export async function kindMismatch(
+  call: StepCall,
+  registry: Registry,
+  isTagger: (model: ModelRef) => boolean | Promise<boolean>,
+): Promise<string | undefined> {
+  const wanted = tags(call, registry);
+  for (const model of modelsIn(call.inputs)) {
+    if ((await isTagger(model)) === wanted) continue;
+    return wanted
+      ? `Step ${call.path} evaluates by ${call.operation}, which is for taggers, and its model is none: train one with the objective "tagger".`
+      : `Step ${call.path} uses a tagger, which no other step than its evaluation can: give it a language model, or a suite for taggers such as eval.tagging.`;
+  }
+  return undefined;
+}
 
 /** Why a role of a step has no model; undefined: all have one. */
 export function uncast(call: StepCall, registry: Registry): string | undefined {

@@ -7,6 +7,7 @@ import { recordId } from '../schemas/canonical.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Registry } from './registry.ts';
 import type { Store } from '../store/store.ts';
+import { itemsIn } from './call-inputs.ts';
 import { DropCounter, weakestDeterminism, outputOf, RECORDS } from './commit.ts';
 import { promptIds } from './definitions.ts';
 import { checkConservation } from './joined.ts';
@@ -22,12 +23,12 @@ type AnySuite = SuiteDef<never, Readonly<Record<string, number>>, string, object
 export async function itemsOf({ store, registry }: Services, resolved: Resolved, context: StepContext): Promise<DatasetRef> {
   const { operation, path } = resolved.call;
   const suite = (await registry(context.modules)).suite(operation) as AnySuite;
-  const { items } = resolved.call.inputs as { items?: DatasetRef };
+  const items = itemsIn(resolved.call);
   if (items) return items;
   if (suite.asksData)
     throw new BackspinError(
       'ConfigError',
-      `Step ${path} evaluates by ${operation}, which has no items of its own: the evaluation in the experiment file names a dataset under \`data\`.`,
+      `Step ${path} evaluates by ${operation}, which has no items of its own: the evaluation in the experiment file names a dataset under \`data\`, or the recipe gives one as the parameter \`test\`.`,
     );
   const writer = store.write(RECORDS);
   const seen = new Set<string>();

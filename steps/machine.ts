@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pythonOf, trainerIdentity, type TrainerIdentity } from '../devices/python.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import { poolDevices } from '../schemas/devices.ts';
+import type { SubprocessVerb } from '../schemas/trainer.ts';
 import { FileDigests } from '../store/digests.ts';
 
 export interface Machine {
@@ -38,7 +39,7 @@ export const threadsOf = ({ threads }: BoundConfig['training']): number => threa
 
 /** Identity of a subprocess on the training pool, for the step's key. On a CPU the number of threads changes the order of sums, and so the
  *  last bits. */
-export async function computing(machine: Machine, verb: 'train' | 'embed' | 'score', training: BoundConfig['training']): Promise<object> {
+export async function computing(machine: Machine, verb: SubprocessVerb, training: BoundConfig['training']): Promise<object> {
   const device = machine.device(training.pool);
   return { ...(await machine.trainer(verb)), device, ...(device === 'cpu' ? { threads: threadsOf(training) } : {}) };
 }

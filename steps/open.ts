@@ -9,7 +9,7 @@ import { checkSources } from './changed.ts';
 import { budgetOf, servingOf } from './call-inputs.ts';
 import { cutKey } from './key.ts';
 import { resolve } from './resolve.ts';
-import { lacksItsWeights, leaseFault, templateMismatch, unbatched, uncast } from './checks.ts';
+import { holdsTagger, kindMismatch, lacksItsWeights, leaseFault, templateMismatch, unbatched, uncast } from './checks.ts';
 import type { Resolved } from './resolved.ts';
 import type { Services } from './services.ts';
 import { itemsOf } from './evaluate.ts';
@@ -44,6 +44,8 @@ export async function openStep(services: Services, call: StepCall, context: Step
   if (weightless) throw new BackspinError('ConfigError', weightless);
   const lacking = uncast(call, registry);
   if (lacking) throw new BackspinError('ConfigError', lacking);
+  const otherKind = await kindMismatch(call, registry, async (model) => holdsTagger(await services.store.model(model)));
+  if (otherKind) throw new BackspinError('ConfigError', otherKind);
   const mismatch = await templateMismatch(registry, call, resolved, async (model) => (await services.store.model(model)).template);
   if (mismatch) throw new BackspinError('TemplateMismatch', mismatch);
   const lack = unbatched(call, context, registry);

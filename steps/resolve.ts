@@ -3,6 +3,7 @@ import { engineIdentity, repeats } from '../devices/engines/index.ts';
 import { embeds, refsIn, type StepCall } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import type { Determinism } from '../schemas/store.ts';
+import type { SubprocessVerb } from '../schemas/trainer.ts';
 import { castOf, isOffline, isStochastic, operatorCalls, servingOf } from './call-inputs.ts';
 import { definedBy, promptIds } from './definitions.ts';
 import { externalOf } from './external.ts';
@@ -19,7 +20,7 @@ export async function resolve(call: StepCall, context: StepContext, registry: Re
   const cast = castOf(call);
   const offline = isOffline(call, context, registry);
   const operators = operatorCalls(call, registry);
-  const subprocess = call.verb === 'train' ? 'train' : embeds(call) ? 'embed' : offline ? 'score' : undefined;
+  const subprocess = subprocessOf(call, offline);
   const files = await fileDigests(call, registry, params, machine);
   const inputs: KeyInputs = {
     call,
@@ -50,6 +51,13 @@ export async function resolve(call: StepCall, context: StepContext, registry: Re
     offline,
     files,
   };
+}
+
+function subprocessOf(call: StepCall, offline: boolean): SubprocessVerb | undefined {
+  if (call.verb === 'train') return 'train';
+  if (embeds(call)) return 'embed';
+  if (!offline) return undefined;
+  return call.verb === 'evaluate' ? 'tag' : 'score';
 }
 
 const chainOf = (inputs: KeyInputs): Link[] =>

@@ -12,11 +12,12 @@ import { reduceStep } from '../../steps/reduce.ts';
 import { resolve } from '../../steps/resolve.ts';
 import { commitTraining, prepareTraining } from '../../steps/train.ts';
 import { commitScoring, prepareScoring, type Scoring } from '../../steps/score.ts';
+import { commitTagging, prepareTagging, type Tagging } from '../../steps/tag.ts';
 import type { Models } from '../../steps/models.ts';
 import { embeds, isRef, type StepCall, type ModelRef, type Result } from '../../schemas/call.ts';
 import type { MaybePromise, Message } from '../../recipe/api.ts';
 import type { ScoreRequest, Prompt, TokenScore } from '../../recipe/define.ts';
-import type { EmbeddedRow, ScoredText, TrainSpec } from '../../schemas/trainer.ts';
+import type { EmbeddedRow, ScoredText, TaggedRow, TrainSpec } from '../../schemas/trainer.ts';
 import { readLines, writeLines } from '../../store/files.ts';
 
 /** The replies of a test's models. `model` is the reference to the model in `role`. A reply may never come, until its step ends without it. */
@@ -24,6 +25,8 @@ export interface Played {
   reply(asked: { role: string; model: ModelRef; prompt: Prompt | { messages: readonly Message[] }; seed: number }): MaybePromise<string>;
   place?(texts: readonly string[]): EmbeddedRow;
   weigh?(asked: ScoreRequest & { model: ModelRef }): ScoredText;
+  /** The labels of a tagger. */
+  tag?(asked: { readonly tokens: readonly string[]; readonly model: ModelRef }): TaggedRow;
   score?(asked: { role: string; model: ModelRef; prompt: Prompt; continuation: string }): readonly TokenScore[];
 }
 
@@ -72,6 +75,7 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
         return trained.model;
       }
       const work = opened.work!;
+      if (work.batch && call.verb === 'evaluate') return tag({ ...on, resolved, work }, played);
       if (work.batch) return score({ ...on, resolved, work }, played);
       for (let batch = 0; batch < work.batches; batch++)
         await steps.batch({ call, context, work, batch }, playing(self, played, resolved.cast), beat);
@@ -95,7 +99,8 @@ async function embed({ store, registry, resolved, context, signal }: On, played:
 async function train({ store, registry, resolved, context }: On): Promise<{ readonly spec: TrainSpec; readonly model: ModelRef }> {
   const spec = await prepareTraining(store, registry, resolved, context);
   const merged = spec.base !== null && spec.adapter === 'merge' ? ['base/config.json'] : [];
-  const made = spec.lora ? ['model/adapter_config.json'] : ['model/config.json'];
+  const tagger = spec.objective === 'tagger' ? ['model/tagger.json'] : [];
+  const made = spec.lora ? ['model/adapter_config.json'] : ['model/config.json', ...tagger];
   for (const name of [...made, ...merged]) {
     await mkdir(join(spec.run, dirname(name)), { recursive: true });
     await writeFile(join(spec.run, name), resolved.stepKey);
@@ -120,6 +125,19 @@ async function score(scoring: Scoring, played: Played): Promise<Result> {
   }
   await writeLines(answers, answered());
   return (await commitScoring(scoring, rows, answers)).result;
+}
+
+async function tag({ context, ...tagging }: Tagging & { readonly context: StepContext }, played: Played): Promise<Result> {
+  const { rows, run } = await prepareTagging(tagging, context);
+  const answers = join(run, 'answers.jsonl');
+  async function* answered() {
+    for await (const row of readLines(rows)) {
+      const { tokens } = row as { tokens: string[] };
+      yield played.tag!({ tokens, model: tagging.resolved.cast['model']! });
+    }
+  }
+  await writeLines(answers, answered());
+  return (await commitTagging(tagging, answers)).result;
 }
 
 const rejectedOn = async (signal: AbortSignal): Promise<never> => {

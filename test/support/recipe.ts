@@ -49,12 +49,13 @@ interface Answering {
   readonly score?: Played['score'];
   readonly place?: Played['place'];
   readonly weigh?: Played['weigh'];
+  readonly tag?: Played['tag'];
 }
 
 /** `files`: texts by path; a path that ends in a slash is the folder of a model. */
 export async function stage(
   name: string,
-  { reply, score, place, weigh }: Answering,
+  { reply, score, place, weigh, tag }: Answering,
   files: Readonly<Record<string, string>>,
 ): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), `backspin-${name}-`));
@@ -73,6 +74,7 @@ export async function stage(
     ...(score && { score }),
     ...(place && { place }),
     ...(weigh && { weigh }),
+    ...(tag && { tag }),
   });
   const rows = async <T>(ref: unknown) => {
     const records: Rec<T>[] = [];
