@@ -241,6 +241,7 @@ def test_tagging_that_was_stopped_between_two_parts_goes_on_and_gives_the_same_b
     file = world.write_rows(tmp_path / "killed" / "rows.jsonl", [{"tokens": tokens} for tokens in rows])
     spec = TagSpec(1, str(tagger), file, str(tmp_path / "killed"), threads=1, batch=4)
     assert tag(spec, Stop()) == Exit.INTERRUPTED
+    (tmp_path / "killed" / "tags" / "00002.partial").write_text("torn")
     assert tag(spec, Stop()) == Exit.DONE
     assert saved == ["00000.jsonl", "00001.jsonl", "00002.jsonl", "00003.jsonl"]
     assert (tmp_path / "killed" / "answers.jsonl").read_bytes() == (tmp_path / "whole" / "answers.jsonl").read_bytes()
