@@ -77,7 +77,7 @@ export interface Settings<O extends Objective = 'sft'> {
   /** For a row of more tokens: drop and count it, cut the end of its answer, or fail the training.
    *  @default 'drop' */
   readonly tooLong?: 'drop' | 'truncate' | 'fail';
-  /** A low-rank adapter, scaled by alpha / rank; null trains all weights. */
+  /** A low-rank adapter, scaled by alpha / rank; null trains all weights, as for a tagger. */
   readonly lora: {
     readonly rank: number;
     readonly alpha: number;

@@ -262,7 +262,9 @@ def _sentence(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict[str
     _check_tags(tags)
     ids, words = word_tokens(tokenizer, tokens)
     if None in words:
-        raise _RowRefused("invalid", f"has the word {json.dumps(tokens[words.index(None)])}, of which there is no token")
+        raise _RowRefused(
+            "invalid", f"has the word {json.dumps(tokens[words.index(None)])}, of which there is no token"
+        )
     if len(ids) <= spec.max_tokens:
         return {"input_ids": ids, "words": words, "tags": tags, "intent": intent}
     if spec.too_long != "truncate":
@@ -278,9 +280,13 @@ def _check_tags(tags: list[Any]) -> None:
     for number, tag in enumerate(tags, 1):
         prefix, dash, kind = tag.partition("-") if isinstance(tag, str) else ("", "", "")
         if tag != "O" and not (prefix in ("B", "I") and dash and kind):
-            raise _RowRefused("invalid", f'has the tag {json.dumps(tag)} at token {number}; give "O", "B-type" or "I-type"')
+            raise _RowRefused(
+                "invalid", f'has the tag {json.dumps(tag)} at token {number}; give "O", "B-type" or "I-type"'
+            )
         if prefix == "I" and before[1:] != tag[1:]:
-            raise _RowRefused("invalid", f"has the tag {tag} at token {number} after {before}: a slot begins with B-{kind}")
+            raise _RowRefused(
+                "invalid", f"has the tag {tag} at token {number} after {before}: a slot begins with B-{kind}"
+            )
         before = tag
 
 

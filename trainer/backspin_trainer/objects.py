@@ -61,9 +61,7 @@ def _read_object(value: Any, cls: type, key: str) -> Any:
     for name, item in known.items():
         if name not in value and item.default is dataclasses.MISSING:
             raise invalid(inside + name, "is missing; add it")
-    return cls(
-        **{known[name].name: read(item, hints[known[name].name], inside + name) for name, item in value.items()}
-    )
+    return cls(**{known[name].name: read(item, hints[known[name].name], inside + name) for name, item in value.items()})
 
 
 def camel(name: str) -> str:

@@ -166,4 +166,6 @@ def _class_of(folder: str, config: PreTrainedConfig, intents: int) -> type[PreTr
 
 def _dropouts(config: PreTrainedConfig) -> list[str]:
     """The settings that are probabilities of dropout. Null means that of the hidden layers."""
-    return [key for key, value in config.to_dict().items() if "dropout" in key and type(value) in (int, float, type(None))]
+    return [
+        key for key, value in config.to_dict().items() if "dropout" in key and type(value) in (int, float, type(None))
+    ]

@@ -93,7 +93,9 @@ def test_transformers_reads_the_folder_as_a_token_classifier_with_the_tags_as_it
     plain = AutoModelForTokenClassification.from_pretrained(tagger).eval()
     model, labels = read_tagger(str(tagger))
     assert plain.config.architectures == ["BertForTokenClassification"]
-    assert list(plain.config.id2label.values()) == labels.tags == sorted({tag for row in SENTENCES for tag in row["tags"]})
+    assert (
+        list(plain.config.id2label.values()) == labels.tags == sorted({tag for row in SENTENCES for tag in row["tags"]})
+    )
     assert labels.intents == ["play", "weather"]
     assert plain.config.hidden_dropout_prob == 0.1, "the dropout of a run is no part of the model"
     batch = AutoTokenizer.from_pretrained(tagger)("weather in rome", return_tensors="pt")
@@ -148,7 +150,11 @@ GOOD = sentence("play", ("", ["play"]), ("song", ["blue", "monday"]))
 @pytest.mark.parametrize(
     ("changes", "reason", "says"),
     [
-        ({"tags": ["O", "I-song", "I-song"]}, "invalid", "the tag I-song at token 2 after O: a slot begins with B-song"),
+        (
+            {"tags": ["O", "I-song", "I-song"]},
+            "invalid",
+            "the tag I-song at token 2 after O: a slot begins with B-song",
+        ),
         ({"tags": ["O", "B-song", "I-city"]}, "invalid", "the tag I-city at token 3 after B-song"),
         ({"tags": ["O", "B-song", "song"]}, "invalid", 'the tag "song" at token 3; give "O", "B-type" or "I-type"'),
         ({"tags": ["O", "B-", "O"]}, "invalid", 'the tag "B-" at token 2'),
@@ -241,6 +247,7 @@ def test_tagging_that_was_stopped_between_two_parts_goes_on_and_gives_the_same_b
     file = world.write_rows(tmp_path / "killed" / "rows.jsonl", [{"tokens": tokens} for tokens in rows])
     spec = TagSpec(1, str(tagger), file, str(tmp_path / "killed"), threads=1, batch=4)
     assert tag(spec, Stop()) == Exit.INTERRUPTED
+    (tmp_path / "killed" / "tags" / "00002.partial").write_text("torn")
     assert tag(spec, Stop()) == Exit.DONE
     assert saved == ["00000.jsonl", "00001.jsonl", "00002.jsonl", "00003.jsonl"]
     assert (tmp_path / "killed" / "answers.jsonl").read_bytes() == (tmp_path / "whole" / "answers.jsonl").read_bytes()
