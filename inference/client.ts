@@ -35,6 +35,8 @@ const MAX_TEMPLATE_TOKENS = { itself: 64, message: 16 };
 
 /** Bytes of text per token, roughly. */
 const BYTES_PER_TOKEN = 4;
+/** Texts to continue. A tokenizer may merge the end of one with what follows. */
+const BEGINNINGS = [':', 'a', '\n'];
 const tokenizeReply = z.object({ tokens: z.array(z.int()), max_model_len: z.int() });
 /** An adapter has the context of its base (`parent`). A server that does not tell its context lengths refuses prompts that are too long. */
 const modelEntry = z.object({ id: z.string(), parent: z.string().nullish(), max_model_len: z.int().nullish() });
@@ -55,7 +57,8 @@ export class ModelClient {
   readonly #contextLengths = new Map<string, number>();
   /** Context lengths that are being requested: one request serves all callers. */
   readonly #pendingContextLengths = new Map<string, { readonly answer: Promise<number>; readonly signal: AbortSignal }>();
-  readonly #textPrefixes = new Map<string, readonly number[]>();
+  /** Tokens of BEGINNINGS by model. */
+  readonly #beginnings = new Map<string, readonly number[]>();
   readonly #lastContinuations = new Map<string, { readonly texts: readonly string[]; readonly tokens: readonly (readonly number[])[] }>();
   /** Whether the server has reported the tokens of a reply. */
   #reportsUsage = false;
@@ -200,21 +203,33 @@ export class ModelClient {
     return this.#tokenize(isChat(prompt) ? { model, ...chatFields(prompt, kwargs) } : { model, prompt: prompt.text }, options);
   }
 
-  /** Tokens of texts that continue another text, without the tokens that the tokenizer puts before every text. Most records of a step are
-   *  scored on the same few texts, so the last ones are cached. */
+  /** Tokens of texts that continue another text, without what the tokenizer puts before every text: a BOS token, or the space of
+   *  SentencePiece. Most records of a step are scored on the same few texts, so the last ones are cached. */
   async #continuations(model: string, texts: readonly string[], options: RequestOptions): Promise<readonly (readonly number[])[]> {
     const last = this.#lastContinuations.get(model);
     if (last && last.texts.length === texts.length && texts.every((text, at) => text === last.texts[at])) return last.tokens;
-    const beginning = this.#textPrefixes.get(model) ?? (await this.#tokenize({ model, prompt: '' }, options));
-    this.#textPrefixes.set(model, beginning);
-    const tokens = await Promise.all(
-      texts.map(async (text) => {
-        const ids = await this.#tokenize({ model, prompt: text }, options);
-        return beginning.every((id, i) => ids[i] === id) ? ids.slice(beginning.length) : ids;
-      }),
-    );
+    await this.#beginning(model, BEGINNINGS[0]!, options); // once for all of them
+    const tokens = await Promise.all(texts.map((text) => this.#continuation(model, text, options)));
     if (texts.length > 1) this.#lastContinuations.set(model, { texts, tokens });
     return tokens;
+  }
+
+  async #continuation(model: string, text: string, options: RequestOptions): Promise<readonly number[]> {
+    for (const beginning of BEGINNINGS) {
+      const first = await this.#beginning(model, beginning, options);
+      const whole = await this.#plain(model, beginning + text, options);
+      if (first.every((id, at) => whole[at] === id)) return whole.slice(first.length);
+    }
+    return this.#plain(model, text, options);
+  }
+  async #beginning(model: string, text: string, options: RequestOptions): Promise<readonly number[]> {
+    const name = `${model}/${text}`;
+    const tokens = this.#beginnings.get(name) ?? (await this.#plain(model, text, options));
+    this.#beginnings.set(name, tokens);
+    return tokens;
+  }
+  #plain(model: string, prompt: string, options: RequestOptions): Promise<readonly number[]> {
+    return this.#tokenize({ model, prompt, add_special_tokens: false }, options);
   }
 
   async #tokenize(body: object, options: RequestOptions): Promise<readonly number[]> {

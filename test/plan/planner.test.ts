@@ -116,7 +116,7 @@ test('a tagger is planned on the training pool, with as many sentences as its te
     recipe,
     seed: 0,
     modules: [{ path: toy, digest: await moduleDigest(toy) }],
-    serving: { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 },
+    serving: { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, maxModelLength: null, replicas: 1 },
     roles: {},
     training: { pool: 'gpu', threads: 1 },
     evaluation: {},

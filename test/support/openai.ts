@@ -97,7 +97,7 @@ type Body = Record<string, unknown>;
 
 /** Replies by path. */
 function repliesOf(context: number, beginning: boolean, likeliest: () => readonly number[]): Record<string, (body: Body) => Body> {
-  const tokens = (text: string) => [...(beginning ? [999] : []), ...Buffer.from(text)];
+  const tokens = (text: string, special = true) => [...(beginning && special ? [999] : []), ...Buffer.from(text)];
   const usage = (body: Body) => ({
     prompt_tokens: tokens(JSON.stringify(body['messages'] ?? body['prompt'])).length,
     completion_tokens: 2,
@@ -105,8 +105,9 @@ function repliesOf(context: number, beginning: boolean, likeliest: () => readonl
   const text = (body: Body) => ([body['stop'] ?? []].flat().includes('o') ? '' : 'ok');
   return {
     '/v1/models': () => ({ data: [{ id: 'm', max_model_len: context }] }),
-    '/tokenize': ({ prompt, messages }) => {
-      const ids = tokens((prompt as string | undefined) ?? (messages as { content: string }[]).map(({ content }) => content).join(''));
+    '/tokenize': ({ prompt, messages, add_special_tokens: special }) => {
+      const text = (prompt as string | undefined) ?? (messages as { content: string }[]).map(({ content }) => content).join('');
+      const ids = tokens(text, special as boolean | undefined);
       return { tokens: ids, count: ids.length, max_model_len: context };
     },
     '/v1/chat/completions': (body) => ({

@@ -112,4 +112,20 @@ def _targets(model: PreTrainedModel, lora: Lora) -> list[str]:
         raise Refusal(
             Exit.SPEC, f"Spec key 'lora.targets' must name linear layers of the model, which has {has}, not {wants}."
         )
+    if lora.targets is None:
+        _check_experts(model)
     return sorted(set(lora.targets or linear))
+
+
+def _check_experts(model: PreTrainedModel) -> None:
+    """Raises Refusal 64 if an adapter of all linear layers would leave most weights out without a word."""
+    experts = sum(
+        weight.numel() for name, weight in model.named_parameters() if weight.ndim == 3 and "expert" in name
+    )
+    if experts:
+        share = experts / sum(weight.numel() for weight in model.parameters())
+        raise Refusal(
+            Exit.SPEC,
+            f"Spec key 'lora.targets' must be set: {share:.0%} of the model's weights are in experts, which are no linear "
+            "layers, so that an adapter leaves them as they are. Name the layers to adapt, such as q_proj.",
+        )

@@ -77,6 +77,15 @@ def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Exampl
     return Examples(dataset, kept, truncated, refused)
 
 
+def has_system_turns(path: str) -> bool:
+    """Whether a row of the file has a system turn, in a conversation or in a prompt."""
+    return any(
+        are_turns(turns) and any(turn["role"] == "system" for turn in turns)
+        for _, row in read_rows(path)
+        for turns in (row.get("messages"), row.get("prompt"))
+    )
+
+
 def sample_order(dataset: Dataset, spec: TrainSpec) -> list[int]:
     """The indices [steps * batch] of the examples in the order of the whole run, batch after batch.
 

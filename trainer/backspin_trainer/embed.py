@@ -18,6 +18,7 @@ from .exits import Exit, Refusal, first_line
 from .markers import encode_text
 from .models import positions, replacing
 from .parts import BatchJob, run_job
+from .pooling import Pooling, read_pooling
 from .rows import read_rows, row_refusal
 from .spec import EmbedSpec
 from .stop import Stop
@@ -30,9 +31,9 @@ _ROUNDS = 100  # of k-means, at most
 def embed(spec: EmbedSpec, stop: Stop) -> Exit:
     """Writes a line for each row of `spec.rows`, in order, to `answers.jsonl`: `{"cluster", "distance", "pick"}`.
 
-    The vector of a text is the mean of the last hidden states of its tokens, scaled to length 1. Texts are truncated to
-    `spec.max_tokens` and to the positions of the model. An empty text is embedded as the EOS token, or as the padding
-    token if there is no EOS.
+    The vector of a text is the mean of the last hidden states of its tokens, or what the model's folder says in the way
+    of Sentence Transformers (`pooling.py`), scaled to length 1. Texts are truncated to `spec.max_tokens` and to the
+    positions of the model. An empty text is embedded as the EOS token, or as the padding token if there is no EOS.
 
     `distance` is 1 - cosine of the first text and the second, in [0, 2]; 0 without a second. `cluster` is the k-means
     cluster of the first text, among `spec.clusters`, or as many as there are rows. `pick` numbers the picks of
@@ -43,8 +44,13 @@ def embed(spec: EmbedSpec, stop: Stop) -> Exit:
 
     def open_model() -> Callable[[Path, list[list[str]]], None]:
         tokenizer = load_tokenizer(tokenizer_folder(spec.model))
+        pooling = read_pooling(spec.model.folder)
         model = _open_model(spec)
-        return lambda file, rows: _save(file, _vectors(spec, model, tokenizer, [text for row in rows for text in row]))
+
+        def save(file: Path, rows: list[list[str]]) -> None:
+            _save(file, _vectors(spec, model, tokenizer, pooling, [text for row in rows for text in row]))
+
+        return save
 
     def answers(rows: list[list[str]], files: list[Path]) -> list[str]:
         vectors = torch.cat([torch.load(file) for file in files] or [torch.empty(0, 1)])
@@ -113,12 +119,12 @@ def _squared_distances(points: torch.Tensor, centres: torch.Tensor) -> torch.Ten
 
 
 def _vectors(
-    spec: EmbedSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]
+    spec: EmbedSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pooling: Pooling, texts: list[str]
 ) -> torch.Tensor:
     """Vectors [len(texts), width] of length 1. Texts are batched by length, in any order."""
-    max_length, pad = min(spec.max_tokens, positions(model)), tokenizer.pad_token_id or 0
+    max_length, pad = min(spec.max_tokens, pooling.max_tokens, positions(model)), tokenizer.pad_token_id or 0
     placeholder = pad if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    ids = [encode_text(tokenizer, text)[:max_length] or [placeholder] for text in texts]
+    ids = [encode_text(tokenizer, pooling.prompt + text, max_tokens=max_length) or [placeholder] for text in texts]
     order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
     vectors = torch.empty(len(ids), model.config.hidden_size)
     for start in range(0, len(order), spec.batch):
@@ -128,8 +134,7 @@ def _vectors(
         mask = torch.tensor([[1] * len(ids[at]) + [0] * (length - len(ids[at])) for at in batch])
         tokens, mask = tokens.to(model.device), mask.to(model.device)
         hidden = model(input_ids=tokens, attention_mask=mask).last_hidden_state.float()
-        means = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        vectors[batch] = normalize(means, dim=-1).cpu()
+        vectors[batch] = normalize(pooling.pool(hidden, mask), dim=-1).cpu()
     return vectors
 
 
@@ -141,6 +146,8 @@ def _open_model(spec: EmbedSpec) -> PreTrainedModel:
         raise Refusal(
             Exit.MODEL, f"Cannot load the model in {folder}: {first_line(error)}. Repair or replace it."
         ) from error
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 

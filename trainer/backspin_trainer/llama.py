@@ -206,16 +206,17 @@ class Llama:
         return trial
 
     def _bind_weights(self, layers: int, product: Callable[[torch.Tensor], Product]) -> None:
-        """Looks up the tensors of all layers."""
-        tensors = self.weights.tensors
+        """Looks up the tensors of all layers. Raises Refusal 66 if one is missing, or has no place."""
+        tensors = dict(self.weights.tensors)
         try:
-            self._embedding, self._norm = tensors["model.embed_tokens.weight"], tensors["model.norm.weight"]
-            self._head = product(self._embedding if self._tied else tensors["lm_head.weight"])
+            self._embedding, self._norm = tensors.pop("model.embed_tokens.weight"), tensors.pop("model.norm.weight")
+            head = tensors.pop("lm_head.weight", self._embedding) if self._tied else tensors.pop("lm_head.weight")
+            self._head = product(self._embedding if self._tied else head)
             self._layers = [
                 _Layer(
-                    tensors[f"model.layers.{layer}.input_layernorm.weight"],
-                    tensors[f"model.layers.{layer}.post_attention_layernorm.weight"],
-                    {name: product(tensors[f"model.layers.{layer}.{name}.weight"]) for name in _MATRICES},
+                    tensors.pop(f"model.layers.{layer}.input_layernorm.weight"),
+                    tensors.pop(f"model.layers.{layer}.post_attention_layernorm.weight"),
+                    {name: product(tensors.pop(f"model.layers.{layer}.{name}.weight")) for name in _MATRICES},
                 )
                 for layer in range(layers)
             ]
@@ -224,6 +225,13 @@ class Llama:
                 Exit.MODEL,
                 f"The model in {self.weights.folder} lacks the weight {error}; replace its safetensors files.",
             ) from error
+        unused = [name for name in tensors if not name.endswith("rotary_emb.inv_freq")]  # computed from the config
+        if unused:
+            raise Refusal(
+                Exit.MODEL,
+                f"The model in {self.weights.folder} has the weight {unused[0]}, which no Llama of its config.json has; "
+                "serve it with vLLM.",
+            )
 
 
 def _plain(matrix: torch.Tensor) -> Product:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 
 from transformers import PreTrainedTokenizerBase
@@ -36,9 +37,16 @@ def encode_masked(tokenizer: PreTrainedTokenizerBase, text: str, mark: str | Non
     return ids + encode_text(tokenizer, text[at:].replace(mark, ""), add_special_tokens=False)
 
 
-def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, add_special_tokens: bool = True) -> list[int]:
-    """Tokens of a text in which control tokens are text. `add_special_tokens`: with those that the tokenizer adds."""
-    return tokenizer.encode(text, add_special_tokens=add_special_tokens, split_special_tokens=True)
+def encode_text(
+    tokenizer: PreTrainedTokenizerBase, text: str, add_special_tokens: bool = True, max_tokens: float = math.inf
+) -> list[int]:
+    """Tokens of a text in which control tokens are text. `add_special_tokens`: with those that the tokenizer adds.
+
+    A text of more than `max_tokens` is cut, and keeps what the tokenizer adds at its end.
+    """
+    options = {"add_special_tokens": add_special_tokens, "split_special_tokens": True}
+    ids = tokenizer.encode(text, **options)
+    return ids if len(ids) <= max_tokens else tokenizer.encode(text, truncation=True, max_length=int(max_tokens), **options)
 
 
 @functools.lru_cache(maxsize=8)

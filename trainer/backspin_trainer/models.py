@@ -56,7 +56,19 @@ def read_config(folder: str) -> PreTrainedConfig:
     if not (Path(folder) / "config.json").is_file():
         raise Refusal(Exit.MODEL, f"No model in {folder}: config.json is missing; give the folder of a whole model.")
     with _loading(folder):
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    check_precision(folder, config)
+    return config
+
+
+def check_precision(folder: str, config: PreTrainedConfig) -> None:
+    """Raises Refusal 66 for quantized weights, which are no numbers to compute with."""
+    quantization = getattr(config, "quantization_config", None)
+    if quantization is not None:
+        method = quantization.get("quant_method", "some way") if isinstance(quantization, dict) else quantization
+        raise Refusal(
+            Exit.MODEL, f"The weights in {folder} are quantized ({method}): give the model in bfloat16 or float32."
+        )
 
 
 def load_weights(
@@ -77,6 +89,7 @@ def load_weights(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
+    _repair_generation_config(folder, model)
     # Transformers initializes missing weights at random.
     faults = [f"{name} is missing" for name in sorted(loaded["missing_keys"]) if not is_new(name)]
     faults += [f"{name} has another shape" for name, *_ in sorted(loaded["mismatched_keys"]) if not is_new(name)]
@@ -85,6 +98,23 @@ def load_weights(
             Exit.MODEL, f"The weights in {folder} do not fit its config.json: {faults[0]}. Replace one of the two."
         )
     return model
+
+
+def _repair_generation_config(folder: str, model: PreTrainedModel) -> None:
+    """Makes the generation config one that can be saved: a temperature, say, only counts with `do_sample`, which old
+    folders leave out. Raises Refusal 66."""
+    config = getattr(model, "generation_config", None)
+    for sampling in (False, True):
+        try:
+            if config is not None:
+                config.do_sample = config.do_sample or sampling
+                config.validate(strict=True)
+            return
+        except ValueError as error:
+            fault = error
+    raise Refusal(
+        Exit.MODEL, f"The generation_config.json in {folder} is not valid: {first_line(fault)}. Repair or delete it."
+    )
 
 
 @contextlib.contextmanager

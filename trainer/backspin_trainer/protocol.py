@@ -12,9 +12,10 @@ from aiohttp import web
 from transformers import PreTrainedTokenizerBase
 
 from .engine import BatchScheduler, Job
+from .markers import encode_text
 from .sampling import Sampling
 from .spec import ModelFolders
-from .tokens import template_tokens
+from .tokens import raw_prompt_tokens, template_tokens
 
 
 @dataclass
@@ -142,7 +143,12 @@ COMPLETION: _Fields = {
 }
 UNLOAD_ADAPTER: _Fields = {"lora_name": (_name, "a string, not empty")}
 LOAD_ADAPTER: _Fields = {**UNLOAD_ADAPTER, "lora_path": (_name, "the path of a folder")}
-TOKENIZE: _Fields = {**_MODEL, **_TEMPLATE, "prompt": (lambda value: isinstance(value, str), "a string")}
+TOKENIZE: _Fields = {
+    **_MODEL,
+    **_TEMPLATE,
+    "prompt": (lambda value: isinstance(value, str), "a string"),
+    "add_special_tokens": (_flag, "true or false"),
+}
 
 
 async def read_json(request: web.Request) -> Any:
@@ -202,7 +208,9 @@ def prompt_tokens(model: ServedModel, body: dict[str, Any]) -> list[int]:
     """Tokens of `prompt`, which is a text or a list of token ids."""
     prompt = require(body, "prompt")
     if isinstance(prompt, str):
-        return model.tokenizer.encode(prompt)
+        if body.get("add_special_tokens", True):
+            return raw_prompt_tokens(model.tokenizer, prompt)
+        return encode_text(model.tokenizer, prompt, add_special_tokens=False)
     if max(prompt) >= model.scheduler.model.vocabulary:
         raise RequestError(f"Token {max(prompt)} is not in the vocabulary of '{model.name}'.", "prompt")
     return prompt

@@ -24,7 +24,15 @@ from .parts import BatchJob, run_job
 from .rows import are_turns, read_rows, row_refusal
 from .spec import ScoreSpec
 from .stop import Stop
-from .tokens import continuation_tokens, fingerprint, read_tokenizer, template_tokens, tokenizer_folder, turn_tokens
+from .tokens import (
+    continuation_tokens,
+    fingerprint,
+    raw_prompt_tokens,
+    read_tokenizer,
+    template_tokens,
+    tokenizer_folder,
+    turn_tokens,
+)
 
 _PART = 256  # rows of one answer file
 _POSITIONS = 128  # whose distributions are in memory at once
@@ -72,7 +80,8 @@ def score(spec: ScoreSpec, stop: Stop) -> Exit:
 class Scorer:
     """A causal LM split into its body and its head (the model's own way from hidden states to logits).
 
-    The head runs on a few positions at a time, so no [tokens, vocabulary] tensor of a whole sequence is in memory.
+    The head runs on a few positions at a time, so no [tokens, vocabulary] tensor of a whole sequence is in memory. An
+    architecture that cannot be split so (OPT, Falcon-H1) computes one.
     """
 
     def __init__(self, model: PreTrainedModel, batch: int):
@@ -82,7 +91,24 @@ class Scorer:
         self.vocabulary: int = model.get_input_embeddings().num_embeddings
         self._body, self._head, self._batch = model.base_model, model, batch
         self._identity = _IdentityBody()
-        setattr(model, model.base_model_prefix, self._identity)
+        self._is_split = self._split()
+
+    @torch.inference_mode()
+    def _split(self) -> bool:
+        """Takes the model apart. False if its head is not a function of the hidden states alone."""
+        model, prefix = self._head, self._head.base_model_prefix
+        tokens = torch.arange(4, device=model.device)[None]
+        whole = model(input_ids=tokens).logits
+        setattr(model, prefix, self._identity)
+        try:
+            body = self._body(input_ids=tokens, use_cache=False)
+            self._identity.kind = type(body)
+            if torch.allclose(model(inputs_embeds=body.last_hidden_state).logits, whole, rtol=1e-3, atol=1e-3):
+                return True
+        except (AttributeError, TypeError):
+            pass
+        setattr(model, prefix, self._body)
+        return False
 
     @torch.inference_mode()
     def score(self, sequences: list[Sequence]) -> list[torch.Tensor]:
@@ -127,20 +153,23 @@ class Scorer:
         return values.split([len(one.ids) for one in sequences], 1)
 
     def _states(self, texts: list[tuple[list[int], list[int]]]) -> torch.Tensor:
-        """The hidden states [tokens, width] that predict the continuations' tokens, of all texts in order.
+        """What predicts the continuations' tokens, of all texts in order: hidden states [tokens, width], or logits.
 
         Padding is on the right, where causal attention does not look, so it needs no mask.
         """
         rows = [prompt + ids[:-1] for prompt, ids in texts]
         longest = max(map(len, rows))
         tokens = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self._head.device)
-        output = self._body(input_ids=tokens, use_cache=False)
-        hidden, self._identity.kind = output.last_hidden_state, type(output)
+        if self._is_split:
+            hidden = self._body(input_ids=tokens, use_cache=False).last_hidden_state
+        else:
+            hidden = self._head(input_ids=tokens, use_cache=False).logits
         return torch.cat([hidden[at, len(prompt) - 1 : len(rows[at])] for at, (prompt, _) in enumerate(texts)])
 
     def _values(self, ids: torch.Tensor, states: list[torch.Tensor]) -> torch.Tensor:
         """Values [2 or 6, positions] from hidden states [positions, width] after the first and the second prompt."""
-        logps = [self._head(inputs_embeds=hidden[None]).logits[0].float().log_softmax(-1) for hidden in states]
+        logits = [self._head(inputs_embeds=hidden[None]).logits[0] for hidden in states] if self._is_split else states
+        logps = [own.float().log_softmax(-1) for own in logits]
         ps = [logp.exp() for logp in logps]
         values = []
         for p, logp in zip(ps, logps):
@@ -211,7 +240,7 @@ def _prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompt: dict[str, Any]) -
     if "tokens" in prompt:
         return prompt["tokens"]
     if "text" in prompt:
-        return tokenizer.encode(prompt["text"])
+        return raw_prompt_tokens(tokenizer, prompt["text"])
     opened = [{"role": "assistant", "content": prompt["prefill"]}] if "prefill" in prompt else []
     try:
         return template_tokens(tokenizer, prompt["messages"] + opened, not opened, bool(opened))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import bisect
+import datetime
 import functools
 import hashlib
 import itertools
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -17,6 +19,8 @@ from .exits import Exit, Refusal, first_line
 from .markers import encode_masked, encode_text, mask
 from .spec import ModelFolders
 
+DATE = datetime.date(2025, 1, 1)  # today, for chat templates: rows and prompts must not change overnight
+_BEGINNINGS = (":", "a", "\n")  # texts to continue; a tokenizer may merge the end of one with what follows
 _LEADING = re.compile(r"(?:[^\S\n]*\n)*")  # empty lines, with their line ends
 
 
@@ -77,13 +81,7 @@ def template_tokens(
     """
     try:
         masked, mark = mask(tokenizer, messages)
-        rendered = tokenizer.apply_chat_template(
-            masked,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=continue_final_message,
-            **(kwargs or {}),
-        )
+        rendered = _render(tokenizer, masked, add_generation_prompt, continue_final_message, **(kwargs or {}))
         return encode_masked(tokenizer, rendered, mark)
     except TemplateError as error:
         raise ValueError(str(error)) from error
@@ -112,19 +110,42 @@ def _answer_suffix(tokenizer: PreTrainedTokenizerBase, before: list[dict], answe
     """Tokens of the answer, encoded alone. A tokenizer may merge the end of the prompt with the beginning of the answer,
     as GPT-2's does with a line end and the spaces of an indented line."""
     masked, mark = mask(tokenizer, answered)
-    opened, closed = (
-        tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation)
-        for turns, generation in ((masked[: len(before)], True), (masked, False))
-    )
+    opened, closed = _render(tokenizer, masked[: len(before)], True), _render(tokenizer, masked, False)
     if not closed.startswith(opened):
         raise ValueError("the turns do not begin with their own prompt")
     return encode_masked(tokenizer, closed[len(opened) :], mark)
 
 
+def _render(
+    tokenizer: PreTrainedTokenizerBase, messages: list[dict], generation: bool, continues: bool = False, **kwargs: Any
+) -> str:
+    """The text of `messages` under the chat template. A template that writes today's date gets DATE."""
+    return tokenizer.apply_chat_template(
+        messages,
+        tokenize=False,
+        add_generation_prompt=generation,
+        continue_final_message=continues,
+        **{"strftime_now": DATE.strftime, **kwargs},
+    )
+
+
+def raw_prompt_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Tokens of a raw prompt: with those that the tokenizer puts before every text, without those that it puts after."""
+    whole, plain = tokenizer.encode(text), tokenizer.encode(text, add_special_tokens=False)
+    for start in range(len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return whole[: start + len(plain)]
+    return whole
+
+
 def continuation_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Tokens of a text that continues another: without BOS and all else that the tokenizer puts before every text."""
-    beginning, tokens = tokenizer.encode(""), encode_text(tokenizer, text)
-    return tokens[len(beginning) :] if tokens[: len(beginning)] == beginning else tokens
+    """Tokens of a text that continues another: without what the tokenizer puts before every text, such as BOS, or the
+    space of SentencePiece."""
+    for beginning in _BEGINNINGS:
+        alone, tokens = (encode_text(tokenizer, one, add_special_tokens=False) for one in (beginning, beginning + text))
+        if tokens[: len(alone)] == alone:
+            return tokens[len(alone) :]
+    return encode_text(tokenizer, text, add_special_tokens=False)
 
 
 def word_tokens(tokenizer: PreTrainedTokenizerBase, words: list[str]) -> tuple[list[int], list[int | None]]:
@@ -148,8 +169,9 @@ def fingerprint(tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]) -
     return hashlib.sha256(json.dumps([_rules(tokenizer), template, text, ids]).encode()).hexdigest()
 
 
-def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
-    """Checks that the template can render all turns that training and serving use. Raises Refusal 66."""
+def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str, with_system: bool = True) -> None:
+    """Checks that the template can render all turns that training and serving use, and system turns only if there are
+    any: some templates have none. Raises Refusal 66."""
 
     def refuse(part: str) -> Refusal:
         return Refusal(
@@ -157,7 +179,7 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None
         )
 
     def render(messages: list[dict], generation: bool) -> str:
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation)
+        return _render(tokenizer, messages, generation)
 
     if not tokenizer.chat_template:
         raise refuse("is missing")
@@ -173,6 +195,8 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None
         )
     if tokenizer.eos_token not in closed[len(opened) :]:
         raise refuse(f"does not end the assistant's turn with the end token {tokenizer.eos_token}")
+    if not with_system:
+        return
     try:
         system = render([{"role": "system", "content": "backspin-system"}, user], True)
     except Exception as error:
@@ -182,8 +206,9 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str) -> None
 
 
 def _class_of(config: Path) -> type:
-    """The tokenizer class. AutoTokenizer imports seconds of code that the plain class does not need."""
-    if json.loads(config.read_text()).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast"):
+    """The tokenizer class. The plain one does what tokenizer.json says. Classes of their own may build other rules
+    around its vocabulary, and AutoTokenizer imports seconds of code."""
+    if (config.parent / "tokenizer.json").is_file():
         return PreTrainedTokenizerFast
     from transformers import AutoTokenizer
 

@@ -57,7 +57,7 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     tagging = spec.objective == "tagger"
     tokenizer = read_fast_tokenizer(folder) if tagging else read_tokenizer(folder)
     if spec.objective not in ("lm", "tagger"):
-        check_chat_template(tokenizer, folder)
+        check_chat_template(tokenizer, folder, data.has_system_turns(spec.data))
     examples = data.read_examples(spec, tokenizer)
     if not examples.kept or (examples.refused if spec.rows is None else examples.kept != spec.rows):
         with world.main_process_first():  # the launcher kills the others when it fails
@@ -65,6 +65,7 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     dataset = examples.dataset
     labels = tagger.labels_of(dataset) if tagging else None
     model = tagger.make_tagger(spec, labels) if tagging else _open_model(spec, run, tokenizer)
+    _check_vocabulary(model, tokenizer, dataset, folder)
     with world.main_process_first():
         resumed = checkpoints.newest(run / "checkpoints")
     step = resumed[0] if resumed else None
@@ -92,6 +93,22 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     events.emit("done", step=step, loss=training.loss)
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
     return Exit.DONE
+
+
+def _check_vocabulary(model, tokenizer, dataset, folder: str) -> None:
+    """Raises Refusal 66 for a token that the model has no embedding of. If that is the padding token, EOS takes its place."""
+    known = model.get_input_embeddings().num_embeddings
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id >= known:
+        tokenizer.pad_token = tokenizer.eos_token
+    columns = [name for name in ("input_ids", "chosen", "rejected") if name in dataset.column_names]
+    highest = max(max(ids, default=0) for name in columns for ids in dataset[name])
+    if highest >= known:
+        token = tokenizer.convert_ids_to_tokens(highest)
+        raise Refusal(
+            Exit.MODEL,
+            f"The tokenizer in {folder} has the token {token} ({highest}), which occurs in the rows, and the model has "
+            f"embeddings of {known} tokens only: resize its embeddings, or give the tokenizer that it was made with.",
+        )
 
 
 def _refusal(spec: TrainSpec, run: Path, examples: data.Examples) -> Refusal:

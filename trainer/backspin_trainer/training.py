@@ -52,7 +52,7 @@ class Training(SFTTrainer):
                 ddp_find_unused_parameters=False,
                 bf16=cuda and torch.cuda.is_bf16_supported(),
                 gradient_checkpointing=cuda,
-                loss_type="chunked_nll" if cuda and collate is None else "nll",
+                loss_type="chunked_nll" if cuda and collate is None and _has_plain_logits(model) else "nll",
                 save_strategy="steps",
                 save_steps=spec.checkpoint_every,
                 logging_strategy="no",
@@ -203,6 +203,12 @@ class _StepCallback(TrainerCallback):
 def any_process(flag: bool) -> bool:
     """Whether `flag` is true in any process; all processes get the same result."""
     return any(gather_object([flag]))
+
+
+def _has_plain_logits(model) -> bool:
+    """Whether the chunked loss knows all that the model does between its head and its logits."""
+    factors = ("logits_scaling", "lm_head_multiplier", "output_multiplier_scale", "dim_model_base")
+    return all(getattr(model.config, name, None) in (None, 1) for name in factors)
 
 
 def diverged(what: str, step: int) -> Refusal:

@@ -129,7 +129,8 @@ def _check_finite(folder: str, tensors: dict[str, torch.Tensor]) -> None:
 def read_config(folder: str) -> ModelConfig:
     path = Path(folder) / "config.json"
     try:
-        kind = json.loads(path.read_text())["model_type"]
+        written = json.loads(path.read_text())
+        kind = written["model_type"]
     except (OSError, ValueError, KeyError) as error:
         raise Refusal(
             Exit.MODEL, f"No model in {folder}: config.json is missing or broken; give the folder of a whole model."
@@ -148,6 +149,7 @@ def read_config(folder: str) -> ModelConfig:
     unsupported = [
         name
         for name, present in (
+            ("quantized weights", "quantization_config" in written),
             ("biases", config.attention_bias or config.mlp_bias),
             (f"activation {config.hidden_act}", config.hidden_act != "silu"),
         )

@@ -134,11 +134,12 @@ def test_what_else_is_asked_and_in_which_order_changes_nothing(tmp_path, model):
 
 def test_the_head_sees_only_what_predicts_a_continuation_and_few_positions_at_once(model, monkeypatch):
     causal, seen, calls = read_model(str(model), 0.0), [], []
+    body, scorer = causal.base_model, Scorer(causal, 2)
     causal.lm_head.register_forward_hook(lambda _, __, logits: seen.append(logits.shape[:-1].numel()))
-    causal.base_model.register_forward_hook(lambda _, __, states: calls.append(states.last_hidden_state.shape[0]))
+    body.register_forward_hook(lambda _, __, states: calls.append(states.last_hidden_state.shape[0]))
     monkeypatch.setattr(score_module, "_POSITIONS", 4)
     sequences = [Sequence([5] * (10 + n), [6] * (3 + n), [7] * 5 if n % 2 else None) for n in range(6)]
-    Scorer(causal, 2).score(sequences)
+    scorer.score(sequences)
     counts = [len(one.ids) * (1 if one.second_prompt is None else 2) for one in sequences]
     assert max(seen) == 4 and sum(seen) == sum(counts)
     assert max(calls) == 2
