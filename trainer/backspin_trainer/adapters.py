@@ -119,9 +119,7 @@ def _targets(model: PreTrainedModel, lora: Lora) -> list[str]:
 
 def _check_experts(model: PreTrainedModel) -> None:
     """Raises Refusal 64 if an adapter of all linear layers would leave most weights out without a word."""
-    experts = sum(
-        weight.numel() for name, weight in model.named_parameters() if weight.ndim == 3 and "expert" in name
-    )
+    experts = sum(weight.numel() for name, weight in model.named_parameters() if weight.ndim == 3 and "expert" in name)
     if experts:
         share = experts / sum(weight.numel() for weight in model.parameters())
         raise Refusal(

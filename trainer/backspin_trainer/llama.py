@@ -79,8 +79,18 @@ class Llama:
         self.slots = slots = _fitting(slots, weights.folder, config.num_hidden_layers * math.prod(cache))
         self._positions = torch.arange(length)
         self._cos, self._sin = rotations(config, self._positions)
-        self._bind_weights(config.num_hidden_layers, _packed if wide and torch.backends.mkldnn.is_available() else _plain)
-        kernels = (self.threads, slots, cache, self._heads, self.vocabulary, config.hidden_size, config.intermediate_size)
+        self._bind_weights(
+            config.num_hidden_layers, _packed if wide and torch.backends.mkldnn.is_available() else _plain
+        )
+        kernels = (
+            self.threads,
+            slots,
+            cache,
+            self._heads,
+            self.vocabulary,
+            config.hidden_size,
+            config.intermediate_size,
+        )
         if kernels not in _shapes:
             block = min(length, BLOCK)
             _shapes[kernels] = find_shapes(self._trial((self._kv, block, self._size)), slots, CHUNKS, CHUNK, block)

@@ -46,7 +46,11 @@ def encode_text(
     """
     options = {"add_special_tokens": add_special_tokens, "split_special_tokens": True}
     ids = tokenizer.encode(text, **options)
-    return ids if len(ids) <= max_tokens else tokenizer.encode(text, truncation=True, max_length=int(max_tokens), **options)
+    return (
+        ids
+        if len(ids) <= max_tokens
+        else tokenizer.encode(text, truncation=True, max_length=int(max_tokens), **options)
+    )
 
 
 @functools.lru_cache(maxsize=8)

@@ -55,8 +55,14 @@ def read_pooling(folder: str) -> Pooling:
 
 def _mode(folder: str, config: dict[str, Any]) -> str:
     named = config.get("pooling_mode")
-    flags = [key.removeprefix("pooling_mode_") for key, value in config.items() if key.startswith("pooling_mode_") and value]
-    modes = [named] if isinstance(named, str) else named or [flag.removesuffix("_tokens").removesuffix("_token") for flag in flags]
+    flags = [
+        key.removeprefix("pooling_mode_") for key, value in config.items() if key.startswith("pooling_mode_") and value
+    ]
+    modes = (
+        [named]
+        if isinstance(named, str)
+        else named or [flag.removesuffix("_tokens").removesuffix("_token") for flag in flags]
+    )
     if len(modes) == 1 and modes[0] in _MODES:
         return modes[0]
     raise _refusal(folder, f"the pooling {' and '.join(modes) or 'none'}")

@@ -65,7 +65,9 @@ def sentence_piece(folder: Path) -> PreTrainedTokenizerFast:
     )
     both = [(token, fast.token_to_id(token)) for token in ("<s>", "</s>")]
     fast.post_processor = TemplateProcessing("<s> $A </s>", "<s> $A $B </s>", both)
-    PreTrainedTokenizerFast(tokenizer_object=fast, bos_token="<s>", eos_token="</s>", unk_token="<unk>").save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=fast, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
     return load_tokenizer(str(folder))
 
 
@@ -144,7 +146,13 @@ def test_the_embedded_server_refuses_a_weight_that_it_does_not_use(folder, name)
 
 
 def test_an_adapter_of_all_layers_does_not_leave_experts_out_without_a_word():
-    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 20}
+    shape = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "vocab_size": 20,
+    }
     mixture = MixtralForCausalLM(MixtralConfig(**shape, num_key_value_heads=2, num_local_experts=4))
     with pytest.raises(Refusal, match=r"lora\.targets"):
         add_adapter(mixture, Lora(2, 4, None, 0.0), 0)
@@ -156,13 +164,21 @@ def test_a_model_that_cannot_be_taken_apart_is_scored_whole():
     shape = {"hidden_size": 16, "ffn_dim": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 20}
     opt = OPTForCausalLM(OPTConfig(**shape, word_embed_proj_dim=16, max_position_embeddings=32)).eval()
     prompt, ids = [3, 4, 5], [6, 7]
-    expected = opt(input_ids=torch.tensor([prompt + ids])).logits[0, 2:4].log_softmax(-1).gather(1, torch.tensor([ids]).T)
+    expected = (
+        opt(input_ids=torch.tensor([prompt + ids])).logits[0, 2:4].log_softmax(-1).gather(1, torch.tensor([ids]).T)
+    )
     (scored,) = Scorer(opt, 2).score([Sequence(prompt, ids)])
     torch.testing.assert_close(scored[0], expected[:, 0].detach())
 
 
 def test_a_loss_in_chunks_is_for_models_whose_logits_it_knows():
-    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 20}
+    shape = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "vocab_size": 20,
+    }
     of = lambda scaling: GraniteForCausalLM(GraniteConfig(**shape, num_key_value_heads=2, logits_scaling=scaling))  # noqa: E731
     assert _has_plain_logits(of(1.0)) and not _has_plain_logits(of(8.0))
 
@@ -243,11 +259,17 @@ def test_of_an_encoder_with_a_decoder_the_encoder_embeds(tmp_path):
 
 
 def test_a_template_without_system_turns_is_refused_only_where_a_row_has_one(tmp_path, folder):
-    alone = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}" + world.TURN + "{% endfor %}"
+    alone = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+        + world.TURN
+        + "{% endfor %}"
+    )
     world.make_tokenizer(folder, template=alone + world.OPEN)
     turns = [*TURNS, {"role": "assistant", "content": "Two."}]
     rows = world.write_rows(tmp_path / "rows.jsonl", [{"messages": turns}] * 4)
     assert training.run(world.train_spec(folder, rows, tmp_path / "run", steps=2)) == Exit.DONE
-    rows = world.write_rows(tmp_path / "other.jsonl", [{"messages": [{"role": "system", "content": "Be brief."}, *turns]}] * 4)
+    rows = world.write_rows(
+        tmp_path / "other.jsonl", [{"messages": [{"role": "system", "content": "Be brief."}, *turns]}] * 4
+    )
     with pytest.raises(Refusal, match="system turn"):
         training.run(world.train_spec(folder, rows, tmp_path / "other", steps=2))
