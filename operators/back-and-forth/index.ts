@@ -9,7 +9,7 @@ import { promptOperator, wholeReply } from '../reply.ts';
 import { parseRewritten } from './parse.ts';
 import { document, draft, rewritten } from './records.ts';
 
-export { answering, backward, comparing, respond, rewriting, rewritingOpened, toInstruction } from './prompts.ts';
+export { answering, backward, comparing, respond, rewriting, rewritingShown, toInstruction } from './prompts.ts';
 export { winRate } from './win-rate.ts';
 
 /** Keeps documents of one split of a corpus, up to a length in characters (3.1). */

@@ -39,11 +39,21 @@ Rewrite the draft so that it answers the question. Begin with the answer. Keep t
 
 /** Prompts the rewriter with the response and the instruction. */
 export const rewriting = prompt<Pair>({ version: 1, render: (pair) => ({ messages: askToRewrite(pair) }) });
-/** The same with the first marker as prefill, which small models forget. */
-export const rewritingOpened = prompt<Pair>({
+/** The same for small models, which forget the markers: after an example, and with the first marker as prefill. */
+export const rewritingShown = prompt<Pair>({
   version: 1,
-  render: (pair) => ({ messages: askToRewrite(pair), prefill: markers.open }),
+  render: (pair) => ({
+    messages: [...withReply(askToRewrite(example), example.rewritten).messages, ...askToRewrite(pair)],
+    prefill: markers.open,
+  }),
 });
+const example = {
+  instruction: 'Why does bread go stale?',
+  response: 'Bread stales. starch recrystallizes as it cools - fridge makes it faster!! (see also: storage)',
+  rewritten: `${markers.open}
+Bread goes stale because its starch crystallizes again after baking. This happens faster in a fridge, so keep bread at room temperature.
+${markers.close}`,
+};
 
 /** Prompts the rewriter with the instruction alone. */
 export const answering = prompt<Pick<Pair, 'instruction'>>({ version: 1, render: ({ instruction }) => ({ messages: user(instruction) }) });

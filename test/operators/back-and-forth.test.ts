@@ -1,5 +1,7 @@
 import test from 'ava';
+import type { Message } from '../../recipe/index.ts';
 import { parseRewritten, parseLetter } from '../../operators/back-and-forth/parse.ts';
+import { rewritingShown } from '../../operators/back-and-forth/index.ts';
 
 for (const [title, reply, found] of [
   ['both, with talk around them', 'Sure:\n[RES]\n It rains. \n[/RES]\nHope that helps', 'It rains.'],
@@ -28,3 +30,15 @@ for (const [verdict, letter] of [
   ['', undefined],
 ] as const)
   test(`the verdict "${verdict}" is ${letter ?? 'none'}`, (t) => t.is(parseLetter(verdict), letter));
+
+type Chat = { readonly messages: readonly Message[]; readonly prefill?: string };
+
+test('the example that a small rewriter is shown is a reply that can be read', (t) => {
+  const { messages, prefill } = rewritingShown.render({ instruction: 'Why?', response: 'So.' }) as Chat;
+  t.deepEqual(
+    messages.map(({ role }) => role),
+    ['user', 'assistant', 'user'],
+  );
+  t.regex(parseRewritten(messages[1]!.content) as string, /^Bread .*temperature\.$/);
+  t.is(prefill, '[RES]');
+});

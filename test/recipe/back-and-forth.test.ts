@@ -88,7 +88,7 @@ test.serial('B3 a reply without markers is asked for again, and no more often th
 
 test.serial('B3 a prompt that begins the reply with the first marker needs the second alone', async (t) => {
   const opened = await made.run({
-    ...given({ prompts: { rewrite: 'back-and-forth.rewritingOpened' }, arms: ['rewrite'] }),
+    ...given({ prompts: { rewrite: 'back-and-forth.rewritingShown' }, arms: ['rewrite'] }),
     evaluation: {},
   });
   const asked = of('rewriter', opened);
