@@ -134,6 +134,6 @@ export const clean = operator({
 export const unpolished = operator({
   version: 1,
   input: polished,
-  output: pair,
-  run: ({ instruction, text }) => keep({ instruction, response: text }),
+  output: polished,
+  run: (record) => keep({ ...record, response: record.text }),
 });

@@ -41,59 +41,63 @@ export const respond = prompt<Pick<Pair, 'instruction'>>({
   render: ({ instruction }) => ({ messages: user(instruction) }),
 });
 
+interface Judging {
+  readonly rule: string;
+  readonly lead: string;
+  readonly good: string;
+  readonly bad: string;
+  /** Instructions, each with whether it is good. */
+  readonly examples: readonly (readonly [instruction: string, good: boolean])[];
+}
+/** The examples are turns, which even a small model goes on with. */
+const judging = ({ rule, lead, good, bad, examples }: Judging) =>
+  prompt<Pick<Pair, 'instruction'>>({
+    version: 2,
+    template: 'kun.toResponse',
+    render: ({ instruction }) => {
+      const turns = examples.flatMap(([example, isGood]) => withReply(user(lead + example), isGood ? good : bad).messages);
+      const [first, ...others] = [...turns, ...user(lead + instruction)];
+      return { messages: [{ ...first!, content: `${rule}\n\n${first!.content}` }, ...others] };
+    },
+  });
+
 /** Judges the instruction without the response; in doubt the verdict is bad. */
-export const pointing = prompt<Pick<Pair, 'instruction'>>({
-  version: 1,
-  template: 'kun.toResponse',
-  render: ({ instruction }) => ({
-    messages: user(`判断一条指令的质量，只回答【好】或【差】。
+export const pointing = judging({
+  rule: `判断一条指令的质量，只回答【好】或【差】。
 
 【好】：清楚、具体、完整，不看别的内容也能完成，顺序合理。
 【差】：涉及私人信息（例如某个人的名字），含糊，信息缺失或过时，不现实，过于复杂，需要图片或声音，或者前后混乱。
-拿不准时回答【差】。
-
-指令：介绍三种节约用水的方法。
-【好】
-指令：用简单的话解释什么是光合作用。
-【好】
-指令：王小明的电话号码是多少？
-【差】
-指令：说说那件事。
-【差】
-指令：总结上面的内容。
-【差】
-指令：画出图中的建筑。
-【差】
-指令：写一首诗。写一首诗。写一首诗。
-【差】
-指令：${instruction}`),
-  }),
+拿不准时回答【差】。`,
+  lead: '指令：',
+  good: '【好】',
+  bad: '【差】',
+  examples: [
+    ['介绍三种节约用水的方法。', true],
+    ['王小明的电话号码是多少？', false],
+    ['说说那件事。', false],
+    ['用简单的话解释什么是光合作用。', true],
+    ['总结上面的内容。', false],
+    ['画出图中的建筑。', false],
+    ['写一首诗。写一首诗。写一首诗。', false],
+  ],
 });
-export const pointingEnglish = prompt<Pick<Pair, 'instruction'>>({
-  version: 1,
-  template: 'kun.toResponse',
-  render: ({ instruction }) => ({
-    messages: user(`Judge an instruction. Reply with [GOOD] or [BAD].
+export const pointingEnglish = judging({
+  rule: `Judge an instruction. Reply with [GOOD] or [BAD].
 
 [GOOD]: it is clear and complete, and can be done without seeing anything else.
-[BAD]: it is vague or confused, asks about a private person, or needs something that is not shown. If in doubt, reply [BAD].
-
-Instruction: Name three ways to save water.
-[GOOD]
-Instruction: Explain photosynthesis in simple words.
-[GOOD]
-Instruction: What is John Miller's phone number?
-[BAD]
-Instruction: Tell me about that.
-[BAD]
-Instruction: Summarise the above.
-[BAD]
-Instruction: Describe the building in the picture.
-[BAD]
-Instruction: Write a poem. Write a poem. Write a poem.
-[BAD]
-Instruction: ${instruction}`),
-  }),
+[BAD]: it is vague or confused, asks about a private person, or needs something that is not shown. If in doubt, reply [BAD].`,
+  lead: 'Instruction: ',
+  good: '[GOOD]',
+  bad: '[BAD]',
+  examples: [
+    ['Name three ways to save water.', true],
+    ["What is John Miller's phone number?", false],
+    ['Tell me about that.', false],
+    ['Explain photosynthesis in simple words.', true],
+    ['Summarise the above.', false],
+    ['Describe the building in the picture.', false],
+    ['Write a poem. Write a poem. Write a poem.', false],
+  ],
 });
 
 /** Answers the instruction with the text in the prompt. */
