@@ -93,7 +93,8 @@ class Planner implements StepEngine {
     await this.#check(call, known);
     const needs = [...new Set(refsIn(call.inputs).flatMap((ref) => this.#producers.get(ref.digest) ?? []))];
     for (const ref of refsIn(result)) if (!this.#producers.has(ref.digest)) this.#producers.set(ref.digest, call.path);
-    if (isRef(result) && result.kind === 'model') await this.#models.add(call, result);
+    const absent = isRef(result) && result.kind === 'model' ? await this.#models.add(call, result) : undefined;
+    if (absent !== undefined) this.#missing.push(absent);
     this.#paths.set(fingerprintOf(call), call.path);
     const { sizes } = this.#models;
     const pool = poolOf(call, this.#context, registry);
@@ -129,12 +130,16 @@ class Planner implements StepEngine {
     if (unexportable) this.#missing.push(`Result "${name}": ${unexportable}`);
   }
 
-  plan({ name: experiment, recipe }: BoundConfig): Plan {
+  plan({ name: experiment, recipe, models }: BoundConfig): Plan {
     const steps = [...this.#steps.values()];
     const sum = (of: (step: PlannedStep) => number | null) => steps.reduce((total, step) => total + (of(step) ?? 0), 0);
     return {
       experiment,
       recipe,
+      models: Object.entries(models).flatMap(([name, model]) => {
+        if ('path' in model) return [{ name, from: `the folder ${model.path}` }];
+        return 'hub' in model ? [{ name, from: `${model.hub} of the Hub at ${model.revision}, commit ${model.commit}` }] : [];
+      }),
       steps,
       questions: this.#questions,
       warnings: this.#warnings,

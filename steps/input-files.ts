@@ -35,12 +35,13 @@ function filesAt(path: string, endings: RegExp, label: string): string[] {
   throw new BackspinError('ConfigError', `${path} (${label}) ${lacks}: check the path in the experiment file.`);
 }
 
-/** Name in the model -> path: the whole folder for `model:path`, the tokenizer for `model:init`, nothing for an external model. */
+/** Name in the model -> path: the whole folder for `model:path`, the tokenizer for `model:init`, nothing for an external model; of one on
+ *  the Hub, whose commit identifies it, the chat template in its place. */
 export async function importedFiles(call: StepCall): Promise<Readonly<Record<string, string>>> {
   const { path, tokenizer, chatTemplate } = call.inputs as { path?: string; tokenizer?: string; chatTemplate?: string };
   const folder = path ?? tokenizer;
   const files = folder === undefined ? {} : await modelFiles(folder);
-  const taken = path === undefined ? Object.entries(files).filter(([name]) => !name.endsWith('.safetensors')) : Object.entries(files);
+  const taken = path === undefined ? Object.entries(files).filter(([name]) => !/\.(safetensors|bin)$/.test(name)) : Object.entries(files);
   return { ...Object.fromEntries(taken), ...(chatTemplate !== undefined && { 'chat_template.jinja': chatTemplate }) };
 }
 

@@ -11,6 +11,7 @@ import { importExternal, checkExternals } from './canary.ts';
 import { loadParams } from './chain.ts';
 import { commitMap } from './commit.ts';
 import { suiteOperatorStep, measureData, measureModel } from './evaluate.ts';
+import { downloadModel, hubModelOf, isHubModel } from './hub-model.ts';
 import { readBatch } from './joined.ts';
 import { EarlierReplies, type Done } from './journal.ts';
 import { cutKey } from './key.ts';
@@ -66,6 +67,12 @@ export function stepsOf(services: Services) {
     /** The stored result of a step, if there is one. */
     async known(call: StepCall, context: StepContext): Promise<LedgerEntry | undefined> {
       return lookUp(services, (await resolved(services, call, context)).step);
+    },
+
+    /** Downloads what the step imports from the Hub, which may take hours. `compute` then finds it in the Hub's cache. */
+    async download(call: StepCall, { signal, heartbeat }: ActivityHandle): Promise<void> {
+      const onProgress = (progress: object) => heartbeat({ state: 'downloading', ...progress });
+      if (isHubModel(call)) await downloadModel(hubModelOf(call), { signal, onProgress });
     },
 
     /** Looks up or performs a reducer, a source, an import of a model, or a suite over a dataset. */
