@@ -43,7 +43,7 @@ export function dataActivities(services: Services, threads?: Threads): DataActiv
     const known = await steps.known(call, context);
     if (known) return known;
     await checkRoom(services);
-    await steps.download(call, beat);
+    await steps.download(call, context, beat);
     return threads.run({ verb: 'compute', args: [call, context] }, beat.signal);
   };
   const commit = (call: StepCall, context: StepContext, work: MapWork, end: StageEnd, { signal }: ActivityHandle): Promise<LedgerEntry> =>

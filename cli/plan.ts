@@ -15,7 +15,7 @@ export async function run(file: string, { set, json, mermaid }: { set: string[];
   return planned.missing.length > 0 ? 1 : 0;
 }
 
-export function tableOf({ experiment, recipe, models, steps, questions, warnings, leftOut, missing, totals }: Plan): string {
+export function tableOf({ experiment, recipe, origins, steps, questions, warnings, leftOut, missing, totals }: Plan): string {
   const rows = steps.map((step) => [
     step.path,
     step.kind,
@@ -34,8 +34,8 @@ export function tableOf({ experiment, recipe, models, steps, questions, warnings
     '',
     table(['step', 'kind', 'where', 'in', 'kept', 'dropped', 'calls', 'training steps', 'space'], rows),
     ...section(
-      'Models',
-      models.map(({ name, from }) => `${name}: ${from}`),
+      'Models and data by name',
+      origins.map(({ name, from }) => `${name}: ${from}`),
     ),
     ...section(
       'Branches on data',

@@ -25,9 +25,9 @@ export interface DownloadProgress {
   readonly bytes: number;
   readonly of: number;
 }
-interface Following {
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: DownloadProgress) => void;
+export interface DownloadFollower {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: DownloadProgress) => void;
 }
 
 const snapshots = new Map<string, Promise<Snapshot>>();
@@ -48,12 +48,12 @@ export function lookUpRepository(repository: Repository, small: RegExp): Promise
 
 /** Downloads files of a commit to the Hub's cache, and resumes what an earlier download began. Returns the folder. Throws like
  *  `lookUpRepository`, and the signal's reason on abort. */
-export async function downloadFiles(repository: Repository, files: readonly string[], following: Following = {}): Promise<string> {
-  return (await runHub({ version: 1, ...repository, small: '$^', files: [...files] }, following)).folder;
+export async function downloadFiles(repository: Repository, files: readonly string[], follower?: DownloadFollower): Promise<string> {
+  return (await runHub({ version: 1, ...repository, small: '$^', files: [...files] }, follower)).folder;
 }
 
 /** The subprocess ends with this process: it reads its standard input to the end. */
-async function runHub(spec: HubSpec, { signal, onProgress }: Following = {}): Promise<Snapshot> {
+async function runHub(spec: HubSpec, { signal, onProgress }: Partial<DownloadFollower> = {}): Promise<Snapshot> {
   signal?.throwIfAborted();
   const { python, trainerPath } = pythonOf();
   const scratch = await mkdtemp(join(tmpdir(), 'backspin-'));

@@ -7,8 +7,8 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { External } from '../schemas/external.ts';
 import type { experimentFile } from '../schemas/file.ts';
 import type { Source } from '../schemas/yaml.ts';
-import type { HubModelName } from '../steps/hub-model.ts';
-import { resolveModel, type Launched } from './hub-names.ts';
+import { lookUpModel, type HubModelName } from '../steps/hub-model.ts';
+import { resolveName, type Launched } from './hub-names.ts';
 import { chatFault, encoderFault, modelFault, repositoryFault, tokenizerFault } from './model-folder.ts';
 
 type Models = z.output<typeof experimentFile>['models'];
@@ -71,9 +71,10 @@ function bindFolder(written: string, folder: string, encodes: boolean): Checked 
 
 async function bindHub({ hub, revision }: HubModelName, launched: Launched, encodes: boolean): Promise<Checked> {
   try {
-    const { commit, folder, used = [] } = await resolveModel({ hub, revision }, launched);
-    const fault = folder === undefined ? undefined : repositoryFault(hub, folder, used, encodes);
-    return { bound: { hub, revision, commit }, place: folder, fault };
+    const name = { kind: 'model', repository: hub, revision } as const;
+    const found = await resolveName(name, launched, (at) => lookUpModel({ hub, revision: at }));
+    const bound = { hub, revision, commit: found.commit };
+    return 'used' in found ? { bound, place: found.folder, fault: repositoryFault(hub, found.folder, found.used, encodes) } : { bound };
   } catch (error) {
     if (!(error instanceof BackspinError)) throw error;
     return { bound: { hub, revision, commit: '' }, fault: error.message };

@@ -13,6 +13,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { recipeSchemas } from '../schemas/recipes/index.ts';
 import { inherited, serving as servingSchema, type Serving } from '../schemas/serving.ts';
 import { canonicalJson } from '../schemas/canonical.ts';
+import { bindData } from './bind-data.ts';
 import { bindModels } from './bind-models.ts';
 import type { Launched } from './hub-names.ts';
 import { suggest } from '../schemas/nearest.ts';
@@ -84,7 +85,8 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
     if (whole) roles[role] = await bindServing(source, whole, ['roles', role]);
   }
   source.throwIfAny();
-  const data = Object.fromEntries(Object.entries(checked.data).map(([label, { id, params }]) => [label, { source: id, params, folder }]));
+  const data = await bindData(source, checked.data, { folder, registry, launched });
+  source.throwIfAny();
   const bound: BoundConfig = {
     name,
     recipe: file!.recipe,

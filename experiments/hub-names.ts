@@ -2,29 +2,35 @@
 import { existsSync } from 'node:fs';
 import { openHome } from '../host/home-store.ts';
 import { inHome } from '../host/home.ts';
-import type { BoundConfig, HubModel } from '../schemas/config.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
-import { lookUpModel, type HubModelName } from '../steps/hub-model.ts';
 
+export interface HubName {
+  readonly kind: 'model' | 'dataset';
+  readonly repository: string;
+  readonly revision: string;
+}
 /** What was launched under the name of an experiment. */
 export interface Launched {
   readonly experiment: string;
   /** Default: as the store has it. */
   readonly config: BoundConfig | undefined;
 }
-/** `folder` has all files but the weights, `used` names the files that a model consists of. Without them the Hub cannot be asked, and an
- *  earlier launch has checked the files. */
-export type ResolvedModel = { readonly commit: string; readonly folder?: string; readonly used?: readonly string[] };
 
-/** A name has the commit of the experiment's earlier launch. Without a network it has that of the newest launch that named it. Throws like
- *  `lookUpModel`. */
-export async function resolveModel(name: HubModelName, { experiment, config }: Launched): Promise<ResolvedModel> {
+/** Looks a repository up at a revision. A name has the commit of the experiment's earlier launch; without a network, that of the newest
+ *  launch that named it. Then the Hub may be out of reach: the earlier launch has checked the files, and the result is a commit alone. Throws
+ *  what `lookUp` throws. */
+export async function resolveName<T extends { readonly commit: string }>(
+  name: HubName,
+  { experiment, config }: Launched,
+  lookUp: (revision: string) => Promise<T>,
+): Promise<T | { readonly commit: string }> {
   const records = await launches();
   const own = config ?? records.find((record) => record.name === experiment)?.config;
   const known = commitIn(own as BoundConfig | undefined, name);
   try {
-    return await lookUpModel(known === undefined ? name : { ...name, revision: known });
+    return await lookUp(known ?? name.revision);
   } catch (error) {
     if (!(error instanceof BackspinError)) throw error;
     const offline = error.type === 'Down' || Boolean(process.env['HF_HUB_OFFLINE']);
@@ -34,9 +40,13 @@ export async function resolveModel(name: HubModelName, { experiment, config }: L
   }
 }
 
-const commitIn = (config: BoundConfig | undefined, { hub, revision }: HubModelName): string | undefined =>
-  Object.values(config?.models ?? {}).find((model): model is HubModel => 'hub' in model && model.hub === hub && model.revision === revision)
-    ?.commit;
+function commitIn(config: BoundConfig | undefined, { kind, repository, revision }: HubName): string | undefined {
+  const named =
+    kind === 'model'
+      ? Object.values(config?.models ?? {}).flatMap((model) => ('hub' in model ? [{ ...model, repository: model.hub }] : []))
+      : Object.values(config?.data ?? {}).flatMap(({ hub }) => hub ?? []);
+  return named.find((one) => one.repository === repository && one.revision === revision)?.commit;
+}
 
 /** Readable records of this home, newest first. */
 async function launches(): Promise<ExperimentRecord[]> {

@@ -15,8 +15,11 @@ export async function recipeInputs(
   config: Pick<BoundConfig, 'data' | 'models' | 'parameters' | 'evaluation'>,
 ): Promise<object> {
   const data = Object.entries(config.data).map(
-    ([name, { source, params, folder }]) =>
-      [name, verbs.step(root, 'reduce', `source:${source}`, `data-${name}`, { params, folder })] as const,
+    ([name, { source, params, folder, hub }]) =>
+      [
+        name,
+        verbs.step(root, 'reduce', `source:${source}`, `data-${name}`, { params, folder, ...(hub && { commit: hub.commit }) }),
+      ] as const,
   );
   const models = Object.entries(config.models).map(
     ([name, model]) =>

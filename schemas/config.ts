@@ -52,7 +52,15 @@ export interface BoundConfig {
   readonly recipe: string;
   readonly seed: number;
   readonly modules: readonly { readonly path: string; readonly digest: string }[];
-  readonly data: { readonly [name: string]: { readonly source: string; readonly params: object; readonly folder: string } };
+  readonly data: {
+    readonly [name: string]: {
+      readonly source: string;
+      readonly params: object;
+      readonly folder: string;
+      /** A dataset of the Hugging Face Hub, if the source reads one; `commit` is what `revision` was at the launch. */
+      readonly hub?: { readonly repository: string; readonly revision: string; readonly commit: string };
+    };
+  };
   readonly models: {
     readonly [name: string]:
       | { readonly path: string; readonly chatTemplate?: string }

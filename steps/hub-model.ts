@@ -1,7 +1,7 @@
 /** Finds the files of a model of the Hugging Face Hub, in the Hub's cache. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { downloadFiles, lookUpRepository, type DownloadProgress, type Repository, type Snapshot } from '../devices/hub.ts';
+import { downloadFiles, lookUpRepository, type DownloadFollower, type Repository, type Snapshot } from '../devices/hub.ts';
 import type { StepCall } from '../schemas/call.ts';
 import type { HubModel } from '../schemas/config.ts';
 import { selectFiles, SMALL_FILES } from '../store/models.ts';
@@ -20,10 +20,7 @@ export async function lookUpModel(name: HubModelName): Promise<Snapshot & { read
 }
 
 /** Downloads the files that are used and returns their folder. Throws like `downloadFiles`. */
-export async function downloadModel(
-  { hub, commit }: Pick<HubModel, 'hub' | 'commit'>,
-  following?: { readonly signal: AbortSignal; readonly onProgress: (progress: DownloadProgress) => void },
-): Promise<string> {
+export async function downloadModel({ hub, commit }: Pick<HubModel, 'hub' | 'commit'>, follower?: DownloadFollower): Promise<string> {
   const { used } = await lookUpModel({ hub, revision: commit });
-  return downloadFiles(repositoryOf({ hub, revision: commit }), used, following);
+  return downloadFiles(repositoryOf({ hub, revision: commit }), used, follower);
 }

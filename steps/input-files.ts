@@ -6,12 +6,14 @@ import { BackspinError } from '../schemas/errors.ts';
 import { Unread } from '../store/digests.ts';
 import { modelFiles } from '../store/models.ts';
 import { isImport, isSource, sourceOf } from './definitions.ts';
+import { hubDatasetOf } from './hub-data.ts';
 import type { Machine } from './machine.ts';
 import type { Registry } from './registry.ts';
 import type { Resolved } from './resolved.ts';
 
 /** sha256 of each file: a list for a source, by name for a model. Throws `ConfigError` for an unreadable file. */
 export async function fileDigests(call: StepCall, registry: Registry, params: object, machine: Machine): Promise<Resolved['files']> {
+  if (hubDatasetOf(call, registry)) return []; // its commit is in the key
   if (isSource(call)) return Promise.all(sourceFiles(call, registry, params).map((file) => digestOf(file, machine)));
   if (!isImport(call)) return [];
   const digests = Object.entries(await importedFiles(call)).map(async ([name, file]) => [name, await digestOf(file, machine)] as const);

@@ -11,6 +11,8 @@ import { importExternal, checkExternals } from './canary.ts';
 import { loadParams } from './chain.ts';
 import { commitMap } from './commit.ts';
 import { suiteOperatorStep, measureData, measureModel } from './evaluate.ts';
+import { isSource, sourceOf } from './definitions.ts';
+import { downloadDataset, hubDatasetOf } from './hub-data.ts';
 import { downloadModel, hubModelOf, isHubModel } from './hub-model.ts';
 import { readBatch } from './joined.ts';
 import { EarlierReplies, type Done } from './journal.ts';
@@ -70,9 +72,13 @@ export function stepsOf(services: Services) {
     },
 
     /** Downloads what the step imports from the Hub, which may take hours. `compute` then finds it in the Hub's cache. */
-    async download(call: StepCall, { signal, heartbeat }: ActivityHandle): Promise<void> {
-      const onProgress = (progress: object) => heartbeat({ state: 'downloading', ...progress });
-      if (isHubModel(call)) await downloadModel(hubModelOf(call), { signal, onProgress });
+    async download(call: StepCall, context: StepContext, { signal, heartbeat }: ActivityHandle): Promise<void> {
+      const follower = { signal, onProgress: (progress: object) => heartbeat({ state: 'downloading', ...progress }) };
+      if (isHubModel(call)) await downloadModel(hubModelOf(call), follower);
+      if (!isSource(call)) return;
+      const registry = await services.registry(context.modules);
+      const dataset = hubDatasetOf(call, registry);
+      if (dataset) await downloadDataset(dataset, sourceOf(call, registry), follower);
     },
 
     /** Looks up or performs a reducer, a source, an import of a model, or a suite over a dataset. */

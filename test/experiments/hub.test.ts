@@ -22,7 +22,7 @@ test.serial('a plan resolves a name to a commit, which it shows, and downloads n
   const commit = hub.publish('models', 'toy/base', { ...whole, ...unused });
   const { code, stdout, stderr } = await plan('toy/base');
   t.is(code, 0, stderr + stdout);
-  t.true(stdout.includes(`Models:\n  base: toy/base of the Hub at main, commit ${commit}\n`));
+  t.true(stdout.includes(`Models and data by name:\n  base: toy/base of the Hub at main, commit ${commit}\n`));
   t.deepEqual(
     downloads(hub.seen.filter(({ path }) => path.includes('/resolve/'))).toSorted(),
     readdirSync(base).filter((name) => name !== 'model.safetensors'),
@@ -61,7 +61,7 @@ test.serial('a folder at that path is taken rather than the Hub, and the plan sa
   cpSync(base, join(home, 'toy/base'), { recursive: true });
   const { code, stdout } = await plan('toy/base');
   t.is(code, 0);
-  t.true(stdout.includes(`Models:\n  base: the folder ${home}/toy/base\n`));
+  t.true(stdout.includes(`Models and data by name:\n  base: the folder ${home}/toy/base\n`));
   t.deepEqual(hub.seen, []);
 });
 

@@ -132,7 +132,7 @@ test.serial('a step that is cancelled ends its download', async (t) => {
     progress.push(details);
     ended.abort(new Error('cancelled'));
   };
-  const download = stepsOf(services).download(call('reduce', 'model:hub', { hub: 'toy/base', commit }), {
+  const download = stepsOf(services).download(call('reduce', 'model:hub', { hub: 'toy/base', commit }), context, {
     signal: ended.signal,
     heartbeat,
   });

@@ -7,16 +7,16 @@ import { LocalHub } from './hub.ts';
 const world = join(root, 'examples/textworld');
 export const base = join(world, 'base/rated');
 
-/** An experiment of the text world whose base is `model`, in YAML. */
-export const experiment = (model: string, more = ''): string => `recipe: humpback
+/** An experiment of the text world with a base model, and with a seed, in YAML. */
+export const experiment = (model: string, seed = '{ source: textworld.seed, params: { seed: 0 } }'): string => `recipe: humpback
 modules: [${world}/module.ts]
 data:
-  seed: { source: textworld.seed, params: { seed: 0 } }
+  seed: ${seed}
   corpus: { source: textworld.corpus, params: { seed: 0 } }
 models:
   base: ${model}
 parameters: { rounds: 1, keep: { threshold: 5 } }
-${more}`;
+`;
 
 export interface HubHome {
   readonly hub: LocalHub;
