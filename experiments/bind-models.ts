@@ -9,7 +9,7 @@ import type { experimentFile } from '../schemas/file.ts';
 import type { Source } from '../schemas/yaml.ts';
 import { lookUpModel, type HubModelName } from '../steps/hub-model.ts';
 import { resolveName, type Launched } from './hub-names.ts';
-import { chatFault, encoderFault, modelFault, repositoryFault, tokenizerFault } from './model-folder.ts';
+import { chatFault, encoderFault, modelFault, NO_GGUF, repositoryFault, tokenizerFault } from './model-folder.ts';
 
 type Models = z.output<typeof experimentFile>['models'];
 type Written = Models[string];
@@ -64,6 +64,7 @@ interface Checked {
 
 function bindFolder(written: string, folder: string, encodes: boolean): Checked {
   const path = resolve(folder, written);
+  if (/\.gguf$/i.test(written)) return { bound: { path }, fault: `${path} is a GGUF file; ${NO_GGUF}` };
   const fault = encodes ? encoderFault(path) : modelFault(path);
   const isName = isMissing(path) && HUB_NAME.test(written) && written.includes('/');
   return { bound: { path }, place: path, fault: fault && isName ? `${fault}, or { hub: ${written} } for a model on the Hub` : fault };
@@ -74,7 +75,7 @@ async function bindHub({ hub, revision }: HubModelName, launched: Launched, enco
     const name = { kind: 'model', repository: hub, revision } as const;
     const found = await resolveName(name, launched, (at) => lookUpModel({ hub, revision: at }));
     const bound = { hub, revision, commit: found.commit };
-    return 'used' in found ? { bound, place: found.folder, fault: repositoryFault(hub, found.folder, found.used, encodes) } : { bound };
+    return 'used' in found ? { bound, place: found.folder, fault: repositoryFault(hub, found, encodes) } : { bound };
   } catch (error) {
     if (!(error instanceof BackspinError)) throw error;
     return { bound: { hub, revision, commit: '' }, fault: error.message };

@@ -10,11 +10,24 @@ export const modelFault = (folder: string): string | undefined => filesFault(fol
 /** The same for an encoder, which needs no end token. */
 export const encoderFault = (folder: string): string | undefined => filesFault(folder) ?? vocabularyFault(folder);
 
-/** The same for a model on the Hub whose small files are in `folder`; `used` names all files that it consists of. */
-export function repositoryFault(hub: string, folder: string, used: readonly string[], encodes: boolean): string | undefined {
+/** GGUF keeps quantized weights, and its tokenizer only in part. */
+export const NO_GGUF = 'give the folder of the model that it was made from, or the name of that model on the Hugging Face Hub';
+
+/** The same for a model on the Hub whose small files are in `folder`; `used` names the files that it consists of, among all `files`. */
+export function repositoryFault(
+  hub: string,
+  {
+    folder,
+    used,
+    files,
+  }: { readonly folder: string; readonly used: readonly string[]; readonly files: readonly { readonly name: string }[] },
+  encodes: boolean,
+): string | undefined {
+  const isGguf = !used.includes('config.json') && files.some(({ name }) => name.endsWith('.gguf'));
+  if (isGguf) return `${hub} holds GGUF files; ${NO_GGUF}`;
   if (!used.includes('config.json')) return `${hub} has no config.json: it is no model that transformers can load`;
   if (!used.some((name) => /^[^/]+\.(safetensors|bin)$/.test(name)))
-    return `${hub} has no weights; safetensors or pytorch_model.bin are needed`;
+    return `${hub} has no weights that can be trained; safetensors or pytorch_model.bin are needed`;
   const config = readObject(join(folder, 'config.json'));
   if (typeof config === 'string') return config;
   return indexFault(folder, used) ?? (encodes ? vocabularyFault(folder) : tokenizerFault(folder));

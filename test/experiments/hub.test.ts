@@ -93,7 +93,7 @@ test.serial('a snapshot folder of the Hub’s cache is a model folder, links and
 
 test.serial('the token and the endpoint reach the Hub, the token no other host', async (t) => {
   const { hub, plan, env } = await hubHome(t);
-  hub.publish('models', 'toy/base', { ...whole, 'vocab.json': 'x'.repeat(200_000) });
+  hub.publish('models', 'toy/base', { ...whole, 'vocab.json': 'x'.repeat(2 ** 21) });
   env['HF_TOKEN'] = 'hf_secret';
   t.is((await plan('toy/base')).code, 0);
   const apart = hub.seen.filter(({ path }) => path.startsWith('/cdn/'));
@@ -124,7 +124,9 @@ const refusals: readonly (readonly [what: string, model: string, says: RegExp, e
     '{ hub: toy/down }',
     /The Hub at http:\S+ cannot be reached \(it answers 503\): check the network and HF_ENDPOINT/,
   ],
-  ['no weights', '{ hub: toy/bare }', /toy\/bare has no weights; safetensors or pytorch_model\.bin are needed/],
+  ['no weights', '{ hub: toy/bare }', /toy\/bare has no weights that can be trained; safetensors or pytorch_model\.bin are needed/],
+  ['GGUF files alone', '{ hub: toy/gguf }', /toy\/gguf holds GGUF files; give the folder of the model that it was made from, or the name/],
+  ['a GGUF file', './model.gguf', /model\.gguf is a GGUF file; give the folder of the model that it was made from/],
   ['a shard too few', '{ hub: toy/torn }', /has no b\.safetensors, which .*index\.json names/],
   ['no chat template', '{ hub: toy/mute }', /models\.base\.hub: the chat template in .* is missing/],
   [
@@ -148,6 +150,7 @@ for (const [what, model, says, more] of refusals)
     const index = JSON.stringify({ weight_map: { a: 'a.safetensors', b: 'b.safetensors' } });
     for (const name of ['base', 'gated', 'forbidden', 'down']) hub.publish('models', `toy/${name}`, base);
     hub.publish('models', 'toy/bare', small);
+    hub.publish('models', 'toy/gguf', { 'README.md': '', 'model-Q4_K_M.gguf': 'GGUF' });
     hub.publish('models', 'toy/torn', { ...small, 'a.safetensors': 'x', 'model.safetensors.index.json': index });
     hub.publish('models', 'toy/mute', { ...mute, 'model.safetensors': 'x' });
     hub.fault = ({ path }) => {
