@@ -1,9 +1,10 @@
 /** Performs everything in a step that needs no device group. Does not depend on Temporal: activities, threads and tests call it. */
+import type { DownloadProgress } from '../devices/hub.ts';
 import { RecordScheduler } from '../inference/flow.ts';
 import type { PeerOutcomes } from '../inference/limiter.ts';
 import type { StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
-import type { MapWork, StepLookup, StageEnd, BatchTotals, StepContext, Span, BatchInput } from '../schemas/steps.ts';
+import type { MapWork, StepLookup, StageEnd, BatchTotals, StepContext, Span, BatchInput, DownloadState } from '../schemas/steps.ts';
 import type { Output } from '../schemas/store.ts';
 import { runBatch } from './batch.ts';
 import { batchesFolder, startFolder, startName } from './batch-files.ts';
@@ -73,7 +74,10 @@ export function stepsOf(services: Services) {
 
     /** Downloads what the step imports from the Hub, which may take hours. `compute` then finds it in the Hub's cache. */
     async download(call: StepCall, context: StepContext, { signal, heartbeat }: ActivityHandle): Promise<void> {
-      const follower = { signal, onProgress: (progress: object) => heartbeat({ state: 'downloading', ...progress }) };
+      const follower = {
+        signal,
+        onProgress: (progress: DownloadProgress) => heartbeat({ state: 'downloading', ...progress } satisfies DownloadState),
+      };
       if (isHubModel(call)) await downloadModel(hubModelOf(call), follower);
       if (!isSource(call)) return;
       const registry = await services.registry(context.modules);

@@ -32,12 +32,15 @@ test.serial('a download that was killed resumes where it ended, and a launch aft
   const { hub, home, env, run } = hubbed;
   const commit = hub.publish('models', 'toy/base', base);
   const large = statSync(join(base, 'model.safetensors')).size;
-  hub.fault = ({ path }) => (path.startsWith('/cdn/') ? { pause: 200 } : undefined);
+  hub.fault = ({ path }) => (path.startsWith('/cdn/') ? { pause: 600 } : undefined);
   file(home, 'one.yaml', experiment('toy/base'));
   const launched = await run('launch', 'one.yaml');
   t.is(launched.code, 0, launched.stderr);
   t.teardown(() => run('down'));
   await until(() => partial(hubbed) !== undefined && statSync(partial(hubbed)!).size > 2e6, 'the download is under way');
+  let status = '';
+  for (let n = 0; n < 20 && !status.includes('downloading'); n++) status = (await run('status', 'one')).stdout;
+  t.regex(status, /model-base +downloading, \d+(\.\d+)? MB of 6\.0 MB/);
   for (const pid of dataWorkers(home)) process.kill(pid, 'SIGKILL');
   hub.fault = () => undefined;
   const { result, cached } = await imported(hubbed, 'one');
