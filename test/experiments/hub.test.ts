@@ -1,11 +1,12 @@
 /** Models by the names that they have on the Hugging Face Hub, as `plan` meets them. */
-import { cpSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import type { Plan } from '../../schemas/plan.ts';
 import { loadExperiment } from '../../experiments/config.ts';
 import { base, experiment, hubHome } from '../support/hub-home.ts';
 import { file, temporary } from '../cli/cli.ts';
+import { home as completed } from '../cli/completed.ts';
 
 const whole = Object.fromEntries(readdirSync(base).map((name) => [name, readFileSync(join(base, name))]));
 const downloads = (paths: readonly { readonly path: string; readonly method: string }[]) =>
@@ -75,6 +76,19 @@ test.serial('without a network a plan answers from the Hub’s cache', async (t)
   t.true(stdout.includes(commit));
   env['HF_HUB_OFFLINE'] = '1';
   t.is((await plan('toy/base')).code, 0);
+});
+
+test.serial('a model that was launched, and is neither in the store nor within reach now, is missing in the plan', async (t) => {
+  const { hub, home, plan, env } = await hubHome(t);
+  const commit = hub.publish('models', 'toy/base', base);
+  const config = { data: {}, models: { base: { hub: 'toy/base', revision: 'main', commit } } };
+  await completed({ name: 'experiment', config: config as never }, home);
+  t.is((await plan('toy/base')).code, 0);
+  await hub.close();
+  rmSync(env['HF_HOME']!, { recursive: true });
+  const { code, stdout } = await plan('toy/base');
+  t.is(code, 1);
+  t.regex(stdout, /Missing:\n {2}Step model-base: The Hub at \S+ cannot be reached/);
 });
 
 test.serial('a snapshot folder of the Hub’s cache is a model folder, links and all; links elsewhere are refused', async (t) => {
