@@ -18,7 +18,8 @@ export interface Snapshot {
   readonly commit: string;
   /** Its folder in the Hub's cache, which holds the files that were downloaded. */
   readonly folder: string;
-  /** All files of the repository. */
+  /** All files of the repository; those in the cache alone if `listed` is false. */
+  readonly listed: boolean;
   readonly files: readonly { readonly name: string; readonly bytes: number }[];
 }
 export interface DownloadProgress {

@@ -46,7 +46,7 @@ async function bindModel(source: Source, models: Models, name: string, { folder,
   const file = named.chatTemplate === undefined ? undefined : resolve(folder, named.chatTemplate);
   const encodes = recipe?.models[name] === 'encoder';
   const { bound, place, fault } = 'hub' in named ? await bindHub(named, launched, encodes) : bindFolder(named.path, folder, encodes);
-  const mute = fault || encodes || place === undefined ? undefined : chatFault(place, file);
+  const mute = fault || encodes || place === undefined ? undefined : chatFault(place, file, 'hub' in named);
   const at = (key: string) => ['models', name, ...(typeof model === 'string' ? [] : [key])];
   const key = 'hub' in named ? 'hub' : 'path';
   const nor = typeof model === 'string' && 'hub' in named ? ` There is no folder ${resolve(folder, model)} either.` : '';
@@ -75,7 +75,10 @@ async function bindHub({ hub, revision }: HubModelName, launched: Launched, enco
     const name = { kind: 'model', repository: hub, revision } as const;
     const found = await resolveName(name, launched, (at) => lookUpModel({ hub, revision: at }));
     const bound = { hub, revision, commit: found.commit };
-    return 'used' in found ? { bound, place: found.folder, fault: repositoryFault(hub, found, encodes) } : { bound };
+    if (!('used' in found)) return { bound };
+    const fault = repositoryFault(hub, found, encodes);
+    const partial = `only a part of ${hub} is in the Hub's cache (${found.folder}), and the Hub cannot be asked for the rest`;
+    return { bound, place: found.folder, fault: fault && !found.listed ? partial : fault };
   } catch (error) {
     if (!(error instanceof BackspinError)) throw error;
     return { bound: { hub, revision, commit: '' }, fault: error.message };

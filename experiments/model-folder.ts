@@ -71,11 +71,16 @@ function specialTokensIn(folder: string): Record<string, string> {
   return Object.fromEntries(tokens);
 }
 
-/** Returns the fault of a model's chat template, or of the file that replaces it. Assumes that the tokenizer has an end token. */
-export function chatFault(folder: string, file?: string): string | undefined {
+/** Returns the fault of a model's chat template, or of the file that replaces it. `fixed`: nobody can edit the folder. Assumes that the
+ *  tokenizer has an end token. */
+export function chatFault(folder: string, file?: string, fixed = false): string | undefined {
   const [template, it, remedy] =
     file === undefined
-      ? [ownTemplate(folder), `the chat template in ${folder}`, 'repair chat_template in its tokenizer files']
+      ? [
+          ownTemplate(folder),
+          `the chat template in ${folder}`,
+          fixed ? 'name a file with another as `chatTemplate`' : 'repair chat_template in its tokenizer files',
+        ]
       : [readText(file), `the chat template ${file}`, 'repair it'];
   if (template === undefined && file !== undefined) return `${file} cannot be read; give a file with a chat template`;
   const fault = templateFault(template ?? '', specialTokensIn(folder) as SpecialTokens);

@@ -91,6 +91,19 @@ test.serial('a model that was launched, and is neither in the store nor within r
   t.regex(stdout, /Missing:\n {2}Step model-base: The Hub at \S+ cannot be reached/);
 });
 
+test.serial('of a cache that another program filled in part, a plan without a network says so', async (t) => {
+  const { hub, plan, env } = await hubHome(t);
+  const commit = hub.publish('models', 'toy/base', base);
+  t.is((await plan('toy/base')).code, 0);
+  const cached = join(env['HF_HOME']!, 'hub/models--toy--base');
+  rmSync(join(cached, 'trees'), { recursive: true });
+  cpSync(join(base, 'model.safetensors'), join(cached, 'snapshots', commit, 'model.safetensors'));
+  Object.assign(env, { HF_HUB_OFFLINE: '1' });
+  t.is((await plan('toy/base')).code, 0, 'all files are there');
+  rmSync(join(cached, 'snapshots', commit, 'model.safetensors'));
+  t.regex((await plan('toy/base')).stderr, /only a part of toy\/base is in the Hub's cache .*, and the Hub cannot be asked for the rest/);
+});
+
 test.serial('a snapshot folder of the Hub’s cache is a model folder, links and all; links elsewhere are refused', async (t) => {
   const { hub, plan, env } = await hubHome(t);
   const commit = hub.publish('models', 'toy/base', base);
@@ -142,7 +155,11 @@ const refusals: readonly (readonly [what: string, model: string, says: RegExp, e
   ['GGUF files alone', '{ hub: toy/gguf }', /toy\/gguf holds GGUF files; give the folder of the model that it was made from, or the name/],
   ['a GGUF file', './model.gguf', /model\.gguf is a GGUF file; give the folder of the model that it was made from/],
   ['a shard too few', '{ hub: toy/torn }', /has no b\.safetensors, which .*index\.json names/],
-  ['no chat template', '{ hub: toy/mute }', /models\.base\.hub: the chat template in .* is missing/],
+  [
+    'no chat template',
+    '{ hub: toy/mute }',
+    /models\.base\.hub: the chat template in .* is missing; name a file with another as `chatTemplate`/,
+  ],
   [
     'a path that is a name',
     '{ path: toy/base }',

@@ -28,7 +28,7 @@ _ENVIRONMENT = {
 def main() -> int:
     """Runs one verb and returns its exit code. If it fails, prints one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="backspin_trainer", description=__doc__)
-    parser.add_argument("verb", choices=("train", "embed", "score", "merge", "serve", "hub", "convert", "doctor", "identity"))
+    parser.add_argument("verb", choices="train embed score merge serve hub convert doctor identity".split())
     parser.add_argument("--spec", help="JSON file with the spec of the verb")
     arguments = parser.parse_args()
     if arguments.verb not in ("doctor", "identity") and arguments.spec is None:

@@ -49,7 +49,7 @@ _LOGIN = "log in with `hf auth login`, or set HF_TOKEN (for `backspin up` too)"
 
 
 def hub(spec: HubSpec) -> Exit:
-    """Prints JSON lines on stdout: `{"bytes", "of"}` during a download, then `{"commit", "folder", "files"}`.
+    """Prints JSON lines on stdout: `{"bytes", "of"}` during a download, then `{"commit", "folder"}`, with `files` after a look-up.
 
     Ends when its standard input does, since its parent has ended then. Raises Refusal.
     """
@@ -79,6 +79,7 @@ class _Repository:
         self._id = {"repo_id": spec.repository, "repo_type": spec.kind}
         self._cache = Path(constants.HF_HUB_CACHE) / repo_folder_name(**self._id)
         self._partial: dict[str, Path] = {}  # name -> where it is being written
+        self._listed = True  # whether all files of the repository are known, or only those in the cache
 
     def look_up(self) -> dict:
         """The commit of the revision, the folder of its files in the cache, and names and sizes of all its files."""
@@ -86,7 +87,7 @@ class _Repository:
         sizes = self._tree(commit)
         self._fetch([name for name in sizes if re.search(self._spec.small, name)], commit, sizes)
         files = [{"name": name, "bytes": size} for name, size in sorted(sizes.items())]
-        return {"commit": commit, "folder": str(self._snapshot(commit)), "files": files}
+        return {"commit": commit, "folder": str(self._snapshot(commit)), "files": files, "listed": self._listed}
 
     def download(self, names: list[str], report) -> dict:
         """Downloads files at the commit `revision`, and resumes those that an earlier download began."""
@@ -105,7 +106,7 @@ class _Repository:
         finally:
             done.set()
             reporter.join()
-        return {"commit": commit, "folder": str(self._snapshot(commit)), "files": []}
+        return {"commit": commit, "folder": str(self._snapshot(commit))}
 
     def _snapshot(self, commit: str) -> Path:
         return self._cache / "snapshots" / commit
@@ -119,10 +120,11 @@ class _Repository:
             except CachedRepoTreeNotFoundError:
                 continue
             except Exception:
-                # Older versions of huggingface_hub kept no listing: without a network, what they downloaded is all.
+                # Not every program leaves a listing in the cache. Without a network, what it downloaded has to do.
                 folder = self._snapshot(commit)
                 if not folder.is_dir():
                     raise
+                self._listed = False
                 files = [path for path in folder.rglob("*") if path.is_file()]
                 return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
         raise AssertionError("snapshot_download keeps a listing")
@@ -148,7 +150,7 @@ class _Repository:
         return Path(path) if isinstance(path, str) else None
 
     def _complete(self, name: str, commit: str) -> None:
-        """Downloads a file to its place in the cache, from where a killed download ended. hf_hub_download begins anew."""
+        """Downloads a file to its place in the cache, from where a killed download ended, unlike hf_hub_download."""
         url = hf_hub_url(**self._id, filename=name, revision=commit)
         metadata = get_hf_file_metadata(url, retry_on_errors=True)
         blob = self._cache / "blobs" / metadata.etag
@@ -196,9 +198,11 @@ def _refusal(error: Exception, spec: HubSpec) -> Refusal | None:
         if isinstance(cause, httpx.TransportError):
             return _unreachable(endpoint, first_line(cause))
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            return Refusal(Exit.WRITE, f"The disk of the Hub's cache ({constants.HF_HUB_CACHE}) is full: free some space.")
+            sentence = f"The disk of the Hub's cache ({constants.HF_HUB_CACHE}) is full: free some space."
+            return Refusal(Exit.WRITE, sentence)
         if isinstance(cause, PermissionError):
-            return Refusal(Exit.MODEL, f"Cannot write the Hub's cache: {first_line(cause)}. Set HF_HOME to another folder.")
+            sentence = f"Cannot write the Hub's cache: {first_line(cause)}. Set HF_HOME to another folder."
+            return Refusal(Exit.MODEL, sentence)
     if constants.HF_HUB_OFFLINE and isinstance(error, (EntryNotFoundError, RevisionResolutionError, ConnectionError)):
         place = f"in the Hub's cache ({constants.HF_HUB_CACHE}), and HF_HUB_OFFLINE is set"
         return Refusal(Exit.MODEL, f"{_capital(what)} at {spec.revision} is not whole {place}: unset it once.")
@@ -211,7 +215,8 @@ def _refusal_of_status(status: int, what: str, endpoint: str) -> Refusal:
     if status == 401:
         return Refusal(Exit.MODEL, f"{endpoint} does not accept your token for {what} (401): {_LOGIN}.")
     if status == 403:
-        return Refusal(Exit.MODEL, f"{endpoint} refuses {what} to your token (403): give it the right to read, or {_LOGIN}.")
+        sentence = f"{endpoint} refuses {what} to your token (403): give it the right to read, or {_LOGIN}."
+        return Refusal(Exit.MODEL, sentence)
     if status in (408, 425, 429) or status >= 500:
         return _unreachable(endpoint, f"it answers {status}")
     return Refusal(Exit.MODEL, f"{endpoint} answers {status} for {what}: check its name and HF_ENDPOINT.")
