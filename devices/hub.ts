@@ -1,6 +1,7 @@
 /** Looks up repositories of the Hugging Face Hub and downloads their files, with `huggingface_hub` in the trainer's Python. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,7 +37,9 @@ const snapshots = new Map<string, Promise<Snapshot>>();
 /** Resolves a revision to a commit, and downloads the files whose names match `small`. Without a network it answers from the Hub's cache.
  *  Commits are remembered. Throws `ConfigError` if there is no such repository, revision or access, and `Down` without a network. */
 export function lookUpRepository(repository: Repository, small: RegExp): Promise<Snapshot> {
-  const keyOf = (revision: string) => JSON.stringify([repository.kind, repository.repository, revision, small.source]);
+  const { HF_HOME, HF_HUB_CACHE } = process.env;
+  const keyOf = (revision: string) =>
+    JSON.stringify([HF_HOME, HF_HUB_CACHE, repository.kind, repository.repository, revision, small.source]);
   const known = snapshots.get(keyOf(repository.revision));
   if (known) return known;
   const found = runHub({ version: 1, ...repository, small: small.source, files: null });
@@ -47,10 +50,16 @@ export function lookUpRepository(repository: Repository, small: RegExp): Promise
   return found;
 }
 
-/** Downloads files of a commit to the Hub's cache, and resumes what an earlier download began. Returns the folder. Throws like
- *  `lookUpRepository`, and the signal's reason on abort. */
-export async function downloadFiles(repository: Repository, files: readonly string[], follower?: DownloadFollower): Promise<string> {
-  return (await runHub({ version: 1, ...repository, small: '$^', files: [...files] }, follower)).folder;
+/** Downloads files of a commit to its folder in the Hub's cache, and resumes what an earlier download began. Throws like `lookUpRepository`,
+ *  and the signal's reason on abort. */
+export async function downloadFiles(
+  repository: Omit<Repository, 'revision'>,
+  { commit, folder }: Pick<Snapshot, 'commit' | 'folder'>,
+  files: readonly string[],
+  follower?: DownloadFollower,
+): Promise<void> {
+  const missing = files.filter((name) => !existsSync(join(folder, name)));
+  if (missing.length > 0) await runHub({ version: 1, ...repository, revision: commit, small: '$^', files: missing }, follower);
 }
 
 /** The subprocess ends with this process: it reads its standard input to the end. */

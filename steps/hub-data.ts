@@ -39,9 +39,9 @@ export async function downloadDataset(
   source: Pick<AnySource, 'endings'>,
   follower?: DownloadFollower,
 ): Promise<string[]> {
-  const { used } = await lookUpDataset(dataset, source);
-  const folder = await downloadFiles(repositoryOf(dataset), used, follower);
-  return used.map((name) => join(folder, name));
+  const snapshot = await lookUpDataset(dataset, source);
+  await downloadFiles(repositoryOf(dataset), snapshot, snapshot.used, follower);
+  return snapshot.used.map((name) => join(snapshot.folder, name));
 }
 
 /** Bytes up to which a plan downloads the files of a dataset to read them. */

@@ -21,6 +21,7 @@ export async function lookUpModel(name: HubModelName): Promise<Snapshot & { read
 
 /** Downloads the files that are used and returns their folder. Throws like `downloadFiles`. */
 export async function downloadModel({ hub, commit }: Pick<HubModel, 'hub' | 'commit'>, follower?: DownloadFollower): Promise<string> {
-  const { used } = await lookUpModel({ hub, revision: commit });
-  return downloadFiles(repositoryOf({ hub, revision: commit }), used, follower);
+  const snapshot = await lookUpModel({ hub, revision: commit });
+  await downloadFiles(repositoryOf({ hub, revision: commit }), snapshot, snapshot.used, follower);
+  return snapshot.folder;
 }

@@ -3,6 +3,8 @@ import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writ
 import { join } from 'node:path';
 import test from 'ava';
 import type { Plan } from '../../schemas/plan.ts';
+import { plan } from '../../plan/planner.ts';
+import { openServices } from '../../steps/services.ts';
 import { loadExperiment } from '../../experiments/config.ts';
 import { base, experiment, hubHome } from '../support/hub-home.ts';
 import { file, temporary } from '../cli/cli.ts';
@@ -34,12 +36,12 @@ test.serial('a plan resolves a name to a commit, which it shows, and downloads n
 });
 
 test.serial('the key of the step is that of the commit: of a tag and of main the same, of other files another', async (t) => {
-  const { hub, home, plan, run } = await hubHome(t);
+  const { hub, home, env } = await hubHome(t);
+  Object.assign(process.env, env);
+  const services = await openServices(temporary());
   const keyOf = async (model: string) => {
-    const { code, stderr } = await plan(model);
-    t.is(code, 0, stderr);
-    const { steps } = JSON.parse((await run('plan', 'experiment.yaml', '--json')).stdout) as Plan;
-    return steps.find(({ path }) => path === 'model-base')!.stepKey;
+    const { bound } = await loadExperiment(file(home, 'experiment.yaml', experiment(model)));
+    return (await plan(services, bound)).steps.find(({ path }) => path === 'model-base')!.stepKey;
   };
   const commit = hub.publish('models', 'toy/base', base, 'main', 'v1');
   const key = await keyOf('toy/base');
@@ -82,7 +84,7 @@ test.serial('a model that was launched, and is neither in the store nor within r
   const { hub, home, plan, env } = await hubHome(t);
   const commit = hub.publish('models', 'toy/base', base);
   const config = { data: {}, models: { base: { hub: 'toy/base', revision: 'main', commit } } };
-  await completed({ name: 'experiment', config: config as never }, home);
+  await completed({ name: 'experiment', config }, home);
   t.is((await plan('toy/base')).code, 0);
   await hub.close();
   rmSync(env['HF_HOME']!, { recursive: true });
