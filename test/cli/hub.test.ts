@@ -1,4 +1,4 @@
-/** A model by name through `launch`: downloaded once by a step that resumes, and offline afterwards. */
+/** A model and a dataset by name through `launch`: downloaded once, by a step that resumes, and offline afterwards. */
 import { existsSync, globSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
@@ -8,12 +8,15 @@ import { openStore } from '../../store/local.ts';
 import { file, until } from './cli.ts';
 import { base, experiment, hubHome, type HubHome } from '../support/hub-home.ts';
 
+const seed = '{ source: std.hub, params: { repository: toy/pairs } }';
+const pairs = Array.from({ length: 8 }, (_, n) => `{"instruction": "What is ${n} and ${n}?", "response": "It is ${2 * n}."}\n`).join('');
+
 const recordOf = async (home: string, name: string): Promise<ExperimentRecord | undefined> =>
   (await openStore(join(home, 'store'))).experiment(name);
-async function imported({ home }: HubHome, name: string): Promise<Step> {
+async function imported({ home }: HubHome, name: string, wanted = 'model-base'): Promise<Step> {
   let step: Step | undefined;
   for (let n = 0; n < 1200 && step === undefined; n++) {
-    step = (await recordOf(home, name))?.steps.find(({ path, state }) => path === 'model-base' && state === 'completed');
+    step = (await recordOf(home, name))?.steps.find(({ path, state }) => path === wanted && state === 'completed');
     await new Promise((next) => setTimeout(next, 100));
   }
   return step!;
@@ -33,7 +36,8 @@ test.serial('a download that was killed resumes where it ended, and a launch aft
   const commit = hub.publish('models', 'toy/base', base);
   const large = statSync(join(base, 'model.safetensors')).size;
   hub.fault = ({ path }) => (path.startsWith('/cdn/') ? { pause: 600 } : undefined);
-  file(home, 'one.yaml', experiment('toy/base'));
+  hub.publish('datasets', 'toy/pairs', { 'train.jsonl': pairs });
+  file(home, 'one.yaml', experiment('toy/base', seed));
   const launched = await run('launch', 'one.yaml');
   t.is(launched.code, 0, launched.stderr);
   t.teardown(() => run('down'));
@@ -60,10 +64,11 @@ test.serial('a download that was killed resumes where it ended, and a launch aft
   await hub.close();
   rmSync(env['HF_HOME']!, { recursive: true });
   Object.assign(env, { HF_HUB_OFFLINE: '1' });
-  file(home, 'two.yaml', experiment('toy/base'));
+  file(home, 'two.yaml', experiment('toy/base', seed));
   const again = await run('launch', 'two.yaml');
   t.is(again.code, 0, again.stderr);
   t.deepEqual((await imported(hubbed, 'two')).result, result);
+  t.like(await imported(hubbed, 'two', 'data-seed'), { result: { kind: 'dataset', rows: 8 }, cached: true });
   t.false(existsSync(env['HF_HOME']!));
   await run('cancel', 'one');
   await run('cancel', 'two');
