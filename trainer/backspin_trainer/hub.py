@@ -168,7 +168,11 @@ class _Repository:
                 partial.unlink()
 
     def _present(self, names: list[str], commit: str) -> int:
-        return sum(_size(self._cached(name, commit)) or _size(self._partial.get(name)) for name in names)
+        def size(name: str) -> int:
+            partial = self._partial.get(name)
+            return _size(self._cached(name, commit)) or _size(partial) or _size(partial and partial.with_suffix(""))
+
+        return sum(size(name) for name in names)
 
 
 def _size(path: Path | None) -> int:
@@ -197,6 +201,8 @@ def _refusal(error: Exception, spec: HubSpec) -> Refusal | None:
             return _refusal_of_status(cause.response.status_code, what, endpoint)
         if isinstance(cause, httpx.TransportError):
             return _unreachable(endpoint, first_line(cause))
+        if isinstance(cause, RecursionError):  # http_get calls itself each time that a connection breaks
+            return _unreachable(endpoint, "the connection breaks again and again")
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             sentence = f"The disk of the Hub's cache ({constants.HF_HUB_CACHE}) is full: free some space."
             return Refusal(Exit.WRITE, sentence)
