@@ -40,7 +40,11 @@ export function dataActivities(services: Services, threads?: Threads): DataActiv
   const batchSlots = new Semaphore((inUse) => inUse < BATCHES);
   const compute = async (call: StepCall, context: StepContext, beat: ActivityHandle): Promise<LedgerEntry> => {
     if (!threads || call.operation === 'model:external') return steps.compute(call, context, beat);
-    return (await steps.known(call, context)) ?? threads.run({ verb: 'compute', args: [call, context] }, beat.signal);
+    const known = await steps.known(call, context);
+    if (known) return known;
+    await checkRoom(services);
+    await steps.download(call, context, beat);
+    return threads.run({ verb: 'compute', args: [call, context] }, beat.signal);
   };
   const commit = (call: StepCall, context: StepContext, work: MapWork, end: StageEnd, { signal }: ActivityHandle): Promise<LedgerEntry> =>
     threads ? threads.run({ verb: 'commit', args: [call, context, work, end] }, signal) : steps.commit(call, context, work, end);

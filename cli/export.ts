@@ -1,25 +1,20 @@
 /** `backspin export NAME [STEP] --to FOLDER`: writes models as Hugging Face folders and datasets as JSONL, each with a card. Needs no
  *  server. */
-import { execFile } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { promisify } from 'node:util';
-import { neededEnvironment } from '../devices/environment.ts';
-import { trainerEnvironment } from '../devices/python.ts';
+import { runVerb } from '../devices/verb.ts';
 import { isRef, type AnyRef, type DatasetRef, type ModelRef } from '../schemas/call.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import type { MergeSpec } from '../schemas/trainer.ts';
+import type { ModelManifest } from '../schemas/store.ts';
 import { ifThere, temporary } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { datasetCard, modelCard } from '../experiments/cards.ts';
 import { currentRecord } from '../experiments/current.ts';
 import { openHome } from '../host/home-store.ts';
 import { experimentOf } from '../experiments/record.ts';
-import { readSetup } from '../host/setup.ts';
 import { findStep } from '../experiments/steps.ts';
 import { number } from '../schemas/units.ts';
 
@@ -105,33 +100,23 @@ async function writeModel(
     throw new BackspinError('ConfigError', `${from} is an external model: its weights are not here, so there is nothing to export.`);
   const source = await store.modelFolder(ref);
   if (manifest.base !== null && !adapter)
-    await merge({ version: 1, adapter: source, base: await store.modelFolder({ digest: manifest.base }), to: folder });
+    await runVerb('merge', { adapter: source, base: await store.modelFolder({ digest: manifest.base }), to: folder });
   else
     for (const { name } of manifest.files) {
       await mkdir(dirname(join(folder, name)), { recursive: true });
       await copyFile(join(source, name), join(folder, name));
     }
-  await writeFile(join(folder, 'README.md'), modelCard(record, manifest, from, adapter));
+  await writeFile(join(folder, 'README.md'), modelCard(record, await lineageOf(store, manifest), from, adapter));
   const what = adapter
     ? 'an adapter (PeftModel.from_pretrained loads it upon its base)'
     : 'a model (AutoModelForCausalLM.from_pretrained loads it)';
   return { file: '', what };
 }
 
-/** Merges an adapter into its base with the trainer. */
-async function merge(spec: MergeSpec): Promise<void> {
-  const scratch = await mkdtemp(join(tmpdir(), 'backspin-'));
-  const file = join(scratch, 'merge.json');
-  const env = { ...neededEnvironment(), ...trainerEnvironment(join(import.meta.dirname, '..', 'trainer')) };
-  try {
-    await writeFile(file, JSON.stringify(spec));
-    await promisify(execFile)(readSetup().python, ['-m', 'backspin_trainer', 'merge', '--spec', file], { env });
-  } catch (error) {
-    const { stderr, message } = error as Error & { stderr?: string };
-    throw new BackspinError('ConfigError', (stderr ?? message).trimEnd().split('\n').at(-1)!, { cause: error });
-  } finally {
-    await rm(scratch, { recursive: true });
-  }
+/** The model and those that it was trained from in turn, as far as the store has them. */
+async function lineageOf(store: Store, manifest: ModelManifest): Promise<ModelManifest[]> {
+  const parent = manifest.from === null ? undefined : await store.model({ digest: manifest.from }).catch(() => undefined);
+  return parent ? [manifest, ...(await lineageOf(store, parent))] : [manifest];
 }
 
 async function writeDataset(store: Store, record: ExperimentRecord, ref: DatasetRef, folder: string, from: string): Promise<Written> {

@@ -15,7 +15,7 @@ export async function run(file: string, { set, json, mermaid }: { set: string[];
   return planned.missing.length > 0 ? 1 : 0;
 }
 
-export function tableOf({ experiment, recipe, steps, questions, warnings, leftOut, missing, totals }: Plan): string {
+export function tableOf({ experiment, recipe, origins, steps, questions, warnings, leftOut, missing, totals }: Plan): string {
   const rows = steps.map((step) => [
     step.path,
     step.kind,
@@ -33,6 +33,10 @@ export function tableOf({ experiment, recipe, steps, questions, warnings, leftOu
     `${experiment} (${recipe}): ${number(totals.steps)} steps, ${number(totals.cached)} of them cached; at most ${number(totals.requests)} model calls${besides}, ${number(totals.trainingSteps)} training steps and ${size(totals.bytes)} to come`,
     '',
     table(['step', 'kind', 'where', 'in', 'kept', 'dropped', 'calls', 'training steps', 'space'], rows),
+    ...section(
+      'Models and data by name',
+      origins.map(({ name, from }) => `${name}: ${from}`),
+    ),
     ...section(
       'Branches on data',
       questions.map(({ path, answer, assumed }) => `${path}: ${JSON.stringify(answer)}${assumed ? ' (assumed)' : ''}`),

@@ -17,3 +17,11 @@ function pattern(names: string): RegExp {
 
 export const neededEnvironment = (all: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(all).filter(([name]) => NEEDED.test(name) && !SECRET.test(name)));
+
+/** Of secrets, downloads from the Hugging Face Hub alone get its token. */
+const HUB = /^(HF_TOKEN|HF_TOKEN_PATH|HUGGING_FACE_HUB_TOKEN)$/;
+
+export const hubEnvironment = (all: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv => ({
+  ...neededEnvironment(all),
+  ...Object.fromEntries(Object.entries(all).filter(([name]) => HUB.test(name))),
+});

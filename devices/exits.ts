@@ -8,6 +8,7 @@ const meanings: { readonly [code: number]: ErrorType } = {
   64: 'ConfigError',
   65: 'SchemaError',
   66: 'ConfigError',
+  68: 'Down',
   69: 'ConfigError',
   73: 'DiskFull',
   75: 'Preempted',

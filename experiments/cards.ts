@@ -1,17 +1,31 @@
 /** Writes the model cards and dataset cards of exports, in Hugging Face's format. */
 import { stringify } from 'yaml';
+import { isRef } from '../schemas/call.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import type { DatasetManifest, ModelManifest } from '../schemas/store.ts';
 import { number } from '../schemas/units.ts';
 import { holdsTagger } from '../steps/checks.ts';
 
-/** `adapter`: the card describes the adapter alone, not the merged model. */
-export function modelCard(record: ExperimentRecord, manifest: ModelManifest, from: string, adapter: boolean): string {
+/** The model of an experiment file that trainings began with. */
+type Origin = BoundConfig['models'][string];
+
+/** `manifests`: of the model, and of those that it was trained from in turn. `adapter`: the card describes the adapter alone, not the merged
+ *  model. */
+export function modelCard(record: ExperimentRecord, manifests: readonly ModelManifest[], from: string, adapter: boolean): string {
+  const [manifest] = manifests as [ModelManifest];
   const { digest, template, steps, dataset, settings, base } = manifest;
-  const pipeline_tag = holdsTagger(manifest) ? 'token-classification' : 'text-generation';
-  return card({ library_name: adapter ? 'peft' : 'transformers', pipeline_tag, tags: ['backspin', record.recipe] }, [
+  const origin = originOf(record, manifests.at(-1)!);
+  const head = {
+    library_name: adapter ? 'peft' : 'transformers',
+    pipeline_tag: holdsTagger(manifest) ? 'token-classification' : 'text-generation',
+    tags: ['backspin', record.recipe],
+    ...(origin && 'hub' in origin && { base_model: origin.hub }),
+  };
+  return card(head, [
     ...heading(record, from),
     `| digest | \`${digest}\` |`,
+    ...(origin && 'hub' in origin ? [`| base model | ${origin.hub} at ${origin.revision}, commit \`${origin.commit}\` |`] : []),
     ...(base === null ? [] : [`| adapter ${adapter ? 'of' : 'merged with'} | ${code(base)} |`]),
     `| trained from | ${code(manifest.from)} |`,
     `| on dataset | ${code(dataset)} |`,
@@ -21,6 +35,12 @@ export function modelCard(record: ExperimentRecord, manifest: ModelManifest, fro
     '',
     ...(settings === null ? [] : ['## Settings', '', '```json', JSON.stringify(settings, null, 2), '```', '']),
   ]);
+}
+
+function originOf({ steps, config }: ExperimentRecord, { digest }: ModelManifest): Origin | undefined {
+  const { models } = config as BoundConfig;
+  const imported = steps.find(({ path, result }) => path.startsWith('model-') && isRef(result) && result.digest === digest);
+  return imported && models[imported.path.slice('model-'.length)];
 }
 
 export function datasetCard(

@@ -7,14 +7,15 @@ import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { loadRegistry, moduleDigest, type Registry } from '../steps/registry.ts';
 import { vllmPython, vllmVersion } from '../devices/engines/vllm.ts';
-import type { BoundConfig, RecipeSchema } from '../schemas/config.ts';
+import type { BoundConfig, HubModel, RecipeSchema } from '../schemas/config.ts';
 import { experimentFile } from '../schemas/file.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import type { External } from '../schemas/external.ts';
 import { recipeSchemas } from '../schemas/recipes/index.ts';
 import { inherited, serving as servingSchema, type Serving } from '../schemas/serving.ts';
 import { canonicalJson } from '../schemas/canonical.ts';
-import { chatFault, encoderFault, modelFault, tokenizerFault } from './model-folder.ts';
+import { bindData } from './bind-data.ts';
+import { bindModels } from './bind-models.ts';
+import type { Launched } from './hub-names.ts';
 import { suggest } from '../schemas/nearest.ts';
 import { Source } from '../schemas/yaml.ts';
 
@@ -52,10 +53,11 @@ export async function loadExperiment(file: string, sets: readonly string[] = [],
 /** Binds a bound configuration again, with changes and a new name. */
 export async function rebind(bound: BoundConfig, sets: readonly string[], name: string): Promise<Experiment> {
   const folder = Object.values(bound.data)[0]?.folder ?? process.cwd();
-  return bind(new Source(`configuration of ${bound.name}`, stringify(fileOf(bound)), sets), folder, name, name);
+  return bind(new Source(`configuration of ${bound.name}`, stringify(fileOf(bound)), sets), folder, name, name, bound);
 }
 
-async function bind(source: Source, folder: string, fallbackName: string, forcedName?: string): Promise<Experiment> {
+/** `before`: the configuration that this one changes. */
+async function bind(source: Source, folder: string, fallbackName: string, forcedName?: string, before?: BoundConfig): Promise<Experiment> {
   const recipe = recipeSchemas[String((source.value as RawFile).recipe)];
   if (recipe) source.resolveAliases(recipe.parameters, ['parameters']);
   const given = source.value as RawFile;
@@ -65,7 +67,8 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
   if (recipe?.lacks && file && parameters)
     for (const [path, sentence] of recipe.lacks(parameters as never, Object.keys(file.data)))
       source.problem(['parameters', ...path], sentence);
-  const models = bindModels(source, file?.models ?? {}, folder, recipe);
+  const launched: Launched = { experiment: forcedName ?? file?.name ?? fallbackName, config: before };
+  const models = await bindModels(source, file?.models ?? {}, { folder, recipe, launched });
   const modules = await bindModules(source, file?.modules ?? [], folder);
   source.throwIfAny(); // without its modules, the registry would report every name as unknown
   const registry = await loadRegistry(modules);
@@ -82,7 +85,8 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
     if (whole) roles[role] = await bindServing(source, whole, ['roles', role]);
   }
   source.throwIfAny();
-  const data = Object.fromEntries(Object.entries(checked.data).map(([label, { id, params }]) => [label, { source: id, params, folder }]));
+  const data = await bindData(source, checked.data, { folder, registry, launched });
+  source.throwIfAny();
   const bound: BoundConfig = {
     name,
     recipe: file!.recipe,
@@ -142,32 +146,6 @@ function checkNames(source: Source, recipe: RecipeSchema, file: File, parameters
   }
 }
 
-function bindModels(source: Source, models: File['models'], folder: string, recipe: RecipeSchema | undefined): BoundConfig['models'] {
-  const bound = Object.entries(models).map(([name, model]) => {
-    if ('path' in model) {
-      const path = resolve(folder, model.path);
-      const given = model.chatTemplate === undefined ? {} : { chatTemplate: resolve(folder, model.chatTemplate) };
-      const encodes = recipe?.models[name]?.endsWith('encoder') ?? false;
-      const fault = encodes ? encoderFault(path) : modelFault(path);
-      if (fault) source.problem(['models', name, 'path'], fault);
-      const mute = fault || encodes ? undefined : chatFault(path, given.chatTemplate);
-      if (mute) source.problem(['models', name, given.chatTemplate === undefined ? 'path' : 'chatTemplate'], mute);
-      return [name, { path, ...given }] as const;
-    }
-    if ('external' in model) {
-      const twin = Object.entries(models).find(([, other]) => 'external' in other && sameModel(other.external, model.external))![0];
-      if (twin !== name)
-        source.problem(['models', name, 'external'], `is model and revision of models.${twin} too; one model has one server here`);
-      return [name, { external: bindExternal(model.external, folder) }] as const;
-    }
-    const tokenizer = resolve(folder, model.init.tokenizer);
-    const fault = tokenizerFault(tokenizer);
-    if (fault) source.problem(['models', name, 'init', 'tokenizer'], fault);
-    return [name, { init: { ...model.init, tokenizer } }] as const;
-  });
-  return Object.fromEntries(bound);
-}
-
 /** Binds vLLM to its installed version, because replies depend on the version. */
 async function bindServing(source: Source, serving: Serving, path: readonly string[]): Promise<Serving> {
   if (serving.engine !== 'vllm' || serving.version !== null) return serving;
@@ -177,15 +155,6 @@ async function bindServing(source: Source, serving: Serving, path: readonly stri
     source.problem([...path, 'engine'], `${(error as Error).message} Or say its \`version\`, where it runs on another machine.`);
     return serving;
   }
-}
-
-const sameModel = (a: External, b: External): boolean => a.model === b.model && a.revision === b.revision;
-
-/** Removes the /v1 that OpenAI clients append, and makes the path of the key file absolute. */
-function bindExternal(external: External, folder: string): External {
-  const { url, key } = external;
-  const file = key !== null && 'file' in key ? { file: resolve(folder, key.file) } : key;
-  return { ...external, url: url.replace(/\/+$/, '').replace(/\/v1$/, ''), key: file };
 }
 
 async function bindModules(source: Source, modules: readonly string[], folder: string): Promise<BoundConfig['modules']> {
@@ -279,6 +248,8 @@ function* namesIn(
   }
 }
 
+const withoutCommit = ({ commit: _, ...model }: HubModel) => model;
+
 /** The experiment file that binds to `bound`; its paths are absolute. */
 function fileOf({ recipe, seed, modules, data, models, serving, roles, training, evaluation, parameters }: BoundConfig): object {
   const labelled = <T>(entries: { readonly [label: string]: T }, give: (entry: T) => object) =>
@@ -288,7 +259,7 @@ function fileOf({ recipe, seed, modules, data, models, serving, roles, training,
     seed,
     modules: modules.map(({ path }) => path),
     data: labelled(data, (it) => ({ source: it.source, params: it.params })),
-    models,
+    models: labelled(models, (model) => ('hub' in model ? withoutCommit(model) : model)),
     serving,
     roles: labelled(roles, (own) =>
       Object.fromEntries(Object.entries(own).filter(([key, value]) => serving[key as keyof typeof serving] !== value)),

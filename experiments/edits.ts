@@ -72,9 +72,9 @@ async function changedFiles(services: Services, record: ExperimentRecord, now: B
   const changed = await changedImports(services, same, contextOf(now));
   return Promise.all(
     changed.map(async ({ call, stepKey }) => {
-      const { path, tokenizer } = call.inputs as { path?: string; tokenizer?: string };
-      const folder = path ?? tokenizer;
-      const files = folder === undefined ? sourceFiles(call, registry, checkParams(call, registry)) : [folder];
+      const { path, tokenizer, chatTemplate } = call.inputs as { path?: string; tokenizer?: string; chatTemplate?: string };
+      const given = path ?? tokenizer ?? chatTemplate;
+      const files = given === undefined ? sourceFiles(call, registry, checkParams(call, registry)) : [given];
       const made = Date.parse((await services.store.output(stepKey))?.made ?? '');
       const times = await Promise.all(files.map((file) => stat(file).then(({ mtimeMs, ctimeMs }) => Math.max(mtimeMs, ctimeMs))));
       const newer = files.filter((_, i) => times[i]! > made);

@@ -1,6 +1,7 @@
 /** Checks a model folder before anything starts. `chat-template.ts` renders its chat template. */
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, realpathSync } from 'node:fs';
 import { join, sep } from 'node:path';
+import { linkableFolder, PICKLED, PICKLED_INDEX } from '../store/models.ts';
 import { templateFault, type SpecialTokens } from './chat-template.ts';
 
 /** Returns the fault of a folder that should hold a Hugging Face model; undefined if none is visible. */
@@ -8,6 +9,29 @@ export const modelFault = (folder: string): string | undefined => filesFault(fol
 
 /** The same for an encoder, which needs no end token. */
 export const encoderFault = (folder: string): string | undefined => filesFault(folder) ?? vocabularyFault(folder);
+
+/** GGUF keeps quantized weights, and its tokenizer only in part. */
+export const NO_GGUF = 'give the folder of the model that it was made from, or the name of that model on the Hugging Face Hub';
+
+/** The same for a model on the Hub whose small files are in `folder`; `used` names the files that it consists of, among all `files`. */
+export function repositoryFault(
+  hub: string,
+  {
+    folder,
+    used,
+    files,
+  }: { readonly folder: string; readonly used: readonly string[]; readonly files: readonly { readonly name: string }[] },
+  encodes: boolean,
+): string | undefined {
+  const isGguf = !used.includes('config.json') && files.some(({ name }) => name.endsWith('.gguf'));
+  if (isGguf) return `${hub} holds GGUF files; ${NO_GGUF}`;
+  if (!used.includes('config.json')) return `${hub} has no config.json: it is no model that transformers can load`;
+  if (!used.some((name) => /^[^/]+\.(safetensors|bin)$/.test(name)))
+    return `${hub} has no weights that can be trained; safetensors or pytorch_model.bin are needed`;
+  const config = readObject(join(folder, 'config.json'));
+  if (typeof config === 'string') return config;
+  return indexFault(folder, used) ?? (encodes ? vocabularyFault(folder) : tokenizerFault(folder));
+}
 
 function filesFault(folder: string): string | undefined {
   const files = listFolder(folder);
@@ -47,11 +71,16 @@ function specialTokensIn(folder: string): Record<string, string> {
   return Object.fromEntries(tokens);
 }
 
-/** Returns the fault of a model's chat template, or of the file that replaces it. Assumes that the tokenizer has an end token. */
-export function chatFault(folder: string, file?: string): string | undefined {
+/** Returns the fault of a model's chat template, or of the file that replaces it. `fixed`: nobody can edit the folder. Assumes that the
+ *  tokenizer has an end token. */
+export function chatFault(folder: string, file?: string, fixed = false): string | undefined {
   const [template, it, remedy] =
     file === undefined
-      ? [ownTemplate(folder), `the chat template in ${folder}`, 'repair chat_template in its tokenizer files']
+      ? [
+          ownTemplate(folder),
+          `the chat template in ${folder}`,
+          fixed ? 'name a file with another as `chatTemplate`' : 'repair chat_template in its tokenizer files',
+        ]
       : [readText(file), `the chat template ${file}`, 'repair it'];
   if (template === undefined && file !== undefined) return `${file} cannot be read; give a file with a chat template`;
   const fault = templateFault(template ?? '', specialTokensIn(folder) as SpecialTokens);
@@ -71,25 +100,48 @@ function readText(file: string): string | undefined {
 
 /** Refuses links out of the folder: the store imports a model by its files, and the targets of links may change or disappear. */
 function linkFault(folder: string, files: readonly string[]): string | undefined {
-  const home = realpathSync(folder) + sep;
+  const home = linkableFolder(realpathSync(folder)) + sep;
   const stray = files.find((file) => !realPath(join(folder, file))?.startsWith(home));
   return stray && `${join(folder, stray)} links to what is not in its folder; give a folder of plain files (\`cp -rL\` makes one)`;
 }
 
 function weightsFault(folder: string, files: readonly string[]): string | undefined {
   const weights = files.filter((file) => file.endsWith('.safetensors'));
-  if (weights.length === 0) return `${folder} has no weights; a .safetensors file is needed`;
-  const path = join(folder, 'model.safetensors.index.json');
-  const index = files.includes('model.safetensors.index.json') ? readObject(path) : {};
-  if (typeof index === 'string') return index;
-  const named = Object.values((index['weight_map'] ?? {}) as Record<string, string>);
-  const missing = named.find((file) => !files.includes(file));
-  if (missing !== undefined) return `${folder} has no ${missing}, which ${path} names; fetch it`;
+  if (weights.length === 0 && !files.some((file) => PICKLED.test(file)))
+    return `${folder} has no weights; safetensors or pytorch_model.bin are needed`;
+  const missing = indexFault(folder, files);
+  if (missing !== undefined) return missing;
+  const broken = weights.length > 0 ? undefined : files.find((file) => PICKLED.test(file) && !isPickled(join(folder, file)));
+  if (broken !== undefined) return `${join(folder, broken)} is no file of weights that PyTorch saved; fetch it again`;
   for (const file of weights) {
     const fault = safetensorsFault(join(folder, file));
     if (fault) return `${join(folder, file)} is no whole safetensors file: ${fault}; fetch it again`;
   }
   return undefined;
+}
+
+/** Files of torch.save are zip archives; those of old versions begin with a pickle. */
+function isPickled(path: string): boolean {
+  const file = openSync(path, 'r');
+  try {
+    const begin = Buffer.alloc(2);
+    readSync(file, begin, 0, 2, 0);
+    return begin.toString('latin1') === 'PK' || begin[0] === 0x80;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** The fault of the index of the weights, or of what it names. */
+function indexFault(folder: string, files: readonly string[]): string | undefined {
+  const index = files.some((file) => file.endsWith('.safetensors')) ? 'model.safetensors.index.json' : PICKLED_INDEX;
+  if (!files.includes(index)) return undefined;
+  const path = join(folder, index);
+  const content = readObject(path);
+  if (typeof content === 'string') return content;
+  const named = Object.values((content['weight_map'] ?? {}) as Record<string, string>);
+  const missing = named.find((file) => !files.includes(file));
+  return missing && `${folder} has no ${missing}, which ${path} names; fetch it`;
 }
 
 /** Checks the safetensors format: eight bytes with the length of a JSON header, the header, and the tensors at the offsets in the

@@ -1,15 +1,16 @@
 /** Reads why running steps wait from their pending activities: heartbeats and last failures. */
 import { WorkflowNotFoundError } from '@temporalio/client';
-import type { HeldState } from '../schemas/steps.ts';
+import type { DownloadState, HeldState } from '../schemas/steps.ts';
 import type { LeaseState } from '../schemas/devices.ts';
 import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
 import { queues, workflowId } from '../schemas/names.ts';
 import type { Temporal } from '../host/connect.ts';
-import { duration } from '../schemas/units.ts';
+import { duration, size } from '../schemas/units.ts';
 
 /** Times are ISO 8601. */
 export type Waits =
   | HeldState
+  | DownloadState
   /** Waits for a device group of a pool or, if `pool` is null, for a data worker. `heldBy`: the experiments and steps that hold it, if
    *  known. */
   | { readonly state: 'queued'; readonly pool: string | null; readonly since: string; readonly heldBy: readonly string[] }
@@ -40,7 +41,7 @@ interface PendingActivity {
   readonly attempt: number;
   readonly since: string;
   readonly failure: string | undefined;
-  readonly details: HeldState | LeaseState | { readonly state?: undefined } | undefined;
+  readonly details: HeldState | DownloadState | LeaseState | { readonly state?: undefined } | undefined;
 }
 interface Described {
   readonly pending: readonly PendingActivity[];
@@ -93,6 +94,8 @@ function waitOf(
   const all = [...pending, ...batches];
   const held = all.find(({ details }) => details?.state === 'held');
   if (held) return held.details as HeldState;
+  const download = all.find(({ scheduled, details }) => !scheduled && details?.state === 'downloading');
+  if (download) return download.details as DownloadState;
   const failing = all.find(({ scheduled, attempt, failure }) => scheduled && attempt >= FAILING_ATTEMPTS && failure !== undefined);
   if (failing) return { state: 'failing', attempts: failing.attempt - 1, why: failing.failure!, since: failing.since };
   const lease = pending.find(({ scheduled, details }) => !scheduled && (details?.state === 'starting' || details?.state === 'waiting'));
@@ -161,6 +164,7 @@ const iso = (time: { seconds?: unknown } | null | undefined): string => new Date
 /** Formats a wait as a part of a line. */
 export function waitText(waits: Waits, now = Date.now()): string {
   if (waits.state === 'paused' || waits.state === 'stopped') return waits.state;
+  if (waits.state === 'downloading') return `downloading, ${size(waits.bytes)} of ${size(waits.of)}`;
   const lasts = duration(Math.max(0, now - Date.parse(waits.since)) / 1000);
   switch (waits.state) {
     case 'held':

@@ -1,14 +1,16 @@
 /** Tracks the models of a plan by digest, existing or not: their sizes, their templates and kinds, and whether the embedded engine supports
  *  them. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelRef, StepCall } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
+import { BackspinError } from '../schemas/errors.ts';
 import { TAGGER } from '../steps/checks.ts';
 import { externalOf } from '../steps/external.ts';
+import { hubModelOf, isHubModel, lookUpModel } from '../steps/hub-model.ts';
 import type { Store } from '../store/store.ts';
-import { sizeOf, type Size } from './sizes.ts';
+import { sizeOf, type ModelConfig, type Size } from './sizes.ts';
 import { isReal } from './symbols.ts';
 
 export class PlannedModels {
@@ -28,14 +30,15 @@ export class PlannedModels {
     return this.#sizes;
   }
 
-  /** Adds the model that a step trains or imports. */
-  async add(call: StepCall, model: ModelRef): Promise<void> {
+  /** Adds the model that a step trains or imports. Returns a sentence if it is neither in the store nor on the Hub. */
+  async add(call: StepCall, model: ModelRef): Promise<string | undefined> {
     if (call.verb === 'train') this.#templates.set(model.digest, (call.inputs as { template?: string }).template ?? null);
-    const architecture = await this.#architectureOf(call);
+    const files = await this.#filesOf(call, model);
+    const architecture = this.#architectureOf(call, files);
     if (architecture) this.#architectures.set(model.digest, architecture);
-    if (call.operation === 'tagger' || (call.operation === 'model:path' && existsSync(join(call.inputs['path'] as string, TAGGER))))
-      this.#taggers.add(model.digest);
-    this.#sizes.set(model.digest, await sizeOf(call, model, this.#sizes));
+    if (call.operation === 'tagger' || files?.isTagger) this.#taggers.add(model.digest);
+    this.#sizes.set(model.digest, sizeOf(call, model, this.#sizes, files));
+    return files?.fault;
   }
 
   /** Digest of the base weights of a model; for a model without an adapter, its own. */
@@ -67,18 +70,40 @@ export class PlannedModels {
       : undefined;
   }
 
-  async #architectureOf({ verb, operation, label, inputs }: StepCall): Promise<Architecture | undefined> {
+  #architectureOf({ verb, operation, label, inputs }: StepCall, files: ModelFiles | undefined): Architecture | undefined {
     if (verb === 'train') return this.#architectures.get((inputs as { from: ModelRef }).from.digest);
     const model = label.slice('model-'.length);
     if (operation === 'model:init') return { model, architecture: LLAMA };
-    if (operation !== 'model:path') return undefined;
-    const { architectures = [] } = JSON.parse(await readFile(join(inputs['path'] as string, 'config.json'), 'utf8').catch(() => '{}')) as {
-      architectures?: string[];
-    };
+    if (!files?.config) return undefined;
+    const { architectures = [] } = files.config;
     return { model, architecture: architectures.includes(LLAMA) ? LLAMA : architectures[0] };
+  }
+
+  /** Configuration and bytes of a model folder, or of a model on the Hub. */
+  async #filesOf(call: StepCall, model: ModelRef): Promise<ModelFiles | undefined> {
+    const { path } = call.inputs as { path?: string };
+    if (path !== undefined) return { config: await configIn(path), bytes: await folderBytes(path), isTagger: existsSync(join(path, TAGGER)) };
+    if (!isHubModel(call)) return undefined;
+    const stored = isReal(model) ? (await this.#store.model(model)).files.reduce((sum, file) => sum + file.bytes, 0) : undefined;
+    try {
+      const { hub, commit } = hubModelOf(call);
+      const { folder, files, used } = await lookUpModel({ hub, revision: commit });
+      const bytes = files.filter(({ name }) => used.includes(name)).reduce((sum, file) => sum + file.bytes, 0);
+      return { config: await configIn(folder), bytes: stored ?? bytes, isTagger: used.includes(TAGGER) };
+    } catch (error) {
+      if (!(error instanceof BackspinError)) throw error;
+      return { config: undefined, bytes: stored ?? 0, ...(stored === undefined && { fault: `Step ${call.path}: ${error.message}` }) };
+    }
   }
 }
 
+interface ModelFiles {
+  /** undefined: an earlier launch has read it. */
+  readonly config: ModelConfig | undefined;
+  readonly bytes: number;
+  readonly isTagger?: boolean;
+  readonly fault?: string;
+}
 /** The name of a model in the experiment file, and its class in config.json. */
 interface Architecture {
   readonly model: string;
@@ -87,3 +112,10 @@ interface Architecture {
 const LLAMA = 'LlamaForCausalLM';
 /** Classes of models that write text. */
 const GENERATIVE = /(ForCausalLM|LMHeadModel|ForConditionalGeneration)$/;
+
+const configIn = async (folder: string): Promise<ModelConfig> =>
+  JSON.parse(await readFile(join(folder, 'config.json'), 'utf8').catch(() => '{}')) as ModelConfig;
+async function folderBytes(folder: string): Promise<number> {
+  const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
+  return sizes.reduce((a, b) => a + b, 0);
+}

@@ -8,8 +8,9 @@ import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import { lacksItsWeights } from '../steps/checks.ts';
-import { checkParams } from '../steps/definitions.ts';
+import { checkParams, sourceOf } from '../steps/definitions.ts';
 import { lacksWeights } from '../steps/external.ts';
+import { hubDatasetOf, isAtHand } from '../steps/hub-data.ts';
 import type { Machine } from '../steps/machine.ts';
 import { lookUp } from '../steps/open.ts';
 import type { Registry } from '../steps/registry.ts';
@@ -86,14 +87,16 @@ class Planner implements StepEngine {
     const known = stored.known !== undefined;
     const unused = call.operation === 'model:path' ? (await modelParts(call.inputs['path'] as string)).leftOut : [];
     if (unused.length > 0) this.#leftOut.push({ path: call.path, files: unused });
-    const estimate = this.#options.whole ? await estimateOf(call, registry, known, this.#recordsIn) : UNBOUNDED;
+    const unread = !this.#options.whole || (!known && (await this.#isRemote(call)));
+    const estimate = unread ? UNBOUNDED : await estimateOf(call, registry, known, this.#recordsIn);
     const result = stored.known?.result ?? symbolOf(call, registry, estimate.rows ?? 0);
-    if (isRef(result) && call.operation.startsWith('source:')) this.#sources.set(result.digest, call);
+    if (isRef(result) && call.operation.startsWith('source:') && !unread) this.#sources.set(result.digest, call);
     if (isRef(result) && estimate.sample) this.#samples.set(result.digest, estimate.sample);
     await this.#check(call, known);
     const needs = [...new Set(refsIn(call.inputs).flatMap((ref) => this.#producers.get(ref.digest) ?? []))];
     for (const ref of refsIn(result)) if (!this.#producers.has(ref.digest)) this.#producers.set(ref.digest, call.path);
-    if (isRef(result) && result.kind === 'model') await this.#models.add(call, result);
+    const absent = isRef(result) && result.kind === 'model' ? await this.#models.add(call, result) : undefined;
+    if (absent !== undefined) this.#missing.push(absent);
     this.#paths.set(fingerprintOf(call), call.path);
     const { sizes } = this.#models;
     const pool = poolOf(call, this.#context, registry);
@@ -129,12 +132,13 @@ class Planner implements StepEngine {
     if (unexportable) this.#missing.push(`Result "${name}": ${unexportable}`);
   }
 
-  plan({ name: experiment, recipe }: BoundConfig): Plan {
+  plan({ name: experiment, recipe, models, data }: BoundConfig): Plan {
     const steps = [...this.#steps.values()];
     const sum = (of: (step: PlannedStep) => number | null) => steps.reduce((total, step) => total + (of(step) ?? 0), 0);
     return {
       experiment,
       recipe,
+      origins: originsOf(models, data),
       steps,
       questions: this.#questions,
       warnings: this.#warnings,
@@ -158,6 +162,12 @@ class Planner implements StepEngine {
     return { stepKey: known?.stepKey ?? resolved?.stepKey ?? null, known, output };
   }
 
+  /** Whether the step reads large files that are not here yet. */
+  async #isRemote(call: StepCall): Promise<boolean> {
+    const dataset = hubDatasetOf(call, this.#registry);
+    return dataset !== undefined && !(await isAtHand(dataset, sourceOf(call, this.#registry)));
+  }
+
   async #check(call: StepCall, known: boolean): Promise<void> {
     const weightless = lacksItsWeights(this.#context, call);
     if (weightless) this.#missing.push(weightless);
@@ -172,6 +182,16 @@ class Planner implements StepEngine {
     const source = this.#sources.get(ref.digest);
     return source && keptRecords(recordsOf(source, this.#registry, checkParams(source, this.#registry)));
   };
+}
+
+function originsOf(models: BoundConfig['models'], data: BoundConfig['data']): Plan['origins'] {
+  const at = (hub: string, { revision, commit }: { revision: string; commit: string }) =>
+    `${hub} of the Hub at ${revision}, commit ${commit}`;
+  const ofModels = Object.entries(models).flatMap(([name, model]) => {
+    if ('path' in model) return [{ name, from: `the folder ${model.path}` }];
+    return 'hub' in model ? [{ name, from: at(model.hub, model) }] : [];
+  });
+  return [...ofModels, ...Object.entries(data).flatMap(([name, { hub }]) => (hub ? [{ name, from: at(hub.repository, hub) }] : []))];
 }
 
 /** The estimate of a step whose inputs are not read: no bounds. */

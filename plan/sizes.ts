@@ -1,6 +1,4 @@
 /** Computes the size of models in the store from their architecture, before they exist. */
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Settings } from '../recipe/api.ts';
 import type { StepCall, ModelRef } from '../schemas/call.ts';
 
@@ -23,30 +21,33 @@ export function bytesOfModel(call: StepCall, result: ModelRef, sizes: Sizes): nu
   return adapterBytes((call.inputs as unknown as Settings).lora!, shape) + (base === mergedBase(result) ? whole : 0);
 }
 
-/** The size of the model that a training or an import produces. `sizes` holds the model that a training starts from. */
-export async function sizeOf(call: StepCall, result: ModelRef, sizes: Sizes): Promise<Size> {
+/** The config.json of a model. */
+export type ModelConfig = Readonly<Record<string, unknown>> & { readonly architectures?: readonly string[] };
+
+/** The size of the model that a training or an import produces. `sizes` holds the model that a training starts from, `files` describes a
+ *  model that is imported as it is. */
+export function sizeOf(
+  call: StepCall,
+  result: ModelRef,
+  sizes: Sizes,
+  files?: { readonly config: ModelConfig | undefined; readonly bytes: number },
+): Size {
   if (call.verb === 'train') {
     const { from, lora, adapter } = call.inputs as unknown as Settings & { from: ModelRef };
     const size = sizes.get(from.digest)!;
     const base = size.base === null ? from.digest : adapter === 'merge' ? mergedBase(result) : size.base;
     return { ...size, base: lora && base };
   }
-  const { path, architecture } = call.inputs as { path?: string; architecture?: Architecture };
+  const { architecture } = call.inputs as { architecture?: Architecture };
   if (architecture) return { whole: parameters(architecture) * 4, shape: architecture, base: null };
-  if (path !== undefined) return { whole: await folderBytes(path), shape: await shapeOf(path), base: null };
+  if (files) return { whole: files.bytes, shape: shapeFrom(files.config ?? {}), base: null };
   return { whole: 0, shape: shapeFrom({}), base: null }; // external
 }
 /** A name for the base weights of a training that first merges an adapter. */
 const mergedBase = ({ digest }: ModelRef) => `base of ${digest}`;
 
-async function folderBytes(folder: string): Promise<number> {
-  const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
-  return sizes.reduce((a, b) => a + b, 0);
-}
-const shapeOf = async (folder: string): Promise<Architecture> =>
-  shapeFrom(JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as Record<string, number | undefined>);
-function shapeFrom(config: Record<string, number | undefined>): Architecture {
-  const of = (name: string, otherwise = 0) => config[name] ?? otherwise;
+function shapeFrom(config: ModelConfig): Architecture {
+  const of = (name: string, otherwise = 0) => (config[name] as number | undefined) ?? otherwise;
   const [hiddenSize, heads] = [of('hidden_size'), of('num_attention_heads', 1)];
   return {
     hiddenSize,

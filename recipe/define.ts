@@ -242,6 +242,17 @@ export function dataSuite<T, M extends Metrics, P extends Params = {}>(spec: {
   return { is: 'data-suite', oracle: false, ...spec, params: spec.params };
 }
 
+/** Data files of a dataset on the Hugging Face Hub. */
+export interface HubDataset {
+  readonly repository: string;
+  /** A branch, a tag or a commit. */
+  readonly revision: string;
+  readonly config?: string | undefined;
+  readonly split: string;
+  /** Globs of names in the repository, in place of `config` and `split`. */
+  readonly files?: readonly string[] | undefined;
+}
+
 export interface SourceDef<out T, in P extends Params> {
   readonly is: 'source';
   readonly version: number;
@@ -249,7 +260,9 @@ export interface SourceDef<out T, in P extends Params> {
   readonly params: Schema<unknown> | undefined;
   /** Files, folders and globs. The content of their files is part of the step's key. Relative paths start at the experiment file's folder. */
   files(params: P): readonly string[];
-  /** Names of the files that are taken from a folder. Default: all but hidden ones. */
+  /** A dataset on the Hub, whose files it reads in place of `files`; they are downloaded before. Its commit is part of the step's key. */
+  hub?(params: P): HubDataset | undefined;
+  /** Names of the files that are taken from a folder, or from the Hub. Default: all but hidden ones. */
   readonly endings?: RegExp;
   /** Yields records, and invalid lines as dropped, with file and line in `evidence`. Call `place` before each to report where it comes from. */
   rows(params: P, files: readonly string[], place?: PlaceReporter): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
@@ -262,6 +275,7 @@ export function source<T, P extends Params = {}>(spec: {
   readonly output: Schema<T>;
   readonly params?: Schema<P>;
   files?(params: P): readonly string[];
+  hub?(params: P): HubDataset | undefined;
   readonly endings?: RegExp;
   rows(params: P, files: readonly string[], place?: PlaceReporter): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
 }): SourceDef<T, P> {

@@ -1,5 +1,5 @@
 /** Data sources and models of an experiment file become steps like any other; a recipe gets their results under their names. */
-import type { BoundConfig } from '../schemas/config.ts';
+import type { BoundConfig, HubModel } from '../schemas/config.ts';
 import type { External } from '../schemas/external.ts';
 import type { StepCall } from '../schemas/call.ts';
 import { RecipeRuntime, type StepEngine } from './runtime.ts';
@@ -15,8 +15,11 @@ export async function recipeInputs(
   config: Pick<BoundConfig, 'data' | 'models' | 'parameters' | 'evaluation'>,
 ): Promise<object> {
   const data = Object.entries(config.data).map(
-    ([name, { source, params, folder }]) =>
-      [name, verbs.step(root, 'reduce', `source:${source}`, `data-${name}`, { params, folder })] as const,
+    ([name, { source, params, folder, hub }]) =>
+      [
+        name,
+        verbs.step(root, 'reduce', `source:${source}`, `data-${name}`, { params, folder, ...(hub && { commit: hub.commit }) }),
+      ] as const,
   );
   const models = Object.entries(config.models).map(
     ([name, model]) =>
@@ -24,9 +27,11 @@ export async function recipeInputs(
         name,
         'path' in model
           ? verbs.step(root, 'reduce', 'model:path', `model-${name}`, { ...model })
-          : 'init' in model
-            ? verbs.step(root, 'reduce', 'model:init', `model-${name}`, model.init)
-            : verbs.step(root, 'reduce', 'model:external', `model-${name}`, declared(model.external)),
+          : 'hub' in model
+            ? verbs.step(root, 'reduce', 'model:hub', `model-${name}`, identified(model))
+            : 'init' in model
+              ? verbs.step(root, 'reduce', 'model:init', `model-${name}`, model.init)
+              : verbs.step(root, 'reduce', 'model:external', `model-${name}`, declared(model.external)),
       ] as const,
   );
   const all = await Promise.all([...data, ...models].map(async ([name, result]) => [name, await result] as const));
@@ -40,6 +45,9 @@ export async function recipeInputs(
   });
   return { ...config.parameters, ...named, evaluation: Object.fromEntries(evaluation) };
 }
+
+/** A branch or tag may move; the commit says what it was. */
+const identified = ({ revision: _, ...model }: HubModel) => model;
 
 export const declared = ({ model, revision }: DeclaredModel): DeclaredModel => ({ model, revision });
 

@@ -9,6 +9,9 @@ export const seed = z.int32().min(0);
 /** `namespace.name` in the registry of operators, prompts, templates, suites and sources. */
 export const registered = z.string().regex(/^[a-z][a-z0-9-]*\.[A-Za-z][A-Za-z0-9]*$/, 'a registered name such as std.table');
 
+/** Of a repository on the Hugging Face Hub. */
+export const revision = z.string().min(1).describe('A branch, a tag or a commit. It is resolved to a commit at the launch.');
+
 export const architecture = z.strictObject({
   hiddenSize: z.int().min(1),
   layers: z.int().min(1),
@@ -35,16 +38,33 @@ export interface RecipeSchema {
   readonly roles: readonly string[];
 }
 
+/** A model of the Hugging Face Hub. `commit` is what `revision` was at the launch. */
+export interface HubModel {
+  readonly hub: string;
+  readonly revision: string;
+  readonly commit: string;
+  readonly chatTemplate?: string;
+}
+
 /** The input of the experiment workflow. Plain JSON with absolute paths. */
 export interface BoundConfig {
   readonly name: string;
   readonly recipe: string;
   readonly seed: number;
   readonly modules: readonly { readonly path: string; readonly digest: string }[];
-  readonly data: { readonly [name: string]: { readonly source: string; readonly params: object; readonly folder: string } };
+  readonly data: {
+    readonly [name: string]: {
+      readonly source: string;
+      readonly params: object;
+      readonly folder: string;
+      /** A dataset of the Hugging Face Hub, if the source reads one; `commit` is what `revision` was at the launch. */
+      readonly hub?: { readonly repository: string; readonly revision: string; readonly commit: string };
+    };
+  };
   readonly models: {
     readonly [name: string]:
       | { readonly path: string; readonly chatTemplate?: string }
+      | HubModel
       | { readonly init: { readonly architecture: z.infer<typeof architecture>; readonly tokenizer: string; readonly seed: number } }
       | { readonly external: External };
   };

@@ -1,10 +1,14 @@
 /** Schema of the experiment file. */
 import { z } from 'zod';
-import { architecture, registered, seed } from './config.ts';
+import { architecture, registered, revision, seed } from './config.ts';
 import { external } from './external.ts';
 import { recipeSchemas } from './recipes/index.ts';
 import { name, serving, servingChange } from './serving.ts';
 
+const chatTemplate = z
+  .string()
+  .exactOptional()
+  .describe("A Jinja file that replaces the model's own chat template. Needed for a base model that has none.");
 const params = z.record(z.string(), z.unknown());
 
 export const experimentFile = z.strictObject({
@@ -17,12 +21,12 @@ export const experimentFile = z.strictObject({
     .record(
       name,
       z.union([
+        z.string().describe('A Hugging Face model folder if there is one at this path, else the name of a model on the Hugging Face Hub.'),
+        z.strictObject({ path: z.string().describe('A Hugging Face model folder.'), chatTemplate }),
         z.strictObject({
-          path: z.string().describe('A Hugging Face model folder.'),
-          chatTemplate: z
-            .string()
-            .exactOptional()
-            .describe("A Jinja file that replaces the folder's chat template. Needed for a base model that has none."),
+          hub: z.string().describe('A model on the Hugging Face Hub, such as Qwen/Qwen2.5-0.5B.'),
+          revision: revision.default('main'),
+          chatTemplate,
         }),
         z.strictObject({ init: z.strictObject({ architecture, tokenizer: z.string(), seed }) }),
         z.strictObject({ external }),

@@ -36,6 +36,8 @@ export interface PlannedStep {
 export interface Plan {
   readonly experiment: string;
   readonly recipe: string;
+  /** Where models, and datasets of the Hub, come from. */
+  readonly origins: readonly { readonly name: string; readonly from: string }[];
   readonly steps: readonly PlannedStep[];
   /** Branches on data: the answer that the plan uses, and whether the plan assumes it because no report exists yet. */
   readonly questions: readonly { readonly path: string; readonly answer: unknown; readonly assumed: boolean }[];

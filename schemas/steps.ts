@@ -174,3 +174,10 @@ export interface HeldState {
   readonly why: string;
   readonly since: string;
 }
+
+/** In a heartbeat: how far the download of an import is. */
+export interface DownloadState {
+  readonly state: 'downloading';
+  readonly bytes: number;
+  readonly of: number;
+}

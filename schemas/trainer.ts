@@ -65,6 +65,17 @@ export interface EmbedSpec {
 export const embeddedRow = z.object({ cluster: z.int().min(0), distance: z.number().min(0), pick: z.int().min(0).nullable() });
 export type EmbeddedRow = Readonly<z.infer<typeof embeddedRow>>;
 
+/** The spec of `backspin_trainer hub`. Without `files` it looks a repository up: `revision` is a branch, a tag or a commit, and files that
+ *  match the regular expression `small` are downloaded. With `files` it downloads these. */
+export interface HubSpec {
+  readonly version: 1;
+  readonly kind: 'model' | 'dataset';
+  readonly repository: string;
+  readonly revision: string;
+  readonly small: string;
+  readonly files: readonly string[] | null;
+}
+
 /** The spec of `backspin_trainer score`: `rows` is a file of `{"requests": [...]}` lines, each request a `ScoreRequest`. */
 export interface ScoreSpec {
   readonly version: 1;
@@ -120,6 +131,13 @@ export interface MergeSpec {
   readonly version: 1;
   readonly adapter: string;
   readonly base: string;
+  readonly to: string;
+}
+
+/** The spec of `backspin_trainer convert`: weights in PyTorch's pickle format, to write as safetensors to the new folder `to`. */
+export interface ConvertSpec {
+  readonly version: 1;
+  readonly files: readonly string[];
   readonly to: string;
 }
 

@@ -4,6 +4,7 @@ import { drop, source, type Dropped } from '../recipe/index.ts';
 import { sha256 } from '../schemas/canonical.ts';
 import type { Block } from './blocks.ts';
 import { blocksOfHtml } from './html.ts';
+import { filesOrConfig, hubDataset } from './hub.ts';
 import { failOrDrop, onInvalid, paths } from './table.ts';
 import { getAt, namesOf, textOf } from './lines.ts';
 import { candidatesOf, sectionsOf } from './segments.ts';
@@ -40,9 +41,12 @@ const navigational = [
 ];
 const params = z
   .strictObject({
-    path: paths.describe(
-      'Files, folders and globs, in order: Markdown, HTML and text, each also as .gz or .zst; or tables with a document a row, as `std.table` reads them. A folder stands for all such files below it.',
-    ),
+    path: paths
+      .optional()
+      .describe(
+        'Files, folders and globs, in order: Markdown, HTML and text, each also as .gz or .zst; or tables with a document a row, as `std.table` reads them. A folder stands for all such files below it.',
+      ),
+    hub: z.strictObject(hubDataset).check(filesOrConfig).optional().describe('A dataset on the Hugging Face Hub, in place of `path`.'),
     text: z.string().default('text').describe('Tables: where the text lies, such as `page.body`.'),
     title: z.string().optional().describe('Tables: where a title lies that heads the text.'),
     minChars: z.int().min(1).default(600),
@@ -57,7 +61,8 @@ const params = z
   .refine(({ minChars, maxChars }) => minChars <= maxChars, {
     path: ['minChars'],
     error: 'it is above maxChars, so nothing would be kept',
-  });
+  })
+  .refine(({ path, hub }) => (path === undefined) !== (hub === undefined), { path: ['path'], error: 'give just one of `path` and `hub`' });
 type Params = z.infer<typeof params>;
 
 const segment = z.strictObject({ text: z.string(), header: z.string(), document: z.string() });
@@ -70,7 +75,8 @@ export const documents = source<z.infer<typeof segment>, Params>({
   output: segment,
   params,
   endings: new RegExp(`\\.(md|markdown|html?|txt|rst)(\\.gz|\\.zst)?$|${TABLES.source}`, 'i'),
-  files: ({ path }) => path,
+  files: ({ path }) => path ?? [],
+  hub: ({ hub }) => hub,
   async *rows(params, files, place = () => {}) {
     const seen = new Set<string>();
     const nameOf = namesOf(files);

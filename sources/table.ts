@@ -1,6 +1,6 @@
 /** Reads rows from tables: JSON Lines, JSON, CSV, TSV, Parquet. */
 import { z } from 'zod';
-import { drop, source, type Dropped } from '../recipe/index.ts';
+import { drop, source, type Dropped, type PlaceReporter } from '../recipe/index.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { formatLike, formatNames, pairOf } from './conversations.ts';
 import { getAt, namesOf, type Values } from './lines.ts';
@@ -20,55 +20,70 @@ const field = z.union([
     optional: z.boolean().default(false).describe('A row may lack it, or have null there; it is null then.'),
   }),
 ]);
+/** How rows are read, wherever their files are. */
+export const rowParams = {
+  format: z
+    .enum(formatNames)
+    .optional()
+    .describe(
+      'Makes `instruction` and `response` of rows in this format: messages (role, content), sharegpt (from, value), alpaca, prompt-completion, lima, guanaco ("### Human:"), oasst (trees).',
+    ),
+  turns: z
+    .enum(['first', 'last', 'single'])
+    .default('first')
+    .describe('With `format`: the exchange that is taken of a conversation; `single` drops conversations of several.'),
+  fields: z.record(z.string(), field).optional().describe('Name of a field in the dataset -> where it lies. Default: rows as they are.'),
+  limit: z.int().min(1).optional().describe('Rows that are read at most. Default: all.'),
+  onInvalid,
+};
+export const formatOrFields = z.refine<{ format?: unknown; fields?: unknown }>(({ format, fields }) => !format || !fields, {
+  path: ['fields'],
+  error: '`format` makes the fields; leave one of the two out',
+});
 const params = z
   .strictObject({
     path: paths.describe(
       'Files, folders and globs, in order: .jsonl, .json, .csv and .tsv, each also as .gz or .zst, and .parquet. A folder stands for all such files below it.',
     ),
-    format: z
-      .enum(formatNames)
-      .optional()
-      .describe(
-        'Makes `instruction` and `response` of rows in this format: messages (role, content), sharegpt (from, value), alpaca, prompt-completion, lima, guanaco ("### Human:"), oasst (trees).',
-      ),
-    turns: z
-      .enum(['first', 'last', 'single'])
-      .default('first')
-      .describe('With `format`: the exchange that is taken of a conversation; `single` drops conversations of several.'),
-    fields: z.record(z.string(), field).optional().describe('Name of a field in the dataset -> where it lies. Default: rows as they are.'),
-    limit: z.int().min(1).optional().describe('Rows that are read at most. Default: all.'),
-    onInvalid,
+    ...rowParams,
   })
-  .refine(({ format, fields }) => !format || !fields, { path: ['fields'], error: '`format` makes the fields; leave one of the two out' });
-type Params = z.infer<typeof params>;
-type Fields = Params['fields'];
+  .check(formatOrFields);
+export type RowParams = Omit<z.infer<typeof params>, 'path'>;
+type Fields = RowParams['fields'];
 
 /** Yields one object per row. Drops a row as `empty` if a required field of `fields` is a blank text. A row is invalid if it is not an
  *  object, if it does not have the `format`, or if it lacks a required field of `fields` or has it in another type: this ends the import
  *  with a `SchemaError`, or drops the row as `invalid`. Each message names file and line. Integers beyond 2^53 become texts; of duplicate
  *  keys the last one counts. */
-export const table = source<Values, Params>({
+export const table = source<Values, z.infer<typeof params>>({
   version: 1,
   output: z.record(z.string(), z.unknown()),
   params,
   endings: TABLES,
   files: ({ path }) => path,
-  async *rows(params, files, place = () => {}) {
-    const nameOf = namesOf(files);
-    let count = 0;
-    for (const file of files) {
-      const where = (number?: number) => ({ file, name: nameOf(file), number });
-      for await (const entry of entriesOf(file)) {
-        if (params.limit !== undefined && ++count > params.limit) return;
-        place(file, entry.number);
-        const read = 'fault' in entry ? entry : rowOf(entry.value, params, `${nameOf(file)}:${entry.number}`);
-        yield 'row' in read ? read.row : failOrDrop(where(entry.number), read, params.onInvalid);
-      }
-    }
-  },
+  rows: rowsOf,
 });
 
-function rowOf(value: Values, { format, turns, fields }: Params, where: string): { readonly row: Values | Dropped } | Fault {
+/** Yields the rows of tables as `table` does. */
+export async function* rowsOf(
+  params: RowParams,
+  files: readonly string[],
+  place: PlaceReporter = () => {},
+): AsyncGenerator<Values | Dropped> {
+  const nameOf = namesOf(files);
+  let count = 0;
+  for (const file of files) {
+    const where = (number?: number) => ({ file, name: nameOf(file), number });
+    for await (const entry of entriesOf(file)) {
+      if (params.limit !== undefined && ++count > params.limit) return;
+      place(file, entry.number);
+      const read = 'fault' in entry ? entry : rowOf(entry.value, params, `${nameOf(file)}:${entry.number}`);
+      yield 'row' in read ? read.row : failOrDrop(where(entry.number), read, params.onInvalid);
+    }
+  }
+}
+
+function rowOf(value: Values, { format, turns, fields }: RowParams, where: string): { readonly row: Values | Dropped } | Fault {
   const blank = blankIn(value, fields);
   if (blank) return { row: drop('empty', `${where} has an empty "${blank}"`) };
   const row = format ? pairOf(value, format, turns, where) : mapRow(value, fields);

@@ -6,12 +6,14 @@ import { BackspinError } from '../schemas/errors.ts';
 import { Unread } from '../store/digests.ts';
 import { modelFiles } from '../store/models.ts';
 import { isImport, isSource, sourceOf } from './definitions.ts';
+import { hubDatasetOf } from './hub-data.ts';
 import type { Machine } from './machine.ts';
 import type { Registry } from './registry.ts';
 import type { Resolved } from './resolved.ts';
 
 /** sha256 of each file: a list for a source, by name for a model. Throws `ConfigError` for an unreadable file. */
 export async function fileDigests(call: StepCall, registry: Registry, params: object, machine: Machine): Promise<Resolved['files']> {
+  if (hubDatasetOf(call, registry)) return []; // its commit is in the key
   if (isSource(call)) return Promise.all(sourceFiles(call, registry, params).map((file) => digestOf(file, machine)));
   if (!isImport(call)) return [];
   const digests = Object.entries(await importedFiles(call)).map(async ([name, file]) => [name, await digestOf(file, machine)] as const);
@@ -35,12 +37,13 @@ function filesAt(path: string, endings: RegExp, label: string): string[] {
   throw new BackspinError('ConfigError', `${path} (${label}) ${lacks}: check the path in the experiment file.`);
 }
 
-/** Name in the model -> path: the whole folder for `model:path`, the tokenizer for `model:init`, nothing for an external model. */
+/** Name in the model -> path: the whole folder for `model:path`, the tokenizer for `model:init`, nothing for an external model; of one on
+ *  the Hub, whose commit identifies it, the chat template in its place. */
 export async function importedFiles(call: StepCall): Promise<Readonly<Record<string, string>>> {
   const { path, tokenizer, chatTemplate } = call.inputs as { path?: string; tokenizer?: string; chatTemplate?: string };
   const folder = path ?? tokenizer;
   const files = folder === undefined ? {} : await modelFiles(folder);
-  const taken = path === undefined ? Object.entries(files).filter(([name]) => !name.endsWith('.safetensors')) : Object.entries(files);
+  const taken = path === undefined ? Object.entries(files).filter(([name]) => !/\.(safetensors|bin)$/.test(name)) : Object.entries(files);
   return { ...Object.fromEntries(taken), ...(chatTemplate !== undefined && { 'chat_template.jinja': chatTemplate }) };
 }
 

@@ -7,6 +7,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
 import { recordId } from '../schemas/canonical.ts';
 import { sourceOf } from './definitions.ts';
+import { downloadDataset, hubDatasetOf } from './hub-data.ts';
 import { sourceFiles } from './input-files.ts';
 
 /** A record, and the file (relative to the experiment's folder) and line that it comes from, if its source reports them. */
@@ -21,9 +22,12 @@ export async function* recordsOf(call: StepCall, registry: Registry, params: obj
   const reasons = new Set<string>();
   const { folder } = call.inputs as { folder: string };
   let where: string | undefined;
-  const place: PlaceReporter = (file, line) => (where = `${relative(folder, file)}${line === undefined ? '' : `:${line}`}`);
+  const dataset = hubDatasetOf(call, registry);
+  const files = dataset ? await downloadDataset(dataset, source) : sourceFiles(call, registry, params);
+  const nameOf = (file: string) => (dataset ? `${dataset.repository}/${nameInSnapshot(file)}` : relative(folder, file));
+  const place: PlaceReporter = (file, line) => (where = `${nameOf(file)}${line === undefined ? '' : `:${line}`}`);
   let read = 0;
-  for await (const given of rowsOf(id, () => source.rows(params, sourceFiles(call, registry, params), place))) {
+  for await (const given of rowsOf(id, () => source.rows(params, files, place))) {
     read++;
     const row = isDropped(given) ? given : parseRow(source.output, given);
     if ('fault' in row && (params as { onInvalid?: string }).onInvalid !== 'drop') {
@@ -44,6 +48,9 @@ export async function* recordsOf(call: StepCall, registry: Registry, params: obj
     throw new BackspinError('SchemaError', `${id} (${call.label}) gives no record: ${why}. Give it other files or parameters.`);
   }
 }
+
+/** The name of a file in its repository, by its path in the Hub's cache. */
+const nameInSnapshot = (file: string) => file.replace(/^.*\/snapshots\/[0-9a-f]+\//, '');
 
 function parseRow(schema: Schema<unknown>, row: unknown): Rec<unknown> | { readonly fault: string } {
   try {

@@ -1,9 +1,10 @@
 /** Performs everything in a step that needs no device group. Does not depend on Temporal: activities, threads and tests call it. */
+import type { DownloadProgress } from '../devices/hub.ts';
 import { RecordScheduler } from '../inference/flow.ts';
 import type { PeerOutcomes } from '../inference/limiter.ts';
 import type { StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
-import type { MapWork, StepLookup, StageEnd, BatchTotals, StepContext, Span, BatchInput } from '../schemas/steps.ts';
+import type { MapWork, StepLookup, StageEnd, BatchTotals, StepContext, Span, BatchInput, DownloadState } from '../schemas/steps.ts';
 import type { Output } from '../schemas/store.ts';
 import { runBatch } from './batch.ts';
 import { batchesFolder, startFolder, startName } from './batch-files.ts';
@@ -11,6 +12,9 @@ import { importExternal, checkExternals } from './canary.ts';
 import { loadParams } from './chain.ts';
 import { commitMap } from './commit.ts';
 import { suiteOperatorStep, measureData, measureModel } from './evaluate.ts';
+import { isSource, sourceOf } from './definitions.ts';
+import { downloadDataset, hubDatasetOf } from './hub-data.ts';
+import { downloadModel, hubModelOf, isHubModel } from './hub-model.ts';
 import { readBatch } from './joined.ts';
 import { EarlierReplies, type Done } from './journal.ts';
 import { cutKey } from './key.ts';
@@ -66,6 +70,19 @@ export function stepsOf(services: Services) {
     /** The stored result of a step, if there is one. */
     async known(call: StepCall, context: StepContext): Promise<LedgerEntry | undefined> {
       return lookUp(services, (await resolved(services, call, context)).step);
+    },
+
+    /** Downloads what the step imports from the Hub, which may take hours. `compute` then finds it in the Hub's cache. */
+    async download(call: StepCall, context: StepContext, { signal, heartbeat }: ActivityHandle): Promise<void> {
+      const follower = {
+        signal,
+        onProgress: (progress: DownloadProgress) => heartbeat({ state: 'downloading', ...progress } satisfies DownloadState),
+      };
+      if (isHubModel(call)) await downloadModel(hubModelOf(call), follower);
+      if (!isSource(call)) return;
+      const registry = await services.registry(context.modules);
+      const dataset = hubDatasetOf(call, registry);
+      if (dataset) await downloadDataset(dataset, sourceOf(call, registry), follower);
     },
 
     /** Looks up or performs a reducer, a source, an import of a model, or a suite over a dataset. */

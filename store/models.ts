@@ -11,16 +11,19 @@ import { digestOf } from './digests.ts';
 import { codeOf, ifThere, makeFolder, syncFolder, temporary, writeAtomic, writing } from './files.ts';
 import type { Paths } from './paths.ts';
 
-export type Overrides = Readonly<Record<string, string>>;
+/** Name in the model -> path of its file; null: the model does not have it. */
+export type Overrides = Readonly<Record<string, string | null>>;
+type Files = Readonly<Record<string, string>>;
 export type AboutModel = Omit<ModelManifest, 'kind' | 'digest' | 'files'>;
 
 const filesOf = (paths: Paths, digest: string) => join(paths.model(digest), 'files');
 const manifestOf = (paths: Paths, digest: string) => join(paths.model(digest), 'manifest.json');
 
-/** Copies the `modelFiles` of a folder into the store and hard-links those that are in the store already. `overrides` (name -> path)
- *  replace files of the folder. Throws `ConfigError` if the folder is not a model. */
+/** Copies the `modelFiles` of a folder into the store and hard-links those that are in the store already. `overrides` replace
+ *  files of the folder. Throws `ConfigError` if the folder is not a model. */
 export async function putModel(paths: Paths, folder: string, about: AboutModel, overrides: Overrides = {}): Promise<ModelRef> {
-  const sources = new Map(Object.entries({ ...(await modelFiles(folder)), ...overrides }));
+  const all = Object.entries({ ...(await modelFiles(folder)), ...overrides });
+  const sources = new Map(all.flatMap(([name, path]) => (path === null ? [] : [[name, path] as const])));
   const needed = about.base === null ? 'config.json' : 'adapter_config.json';
   if (about.state === 'weights' && !sources.has(needed)) {
     throw new BackspinError('ConfigError', `${folder} has no ${needed}: give the folder of a whole Hugging Face model.`);
@@ -68,34 +71,51 @@ async function renameIntoPlace(paths: Paths, made: string, digest: string): Prom
   }
 }
 
-/** The files of a model folder. Leaves out what no program needs for serving: `.git`, READMEs, the same weights in another format beside
- *  safetensors, and safetensors other than `model.safetensors` and those in its index. */
-export async function modelFiles(folder: string): Promise<Overrides> {
+/** The files of a model folder that a program needs to train or serve it, see `selectFiles`. */
+export async function modelFiles(folder: string): Promise<Files> {
   return (await modelParts(folder)).taken;
 }
 /** Returns the files and the names of those that it leaves out. */
-export async function modelParts(folder: string): Promise<{ readonly taken: Overrides; readonly leftOut: readonly string[] }> {
+export async function modelParts(folder: string): Promise<{ readonly taken: Files; readonly leftOut: readonly string[] }> {
   const all = await filesIn(folder);
-  const shards = await shardsIn(all);
-  const isDuplicate = (name: string) =>
-    shards.length > 0 ? SAME_WEIGHTS.test(name) || (SAFE.test(name) && !shards.includes(name)) : false;
-  const taken = [...all].filter(([name]) => !UNUSED_FILES.test(name) && !isDuplicate(name));
-  return { taken: Object.fromEntries(taken), leftOut: [...all.keys()].filter((name) => !taken.some(([one]) => one === name)) };
+  const names = await selectFiles([...all.keys()], (name) => readFile(all.get(name)!, 'utf8'));
+  const taken = [...all].filter(([name]) => names.includes(name));
+  return { taken: Object.fromEntries(taken), leftOut: [...all.keys()].filter((name) => !names.includes(name)) };
 }
-const UNUSED_FILES = /(^|\/)\.|^original\/|^(README|LICENSE|NOTICE|USE_POLICY)[^/]*$/i;
-const SAFE = /^[^/]+\.safetensors$/;
-const SAME_WEIGHTS =
-  /^(pytorch_model[^/]*\.bin(\.index\.json)?|tf_model[^/]*\.h5(\.index\.json)?|flax_model[^/]*\.msgpack(\.index\.json)?|rust_model\.ot|[^/]+\.(gguf|onnx|pth)|(onnx|openvino|coreml)\/.*)$/;
 
-/** Names of the safetensors with the weights: those in the index, or the single file. Without either, all safetensors. */
-async function shardsIn(files: ReadonlyMap<string, string>): Promise<readonly string[]> {
-  const index = files.get('model.safetensors.index.json');
-  const named = index === undefined ? [] : shardsOf(await readFile(index, 'utf8'));
-  if (named.length > 0 && named.every((name) => files.has(name))) return named;
-  const all = [...files.keys()].filter((name) => SAFE.test(name));
-  return index === undefined && all.includes('model.safetensors')
-    ? all.filter((name) => /^(adapter_)?model\.safetensors$/.test(name))
-    : all;
+/** Files beside the weights: configuration, tokenizer and chat template, the modules of an encoder, and code. */
+export const SMALL_FILES =
+  /^(?!(README|LICENSE|NOTICE|USE_POLICY|requirements|trainer_state|training_args|[^/]*_results)\b)([^/.][^/]*\.(json|jinja|txt|model|tiktoken|spm|bpe|codes|py)|\d+_\w+\/.+|additional_chat_templates\/[^/]+\.jinja)$/i;
+const SAFE = /^[^/]+\.safetensors$/;
+/** Weights of PyTorch's old format, which an import writes as safetensors. */
+export const PICKLED = /^pytorch_model[^/]*\.bin$/;
+export const PICKLED_INDEX = 'pytorch_model.bin.index.json';
+const OTHER_INDEX = /\.(h5|msgpack|bin)\.index\.json$/;
+
+/** Of the files of a repository or folder, those that a model consists of: the `SMALL_FILES` and one copy of the weights, as safetensors if
+ *  there are any. `read` returns the text of a small file. */
+export async function selectFiles(names: readonly string[], read: (name: string) => Promise<string>): Promise<string[]> {
+  const shards = await weightsIn(names, SAFE, 'model.safetensors.index.json', /^(adapter_)?model\.safetensors$/, read);
+  const pickled = shards.length > 0 ? [] : await weightsIn(names, PICKLED, PICKLED_INDEX, /^pytorch_model\.bin$/, read);
+  const index = (name: string) => pickled.length > 0 && name === PICKLED_INDEX;
+  return names.filter(
+    (name) => shards.includes(name) || pickled.includes(name) || index(name) || (SMALL_FILES.test(name) && !OTHER_INDEX.test(name)),
+  );
+}
+
+/** The files of weights that an index names, or the usual ones. Without either, all that look so. */
+async function weightsIn(
+  names: readonly string[],
+  weights: RegExp,
+  index: string,
+  usual: RegExp,
+  read: (name: string) => Promise<string>,
+): Promise<readonly string[]> {
+  const named = names.includes(index) ? shardsOf(await read(index)) : [];
+  if (named.length > 0 && named.every((name) => names.includes(name))) return named;
+  const all = names.filter((name) => weights.test(name));
+  const chosen = names.includes(index) ? [] : all.filter((name) => usual.test(name));
+  return chosen.length > 0 ? chosen : all;
 }
 function shardsOf(index: string): string[] {
   try {
@@ -105,6 +125,13 @@ function shardsOf(index: string): string[] {
   }
 }
 
+/** The folder that a model folder's files may be in: itself, or the repository that the Hub's cache keeps it for, which has the files under
+ *  their digests and links to them from each snapshot. */
+export function linkableFolder(folder: string): string {
+  const [, repository] = /^(.*\/models--[^/]+)\/snapshots\/[^/]+$/.exec(folder) ?? [];
+  return repository ?? folder;
+}
+
 /** Name in the folder -> real path, for every file. */
 async function filesIn(folder: string): Promise<Map<string, string>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
@@ -112,7 +139,7 @@ async function filesIn(folder: string): Promise<Map<string, string>> {
       cause: error,
     });
   });
-  const home = await realpath(folder);
+  const home = linkableFolder(await realpath(folder));
   const files = new Map<string, string>();
   for (const entry of entries) {
     if (entry.isDirectory()) continue;

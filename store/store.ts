@@ -35,7 +35,7 @@ export interface Store {
   putModel(
     folder: string,
     about: Omit<ModelManifest, 'kind' | 'digest' | 'files'>,
-    overrides?: Readonly<Record<string, string>>,
+    overrides?: Readonly<Record<string, string | null>>,
   ): Promise<ModelRef>;
   model(ref: Pick<ModelRef, 'digest'>): Promise<ModelManifest>;
   /** Folder of a model for a subprocess to read. Verified once per process. */

@@ -23,7 +23,7 @@ export const models: readonly Case[] = [
   plan(
     'a model is on a hub',
     changed(base, 'meta-llama/Llama-3.2-1B'),
-    /models\.base\.path: .*meta-llama\/Llama-3\.2-1B is not a folder that can be read; give the folder of a model/,
+    /models\.base\.path: .*meta-llama\/Llama-3\.2-1B is not a folder that can be read; give the folder of a model, or \{ hub: meta-llama\/Llama-3\.2-1B \} for a model on the Hub/,
   ),
   model(
     'half of the files were copied',
@@ -33,9 +33,9 @@ export const models: readonly Case[] = [
   model('config.json was cut', { 'config.json': file('config.json').subarray(0, 40) }, /model\/config\.json is not JSON .*; repair it/),
   model('config.json holds nothing', { 'config.json': 'null' }, /model\/config\.json holds no JSON object; repair it/),
   model(
-    'weights in a format of old',
+    'weights in a format of old, which were cut',
     { 'model.safetensors': null, 'pytorch_model.bin': 'x' },
-    /model has no weights; a \.safetensors file is needed/,
+    /model\/pytorch_model\.bin is no file of weights that PyTorch saved; fetch it again/,
   ),
   model(
     'weights that git-lfs did not fetch',

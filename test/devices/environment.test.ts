@@ -1,7 +1,7 @@
 import test from 'ava';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { neededEnvironment } from '../../devices/environment.ts';
+import { hubEnvironment, neededEnvironment } from '../../devices/environment.ts';
 import { Slots } from '../../devices/slots.ts';
 import { place, until } from '../support/devices.ts';
 
@@ -35,4 +35,9 @@ test('the processes on a device group never see the keys of external servers', a
   t.regex(said, /^ATEN_CPU_CAPABILITY=default$/m);
   t.notRegex(said, /secret/);
   await slot.stop(child, 0);
+});
+
+test('a download from the Hub gets its token too, and no other secret', (t) => {
+  const all = { PATH: '/bin', HF_HOME: '/hf', HF_ENDPOINT: 'http://hub', HF_HUB_OFFLINE: '0', HF_TOKEN: 'hf', HF_TOKEN_PATH: '/hf/token' };
+  t.deepEqual(hubEnvironment({ ...all, JUDGE_KEY: 'sk', AWS_SECRET_ACCESS_KEY: 'aws' }), all);
 });

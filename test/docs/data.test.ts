@@ -3,7 +3,7 @@ import test from 'ava';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { documents, table } from '../../sources/index.ts';
+import { documents, hub, table } from '../../sources/index.ts';
 import { formatNames } from '../../sources/conversations.ts';
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/data.md'), 'utf8');
@@ -12,7 +12,8 @@ const part = (heading: string) => page.split('\n## ').find((one) => one.startsWi
 const named = (text: string) => [...text.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell]) => cell!.match(/[\w-]+/g)!);
 
 for (const [heading, source, more] of [
-  ['Rows', table, ['format', ...formatNames]],
+  ['Rows: ', table, ['format', ...formatNames]],
+  ['Rows on the Hub', hub, []],
   ['Texts', documents, []],
 ] as const)
   test(`${heading}: the page has just the parameters of the source`, (t) => {

@@ -15,13 +15,13 @@ async function modelFolder(files: Record<string, string> = {}, root = folder()):
 
 test('a model is known by the names and bytes of its files', async (t) => {
   const store = await newStore();
-  const ref = await store.putModel(await modelFolder({ 'tokenizer/merges.txt': 'a b' }), aboutModel);
-  t.deepEqual(await store.putModel(await modelFolder({ 'tokenizer/merges.txt': 'a b' }), aboutModel), ref);
-  t.notDeepEqual(await store.putModel(await modelFolder({ 'tokenizer/merges.txt': 'a c' }), aboutModel), ref);
+  const ref = await store.putModel(await modelFolder({ '1_Pooling/merges.txt': 'a b' }), aboutModel);
+  t.deepEqual(await store.putModel(await modelFolder({ '1_Pooling/merges.txt': 'a b' }), aboutModel), ref);
+  t.notDeepEqual(await store.putModel(await modelFolder({ '1_Pooling/merges.txt': 'a c' }), aboutModel), ref);
   t.notDeepEqual(await store.putModel(await modelFolder({ 'merges.txt': 'a b' }), aboutModel), ref);
   const files = (await store.model(ref)).files.map(({ name }) => name);
-  t.deepEqual(files, ['config.json', 'model.safetensors', 'tokenizer/merges.txt']);
-  t.is(await readFile(join(await store.modelFolder(ref), 'tokenizer/merges.txt'), 'utf8'), 'a b');
+  t.deepEqual(files, ['1_Pooling/merges.txt', 'config.json', 'model.safetensors']);
+  t.is(await readFile(join(await store.modelFolder(ref), '1_Pooling/merges.txt'), 'utf8'), 'a b');
 });
 
 test('what becomes of a folder that was brought in does not touch the model', async (t) => {

@@ -1,4 +1,4 @@
-"""python -m backspin_trainer train|embed|score|tag|merge|serve --spec FILE, or doctor, or identity."""
+"""python -m backspin_trainer train|embed|score|tag|merge|serve|hub|convert --spec FILE, or doctor, or identity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ import traceback
 from importlib import import_module
 
 from .exits import Exit, Refusal
-from .spec import EmbedSpec, MergeSpec, ScoreSpec, ServeSpec, TagSpec, TrainSpec, read_spec
+from .spec import (
+    ConvertSpec,
+    EmbedSpec,
+    HubSpec,
+    MergeSpec,
+    ScoreSpec,
+    ServeSpec,
+    TagSpec,
+    TrainSpec,
+    read_spec,
+)
 from .stop import Stop
 
 _ENVIRONMENT = {
@@ -28,13 +38,14 @@ _ENVIRONMENT = {
 def main() -> int:
     """Runs one verb and returns its exit code. If it fails, prints one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="backspin_trainer", description=__doc__)
-    parser.add_argument("verb", choices=("train", "embed", "score", "tag", "merge", "serve", "doctor", "identity"))
+    parser.add_argument("verb", choices="train embed score tag merge serve hub convert doctor identity".split())
     parser.add_argument("--spec", help="JSON file with the spec of the verb")
     arguments = parser.parse_args()
     if arguments.verb not in ("doctor", "identity") and arguments.spec is None:
         parser.error(f"{arguments.verb} needs --spec FILE")
     for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+        if (arguments.verb, name) != ("hub", "HF_HUB_OFFLINE"):
+            os.environ.setdefault(name, value)
     try:
         return _run(arguments.verb, arguments.spec)
     except Refusal as refusal:
@@ -58,6 +69,10 @@ def _run(verb: str, spec: str | None) -> int:
         from .identity import identity
 
         return identity()
+    if verb == "hub":
+        from .hub import hub
+
+        return hub(read_spec(spec, HubSpec))
     os.dup2(2, 1)  # what a library prints to stdout goes to the log on stderr
     if verb == "train":
         stop, read = Stop(), read_spec(spec, TrainSpec)
@@ -74,6 +89,9 @@ def _run(verb: str, spec: str | None) -> int:
     if verb == "merge":
         read = read_spec(spec, MergeSpec)
         return _import_without_gc("adapters").merge(read)
+    if verb == "convert":
+        read = read_spec(spec, ConvertSpec)
+        return _import_without_gc("convert").convert(read)
     read = read_spec(spec, ServeSpec)
     return _import_without_gc("serve").serve(read)
 

@@ -7,7 +7,7 @@ import enum
 
 
 class Exit(enum.IntEnum):
-    """Codes of sysexits.h where it has one. After WRITE and INTERRUPTED the same command can succeed.
+    """Codes of sysexits.h where it has one. After NETWORK, WRITE and INTERRUPTED the same command can succeed.
 
     The supervisor also retries INTERNAL, a few times.
     """
@@ -16,6 +16,7 @@ class Exit(enum.IntEnum):
     SPEC = 64  # the spec file is wrong
     DATA = 65  # a training row is wrong
     MODEL = 66  # the input model is missing or unsuitable
+    NETWORK = 68  # the Hub cannot be reached
     DEPENDENCY = 69  # a Python package is missing
     INTERNAL = 70  # a defect of this package
     WRITE = 73  # cannot write: permission, or the disk is full

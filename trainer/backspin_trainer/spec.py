@@ -211,6 +211,29 @@ class MergeSpec:
 
 
 @dataclass(frozen=True)
+class ConvertSpec:
+    """Weights in PyTorch's pickle format (`files`, in order) to write as safetensors to the new folder `to`."""
+
+    version: Literal[1]
+    files: list[str]
+    to: str
+
+
+@dataclass(frozen=True)
+class HubSpec:
+    """A repository of the Hugging Face Hub. Without `files` it is looked up: `revision` is a branch, a tag or a commit,
+    and files that match the regular expression `small` are downloaded. With `files` these are downloaded.
+    """
+
+    version: Literal[1]
+    kind: Literal["model", "dataset"]
+    repository: str
+    revision: str
+    small: str = "$^"
+    files: list[str] | None = None
+
+
+@dataclass(frozen=True)
 class ModelFolders:
     """The folder of a full model, or of a LoRA adapter and of its `base`."""
 
