@@ -82,7 +82,8 @@ export class PlannedModels {
   /** Configuration and bytes of a model folder, or of a model on the Hub. */
   async #filesOf(call: StepCall, model: ModelRef): Promise<ModelFiles | undefined> {
     const { path } = call.inputs as { path?: string };
-    if (path !== undefined) return { config: await configIn(path), bytes: await folderBytes(path), isTagger: existsSync(join(path, TAGGER)) };
+    if (path !== undefined)
+      return { config: await configIn(path), bytes: await folderBytes(path), isTagger: existsSync(join(path, TAGGER)) };
     if (!isHubModel(call)) return undefined;
     const stored = isReal(model) ? (await this.#store.model(model)).files.reduce((sum, file) => sum + file.bytes, 0) : undefined;
     try {

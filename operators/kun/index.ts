@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { drop, keep, operator, scorer, type Scored } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
-import { pair, segment } from '../humpback/records.ts';
+import { segment } from '../humpback/records.ts';
 import { codePoints } from '../lengths.ts';
 import { promptOperator, wholeReply } from '../reply.ts';
 import { unframed } from '../unframed.ts';
