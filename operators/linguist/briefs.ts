@@ -1,0 +1,80 @@
+/** A1 and A3: the starters of an intent, and requests for utterances like them (2209.09900). */
+import { z } from 'zod';
+import { reducer, type Dataset, type MaybePromise } from '../../recipe/index.ts';
+import { recordId } from '../../schemas/canonical.ts';
+import { drawSample } from '../musc/shots.ts';
+import { compose } from './compose.ts';
+import { byIntent, typesOf } from './drills.ts';
+import { MAX_EXAMPLES, type Brief, type Utterance } from './records.ts';
+
+interface Of {
+  readonly of: MaybePromise<Dataset<Utterance>>;
+}
+
+interface Split {
+  readonly intent: string;
+  readonly starters: number;
+  /** Number of the draw; each draws afresh. */
+  readonly draw: number;
+}
+/** Keeps all utterances of other intents, as `others`, and a random sample of those of `intent`. */
+export const starterSplit = reducer<Of, { readonly starters: Dataset<Utterance>; readonly others: Dataset<Utterance> }, Split>({
+  version: 1,
+  params: z.object({ intent: z.string(), starters: z.int().min(1), draw: z.int() }),
+  outputs: ['starters', 'others'],
+  stochastic: () => true,
+  async *run({ of }, { intent, starters, draw }, { random }) {
+    const own = (await byIntent(of)).get(intent) ?? [];
+    const drawn = new Set(drawSample(own, starters, random(`draw ${draw}`)).map(({ id }) => id));
+    for await (const record of of) {
+      if (record.value.intent !== intent) yield { record, output: 'others' };
+      else if (drawn.has(record.id)) yield { record, output: 'starters' };
+      else yield { record, dropped: 'held-out' };
+    }
+  },
+});
+
+export interface Briefing {
+  /** Of the utterances to be written; null: the language of the given ones. */
+  readonly language: string | null;
+  /** Requests for each utterance. */
+  readonly samples: number;
+  /** Number of the pass; each draws afresh. */
+  readonly pass: number;
+  readonly wildcard: number;
+  /** Intent -> its slot types, if it has more than its utterances. */
+  readonly ontology: { readonly [intent: string]: readonly string[] };
+}
+/** Requests for utterances with the slots of each given one, and numbers, values and examples of their own. The examples are of the same
+ *  intent; in another language the given utterance is the first of them. All utterances have their turn before any has its next. */
+export const briefs = reducer<Of, Dataset<Brief>, Briefing>({
+  version: 1,
+  params: z.object({
+    language: z.string().nullable(),
+    samples: z.int().min(1),
+    pass: z.int(),
+    wildcard: z.number(),
+    ontology: z.record(z.string(), z.array(z.string())),
+  }),
+  stochastic: () => true,
+  skipsConservation: true, // more records leave than enter
+  maxRows: (entering, { samples }) => entering * samples,
+  async *run({ of }, { language, samples, pass, wildcard, ontology }, { random, derive }) {
+    const pools = await byIntent(of);
+    const legal = new Map([...pools].map(([intent, pool]) => [intent, ontology[intent] ?? typesOf(pool)]));
+    for (let number = 0; number < samples; number++) {
+      for await (const record of of) {
+        const { value: given, id } = record;
+        const draw = random(`${pass} ${number} ${id}`);
+        const others = pools.get(given.intent)!.flatMap((one) => (one.id === id ? [] : [one.value]));
+        const leading = [given, ...drawSample(others, MAX_EXAMPLES - 1, draw)];
+        const translating = language !== null && language !== given.language;
+        const examples = translating ? leading : drawSample(leading, MAX_EXAMPLES, draw);
+        const types = legal.get(given.intent)!;
+        const { asked } = compose({ language: language ?? given.language, of: given, examples, types, wildcard }, draw);
+        const brief = { source: id, ...asked, legal: types };
+        yield { record: derive({ id: recordId(brief, [id], number), ...brief }, [record]) };
+      }
+    }
+  },
+});
