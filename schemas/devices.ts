@@ -11,7 +11,7 @@ export interface Pool {
   readonly timeSlice: number;
 }
 
-/** Heartbeat details of the activities `serve`, `train`, `embed` and `score`. A scheduled activity has none: running activities hold all
+/** Heartbeat details of the activities `serve`, `train`, `embed`, `score` and `tag`. A scheduled activity has none: running activities hold all
  *  device groups of its pool. */
 export interface LeaseState {
   /** `waiting`: the worker stops the previous subprocess on the device group. */

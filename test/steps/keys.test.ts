@@ -25,6 +25,7 @@ const scoring = call('map', 'musc.measureConfidence', {
   with: { self: model('a') },
   params: { prompts: { respond: 'musc.respond' }, unconditional: false },
 });
+const tagging = call('evaluate', 'eval.tagging', { of: model('a'), params: { test: dataset('b') } });
 const asking = (sampling: Sampling = { temperature: 0, maxTokens: 8 }) =>
   call('map', 'humpback.backtranslate', {
     over: dataset('b'),
@@ -42,9 +43,9 @@ test('what a chat template takes beside the turns is in the key of a step that s
   });
 });
 
-test('code and packages of the trainer are in the keys of trainings, embeddings, offline scoring and replies of the embedded server, and in no other', async (t) => {
+test('code and packages of the trainer are in the keys of trainings, embeddings, offline scoring, tagging and replies of the embedded server, and in no other', async (t) => {
   const other = machine({ trainer: (verb) => Promise.resolve({ code: verb, torch: '2' }) });
-  for (const one of [training(), clusters, scoring, asking()]) t.not(await keyOf(one, { machine: other }), await keyOf(one), one.operation);
+  for (const one of [training(), clusters, scoring, tagging, asking()]) t.not(await keyOf(one, { machine: other }), await keyOf(one), one.operation);
   const select = call('reduce', 'std.select', { inputs: { of: dataset('b') }, params: {} });
   t.is(await keyOf(select, { machine: other }), await keyOf(select));
   const vllm = { engine: 'vllm', pool: 'gpu', slots: 8, replicas: 1, python: null, version: '1', dtype: 'bfloat16' } as const;
@@ -53,7 +54,7 @@ test('code and packages of the trainer are in the keys of trainings, embeddings,
 });
 
 test('a verb of the trainer is in the keys of its own steps alone', async (t) => {
-  const steps = { train: training(), embed: clusters, score: scoring, serve: asking() };
+  const steps = { train: training(), embed: clusters, score: scoring, tag: tagging, serve: asking() };
   for (const changed of Object.keys(steps)) {
     const other = machine({ trainer: (verb) => Promise.resolve({ code: verb === changed ? 'new' : verb, torch: '1' }) });
     for (const [verb, one] of Object.entries(steps))
@@ -64,16 +65,17 @@ test('a verb of the trainer is in the keys of its own steps alone', async (t) =>
 test('the kind of device is in the key of what a pool computes, the number of threads where that is a CPU; on CUDA it is sampled', async (t) => {
   const cuda = machine({ device: (pool) => (pool === 'gpu' ? 'cuda 9.0' : 'cpu') });
   const on = (pool: string, threads: number) => ({ training: { pool, threads }, machine: cuda });
-  for (const one of [training(), clusters, scoring]) {
+  for (const one of [training(), clusters, scoring, tagging]) {
     const keys = [on('cpu', 1), on('cpu', 3), on('gpu', 1)].map((given) => keyOf(one, given));
     t.is(new Set(await Promise.all(keys)).size, 3, one.operation);
     t.is(await keyOf(one, on('gpu', 3)), await keyOf(one, on('gpu', 1)));
     t.is(await keyOf(one, { training: { pool: 'another', threads: 1 } }), await keyOf(one), 'the name of a pool is no part of it');
     t.is((await resolved(one, on('gpu', 1))).determinism, 'sampled');
   }
-  t.deepEqual(await Promise.all([training(), clusters, scoring].map(async (one) => (await resolved(one)).determinism)), [
+  t.deepEqual(await Promise.all([training(), clusters, scoring, tagging].map(async (one) => (await resolved(one)).determinism)), [
     'seeded',
     'seeded',
+    'exact',
     'exact',
   ]);
 });

@@ -1,5 +1,5 @@
 /** Adds toy recipes to the product's workflows, to test the engine by itself. */
-import { chain, operators, select, type Dataset, type MapOptions, type Model, type Recipe, type MaybePromise } from '../../recipe/index.ts';
+import { chain, operators, select, type Dataset, type MapOptions, type Model, type Recipe, type MaybePromise, type Tagged } from '../../recipe/index.ts';
 import { recipes } from '../../workflows/recipes/index.ts';
 
 import { condition } from '@temporalio/workflow';
@@ -10,6 +10,7 @@ export { experiment } from '../../workflows/experiment.ts';
 export { stage } from '../../workflows/stage.ts';
 
 const { double, sieve, fragile, total, truth, ask, compare, toAnswer, toQuestion } = operators<typeof import('./toy.ts')>('toy');
+const { tagging } = operators<typeof import('../../operators/eval/index.ts')>('eval');
 interface Numbered {
   readonly n: number;
 }
@@ -84,6 +85,20 @@ const school: Recipe<ToyConfig & { readonly steps: number; readonly maxTokens?: 
   return { data: await run.map(ask, before, { with: { speaker: pupil }, as: 'after' }) };
 };
 
+/** Trains two taggers that differ in their seed, and evaluates both on their training data. */
+const taggers: Recipe<
+  { readonly encoder: Model<'encoder'>; readonly sentences: Dataset<Tagged> },
+  { first: Model<'tagger'>; second: Model<'tagger'> }
+> = async (run, { encoder, sentences }) => {
+  const fixed = { objective: 'tagger', learningRate: 1e-3, length: { steps: 60 }, batch: 8, maxTokens: 16, lora: null, adapter: 'merge' } as const;
+  const [first, second] = [0, 1].map((repeat) => {
+    const student = run.train(`student-${repeat}`, { ...fixed, from: encoder, data: sentences, repeat });
+    void run.evaluate(student, tagging, { params: { test: sentences, intent: 'ask' }, as: `evaluate-${repeat}` });
+    return student;
+  });
+  return { first: await first!, second: await second! };
+};
+
 /** Runs a sequence of steps next to one that may wait long, for a model's answers or because it is broken. */
 const braid: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, rounds, by }) => {
   const aside = run.arm('aside');
@@ -142,7 +157,7 @@ const doubtful: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { n
   return { data: await run.map(sieve, doubled, { params: { by: 2 }, as: `sieve-${answers.join('-')}` }) };
 };
 
-Object.assign(recipes, { braid, crowd, faulty, doubtful, toy, chatter, echo, duet, sifter, adapters, school });
+Object.assign(recipes, { braid, crowd, faulty, doubtful, toy, chatter, echo, duet, sifter, adapters, school, taggers });
 
 /** Handles updates, throws at `pause`, and ends at `stopAfterRound`. */
 export async function flustered(): Promise<void> {

@@ -11,6 +11,7 @@ import {
   type Dataset,
   type Report,
   type MaybePromise,
+  type Tagged,
 } from '../../recipe/index.ts';
 
 export const namespace = 'toy';
@@ -25,6 +26,21 @@ export const numbers = source({
   *rows({ count }) {
     for (let n = 0; n < count; n++) yield { n };
   },
+});
+
+export const cities = [['rome'], ['new', 'york'], ['san', 'marino'], ['oslo']] as const;
+/** Sentences of two intents, which name a city. */
+export const rows: readonly Tagged[] = cities.flatMap((city) => {
+  const slot = city.map((_, n) => (n === 0 ? 'B-city' : 'I-city'));
+  return [
+    { tokens: ['what', 'about', ...city], tags: ['O', 'O', ...slot], intent: 'ask' },
+    { tokens: ['no', ...city], tags: ['O', ...slot], intent: 'refuse' },
+  ];
+});
+export const sentences = source({
+  version: 1,
+  output: z.object({ tokens: z.array(z.string()), tags: z.array(z.string()), intent: z.string() }),
+  rows: () => rows,
 });
 
 /** Reads numbers from a file, one JSON object per line. */

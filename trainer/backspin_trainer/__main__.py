@@ -1,4 +1,4 @@
-"""python -m backspin_trainer train|embed|score|merge|serve --spec FILE, or doctor, or identity."""
+"""python -m backspin_trainer train|embed|score|tag|merge|serve --spec FILE, or doctor, or identity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import traceback
 from importlib import import_module
 
 from .exits import Exit, Refusal
-from .spec import EmbedSpec, MergeSpec, ScoreSpec, ServeSpec, TrainSpec, read_spec
+from .spec import EmbedSpec, MergeSpec, ScoreSpec, ServeSpec, TagSpec, TrainSpec, read_spec
 from .stop import Stop
 
 _ENVIRONMENT = {
@@ -28,7 +28,7 @@ _ENVIRONMENT = {
 def main() -> int:
     """Runs one verb and returns its exit code. If it fails, prints one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="backspin_trainer", description=__doc__)
-    parser.add_argument("verb", choices=("train", "embed", "score", "merge", "serve", "doctor", "identity"))
+    parser.add_argument("verb", choices=("train", "embed", "score", "tag", "merge", "serve", "doctor", "identity"))
     parser.add_argument("--spec", help="JSON file with the spec of the verb")
     arguments = parser.parse_args()
     if arguments.verb not in ("doctor", "identity") and arguments.spec is None:
@@ -68,6 +68,9 @@ def _run(verb: str, spec: str | None) -> int:
     if verb == "score":
         stop, read = Stop(), read_spec(spec, ScoreSpec)
         return _import_without_gc("score").score(read, stop)
+    if verb == "tag":
+        stop, read = Stop(), read_spec(spec, TagSpec)
+        return _import_without_gc("tag").tag(read, stop)
     if verb == "merge":
         read = read_spec(spec, MergeSpec)
         return _import_without_gc("adapters").merge(read)

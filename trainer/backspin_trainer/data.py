@@ -14,9 +14,9 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from .exits import Exit, Refusal
-from .rows import are_turns, read_rows
+from .rows import are_turns, are_words, read_rows
 from .spec import TrainSpec
-from .tokens import fingerprint, template_tokens, turn_tokens
+from .tokens import fingerprint, template_tokens, turn_tokens, word_tokens
 
 _IGNORED = -100  # PyTorch and Transformers compute no loss for this label
 
@@ -47,10 +47,11 @@ def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Exampl
     """Tokenizes the rows of `spec.data` to `input_ids`, `labels` and `group`, and `weight` if any weight is not 1.
 
     A preference row has the prompt as `input_ids`, and `chosen`, `rejected` and their token weights instead of `labels`.
+    A row for a tagger has the positions of its `words`, their `tags` and the `intent` instead.
     The reasons of refused rows are `too-long`, `empty`, `invalid` and `group`. Raises Refusal 65 if the file is
     no JSONL.
     """
-    tokenize = {"sft": _conversation, "lm": _document, "dpo": _preference, "token-dpo": _preference}[spec.objective]
+    tokenize = _TOKENIZE[spec.objective]
     examples: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
     broken: set[str] = set()
@@ -70,7 +71,8 @@ def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Exampl
     if not rows:
         return Examples(None, 0, 0, refused)
     dataset = Dataset.from_list(rows)
-    dataset = dataset.remove_columns("weight") if set(dataset["weight"]) == {1.0} else dataset
+    unweighted = "weight" in dataset.column_names and set(dataset["weight"]) == {1.0}
+    dataset = dataset.remove_columns("weight") if unweighted else dataset
     return Examples(dataset, kept, truncated, refused)
 
 
@@ -247,6 +249,40 @@ def _document(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict[str
     return {"text": row["text"]}
 
 
+def _sentence(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict[str, Any]) -> dict[str, Any]:
+    """A sentence with BIO tags and an intent. `words` are the positions of the first tokens of its words."""
+    tokens, tags, intent = (row.get(key) for key in ("tokens", "tags", "intent"))
+    if not are_words(tokens):
+        raise _RowRefused("invalid", 'needs "tokens", a list of words, none of them blank')
+    if not isinstance(tags, list) or len(tags) != len(tokens):
+        raise _RowRefused("invalid", f'needs "tags", a list of one for each of its {len(tokens)} tokens')
+    if not isinstance(intent, str) or not intent.strip():
+        raise _RowRefused("invalid", 'needs "intent", a string that is not blank')
+    _check_tags(tags)
+    ids, words = word_tokens(tokenizer, tokens)
+    if None in words:
+        raise _RowRefused("invalid", f"has the word {json.dumps(tokens[words.index(None)])}, of which there is no token")
+    if len(ids) <= spec.max_tokens:
+        return {"input_ids": ids, "words": words, "tags": tags, "intent": intent}
+    if spec.too_long != "truncate":
+        raise _RowRefused("too-long", f"has {len(ids)} tokens; maxTokens is {spec.max_tokens}")
+    ids = tokenizer(" ".join(tokens), truncation=True, max_length=spec.max_tokens)["input_ids"]
+    words = [position for position in words if position < len(ids) - 1]
+    return {"input_ids": ids, "words": words, "tags": tags[: len(words)], "intent": intent, "truncated": True}
+
+
+def _check_tags(tags: list[Any]) -> None:
+    """Refuses tags that are no BIO."""
+    before = "O"
+    for number, tag in enumerate(tags, 1):
+        prefix, dash, kind = tag.partition("-") if isinstance(tag, str) else ("", "", "")
+        if tag != "O" and not (prefix in ("B", "I") and dash and kind):
+            raise _RowRefused("invalid", f'has the tag {json.dumps(tag)} at token {number}; give "O", "B-type" or "I-type"')
+        if prefix == "I" and before[1:] != tag[1:]:
+            raise _RowRefused("invalid", f"has the tag {tag} at token {number} after {before}: a slot begins with B-{kind}")
+        before = tag
+
+
 def _pack(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, documents: list[dict[str, Any]]) -> list[dict]:
     """All documents, each between BOS and EOS, as one stream cut every `max_tokens`. The last row is shorter."""
     stream: list[int] = []
@@ -264,3 +300,12 @@ def _pack(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, documents: list[d
 
 def _is_conversation(messages: Any) -> bool:
     return are_turns(messages) and len(messages) > 1 and messages[-1]["role"] == "assistant"
+
+
+_TOKENIZE = {
+    "sft": _conversation,
+    "lm": _document,
+    "dpo": _preference,
+    "token-dpo": _preference,
+    "tagger": _sentence,
+}

@@ -6,7 +6,6 @@ Clusters and picks use the first text of each row. A row also gets the cosine di
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from .adapters import merged_folder
 from .exits import Exit, Refusal, first_line
-from .models import replacing
+from .models import positions, replacing
 from .parts import BatchJob, run_job
 from .rows import read_rows, row_refusal
 from .spec import EmbedSpec
@@ -116,7 +115,7 @@ def _vectors(
     spec: EmbedSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]
 ) -> torch.Tensor:
     """Vectors [len(texts), width] of length 1. Texts are batched by length, in any order."""
-    max_length, pad = min(spec.max_tokens, _positions(model)), tokenizer.pad_token_id or 0
+    max_length, pad = min(spec.max_tokens, positions(model)), tokenizer.pad_token_id or 0
     placeholder = pad if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     ids = [tokenizer.encode(text)[:max_length] or [placeholder] for text in texts]
     order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
@@ -131,16 +130,6 @@ def _vectors(
         means = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         vectors[batch] = normalize(means, dim=-1).cpu()
     return vectors
-
-
-def _positions(model: PreTrainedModel) -> float:
-    """The number of learned position embeddings; inf if there are none. Some models reserve the first for padding."""
-    learned = [
-        module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-        for name, module in model.named_modules()
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding)
-    ]
-    return min(learned, default=math.inf)
 
 
 def _open_model(spec: EmbedSpec) -> PreTrainedModel:

@@ -13,7 +13,8 @@ from .exits import Exit
 
 _SERVE = ("torch", "transformers", "tokenizers", "jinja2")
 _SCORE = (*_SERVE, "peft", "numpy")
-_PACKAGES = {"train": (*_SCORE, "trl", "accelerate"), "embed": _SCORE, "score": _SCORE, "serve": _SERVE}
+_TAG = (*_SERVE, "numpy")
+_PACKAGES = {"train": (*_SCORE, "trl", "accelerate"), "embed": _SCORE, "score": _SCORE, "tag": _TAG, "serve": _SERVE}
 
 
 def identity() -> Exit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from transformers import (
     AutoModelForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -38,13 +40,36 @@ def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.flo
 
     Raises Refusal 66.
     """
+    config = read_config(folder)
+    if hasattr(config, "attention_dropout"):
+        config.attention_dropout = dropout
+    model = load_weights(AutoModelForCausalLM, folder, config, dtype)
+    if dropout and not any(getattr(module, "attention_dropout", 0) == dropout for module in model.modules()):
+        raise Refusal(
+            Exit.SPEC, f"Spec key 'dropout' must be 0: the architecture of {folder} has no attention dropout."
+        )
+    return model
+
+
+def read_config(folder: str) -> PreTrainedConfig:
+    """Raises Refusal 66."""
     if not (Path(folder) / "config.json").is_file():
         raise Refusal(Exit.MODEL, f"No model in {folder}: config.json is missing; give the folder of a whole model.")
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        if hasattr(config, "attention_dropout"):
-            config.attention_dropout = dropout
-        model, loaded = AutoModelForCausalLM.from_pretrained(
+    with _loading(folder):
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+
+
+def load_weights(
+    cls: type,
+    folder: str,
+    config: PreTrainedConfig,
+    dtype: torch.dtype | str = torch.float32,
+    is_new: Callable[[str], bool] = lambda name: False,
+) -> PreTrainedModel:
+    """The model of class `cls` in `folder`. Weights may be missing if `is_new` accepts their names: they are then
+    initialized at random. Raises Refusal 66."""
+    with _loading(folder):
+        model, loaded = cls.from_pretrained(
             folder,
             config=config,
             local_files_only=True,
@@ -52,22 +77,34 @@ def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.flo
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except Exception as error:
-        raise Refusal(
-            Exit.MODEL, f"Cannot load the model in {folder}: {first_line(error)}. Repair or replace it."
-        ) from error
     # Transformers initializes missing weights at random.
-    faults = [f"{name} is missing" for name in sorted(loaded["missing_keys"])]
-    faults += [f"{name} has another shape" for name, *_ in sorted(loaded["mismatched_keys"])]
+    faults = [f"{name} is missing" for name in sorted(loaded["missing_keys"]) if not is_new(name)]
+    faults += [f"{name} has another shape" for name, *_ in sorted(loaded["mismatched_keys"]) if not is_new(name)]
     if faults:
         raise Refusal(
             Exit.MODEL, f"The weights in {folder} do not fit its config.json: {faults[0]}. Replace one of the two."
         )
-    if dropout and not any(getattr(module, "attention_dropout", 0) == dropout for module in model.modules()):
-        raise Refusal(
-            Exit.SPEC, f"Spec key 'dropout' must be 0: the architecture of {folder} has no attention dropout."
-        )
     return model
+
+
+@contextlib.contextmanager
+def _loading(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise Refusal(
+            Exit.MODEL, f"Cannot load the model in {folder}: {first_line(error)}. Repair or replace it."
+        ) from error
+
+
+def positions(model: PreTrainedModel) -> float:
+    """The number of learned position embeddings; inf if there are none. Some models reserve the first for padding."""
+    learned = [
+        module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+        for name, module in model.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding)
+    ]
+    return min(learned, default=math.inf)
 
 
 def make_model(init: Init, tokenizer: PreTrainedTokenizerBase, dropout: float) -> PreTrainedModel:

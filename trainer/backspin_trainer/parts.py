@@ -14,10 +14,11 @@ import torch
 from .events import Events
 from .exits import Exit, Refusal
 from .models import replacing
-from .spec import EmbedSpec, ScoreSpec
+from .spec import EmbedSpec, ScoreSpec, TagSpec
 from .stop import Stop
 
 Row = TypeVar("Row")
+JobSpec = EmbedSpec | ScoreSpec | TagSpec
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class BatchJob(Generic[Row]):
     answers: Callable[[list[Row], list[Path]], Iterable[str]]
 
 
-def run_job(spec: EmbedSpec | ScoreSpec, stop: Stop, job: BatchJob) -> Exit:
+def run_job(spec: JobSpec, stop: Stop, job: BatchJob) -> Exit:
     """Runs `job` and writes `answers.jsonl` in `spec.run`. A killed run resumes after its last part. Raises Refusal."""
     run = Path(spec.run)
     if (run / "answers.jsonl").is_file():
@@ -51,7 +52,7 @@ def run_job(spec: EmbedSpec | ScoreSpec, stop: Stop, job: BatchJob) -> Exit:
 
 
 @torch.inference_mode()
-def _run(spec: EmbedSpec | ScoreSpec, run: Path, events: Events, stop: Stop, job: BatchJob) -> Exit:
+def _run(spec: JobSpec, run: Path, events: Events, stop: Stop, job: BatchJob) -> Exit:
     torch.set_num_threads(spec.threads)
     rows, size = job.read(), job.size
     files = [run / job.file.format(part) for part in range(math.ceil(len(rows) / size))]

@@ -41,5 +41,13 @@ def are_turns(messages: Any) -> bool:
     )
 
 
+def are_words(tokens: Any) -> bool:
+    return (
+        isinstance(tokens, list)
+        and len(tokens) > 0
+        and all(isinstance(word, str) and word.strip() != "" for word in tokens)
+    )
+
+
 def row_refusal(path: str, line: int, what: str) -> Refusal:
     return Refusal(Exit.DATA, f"{path}:{line} {what}.")

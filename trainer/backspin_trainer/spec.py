@@ -84,7 +84,7 @@ class TrainSpec:
     """
 
     version: Literal[1]
-    objective: Literal["sft", "lm", "dpo", "token-dpo"]
+    objective: Literal["sft", "lm", "dpo", "token-dpo", "tagger"]
     from_: str | None
     base: str | None
     init: Init | None
@@ -138,6 +138,9 @@ class TrainSpec:
             raise _invalid("reference", "goes with the objectives 'dpo' and 'token-dpo'; set it to null")
         if self.max_tokens < 2:
             raise _invalid("maxTokens", "must be at least 2: one token predicts the next")
+        for key, value in (("init", self.init), ("base", self.base), ("lora", self.lora)):
+            if self.objective == "tagger" and value is not None:
+                raise _invalid(key, "must be null for a tagger, which trains all weights of an encoder in 'from'")
 
     @property
     def is_preference(self) -> bool:
@@ -174,6 +177,23 @@ class ScoreSpec:
 
     version: Literal[1]
     model: ModelFolders
+    rows: str
+    run: str
+    threads: int
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        for key in ("threads", "batch"):
+            if getattr(self, key) < 1:
+                raise _invalid(key, "must be at least 1")
+
+
+@dataclass(frozen=True)
+class TagSpec:
+    """Sentences for a tagger: `rows` is a JSONL file of `{"tokens": [...]}`, each a word. `batch` counts sentences."""
+
+    version: Literal[1]
+    tagger: str
     rows: str
     run: str
     threads: int

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import hashlib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -42,6 +44,17 @@ def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
         raise Refusal(
             Exit.MODEL, f"Cannot load the tokenizer in {folder}: {first_line(error)}. Repair its files."
         ) from error
+
+
+def read_fast_tokenizer(folder: str) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`, which says where its tokens are in a text. Raises Refusal 66."""
+    tokenizer = load_tokenizer(folder)
+    if not tokenizer.is_fast:
+        raise Refusal(
+            Exit.MODEL,
+            f"The tokenizer in {folder} does not say which word a token is of; give it a tokenizer.json.",
+        )
+    return tokenizer
 
 
 def tokenizer_folder(model: ModelFolders) -> str:
@@ -107,6 +120,21 @@ def continuation_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[i
     """Tokens of a text that continues another: without BOS and all else that the tokenizer puts before every text."""
     beginning, tokens = tokenizer.encode(""), tokenizer.encode(text)
     return tokens[len(beginning) :] if tokens[: len(beginning)] == beginning else tokens
+
+
+def word_tokens(tokenizer: PreTrainedTokenizerBase, words: list[str]) -> tuple[list[int], list[int | None]]:
+    """Tokens of a sentence with its special tokens, and the position of the first token of each word; None: it has none.
+
+    The words are joined by spaces, since tokenizers split running text as they did for the encoder.
+    """
+    text = " ".join(words)
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    starts = list(itertools.accumulate((len(word) + 1 for word in words[:-1]), initial=0))
+    first: dict[int, int] = {}
+    for at, (start, end) in enumerate(encoded["offset_mapping"]):
+        if start < end and not text[start:end].isspace():
+            first.setdefault(bisect.bisect_right(starts, end - 1) - 1, at)
+    return encoded["input_ids"], [first.get(word) for word in range(len(words))]
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]) -> str:

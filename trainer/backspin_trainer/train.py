@@ -1,4 +1,4 @@
-"""The `train` verb: SFT, preference optimisation and pre-training, of all weights or of a LoRA adapter.
+"""The `train` verb: SFT, preference optimisation, pre-training and taggers, of all weights or of a LoRA adapter.
 
 A run survives any kill: it resumes from its newest checkpoint, bit for bit. Under `accelerate launch` each device has a
 process, and all processes share every batch. Only the main process writes events, files and the exit code.
@@ -16,15 +16,15 @@ import torch
 from accelerate import PartialState
 from transformers.utils.logging import disable_progress_bar
 
-from . import checkpoints, data, preferences
+from . import checkpoints, data, preferences, tagger
 from .adapters import add_adapter, continue_adapter, merge, write_adapter
 from .events import Events
 from .exits import Exit, Refusal
 from .models import make_model, read_model, replacing, write_model
 from .spec import MergeSpec, ModelFolders, TrainSpec
 from .stop import Stop
-from .tokens import check_chat_template, read_tokenizer, tokenizer_folder
-from .training import PreferenceTraining, Training, any_process, diverged
+from .tokens import check_chat_template, read_fast_tokenizer, read_tokenizer, tokenizer_folder
+from .training import PreferenceTraining, TaggerTraining, Training, any_process, diverged
 
 
 def train(spec: TrainSpec, stop: Stop) -> Exit:
@@ -54,15 +54,17 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
         )
     disable_progress_bar()
     folder = tokenizer_folder(ModelFolders(spec.from_, spec.base)) if spec.from_ else spec.init.tokenizer
-    tokenizer = read_tokenizer(folder)
-    if spec.objective != "lm":
+    tagging = spec.objective == "tagger"
+    tokenizer = read_fast_tokenizer(folder) if tagging else read_tokenizer(folder)
+    if spec.objective not in ("lm", "tagger"):
         check_chat_template(tokenizer, folder)
     examples = data.read_examples(spec, tokenizer)
     if not examples.kept or (examples.refused if spec.rows is None else examples.kept != spec.rows):
         with world.main_process_first():  # the launcher kills the others when it fails
             raise _refusal(spec, run, examples)
     dataset = examples.dataset
-    model = _open_model(spec, run, tokenizer)
+    labels = tagger.labels_of(dataset) if tagging else None
+    model = tagger.make_tagger(spec, labels) if tagging else _open_model(spec, run, tokenizer)
     with world.main_process_first():
         resumed = checkpoints.newest(run / "checkpoints")
     step = resumed[0] if resumed else None
@@ -71,7 +73,7 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
         if spec.is_preference:
             with world.main_process_first():
                 dataset = preferences.add_reference(spec, dataset, model, tokenizer.pad_token_id)
-        trainer = PreferenceTraining if spec.is_preference else Training
+        trainer = PreferenceTraining if spec.is_preference else TaggerTraining if tagging else Training
         training = trainer(spec, model, tokenizer, dataset, events, stop)
         training.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
         step = training.state.global_step
@@ -83,7 +85,10 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
         return Exit.INTERRUPTED
     if not all(weight.isfinite().all() for weight in model.parameters()):
         raise diverged("A weight", spec.steps)
-    (write_adapter if spec.lora else write_model)(model, folder, run / "model")
+    if tagging:
+        tagger.write_tagger(model, labels, folder, run / "model")
+    else:
+        (write_adapter if spec.lora else write_model)(model, folder, run / "model")
     events.emit("done", step=step, loss=training.loss)
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
     return Exit.DONE

@@ -1,4 +1,4 @@
-"""The training loop: subclasses of TRL's SFTTrainer for texts and for preference pairs."""
+"""The training loop: subclasses of TRL's SFTTrainer for texts, for preference pairs and for taggers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from . import checkpoints, data, preferences
+from . import checkpoints, data, preferences, tagger
 from .events import Events
 from .exits import Exit, Refusal
 from .muon import Muon
@@ -30,7 +30,8 @@ class Training(SFTTrainer):
     skips that many batches.
     """
 
-    def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop):
+    def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop, collate=None):
+        """`collate` is the data collator of a model that is no language model (None: that of TRL)."""
         self.spec, self.events, self.loss = spec, events, None
         self.checkpoints = Path(spec.run) / "checkpoints"
         cuda, weighted = torch.cuda.is_available(), "weight" in examples.column_names
@@ -38,6 +39,7 @@ class Training(SFTTrainer):
             model=model,
             processing_class=tokenizer,
             train_dataset=examples,
+            data_collator=collate,
             callbacks=[_StepCallback(self, stop)],
             compute_loss_func=weighted_nll if weighted else None,
             args=SFTConfig(
@@ -50,7 +52,7 @@ class Training(SFTTrainer):
                 ddp_find_unused_parameters=False,
                 bf16=cuda and torch.cuda.is_bf16_supported(),
                 gradient_checkpointing=cuda,
-                loss_type="chunked_nll" if cuda else "nll",
+                loss_type="chunked_nll" if cuda and collate is None else "nll",
                 save_strategy="steps",
                 save_steps=spec.checkpoint_every,
                 logging_strategy="no",
@@ -71,7 +73,7 @@ class Training(SFTTrainer):
         """Weight decay is for matrices, never for norms. With lr 1 the scheduler's factor is the learning rate."""
         muon = self.spec.optimizer == "muon"
         layers = (self.model.get_input_embeddings(), self.model.get_output_embeddings())
-        embedding_ids = {id(layer.weight) for layer in layers}
+        embedding_ids = {id(layer.weight) for layer in layers if layer is not None}
         matrices, embeddings, rest = [], [], []
         for weight in self.model.parameters():
             if not weight.requires_grad:
@@ -148,6 +150,19 @@ class PreferenceTraining(Training):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         ratios = preferences.weighted_logps(model, inputs) - inputs["reference"]
         return preferences.preference_loss(ratios, self.spec.beta)
+
+
+class TaggerTraining(Training):
+    """A tagger; see `tagger` for the loss."""
+
+    def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop):
+        collate = tagger.collator(tagger.labels_of(examples), tokenizer.pad_token_id or 0)
+        super().__init__(spec, model, tokenizer, examples, events, stop, collate)
+        self._signature_columns = ["input_ids", "words", "tags", "intent"]
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        return tagger.joint_loss(logits, inputs["tags"], inputs["intents"])
 
 
 def weighted_nll(outputs, labels, num_items_in_batch):

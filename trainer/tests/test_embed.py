@@ -12,11 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import world
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.processors import BertProcessing
-from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoTokenizer, BertModel
 
 from backspin_trainer import embed as embed_module
 from backspin_trainer.embed import embed, farthest_first, k_means
@@ -31,6 +27,7 @@ TEXTS = [
     ["alone"],
     ["", "nothing"],
 ]
+WORDS = " ".join(text for texts in TEXTS for text in texts).replace(",", "").split()
 
 
 def spec(weights: Path, folder: Path, rows: list[list[str]] = TEXTS, **changes) -> EmbedSpec:
@@ -82,27 +79,9 @@ def test_an_adapter_is_embedded_with_what_it_goes_upon(tmp_path, model):
     assert [one["distance"] for one in answers(with_it)] != [one["distance"] for one in answers(without)]
 
 
-def make_encoder(folder: Path, special: bool) -> Path:
-    """A BERT of random weights and of 24 positions; its tokenizer has neither end token nor chat template, and without
-    `special` no padding either, and gives an empty text no tokens."""
-    words = sorted({word for texts in TEXTS for text in texts for word in text.replace(",", "").split()})
-    vocabulary = {word: at for at, word in enumerate(["[UNK]", "[CLS]", "[SEP]", "[PAD]", *words])}
-    pieces = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
-    pieces.pre_tokenizer = BertPreTokenizer()
-    if special:
-        pieces.post_processor = BertProcessing(("[SEP]", 2), ("[CLS]", 1))
-    names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"} if special else {}
-    PreTrainedTokenizerFast(tokenizer_object=pieces, unk_token="[UNK]", **names).save_pretrained(folder)
-    torch.manual_seed(0)
-    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-    rest = {"vocab_size": len(vocabulary), "max_position_embeddings": 24, "initializer_range": 0.2}
-    BertModel(BertConfig(**shape, **rest)).save_pretrained(folder)
-    return folder
-
-
 @pytest.mark.parametrize("special", [True, False])
 def test_an_encoder_without_end_token_embeds_texts_of_any_length_even_empty_ones(tmp_path, special):
-    folder = make_encoder(tmp_path / "encoder", special)
+    folder = world.make_encoder(tmp_path / "encoder", WORDS, special)
     rows = [*TEXTS, ["a river is long " * 20, "a river is long " * 30], ["", ""]]
     one = spec(folder, tmp_path / "run", rows, max_tokens=512)
     assert embed(one, Stop()) == Exit.DONE

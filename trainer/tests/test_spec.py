@@ -58,6 +58,8 @@ def test_a_whole_spec_is_read_with_its_nested_parts(tmp_path):
         ({"init": INIT}, "exactly one of 'from' and 'init'"),
         ({"init": {"architecture": ARCHITECTURE, "tokenizer": "/t"}, "from": None}, "'init.seed' is missing"),
         ({"lora": {**LORA, "rank": 0}}, "'lora.rank' must be at least 1"),
+        ({"objective": "tagger", "lora": LORA}, "'lora' must be null for a tagger"),
+        ({"objective": "tagger", "from": None, "init": INIT}, "'init' must be null for a tagger"),
         ({"lora": {**LORA, "targets": "all"}}, "'lora.targets' must be a list"),
         ({"lora": LORA, "from": None, "init": INIT}, "'lora' needs weights to adapt"),
         ({"base": "/b", "from": None, "init": INIT}, "'base' goes with an adapter"),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoModelForCausalLM, BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|doc|>", "<|user|>", "<|assistant|>", "<|system|>"]
 TURN = "{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}"
@@ -73,6 +73,24 @@ def make_model(
         }
     )
     LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def make_encoder(folder: Path, words: list[str], special: bool = True) -> Path:
+    """A BERT of random weights and of 24 positions, which knows `words`; its tokenizer has neither end token nor chat
+    template, and without `special` no padding either, and gives an empty text no tokens."""
+    vocabulary = {word: at for at, word in enumerate(["[UNK]", "[CLS]", "[SEP]", "[PAD]", *sorted(set(words))])}
+    pieces = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    pieces.normalizer = normalizers.BertNormalizer(lowercase=False)
+    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    if special:
+        pieces.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"} if special else {}
+    PreTrainedTokenizerFast(tokenizer_object=pieces, unk_token="[UNK]", **names).save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    rest = {"vocab_size": len(vocabulary), "max_position_embeddings": 24, "initializer_range": 0.2}
+    BertModel(BertConfig(**shape, **rest)).save_pretrained(folder)
     return folder
 
 

@@ -7,9 +7,11 @@ import {
   type Dataset,
   type Model,
   type Op,
+  type Report,
   type Run,
   type Settings,
   type Suite,
+  type Tagged,
   type Template,
 } from '../../../recipe/index.ts';
 import type { Judged, Pair, Segment } from '../../../operators/humpback/records.ts';
@@ -76,6 +78,23 @@ void run.map(real.curation, pairs);
 void run.evaluate(segments, real.pairs);
 // @ts-expect-error a template that needs the part that `mix` gives
 void run.train('t', { ...sft, from: base, data: pairs, template: real.toResponse });
+
+// A suite for taggers takes a tagger, and sentences with labels.
+const evaluation = operators<typeof import('../../../operators/eval/index.ts')>('eval');
+declare const sentences: Dataset<Tagged>;
+const tagger = run.train('t', { ...tag, from: encoder, data: sentences });
+const tagged: Promise<Report<{ intentAccuracy: number; slotF1: number }>> = run.evaluate(tagger, evaluation.tagging, {
+  params: { test: sentences, intent: 'play' },
+});
+void tagged;
+// @ts-expect-error a language model is no tagger
+void run.evaluate(base, evaluation.tagging, { params: { test: sentences } });
+// @ts-expect-error an encoder is none yet
+void run.evaluate(encoder, evaluation.tagging, { params: { test: sentences } });
+// @ts-expect-error a tagger is no language model
+void run.evaluate(tagger, evaluation.ifeval);
+// @ts-expect-error pairs are no sentences
+void run.evaluate(tagger, evaluation.tagging, { params: { test: pairs } });
 
 // A filter gives back the type of record that it is given, whatever that holds beside what it reads.
 const musc = operators<typeof import('../../../operators/musc/index.ts')>('musc');
