@@ -24,7 +24,11 @@ export const typesOf = (utterances: readonly Rec<Utterance>[]): string[] => [
 /** A drill with any number of examples up to `most`; those in `first` come before all others, if there are any examples. */
 function drillOf(
   target: Utterance,
-  { first, others, types }: { readonly first: readonly Utterance[]; readonly others: readonly Utterance[]; readonly types: readonly string[] },
+  {
+    first,
+    others,
+    types,
+  }: { readonly first: readonly Utterance[]; readonly others: readonly Utterance[]; readonly types: readonly string[] },
   { examples: most, wildcard, labelDropout }: Drilling,
   random: () => number,
 ): Drill {

@@ -36,7 +36,16 @@ export const paraphrase = operator({
     if (raw.includes('\n') || words.some(isReserved)) return drop(reasons.V1, raw);
     const pieces = located(words, slots);
     if ('broken' in pieces) return drop(reasons[pieces.broken], `${pieces.value}: ${raw}`);
-    return keep({ id: null, language, intent, ...taggedOf(pieces.pieces), brief: null, raw, rules: { V3: true, V4: true }, perplexity: null });
+    return keep({
+      id: null,
+      language,
+      intent,
+      ...taggedOf(pieces.pieces),
+      brief: null,
+      raw,
+      rules: { V3: true, V4: true },
+      perplexity: null,
+    });
   },
 });
 

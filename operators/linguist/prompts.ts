@@ -15,7 +15,12 @@ const fiveBlocks = ({ language, intent, include, labels, examples }: Asked): rea
       block('language', nameOf(language)),
       block('intent', intent),
       block('include', include.map(([number, value]) => bracketed(number, value)).join(' ')),
-      block('labels', Object.entries(labels).map(([number, name]) => `${number}=${name}`).join(', ')),
+      block(
+        'labels',
+        Object.entries(labels)
+          .map(([number, name]) => `${number}=${name}`)
+          .join(', '),
+      ),
       block('examples', ...examples),
     ].join('\n'),
   );
@@ -45,7 +50,9 @@ export const rewriting = prompt<Rewriting>({
   render: ({ language, text, values }) => ({
     messages: user(
       `Say this in other words, in ${nameOf(language)}, as somebody might say it to a voice assistant: ${text}\n\n${
-        values.length === 0 ? '' : `Use these words exactly as they are, each of them once: ${values.map((value) => `"${value}"`).join(', ')}. `
+        values.length === 0
+          ? ''
+          : `Use these words exactly as they are, each of them once: ${values.map((value) => `"${value}"`).join(', ')}. `
       }Write only the new sentence.`,
     ),
   }),

@@ -31,9 +31,7 @@ export function check(reply: string, { language, include, labels, legal }: Brief
   if (!pieces || pieces.some(({ words }) => words.length === 0)) return { rules: { V1: false }, pieces: undefined };
   const slots = slotsIn(pieces);
   const valued = (number: number, words: readonly string[]) => `${number} ${words.join(' ').toLowerCase()}`;
-  const named = include.flatMap(([number, value]) =>
-    value === WILDCARD ? [] : [valued(number, wordsIn(value, language, segmentation))],
-  );
+  const named = include.flatMap(([number, value]) => (value === WILDCARD ? [] : [valued(number, wordsIn(value, language, segmentation))]));
   const rules = {
     V1: true,
     V2: slots.every(({ type }) => type in labels),

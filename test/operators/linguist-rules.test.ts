@@ -63,7 +63,7 @@ test('3, 8 what breaks no rule is accepted, with its request, labels, reply, tag
     perplexity: null,
   });
   const japanese = { ...brief, language: 'ja', include: [[3, '東京']] } satisfies Brief;
-  t.deepEqual((await sampleOf('[3東京]の天気は', japanese)).tokens.slice(0, 2), ['東京', 'の']);
+  t.deepEqual((await sampleOf('[3 東京]の天気は', japanese)).tokens.slice(0, 2), ['東京', 'の']);
 });
 
 test('values that are asked for twice must be there twice', async (t) => {
@@ -74,10 +74,20 @@ test('values that are asked for twice must be there twice', async (t) => {
 });
 
 test('3 a copy of a real utterance or of one of the test set, and a duplicate, are rejected, whatever their tags, case and punctuation', async (t) => {
-  const replies = ['Is it [1 cold ] in [3 New York ]', 'is it [1 cold ] in [3 new york ] !', 'really [1 cold ] in [3 new york ]?', 'how [1 cold ] is [3 new york ]', 'new: [1 cold ] [3 new york ]'];
+  const replies = [
+    'Is it [1 cold ] in [3 New York ]',
+    'is it [1 cold ] in [3 new york ] !',
+    'really [1 cold ] in [3 new york ]?',
+    'how [1 cold ] is [3 new york ]',
+    'new: [1 cold ] [3 new york ]',
+  ];
   const made = await Promise.all(replies.map(async (reply) => rec(await sampleOf(reply))));
   const utterance = (text: string) => rec({ ...known[0]!, tokens: text.split(' '), tags: text.split(' ').map(() => 'O') });
-  const inputs = { made: [rows(made.slice(0, 3)), rows(made.slice(3))], real: rows([utterance('really cold in new york')]), test: rows([utterance('How cold is New York ?')]) };
+  const inputs = {
+    made: [rows(made.slice(0, 3)), rows(made.slice(3))],
+    real: rows([utterance('really cold in new york')]),
+    test: rows([utterance('How cold is New York ?')]),
+  };
   const { kept, dropped } = await reduce(novel, inputs, { most: null });
   t.deepEqual(kept.map(({ value }) => value['raw']), [replies[0], replies[4]]); // prettier-ignore
   for (const { value, from } of kept) {
@@ -105,16 +115,21 @@ test('the values of a paraphrase are found again, the longest first; one that is
   const said = async (reply: string) => paraphrase.run(known[1]!, playing({ text: '' }, [reply]).context, asked);
   const { kept } = (await said('Sure! Here is the sentence:\n"Next Friday, how warm is New York?"')) as { kept: readonly [Sample] };
   t.deepEqual(kept[0].tokens, ['Next', 'Friday', 'how', 'warm', 'is', 'New', 'York'], 'like the starter, without punctuation');
-  t.like(await said('**next friday how warm is New York**'), { kept: [{ brief: null, tags: ['B-timeRange', 'I-timeRange', 'O', 'O', 'O', 'B-city', 'I-city'] }] });
+  t.like(await said('**next friday how warm is New York**'), {
+    kept: [{ brief: null, tags: ['B-timeRange', 'I-timeRange', 'O', 'O', 'O', 'B-city', 'I-city'] }],
+  });
   t.like(await said('how warm is it there'), { dropped: 'v4-value' });
   t.like(await said('new york\nnext friday'), { dropped: 'v1-grammar' });
-  const { messages } = rewriting.render({ language: 'en', text: 'in new york', values: ['new york'] }) as { messages: readonly { content: string }[] };
+  const { messages } = rewriting.render({ language: 'en', text: 'in new york', values: ['new york'] }) as {
+    messages: readonly { content: string }[];
+  };
   t.true(messages[0]!.content.includes('"new york"'));
 });
 
 test('of the translations of an utterance the likeliest is taken; without any it is dropped, or enters as it is', async (t) => {
   const of = known.slice(0, 3).map(rec);
-  const sample = async (source: number, perplexity: number) => rec({ ...(await sampleOf(`is [1 ${perplexity} ] in [3 new york ]`, { ...brief, source: of[source]!.id })), perplexity });
+  const sample = async (source: number, perplexity: number) =>
+    rec({ ...(await sampleOf(`is [1 ${perplexity} ] in [3 new york ]`, { ...brief, source: of[source]!.id })), perplexity });
   const made = [await sample(1, 3), await sample(0, 2), await sample(1, 1.5), await sample(1, 4)];
   const taken = (fallback: string) => reduce(best, { of: rows(of), made: rows(made) }, { fallback });
   const { kept, dropped } = await taken('drop');
@@ -124,8 +139,20 @@ test('of the translations of an utterance the likeliest is taken; without any it
 });
 
 test('what is accepted is measured', async (t) => {
-  const made = [await sampleOf('is it [1 warm ] in [3 new york ]'), await sampleOf('[1 hot ] in [3 new york ]'), await sampleOf('[1 hot ] [3 new york ] so', { ...brief, source: 's2' })];
-  t.deepEqual(await accepted.measure(rows(made.map(rec)) as never, {}), { samples: 3, sources: 2, leastOfSource: 1, mostOfSource: 2, words: 13 / 3, slots: 2, ownValues: 0.5 });
+  const made = [
+    await sampleOf('is it [1 warm ] in [3 new york ]'),
+    await sampleOf('[1 hot ] in [3 new york ]'),
+    await sampleOf('[1 hot ] [3 new york ] so', { ...brief, source: 's2' }),
+  ];
+  t.deepEqual(await accepted.measure(rows(made.map(rec)) as never, {}), {
+    samples: 3,
+    sources: 2,
+    leastOfSource: 1,
+    mostOfSource: 2,
+    words: 14 / 3,
+    slots: 2,
+    ownValues: 0.5,
+  });
   t.is((await accepted.measure(rows([]) as never, {})).samples, 0);
   t.is(textOf({ tokens: ['What', "'s", 'up', '?'] }), 'what s up');
 });

@@ -13,6 +13,7 @@ import { randomOf, rec, reduce, rows } from '../support/reduce.ts';
 const defaults = linguist.parameters.parse({ intents: ['t'] });
 const { segmentation } = defaults;
 const { context } = playing({ text: '' }, []);
+const sorted = (values: Iterable<string>) => [...values].toSorted();
 const reading = { language: 'en', segmentation };
 const readOne = (value: object, params = reading) => {
   const outcome = read.run(row.parse(value), context, params);
@@ -44,8 +45,24 @@ test('the grammar: words and numbered values on one line, with spaces beside the
     { type: 3, words: ['heavily', 'snow'] },
     { type: null, words: ['?'] },
   ];
-  for (const text of ['will it [3 heavily snow ] ?', ' will  it[ 3 heavily snow]?', 'will it [3  heavily  snow ]?']) t.deepEqual(parsed(text), snow);
-  const none = ['', ' ', '[3 snow', '3 snow ]', '[3 a [4 b ] ]', '[snow ]', '[3 ]', '[3]', '[]', 'a\nb', '[3\nsnow ]', '] [', '[-1 a ]', '[3snow ]'];
+  for (const text of ['will it [3 heavily snow ] ?', ' will  it[ 3 heavily snow]?', 'will it [3  heavily  snow ]?'])
+    t.deepEqual(parsed(text), snow);
+  const none = [
+    '',
+    ' ',
+    '[3 snow',
+    '3 snow ]',
+    '[3 a [4 b ] ]',
+    '[snow ]',
+    '[3 ]',
+    '[3]',
+    '[]',
+    'a\nb',
+    '[3\nsnow ]',
+    '] [',
+    '[-1 a ]',
+    '[3snow ]',
+  ];
   for (const text of none) t.is(parsed(text), undefined, text);
 });
 
@@ -53,7 +70,10 @@ test('an I tag that continues no slot of its type begins one; rows in MASSIVE’
   const given = { intent: 'alarm_set', tokens: ['wake', 'me', 'at', 'nine', 'am'], tags: ['O', 'O', 'O', 'I-time', 'I-time'] };
   const expected = { id: null, language: 'en', ...given, tags: ['O', 'O', 'O', 'B-time', 'I-time'] };
   t.deepEqual(utteranceOf(given), expected);
-  t.deepEqual(utteranceOf({ intent: 'alarm_set', annot_utt: 'wake me at [time : nine am]', locale: 'en-US', id: 7, tokens: null }), { ...expected, id: '7' });
+  t.deepEqual(utteranceOf({ intent: 'alarm_set', annot_utt: 'wake me at [time : nine am]', locale: 'en-US', id: 7, tokens: null }), {
+    ...expected,
+    id: '7',
+  });
   t.deepEqual(utteranceOf({ ...given, language: 'pt-BR' }).language, 'pt');
 });
 
@@ -96,7 +116,8 @@ test('texts of languages without spaces are split by rules; whoever joins their 
 });
 
 const known = Array.from({ length: 14 }, (_, n) => utteranceOf(rowOf('GetWeather', n)));
-const blocks = /^<language> (.*) <\/language>\n<intent> (.*) <\/intent>\n<include> (.*) <\/include>\n<labels> (.*) <\/labels>\n<examples>(?: <\/examples>|\n([^]*)\n<\/examples>)$/;
+const blocks =
+  /^<language> (.*) <\/language>\n<intent> (.*) <\/intent>\n<include> (.*) <\/include>\n<labels> (.*) <\/labels>\n<examples>(?: <\/examples>|\n([^]*)\n<\/examples>)$/;
 
 test('1 a request has five blocks in their order; the numbers of what it includes all have labels', (t) => {
   const { asked } = compose({ language: 'de', of: known[1]!, examples: known, types: ['state'], wildcard: 0.5 }, randomOf(0));
@@ -104,41 +125,80 @@ test('1 a request has five blocks in their order; the numbers of what it include
   const [, language, intent, include, labels, examples] = blocks.exec(messages[0]!.content)!;
   t.deepEqual([messages.length, language, intent], [1, 'German', 'GetWeather']);
   t.is(examples!.split('\n').length, 10);
-  t.deepEqual(new Set(labels!.split(', ').map((label) => label.replace(/^\d=/, ''))), new Set(['city', 'state', 'timeRange']));
+  t.deepEqual(sorted(labels!.split(', ').map((label) => label.replace(/^\d=/, ''))), ['city', 'state', 'timeRange']);
   for (const [, number] of include!.matchAll(/\[(\d+) /g)) t.regex(labels!, new RegExp(`\\b${number}=`));
-  const bare = request.render({ ...asked, include: [], examples: [] }) as typeof request.render extends never ? never : { messages: readonly { content: string }[] };
+  const bare = request.render({ ...asked, include: [], examples: [] }) as typeof request.render extends never
+    ? never
+    : { messages: readonly { content: string }[] };
   t.regex(bare.messages[0]!.content, /<include> {2}<\/include>[^]*<examples> {2}<\/examples>$/);
 });
 
 test('drills: 0 to 10 examples, numbers in any order, wildcards and codes in the stated shares; the same again for the same seed', async (t) => {
-  const many = { of: rows(Array.from({ length: 900 }, (_, n) => rec(utteranceOf(rowOf(intents[n % 3]!, n))))) };
+  const many = { of: rows(Array.from({ length: 900 }, (_, n) => rec(utteranceOf(rowOf(intents[n % 3]!, Math.floor(n / 3)))))) };
   const make = async (seed: number, drilling = defaults.drills) =>
     (await reduce(drills, many, { without: 'none', drilling }, seed)).kept.map(({ value }) => value as unknown as Drill);
   const made = await make(0);
   t.is(made.length, 900);
   const share = <T>(items: readonly T[], test: (item: T) => boolean) => items.filter(test).length / items.length;
   const close = (found: number, expected: number) => t.true(Math.abs(found - expected) < 0.06, `${found}, not ${expected}`);
-  for (let count = 0; count <= 10; count++) close(share(made, ({ examples }) => examples.length === count), 1 / 11);
-  close(share(made.flatMap(({ include }) => include), ([, value]) => value === '*'), 0.5);
+  for (let count = 0; count <= 10; count++)
+    close(
+      share(made, ({ examples }) => examples.length === count),
+      1 / 11,
+    );
+  close(
+    share(
+      made.flatMap(({ include }) => include),
+      ([, value]) => value === '*',
+    ),
+    0.5,
+  );
   const names = made.flatMap(({ labels }) => Object.values(labels));
   const isCode = (name: string) => /^[A-Z]{1,5}$/.test(name);
   close(share(names, isCode), 0.2);
   t.true(names.every((name) => isCode(name) || ['city', 'timeRange', 'artist', 'partySize'].includes(name)));
-  close(share(made.filter(({ labels }) => Object.values(labels).includes('city')), ({ labels }) => labels['1'] === 'city'), 5 / 12);
+  close(
+    share(
+      made.filter(({ labels }) => Object.values(labels).includes('city')),
+      ({ labels }) => labels['1'] === 'city',
+    ),
+    5 / 12,
+  );
   t.deepEqual(await make(0), made);
   t.notDeepEqual(await make(1), made);
   for (const { include, labels } of await make(0, { examples: 0, wildcard: 0, labelDropout: 1 }))
-    t.true(include.every(([, value]) => value !== '*') && Object.values(labels).every(isCode) && new Set(Object.values(labels)).size === Object.keys(labels).length);
+    t.true(
+      include.every(([, value]) => value !== '*') &&
+        Object.values(labels).every(isCode) &&
+        new Set(Object.values(labels)).size === Object.keys(labels).length,
+    );
 });
 
 test('1 no example of a drill has the text of its target, though the data have it twice, with other tags or in capitals', async (t) => {
   const [one, other] = [known[1]!, known[2]!];
   const twins = [one, { ...one, tags: one.tags.map(() => 'O') }, { ...one, tokens: one.tokens.map((word) => word.toUpperCase()) }, other];
-  const { kept } = await reduce(drills, { of: rows(twins.map(rec)) }, { without: 'none', drilling: { ...defaults.drills, labelDropout: 0 } }, 3);
+  const { kept } = await reduce(
+    drills,
+    { of: rows(twins.map(rec)) },
+    { without: 'none', drilling: { ...defaults.drills, labelDropout: 0 } },
+    3,
+  );
   for (const { value } of kept) {
     const { target, examples } = value as unknown as Drill;
-    const texts = examples.map((line) => parsed(line)!.flatMap(({ words }) => words).join(' ').toLowerCase());
-    t.false(texts.includes(parsed(target)!.flatMap(({ words }) => words).join(' ').toLowerCase()));
+    const texts = examples.map((line) =>
+      parsed(line)!
+        .flatMap(({ words }) => words)
+        .join(' ')
+        .toLowerCase(),
+    );
+    t.false(
+      texts.includes(
+        parsed(target)!
+          .flatMap(({ words }) => words)
+          .join(' ')
+          .toLowerCase(),
+      ),
+    );
   }
 });
 
@@ -153,18 +213,20 @@ test('codes never make two labels equal', (t) => {
 test('all starters have their turn before any has its next; an ontology adds labels and says what is legal', async (t) => {
   const starters = known.slice(0, 10).map(rec);
   const make = async (more: object, of = starters) =>
-    (await reduce(briefs, { of: rows(of) }, { language: null, samples: 3, pass: 1, wildcard: 0.5, ontology: {}, ...more })).kept.map(({ value }) => value as unknown as Brief);
+    (await reduce(briefs, { of: rows(of) }, { language: null, samples: 3, pass: 1, wildcard: 0.5, ontology: {}, ...more })).kept.map(
+      ({ value }) => value as unknown as Brief,
+    );
   const made = await make({});
   t.deepEqual(made.map(({ source }) => source), [1, 2, 3].flatMap(() => starters.map(({ id }) => id))); // prettier-ignore
   t.is(new Set(made.map(({ id }) => id)).size, 30);
   for (const { examples, legal } of made) {
     t.is(new Set(examples).size, 10, 'all of them');
-    t.deepEqual(new Set(legal), new Set(['city', 'timeRange']));
+    t.deepEqual(sorted(legal), ['city', 'timeRange']);
   }
   t.notDeepEqual(await make({ pass: 2 }), made);
   for (const { legal, labels } of await make({ ontology: { GetWeather: ['city', 'state'] } })) {
     t.deepEqual(legal, ['city', 'state']);
-    t.deepEqual(new Set(Object.values(labels)), new Set(['city', 'state', 'timeRange']));
+    t.deepEqual(sorted(Object.values(labels)), ['city', 'state', 'timeRange']);
   }
   for (const { source, language, examples, labels } of await make({ language: 'de' }, known.map(rec))) {
     t.is(language, 'de');
@@ -172,4 +234,3 @@ test('all starters have their turn before any has its next; an ontology adds lab
     t.is(taggedOf(first).tokens.join(' '), known.find((one) => rec(one).id === source)!.tokens.join(' '), 'what is projected comes first');
   }
 });
-

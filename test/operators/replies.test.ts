@@ -101,9 +101,9 @@ const params = {
 const paramsOf = (id: string): object =>
   id.startsWith('linguist.')
     ? linguistSchema.parameters.parse({ intents: ['i'] })
-    :   id.startsWith('self-lengthen.')
-    ? { ...selfLengthenSchema.parameters.parse({}), attempts: { propose: 1, write: 1, extend: 1, demand: 1 } }
-    : params;
+    : id.startsWith('self-lengthen.')
+      ? { ...selfLengthenSchema.parameters.parse({}), attempts: { propose: 1, write: 1, extend: 1, demand: 1 } }
+      : params;
 const chatting: Prompt = { messages: [{ role: 'user', content: 'x' }] };
 const outcomeOf = async (id: string, finish: 'stop' | 'length', prompt = chatting): Promise<Outcome<unknown>> => {
   const [record, ...replies] = cases[id]!;

@@ -51,7 +51,8 @@ test('1 every request has five blocks in order, at most ten examples without its
     t.true(examples.length <= 10);
     if (target !== '') t.false(examples.map(textIn).includes(textIn(target)), content);
     const labels = labelsIn(content);
-    for (const { type } of [...includesIn(content), ...examples.flatMap((line) => slotsIn(parsed(line)!))]) t.true(labels.has(type), content);
+    for (const { type } of [...includesIn(content), ...examples.flatMap((line) => slotsIn(parsed(line)!))])
+      t.true(labels.has(type), content);
   }
 });
 
@@ -92,7 +93,9 @@ test('the arms differ in their rows: starters once, up-sampled to as many, with 
     for (const { brief, raw, tokens, tags } of paraphrases) {
       t.is(brief, null);
       t.regex(raw, /^now .* take \d+$/);
-      const starter = (await part(ran, `${cell}/starterSplit`, 'starters')).find(({ value }) => raw.startsWith(`now ${value.tokens.join(' ')} `))!;
+      const starter = (await part(ran, `${cell}/starterSplit`, 'starters')).find(({ value }) =>
+        raw.startsWith(`now ${value.tokens.join(' ')} `),
+      )!;
       t.deepEqual(tags.slice(1, 1 + starter.value.tags.length), starter.value.tags);
       t.is(tokens.length, tags.length);
     }
@@ -112,33 +115,47 @@ test('5 a slot counts only with its type and both its ends', (t) => {
 });
 
 test('6 local recall is over the utterances of the intent alone; what is taken for it elsewhere lowers the accuracy', (t) => {
-  const erring = (intent: string) => testRows.filter((row) => row.intent !== intent || intent !== 'GetWeather').length;
-  t.is(erring('PlayMusic'), testRows.length);
   for (const { intent, cell } of cells)
     for (const student of ['student-0', 'student-1']) {
       const report = metrics(ran, `${cell}/linguist/${student}/evaluate`);
-      t.true(report['intentAccuracy']! < 1, 'every fourth utterance is taken for weather');
-      if (intent === 'GetWeather') t.is(report['intentRecall'], 1);
-      else t.true(report['intentRecall']! < 1);
-      t.true(report['localSlotF1']! < 1);
+      t.is(report['intentAccuracy'], 20 / 24, 'two of each eight are taken for weather');
+      t.is(report['intentRecall'], intent === 'GetWeather' ? 1 : 6 / 8);
+      t.true(report['localSlotF1']! > 0.8 && report['localSlotF1']! < 0.9, 'their slots are missed');
     }
 });
 
 test('7 one generator for each novel intent; a student for each intent, arm, draw and seed', async (t) => {
   const trained = Map.groupBy(ran.trainings, ({ spec }) => spec.objective);
-  t.deepEqual(trained.get('sft')!.map(({ call }) => call.path).toSorted(), novel.map((intent) => `${intent}/generator`).toSorted());
+  t.deepEqual(
+    trained
+      .get('sft')!
+      .map(({ call }) => call.path)
+      .toSorted(),
+    novel.map((intent) => `${intent}/generator`).toSorted(),
+  );
   const students = trained.get('tagger')!;
   t.is(students.length, 2 * arms.length * 2 * 2);
   t.is(new Set(students.map(({ spec }) => spec.seed)).size, 2);
-  for (const { intent, cell } of cells) t.is(inputs(ran, `${cell}/annotate-1`).with['generator']!.digest, ran.step(`${intent}/generator`).model.digest);
+  for (const { intent, cell } of cells)
+    t.is(inputs(ran, `${cell}/annotate-1`).with['generator']!.digest, ran.step(`${intent}/generator`).model.digest);
   for (const { call } of students) t.is((call.inputs['from'] as { digest: string }).digest, ran.step('model-encoder').model.digest);
   const defaults = linguist.parameters.parse({ intents: ['t'] });
-  t.like(defaults, { starters: 10, samples: 100, drills: { examples: 10, labelDropout: 0.2 }, sampling: { generate: { temperature: 0.3, topK: 50 } } });
+  t.like(defaults, {
+    starters: 10,
+    samples: 100,
+    drills: { examples: 10, labelDropout: 0.2 },
+    sampling: { generate: { temperature: 0.3, topK: 50 } },
+  });
 });
 
 test('7 the tables have mean and deviation over draws and students, of each arm and of each arm on each intent', (t) => {
-  t.deepEqual(Object.keys(ran.results).toSorted(), [...arms, ...arms.flatMap((arm) => novel.map((intent) => `${arm}/${intent}`))].toSorted());
-  const recalls = cells.flatMap(({ cell }) => ['student-0', 'student-1'].map((student) => metrics(ran, `${cell}/none/${student}/evaluate`)['intentRecall']!));
+  t.deepEqual(
+    Object.keys(ran.results).toSorted(),
+    [...arms, ...arms.flatMap((arm) => novel.map((intent) => `${arm}/${intent}`))].toSorted(),
+  );
+  const recalls = cells.flatMap(({ cell }) =>
+    ['student-0', 'student-1'].map((student) => metrics(ran, `${cell}/none/${student}/evaluate`)['intentRecall']!),
+  );
   t.is(recalls.length, 8);
   const mean = recalls.reduce((sum, one) => sum + one, 0) / 8;
   const table = (ran.results as Record<string, ReportRef>)['none']!.metrics;
@@ -149,7 +166,9 @@ test('7 the tables have mean and deviation over draws and students, of each arm 
 
 test('8 every accepted utterance has its request, the labels that decode its reply, its tags and the rules that it meets', async (t) => {
   for (const { intent, cell } of cells) {
-    const briefs = new Map((await Promise.all([1, 2].map((pass) => records<Brief>(ran, `${cell}/briefs-${pass}`)))).flat().map((brief) => [brief.id, brief]));
+    const passes = ran.performed.flatMap(({ call }) => (call.path.startsWith(`${cell}/briefs-`) ? call.path : []));
+    const asked = (await Promise.all(passes.map((path) => records<Brief>(ran, path)))).flat();
+    const briefs = new Map(asked.map((brief) => [brief.id, brief]));
     const starters = new Set((await part(ran, `${cell}/starterSplit`, 'starters')).map(({ value }) => textOf(value)));
     const samples = await records<Sample>(ran, accepted(cell));
     t.true(samples.length > 20);
@@ -174,15 +193,20 @@ test('3 what is rejected is counted by rule', async (t) => {
       if (path.includes('annotate')) t.is(entering, kept + Object.values(dropped).reduce((sum, count) => sum + count, 0));
       for (const [reason, count] of Object.entries(dropped)) counts[reason] = (counts[reason] ?? 0) + count;
     }
-  t.like(Object.keys(counts).toSorted(), ['v1-grammar', 'v2-label', 'v3-slots', 'v4-value', 'v5-wildcard', 'v6-copy']);
+  for (const reason of ['v1-grammar', 'v2-label', 'v3-slots', 'v4-value', 'v5-wildcard', 'v6-copy', 'v6-duplicate'])
+    t.true(counts[reason]! > 0, reason);
 });
 
 test.serial('requests are made in passes until enough utterances are accepted, at most so many times', async (t) => {
-  const passes = (of: typeof ran) => of.performed.flatMap(({ call }) => (/draw-0\/annotate-\d$/.test(call.path) ? call.path.slice(-1) : []));
-  const enough = await run({ intents: ['GetWeather'], draws: 1, target: 12, passes: 5 });
-  t.deepEqual(passes(enough), ['1']);
-  const asked = enough.performed.find(({ call }) => call.path.endsWith('accepted-1'))!;
-  t.is((asked.result as { rows: number }).rows, 12);
+  const passes = (of: typeof ran) =>
+    of.performed.flatMap(({ call }) => (/draw-0\/annotate-\d$/.test(call.path) ? call.path.slice(-1) : []));
+  const enough = await run({ intents: ['GetWeather'], draws: 1, target: 12, passes: 9 });
+  const rowsOf = (pass: string) => enough.step(`GetWeather/draw-0/accepted-${pass}`).data.rows;
+  t.true(passes(enough).length > 1 && passes(enough).length < 9);
+  t.deepEqual(passes(enough).map((pass) => rowsOf(pass) < 12), passes(enough).map((pass) => pass !== passes(enough).at(-1))); // prettier-ignore
+  t.is(rowsOf(passes(enough).at(-1)!), 12);
+  const asked = enough.step('GetWeather/draw-0/annotate-2').call.inputs as { until?: { kept: number } };
+  t.is(asked.until!.kept, 12 - rowsOf('1'), 'a pass makes what is missing');
   const never = await run({ intents: ['GetWeather'], draws: 1, samples: 2, target: 1000, passes: 3 });
   t.deepEqual(passes(never), ['1', '2', '3']);
   const all = await Promise.all(['1', '2', '3'].map((pass) => records<Brief>(never, `GetWeather/draw-0/briefs-${pass}`)));
@@ -195,7 +219,10 @@ test.serial('requests are made in passes until enough utterances are accepted, a
 
 test.serial('an intent without enough utterances waits for a person, before anything is generated', async (t) => {
   const misspelt = await run({ intents: ['GetWether'], draws: 1, passes: 1, students: 1 }).catch(() => undefined);
-  t.true(misspelt === undefined || misspelt.short.some(({ path, short }) => path === 'GetWether/draw-0/starters' && short!.includes('at least 10')));
+  t.true(
+    misspelt === undefined ||
+      misspelt.short.some(({ path, short }) => path === 'GetWether/draw-0/starters' && short!.includes('at least 10')),
+  );
   const few = await run({ intents: ['GetWeather'], starters: 40, draws: 1, passes: 1, students: 1 });
   t.like(few.short, [{ path: 'GetWeather/draw-0/starters', short: 'wants at least 40 records and has 30' }]);
 });
@@ -205,7 +232,8 @@ test('no utterance of the test set is learnt or shown', async (t) => {
   t.is((await outputOf(ran, 'unseen')).dropped['present'], 1);
   for (const one of await records<Utterance>(ran, 'unseen')) t.false(texts.has(textOf(one)));
   for (const { cell } of cells) for (const one of await records<Sample>(ran, accepted(cell))) t.false(texts.has(textOf(one)));
-  for (const { content, role } of ran.asked) if (role === 'generator') for (const line of exampleLines(content)) t.false(texts.has(textIn(line)));
+  for (const { content, role } of ran.asked)
+    if (role === 'generator') for (const line of exampleLines(content)) t.false(texts.has(textIn(line)));
 });
 
 const projection = { languages: ['de'], samples: 3 };
@@ -266,7 +294,8 @@ for (const [what, parameters, data] of [
   });
 
 test('parameters that do not belong together are refused with where they are', (t) => {
-  const fault = (parameters: object) => linguist.parameters.safeParse(parameters).error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  const fault = (parameters: object) =>
+    linguist.parameters.safeParse(parameters).error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
   t.deepEqual(fault({}), ['intents: give the novel `intents`, or a `projection`']);
   t.deepEqual(fault({ intents: ['a'], projection }), ['intents: give the novel `intents`, or a `projection`']);
   t.deepEqual(fault({ intents: ['a', 'a'] }), ['intents: an intent is there twice']);

@@ -15,6 +15,7 @@ const patterns: Readonly<Record<string, (n: number) => readonly Piece<string>[]>
     slot('city', pick(cities, n)),
     ...(n % 3 === 0 ? [] : [slot('timeRange', pick(days, n))]),
     ...(n % 4 === 0 ? [words('and in'), slot('city', pick(cities, n + 3))] : []),
+    words(`number ${n}`),
   ],
   PlayMusic: (n) => [words(pick(['play', 'put on', 'i want to hear'], n)), slot('artist', pick(artists, n)), words(`song ${n}`)],
   BookRestaurant: (n) => [
@@ -23,9 +24,10 @@ const patterns: Readonly<Record<string, (n: number) => readonly Piece<string>[]>
     words('in'),
     slot('city', pick(cities, n)),
     slot('timeRange', pick(days, n)),
+    words(`number ${n}`),
   ],
 };
 export const intents = Object.keys(patterns);
 export const rowOf = (intent: string, n: number) => ({ ...taggedOf(patterns[intent]!(n)), intent });
-export const rowsOf = (from: number, count: number) => intents.flatMap((intent) => Array.from({ length: count }, (_, n) => rowOf(intent, from + n)));
-
+export const rowsOf = (from: number, count: number) =>
+  intents.flatMap((intent) => Array.from({ length: count }, (_, n) => rowOf(intent, from + n)));

@@ -90,13 +90,16 @@ async function topUp(
 ): Promise<Dataset<Sample>> {
   const { samples, passes, target, wildcard, ontology } = config;
   let made: readonly Promise<Dataset<Sample>>[] = [];
+  let missing = target;
   for (let pass = 1; ; pass++) {
     const asked = cell.reduce(briefs({ of: starters }, { language: null, samples, pass, wildcard, ontology }), { as: `briefs-${pass}` }); // A3
-    const params = asking(config);
-    made = [...made, cell.map(annotate, asked, { with: { generator }, params, until: { kept: target }, as: `annotate-${pass}` })]; // A4, V1 to V5, V7
+    const written = { with: { generator }, params: asking(config), until: { kept: missing }, as: `annotate-${pass}` };
+    made = [...made, cell.map(annotate, asked, written)]; // A4, V1 to V5, V7
     const some = cell.reduce(novel({ made, real: starters, test }, { most: target }), { as: `accepted-${pass}` }); // V6
     const counted = cell.evaluate(some, accepted, { as: `evaluate-accepted-${pass}` });
-    if (pass === passes || (await cell.decide('enough', { counted }, ({ counted }) => counted.samples >= target, false))) return some;
+    if (pass === passes) return some;
+    missing = await cell.decide('missing', { counted }, ({ counted }) => Math.max(0, target - counted.samples), target);
+    if (missing === 0) return some;
   }
 }
 
@@ -151,10 +154,12 @@ const learnToTag = (turn: Run, { encoder, studentSft, students }: LinguistConfig
 /** Mean and standard deviation over draws and students: of each arm on all parts but `known`, and of each arm on each part. */
 async function tabulate(run: Run, measured: readonly Measured[], known?: string): Promise<{ readonly [table: string]: Report<Metrics> }> {
   const novel = measured.filter(({ part }) => part !== known);
-  const tables = [...Map.groupBy(novel, ({ arm }) => arm), ...Map.groupBy(measured, ({ arm, part }) => `${arm}/${part}`)].map(async ([name, some]) => {
-    const reports = some.map(({ report }) => report);
-    return [name, await run.arm(name).reduce(spread(reports), { as: 'spread' })] as const;
-  });
+  const tables = [...Map.groupBy(novel, ({ arm }) => arm), ...Map.groupBy(measured, ({ arm, part }) => `${arm}/${part}`)].map(
+    async ([name, some]) => {
+      const reports = some.map(({ report }) => report);
+      return [name, await run.arm(name).reduce(spread(reports), { as: 'spread' })] as const;
+    },
+  );
   return Object.fromEntries(await Promise.all(tables));
 }
 
