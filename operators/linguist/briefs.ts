@@ -1,6 +1,6 @@
 /** A1 and A3: the starters of an intent, and requests for utterances like them (2209.09900). */
 import { z } from 'zod';
-import { reducer, type Dataset, type MaybePromise } from '../../recipe/index.ts';
+import { filter, reducer, type Dataset, type MaybePromise } from '../../recipe/index.ts';
 import { recordId } from '../../schemas/canonical.ts';
 import { drawSample } from '../musc/shots.ts';
 import { compose } from './compose.ts';
@@ -11,24 +11,36 @@ interface Of {
   readonly of: MaybePromise<Dataset<Utterance>>;
 }
 
-interface Split {
+/** Leaves out the utterances of an intent. */
+export const allBut = filter<{ readonly intent: string }, { readonly intent: string }>({
+  version: 1,
+  params: z.object({ intent: z.string() }),
+  async *run({ of }, { intent }) {
+    for await (const record of of) {
+      if (record.value.intent === intent) yield { record, dropped: 'held-out' };
+      else yield { record };
+    }
+  },
+});
+
+interface Starting {
   readonly intent: string;
-  readonly starters: number;
+  readonly count: number;
   /** Number of the draw; each draws afresh. */
   readonly draw: number;
 }
-/** Keeps all utterances of other intents, as `others`, and a random sample of those of `intent`. */
-export const starterSplit = reducer<Of, { readonly starters: Dataset<Utterance>; readonly others: Dataset<Utterance> }, Split>({
+/** A random sample of the utterances of an intent. */
+export const starters = filter<Utterance, Starting>({
   version: 1,
-  params: z.object({ intent: z.string(), starters: z.int().min(1), draw: z.int() }),
-  outputs: ['starters', 'others'],
+  params: z.object({ intent: z.string(), count: z.int().min(1), draw: z.int() }),
   stochastic: () => true,
-  async *run({ of }, { intent, starters, draw }, { random }) {
+  maxRows: (entering, { count }) => Math.min(entering, count),
+  async *run({ of }, { intent, count, draw }, { random }) {
     const own = (await byIntent(of)).get(intent) ?? [];
-    const drawn = new Set(drawSample(own, starters, random(`draw ${draw}`)).map(({ id }) => id));
+    const drawn = new Set(drawSample(own, count, random(`draw ${draw}`)).map(({ id }) => id));
     for await (const record of of) {
-      if (record.value.intent !== intent) yield { record, output: 'others' };
-      else if (drawn.has(record.id)) yield { record, output: 'starters' };
+      if (record.value.intent !== intent) yield { record, dropped: 'other-intent' };
+      else if (drawn.has(record.id)) yield { record };
       else yield { record, dropped: 'held-out' };
     }
   },

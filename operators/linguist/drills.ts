@@ -38,24 +38,19 @@ function drillOf(
   return { ...asked, labels: withoutNames(asked.labels, labelDropout, random), target: printed(piecesOf(target), numberOf) };
 }
 
-/** Drills of all intents but `without`. No example has the text of the target. */
-export const drills = reducer<Of, Dataset<Drill>, { readonly without: string; readonly drilling: Drilling }>({
+/** A drill for each utterance. No example has the text of the target. */
+export const drills = reducer<Of, Dataset<Drill>, { readonly drilling: Drilling }>({
   version: 1,
-  params: z.object({ without: z.string(), drilling }),
+  params: z.object({ drilling }),
   stochastic: () => true,
-  async *run({ of }, { without, drilling }, { random, derive }) {
-    const pools = await byIntent(of);
-    const types = new Map([...pools].map(([intent, pool]) => [intent, typesOf(pool)]));
-    for await (const record of of) {
-      const { value: target } = record;
-      if (target.intent === without) {
-        yield { record, dropped: 'held-out' };
-        continue;
+  async *run({ of }, { drilling }, { random, derive }) {
+    for (const pool of (await byIntent(of)).values()) {
+      const types = typesOf(pool);
+      const texts = pool.map(({ value }) => textOf(value));
+      for (const [at, record] of pool.entries()) {
+        const others = pool.flatMap(({ value }, other) => (texts[other] === texts[at] ? [] : [value]));
+        yield { record: derive(drillOf(record.value, { first: [], others, types }, drilling, random(record.id)), [record]) };
       }
-      const text = textOf(target);
-      const others = pools.get(target.intent)!.flatMap(({ value }) => (textOf(value) === text ? [] : [value]));
-      const drill = drillOf(target, { first: [], others, types: types.get(target.intent)! }, drilling, random(record.id));
-      yield { record: derive(drill, [record]) };
     }
   },
 });
@@ -72,20 +67,19 @@ export const crossDrills = reducer<Of, Dataset<Drill>, Crossing>({
   params: z.object({ from: z.string(), languages: z.array(z.string()), drilling }),
   stochastic: () => true,
   async *run({ of }, { from, languages, drilling }, { random, derive }) {
-    const pools = await byIntent(of);
-    const types = new Map([...pools].map(([intent, pool]) => [intent, typesOf(pool)]));
-    for await (const record of of) {
-      const { value: target } = record;
-      const { id, intent, language } = target;
-      const sources = pools.get(intent)!.flatMap(({ value }) => (value.language === from ? [value] : []));
-      const translated = id !== null && sources.find((source) => source.id === id);
-      if (language === from) yield { record, dropped: 'source' };
-      else if (!languages.includes(language)) yield { record, dropped: 'other-language', evidence: language };
-      else if (!translated) yield { record, dropped: 'no-translation', evidence: `its id is ${id ?? 'missing'}` };
-      else {
-        const others = sources.filter((source) => source !== translated);
-        const drill = drillOf(target, { first: [translated], others, types: types.get(intent)! }, drilling, random(record.id));
-        yield { record: derive(drill, [record]) };
+    for (const pool of (await byIntent(of)).values()) {
+      const types = typesOf(pool);
+      const sources = pool.flatMap(({ value }) => (value.language === from ? [value] : []));
+      for (const record of pool) {
+        const { value: target } = record;
+        const translated = target.id !== null && sources.find(({ id }) => id === target.id);
+        if (target.language === from) yield { record, dropped: 'source' };
+        else if (!languages.includes(target.language)) yield { record, dropped: 'other-language', evidence: target.language };
+        else if (!translated) yield { record, dropped: 'no-translation', evidence: `its id is ${target.id ?? 'missing'}` };
+        else {
+          const others = sources.filter((source) => source !== translated);
+          yield { record: derive(drillOf(target, { first: [translated], others, types }, drilling, random(record.id)), [record]) };
+        }
       }
     }
   },

@@ -1,5 +1,6 @@
 /** LINGUIST: the rules for what the generator writes, and what becomes of what is accepted. */
 import test from 'ava';
+import { tagging } from '../../operators/eval/index.ts';
 import { textOf } from '../../operators/linguist/compose.ts';
 import { accepted, annotate, best, novel, paraphrase, rewriting } from '../../operators/linguist/index.ts';
 import { located } from '../../operators/linguist/paraphrase.ts';
@@ -67,7 +68,14 @@ test('3, 8 what breaks no rule is accepted, with its request, labels, reply, tag
 });
 
 test('values that are asked for twice must be there twice', async (t) => {
-  const twice = { ...brief, include: [[3, 'lima'], [3, 'oslo'], [3, '*']] } satisfies Brief; // prettier-ignore
+  const twice = {
+    ...brief,
+    include: [
+      [3, 'lima'],
+      [3, 'oslo'],
+      [3, '*'],
+    ],
+  } satisfies Brief;
   t.truthy((await sampleOf('[3 oslo ] or [3 rio ] or [3 lima ]', twice)).raw);
   for (const reply of ['[3 oslo ] or [3 rio ] or [3 oslo ]', '[3 lima ] or [3 rio ] or [3 rio ]'])
     t.like(await annotated(reply, twice), { dropped: 'v4-value' });
@@ -89,13 +97,22 @@ test('3 a copy of a real utterance or of one of the test set, and a duplicate, a
     test: rows([utterance('How cold is New York ?')]),
   };
   const { kept, dropped } = await reduce(novel, inputs, { most: null });
-  t.deepEqual(kept.map(({ value }) => value['raw']), [replies[0], replies[4]]); // prettier-ignore
+  t.deepEqual(
+    kept.map(({ value }) => value['raw']),
+    [replies[0], replies[4]],
+  );
   for (const { value, from } of kept) {
     t.like(value, { rules: { V1: true, V6: true } });
     t.true(made.some(({ id }) => id === from[0]));
   }
-  t.deepEqual(dropped.map(({ reason }) => reason), ['v6-duplicate', 'v6-copy', 'v6-test']); // prettier-ignore
-  t.deepEqual((await reduce(novel, inputs, { most: 1 })).dropped.map(({ reason }) => reason), ['v6-duplicate', 'v6-copy', 'v6-test', 'surplus']); // prettier-ignore
+  t.deepEqual(
+    dropped.map(({ reason }) => reason),
+    ['v6-duplicate', 'v6-copy', 'v6-test'],
+  );
+  t.deepEqual(
+    (await reduce(novel, inputs, { most: 1 })).dropped.map(({ reason }) => reason),
+    ['v6-duplicate', 'v6-copy', 'v6-test', 'surplus'],
+  );
 });
 
 const slot = (type: string, value: string) => ({ type, words: value.split(' ') });
@@ -133,8 +150,14 @@ test('of the translations of an utterance the likeliest is taken; without any it
   const made = [await sample(1, 3), await sample(0, 2), await sample(1, 1.5), await sample(1, 4)];
   const taken = (fallback: string) => reduce(best, { of: rows(of), made: rows(made) }, { fallback });
   const { kept, dropped } = await taken('drop');
-  t.deepEqual(kept.map(({ id }) => id), [made[1]!.id, made[2]!.id]); // prettier-ignore
-  t.deepEqual(dropped.map(({ reason }) => reason), ['not-best', 'not-best', 'no-translation']); // prettier-ignore
+  t.deepEqual(
+    kept.map(({ id }) => id),
+    [made[1]!.id, made[2]!.id],
+  );
+  t.deepEqual(
+    dropped.map(({ reason }) => reason),
+    ['not-best', 'not-best', 'no-translation'],
+  );
   t.deepEqual((await taken('copy')).kept.at(-1)!.value, known[2]! as object);
 });
 
@@ -155,4 +178,16 @@ test('what is accepted is measured', async (t) => {
   });
   t.is((await accepted.measure(rows([]) as never, {})).samples, 0);
   t.is(textOf({ tokens: ['What', "'s", 'up', '?'] }), 'what s up');
+});
+
+test('5 a slot counts only with its type and both its ends', (t) => {
+  const tagged = (...slots: readonly (readonly [type: string, from: number, to: number])[]) => {
+    const tags = Array.from({ length: 8 }, () => 'O');
+    for (const [type, from, to] of slots) for (let at = from; at <= to; at++) tags[at] = `${at === from ? 'B' : 'I'}-${type}`;
+    return { tags, intent: 'x', tokens: tags.map((_, at) => `w${at}`) };
+  };
+  const item = tagged(['city', 3, 4], ['date', 6, 6]);
+  const measure = (answer: object) => tagging.measure([{ item, answer }], {});
+  t.like(measure(tagged(['city', 3, 4], ['date', 6, 7])), { slotF1: 0.5, slotPrecision: 0.5, slotRecall: 0.5 });
+  t.is(measure(tagged(['place', 3, 4])).slotF1, 0);
 });

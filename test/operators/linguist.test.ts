@@ -136,7 +136,7 @@ test('1 a request has five blocks in their order; the numbers of what it include
 test('drills: 0 to 10 examples, numbers in any order, wildcards and codes in the stated shares; the same again for the same seed', async (t) => {
   const many = { of: rows(Array.from({ length: 900 }, (_, n) => rec(utteranceOf(rowOf(intents[n % 3]!, Math.floor(n / 3)))))) };
   const make = async (seed: number, drilling = defaults.drills) =>
-    (await reduce(drills, many, { without: 'none', drilling }, seed)).kept.map(({ value }) => value as unknown as Drill);
+    (await reduce(drills, many, { drilling }, seed)).kept.map(({ value }) => value as unknown as Drill);
   const made = await make(0);
   t.is(made.length, 900);
   const share = <T>(items: readonly T[], test: (item: T) => boolean) => items.filter(test).length / items.length;
@@ -177,12 +177,7 @@ test('drills: 0 to 10 examples, numbers in any order, wildcards and codes in the
 test('1 no example of a drill has the text of its target, though the data have it twice, with other tags or in capitals', async (t) => {
   const [one, other] = [known[1]!, known[2]!];
   const twins = [one, { ...one, tags: one.tags.map(() => 'O') }, { ...one, tokens: one.tokens.map((word) => word.toUpperCase()) }, other];
-  const { kept } = await reduce(
-    drills,
-    { of: rows(twins.map(rec)) },
-    { without: 'none', drilling: { ...defaults.drills, labelDropout: 0 } },
-    3,
-  );
+  const { kept } = await reduce(drills, { of: rows(twins.map(rec)) }, { drilling: { ...defaults.drills, labelDropout: 0 } }, 3);
   for (const { value } of kept) {
     const { target, examples } = value as unknown as Drill;
     const texts = examples.map((line) =>
@@ -217,7 +212,10 @@ test('all starters have their turn before any has its next; an ontology adds lab
       ({ value }) => value as unknown as Brief,
     );
   const made = await make({});
-  t.deepEqual(made.map(({ source }) => source), [1, 2, 3].flatMap(() => starters.map(({ id }) => id))); // prettier-ignore
+  t.deepEqual(
+    made.map(({ source }) => source),
+    [1, 2, 3].flatMap(() => starters.map(({ id }) => id)),
+  );
   t.is(new Set(made.map(({ id }) => id)).size, 30);
   for (const { examples, legal } of made) {
     t.is(new Set(examples).size, 10, 'all of them');

@@ -1,7 +1,6 @@
 /** The acceptance facts of LINGUIST that concern its steps (test/operators/ has those of single utterances), and what the recipe lets one
  *  choose. */
 import test from 'ava';
-import { tagging } from '../../operators/eval/index.ts';
 import { parsed, piecesOf, slotsIn, taggedOf, type Piece } from '../../operators/linguist/grammar.ts';
 import { textOf } from '../../operators/linguist/compose.ts';
 import type { Brief, Sample, Utterance } from '../../operators/linguist/records.ts';
@@ -21,7 +20,6 @@ import {
   machine,
   made,
   outputOf,
-  part,
   ran,
   records,
   rowsAt,
@@ -36,7 +34,7 @@ const draws = ['draw-0', 'draw-1'];
 const cells = novel.flatMap((intent) => draws.map((draw) => ({ intent, cell: `${intent}/${draw}` })));
 const textIn = (line: string) => textOf({ tokens: parsed(line)!.flatMap(({ words }) => words) });
 const metrics = (of: typeof ran, path: string) => (of.step(path).result as unknown as ReportRef).metrics;
-const accepted = (cell: string) => ran.performed.findLast(({ call }) => call.path.startsWith(`${cell}/accepted-`))!.call.path;
+const accepted = (cell: string) => ran.performed.findLast(({ call }) => new RegExp(`^${cell}/pass-\\d/novel$`).test(call.path))!.call.path;
 
 test('1 every request has five blocks in order, at most ten examples without its target, and labels for all that it includes', async (t) => {
   const drilled = (await Promise.all(novel.map((intent) => made.trained(ran, `${intent}/generator`)))).flat();
@@ -66,7 +64,7 @@ test('4 the generator of an intent has learnt none of its utterances; its studen
       t.false(chat.messages[0]!.content.includes(`<intent> ${intent} `));
     }
     for (const draw of draws) {
-      const starters = await part(ran, `${intent}/${draw}/starterSplit`, 'starters');
+      const starters = await rowsAt<Utterance>(ran, `${intent}/${draw}/starters`);
       t.is(starters.length, 10);
       for (const arm of arms) {
         const rows = await records<Utterance & { raw?: string }>(ran, `${intent}/${draw}/${arm}/rows`);
@@ -77,7 +75,7 @@ test('4 the generator of an intent has learnt none of its utterances; its studen
       }
     }
   }
-  const drawn = await Promise.all(draws.map((draw) => part(ran, `GetWeather/${draw}/starterSplit`, 'starters')));
+  const drawn = await Promise.all(draws.map((draw) => rowsAt<Utterance>(ran, `GetWeather/${draw}/starters`)));
   t.notDeepEqual(drawn[0], drawn[1], 'each draw draws afresh');
 });
 
@@ -93,25 +91,13 @@ test('the arms differ in their rows: starters once, up-sampled to as many, with 
     for (const { brief, raw, tokens, tags } of paraphrases) {
       t.is(brief, null);
       t.regex(raw, /^now .* take \d+$/);
-      const starter = (await part(ran, `${cell}/starterSplit`, 'starters')).find(({ value }) =>
+      const starter = (await rowsAt<Utterance>(ran, `${cell}/starters`)).find(({ value }) =>
         raw.startsWith(`now ${value.tokens.join(' ')} `),
       )!;
       t.deepEqual(tags.slice(1, 1 + starter.value.tags.length), starter.value.tags);
       t.is(tokens.length, tags.length);
     }
   }
-});
-
-test('5 a slot counts only with its type and both its ends', (t) => {
-  const tagged = (...slots: readonly (readonly [type: string, from: number, to: number])[]) => {
-    const tags = Array.from({ length: 8 }, () => 'O');
-    for (const [type, from, to] of slots) for (let at = from; at <= to; at++) tags[at] = `${at === from ? 'B' : 'I'}-${type}`;
-    return { tags, intent: 'x', tokens: tags.map((_, at) => `w${at}`) };
-  };
-  const item = tagged(['city', 3, 4], ['date', 6, 6]);
-  const measure = (answer: object) => tagging.measure([{ item, answer }], {} as never);
-  t.like(measure(tagged(['city', 3, 4], ['date', 6, 7])), { slotF1: 0.5, slotPrecision: 0.5, slotRecall: 0.5 });
-  t.is(measure(tagged(['place', 3, 4])).slotF1, 0);
 });
 
 test('6 local recall is over the utterances of the intent alone; what is taken for it elsewhere lowers the accuracy', (t) => {
@@ -137,7 +123,7 @@ test('7 one generator for each novel intent; a student for each intent, arm, dra
   t.is(students.length, 2 * arms.length * 2 * 2);
   t.is(new Set(students.map(({ spec }) => spec.seed)).size, 2);
   for (const { intent, cell } of cells)
-    t.is(inputs(ran, `${cell}/annotate-1`).with['generator']!.digest, ran.step(`${intent}/generator`).model.digest);
+    t.is(inputs(ran, `${cell}/pass-1/annotate`).with['generator']!.digest, ran.step(`${intent}/generator`).model.digest);
   for (const { call } of students) t.is((call.inputs['from'] as { digest: string }).digest, ran.step('model-encoder').model.digest);
   const defaults = linguist.parameters.parse({ intents: ['t'] });
   t.like(defaults, {
@@ -166,10 +152,12 @@ test('7 the tables have mean and deviation over draws and students, of each arm 
 
 test('8 every accepted utterance has its request, the labels that decode its reply, its tags and the rules that it meets', async (t) => {
   for (const { intent, cell } of cells) {
-    const passes = ran.performed.flatMap(({ call }) => (call.path.startsWith(`${cell}/briefs-`) ? call.path : []));
+    const passes = ran.performed.flatMap(({ call }) =>
+      call.path.startsWith(`${cell}/pass-`) && call.path.endsWith('/briefs') ? call.path : [],
+    );
     const asked = (await Promise.all(passes.map((path) => records<Brief>(ran, path)))).flat();
     const briefs = new Map(asked.map((brief) => [brief.id, brief]));
-    const starters = new Set((await part(ran, `${cell}/starterSplit`, 'starters')).map(({ value }) => textOf(value)));
+    const starters = new Set((await rowsAt<Utterance>(ran, `${cell}/starters`)).map(({ value }) => textOf(value)));
     const samples = await records<Sample>(ran, accepted(cell));
     t.true(samples.length > 20);
     for (const { brief, raw, tokens, tags, rules, ...sample } of samples) {
@@ -187,7 +175,7 @@ test('8 every accepted utterance has its request, the labels that decode its rep
 test('3 what is rejected is counted by rule', async (t) => {
   const counts: Record<string, number> = {};
   for (const { cell } of cells)
-    for (const path of [1, 2].flatMap((pass) => [`${cell}/annotate-${pass}`, `${cell}/accepted-${pass}`])) {
+    for (const path of [1, 2].flatMap((pass) => [`${cell}/pass-${pass}/annotate`, `${cell}/pass-${pass}/novel`])) {
       if (!ran.performed.some(({ call }) => call.path === path)) continue;
       const { in: entering, kept, dropped } = await outputOf(ran, path);
       if (path.includes('annotate')) t.is(entering, kept + Object.values(dropped).reduce((sum, count) => sum + count, 0));
@@ -198,21 +186,23 @@ test('3 what is rejected is counted by rule', async (t) => {
 });
 
 test.serial('requests are made in passes until enough utterances are accepted, at most so many times', async (t) => {
-  const passes = (of: typeof ran) =>
-    of.performed.flatMap(({ call }) => (/draw-0\/annotate-\d$/.test(call.path) ? call.path.slice(-1) : []));
-  const enough = await run({ intents: ['GetWeather'], draws: 1, target: 12, passes: 9 });
-  const rowsOf = (pass: string) => enough.step(`GetWeather/draw-0/accepted-${pass}`).data.rows;
+  const passes = (of: typeof ran) => of.performed.flatMap(({ call }) => /draw-0\/pass-(\d)\/annotate$/.exec(call.path)?.[1] ?? []);
+  const enough = await run({ intents: ['GetWeather'], draws: 1, target: 40, passes: 9 });
+  const rowsOf = (pass: string) => enough.step(`GetWeather/draw-0/pass-${pass}/novel`).data.rows;
   t.true(passes(enough).length > 1 && passes(enough).length < 9);
-  t.deepEqual(passes(enough).map((pass) => rowsOf(pass) < 12), passes(enough).map((pass) => pass !== passes(enough).at(-1))); // prettier-ignore
-  t.is(rowsOf(passes(enough).at(-1)!), 12);
-  const asked = enough.step('GetWeather/draw-0/annotate-2').call.inputs as { until?: { kept: number } };
-  t.is(asked.until!.kept, 12 - rowsOf('1'), 'a pass makes what is missing');
+  t.deepEqual(
+    passes(enough).map((pass) => rowsOf(pass) < 40),
+    passes(enough).map((pass) => pass !== passes(enough).at(-1)),
+  );
+  t.is(rowsOf(passes(enough).at(-1)!), 40);
+  const asked = enough.step('GetWeather/draw-0/pass-2/annotate').call.inputs as { until?: { kept: number } };
+  t.is(asked.until!.kept, 40 - rowsOf('1'), 'a pass makes what is missing');
   const never = await run({ intents: ['GetWeather'], draws: 1, samples: 2, target: 1000, passes: 3 });
   t.deepEqual(passes(never), ['1', '2', '3']);
-  const all = await Promise.all(['1', '2', '3'].map((pass) => records<Brief>(never, `GetWeather/draw-0/briefs-${pass}`)));
+  const all = await Promise.all(['1', '2', '3'].map((pass) => records<Brief>(never, `GetWeather/draw-0/pass-${pass}/briefs`)));
   t.is(new Set(all.flat().map(({ id }) => id)).size, 60, 'no request is made twice');
-  const top = await records<Sample>(never, 'GetWeather/draw-0/accepted-3');
-  const before = await records<Sample>(never, 'GetWeather/draw-0/accepted-2');
+  const top = await records<Sample>(never, 'GetWeather/draw-0/pass-3/novel');
+  const before = await records<Sample>(never, 'GetWeather/draw-0/pass-2/novel');
   t.true(top.length > before.length);
   t.deepEqual(top.slice(0, before.length), before);
 });
@@ -221,10 +211,10 @@ test.serial('an intent without enough utterances waits for a person, before anyt
   const misspelt = await run({ intents: ['GetWether'], draws: 1, passes: 1, students: 1 }).catch(() => undefined);
   t.true(
     misspelt === undefined ||
-      misspelt.short.some(({ path, short }) => path === 'GetWether/draw-0/starters' && short!.includes('at least 10')),
+      misspelt.short.some(({ path, short }) => path === 'GetWether/draw-0/enough-starters' && short!.includes('at least 10')),
   );
   const few = await run({ intents: ['GetWeather'], starters: 40, draws: 1, passes: 1, students: 1 });
-  t.like(few.short, [{ path: 'GetWeather/draw-0/starters', short: 'wants at least 40 records and has 30' }]);
+  t.like(few.short, [{ path: 'GetWeather/draw-0/enough-starters', short: 'wants at least 40 records and has 30' }]);
 });
 
 test('no utterance of the test set is learnt or shown', async (t) => {
@@ -280,7 +270,7 @@ test.serial('killed while it generates, it goes on where it was: nothing that wa
   machine.dies = () => false;
   t.is(answers.length - known, 40);
   const whole = await other();
-  t.true((await records(whole, 'PlayMusic/draw-0/accepted-1')).length > 20);
+  t.true((await records(whole, 'PlayMusic/draw-0/pass-1/novel')).length > 20);
   t.is(new Set(answers.slice(known)).size, answers.length - known);
 });
 

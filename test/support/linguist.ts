@@ -1,7 +1,6 @@
 /** Runs LINGUIST on three intents of a voice assistant, with a generator that now and then breaks each rule, and a tagger that errs. */
 import { join } from 'node:path';
 import { parsed, piecesOf, printed, slotsIn, WILDCARD, type Piece } from '../../operators/linguist/grammar.ts';
-import type { Utterance } from '../../operators/linguist/records.ts';
 import type { DatasetRef, ModelRef } from '../../schemas/call.ts';
 import { resolve } from '../../steps/resolve.ts';
 import { days, intents, pick, rowsOf } from './linguist-data.ts';
@@ -122,8 +121,6 @@ export const ran = await run({ intents: intents.slice(0, 2), arms: ['none', 'ups
 
 export const rowsAt = <T>(of: Ran, path: string) => made.rows<T>(of.step(path).data);
 export const records = async <T>(of: Ran, path: string) => (await rowsAt<T>(of, path)).map(({ value }) => value);
-export const part = (of: Ran, path: string, name: 'starters' | 'others') =>
-  made.rows<Utterance>((of.step(path).result as unknown as Readonly<Record<string, DatasetRef>>)[name]);
 interface Inputs {
   readonly with: Readonly<Record<string, ModelRef>>;
   readonly from: ModelRef;

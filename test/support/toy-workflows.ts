@@ -1,5 +1,15 @@
 /** Adds toy recipes to the product's workflows, to test the engine by itself. */
-import { chain, operators, select, type Dataset, type MapOptions, type Model, type Recipe, type MaybePromise, type Tagged } from '../../recipe/index.ts';
+import {
+  chain,
+  operators,
+  select,
+  type Dataset,
+  type MapOptions,
+  type Model,
+  type Recipe,
+  type MaybePromise,
+  type Tagged,
+} from '../../recipe/index.ts';
 import { recipes } from '../../workflows/recipes/index.ts';
 
 import { condition } from '@temporalio/workflow';
@@ -90,7 +100,15 @@ const taggers: Recipe<
   { readonly encoder: Model<'encoder'>; readonly sentences: Dataset<Tagged> },
   { first: Model<'tagger'>; second: Model<'tagger'> }
 > = async (run, { encoder, sentences }) => {
-  const fixed = { objective: 'tagger', learningRate: 1e-3, length: { steps: 60 }, batch: 8, maxTokens: 16, lora: null, adapter: 'merge' } as const;
+  const fixed = {
+    objective: 'tagger',
+    learningRate: 1e-3,
+    length: { steps: 60 },
+    batch: 8,
+    maxTokens: 16,
+    lora: null,
+    adapter: 'merge',
+  } as const;
   const [first, second] = [0, 1].map((repeat) => {
     const student = run.train(`student-${repeat}`, { ...fixed, from: encoder, data: sentences, repeat });
     void run.evaluate(student, tagging, { params: { test: sentences, intent: 'ask' }, as: `evaluate-${repeat}` });

@@ -13,7 +13,7 @@ import { repeat, select, spread, union, without } from '../../recipe/reducers.ts
 import type { Drill, Row, Sample, Utterance } from '../../operators/linguist/records.ts';
 import type { LinguistParameters } from '../../schemas/recipes/linguist.ts';
 
-const { read, drills, crossDrills, starterSplit, briefs, annotate, rate, novel, best, paraphrase, accepted } =
+const { read, allBut, drills, crossDrills, starters, briefs, annotate, rate, novel, best, paraphrase, accepted } =
   operators<typeof import('../../operators/linguist/index.ts')>('linguist');
 const { tagging } = operators<typeof import('../../operators/eval/index.ts')>('eval');
 
@@ -54,26 +54,27 @@ export const linguist: Recipe<LinguistConfig, { readonly [table: string]: Report
 async function novelIntents(run: Run, config: LinguistConfig, { train, test }: Given): Promise<Measured[]> {
   const { intents, draws, starters: known, upsample, target, arms } = config;
   const cells = intents.flatMap((intent) => {
-    const drilled = run.arm(intent).reduce(drills({ of: train }, { without: intent, drilling: config.drills })); // L1, L2
+    const others = run.arm(intent).reduce(allBut({ of: train }, { intent }), { as: 'others' });
+    const drilled = run.arm(intent).reduce(drills({ of: others }, { drilling: config.drills })); // L1, L2
     const generator = learnToWrite(run.arm(intent), config, drilled); // A2
     return times(draws).map(async (draw) => {
       const cell = run.arm(intent).arm(`draw-${draw}`);
-      const split = await cell.reduce(starterSplit({ of: train }, { intent, starters: known, draw })); // A1
-      const starters = await cell.gate(split.starters, { rows: known }, { as: 'starters' });
-      const copies = (count: number) => cell.reduce(repeat(starters, count), { as: `starters-${count}` });
-      const examine = (arm: string, own: readonly Utterances[]): Measured[] => {
-        const data = cell.arm(arm).reduce(union<Utterance>([split.others, ...own]), { as: 'rows' }); // A6
+      const drawn = cell.reduce(starters({ of: train }, { intent, count: known, draw })); // A1
+      const own = await cell.gate(drawn, { rows: known }, { as: 'enough-starters' });
+      const copies = (count: number) => cell.reduce(repeat(own, count), { as: `starters-${count}` });
+      const examine = (arm: string, more: readonly Utterances[]): Measured[] => {
+        const data = cell.arm(arm).reduce(union<Utterance>([others, ...more]), { as: 'rows' }); // A6
         return learnToTag(cell.arm(arm), config, data).map(({ turn, student }) => {
           const report = turn.evaluate(student, tagging, { params: { test, intent }, as: 'evaluate' }); // A8
           return { arm, part: intent, report };
         });
       };
-      const generated = topUp(cell, config, generator, starters, test); // A3 to A5
+      const generated = topUp(cell, config, generator, own, test); // A3 to A5
       return [
         ...examine('linguist', [copies(upsample), generated]),
-        ...(arms.includes('none') ? examine('none', [starters]) : []),
+        ...(arms.includes('none') ? examine('none', [own]) : []),
         ...(arms.includes('upsampled') ? examine('upsampled', [copies(upsample + Math.ceil(target / known))]) : []),
-        ...(arms.includes('paraphrase') ? examine('paraphrase', [copies(upsample), rewritten(cell, config, starters, test)]) : []),
+        ...(arms.includes('paraphrase') ? examine('paraphrase', [copies(upsample), rewritten(cell, config, own, test)]) : []),
       ];
     });
   });
@@ -85,30 +86,31 @@ async function topUp(
   cell: Run,
   config: LinguistConfig,
   generator: Promise<Model>,
-  starters: Dataset<Utterance>,
+  real: Dataset<Utterance>,
   test: Dataset<Utterance>,
 ): Promise<Dataset<Sample>> {
   const { samples, passes, target, wildcard, ontology } = config;
   let made: readonly Promise<Dataset<Sample>>[] = [];
   let missing = target;
   for (let pass = 1; ; pass++) {
-    const asked = cell.reduce(briefs({ of: starters }, { language: null, samples, pass, wildcard, ontology }), { as: `briefs-${pass}` }); // A3
-    const written = { with: { generator }, params: asking(config), until: { kept: missing }, as: `annotate-${pass}` };
-    made = [...made, cell.map(annotate, asked, written)]; // A4, V1 to V5, V7
-    const some = cell.reduce(novel({ made, real: starters, test }, { most: target }), { as: `accepted-${pass}` }); // V6
-    const counted = cell.evaluate(some, accepted, { as: `evaluate-accepted-${pass}` });
+    const turn = cell.arm(`pass-${pass}`);
+    const asked = turn.reduce(briefs({ of: real }, { language: null, samples, pass, wildcard, ontology })); // A3
+    const written = turn.map(annotate, asked, { with: { generator }, params: asking(config), until: { kept: missing } }); // A4, V1 to V5, V7
+    made = [...made, written];
+    const some = turn.reduce(novel({ made, real, test }, { most: target })); // V6
+    const counted = turn.evaluate(some, accepted, { as: 'evaluate' });
     if (pass === passes) return some;
-    missing = await cell.decide('missing', { counted }, ({ counted }) => Math.max(0, target - counted.samples), target);
+    missing = await turn.decide('missing', { counted }, ({ counted }) => Math.max(0, target - counted.samples), target);
     if (missing === 0) return some;
   }
 }
 
 /** The arm `paraphrase`: as many paraphrases of the starters. */
-function rewritten(cell: Run, config: LinguistConfig, starters: Dataset<Utterance>, test: Dataset<Utterance>): Utterances {
+function rewritten(cell: Run, config: LinguistConfig, real: Dataset<Utterance>, test: Dataset<Utterance>): Utterances {
   const { base, paraphraser = base, samples, target } = config;
-  const tasks = cell.reduce(repeat(starters, samples), { as: 'paraphrases' });
+  const tasks = cell.reduce(repeat(real, samples), { as: 'paraphrases' });
   const made = cell.map(paraphrase, tasks, { with: { paraphraser }, params: asking(config) });
-  const others = cell.reduce(novel({ made: [made], real: starters, test }, { most: null }), { as: 'novel-paraphrases' });
+  const others = cell.reduce(novel({ made: [made], real, test }, { most: null }), { as: 'novel-paraphrases' });
   return cell.reduce(select(others, { take: target }), { as: 'paraphrased' });
 }
 
