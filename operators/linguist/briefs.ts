@@ -26,7 +26,7 @@ export const allBut = filter<{ readonly intent: string }, { readonly intent: str
 interface Starting {
   readonly intent: string;
   readonly count: number;
-  /** Number of the draw; each draws afresh. */
+  /** Number of the draw. As a part of the step's key it makes each draw another. */
   readonly draw: number;
 }
 /** A random sample of the utterances of an intent. */
@@ -35,9 +35,9 @@ export const starters = filter<Utterance, Starting>({
   params: z.object({ intent: z.string(), count: z.int().min(1), draw: z.int() }),
   stochastic: () => true,
   maxRows: (entering, { count }) => Math.min(entering, count),
-  async *run({ of }, { intent, count, draw }, { random }) {
+  async *run({ of }, { intent, count }, { random }) {
     const own = (await byIntent(of)).get(intent) ?? [];
-    const drawn = new Set(drawSample(own, count, random(`draw ${draw}`)).map(({ id }) => id));
+    const drawn = new Set(drawSample(own, count, random('starters')).map(({ id }) => id));
     for await (const record of of) {
       if (record.value.intent !== intent) yield { record, dropped: 'other-intent' };
       else if (drawn.has(record.id)) yield { record };
@@ -51,7 +51,7 @@ export interface Briefing {
   readonly language: string | null;
   /** Requests for each utterance. */
   readonly samples: number;
-  /** Number of the pass; each draws afresh. */
+  /** Number of the pass. As a part of the step's key it makes the requests of each pass others. */
   readonly pass: number;
   readonly wildcard: number;
   /** Intent -> its slot types, if it has more than its utterances. */
@@ -71,13 +71,13 @@ export const briefs = reducer<Of, Dataset<Brief>, Briefing>({
   stochastic: () => true,
   skipsConservation: true, // more records leave than enter
   maxRows: (entering, { samples }) => entering * samples,
-  async *run({ of }, { language, samples, pass, wildcard, ontology }, { random, derive }) {
+  async *run({ of }, { language, samples, wildcard, ontology }, { random, derive }) {
     const pools = await byIntent(of);
     const legal = new Map([...pools].map(([intent, pool]) => [intent, ontology[intent] ?? typesOf(pool)]));
     for (let number = 0; number < samples; number++) {
       for await (const record of of) {
         const { value: given, id } = record;
-        const draw = random(`${pass} ${number} ${id}`);
+        const draw = random(`${number} ${id}`);
         const others = pools.get(given.intent)!.flatMap((one) => (one.id === id ? [] : [one.value]));
         const leading = [given, ...drawSample(others, MAX_EXAMPLES - 1, draw)];
         const translating = language !== null && language !== given.language;

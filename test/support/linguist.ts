@@ -86,11 +86,11 @@ export const made = await stage(
       return `Sure! Here is the sentence:\n"${seed % 5 === 0 ? 'Something else.' : `now ${text!} take ${seed}`}"`;
     },
     score: ({ continuation }) => [{ id: 0, logprob: -1 - lot(continuation, 1000) / 1000, entropy: null }],
-    /** Knows the test set, but takes every fourth utterance for weather without slots. */
+    /** Knows the test set, but takes every fourth utterance in English, and every eighth in German, for weather without slots. */
     tag({ tokens }) {
       const all = [...test, ...german];
       const at = all.findIndex((row) => row.tokens.join(' ') === tokens.join(' '));
-      const errs = at % 4 === 1;
+      const errs = at % (at < test.length ? 4 : 8) === 1;
       return { intent: errs ? 'GetWeather' : all[at]!.intent, tags: all[at]!.tags.map((tag) => (errs ? 'O' : tag)) };
     },
   },
