@@ -3,11 +3,13 @@ import { stringify } from 'yaml';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import type { DatasetManifest, ModelManifest } from '../schemas/store.ts';
 import { number } from '../schemas/units.ts';
+import { holdsTagger } from '../steps/checks.ts';
 
 /** `adapter`: the card describes the adapter alone, not the merged model. */
 export function modelCard(record: ExperimentRecord, manifest: ModelManifest, from: string, adapter: boolean): string {
   const { digest, template, steps, dataset, settings, base } = manifest;
-  return card({ library_name: adapter ? 'peft' : 'transformers', pipeline_tag: 'text-generation', tags: ['backspin', record.recipe] }, [
+  const pipeline_tag = holdsTagger(manifest) ? 'token-classification' : 'text-generation';
+  return card({ library_name: adapter ? 'peft' : 'transformers', pipeline_tag, tags: ['backspin', record.recipe] }, [
     ...heading(record, from),
     `| digest | \`${digest}\` |`,
     ...(base === null ? [] : [`| adapter ${adapter ? 'of' : 'merged with'} | ${code(base)} |`]),

@@ -110,7 +110,8 @@ function checkNames(source: Source, recipe: RecipeSchema, file: File, parameters
   };
   for (const part of ['data', 'models'] as const) {
     for (const [name, need] of Object.entries(recipe[part])) {
-      if (need.startsWith('required') && !(name in file[part])) source.problem([part, name], `is missing; the recipe ${file.recipe} needs it`);
+      if (need.startsWith('required') && !(name in file[part]))
+        source.problem([part, name], `is missing; the recipe ${file.recipe} needs it`);
     }
     const other = file[part === 'data' ? 'models' : 'data'];
     for (const name of Object.keys(file[part])) {

@@ -210,7 +210,14 @@ export function taggerSuite<Item extends Pick<Tagged, 'tokens'>, M extends Metri
 }): SuiteDef<'tagger', M, never, P> {
   const { input, ...rest } = spec;
   const { version } = spec;
-  const ask = operator<Item, Labels, readonly ['model'], P>({ version, input, output: labels, roles: ['model'], calls: () => 0, run: untagged });
+  const ask = operator<Item, Labels, readonly ['model'], P>({
+    version,
+    input,
+    output: labels,
+    roles: ['model'],
+    calls: () => 0,
+    run: untagged,
+  });
   return { is: 'suite', oracle: false, kind: 'tagger', asksData: true, items: () => [], ...rest, ask, params: spec.params } as never;
 }
 const labels: Schema<Labels> = { parse: (value) => value as Labels }; // checked where they are read from the subprocess

@@ -9,7 +9,7 @@ import { resolve as resolveStep } from '../../steps/resolve.ts';
 import { openServices } from '../../steps/services.ts';
 import { loadExperiment } from '../../experiments/config.ts';
 import { moduleDigest } from '../../steps/registry.ts';
-import { operators, type Dataset, type Model, type Recipe } from '../../recipe/index.ts';
+import { operators, type Dataset, type Metrics, type Model, type Recipe, type Suite, type Tagged } from '../../recipe/index.ts';
 import type { BoundConfig } from '../../schemas/config.ts';
 import type { StepCall, Result } from '../../schemas/call.ts';
 import { runInMemory } from '../../recipe/memory.ts';
@@ -77,6 +77,66 @@ test('a launch finds what a plan finds, however many rounds there are, and reads
   t.deepEqual(await faultsOf(services, { ...bound, recipe: 'solo', roles: {} }), [
     'Step compare: toy.compare asks a model in the role "other", and none is cast in it: the recipe, or the evaluation in the experiment file, names one under `with`.',
   ]);
+});
+
+const encoderFolder = (architecture: string): string => {
+  const folder = temporary();
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ architectures: [architecture] }));
+  return folder;
+};
+
+test('a tagger is planned on the training pool, with as many sentences as its test set has; of a decoder, or under the suite of another kind of model, it fails the plan', async (t) => {
+  const { tagging } = operators<typeof import('../../operators/eval/index.ts')>('eval');
+  type Config = { readonly sentences: Dataset<Tagged>; readonly encoder: Model<'encoder'> };
+  const training = {
+    objective: 'tagger',
+    learningRate: 1e-3,
+    length: { epochs: 2 },
+    batch: 4,
+    maxTokens: 8,
+    lora: null,
+    adapter: 'merge',
+  } as const;
+  const students: Recipe<Config, { student: Model<'tagger'> }> = async (run, { sentences, encoder }) => {
+    const student = run.train('student', { ...training, from: encoder, data: sentences });
+    void run.evaluate(student, tagging, { params: { test: sentences } });
+    return { student: await student };
+  };
+  const confused: typeof students = async (run, { sentences, encoder }) => {
+    const student = run.train('student', { ...training, from: encoder, data: sentences });
+    const ifeval: Suite<'lm', Metrics> = { id: 'eval.ifeval' };
+    void run.evaluate(student as Promise<unknown> as Promise<Model>, ifeval, { as: 'asked' });
+    void run.evaluate(encoder as unknown as Model<'tagger'>, tagging, { params: { test: sentences }, as: 'tagged' });
+    return { student: await student };
+  };
+  Object.assign(recipes, { students, confused });
+  const toy = resolve(import.meta.dirname, '../support/toy.ts');
+  const bound = async (recipe: string, encoder: string): Promise<BoundConfig> => ({
+    name: recipe,
+    recipe,
+    seed: 0,
+    modules: [{ path: toy, digest: await moduleDigest(toy) }],
+    serving: { pool: 'cpu', engine: 'embedded', slots: 8, threads: 1, replicas: 1 },
+    roles: {},
+    training: { pool: 'gpu', threads: 1 },
+    evaluation: {},
+    models: { encoder: { path: encoder } },
+    data: { sentences: { source: 'toy.sentences', params: {}, folder: '/' } },
+    parameters: {},
+  });
+  const services = await openServices(temporary());
+  const sound = await plan(services, await bound('students', encoderFolder('BertModel')));
+  t.deepEqual(sound.missing, []);
+  const step = (path: string) => sound.steps.find((step) => step.path === path)!;
+  t.like(step('student'), { in: 8, trainingSteps: 4, pool: 'gpu' });
+  t.like(step('tagging'), { in: 8, requests: 0, pool: 'gpu', needs: ['student', 'data-sentences'] });
+
+  t.deepEqual((await plan(services, await bound('students', encoderFolder('LlamaForCausalLM')))).missing, [
+    'The model "encoder" is LlamaForCausalLM, which reads a sentence in one direction: a tagger is trained from an encoder, such as BERT.',
+  ]);
+  const { missing } = await plan(services, await bound('confused', encoderFolder('BertModel')));
+  t.true(missing.some((one) => one.startsWith('Step asked uses a tagger, which no other step than its evaluation can')));
+  t.true(missing.some((one) => one.startsWith('Step tagged evaluates by eval.tagging, which is for taggers, and its model is none')));
 });
 
 test('a plan, the worker that opens a step and the one that carries it out name it alike; on another kind of device it is another step', async (t) => {

@@ -45,7 +45,8 @@ test('what a chat template takes beside the turns is in the key of a step that s
 
 test('code and packages of the trainer are in the keys of trainings, embeddings, offline scoring, tagging and replies of the embedded server, and in no other', async (t) => {
   const other = machine({ trainer: (verb) => Promise.resolve({ code: verb, torch: '2' }) });
-  for (const one of [training(), clusters, scoring, tagging, asking()]) t.not(await keyOf(one, { machine: other }), await keyOf(one), one.operation);
+  for (const one of [training(), clusters, scoring, tagging, asking()])
+    t.not(await keyOf(one, { machine: other }), await keyOf(one), one.operation);
   const select = call('reduce', 'std.select', { inputs: { of: dataset('b') }, params: {} });
   t.is(await keyOf(select, { machine: other }), await keyOf(select));
   const vllm = { engine: 'vllm', pool: 'gpu', slots: 8, replicas: 1, python: null, version: '1', dtype: 'bfloat16' } as const;

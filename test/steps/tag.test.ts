@@ -3,7 +3,7 @@ import test from 'ava';
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DatasetRef, ModelRef, ReportRef, StepCall } from '../../schemas/call.ts';
+import type { ModelRef, ReportRef, StepCall } from '../../schemas/call.ts';
 import { openStep } from '../../steps/open.ts';
 import { resolve } from '../../steps/resolve.ts';
 import { runFolder } from '../../steps/train.ts';
@@ -125,13 +125,21 @@ test.serial('only taggers are evaluated by a suite for taggers, and nothing else
     ...wrong,
     message: /eval\.tagging, which is for taggers, and its model is none/,
   });
-  const over = labelled as DatasetRef;
+  const over = labelled;
   const training = { data: over, learningRate: 1, length: { steps: 1 }, batch: 1, maxTokens: 8, lora: null, adapter: 'merge' };
   for (const misused of [
     step('evaluate', 'eval.ifeval', { of: tagger, items: over, params: {} }),
-    step('map', 'humpback.judge', { over, with: { scorer: tagger }, params: { prompt: 'humpback.judge', sampling: { temperature: 0, maxTokens: 8 } } }),
+    step('map', 'humpback.backtranslate', {
+      over,
+      with: { backward: tagger },
+      params: { prompt: 'humpback.backward', sampling: { temperature: 0, maxTokens: 8 } },
+    }),
     step('reduce', 'std.cluster', { inputs: { of: over, encoder: tagger }, params: { on: 'intent', clusters: 2 } }),
     step('train', 'tagger', { objective: 'tagger', from: tagger, ...training }),
   ])
-    await t.throwsAsync(openStep(services, misused, context), { ...wrong, message: /uses a tagger, which no other step/ }, misused.operation);
+    await t.throwsAsync(
+      openStep(services, misused, context),
+      { ...wrong, message: /uses a tagger, which no other step/ },
+      misused.operation,
+    );
 });

@@ -92,7 +92,7 @@ void run.evaluate(base, evaluation.tagging, { params: { test: sentences } });
 // @ts-expect-error an encoder is none yet
 void run.evaluate(encoder, evaluation.tagging, { params: { test: sentences } });
 // @ts-expect-error a tagger is no language model
-void run.evaluate(tagger, evaluation.ifeval);
+void run.evaluate(tagger, lmSuite);
 // @ts-expect-error pairs are no sentences
 void run.evaluate(tagger, evaluation.tagging, { params: { test: pairs } });
 
