@@ -1,6 +1,6 @@
 /** Runs LINGUIST on three intents of a voice assistant, with a generator that now and then breaks each rule, and a tagger that errs. */
 import { join } from 'node:path';
-import { parsed, piecesOf, printed, slotsIn, WILDCARD, type Piece } from '../../operators/linguist/grammar.ts';
+import { parsed, printed, slotsIn, WILDCARD, type Piece } from '../../operators/linguist/grammar.ts';
 import type { DatasetRef, ModelRef } from '../../schemas/call.ts';
 import { resolve } from '../../steps/resolve.ts';
 import { days, intents, pick, rowsOf } from './linguist-data.ts';
