@@ -5,7 +5,7 @@ import { recordId } from '../../schemas/canonical.ts';
 import { drawSample } from '../musc/shots.ts';
 import { compose } from './compose.ts';
 import { byIntent, typesOf } from './drills.ts';
-import { MAX_EXAMPLES, type Brief, type Utterance } from './records.ts';
+import type { Brief, Utterance } from './records.ts';
 
 interface Of {
   readonly of: MaybePromise<Dataset<Utterance>>;
@@ -53,6 +53,8 @@ export interface Briefing {
   readonly samples: number;
   /** Number of the pass. As a part of the step's key it makes the requests of each pass others. */
   readonly pass: number;
+  /** Examples of a request at most. */
+  readonly most: number;
   readonly wildcard: number;
   /** Intent -> its slot types, if it has more than its utterances. */
   readonly ontology: { readonly [intent: string]: readonly string[] };
@@ -65,13 +67,14 @@ export const briefs = reducer<Of, Dataset<Brief>, Briefing>({
     language: z.string().nullable(),
     samples: z.int().min(1),
     pass: z.int(),
+    most: z.int(),
     wildcard: z.number(),
     ontology: z.record(z.string(), z.array(z.string())),
   }),
   stochastic: () => true,
   skipsConservation: true, // more records leave than enter
   maxRows: (entering, { samples }) => entering * samples,
-  async *run({ of }, { language, samples, wildcard, ontology }, { random, derive }) {
+  async *run({ of }, { language, samples, most, wildcard, ontology }, { random, derive }) {
     const pools = await byIntent(of);
     const legal = new Map([...pools].map(([intent, pool]) => [intent, ontology[intent] ?? typesOf(pool)]));
     for (let number = 0; number < samples; number++) {
@@ -79,9 +82,9 @@ export const briefs = reducer<Of, Dataset<Brief>, Briefing>({
         const { value: given, id } = record;
         const draw = random(`${number} ${id}`);
         const others = pools.get(given.intent)!.flatMap((one) => (one.id === id ? [] : [one.value]));
-        const leading = [given, ...drawSample(others, MAX_EXAMPLES - 1, draw)];
         const translating = language !== null && language !== given.language;
-        const examples = translating ? leading : drawSample(leading, MAX_EXAMPLES, draw);
+        const shown = [given, ...drawSample(others, most - 1, draw)].slice(0, most);
+        const examples = translating ? shown : drawSample(shown, most, draw);
         const types = legal.get(given.intent)!;
         const { asked } = compose({ language: language ?? given.language, of: given, examples, types, wildcard }, draw);
         const brief = { source: id, ...asked, legal: types };

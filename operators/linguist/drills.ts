@@ -29,7 +29,7 @@ function drillOf(
     others,
     types,
   }: { readonly first: readonly Utterance[]; readonly others: readonly Utterance[]; readonly types: readonly string[] },
-  { examples: most, wildcard, labelDropout }: Drilling,
+  { most, wildcard, labelDropout }: Drilling & { readonly most: number },
   random: () => number,
 ): Drill {
   const count = Math.floor(random() * (most + 1));
@@ -38,18 +38,18 @@ function drillOf(
   return { ...asked, labels: withoutNames(asked.labels, labelDropout, random), target: printed(piecesOf(target), numberOf) };
 }
 
-/** A drill for each utterance. No example has the text of the target. */
-export const drills = reducer<Of, Dataset<Drill>, { readonly drilling: Drilling }>({
+/** A drill for each utterance, with at most `most` examples. No example has the text of the target. */
+export const drills = reducer<Of, Dataset<Drill>, { readonly most: number; readonly drilling: Drilling }>({
   version: 1,
-  params: z.object({ drilling }),
+  params: z.object({ most: z.int(), drilling }),
   stochastic: () => true,
-  async *run({ of }, { drilling }, { random, derive }) {
+  async *run({ of }, { most, drilling }, { random, derive }) {
     for (const pool of (await byIntent(of)).values()) {
       const types = typesOf(pool);
       const texts = pool.map(({ value }) => textOf(value));
       for (const [at, record] of pool.entries()) {
         const others = pool.flatMap(({ value }, other) => (texts[other] === texts[at] ? [] : [value]));
-        yield { record: derive(drillOf(record.value, { first: [], others, types }, drilling, random(record.id)), [record]) };
+        yield { record: derive(drillOf(record.value, { first: [], others, types }, { ...drilling, most }, random(record.id)), [record]) };
       }
     }
   },
@@ -58,15 +58,16 @@ export const drills = reducer<Of, Dataset<Drill>, { readonly drilling: Drilling 
 interface Crossing {
   readonly from: string;
   readonly languages: readonly string[];
+  readonly most: number;
   readonly drilling: Drilling;
 }
 /** Drills of a parallel corpus: the target is in one of `languages`, the examples are in the language `from`. The first is the utterance
  *  that the target translates, which has the same `id`. */
 export const crossDrills = reducer<Of, Dataset<Drill>, Crossing>({
   version: 1,
-  params: z.object({ from: z.string(), languages: z.array(z.string()), drilling }),
+  params: z.object({ from: z.string(), languages: z.array(z.string()), most: z.int(), drilling }),
   stochastic: () => true,
-  async *run({ of }, { from, languages, drilling }, { random, derive }) {
+  async *run({ of }, { from, languages, most, drilling }, { random, derive }) {
     for (const pool of (await byIntent(of)).values()) {
       const types = typesOf(pool);
       const sources = pool.flatMap(({ value }) => (value.language === from ? [value] : []));
@@ -78,7 +79,9 @@ export const crossDrills = reducer<Of, Dataset<Drill>, Crossing>({
         else if (!translated) yield { record, dropped: 'no-translation', evidence: `its id is ${target.id ?? 'missing'}` };
         else {
           const others = sources.filter((source) => source !== translated);
-          yield { record: derive(drillOf(target, { first: [translated], others, types }, drilling, random(record.id)), [record]) };
+          yield {
+            record: derive(drillOf(target, { first: [translated], others, types }, { ...drilling, most }, random(record.id)), [record]),
+          };
         }
       }
     }

@@ -16,7 +16,6 @@ export const segmentation = z
 export type Segmentation = z.output<typeof segmentation>;
 
 export const drilling = z.strictObject({
-  examples: z.int().min(0).max(10).default(10).describe('A request of the training has any number of examples up to this one.'),
   wildcard: share.default(0.5).describe('Probability that a request leaves the value of a slot open.'),
   labelDropout: share.default(0.2).describe('Probability that the name of a slot type becomes a code of one to five letters.'),
 });
@@ -60,6 +59,12 @@ const parameters = z
       .record(text, z.array(text).min(1))
       .default({})
       .describe('Intent -> slot types that it can have. Default: those of its known utterances.'),
+    examples: z
+      .int()
+      .min(0)
+      .max(10)
+      .default(10)
+      .describe('Examples of a request at most. A request from which the generator learns has any number up to this one.'),
     drills: drilling.prefault({}).describe('How requests vary from which the generator learns.'),
     wildcard: share.default(0.5).describe('Probability that a request for a new utterance leaves the value of a slot open.'),
     samples: count.default(100).describe('Requests for each starter in a pass.'),
@@ -103,7 +108,7 @@ export const linguist = {
   parameters,
   data: { train: 'required', test: 'required', parallel: 'optional' },
   models: { base: 'required', encoder: 'required-encoder', paraphraser: 'optional' },
-  evaluation: ['data'],
+  evaluation: [],
   roles: ['generator', 'paraphraser'],
   lacks: ({ projection }: LinguistParameters, data: readonly string[]) =>
     projection && !data.includes('parallel')

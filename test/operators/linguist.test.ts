@@ -145,7 +145,7 @@ test('1 slots of which neither the intent nor an example knows have labels too',
 test('drills: 0 to 10 examples, numbers in any order, wildcards and codes in the stated shares; the same again for the same seed', async (t) => {
   const many = { of: rows(Array.from({ length: 900 }, (_, n) => rec(utteranceOf(rowOf(intents[n % 3]!, Math.floor(n / 3)))))) };
   const make = async (seed: number, drilling = defaults.drills) =>
-    (await reduce(drills, many, { drilling }, seed)).kept.map(({ value }) => value as unknown as Drill);
+    (await reduce(drills, many, { most: 10, drilling }, seed)).kept.map(({ value }) => value as unknown as Drill);
   const made = await make(0);
   t.is(made.length, 900);
   const share = <T>(items: readonly T[], test: (item: T) => boolean) => items.filter(test).length / items.length;
@@ -175,7 +175,7 @@ test('drills: 0 to 10 examples, numbers in any order, wildcards and codes in the
   );
   t.deepEqual(await make(0), made);
   t.notDeepEqual(await make(1), made);
-  for (const { include, labels } of await make(0, { examples: 0, wildcard: 0, labelDropout: 1 }))
+  for (const { include, labels } of await make(0, { wildcard: 0, labelDropout: 1 }))
     t.true(
       include.every(([, value]) => value !== '*') &&
         Object.values(labels).every(isCode) &&
@@ -186,7 +186,7 @@ test('drills: 0 to 10 examples, numbers in any order, wildcards and codes in the
 test('1 no example of a drill has the text of its target, though the data have it twice, with other tags or in capitals', async (t) => {
   const [one, other] = [known[1]!, known[2]!];
   const twins = [one, { ...one, tags: one.tags.map(() => 'O') }, { ...one, tokens: one.tokens.map((word) => word.toUpperCase()) }, other];
-  const { kept } = await reduce(drills, { of: rows(twins.map(rec)) }, { drilling: { ...defaults.drills, labelDropout: 0 } }, 3);
+  const { kept } = await reduce(drills, { of: rows(twins.map(rec)) }, { most: 10, drilling: { ...defaults.drills, labelDropout: 0 } }, 3);
   for (const { value } of kept) {
     const { target, examples } = value as unknown as Drill;
     const texts = examples.map((line) =>
@@ -217,9 +217,9 @@ test('codes never make two labels equal', (t) => {
 test('all starters have their turn before any has its next; an ontology adds labels and says what is legal', async (t) => {
   const starters = known.slice(0, 10).map(rec);
   const make = async (more: object, of = starters) =>
-    (await reduce(briefs, { of: rows(of) }, { language: null, samples: 3, pass: 1, wildcard: 0.5, ontology: {}, ...more })).kept.map(
-      ({ value }) => value as unknown as Brief,
-    );
+    (
+      await reduce(briefs, { of: rows(of) }, { language: null, samples: 3, pass: 1, most: 10, wildcard: 0.5, ontology: {}, ...more })
+    ).kept.map(({ value }) => value as unknown as Brief);
   const made = await make({});
   t.deepEqual(
     made.map(({ source }) => source),

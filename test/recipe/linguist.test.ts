@@ -129,7 +129,8 @@ test('7 one generator for each novel intent; a student for each intent, arm, dra
   t.like(defaults, {
     starters: 10,
     samples: 100,
-    drills: { examples: 10, labelDropout: 0.2 },
+    examples: 10,
+    drills: { labelDropout: 0.2 },
     sampling: { generate: { temperature: 0.3, topK: 50 } },
   });
 });

@@ -55,7 +55,7 @@ async function novelIntents(run: Run, config: LinguistConfig, { train, test }: G
   const { intents, draws, starters: known, upsample, target, arms } = config;
   const cells = intents.flatMap((intent) => {
     const others = run.arm(intent).reduce(allBut({ of: train }, { intent }), { as: 'others' });
-    const drilled = run.arm(intent).reduce(drills({ of: others }, { drilling: config.drills })); // L1, L2
+    const drilled = run.arm(intent).reduce(drills({ of: others }, { most: config.examples, drilling: config.drills })); // L1, L2
     const generator = learnToWrite(run.arm(intent), config, drilled); // A2
     return times(draws).map(async (draw) => {
       const cell = run.arm(intent).arm(`draw-${draw}`);
@@ -89,12 +89,12 @@ async function topUp(
   real: Dataset<Utterance>,
   test: Dataset<Utterance>,
 ): Promise<Dataset<Sample>> {
-  const { samples, passes, target, wildcard, ontology } = config;
+  const { samples, passes, target, examples: most, wildcard, ontology } = config;
   let made: readonly Promise<Dataset<Sample>>[] = [];
   let missing = target;
   for (let pass = 1; ; pass++) {
     const turn = cell.arm(`pass-${pass}`);
-    const asked = turn.reduce(briefs({ of: real }, { language: null, samples, pass, wildcard, ontology })); // A3
+    const asked = turn.reduce(briefs({ of: real }, { language: null, samples, pass, most, wildcard, ontology })); // A3
     const written = turn.map(annotate, asked, { with: { generator }, params: asking(config), until: { kept: missing } }); // A4, V1 to V5, V7
     made = [...made, written];
     const some = turn.reduce(novel({ made, real, test }, { most: target })); // V6
@@ -116,15 +116,15 @@ function rewritten(cell: Run, config: LinguistConfig, real: Dataset<Utterance>, 
 
 /** Setting B: utterances of one language are projected into others. The students learn both. */
 async function crossLingual(run: Run, config: LinguistConfig, { train, test }: Given): Promise<Measured[]> {
-  const { projection, wildcard, ontology } = config;
+  const { projection, examples: most, wildcard, ontology } = config;
   const { from, languages, samples, fallback } = projection!;
   const parallel = run.map(read, config.parallel!, { params: reading(config), as: 'parallel' });
   const source = run.reduce(select(train, { where: { language: from } }), { as: 'source' });
-  const drilled = run.reduce(crossDrills({ of: parallel }, { from, languages, drilling: config.drills })); // L1, L2
+  const drilled = run.reduce(crossDrills({ of: parallel }, { from, languages, most, drilling: config.drills })); // L1, L2
   const generator = learnToWrite(run, config, drilled);
   const projected = languages.map((language) => {
     const cell = run.arm(language);
-    const asked = cell.reduce(briefs({ of: source }, { language, samples, pass: 1, wildcard, ontology }));
+    const asked = cell.reduce(briefs({ of: source }, { language, samples, pass: 1, most, wildcard, ontology }));
     const made = cell.map(annotate, asked, { with: { generator }, params: asking(config) }); // V1 to V5, V7
     const some = cell.reduce(novel({ made: [made], real: source, test }, { most: null })); // V6
     const rated = cell.map(rate, some, { with: { generator }, params: asking(config) });
@@ -135,8 +135,8 @@ async function crossLingual(run: Run, config: LinguistConfig, { train, test }: G
     const data = run.arm(arm).reduce(union<Utterance>([train, ...own]), { as: 'rows' });
     return learnToTag(run.arm(arm), config, data).flatMap(({ turn, student }) =>
       [from, ...languages].map((language) => {
-        const own = run.reduce(select(test, { where: { language } }), { as: `test-${language}` });
-        return { arm, part: language, report: turn.evaluate(student, tagging, { params: { test: own }, as: `evaluate-${language}` }) };
+        const items = run.reduce(select(test, { where: { language } }), { as: `test-${language}` });
+        return { arm, part: language, report: turn.evaluate(student, tagging, { params: { test: items }, as: `evaluate-${language}` }) };
       }),
     );
   };
