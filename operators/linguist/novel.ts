@@ -17,6 +17,7 @@ export const novel = reducer<Generated, Dataset<Sample>, { readonly most: number
   version: 1,
   params: z.object({ most: z.int().min(1).nullable() }),
   skipsConservation: true, // the real and the test utterances enter and do not leave
+  maxRows: (entering, { most }) => Math.min(entering, most ?? entering),
   async *run({ made, real, test }, { most }, { derive }) {
     const known = new Map<string, string>();
     for await (const { value } of test) known.set(textOf(value), 'v6-test');
