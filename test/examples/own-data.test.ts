@@ -10,15 +10,6 @@ import { recipeSchemas } from '../../schemas/recipes/index.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
-/** A BERT by its config. */
-async function makeEncoder(folder: string): Promise<void> {
-  const plain = join(root, 'examples/textworld/base/plain');
-  await mkdir(folder);
-  for (const name of ['model.safetensors', 'tokenizer.json', 'tokenizer_config.json'])
-    await copyFile(join(plain, name), join(folder, name));
-  await writeFile(join(folder, 'config.json'), JSON.stringify({ architectures: ['BertModel'], model_type: 'bert' }));
-}
-
 async function planned(
   recipe: string,
   files: Readonly<Record<string, readonly object[]>>,
@@ -30,7 +21,7 @@ async function planned(
   await copyFile(join(root, `examples/${recipe}.yaml`), file);
   await mkdir(join(folder, recipe));
   for (const model of models) await symlink(join(root, 'examples/textworld/base/plain'), join(folder, recipe, model));
-  for (const encoder of encoders) await makeEncoder(join(folder, recipe, encoder));
+  for (const encoder of encoders) await symlink(join(root, 'examples/textworld/base/encoder'), join(folder, recipe, encoder));
   for (const [name, rows] of Object.entries(files))
     await writeFile(join(folder, recipe, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   const { bound } = await loadExperiment(file);
