@@ -26,12 +26,17 @@ export const fallback = z
   .describe('What becomes of an utterance of which no sample is left: nothing, or it enters once more in its own language.');
 export type Fallback = z.output<typeof fallback>;
 
-const projection = z.strictObject({
-  from: text.default('en').describe('Language of the utterances that are projected, and of all examples.'),
-  languages: z.array(text).min(1).describe('Languages of the generated utterances.'),
-  samples: count.default(10).describe('Requests for each utterance in each language.'),
-  fallback: fallback.default('drop'),
-});
+const projection = z
+  .strictObject({
+    from: text.default('en').describe('Language of the utterances that are projected, and of all examples.'),
+    languages: z.array(text).min(1).describe('Languages of the generated utterances.'),
+    samples: count.default(10).describe('Requests for each utterance in each language.'),
+    fallback: fallback.default('drop'),
+  })
+  .refine(({ from, languages }) => new Set([from, ...languages]).size === 1 + languages.length, {
+    path: ['languages'],
+    error: 'a language is there twice, or is that of the given utterances',
+  });
 
 const generatorSft = trainingWith({
   learningRate: 1e-5,

@@ -291,6 +291,9 @@ test('parameters that do not belong together are refused with where they are', (
   t.deepEqual(fault({ intents: ['a'], projection }), ['intents: give the novel `intents`, or a `projection`']);
   t.deepEqual(fault({ intents: ['a', 'a'] }), ['intents: an intent is there twice']);
   t.deepEqual(fault({ projection, arms: ['upsampled'] }), ['arms: a `projection` has no starters, and so only the arm `none`']);
+  t.deepEqual(fault({ projection: { languages: ['de', 'en'] } }), [
+    'projection.languages: a language is there twice, or is that of the given utterances',
+  ]);
   t.deepEqual(linguist.lacks({ projection } as never, ['train', 'test']).length, 1);
   t.deepEqual(linguist.lacks({ projection } as never, ['train', 'test', 'parallel']), []);
   t.is(piecesOf(rowOf('PlayMusic', 1)).length, 3);
