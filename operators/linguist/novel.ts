@@ -1,6 +1,6 @@
 /** V6, and the selection of one translation for each utterance (2209.09900). */
 import { z } from 'zod';
-import { reducer, type Dataset, type MaybePromise, type Rec } from '../../recipe/index.ts';
+import { reducer, type Dataset, type MaybePromise } from '../../recipe/index.ts';
 import { fallback, type Fallback } from '../../schemas/recipes/linguist.ts';
 import { textOf } from './compose.ts';
 import type { Sample, Utterance } from './records.ts';
@@ -48,19 +48,18 @@ export const best = reducer<Translated, Dataset<Utterance>, { readonly fallback:
   params: z.object({ fallback }),
   skipsConservation: true, // an utterance leaves as its sample
   async *run({ of, made }, { fallback }, { derive }) {
-    const samples = new Map<string, Rec<Sample>>();
-    for await (const record of made) {
-      const source = record.value.brief!.source;
-      const before = samples.get(source);
-      if (!before || record.value.perplexity! < before.value.perplexity!) samples.set(source, record);
+    const taken = new Map<string, { readonly id: string; readonly perplexity: number }>();
+    for await (const { id, value } of made) {
+      const { source } = value.brief!;
+      const perplexity = value.perplexity!;
+      if (perplexity < (taken.get(source)?.perplexity ?? Infinity)) taken.set(source, { id, perplexity });
     }
     for await (const record of made) {
-      if (samples.get(record.value.brief!.source) === undefined) continue;
-      if (samples.get(record.value.brief!.source)!.id === record.id) yield { record };
+      if (taken.get(record.value.brief!.source)?.id === record.id) yield { record };
       else yield { record, dropped: 'not-best', evidence: `perplexity ${record.value.perplexity}` };
     }
     for await (const record of of) {
-      if (samples.has(record.id)) continue;
+      if (taken.has(record.id)) continue;
       if (fallback === 'copy') yield { record: derive(record.value, [record]) };
       else yield { record, dropped: 'no-translation' };
     }

@@ -42,8 +42,8 @@ const fields = {
 export const utterance = z.object(fields);
 export type Utterance = Readonly<z.infer<typeof utterance>>;
 
-/** What a request asks for. */
 export const MAX_EXAMPLES = 10;
+/** What a request asks for. */
 const asked = {
   language,
   intent: text,
