@@ -120,10 +120,21 @@ def pad_rows(rows: list[list[int]], pad: int) -> dict[str, torch.Tensor]:
     }
 
 
-def joint_loss(logits: dict[str, torch.Tensor], tags: torch.Tensor, intents: torch.Tensor) -> torch.Tensor:
-    """The loss (nats) of a batch with tag numbers [n, tokens] and intent numbers [n]."""
-    of_intents = cross_entropy(logits["intents"].float(), intents)
-    return of_intents + cross_entropy(logits["tags"].float().transpose(1, 2), tags, ignore_index=_IGNORED)
+def joint_loss(
+    logits: dict[str, torch.Tensor], tags: torch.Tensor, intents: torch.Tensor, words: torch.Tensor | float
+) -> torch.Tensor:
+    """The loss (nats) of a batch with tag numbers [n, tokens] and intent numbers [n].
+
+    `words` is the number of tagged words; if several devices share a batch, it is their mean, so that the mean of their
+    losses is that of one device.
+    """
+    of_tags = cross_entropy(logits["tags"].float().transpose(1, 2), tags, ignore_index=_IGNORED, reduction="sum")
+    return cross_entropy(logits["intents"].float(), intents) + of_tags / words
+
+
+def count_words(tags: torch.Tensor) -> torch.Tensor:
+    """The number of tagged words in tag numbers [n, tokens]."""
+    return (tags != _IGNORED).sum().float()
 
 
 def _class_of(folder: str, config: PreTrainedConfig, intents: int) -> type[PreTrainedModel]:

@@ -162,7 +162,8 @@ class TaggerTraining(Training):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
-        return tagger.joint_loss(logits, inputs["tags"], inputs["intents"])
+        words = self.accelerator.reduce(tagger.count_words(inputs["tags"]), "mean")
+        return tagger.joint_loss(logits, inputs["tags"], inputs["intents"], words)
 
 
 def weighted_nll(outputs, labels, num_items_in_batch):

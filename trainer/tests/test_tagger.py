@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import world
-from training import refused, run, steps
+from training import parsed, refused, run, steps
 from transformers import AutoModelForTokenClassification, AutoTokenizer, RobertaConfig, RobertaModel
 
 from backspin_trainer import tag as tag_module
@@ -17,7 +17,7 @@ from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.spec import TagSpec
 from backspin_trainer.stop import Stop
 from backspin_trainer.tag import tag
-from backspin_trainer.tagger import joint_loss, read_tagger
+from backspin_trainer.tagger import Labels, count_words, joint_loss, make_tagger, read_tagger
 from backspin_trainer.tokens import word_tokens
 
 CITIES = [["new", "york"], ["rome"], ["san", "marino"], ["oslo"]]
@@ -85,7 +85,8 @@ def test_the_loss_is_that_of_the_intents_plus_that_of_the_tags_at_the_first_toke
     nll = lambda row, label: -torch.log_softmax(row, -1)[label]  # noqa: E731
     of_intents = (nll(logits["intents"][0], 2) + nll(logits["intents"][1], 0)) / 2
     of_tags = (nll(logits["tags"][0, 1], 1) + nll(logits["tags"][0, 3], 4) + nll(logits["tags"][1, 1], 0)) / 3
-    assert torch.isclose(joint_loss(logits, tags, intents), of_intents + of_tags)
+    assert count_words(tags) == 3
+    assert torch.isclose(joint_loss(logits, tags, intents, 3), of_intents + of_tags)
 
 
 def test_transformers_reads_the_folder_as_a_token_classifier_with_the_tags_as_its_labels(tagger, encoder):
@@ -115,6 +116,15 @@ def test_killed_between_checkpoints_a_tagger_ends_with_the_very_bytes_of_an_undi
     assert world.contents(tmp_path / "run" / "model") == world.contents(tmp_path / "undisturbed" / "model")
 
 
+def test_two_processes_that_share_a_batch_have_the_loss_of_one(tmp_path, encoder, data):
+    settings = {**SETTINGS, "steps": 4, "checkpointEvery": 4}
+    one, two = (world.train_spec(encoder, data, tmp_path / name, **settings) for name in ("one", "two"))
+    assert run(one) == Exit.DONE
+    assert world.start("train", two, tmp_path / "two.json", processes=2).wait() == 0
+    losses = [[step["loss"] for step in steps(tmp_path / name)] for name in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_the_seed_decides_the_heads_and_the_dropout(tmp_path, encoder, data):
     def weights(name: str, **changes) -> bytes:
         spec = world.train_spec(encoder, data, tmp_path / name, **SETTINGS, steps=1, **changes)
@@ -123,6 +133,13 @@ def test_the_seed_decides_the_heads_and_the_dropout(tmp_path, encoder, data):
 
     assert weights("one", dropout=0.3) == weights("again", dropout=0.3)
     assert len({weights("one"), weights("other", seed=2), weights("without", dropout=0.0)}) == 3
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_the_dropout_of_a_training_is_that_of_every_layer(tmp_path, encoder, data, dropout):
+    spec = parsed(world.train_spec(encoder, data, tmp_path / "run", **SETTINGS, dropout=dropout))
+    model = make_tagger(spec, Labels(["O"], ["play"]))
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {dropout}
 
 
 GOOD = sentence("play", ("", ["play"]), ("song", ["blue", "monday"]))
@@ -224,6 +241,7 @@ def test_tagging_that_was_stopped_between_two_parts_goes_on_and_gives_the_same_b
     file = world.write_rows(tmp_path / "killed" / "rows.jsonl", [{"tokens": tokens} for tokens in rows])
     spec = TagSpec(1, str(tagger), file, str(tmp_path / "killed"), threads=1, batch=4)
     assert tag(spec, Stop()) == Exit.INTERRUPTED
+    (tmp_path / "killed" / "tags" / "00002.partial").write_text("torn")
     assert tag(spec, Stop()) == Exit.DONE
     assert saved == ["00000.jsonl", "00001.jsonl", "00002.jsonl", "00003.jsonl"]
     assert (tmp_path / "killed" / "answers.jsonl").read_bytes() == (tmp_path / "whole" / "answers.jsonl").read_bytes()
