@@ -25,7 +25,7 @@ test('the experiment on the text world can run, and trains a generator for each 
   const { steps, missing, warnings } = await plan(await openServices(await mkdtemp(join(tmpdir(), 'backspin-linguist-'))), bound);
   t.deepEqual([missing, warnings], [[], []]);
   const trained = steps.flatMap(({ path, kind }) => (kind === 'train' ? path : []));
-  t.deepEqual(trained.filter((path) => path.endsWith('generator')).toSorted(), ['ShipCargo/generator', 'TownMarket/generator']);
+  t.deepEqual(trained.filter((path) => path.endsWith('generator')).toSorted(), ['RiverFish/generator', 'ShipCargo/generator']);
   t.is(trained.filter((path) => path.endsWith('student')).length, 2 * 2 * 3 * 2);
 });
 
