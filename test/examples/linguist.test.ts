@@ -3,7 +3,7 @@ import test from 'ava';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import * as module from '../../examples/textworld/utterances.ts';
+import { test as testing, train as training } from '../../examples/textworld/utterances.ts';
 import { World } from '../../examples/textworld/world.ts';
 import { loadExperiment } from '../../experiments/config.ts';
 import { bracketed, parsed, slotsIn, WILDCARD } from '../../operators/linguist/grammar.ts';
@@ -18,7 +18,7 @@ import { bench } from '../support/memory.ts';
 
 const FILE = join(import.meta.dirname, '../../examples/textworld/linguist.yaml');
 const world = new World(0);
-const utterances = (part: 'train' | 'test', each: number) => [...(module[part].rows({ seed: 0, each }, []) as Iterable<Tagged>)];
+const utterances = (part: typeof training, each: number) => [...(part.rows({ seed: 0, each }, []) as Iterable<Tagged>)];
 
 test('the experiment on the text world can run, and trains a generator for each novel intent and its students', async (t) => {
   const { bound } = await loadExperiment(FILE);
@@ -30,7 +30,7 @@ test('the experiment on the text world can run, and trains a generator for each 
 });
 
 test('every utterance has a tag for each word, and a thing of the kind that its intent is about', (t) => {
-  for (const part of ['train', 'test'] as const) {
+  for (const part of [training, testing]) {
     const all = utterances(part, 40);
     t.is(all.length, 8 * 40);
     for (const { tokens, tags, intent } of all) {
@@ -41,7 +41,7 @@ test('every utterance has a tag for each word, and a thing of the kind that its 
       t.true(tags.filter((tag) => tag !== 'O').length <= 2);
     }
   }
-  t.notDeepEqual(utterances('train', 40), utterances('test', 40));
+  t.notDeepEqual(utterances(training, 40), utterances(testing, 40));
 });
 
 /** Writes an example of the request with the values that it asks for; for a wildcard, with that of the example. */
@@ -49,10 +49,11 @@ function writes(content: string): string {
   const [, include, examples] = /<include> (.*) <\/include>[^]*<examples>\n?([^]*?)\n?<\/examples>/.exec(content)!;
   const asked = slotsIn(parsed(include!)!);
   const numbers = (text: string) =>
-    slotsIn(parsed(text)!)
-      .map(({ type }) => type)
-      .toSorted()
-      .join();
+    String(
+      slotsIn(parsed(text)!)
+        .map(({ type }) => type)
+        .toSorted((a, b) => a - b),
+    );
   const pattern = examples!.split('\n').find((line) => numbers(line) === numbers(include!));
   const valueOf = (number: number, value: string) => {
     const [wanted] = asked.find(({ type }) => type === number)!.words;
