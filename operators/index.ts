@@ -5,6 +5,7 @@ export const namespaces: { readonly [namespace: string]: () => Promise<object> }
   'back-and-forth': () => import('./back-and-forth/index.ts'),
   'cycle-instruct': () => import('./cycle-instruct/index.ts'),
   kun: () => import('./kun/index.ts'),
+  linguist: () => import('./linguist/index.ts'),
   main: () => import('./main/index.ts'),
   musc: () => import('./musc/index.ts'),
   air: () => import('./air/index.ts'),

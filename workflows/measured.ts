@@ -8,12 +8,12 @@ export interface Measured {
   readonly [metric: string]: number | string | null;
 }
 
-/** One object for each round and arm. What is measured outside the rounds stands at round 0. A number is `evaluation.number`, all over the
+/** One object for each round and arm: what evaluations measured, and the mean and deviation of such. What is measured outside the rounds stands at round 0. A number is `evaluation.number`, all over the
  *  table, where its name alone does not say what it was measured of: evaluations of other names give it too, by another suite or of the
  *  same round and arm. */
 export function measured(steps: readonly Step[]): Measured[] {
   const reports = steps.flatMap(({ kind, round, arm, name, operation, result }) =>
-    kind === 'evaluate' && result !== null && isRef(result) && result.kind === 'report'
+    (kind === 'evaluate' || operation === 'std.spread') && result !== null && isRef(result) && result.kind === 'report'
       ? [{ round: round ?? 0, arm, name, what: operation, metrics: result.metrics }]
       : [],
   );

@@ -5,6 +5,7 @@ import { crab } from './crab.ts';
 import { cycleInstruct } from './cycle-instruct.ts';
 import { humpback } from './humpback.ts';
 import { kun } from './kun.ts';
+import { linguist } from './linguist.ts';
 import { main } from './main.ts';
 import { musc } from './musc.ts';
 import { pretrain } from './pretrain.ts';
@@ -18,6 +19,7 @@ export const recipeSchemas: Record<string, RecipeSchema> = {
   'cycle-instruct': cycleInstruct,
   humpback,
   kun,
+  linguist,
   main,
   musc,
   pretrain,

@@ -10,12 +10,18 @@ import { recipeSchemas } from '../../schemas/recipes/index.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
-async function planned(recipe: string, files: Readonly<Record<string, readonly object[]>>, models: readonly string[] = ['base']) {
+async function planned(
+  recipe: string,
+  files: Readonly<Record<string, readonly object[]>>,
+  models: readonly string[] = ['base'],
+  encoders: readonly string[] = [],
+) {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-example-'));
   const file = join(folder, `${recipe}.yaml`);
   await copyFile(join(root, `examples/${recipe}.yaml`), file);
   await mkdir(join(folder, recipe));
   for (const model of models) await symlink(join(root, 'examples/textworld/base/plain'), join(folder, recipe, model));
+  for (const encoder of encoders) await symlink(join(root, 'examples/textworld/base/encoder'), join(folder, recipe, encoder));
   for (const [name, rows] of Object.entries(files))
     await writeFile(join(folder, recipe, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   const { bound } = await loadExperiment(file);
@@ -172,6 +178,36 @@ test('tegit: a wrapper and a student from one base, and no document of the meta-
     { kind: 'map', pool: 'cpu', needs: ['unseen', 'wrapper'] },
   );
   t.deepEqual(missing, []);
+});
+
+test('linguist: a generator for each intent, which its draws share, and a student for each draw, arm and seed', async (t) => {
+  const intents = ['AddToPlaylist', 'BookRestaurant', 'GetWeather', 'PlayMusic', 'RateBook', 'SearchCreativeWork', 'SearchScreeningEvent'];
+  const rows = (count: number) =>
+    intents.flatMap((intent) => Array.from({ length: count }, (_, n) => ({ tokens: ['say', `${n}`], tags: ['O', 'B-number'], intent })));
+  const { steps, missing, warnings, trainings } = await planned(
+    'linguist',
+    { 'train.jsonl': rows(64), 'test.jsonl': rows(5) },
+    ['base'],
+    ['encoder'],
+  );
+  t.deepEqual([missing, warnings], [[], []]);
+  const [generators, students] = [
+    trainings.filter((one) => one.includes('/generator')),
+    trainings.filter((one) => one.includes('/student')),
+  ];
+  t.deepEqual(
+    generators.toSorted(),
+    intents.map((intent) => `${intent}/generator: ${Math.ceil((7 * (64 + 5)) / 32)}`),
+  );
+  t.is(students.length, 7 * 3 * 3 * 3);
+  const of = (path: string) => steps.find((step) => step.path === path);
+  t.like(of('PlayMusic/draw-2/pass-1/annotate'), {
+    kind: 'map',
+    in: 1000,
+    requests: 1000,
+    needs: ['PlayMusic/draw-2/pass-1/briefs', 'PlayMusic/generator'],
+  });
+  t.like(of('PlayMusic/draw-2/upsampled/student-1/evaluate'), { in: 35, requests: 0 });
 });
 
 test('self-lengthen: two adapters a round, drafts and extensions counted one by one, and a final model from all rounds', async (t) => {

@@ -3,6 +3,7 @@ import test from 'ava';
 import * as air from '../../operators/air/index.ts';
 import * as cycleInstruct from '../../operators/cycle-instruct/index.ts';
 import * as humpback from '../../operators/humpback/index.ts';
+import * as linguist from '../../operators/linguist/index.ts';
 import * as main from '../../operators/main/index.ts';
 import * as musc from '../../operators/musc/index.ts';
 import * as selfLengthen from '../../operators/self-lengthen/index.ts';
@@ -10,6 +11,7 @@ import * as tegit from '../../operators/tegit/index.ts';
 import { stripReasoning } from '../../operators/strip-reasoning.ts';
 import { lengths } from '../../schemas/recipes/air.ts';
 import { constraintTypes } from '../../schemas/recipes/air-types.ts';
+import { linguist as linguistSchema } from '../../schemas/recipes/linguist.ts';
 import { selfLengthen as selfLengthenSchema } from '../../schemas/recipes/self-lengthen.ts';
 import type { Operator, Outcome, Prompt } from '../../recipe/index.ts';
 import { playing } from '../support/playing.ts';
@@ -19,6 +21,7 @@ const spaces: Readonly<Record<string, object>> = {
   air,
   'cycle-instruct': cycleInstruct,
   humpback,
+  linguist,
   main,
   musc,
   'self-lengthen': selfLengthen,
@@ -43,6 +46,7 @@ const step = { type: 'target audience', constraint: 'For one child.', output: 'I
 const fields = '#instruction#: Say y. #input#: #output#: It is y.';
 const short = { instruction: 'Write on y.', text: 'It is y.', words: 3 };
 const qa = { question: 'q', answer: 'a', original: 'question' };
+const asked = { id: 'b', source: 's', language: 'en', intent: 'i', include: [[1, 'so']], labels: { 1: 't' }, examples: [], legal: ['t'] };
 /** A record, and a reply that is understood where it is whole: of two calls each has its own. */
 const cases: Readonly<Record<string, readonly [record: object, ...replies: string[]]>> = {
   'air.backtranslate': [{ text: 'y' }, 'Write about y.'],
@@ -58,6 +62,8 @@ const cases: Readonly<Record<string, readonly [record: object, ...replies: strin
   'cycle-instruct.answerAgain': [qa, 'So.'],
   'humpback.backtranslate': [{ text: 'y' }, 'What is y?'],
   'humpback.rating': [pair, 'A perfect answer would get\nScore: 5'],
+  'linguist.annotate': [asked, 'It is [1 so ]'],
+  'linguist.paraphrase': [{ id: null, language: 'en', intent: 'i', tokens: ['so', 'it', 'is'], tags: ['B-t', 'O', 'O'] }, 'It is so'],
   'main.imagineInstruction': [pair, 'What?'],
   'main.imagineResponse': [pair, 'That.'],
   'main.augment': [{ text: 'y' }, 'What is y?'],
@@ -93,9 +99,11 @@ const params = {
   noise: { ratio: 0.3, kinds: { delete: 0, substitute: 1, negate: 0 } },
 };
 const paramsOf = (id: string): object =>
-  id.startsWith('self-lengthen.')
-    ? { ...selfLengthenSchema.parameters.parse({}), attempts: { propose: 1, write: 1, extend: 1, demand: 1 } }
-    : params;
+  id.startsWith('linguist.')
+    ? linguistSchema.parameters.parse({ intents: ['i'] })
+    : id.startsWith('self-lengthen.')
+      ? { ...selfLengthenSchema.parameters.parse({}), attempts: { propose: 1, write: 1, extend: 1, demand: 1 } }
+      : params;
 const chatting: Prompt = { messages: [{ role: 'user', content: 'x' }] };
 const outcomeOf = async (id: string, finish: 'stop' | 'length', prompt = chatting): Promise<Outcome<unknown>> => {
   const [record, ...replies] = cases[id]!;

@@ -67,3 +67,12 @@ test('the columns stand in one order, whichever evaluation ended first', (t) => 
   const names = ['answered', 'evaluate-curated.chars', 'evaluate-forward.chars', 'evaluate-pool.chars', 'rows'];
   for (const order of [steps, steps.toReversed(), [steps[1]!, steps[2]!, steps[0]!]]) t.deepEqual(metricNames(measured(order)), names);
 });
+
+test('means and deviations of evaluations stand in the row of their arm; reports of other reducers do not', (t) => {
+  const spread = { ...evaluation('spread', 'std.spread', null, { exactMean: 0.3, exactStd: 0.1 }, 'all'), kind: 'reduce' } as const;
+  const alpha = { ...evaluation('alpha', 'main.balance', null, { alpha: 0.5 }), kind: 'reduce' } as const;
+  t.deepEqual(measured([evaluation('evaluate', 's.f', null, { exact: 0.3 }, 'one'), spread, alpha]), [
+    { round: 0, arm: 'all', exactMean: 0.3, exactStd: 0.1 },
+    { round: 0, arm: 'one', exact: 0.3 },
+  ]);
+});
