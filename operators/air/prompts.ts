@@ -1,7 +1,7 @@
 /** Defines the prompts of AIR in our own words, in the reply format that its code parses (2502.17787). */
 import { prompt, template, type Chat, type Message } from '../../recipe/index.ts';
 import { complex, lesson, type Complex, type Lesson, type Rated, type Source, type Started } from './records.ts';
-import { user, withReply } from '../turns.ts';
+import { afterExamples, user, withReply } from '../turns.ts';
 import type { MergeShot } from './shots.ts';
 
 const listed = (items: readonly string[]): string => items.map((item) => `- ${item}`).join('\n');
@@ -20,19 +20,22 @@ const appraised = [
   ['Write a plan for a small garden.', 'It is a task that many have, but does not say where the garden is or what it is for.', 4],
 ] as const;
 /** 1f: asks for the additive score. */
-export const appraise = userPrompt<Started>(({ instruction }) =>
-  [
-    `Score an instruction. It gets one point for each of these that holds:
+export const appraise = prompt<Started>({
+  version: 2,
+  render: ({ instruction }) => ({
+    messages: afterExamples(
+      `Score an instruction. It gets one point for each of these that holds:
 1. It is a task.
 2. A language model can do it with what it knows.
 3. It needs no particular text, document or view of one person.
 4. It is clear by itself and says what matters.
 5. Its topic is useful to many people.
 Give your reasons in a few words, then the sum as "Score: N/5".`,
-    ...appraised.map(([instruction, reasons, score]) => `Instruction: ${instruction}\n${reasons}\nScore: ${score}/5`),
-    `Instruction: ${instruction}`,
-  ].join('\n\n'),
-);
+      appraised.map(([example, reasons, score]) => [`Instruction: ${example}`, `${reasons}\nScore: ${score}/5`] as const),
+      `Instruction: ${instruction}`,
+    ),
+  }),
+});
 
 /** D: rewrites the document as an answer to its instruction. */
 export const polish = userPrompt<Started>(
@@ -49,25 +52,61 @@ export interface Judged {
   readonly output: string;
   readonly types: readonly { readonly name: string; readonly about: string; readonly example: string }[];
 }
-/** J: asks for one constraint that would bring the student's answer closer to the document. */
-export const judge = userPrompt<Judged>(
-  ({ instruction, polished, output, types }) =>
-    `Instruction: ${instruction}
-
-Output1:
-${polished}
-
-Output2:
-${output}
-
-Output1 is the better answer. Find one constraint that Output1 meets and Output2 does not meet. It is of one of these types:
+const outputs = ({ instruction, polished, output }: Pick<Judged, 'instruction' | 'polished' | 'output'>): string =>
+  `Instruction: ${instruction}\n\nOutput1:\n${polished}\n\nOutput2:\n${output}`;
+const found = (analysis: string, type: string, constraint: string): string =>
+  `**Analysis**: ${analysis}\n**Type**: ${type}\n**Constraint**: ${constraint}`;
+/** J: asks for one constraint that would bring the student's answer closer to the document. The examples are of the first two types. */
+export const judge = prompt<Judged>({
+  version: 2,
+  render: ({ types, ...judged }) => ({
+    messages: afterExamples(
+      `Two answers to an instruction follow, and Output1 is the better one. Find one constraint that Output1 meets and Output2 does not meet. It is of one of these types:
 ${listed(types.map(({ name, about, example }) => `${name}: the answer ${about}. For example: ${example}`))}
 
 Reply in this form:
-**Analysis**: how the two differ, in a few words
-**Type**: the type
-**Constraint**: the constraint in 10 to 20 words, without mentioning the outputs; or None`,
-);
+${found('how the two differ, in a few words', 'the type', 'the constraint in 10 to 20 words, without mentioning the outputs; or None')}`,
+      compared.map(([one, reply]) => [outputs(one), reply(types)] as const),
+      outputs(judged),
+    ),
+  }),
+});
+const compared = [
+  [
+    {
+      instruction: 'Explain how to store apples.',
+      polished: 'Keep apples in a cool, dark cellar at 2 degrees, each wrapped in paper.',
+      output: 'Apples can be stored in many ways, and they are healthy.',
+    },
+    ([type]: Judged['types']) =>
+      found(
+        'the first names a place and a temperature, the second stays vague',
+        type!.name,
+        'Name a suitable place and the temperature at which apples should be stored.',
+      ),
+  ],
+  [
+    {
+      instruction: 'Name two uses of copper.',
+      polished: 'Copper is used for wires and for roofs.',
+      output: 'Copper is used in wires and in roofs.',
+    },
+    ([type]: Judged['types']) => found('they say the same', type!.name, 'None'),
+  ],
+  [
+    {
+      instruction: 'Describe a lighthouse.',
+      polished: 'A lighthouse is a tower with a lamp. It shows ships where the coast is.',
+      output: 'A lighthouse is a very tall building by the sea that many people like to visit on holidays with their families.',
+    },
+    ([first, second = first]: Judged['types']) =>
+      found(
+        'the first is shorter and says what it is for',
+        second!.name,
+        'Answer in two short sentences, and say what a lighthouse is for.',
+      ),
+  ],
+] as const;
 
 /** Q: whether a constraint was there before. */
 export const compare = userPrompt<{ readonly constraint: string; readonly earlier: readonly string[] }>(

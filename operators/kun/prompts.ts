@@ -1,7 +1,7 @@
 /** Defines the prompts of Kun in our own words, in Chinese and in English, after the release code. */
 import { prompt, template, type Chat } from '../../recipe/index.ts';
 import { pair, type Pair, type Segment } from '../humpback/records.ts';
-import { user, withReply } from '../turns.ts';
+import { afterExamples, user, withReply } from '../turns.ts';
 
 /** y -> x: the same prompt for training and inference. */
 const askForInstruction = {
@@ -49,16 +49,17 @@ interface Judging {
   /** Instructions, each with whether it is good. */
   readonly examples: readonly (readonly [instruction: string, good: boolean])[];
 }
-/** The examples are turns, which even a small model goes on with. */
 const judging = ({ rule, lead, good, bad, examples }: Judging) =>
   prompt<Pick<Pair, 'instruction'>>({
     version: 2,
     template: 'kun.toResponse',
-    render: ({ instruction }) => {
-      const turns = examples.flatMap(([example, isGood]) => withReply(user(lead + example), isGood ? good : bad).messages);
-      const [first, ...others] = [...turns, ...user(lead + instruction)];
-      return { messages: [{ ...first!, content: `${rule}\n\n${first!.content}` }, ...others] };
-    },
+    render: ({ instruction }) => ({
+      messages: afterExamples(
+        rule,
+        examples.map(([example, isGood]) => [lead + example, isGood ? good : bad] as const),
+        lead + instruction,
+      ),
+    }),
   });
 
 /** Judges the instruction without the response; in doubt the verdict is bad. */
