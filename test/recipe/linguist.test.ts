@@ -188,16 +188,16 @@ test('3 what is rejected is counted by rule', async (t) => {
 
 test.serial('requests are made in passes until enough utterances are accepted, at most so many times', async (t) => {
   const passes = (of: typeof ran) => of.performed.flatMap(({ call }) => /draw-0\/pass-(\d)\/annotate$/.exec(call.path)?.[1] ?? []);
-  const enough = await run({ intents: ['GetWeather'], draws: 1, target: 40, passes: 9 });
+  const enough = await run({ intents: ['GetWeather'], draws: 1, target: 100, passes: 9 });
   const rowsOf = (pass: string) => enough.step(`GetWeather/draw-0/pass-${pass}/novel`).data.rows;
   t.true(passes(enough).length > 1 && passes(enough).length < 9);
   t.deepEqual(
-    passes(enough).map((pass) => rowsOf(pass) < 40),
+    passes(enough).map((pass) => rowsOf(pass) < 100),
     passes(enough).map((pass) => pass !== passes(enough).at(-1)),
   );
-  t.is(rowsOf(passes(enough).at(-1)!), 40);
+  t.is(rowsOf(passes(enough).at(-1)!), 100);
   const asked = enough.step('GetWeather/draw-0/pass-2/annotate').call.inputs as { until?: { kept: number } };
-  t.is(asked.until!.kept, 40 - rowsOf('1'), 'a pass makes what is missing');
+  t.is(asked.until!.kept, 100 - rowsOf('1'), 'a pass makes what is missing');
   const never = await run({ intents: ['GetWeather'], draws: 1, samples: 2, target: 1000, passes: 3 });
   t.deepEqual(passes(never), ['1', '2', '3']);
   const all = await Promise.all(['1', '2', '3'].map((pass) => records<Brief>(never, `GetWeather/draw-0/pass-${pass}/briefs`)));
@@ -209,11 +209,8 @@ test.serial('requests are made in passes until enough utterances are accepted, a
 });
 
 test.serial('an intent without enough utterances waits for a person, before anything is generated', async (t) => {
-  const misspelt = await run({ intents: ['GetWether'], draws: 1, passes: 1, students: 1 }).catch(() => undefined);
-  t.true(
-    misspelt === undefined ||
-      misspelt.short.some(({ path, short }) => path === 'GetWether/draw-0/enough-starters' && short!.includes('at least 10')),
-  );
+  const misspelt = await run({ intents: ['GetWether'], draws: 1, passes: 1, students: 1 });
+  t.like(misspelt.short, [{ path: 'GetWether/draw-0/enough-starters', short: 'wants at least 10 records and has 0' }]);
   const few = await run({ intents: ['GetWeather'], starters: 40, draws: 1, passes: 1, students: 1 });
   t.like(few.short, [{ path: 'GetWeather/draw-0/enough-starters', short: 'wants at least 40 records and has 30' }]);
 });
@@ -271,7 +268,7 @@ test.serial('killed while it generates, it goes on where it was: nothing that wa
   machine.dies = () => false;
   t.is(answers.length - known, 40);
   const whole = await other();
-  t.true((await records(whole, 'PlayMusic/draw-0/pass-1/novel')).length > 20);
+  t.true((await records(whole, 'PlayMusic/draw-0/pass-1/novel')).length > 10);
   t.is(new Set(answers.slice(known)).size, answers.length - known);
 });
 

@@ -30,10 +30,10 @@ export const labelsIn = (content: string): ReadonlyMap<number, string> =>
   );
 export const includesIn = (content: string) => slotsIn(parsed(blocksOf(content).of['include'] ?? '') ?? []);
 
-/** What the generator does with half of the requests, by its seed. */
+/** What the generator does with half of the requests. Which ones does not depend on seeds, and so on versions of the trainer. */
 const faults = ['unbalanced', 'nested', 'unknown', 'missing', 'extra', 'changed', 'wildcard', 'copy', 'same', 'same', 'same'] as const;
 function generated(content: string, seed: number): string {
-  const fault = seed % 2 === 0 ? faults[(seed / 2) % faults.length] : undefined;
+  const fault: (typeof faults)[number] | undefined = faults[lot(content, 2 * faults.length)];
   const include = includesIn(content);
   const named = include.map(({ type, words }, at) => (words[0] === WILDCARD ? { type, words: [`made${seed}up${at}`] } : { type, words }));
   const whole = (slots: readonly Piece<number>[]) => printed([{ type: null, words: ['say', `${seed}`] }, ...slots] as never, Number);
@@ -64,7 +64,8 @@ function generated(content: string, seed: number): string {
 /** Whether an example has the slots and the values of the request. */
 function fits(line: string, content: string): boolean {
   const left = slotsIn(parsed(line)!);
-  for (const { type, words } of includesIn(content).toSorted((one) => (one.words[0] === WILDCARD ? 1 : -1))) {
+  const isOpen = ({ words }: { readonly words: readonly string[] }) => (words[0] === WILDCARD ? 1 : 0);
+  for (const { type, words } of includesIn(content).toSorted((one, other) => isOpen(one) - isOpen(other))) {
     const at = left.findIndex((slot) => slot.type === type && (words[0] === WILDCARD || slot.words.join(' ') === words.join(' ')));
     if (at < 0) return false;
     left.splice(at, 1);
