@@ -6,12 +6,14 @@ import { openServices } from '../steps/services.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { workflowId } from '../schemas/names.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import type { Store } from '../store/store.ts';
 import type { ExperimentInput } from '../schemas/messages.ts';
 import { loadExperiment, type Experiment } from '../experiments/config.ts';
 import { namedServer } from '../host/profile.ts';
 import { refuseOtherBuild } from '../host/builds.ts';
 import { differences } from '../experiments/difference.ts';
+import { asBoundToday } from '../experiments/earlier.ts';
 import { currentRecord } from '../experiments/current.ts';
 import { currentUp, homeFolder } from '../host/home.ts';
 import { openHome } from '../host/home-store.ts';
@@ -38,7 +40,8 @@ export async function launch(
 ): Promise<number> {
   const found = await readOrDiscard(store, bound.name);
   const before = found && (await currentRecord(found));
-  const other = before && before.configDigest !== digest ? changesIn(before, bound) : undefined;
+  const other =
+    before && before.configDigest !== digest ? changesIn(before, await asBoundToday(before.config as BoundConfig), bound) : undefined;
   const begins = !before || before.state === 'failed' || before.state === 'cancelled';
   if (begins) await refuseFaulty(bound, origin);
   await grantAll(store, contextOf(bound));
@@ -74,12 +77,12 @@ async function refuseFaulty(bound: Experiment['bound'], { pins }: Pick<Experimen
     throw new BackspinError('ConfigError', `${bound.name} cannot be launched as it is:\n${faults.map((one) => `  ${one}`).join('\n')}`);
 }
 
-/** Returns the changes of a new configuration. Throws if an experiment of this name runs or has completed. */
-function changesIn({ state, config }: ExperimentRecord, bound: Experiment['bound']): string {
+/** Returns the changes of a new configuration; undefined if there are none. Throws if an experiment of this name runs or has completed. */
+function changesIn({ state }: ExperimentRecord, before: BoundConfig, bound: BoundConfig): string | undefined {
   const { name } = bound;
-  const lines = differences(config, bound)
-    .map((line) => `  ${line}`)
-    .join('\n');
+  const changes = differences(before, bound);
+  if (changes.length === 0) return undefined;
+  const lines = changes.map((line) => `  ${line}`).join('\n');
   const ways = `give this one a name of its own (--name), or fork that one (\`backspin fork\`)`;
   if (state === 'completed')
     throw new BackspinError('NameInUse', `${name} was launched with another configuration (then -> now):\n${lines}\n${capital(ways)}.`);

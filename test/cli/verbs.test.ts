@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
+import type { BoundConfig } from '../../schemas/config.ts';
 import { loadExperiment } from '../../experiments/config.ts';
 import type { Rec } from '../../recipe/define.ts';
 import { recordId } from '../../schemas/canonical.ts';
@@ -150,6 +151,19 @@ test('another configuration under a used name is refused with the difference, ke
     readdirSync(folder).filter((name) => name === 'up.json' || name === 'temporal.db'),
     [],
   );
+});
+
+test('an experiment of a version that knew fewer settings is the same one', async (t) => {
+  const folder = temporary();
+  const path = file(folder, 'toy.yaml', experiment(2));
+  const { bound } = await loadExperiment(path);
+  const { maxModelLength: _, ...serving } = bound.serving;
+  const { replay: __, ...parameters } = bound.parameters as { readonly replay?: unknown };
+  const config = { ...bound, serving, parameters } as BoundConfig;
+  await home({ config, configDigest: '0'.repeat(64) }, folder);
+  const { code, stdout } = await backspin(folder, ['launch', path]);
+  t.is(code, 0);
+  t.regex(stdout, /completed with this configuration/);
 });
 
 test('launching what was completed under the same configuration starts nothing and shows the result', async (t) => {
