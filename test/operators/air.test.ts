@@ -1,6 +1,8 @@
 import test from 'ava';
 import { readable } from '../../operators/air/documents.ts';
-import { parseConstraint, parseDuplicate, parseGrades, parseInstruction, parseMerged } from '../../operators/air/parse.ts';
+import { appraise, judge } from '../../operators/air/prompts.ts';
+import { parseConstraint, parseDuplicate, parseGrades, parseInstruction, parseMerged, parseScore } from '../../operators/air/parse.ts';
+import type { Message } from '../../recipe/index.ts';
 import { documentQuality, lengths } from '../../schemas/recipes/air.ts';
 import { constraintTypes } from '../../schemas/recipes/air-types.ts';
 
@@ -69,4 +71,19 @@ test('documents of a length that can be read, not full of signs or repetitions',
   t.is(judge(`${plain} ${'!'.repeat(11)}`), 'repeated-character');
   t.is(judge(`${plain} ${'!'.repeat(10)}`), undefined);
   t.is(judge(`${plain}\n`.repeat(3), null), undefined);
+});
+
+test('the examples that judges are shown are replies that can be read', (t) => {
+  const replies = (of: unknown, slots: object) =>
+    (of as { render(slots: object): { readonly messages: readonly Message[] } })
+      .render(slots)
+      .messages.flatMap(({ role, content }) => (role === 'assistant' ? [content] : []));
+  t.deepEqual(replies(appraise, { instruction: 'x' }).map(parseScore), [5, 2, 0, 4]);
+  const types = constraintTypes.slice(0, 3);
+  const read = replies(judge, { instruction: 'x', polished: 'y', output: 'z', types }).map((reply) =>
+    parseConstraint(reply, names, [], lengths.parse({})),
+  );
+  t.like(read[0], { type: names[0] });
+  t.is(read[1], 'none');
+  t.like(read[2], { type: names[1] });
 });
