@@ -2,6 +2,7 @@
  *  started by hand one after the other. */
 import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { basename, join } from 'node:path';
 import { glob } from 'node:fs/promises';
 import { inFlightOf } from '../steps/open.ts';
@@ -57,9 +58,10 @@ function round(on: Site, records: number, steps: number, folder: string): Promis
   const experiment = async () => {
     const models = { speaker: { path: speaker } };
     const handle = await on.start(NAME, 'school', { count: records, steps }, { models, serving });
+    const ended = handle.result().then(() => true);
     let spec: TrainSpec | undefined;
-    const look = setInterval(() => void copied(on, folder).then((told) => (spec ??= told)), LOOK_EVERY);
-    await handle.result().finally(() => clearInterval(look));
+    while (spec === undefined && !(await Promise.race([ended, delay(LOOK_EVERY, false)]))) spec = await copied(on, folder);
+    await ended;
     return spec!;
   };
   return on.working(() => on.onDevices(1, 600_000, () => timed(experiment)));
