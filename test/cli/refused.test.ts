@@ -19,7 +19,7 @@ test('what a model server refuses for ends the watch with attention; an experime
   const refused = await launch('refused', 10_000_000);
   t.is(refused.code, 2, refused.stderr);
   // Which of the steps that ask the server is refused first is left to the machine.
-  const path = /(\S+) waits: ConfigError: The key-value cache of .* would take .* GiB .* lower 'slots'/.exec(refused.stdout)?.[1] ?? '';
+  const path = /(\S+) waits: ConfigError: Spec key 'slots' must be at most 1024/.exec(refused.stdout)?.[1] ?? '';
   t.true(['backtranslate', 'evaluate-forward'].includes(path), refused.stdout);
   t.regex(refused.stdout, new RegExp(`\`backspin retry-step refused ${path}\`; or \`backspin give-up refused ${path}\``));
   const mended = await launch('mended', 2);

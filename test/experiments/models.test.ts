@@ -120,18 +120,18 @@ const parts: readonly (readonly [title: string, harm: (folder: string) => void, 
     (folder) => edit(folder, 'chat_template.jinja', (text) => text.replaceAll('<|end|>', '')),
     /does not end a turn with the end token <\|end\|>/,
   ],
-  [
-    'system turn',
-    (folder) =>
-      writeFileSync(
-        join(folder, 'chat_template.jinja'),
-        "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% elif m['role'] == 'assistant' %}{{ '>' + m['content'] + eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}>{% endif %}",
-      ),
-    /leaves out the turns of the system/,
-  ],
 ];
 const edit = (folder: string, name: string, change: (text: string) => string) =>
   writeFileSync(join(folder, name), change(readFileSync(join(folder, name), 'utf8')));
+test('a chat template without system turns is no reason to refuse a model', async (t) => {
+  const folder = join(temporary(), 'model');
+  cpSync(join(world, 'base/rated'), folder, { recursive: true });
+  writeFileSync(
+    join(folder, 'chat_template.jinja'),
+    "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% elif m['role'] == 'assistant' %}{{ '>' + m['content'] + eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}>{% endif %}",
+  );
+  await t.notThrowsAsync(loadExperiment(write(sound.replace(`${world}/base/rated`, folder))));
+});
 for (const [part, harm, says] of parts) {
   test(`a model folder without its ${part} is refused, and the part is named`, async (t) => {
     const folder = join(temporary(), 'model');

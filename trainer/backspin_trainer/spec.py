@@ -241,6 +241,9 @@ class ModelFolders:
     base: str | None = None
 
 
+MOST_SLOTS = 1024
+
+
 @dataclass(frozen=True)
 class ServeSpec:
     """One server. The keys of `models` are served names; `slots` sequences run at once in each model.
@@ -264,6 +267,8 @@ class ServeSpec:
         for key in ("slots", "threads"):
             if getattr(self, key) < 1:
                 raise invalid(key, "must be at least 1")
+        if self.slots > MOST_SLOTS:
+            raise invalid("slots", f"must be at most {MOST_SLOTS}: the embedded server computes all of them in one pass")
         if self.max_model_length is not None and self.max_model_length < 2:
             raise invalid("maxModelLength", "must be at least 2: a token of the prompt and one of the answer")
 
