@@ -142,7 +142,7 @@ test.serial('a step that is cancelled ends its download', async (t) => {
 
 test('the card of a model names the repository and the commit that its trainings began with', (t) => {
   const manifest = (digest: string, from: string | null) =>
-    ({ digest, from, base: null, settings: null, steps: 1, template: null, dataset: null, determinism: 'exact' }) as never;
+    ({ digest, from, files: [], base: null, settings: null, steps: 1, template: null, dataset: null, determinism: 'exact' }) as never;
   const record = {
     name: 'toy',
     recipe: 'humpback',
