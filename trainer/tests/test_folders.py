@@ -41,6 +41,13 @@ from backspin_trainer.training import _has_plain_logits
 from backspin_trainer.weights import read_weights
 
 TURNS = [{"role": "user", "content": "One?"}]
+SHAPE = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "vocab_size": 20,
+}
 
 
 @pytest.fixture
@@ -146,14 +153,7 @@ def test_the_embedded_server_refuses_a_weight_that_it_does_not_use(folder, name)
 
 
 def test_an_adapter_of_all_layers_does_not_leave_experts_out_without_a_word():
-    shape = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "vocab_size": 20,
-    }
-    mixture = MixtralForCausalLM(MixtralConfig(**shape, num_key_value_heads=2, num_local_experts=4))
+    mixture = MixtralForCausalLM(MixtralConfig(**SHAPE, num_key_value_heads=2, num_local_experts=4))
     with pytest.raises(Refusal, match=r"lora\.targets"):
         add_adapter(mixture, Lora(2, 4, None, 0.0), 0)
     add_adapter(mixture, Lora(2, 4, ["q_proj"], 0.0), 0)
@@ -172,14 +172,7 @@ def test_a_model_that_cannot_be_taken_apart_is_scored_whole():
 
 
 def test_a_loss_in_chunks_is_for_models_whose_logits_it_knows():
-    shape = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "vocab_size": 20,
-    }
-    of = lambda scaling: GraniteForCausalLM(GraniteConfig(**shape, num_key_value_heads=2, logits_scaling=scaling))  # noqa: E731
+    of = lambda scaling: GraniteForCausalLM(GraniteConfig(**SHAPE, num_key_value_heads=2, logits_scaling=scaling))  # noqa: E731
     assert _has_plain_logits(of(1.0)) and not _has_plain_logits(of(8.0))
 
 
