@@ -88,7 +88,10 @@ export async function disturb(sandbox: Sandbox, stepKey: string, { inject, repai
       return times.back !== undefined && times.progress !== undefined;
     },
     BACK_WITHIN,
-    'what was disturbed is back, and something goes on',
+    () =>
+      [times.back === undefined && 'what was disturbed is back', times.progress === undefined && 'something goes on']
+        .filter(Boolean)
+        .join(', and '),
   );
   return { back: times.back!, replaced: times.replaced ?? null, progress: times.progress! };
 }

@@ -84,7 +84,7 @@ export class Sandbox {
 
   /** Waits until `what` holds, at most `within` milliseconds. Throws if the experiment needs attention, fails or is cancelled, because
    *  nobody is there to help. */
-  async until(what: () => boolean | Promise<boolean>, within: number, hope: string): Promise<void> {
+  async until(what: () => boolean | Promise<boolean>, within: number, hope: string | (() => string)): Promise<void> {
     for (const end = performance.now() + within; ; await delay(this.#options.pollEvery ?? 100)) {
       this.onPoll();
       if (await what()) return;
@@ -93,7 +93,10 @@ export class Sandbox {
         const why = failure ?? attention.map(({ path, reason }) => `${path}: ${reason}`).join('; ');
         throw new BackspinError('Refused', `The experiment is ${state} in ${this.home}: ${why}`);
       }
-      if (performance.now() > end) throw new BackspinError('Refused', `Not within ${within / 1000} s in ${this.home}: ${hope}`);
+      if (performance.now() > end) {
+        const missing = typeof hope === 'string' ? hope : hope();
+        throw new BackspinError('Refused', `Not within ${within / 1000} s in ${this.home}: ${missing}`);
+      }
     }
   }
   /** Called at every poll of `until`. */

@@ -63,7 +63,7 @@ export async function carryOut(
     const missed: Cell[] = [];
     for (const { cell, spot } of run) {
       const stepKey = await come(miniature, spot, before!);
-      const recovery = stepKey === undefined ? undefined : await inflict(miniature, cell, stepKey).catch(tooLate);
+      const recovery = stepKey === undefined ? undefined : await inflict(miniature, cell, stepKey).catch(tooLateFor(cell));
       if (recovery === undefined) missed.push(cell);
       else tried.push({ cell, recovery });
     }
@@ -85,9 +85,11 @@ export async function carryOut(
   }
 }
 
-function tooLate(error: unknown): undefined {
-  if (!(error instanceof BackspinError) || error.type !== 'NotFound') throw error;
-}
+const tooLateFor = (cell: Cell) => (error: unknown) => {
+  if (!(error instanceof BackspinError)) throw error;
+  if (error.type !== 'NotFound') throw new BackspinError(error.type, `${nameOf(cell)}: ${error.message}`);
+  return undefined;
+};
 
 /** Waits for a moment, and gives the key of its step; undefined where the step is over already. */
 async function come(miniature: Miniature, { step, reached, phase }: Spot, before: View): Promise<string | undefined> {
