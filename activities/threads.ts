@@ -32,7 +32,7 @@ export type Ended =
 
 /** The most threads; further computations wait. Each thread takes about 80 MB. */
 const THREADS = Math.min(4, availableParallelism());
-/** Milliseconds after which an idle thread ends to free its memory. */
+/** Milliseconds after which an idle thread ends to free its memory, unless no other one is idle: a start takes a second. */
 const IDLE = 60_000;
 
 export class Threads {
@@ -44,16 +44,30 @@ export class Threads {
     this.#context = { home, lowWater, build, launchedOnly };
   }
 
+  /** Starts a thread before one is needed. */
+  prepare(): this {
+    this.#keepIdle(new Thread(this.#context));
+    return this;
+  }
+
   /** Rejects with the computation's error, or with the signal's reason; an abort terminates the thread. */
   run(computation: Computation, signal: AbortSignal): Promise<LedgerEntry> {
     return this.#semaphore.run(signal, async () => {
       const thread = this.#idle.values().find(({ alive }) => alive) ?? new Thread(this.#context);
       this.#idle.delete(thread);
       const ended = await thread.run(computation, signal);
-      this.#idle.add(thread);
-      thread.endAfter(IDLE, () => this.#idle.delete(thread));
+      this.#keepIdle(thread);
       if ('entry' in ended) return ended.entry;
       throw errorOf(ended.failed);
+    });
+  }
+
+  #keepIdle(thread: Thread): void {
+    this.#idle.add(thread);
+    thread.endAfter(IDLE, () => {
+      const others = this.#idle.values().some((other) => other !== thread && other.alive);
+      if (others) this.#idle.delete(thread);
+      return others;
     });
   }
 }
@@ -94,12 +108,11 @@ class Thread {
     }
   }
 
-  /** Ends the thread after a pause without use. Until then the thread does not keep the process alive. */
-  endAfter(milliseconds: number, ended: () => void): void {
+  /** Ends the thread after a pause without use, if `mayEnd`. Until then the thread does not keep the process alive. */
+  endAfter(milliseconds: number, mayEnd: () => boolean): void {
     this.#worker.unref();
     this.#timer = setTimeout(() => {
-      ended();
-      void this.#worker.terminate();
+      if (mayEnd()) void this.#worker.terminate();
     }, milliseconds).unref();
   }
 }

@@ -98,7 +98,7 @@ async function runRecords(work: BatchWork, journal: Journal, watcher: LimitWatch
     if (yielded) await yielded;
     const made = { attempts: 0 };
     const result = await throughChain(record, { ...work, signal, journal, made });
-    journal.finish(record.id, result, made.attempts);
+    await journal.finish(record.id, result, made.attempts);
     settled.set(record.id, result);
     const held = triggerPoint('record: after it is done');
     if (held) await held;

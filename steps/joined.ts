@@ -9,6 +9,7 @@ import type { Resolved } from './resolved.ts';
 import { batchPath, batchResult, type BatchResult } from './batch-files.ts';
 import type { BatchTotals, MapStart } from '../schemas/steps.ts';
 
+type Head = Pick<Rec<unknown>, 'id' | 'from'>;
 /** A record of the map's first dataset, and its outcome. */
 type Entry = BatchResult['done'][number];
 
@@ -29,7 +30,7 @@ export async function* joinBatches(store: Store, resolved: Resolved, joining: Jo
   const { over, skip, batches, started, check, partial, onBatch } = joining;
   const fanned = started !== undefined && started.kept !== over.rows;
   const sourceOf = fanned ? await lineage(store, resolved, skip) : undefined;
-  const records = check || fanned ? store.read(over, { from: 0, to: over.rows })[Symbol.asyncIterator]() : undefined;
+  const records = check || fanned ? store.heads(over)[Symbol.asyncIterator]() : undefined;
   let group: Entry[] = [];
   let source: string | undefined;
   for (let batch = 0; batch < batches; batch++) {
@@ -53,7 +54,7 @@ export async function* joinBatches(store: Store, resolved: Resolved, joining: Jo
 }
 
 /** Returns the next record, which must have this id. If some records were not tried, skips to the one with this id. */
-async function nextRecord(records: AsyncIterator<Rec<unknown>>, id: string, partial: boolean): Promise<Rec<unknown> | undefined> {
+async function nextRecord(records: AsyncIterator<Head>, id: string, partial: boolean): Promise<Head | undefined> {
   for (;;) {
     const { value, done } = await records.next();
     if (done) return undefined;
@@ -78,13 +79,13 @@ function isConserved({ id, kept, dropped }: Entry, { skip }: MapStart, length: n
 }
 
 /** Returns a function from a record that the first `skip` operators made to the id of its source. */
-async function lineage(store: Store, { chain }: Resolved, skip: number): Promise<(record: Rec<unknown>) => string> {
+async function lineage(store: Store, { chain }: Resolved, skip: number): Promise<(record: Head) => string> {
   const levels: ReadonlyMap<string, string>[] = [];
   for (let op = skip - 2; op >= 0; op--) {
     const output = await store.output(chain[op]!.stepKey);
     if (!output) throw missingOutput(chain[op]!.operation);
     const parents = new Map<string, string>();
-    for await (const { id, from } of store.read(output.result as DatasetRef)) parents.set(id, from[0]!);
+    for await (const { id, from } of store.heads(output.result as DatasetRef)) parents.set(id, from[0]!);
     levels.push(parents);
   }
   return ({ from }) => levels.reduce((id, parents) => parents.get(id)!, from[0]!);

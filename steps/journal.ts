@@ -45,6 +45,10 @@ export class Journal {
   readonly #failures = new Map<string, Map<string, number>>();
   readonly #timer: NodeJS.Timeout;
   #dirty = false;
+  /** Lines of this turn of the event loop. */
+  #lines: string[] = [];
+  /** Resolves once they are in the file. */
+  #written: PromiseWithResolvers<void> | undefined;
   #syncing: Promise<void> | undefined;
   #failure: Error | undefined;
   readonly #earlier: EarlierReplies | undefined;
@@ -100,7 +104,7 @@ export class Journal {
     if (known) return known.reply as T;
     const answer = (this.#earlier?.reply(key) as { reply: T; tokens: number } | undefined) ?? (await ask());
     this.#calls.set(key, answer);
-    this.#append({ ...name, ...answer });
+    await this.#append({ ...name, ...answer });
     const held = triggerPoint('record: after a reply');
     if (held) await held;
     return answer.reply;
@@ -109,7 +113,8 @@ export class Journal {
    *  batch. */
   failed(name: CallName, failed: string, said: string): number {
     const times = this.#count(name, failed);
-    this.#append({ r: name.r, n: `${name.n}/${failed}/${times}`, of: name.n, failed, said });
+    const line = { r: name.r, n: `${name.n}/${failed}/${times}`, of: name.n, failed, said };
+    this.#append(line).catch(() => {}); // nothing is accepted after an error
     return times;
   }
   /** How often a call has failed while the server answered others. */
@@ -125,27 +130,42 @@ export class Journal {
     kinds.set(failed, times);
     return times;
   }
-  /** `attempts`: those that operators made at this record. */
-  finish(record: string, done: Done, attempts: number): void {
+  /** Resolves once the record is in the file. `attempts`: those that operators made at it. */
+  async finish(record: string, done: Done, attempts: number): Promise<void> {
     this.#keep(record, done, attempts);
-    this.#append({ r: record, ...(attempts > 0 && { attempts }), done });
+    await this.#append({ r: record, ...(attempts > 0 && { attempts }), done });
   }
   #keep(record: string, done: Done, attempts = 0): void {
     this.#done.set(record, done);
     this.attempts += attempts;
   }
 
-  /** Throws on a full disk and then accepts nothing more. Opening the journal again cuts off the incomplete line. */
-  #append(line: Line): void {
-    if (this.#failure) throw this.#failure;
-    const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
+  /** Resolves once the line is in the file: lines of one turn of the event loop are written together. Rejects on a full disk, and the
+   *  journal then accepts nothing more. */
+  #append(line: Line): Promise<void> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    this.#lines.push(`${JSON.stringify(line)}\n`);
+    if (!this.#written) {
+      this.#written = Promise.withResolvers();
+      setImmediate(() => this.#write());
+    }
+    return this.#written.promise;
+  }
+  /** Opening the journal again cuts off a line that a full disk has left incomplete. */
+  #write(): void {
+    if (!this.#written) return;
+    const bytes = Buffer.from(this.#lines.join(''));
+    const written = this.#written;
+    [this.#lines, this.#written] = [[], undefined];
     try {
+      if (this.#failure) throw this.#failure;
       for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at); // usually one write, so lines of two writers never mix
+      this.#dirty = true;
+      written.resolve();
     } catch (error) {
       this.#failure = error as Error;
-      throw error;
+      written.reject(error);
     }
-    this.#dirty = true;
   }
   /** Runs in the background, so a slow disk does not delay replies. After an error the journal accepts nothing more. */
   async #sync(): Promise<void> {
@@ -157,6 +177,7 @@ export class Journal {
   }
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    this.#write();
     await this.#sync();
     // With concurrent calls a record may finish before one of its calls is answered; by then the file descriptor may belong to another file.
     this.#failure ??= new Error('the journal is closed');

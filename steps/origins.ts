@@ -27,7 +27,7 @@ export async function originsOf(store: Store, outputs: readonly Output[], ids: I
   return locations;
 
   async function parents(ref: Parameters<Store['read']>[0]): Promise<void> {
-    for await (const { id, from } of store.read(ref)) {
+    for await (const { id, from } of store.heads(ref)) {
       const asked = requestedBy.get(id);
       if (asked) for (const parent of from) requestedBy.set(parent, [...(requestedBy.get(parent) ?? []), ...asked]);
     }

@@ -85,6 +85,16 @@ export class ShardWriter implements DatasetWriter {
   }
 }
 
+export type Head = Pick<Rec<unknown>, 'id' | 'from'>;
+interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+const recordAt = (bytes: Buffer, start: number, end: number) => JSON.parse(bytes.toString('utf8', start, end)) as Rec<unknown>;
+/** Up to the value: inside a text these quotation marks would be escaped. */
+const headAt = (bytes: Buffer, start: number) => JSON.parse(`${bytes.toString('utf8', start, bytes.indexOf(',"value":', start))}}`) as Head;
+
 /** Reads what a `ShardWriter` wrote. */
 export class ShardReader {
   readonly #paths: Paths;
@@ -97,7 +107,20 @@ export class ShardReader {
 
   /** Returns the records `from` (inclusive) to `to` (exclusive). Keeps one shard in memory and opens no others than it needs. Throws
    *  `ArtifactMissing` or `ArtifactDamaged` before it returns any record of the shard at fault. */
-  async *records(manifest: DatasetManifest, { from, to } = { from: 0, to: Infinity }): AsyncGenerator<Rec<unknown>> {
+  records(manifest: DatasetManifest, range?: Range): AsyncGenerator<Rec<unknown>> {
+    return this.#lines(manifest, recordAt, range);
+  }
+
+  /** Returns all records without their values, which takes a fraction of the time. */
+  heads(manifest: DatasetManifest): AsyncGenerator<Head> {
+    return this.#lines(manifest, headAt);
+  }
+
+  async *#lines<T>(
+    manifest: DatasetManifest,
+    parse: (bytes: Buffer, start: number, end: number) => T,
+    { from, to }: Range = { from: 0, to: Infinity },
+  ): AsyncGenerator<T> {
     const whole = from === 0 && to >= manifest.rows ? datasetHash(manifest.schema) : undefined;
     const turn = turns();
     let first = 0;
@@ -108,7 +131,7 @@ export class ShardReader {
         let row = first;
         for (let start = 0; start < bytes.length && row < to; row++) {
           const end = bytes.indexOf(0x0a, start);
-          if (row >= from) yield JSON.parse(bytes.toString('utf8', start, end)) as Rec<unknown>;
+          if (row >= from) yield parse(bytes, start, end);
           start = end + 1;
           const others = turn();
           if (others) await others;

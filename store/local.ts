@@ -20,7 +20,7 @@ import {
 } from '../schemas/experiment.ts';
 import { datasetManifest, output, type DatasetManifest, type ModelManifest, type Output } from '../schemas/store.ts';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
-import { damaged, ShardReader, ShardWriter } from './datasets.ts';
+import { damaged, ShardReader, ShardWriter, type Head } from './datasets.ts';
 import { ifThere, isThere, makeFolder, putIfAbsent, writeAtomic } from './files.ts';
 import { hasModel, ModelFolders, putModel, readModel, type AboutModel, type Overrides } from './models.ts';
 import { pathsOf, type Paths } from './paths.ts';
@@ -62,6 +62,9 @@ class LocalStore implements Store {
   }
   async *read(ref: Digest, range?: { from: number; to: number }): AsyncGenerator<Rec<unknown>> {
     yield* this.#reader.records(await this.dataset(ref), range);
+  }
+  async *heads(ref: Digest): AsyncGenerator<Head> {
+    yield* this.#reader.heads(await this.dataset(ref));
   }
   async dataset({ digest }: Digest): Promise<DatasetManifest> {
     const manifest = await this.#dataset(digest);

@@ -29,6 +29,8 @@ export interface Store {
    * shard.
    */
   read(ref: Pick<DatasetRef, 'digest'>, range?: { readonly from: number; readonly to: number }): AsyncIterable<Rec<unknown>>;
+  /** Returns ids and parents of all records, without their values. Throws as `read` does. */
+  heads(ref: Pick<DatasetRef, 'digest'>): AsyncIterable<Pick<Rec<unknown>, 'id' | 'from'>>;
   dataset(ref: Pick<DatasetRef, 'digest'>): Promise<DatasetManifest>;
 
   /** Copies a model folder into the store, or links its files where it can. The digest covers file names, bytes and an adapter's base. */

@@ -11,7 +11,7 @@ const { home, store } = site.services;
 const common = {
   connection: site.connection,
   namespace: site.namespace,
-  activities: dataActivities(site.services, new Threads(site.services)),
+  activities: dataActivities(site.services, new Threads(site.services).prepare()),
   interceptors: { activity: [inflight(home)] },
   maxHeartbeatThrottleInterval: '1s',
 } satisfies Omit<WorkerOptions, 'taskQueue'>;

@@ -25,11 +25,11 @@ test('a line that a kill has torn is cut off, and what comes after it is read ag
   const path = join(mkdtempSync(join(tmpdir(), 'backspin-')), 'journal.jsonl');
   const done = { kept: [], dropped: [] };
   const first = await Journal.open(path);
-  first.finish('one', done, 0);
+  await first.finish('one', done, 0);
   await first.close();
   appendFileSync(path, '{"r":"two","done":{"kep');
   const second = await Journal.open(path);
-  second.finish('three', done, 0);
+  await second.finish('three', done, 0);
   await second.close();
   const third = await Journal.open(path);
   t.deepEqual(
@@ -37,6 +37,20 @@ test('a line that a kill has torn is cut off, and what comes after it is read ag
     [true, false, true],
   );
   await third.close();
+});
+
+test('what is given back is in the file: a kill loses no reply that an operator has seen, nor what came in one turn with it', async (t) => {
+  const path = join(mkdtempSync(join(tmpdir(), 'backspin-')), 'journal.jsonl');
+  const journal = await Journal.open(path);
+  const inFile = () => readFileSync(path, 'utf8').split('\n').length - 1;
+  const ask = async (n: number) => {
+    await journal.call({ r: `0/${n}`, n: 'how?/0' }, () => Promise.resolve({ reply: n, tokens: 1 }));
+    return inFile();
+  };
+  t.deepEqual(await Promise.all([ask(0), ask(1), ask(2)]), [3, 3, 3]);
+  await journal.finish('0', { kept: [], dropped: [] }, 0);
+  t.is(inFile(), 4);
+  await journal.close();
 });
 
 test('a reply is given to the question that it answered, asked as often before, and to no other', async (t) => {

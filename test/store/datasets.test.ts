@@ -113,6 +113,19 @@ test('line separators and lone surrogates survive a store', async (t) => {
   );
 });
 
+test('heads are the records without their values, whatever ids and values hold', async (t) => {
+  const store = await newStore();
+  const texts = ['plain', ',"value":{"id":"x"}', '"\\",\n\u2028', '\u00e4,"value":'];
+  const rows = texts.map((text) => ({ id: text, from: [text, `${text}2`], value: { id: text, value: text } }));
+  const ref = await put(store, rows);
+  const heads = [];
+  for await (const head of store.heads(ref)) heads.push(head);
+  t.deepEqual(
+    heads,
+    rows.map(({ id, from }) => ({ id, from })),
+  );
+});
+
 /** What may happen to the second of three shards; `third` is the path of another. */
 const harms: Record<string, (path: string, third: string) => Promise<void>> = {
   'with a changed byte': async (path) => {
