@@ -132,8 +132,8 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
     if (drops.count > 0 && drops.counts[THREW] === counts.in) await throwOperatorError(store, resolved, drops.count, lastThrown);
     const determinism = await weakestDeterminism(store, prefix.determinism, [over, ...Object.values(resolved.cast)]);
     const result = { ...(await writer.commit(determinism)), ...(counts.in > 0 ? { share: counts.kept / counts.in } : {}) };
-    const { stepKey, operation } = resolved.chain[op]!;
-    const step = { ...resolved, stepKey: cut ? cutKey(resolved) : stepKey, call: { ...resolved.call, operation } };
+    const { stepKey, operation, versions, sources } = resolved.chain[op]!;
+    const step = { ...resolved, stepKey: cut ? cutKey(resolved) : stepKey, versions, sources, call: { ...resolved.call, operation } };
     const dropped = { dropped: drops.counts, ...(Object.keys(drops.parts).length > 0 && { parts: drops.parts }), ...drops.unread };
     const droppedRecords = await drops.commit(determinism);
     await triggerPoint('commit: before an output');

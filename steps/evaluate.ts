@@ -45,12 +45,10 @@ export async function itemsOf({ store, registry }: Services, resolved: Resolved,
 export function suiteOperatorStep(resolved: Resolved, registry: Registry): Resolved {
   if (resolved.call.verb !== 'evaluate') return resolved;
   const { ask } = registry.suite(resolved.call.operation) as AnySuite;
-  const { params, stepKey } = resolved;
+  const { params, stepKey, versions, sources } = resolved;
   const prompts = promptIds(params, registry);
-  return {
-    ...resolved,
-    chain: [{ operation: resolved.call.operation, operator: ask as unknown as AnyOperator, stepKey, params, prompts }],
-  };
+  const operator = ask as unknown as AnyOperator;
+  return { ...resolved, chain: [{ operation: resolved.call.operation, operator, stepKey, versions, sources, params, prompts }] };
 }
 
 /** The capabilities and samplings that a step needs in these roles. By convention the parameter `sampling` holds one sampling for all roles

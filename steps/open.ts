@@ -141,7 +141,8 @@ async function longestStoredPrefix(services: Services, resolved: Resolved): Prom
   const counted = until !== undefined || quorum < 1 || budgetOf(resolved.call).candidates !== undefined;
   const longest = counted ? 0 : resolved.chain.length - 1;
   for (let skip = longest; skip > 0; skip--) {
-    const known = await lookUp(services, resolved, [resolved.chain[skip - 1]!.stepKey]);
+    const { stepKey, versions, sources } = resolved.chain[skip - 1]!; // a change of a later operator is none of its business
+    const known = await lookUp(services, { ...resolved, versions, sources }, [stepKey]);
     if (known) return { over: known.result as DatasetRef, skip };
   }
   return { over: (resolved.call.inputs as { over: DatasetRef }).over, skip: 0 };

@@ -61,16 +61,15 @@ function subprocessOf(call: StepCall, offline: boolean): SubprocessVerb | undefi
 }
 
 const chainOf = (inputs: KeyInputs): Link[] =>
-  inputs.operators.map(({ operator, params }, i) => ({
-    operator,
-    operation: inputs.operators
+  inputs.operators.map(({ operator, params }, i) => {
+    const { call, registry } = inputs;
+    const operation = inputs.operators
       .slice(0, i + 1)
       .map(({ id }) => id)
-      .join('>'),
-    stepKey: keyOf(inputs, i + 1),
-    params,
-    prompts: promptIds(params, inputs.registry),
-  }));
+      .join('>');
+    const { versions, sources } = definedBy({ ...call, operation }, registry);
+    return { operator, operation, stepKey: keyOf(inputs, i + 1), versions, sources, params, prompts: promptIds(params, registry) };
+  });
 
 /** Role -> everything about its server that replies depend on, apart from the model and the request. */
 async function enginesOf(cast: Resolved['cast'], context: StepContext, machine: Machine): Promise<Record<string, unknown>> {

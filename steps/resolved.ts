@@ -21,7 +21,7 @@ export type AnySource = SourceDef<unknown, object>;
 export type AnyTemplate = TemplateDef<unknown, unknown>;
 
 /** An operator of a chain. */
-export interface Link {
+export interface Link extends Pick<Defined, 'versions' | 'sources'> {
   readonly operator: AnyOperator;
   /** The chain up to and including this operator, and its key. */
   readonly operation: string;

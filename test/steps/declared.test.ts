@@ -101,6 +101,23 @@ test('what a quorum or a kept count leaves out is not the beginning of another c
   t.is(((await made.perform(chain({ until: { kept: 2 } }))) as DatasetRef).rows, 2);
 });
 
+test('the beginning of a chain stays valid when a file of a later operator changes', async (t) => {
+  const pairs = await put(
+    store,
+    [1, 2].map((n) => record({ instruction: `Ask ${n}`, response: 'One two.' })),
+  );
+  const chain = (minWords: number) => call('map', 'crab.longEnough>main.humanPair', { over: pairs, params: { minWords, bypass: 0 } });
+  const now = await resolved(chain(2), { ...made.context, registry: await made.services.registry([]), machine: made.services.machine });
+  await made.perform(chain(2));
+  const { stepKey, operation, sources } = now.chain[0]!;
+  t.is(operation, 'crab.longEnough');
+  const stored = (await store.output(stepKey))!;
+  t.deepEqual(stored.sources, sources);
+  t.deepEqual(Object.keys(stored.versions), ['crab.longEnough']);
+  t.true('operators/main/index.ts' in now.sources);
+  t.false('operators/main/index.ts' in stored.sources);
+});
+
 test.serial(
   'what a live experiment had finished when other code took it over stays its own, and is looked at like any when it has ended',
   async (t) => {
