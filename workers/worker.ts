@@ -38,6 +38,18 @@ export async function openWorker(): Promise<WorkerContext> {
   return { services, connection, connect, client, namespace };
 }
 
+interface Closable {
+  close(): Promise<void>;
+}
+
+function exitAfter(milliseconds: number, signal: string): void {
+  const exit = () => {
+    process.stderr.write(`${new Date().toISOString()} not at its end ${milliseconds / 1000} s after ${signal}: it exits\n`);
+    process.exit(70);
+  };
+  setTimeout(exit, milliseconds).unref();
+}
+
 export function required(name: string): string {
   const value = process.env[name];
   if (value) return value;
@@ -45,8 +57,17 @@ export function required(name: string): string {
   process.exit(64);
 }
 
-/** Runs until a signal. Tells the supervisor on stdout when it polls. */
-export async function runWorkers(workers: readonly Worker[], site: WorkerContext): Promise<void> {
+/** Milliseconds from a signal to the end of the process. `up` waits less; whoever else sends a signal may wait for ever. */
+const ENDS_WITHIN = 30_000;
+
+/** Runs until a signal. Tells the supervisor on stdout when it polls. If something holds up its end, the process exits nevertheless:
+ *  another worker takes over what it leaves. */
+export async function runWorkers(
+  workers: readonly Pick<Worker, 'run'>[],
+  site: { readonly connection: Closable; readonly client: { readonly connection: Closable } },
+  endsWithin = ENDS_WITHIN,
+): Promise<void> {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => exitAfter(endsWithin, signal));
   const running = Promise.all(workers.map((worker) => worker.run()));
   writeSync(1, `${JSON.stringify({ ready: true })}\n`);
   flushCompileCache(); // for the threads of this worker, and for the next one if this one is killed
