@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname, isAbsolute, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
+import { isPromptFile } from '../steps/prompt-files.ts';
 import { loadRegistry, moduleDigest, type Registry } from '../steps/registry.ts';
 import { vllmPython, vllmVersion } from '../devices/engines/vllm.ts';
 import type { BoundConfig, HubModel, RecipeSchema } from '../schemas/config.ts';
@@ -15,7 +16,9 @@ import { inherited, serving as servingSchema, type Serving } from '../schemas/se
 import { canonicalJson } from '../schemas/canonical.ts';
 import { bindData } from './bind-data.ts';
 import { bindModels } from './bind-models.ts';
+import { bindPrompts, checkVariables, promptStore } from './bind-prompts.ts';
 import type { Launched } from './hub-names.ts';
+import { namesIn } from './registered-names.ts';
 import { suggest } from '../schemas/nearest.ts';
 import { Source } from '../schemas/yaml.ts';
 
@@ -60,7 +63,8 @@ export async function rebind(bound: BoundConfig, sets: readonly string[], name: 
 async function bind(source: Source, folder: string, fallbackName: string, forcedName?: string, before?: BoundConfig): Promise<Experiment> {
   const recipe = recipeSchemas[String((source.value as RawFile).recipe)];
   if (recipe) source.resolveAliases(recipe.parameters, ['parameters']);
-  const given = source.value as RawFile;
+  const prompts = await bindPrompts(source, folder, before);
+  const given = prompts.given as RawFile;
   const file = source.check<File>(experimentFile, given);
   const parameters = recipe && source.check(recipe.parameters, given.parameters ?? {}, ['parameters']);
   if (recipe && file) checkNames(source, recipe, file, parameters as object);
@@ -69,9 +73,10 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
       source.problem(['parameters', ...path], sentence);
   const launched: Launched = { experiment: forcedName ?? file?.name ?? fallbackName, config: before };
   const models = await bindModels(source, file?.models ?? {}, { folder, recipe, launched });
-  const modules = await bindModules(source, file?.modules ?? [], folder);
+  const modules = [...(await bindModules(source, file?.modules ?? [], folder)), ...prompts.modules];
   source.throwIfAny(); // without its modules, the registry would report every name as unknown
-  const registry = await loadRegistry(modules);
+  const registry = await loadRegistry(modules, before && (await promptStore()));
+  checkVariables(source, prompts, recipe, registry);
   const checked = checkRegistered(source, registry, file!, parameters as object);
   const name = forcedName ?? file!.name ?? fallbackName;
   if (!experimentFile.shape.name.safeParse(name).success)
@@ -161,6 +166,10 @@ async function bindModules(source: Source, modules: readonly string[], folder: s
   const bound = [];
   for (const [index, module] of modules.entries()) {
     const path = isAbsolute(module) ? module : resolve(folder, module);
+    if (isPromptFile({ path })) {
+      source.problem(['modules', index], 'is a prompt file: name it in place of a prompt, as in prompts: { judge: ./judge.jinja }');
+      continue;
+    }
     try {
       bound.push({ path, digest: await moduleDigest(path) });
     } catch (error) {
@@ -232,22 +241,6 @@ function tryLookUp<T>(look: () => T, otherwise: (sentence: string) => void): T |
   }
 }
 
-/** Yields registered names: by convention, the values of `prompt`, `template`, `prompts` and `templates`. */
-function* namesIn(
-  value: unknown,
-  path: readonly PropertyKey[],
-): Generator<{ path: readonly PropertyKey[]; kind: 'prompt' | 'template'; id: string }> {
-  if (typeof value !== 'object' || value === null) return;
-  for (const [key, inner] of Object.entries(value)) {
-    const kind = key === 'prompt' || key === 'prompts' ? 'prompt' : key === 'template' || key === 'templates' ? 'template' : undefined;
-    if (!kind) yield* namesIn(inner, [...path, key]);
-    else if (typeof inner === 'string') yield { path: [...path, key], kind, id: inner };
-    else if (typeof inner === 'object' && inner !== null) {
-      for (const [name, id] of Object.entries(inner)) if (typeof id === 'string') yield { path: [...path, key, name], kind, id };
-    }
-  }
-}
-
 const withoutCommit = ({ commit: _, ...model }: HubModel) => model;
 
 /** The experiment file that binds to `bound`; its paths are absolute. */
@@ -257,7 +250,7 @@ function fileOf({ recipe, seed, modules, data, models, serving, roles, training,
   return {
     recipe,
     seed,
-    modules: modules.map(({ path }) => path),
+    modules: modules.filter((module) => !isPromptFile(module)).map(({ path }) => path),
     data: labelled(data, (it) => ({ source: it.source, params: it.params })),
     models: labelled(models, (model) => ('hub' in model ? withoutCommit(model) : model)),
     serving,

@@ -6,6 +6,7 @@ import { plan } from '../plan/planner.ts';
 import { checkParams } from '../steps/definitions.ts';
 import { sourceFiles } from '../steps/input-files.ts';
 import { openServices, type Services } from '../steps/services.ts';
+import { isPromptFile, readPromptFile } from '../steps/prompt-files.ts';
 import { moduleDigest } from '../steps/registry.ts';
 import { contextOf, importsOf } from '../recipe/inputs.ts';
 import type { BoundConfig } from '../schemas/config.ts';
@@ -34,7 +35,8 @@ export async function findEdits(record: ExperimentRecord, sets: readonly string[
   const services = await openServices(homeFolder());
   const files = await changedFiles(services, record, now);
   const settings = differences(before, now).filter((line) => !/^modules\.\d+\.digest:/.test(line));
-  const changes = [...settings, ...modules.map((path) => `The module ${path} has changed since the launch.`), ...files];
+  const prompts = await changedPrompts(now);
+  const changes = [...settings, ...modules.map((path) => `The module ${path} has changed since the launch.`), ...prompts, ...files];
   if (changes.length === 0) return { experiment, lines: [] };
   return { experiment, lines: [...changes, await describeRecomputed(services, record, now)] };
 }
@@ -53,8 +55,22 @@ async function describeRecomputed(services: Services, record: ExperimentRecord, 
 
 async function changedModules({ modules }: BoundConfig): Promise<string[]> {
   const changed = [];
-  for (const { path, digest } of modules) if ((await moduleDigest(path).catch(() => digest)) !== digest) changed.push(path);
+  for (const { path, digest } of modules.filter((module) => !isPromptFile(module)))
+    if ((await moduleDigest(path).catch(() => digest)) !== digest) changed.push(path);
   return changed;
+}
+
+/** A sentence for each prompt file that is another than the experiment was launched with, which keeps the old one. */
+async function changedPrompts({ modules }: BoundConfig): Promise<string[]> {
+  const sentences = [];
+  for (const { path, digest } of modules.filter(isPromptFile)) {
+    const now = await readPromptFile(path).catch(() => undefined);
+    if (now?.digest !== digest)
+      sentences.push(
+        `${path} has changed since the launch, and the experiment keeps what it was: --set parameters.prompts.NAME=${path} takes the new text.`,
+      );
+  }
+  return sentences;
 }
 
 /** Returns a sentence for each source and model whose files have changed since their import. */

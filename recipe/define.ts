@@ -155,10 +155,18 @@ export interface PromptDef<in T> {
   /** The name of the template that a model must have been trained with to receive this prompt.
    *  @default any */
   readonly template?: string;
+  /** Slots as the operator fills them. `plan` checks the variables of a Jinja file in place of this prompt with them.
+   *  @default such a file is only checked for its syntax and its turns */
+  readonly example?: object;
   render(slots: T): Prompt;
 }
 /** The wording of a request, which the config names. */
-export function prompt<T>(spec: { readonly version: number; readonly template?: string; render(slots: T): Prompt }): PromptDef<T> {
+export function prompt<T>(spec: {
+  readonly version: number;
+  readonly template?: string;
+  readonly example?: NoInfer<T> & object;
+  render(slots: T): Prompt;
+}): PromptDef<T> {
   return { is: 'prompt', ...spec };
 }
 

@@ -9,6 +9,16 @@ export const seed = z.int32().min(0);
 /** `namespace.name` in the registry of operators, prompts, templates, suites and sources. */
 export const registered = z.string().regex(/^[a-z][a-z0-9-]*\.[A-Za-z][A-Za-z0-9]*$/, 'a registered name such as std.table');
 
+/** Names of files that hold a prompt in Jinja. */
+export const PROMPT_FILE = /\.(?:jinja|jinja2|j2)$/;
+/** A registered prompt, or a Jinja file in place of one. Paths start at the folder of the experiment file. */
+export const promptName = z
+  .string()
+  .regex(
+    /^(?:[a-z][a-z0-9-]*\.[A-Za-z][A-Za-z0-9]*|.+\.(?:jinja|jinja2|j2))$/,
+    'a registered prompt such as humpback.curation, or a Jinja file such as ./judge.jinja',
+  );
+
 /** Of a repository on the Hugging Face Hub. */
 export const revision = z.string().min(1).describe('A branch, a tag or a commit. It is resolved to a commit at the launch.');
 
@@ -51,6 +61,7 @@ export interface BoundConfig {
   readonly name: string;
   readonly recipe: string;
   readonly seed: number;
+  /** TypeScript files, and the Jinja files of prompts. */
   readonly modules: readonly { readonly path: string; readonly digest: string }[];
   readonly data: {
     readonly [name: string]: {

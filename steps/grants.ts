@@ -5,6 +5,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { Serving } from '../schemas/serving.ts';
 import type { Store } from '../store/store.ts';
 import type { StepContext } from '../schemas/steps.ts';
+import { keepPrompts } from './prompt-files.ts';
 
 export interface Grant {
   /** Used in the error sentence if the grant is missing. */
@@ -30,8 +31,9 @@ export const ofContext = ({ serving, roles, external }: Granting): Grant[] => [
   ...external.flatMap(ofExternal),
 ];
 
-/** Grants everything that a launch needs: the user of the command line owns the home. */
+/** Grants everything that a launch needs, and keeps its prompt files: the user of the command line owns the home. */
 export async function grantAll(store: Store, context: Granting & Pick<StepContext, 'modules'>): Promise<void> {
+  await keepPrompts(store, context.modules);
   for (const { grant } of [...ofModules(context.modules), ...ofContext(context)]) await store.grant(grant);
 }
 

@@ -4,7 +4,9 @@ import { pathToFileURL } from 'node:url';
 import { namespaces as operators } from '../operators/index.ts';
 import type { Definition } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import type { Store } from '../store/store.ts';
 import { importModule, importVersion, type Module } from './modules.ts';
+import { isPromptFile, JINJA, promptId, promptText } from './prompt-files.ts';
 import { homesOf, isOurs, named, Sources } from './source-files.ts';
 
 export type Kind = Definition['is'];
@@ -40,7 +42,7 @@ const builtIn: Readonly<Record<string, readonly (readonly [entry: string, load: 
 
 /** Namespaces by name. Throws `ConfigError` for a module that has changed since its digest was taken, cannot be loaded, or has no unique
  *  name. */
-export async function loadNamespaces(modules: readonly Module[]): Promise<ReadonlyMap<string, Namespace>> {
+export async function loadNamespaces(modules: readonly Module[], store?: Pick<Store, 'prompt'>): Promise<ReadonlyMap<string, Namespace>> {
   const namespaces = new Map<string, Namespace>();
   const sources = new Sources();
   for (const [name, parts] of Object.entries(builtIn)) {
@@ -49,12 +51,23 @@ export async function loadNamespaces(modules: readonly Module[]): Promise<Readon
     const entries = parts.map(([entry]) => entry);
     namespaces.set(name, await namespaceOf(Object.assign({}, ...exported) as object, false, entries, sources, loadFile));
   }
-  for (const module of modules) {
+  for (const module of modules.filter((one) => !isPromptFile(one))) {
     const exported = await importModule(module);
     const name = nameOf(module, exported, namespaces);
     namespaces.set(name, await namespaceOf(exported, true, [resolve(module.path)], sources, (path) => importVersion(path, module.digest)));
   }
+  const files = modules.filter(isPromptFile);
+  if (files.length > 0) namespaces.set(JINJA, await promptNamespace(files, store));
   return namespaces;
+}
+
+/** The prompts in Jinja files. Their names say their contents, so no file behind them is part of a key. */
+async function promptNamespace(files: readonly Module[], store: Pick<Store, 'prompt'> | undefined): Promise<Namespace> {
+  const { jinjaPrompt } = await import('./jinja-prompt.ts');
+  const prompts = files.map(
+    async (file) => [promptId(file.digest).slice(JINJA.length + 1), jinjaPrompt(await promptText(file, store))] as const,
+  );
+  return { definitions: new Map(await Promise.all(prompts)), module: true, files: {}, behind: () => ({ ours: {}, own: {} }) };
 }
 
 function nameOf({ path }: Module, exported: object, taken: ReadonlyMap<string, Namespace>): string {
@@ -64,10 +77,10 @@ function nameOf({ path }: Module, exported: object, taken: ReadonlyMap<string, N
       'ConfigError',
       `The module ${path} does not say its namespace: add \`export const namespace = 'name'\` with lower-case letters, digits and hyphens.`,
     );
-  if (taken.has(name))
+  if (taken.has(name) || name === JINJA)
     throw new BackspinError(
       'ConfigError',
-      `The module ${path} calls its namespace "${name}", and so does ${name in builtIn ? 'backspin' : 'another module'}: give it another name.`,
+      `The module ${path} calls its namespace "${name}", and so does ${name in builtIn || name === JINJA ? 'backspin' : 'another module'}: give it another name.`,
     );
   return name;
 }

@@ -3,6 +3,7 @@ import type { Definition } from '../recipe/define.ts';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { nearest } from '../schemas/nearest.ts';
+import type { Store } from '../store/store.ts';
 import type { Module } from './modules.ts';
 import { kinds, loadNamespaces, type Behind, type Kind, type Namespace } from './namespaces.ts';
 
@@ -32,9 +33,10 @@ export interface Registry {
   isModule(namespace: string): boolean;
 }
 
-/** Throws `ConfigError` for a module that has changed since its digest was taken, or cannot be loaded. */
-export async function loadRegistry(modules: readonly Module[]): Promise<Registry> {
-  const namespaces = await loadNamespaces(modules);
+/** `store` has the prompt files of launched experiments. Throws `ConfigError` for a module that has changed since its digest was taken, or
+ *  cannot be loaded. */
+export async function loadRegistry(modules: readonly Module[], store?: Pick<Store, 'prompt'>): Promise<Registry> {
+  const namespaces = await loadNamespaces(modules, store);
 
   function find<K extends Kind>(id: string, ...wanted: K[]): Defined<K> {
     const definition = definitionIn(namespaces, id);

@@ -46,7 +46,7 @@ export async function openServices(home: string, { lowWater = LOW_WATER, build =
     build,
     registry(modules) {
       const key = JSON.stringify(modules);
-      const registry = registries.get(key) ?? checked(ofModules(modules)).then(() => loadRegistry(modules));
+      const registry = registries.get(key) ?? checked(ofModules(modules)).then(() => loadRegistry(modules, store));
       registries.set(key, registry);
       registry.catch(() => registries.delete(key)); // retry a module that failed to load: the user may fix it
       return registry;

@@ -119,6 +119,17 @@ class LocalStore implements Store {
     if ((await this.same(namespace)) !== digest) await writeAtomic(this.#paths.same(namespace), digest, this.#paths.temporary);
   }
 
+  async prompt(digest: string): Promise<string | undefined> {
+    const path = this.#paths.prompt(digest);
+    const text = await ifThere(readFile(path, 'utf8'));
+    if (text !== undefined && sha256(text) !== digest)
+      throw damaged(path, 'is not the prompt that it is named after', { remedy: 'remove it' });
+    return text;
+  }
+  async putPrompt(text: string): Promise<void> {
+    await putIfAbsent(this.#paths.prompt(sha256(text)), text, this.#paths.temporary);
+  }
+
   async grant(what: object): Promise<void> {
     const text = canonicalJson(what);
     await putIfAbsent(this.#paths.grant(sha256(text)), text, this.#paths.temporary);

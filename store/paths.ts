@@ -16,6 +16,7 @@ export interface Paths {
   /** Folder of step notes since the last write of the experiment's record. */
   notes(name: string): string;
   same(namespace: string): string;
+  prompt(digest: string): string;
   grant(digest: string): string;
   work(stepKey: string): string;
 }
@@ -41,6 +42,7 @@ export function pathsOf(root: string): Paths {
     output: (stepKey) => join(folders.outputs, stepKey.slice(0, 2), `${stepKey}.json`),
     grant: (digest) => join(root, 'grants', `${digest}.json`),
     same: (space) => join(root, 'same', space),
+    prompt: (digest) => join(root, 'prompts', `${digest}.jinja`),
     experiment: (name) => join(folders.experiments, `${name}.json`),
     notes: (name) => join(folders.experiments, `${name}.steps`),
     work: (stepKey) => join(folders.work, stepKey),

@@ -55,6 +55,10 @@ export interface Store {
   same(namespace: string): Promise<string | undefined>;
   putSame(space: string, digest: string): Promise<void>;
 
+  /** The text of a prompt file, by its sha256. */
+  prompt(digest: string): Promise<string | undefined>;
+  putPrompt(text: string): Promise<void>;
+
   /** Stores what the user permits workers to do. Only the command line writes it. */
   grant(what: object): Promise<void>;
   isGranted(what: object): Promise<boolean>;

@@ -2,13 +2,18 @@
 import { prompt, template, type Chat, type Message } from '../../recipe/index.ts';
 import { complex, lesson, type Complex, type Lesson, type Rated, type Source, type Started } from './records.ts';
 import { afterExamples, user, withReply } from '../turns.ts';
-import type { MergeShot } from './shots.ts';
+import { example } from '../example.ts';
+import { mergeShots, type MergeShot } from './shots.ts';
 
 const listed = (items: readonly string[]): string => items.map((item) => `- ${item}`).join('\n');
-const userPrompt = <T>(words: (slots: T) => string) => prompt<T>({ version: 1, render: (slots) => ({ messages: user(words(slots)) }) });
+const userPrompt = <T extends object>(shown: NoInfer<T>, words: (slots: T) => string) =>
+  prompt<T>({ version: 1, example: shown, render: (slots) => ({ messages: user(words(slots)) }) });
+const { instruction, constraint } = example;
+const begun: Started = { text: example.text, instruction };
 
 /** 1e: asks for a short instruction for a document. */
 export const ask = userPrompt<Source>(
+  { text: example.text },
   ({ text }) =>
     `Text:\n${text}\n\nWrite one short instruction that this text would be a good answer to. It is not a question, and it does not mention the text. Write only the instruction.`,
 );
@@ -22,6 +27,7 @@ const appraised = [
 /** 1f: asks for the additive score. */
 export const appraise = prompt<Started>({
   version: 2,
+  example: begun,
   render: ({ instruction }) => ({
     messages: afterExamples(
       `Score an instruction. It gets one point for each of these that holds:
@@ -39,12 +45,13 @@ Give your reasons in a few words, then the sum as "Score: N/5".`,
 
 /** D: rewrites the document as an answer to its instruction. */
 export const polish = userPrompt<Started>(
+  begun,
   ({ instruction, text }) =>
     `Instruction: ${instruction}\n\nText:\n${text}\n\nRewrite the text as a helpful answer to the instruction. Keep what it says, and leave out what does not belong to an answer. Write only the answer.`,
 );
 
 /** S1, A, Y: the instruction alone. */
-export const answer = userPrompt<Pick<Rated, 'instruction'>>(({ instruction }) => instruction);
+export const answer = userPrompt<Pick<Rated, 'instruction'>>({ instruction }, ({ instruction }) => instruction);
 
 export interface Judged {
   readonly instruction: string;
@@ -59,6 +66,15 @@ const found = (analysis: string, type: string, constraint: string): string =>
 /** J: asks for one constraint that would bring the student's answer closer to the document. The examples are of the first two types. */
 export const judge = prompt<Judged>({
   version: 2,
+  example: {
+    instruction,
+    polished: example.text,
+    output: example.response,
+    types: [
+      { name: 'tone and style', about: 'is written in a certain tone or style', example: 'Write in a friendly tone.' },
+      { name: 'prior condition', about: 'fits a situation that is given beforehand', example: 'It is night.' },
+    ],
+  },
   render: ({ types, ...judged }) => ({
     messages: afterExamples(
       `Two answers to an instruction follow, and Output1 is the better one. Find one constraint that Output1 meets and Output2 does not meet. It is of one of these types:
@@ -110,6 +126,7 @@ const compared = [
 
 /** Q: whether a constraint was there before. */
 export const compare = userPrompt<{ readonly constraint: string; readonly earlier: readonly string[] }>(
+  { constraint, earlier: [constraint] },
   ({ constraint, earlier }) =>
     `Earlier constraints:
 ${listed(earlier)}
@@ -124,6 +141,7 @@ Does one of the earlier constraints demand the same as the new one? Reply in thi
 
 /** C: how well an answer meets what it was told. */
 export const check = userPrompt<{ readonly instruction: string; readonly output: string; readonly criteria: readonly string[] }>(
+  { instruction, output: example.response, criteria: [constraint] },
   ({ instruction, output, criteria }) =>
     `Instruction: ${instruction}
 
@@ -149,6 +167,7 @@ const merging = (instruction: string, constraints: readonly string[]): readonly 
 /** M: merges the instruction and its constraints. */
 export const combine = prompt<Merging>({
   version: 1,
+  example: { instruction, constraints: [constraint], shots: mergeShots.slice(0, 1) },
   render: ({ instruction, constraints, shots }) => ({
     messages: [
       ...shots.flatMap(

@@ -1,5 +1,6 @@
 /** Defines the prompts of back-and-forth translation, in our own words, after the paper's appendix A. */
 import { prompt, template, type Chat, type Message } from '../../recipe/index.ts';
+import { example } from '../example.ts';
 import { tagged, tags } from '../humpback/prompts.ts';
 import { pair, type Pair, type Segment } from '../humpback/records.ts';
 import { user, withReply } from '../turns.ts';
@@ -13,6 +14,7 @@ const askForInstruction = (text: string): readonly Message[] =>
 export const backward = prompt<Segment>({
   version: 1,
   template: 'back-and-forth.toInstruction',
+  example: { text: example.text },
   render: ({ text }) => ({ messages: askForInstruction(text) }),
 });
 export const toInstruction = template<Pair, Chat>({
@@ -25,6 +27,7 @@ export const toInstruction = template<Pair, Chat>({
 export const respond = prompt<Pick<Pair, 'instruction'>>({
   version: 1,
   template: 'humpback.toResponse',
+  example: { instruction: example.instruction },
   render: ({ instruction }) => ({ messages: tagged(instruction, tags.seed) }),
 });
 
@@ -38,16 +41,18 @@ ${response}
 Rewrite the draft so that it answers the question. Begin with the answer. Keep the words of the draft where you can, and put them in a clear order. Leave out what does not belong to the answer, and add no facts. Write the new answer between ${markers.open} and ${markers.close}.`);
 
 /** Prompts the rewriter with the response and the instruction. */
-export const rewriting = prompt<Pair>({ version: 1, render: (pair) => ({ messages: askToRewrite(pair) }) });
+const drafted = { instruction: example.instruction, response: example.response };
+export const rewriting = prompt<Pair>({ version: 1, example: drafted, render: (pair) => ({ messages: askToRewrite(pair) }) });
 /** The same for small models, which forget the markers: after an example, and with the first marker as prefill. */
 export const rewritingShown = prompt<Pair>({
   version: 1,
+  example: drafted,
   render: (pair) => ({
-    messages: [...withReply(askToRewrite(example), example.rewritten).messages, ...askToRewrite(pair)],
+    messages: [...withReply(askToRewrite(shown), shown.rewritten).messages, ...askToRewrite(pair)],
     prefill: markers.open,
   }),
 });
-const example = {
+const shown = {
   instruction: 'Why does bread go stale?',
   response: 'Bread stales. starch recrystallizes as it cools - fridge makes it faster!! (see also: storage)',
   rewritten: `${markers.open}
@@ -56,11 +61,16 @@ ${markers.close}`,
 };
 
 /** Prompts the rewriter with the instruction alone. */
-export const answering = prompt<Pick<Pair, 'instruction'>>({ version: 1, render: ({ instruction }) => ({ messages: user(instruction) }) });
+export const answering = prompt<Pick<Pair, 'instruction'>>({
+  version: 1,
+  example: { instruction: example.instruction },
+  render: ({ instruction }) => ({ messages: user(instruction) }),
+});
 
 /** Asks which of two answers is better. */
 export const comparing = prompt<{ readonly instruction: string; readonly first: string; readonly second: string }>({
   version: 1,
+  example: { instruction: example.instruction, first: example.response, second: example.text },
   render: ({ instruction, first, second }) => ({
     messages: user(`Question:
 ${instruction}

@@ -1,15 +1,19 @@
 /** Defines the annotator's prompts of CRAB in our own words, in the reply formats that its code parses (2410.24175). */
 import { prompt, template, type Chat } from '../../recipe/index.ts';
-import type { ConstraintType } from '../../schemas/recipes/crab-types.ts';
+import { constraintTypes, type ConstraintType } from '../../schemas/recipes/crab-types.ts';
+import { example } from '../example.ts';
 import { user } from '../turns.ts';
 import { chat, type Conversation, type Pair } from './records.ts';
 
 type Asked = Pick<Pair, 'instruction' | 'response'>;
-const userPrompt = <T>(words: (slots: T) => string) => prompt<T>({ version: 1, render: (slots) => ({ messages: user(words(slots)) }) });
+const userPrompt = <T extends object>(shown: NoInfer<T>, words: (slots: T) => string) =>
+  prompt<T>({ version: 1, example: shown, render: (slots) => ({ messages: user(words(slots)) }) });
+const pair: Asked = { instruction: example.instruction, response: example.response };
 const shown = ({ instruction, response }: Asked): string => `Instruction:\n${instruction}\n\nResponse:\n${response}`;
 
 /** G1: asks for the instruction in more detail. */
 export const refine = userPrompt<Asked>(
+  pair,
   (asked) =>
     `${shown(asked)}\n\nRewrite the instruction so that it fits the response more closely: say under which circumstances it holds and what exactly it is about. Add 10 to 20 words and no more. Keep its tables, its code and any text that it gives. Write only the new instruction.`,
 );
@@ -19,6 +23,7 @@ export interface Listing extends Asked {
 }
 const listing = (subject: string) =>
   userPrompt<Listing>(
+    { ...pair, types: constraintTypes.slice(0, 2) },
     ({ types, ...asked }) =>
       `${shown(asked)}\n\nFind constraints on ${subject} that the response meets already, and that one could add to the instruction. There are these types:
 ${types.map(({ name, about }) => `- ${name}: what ${about}`).join('\n')}
@@ -32,6 +37,7 @@ export const askParts = listing('the form and the parts of the response');
 
 /** K1: asks whether the response meets a constraint, and for a true one in its place. */
 export const askCheck = userPrompt<Asked & { readonly constraint: string }>(
+  { ...pair, constraint: example.constraint },
   ({ constraint, response }) =>
     `Does a response meet a constraint? If not, change the constraint until the response meets it, and say whether the result still restricts a writer at all: "Use one or more paragraphs" does not. Reply with a JSON object and nothing else.
 

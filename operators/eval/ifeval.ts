@@ -5,6 +5,7 @@ import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { wholeReply } from '../reply.ts';
 import { meets, rule, type Rule } from '../rules/index.ts';
+import { example } from '../example.ts';
 import { user } from '../turns.ts';
 
 /** A line of IFEval's file: ids of rules, and the parameters of each. */
@@ -50,6 +51,7 @@ const params = z.strictObject({
 /** Asks with the prompt as it is. */
 export const instruct = prompt<{ readonly instruction: string }>({
   version: 1,
+  example: { instruction: example.instruction },
   render: ({ instruction }) => ({ messages: user(instruction) }),
 });
 

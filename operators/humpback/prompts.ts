@@ -1,5 +1,6 @@
 /** Defines the prompts of Humpback, in our own words. */
 import { prompt, type Message } from '../../recipe/index.ts';
+import { example } from '../example.ts';
 import { user } from '../turns.ts';
 import type { Pair, Segment } from './records.ts';
 
@@ -19,6 +20,7 @@ export const askForInstruction = ({ text }: Segment): readonly Message[] =>
 export const backward = prompt<Segment>({
   version: 1,
   template: 'humpback.toInstruction',
+  example: { text: example.text },
   render: (segment) => ({ messages: askForInstruction(segment) }),
 });
 
@@ -26,6 +28,7 @@ export const backward = prompt<Segment>({
 export const response = prompt<Pick<Pair, 'instruction'>>({
   version: 1,
   template: 'humpback.toResponse',
+  example: { instruction: example.instruction },
   render: ({ instruction }) => ({ messages: tagged(instruction, tags.seed, tags.augmented) }),
 });
 
@@ -33,6 +36,7 @@ export const response = prompt<Pick<Pair, 'instruction'>>({
 export const curation = prompt<Pair>({
   version: 1,
   template: 'humpback.toResponse',
+  example: { instruction: example.instruction, response: example.response },
   render: ({ instruction, response }) => ({
     messages:
       user(`You are given a user's instruction and a candidate answer. Is the answer a good example of how an AI assistant should respond to that instruction? Rate it from 1 to 5:

@@ -1,6 +1,7 @@
 /** Defines the prompts of Kun in our own words, in Chinese and in English, after the release code. */
 import { prompt, template, type Chat } from '../../recipe/index.ts';
 import { pair, type Pair, type Segment } from '../humpback/records.ts';
+import { example } from '../example.ts';
 import { afterExamples, user, withReply } from '../turns.ts';
 
 /** y -> x: the same prompt for training and inference. */
@@ -11,11 +12,13 @@ const askForInstruction = {
 export const labelling = prompt<Segment>({
   version: 1,
   template: 'kun.toInstruction',
+  example: { text: example.text },
   render: ({ text }) => ({ messages: askForInstruction.zh(text) }),
 });
 export const labellingEnglish = prompt<Segment>({
   version: 1,
   template: 'kun.toInstructionEnglish',
+  example: { text: example.text },
   render: ({ text }) => ({ messages: askForInstruction.en(text) }),
 });
 export const toInstruction = template<Pair, Chat>({
@@ -38,6 +41,7 @@ export const toResponse = template<Pair, Chat>({
 export const respond = prompt<Pick<Pair, 'instruction'>>({
   version: 1,
   template: 'kun.toResponse',
+  example: { instruction: example.instruction },
   render: ({ instruction }) => ({ messages: user(instruction) }),
 });
 
@@ -53,6 +57,7 @@ const judging = ({ rule, lead, good, bad, examples }: Judging) =>
   prompt<Pick<Pair, 'instruction'>>({
     version: 2,
     template: 'kun.toResponse',
+    example: { instruction: example.instruction },
     render: ({ instruction }) => ({
       messages: afterExamples(
         rule,
@@ -109,10 +114,12 @@ interface Known {
 export const polishing = prompt<Known>({
   version: 1,
   template: 'kun.toResponse',
+  example: { text: example.text, instruction: example.instruction },
   render: ({ text, instruction }) => ({ messages: user(`已知：${text}\n\n请回答：${instruction}`) }),
 });
 export const polishingEnglish = prompt<Known>({
   version: 1,
   template: 'kun.toResponse',
+  example: { text: example.text, instruction: example.instruction },
   render: ({ text, instruction }) => ({ messages: user(`${text}\n\nUse this to answer: ${instruction}`) }),
 });

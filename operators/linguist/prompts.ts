@@ -29,6 +29,16 @@ const fiveBlocks = ({ language, intent, include, labels, examples }: Asked): rea
 export const request = prompt<Asked>({
   version: 1,
   template: 'linguist.toUtterance',
+  example: {
+    language: 'en',
+    intent: 'play_music',
+    include: [
+      [1, 'jazz'],
+      [2, '*'],
+    ],
+    labels: { 1: 'genre', 2: 'artist' },
+    examples: ['play some [1 rock ]'],
+  },
   render: (asked) => ({ messages: fiveBlocks(asked) }),
 });
 
@@ -47,6 +57,7 @@ export interface Rewriting {
 /** Asks for a paraphrase that keeps the values. */
 export const rewriting = prompt<Rewriting>({
   version: 1,
+  example: { language: 'en', text: 'play some jazz', values: ['jazz'] },
   render: ({ language, text, values }) => ({
     messages: user(
       `Say this in other words, in ${nameOf(language)}, as somebody might say it to a voice assistant: ${text}\n\n${

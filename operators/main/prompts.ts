@@ -1,5 +1,6 @@
 /** Defines the two prompts of MAIN in our own words: the paper does not publish its own. */
 import { prompt, template, type Chat } from '../../recipe/index.ts';
+import { example } from '../example.ts';
 import type { Pair, Segment } from '../humpback/records.ts';
 import { user, withReply } from '../turns.ts';
 import { row, type Row } from './records.ts';
@@ -11,6 +12,7 @@ const askForInstruction = ({ text }: Segment) =>
 export const invert = prompt<Segment>({
   version: 1,
   template: 'main.toInstruction',
+  example: { text: example.text },
   render: (segment) => ({ messages: askForInstruction(segment) }),
 });
 
@@ -18,6 +20,7 @@ export const invert = prompt<Segment>({
 export const respond = prompt<Pick<Pair, 'instruction'>>({
   version: 1,
   template: 'main.toResponse',
+  example: { instruction: example.instruction },
   render: ({ instruction }) => ({ messages: user(instruction) }),
 });
 

@@ -1,5 +1,6 @@
 /** Defines the prompts of MuSC in our own words, in the reply format that its code parses (2502.11541). */
 import { prompt, template, type Message, type Preference, type Prompt, type WeightedPreference } from '../../recipe/index.ts';
+import { example } from '../example.ts';
 import { user, withReply } from '../turns.ts';
 import { contrast, weightedPair, type Contrast, type Demo, type WeightedPair } from './records.ts';
 
@@ -22,9 +23,15 @@ const shown = <T>(
   prefill: opening,
 });
 
+const demos: readonly Demo[] = [
+  { instruction: example.instruction, input: null, constraints: ['Explain why the sky is blue.', example.constraint] },
+];
+const { constraints } = demos[0]!;
+
 /** Decomposes an instruction. */
 export const takeApart = prompt<{ readonly instruction: string; readonly shots: readonly Demo[] }>({
   version: 1,
+  example: { instruction: example.instruction, shots: demos },
   render: ({ instruction, shots }) =>
     shown(
       'List what the instruction below demands as numbered constraints, the first of which is the task itself; then the text that it is about, or None. Use the headers **Constraints**: and **Input**:.',
@@ -39,6 +46,7 @@ export const takeApart = prompt<{ readonly instruction: string; readonly shots: 
 /** Combines constraints and text into one instruction. */
 export const putTogether = prompt<Pick<Demo, 'constraints' | 'input'> & { readonly shots: readonly Demo[] }>({
   version: 1,
+  example: { constraints, input: example.text, shots: demos },
   render: ({ constraints, input, shots }) =>
     shown(
       'Write one instruction that demands just what the constraints below do, about the text below, if there is one. Use the header **Instruction**: and write nothing else.',
@@ -60,11 +68,13 @@ const inventing = (count: string, shots: readonly Demo[]): readonly Message[] =>
 /** Invents an instruction. */
 export const makeUp = prompt<{ readonly shots: readonly Demo[] }>({
   version: 1,
+  example: { shots: demos },
   render: ({ shots }) => ({ messages: inventing('more than 5', shots), prefill: '**Constraints:**' }),
 });
 /** Writes the task again for given constraints. */
 export const makeUpAnew = prompt<{ readonly shots: readonly Demo[]; readonly constraints: readonly string[] }>({
   version: 1,
+  example: { shots: demos, constraints },
   render: ({ shots, constraints }) => ({
     messages: inventing('several', shots),
     prefill: `**Constraints:**\n${listed(constraints)}\n**Task:**`,
@@ -74,6 +84,7 @@ export const makeUpAnew = prompt<{ readonly shots: readonly Demo[]; readonly con
 const rewriting = (how: string) =>
   prompt<{ readonly constraint: string }>({
     version: 1,
+    example: { constraint: example.constraint },
     render: ({ constraint }) => ({
       messages: user(
         `Write a constraint that ${how} the one below. Begin with **New Constraint**: and write nothing else.\n\n${constraint}`,
@@ -86,6 +97,7 @@ export const negate = rewriting('demands the opposite of');
 /** Asks whether an answer meets one constraint. */
 export const judge = prompt<{ readonly instruction: string; readonly response: string; readonly constraint: string }>({
   version: 1,
+  example: { instruction: example.instruction, response: example.response, constraint: example.constraint },
   render: ({ instruction, response, constraint }) => ({
     messages: user(
       `Instruction:\n${instruction}\n\nResponse:\n${response}\n\nDoes the response fully meet this constraint: ${constraint}\n\nWrite a short analysis, then "Answer: Yes" or "Answer: No".`,
@@ -96,6 +108,7 @@ export const judge = prompt<{ readonly instruction: string; readonly response: s
 /** Prompts the model with an instruction; an empty one measures the unconditional log-probability. */
 export const instruct = prompt<{ readonly instruction: string }>({
   version: 1,
+  example: { instruction: example.instruction },
   render: ({ instruction }) => ({ messages: user(instruction) }),
 });
 

@@ -1,5 +1,6 @@
 /** Defines the prompts of Self-Lengthen in our own words (2410.23933), in Chinese for what is in Chinese. */
 import { prompt, template, type Chat } from '../../recipe/index.ts';
+import { example } from '../example.ts';
 import { user, withReply } from '../turns.ts';
 import { piece, thinned, type Demanding, type Piece, type Seed, type Thinned } from './records.ts';
 import { isChinese } from './text.ts';
@@ -7,6 +8,7 @@ import { isChinese } from './text.ts';
 /** A1: two instructions as the beginning of a list, which the model continues. */
 export const invent = prompt<{ readonly examples: readonly string[] }>({
   version: 1,
+  example: { examples: [example.instruction, 'Write a story about a lighthouse.'] },
   render({ examples }) {
     const request = isChinese(examples.join('\n'))
       ? '请构思几条彼此不同的指令，每条都要求写一篇长文，例如小说、报告、指南、演讲稿或散文。每条指令本身要完整清楚。只写编号列表。'
@@ -19,6 +21,7 @@ export const invent = prompt<{ readonly examples: readonly string[] }>({
 /** A2: whether the instruction is one for a long text. */
 export const suits = prompt<Seed>({
   version: 1,
+  example: { instruction: example.instruction },
   render: ({ instruction }) => ({
     messages: user(
       isChinese(instruction)
@@ -32,6 +35,7 @@ export const suits = prompt<Seed>({
 export const answer = prompt<Seed>({
   version: 1,
   template: 'self-lengthen.toText',
+  example: { instruction: example.instruction },
   render: ({ instruction }) => ({ messages: user(instruction) }),
 });
 
@@ -45,12 +49,14 @@ const enriching = ({ instruction, outline }: Pick<Thinned, 'instruction' | 'outl
 export const enrich = prompt<Pick<Thinned, 'instruction' | 'outline'>>({
   version: 1,
   template: 'self-lengthen.toLonger',
+  example: { instruction: example.instruction, outline: example.text },
   render: (slots) => ({ messages: enriching(slots) }),
 });
 
 /** F3: the instruction with its demand. */
 export const restate = prompt<Pick<Demanding, 'instruction' | 'phrase'>>({
   version: 1,
+  example: { instruction: example.instruction, phrase: 'about 2,000 words' },
   render: ({ instruction, phrase }) => ({
     messages: user(
       isChinese(instruction)
@@ -63,6 +69,7 @@ export const restate = prompt<Pick<Demanding, 'instruction' | 'phrase'>>({
 /** For the suite: the grades of a text, without regard to its length. */
 export const grade = prompt<{ readonly instruction: string; readonly response: string; readonly dimensions: readonly string[] }>({
   version: 1,
+  example: { instruction: example.instruction, response: example.response, dimensions: ['Relevance', 'Accuracy'] },
   render: ({ instruction, response, dimensions }) => ({
     messages: user(
       `Instruction:\n${instruction}\n\nText:\n${response}\n\nGrade the text as an answer to the instruction, from 1 (very poor) to 10 (excellent), for ${dimensions.join(', ')}. Do not let its length count, either way. Reply with one JSON object: "Analysis", your reasons in a few sentences, then a whole number for each of ${dimensions.map((name) => `"${name}"`).join(', ')}.`,

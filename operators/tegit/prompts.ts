@@ -1,5 +1,6 @@
 /** Defines the prompts of TeGit in our own words, in the reply format that its code parses (2309.05447). */
 import { prompt, template, type Chat, type Message } from '../../recipe/index.ts';
+import { example } from '../example.ts';
 import { user, withReply } from '../turns.ts';
 import { marked, markers } from './parse.ts';
 import { task, type Source, type Task } from './records.ts';
@@ -12,12 +13,18 @@ ${markers.output} the answer`;
 const asked = ({ text }: Source): readonly Message[] => user(`${request}\n\nText:\n${text}`);
 
 /** Prompts the teacher for a task of the meta-set. */
-export const design = prompt<Source>({ version: 1, render: (source) => ({ messages: asked(source) }) });
+export const design = prompt<Source>({ version: 1, example: { text: example.text }, render: (source) => ({ messages: asked(source) }) });
 /** Prompts the wrapper with the prompt of its training. */
-export const wrapping = prompt<Source>({ version: 1, template: 'tegit.toTask', render: (source) => ({ messages: asked(source) }) });
+export const wrapping = prompt<Source>({
+  version: 1,
+  template: 'tegit.toTask',
+  example: { text: example.text },
+  render: (source) => ({ messages: asked(source) }),
+});
 /** Asks whether a task is valid. */
 export const discriminating = prompt<Task>({
   version: 1,
+  example: { text: example.text, instruction: example.instruction, input: '', output: example.response },
   render: ({ instruction, input, output }) => ({
     messages: user(
       `Instruction: ${instruction}\n\n${input === '' ? '' : `Input: ${input}\n\n`}Output: ${output}\n\nIs the instruction clear, and does the output do what it says? Write "Valid: Yes" or "Valid: No".`,

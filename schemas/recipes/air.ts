@@ -1,6 +1,6 @@
 /** Parameters of AIR. Defaults come from its paper and code (2502.17787), those of the training from us. */
 import { z } from 'zod';
-import { registered, type RecipeSchema } from '../config.ts';
+import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { training } from '../training.ts';
 import { constraintType, constraintTypes } from './air-types.ts';
@@ -101,15 +101,15 @@ const parameters = z
       .prefault({}),
     prompts: z
       .strictObject({
-        backtranslate: registered.default('air.ask'),
-        rate: registered.default('air.appraise'),
-        polish: registered.default('air.polish'),
-        answer: registered.default('air.answer').describe('For the student.'),
-        judge: registered.default('air.judge'),
-        compare: registered.default('air.compare'),
-        check: registered.default('air.check'),
-        merge: registered.default('air.combine'),
-        respond: registered.default('air.answer').describe('For the guidance.'),
+        backtranslate: promptName.default('air.ask'),
+        rate: promptName.default('air.appraise'),
+        polish: promptName.default('air.polish'),
+        answer: promptName.default('air.answer').describe('For the student.'),
+        judge: promptName.default('air.judge'),
+        compare: promptName.default('air.compare'),
+        check: promptName.default('air.check'),
+        merge: promptName.default('air.combine'),
+        respond: promptName.default('air.answer').describe('For the guidance.'),
       })
       .prefault({}),
   })

@@ -1,7 +1,7 @@
 /** Parameters of instruction back-and-forth translation. Defaults come from the paper (2408.04614, sections 2 and 3, appendix A), or from
  *  Humpback for the parts that the paper takes from it. */
 import { z } from 'zod';
-import { registered, type RecipeSchema } from '../config.ts';
+import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingWith } from '../training.ts';
 import { byScore, judge, seedTraining, unscaled } from './shared.ts';
@@ -75,11 +75,11 @@ const parameters = z
       .prefault({}),
     prompts: z
       .strictObject({
-        backtranslate: registered.default('back-and-forth.backward'),
-        judge: registered.default('humpback.curation'),
-        respond: registered.default('back-and-forth.respond').describe('For the likelihood judge.'),
-        rewrite: registered.default('back-and-forth.rewriting'),
-        distil: registered.default('back-and-forth.answering'),
+        backtranslate: promptName.default('back-and-forth.backward'),
+        judge: promptName.default('humpback.curation'),
+        respond: promptName.default('back-and-forth.respond').describe('For the likelihood judge.'),
+        rewrite: promptName.default('back-and-forth.rewriting'),
+        distil: promptName.default('back-and-forth.answering'),
       })
       .prefault({}),
   })

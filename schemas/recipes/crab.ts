@@ -1,6 +1,6 @@
 /** Parameters of CRAB (2410.24175). Defaults come from its paper, its code and its published trainings; where these are silent, from us. */
 import { z } from 'zod';
-import { registered, type RecipeSchema } from '../config.ts';
+import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { beta, trainingWith } from '../training.ts';
 import { constraintType, constraintTypes } from './crab-types.ts';
@@ -115,10 +115,10 @@ const parameters = z.strictObject({
   template: registered.default('crab.toChat'),
   prompts: z
     .strictObject({
-      refine: registered.default('crab.refine'),
-      whole: registered.default('crab.askWhole'),
-      part: registered.default('crab.askParts'),
-      check: registered.default('crab.askCheck'),
+      refine: promptName.default('crab.refine'),
+      whole: promptName.default('crab.askWhole'),
+      part: promptName.default('crab.askParts'),
+      check: promptName.default('crab.askCheck'),
     })
     .prefault({}),
 });

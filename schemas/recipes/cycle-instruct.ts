@@ -1,7 +1,7 @@
 /** Parameters of Cycle-Instruct (2508.16100). We had only parts of the paper: settings that they do not state are parameters with our
  *  defaults. */
 import { z } from 'zod';
-import { registered, type RecipeSchema } from '../config.ts';
+import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingChange, trainingWith } from '../training.ts';
 
@@ -31,12 +31,12 @@ const filter = z
   .describe('The cycle-consistency filter.');
 
 const prompts = z.strictObject({
-  answer: registered.default('cycle-instruct.answer'),
-  ask: registered.default('cycle-instruct.ask'),
-  baseAnswer: registered.default('cycle-instruct.baseAnswer').describe('For the base, which has not been trained with any template yet.'),
-  baseAsk: registered.default('cycle-instruct.baseAsk'),
-  rewriteQuestion: registered.default('cycle-instruct.rewriteQuestion'),
-  rewriteAnswer: registered.default('cycle-instruct.rewriteAnswer'),
+  answer: promptName.default('cycle-instruct.answer'),
+  ask: promptName.default('cycle-instruct.ask'),
+  baseAnswer: promptName.default('cycle-instruct.baseAnswer').describe('For the base, which has not been trained with any template yet.'),
+  baseAsk: promptName.default('cycle-instruct.baseAsk'),
+  rewriteQuestion: promptName.default('cycle-instruct.rewriteQuestion'),
+  rewriteAnswer: promptName.default('cycle-instruct.rewriteAnswer'),
 });
 
 const parameters = z.strictObject({

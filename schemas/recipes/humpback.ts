@@ -1,6 +1,6 @@
 /** Parameters of Humpback. Defaults come from the paper (2308.06259, sections 3.1 and 3.2, appendix B) if it states them. */
 import { z } from 'zod';
-import { registered, type RecipeSchema } from '../config.ts';
+import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingChange, trainingWith } from '../training.ts';
 import { byScore, judge, nearDuplicates, nucleus, seedTraining, unscaled } from './shared.ts';
@@ -38,9 +38,9 @@ const parameters = z
       .prefault({}),
     prompts: z
       .strictObject({
-        backtranslate: registered.default('humpback.backward'),
-        judge: registered.default('humpback.curation'),
-        respond: registered.default('humpback.response').describe('For the likelihood judge.'),
+        backtranslate: promptName.default('humpback.backward'),
+        judge: promptName.default('humpback.curation'),
+        respond: promptName.default('humpback.response').describe('For the likelihood judge.'),
       })
       .prefault({}),
   })

@@ -1,6 +1,6 @@
 /** Parameters of Kun (2401.06477). Defaults come from its released code and model cards if they state them, else from us. */
 import { z } from 'zod';
-import { registered, type RecipeSchema } from '../config.ts';
+import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingChange, trainingWith } from '../training.ts';
 
@@ -90,9 +90,9 @@ const parameters = z.strictObject({
     .prefault({}),
   prompts: z
     .strictObject({
-      label: registered.default('kun.labelling'),
-      point: registered.default('kun.pointing'),
-      polish: registered.default('kun.polishing'),
+      label: promptName.default('kun.labelling'),
+      point: promptName.default('kun.pointing'),
+      polish: promptName.default('kun.polishing'),
     })
     .prefault({}),
 });

@@ -1,6 +1,6 @@
 /** Parameters of LINGUIST (2209.09900). We had its abstract and summaries: where these are silent, the defaults are ours. */
 import { z } from 'zod';
-import { registered, type RecipeSchema } from '../config.ts';
+import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { taggerTrainingWith, trainingWith } from '../training.ts';
 
@@ -93,8 +93,8 @@ const parameters = z
     template: registered.default('linguist.toUtterance'),
     prompts: z
       .strictObject({
-        generate: registered.default('linguist.request').describe('Has the wording of `template`.'),
-        paraphrase: registered.default('linguist.rewriting'),
+        generate: promptName.default('linguist.request').describe('Has the wording of `template`.'),
+        paraphrase: promptName.default('linguist.rewriting'),
       })
       .prefault({}),
   })

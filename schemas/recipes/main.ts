@@ -1,6 +1,6 @@
 /** Parameters of MAIN (2504.12913). We had neither its settings nor its rule for alpha: the defaults are ours. */
 import { z } from 'zod';
-import { registered, type RecipeSchema } from '../config.ts';
+import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingChange, trainingWith } from '../training.ts';
 import { nearDuplicates, nucleus } from './shared.ts';
@@ -61,7 +61,7 @@ const parameters = z.strictObject({
   templates: z
     .strictObject({ toInstruction: registered.default('main.toInstruction'), toResponse: registered.default('main.toResponse') })
     .prefault({}),
-  prompts: z.strictObject({ invert: registered.default('main.invert'), respond: registered.default('main.respond') }).prefault({}),
+  prompts: z.strictObject({ invert: promptName.default('main.invert'), respond: promptName.default('main.respond') }).prefault({}),
 });
 export type MainParameters = z.output<typeof parameters>;
 

@@ -1,7 +1,7 @@
 /** Parameters of MuSC (2502.11541). Settings that neither the available parts of the paper nor its code state are parameters with our
  *  defaults. */
 import { z } from 'zod';
-import { registered, type RecipeSchema } from '../config.ts';
+import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { beta, trainingWith } from '../training.ts';
 
@@ -98,14 +98,14 @@ const parameters = z.strictObject({
   templates: z.strictObject({ weighted: registered.default('musc.toWeighted'), pair: registered.default('musc.toPair') }).prefault({}),
   prompts: z
     .strictObject({
-      decompose: registered.default('musc.takeApart'),
-      recombine: registered.default('musc.putTogether'),
-      invent: registered.default('musc.makeUp'),
-      reinvent: registered.default('musc.makeUpAnew'),
-      substitute: registered.default('musc.substitute'),
-      negate: registered.default('musc.negate'),
-      respond: registered.default('musc.instruct'),
-      verify: registered.default('musc.judge'),
+      decompose: promptName.default('musc.takeApart'),
+      recombine: promptName.default('musc.putTogether'),
+      invent: promptName.default('musc.makeUp'),
+      reinvent: promptName.default('musc.makeUpAnew'),
+      substitute: promptName.default('musc.substitute'),
+      negate: promptName.default('musc.negate'),
+      respond: promptName.default('musc.instruct'),
+      verify: promptName.default('musc.judge'),
     })
     .prefault({}),
 });

@@ -1,6 +1,6 @@
 /** Parameters of Self-Lengthen. Defaults come from its code (2410.23933); where neither code nor abstract state one, from us. */
 import { z } from 'zod';
-import { registered, type RecipeSchema } from '../config.ts';
+import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingChange, trainingWith } from '../training.ts';
 
@@ -107,11 +107,11 @@ const parameters = z.strictObject({
     .prefault({}),
   prompts: z
     .strictObject({
-      propose: registered.default('self-lengthen.invent'),
-      judge: registered.default('self-lengthen.suits'),
-      write: registered.default('self-lengthen.answer').describe('Has the wording of the template `toText`.'),
-      extend: registered.default('self-lengthen.enrich').describe('Has the wording of the template `toLonger`.'),
-      demand: registered.default('self-lengthen.restate'),
+      propose: promptName.default('self-lengthen.invent'),
+      judge: promptName.default('self-lengthen.suits'),
+      write: promptName.default('self-lengthen.answer').describe('Has the wording of the template `toText`.'),
+      extend: promptName.default('self-lengthen.enrich').describe('Has the wording of the template `toLonger`.'),
+      demand: promptName.default('self-lengthen.restate'),
     })
     .prefault({}),
 });

@@ -1,7 +1,7 @@
 /** Parameters of TeGit, later DoG-Instruct (2309.05447). Formats follow its code; settings that we could not obtain are parameters with our
  *  defaults. */
 import { z } from 'zod';
-import { registered, type RecipeSchema } from '../config.ts';
+import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { training, trainingChange } from '../training.ts';
 
@@ -57,9 +57,9 @@ const parameters = z.strictObject({
     .prefault({}),
   prompts: z
     .strictObject({
-      design: registered.default('tegit.design'),
-      wrap: registered.default('tegit.wrapping'),
-      discriminate: registered.default('tegit.discriminating'),
+      design: promptName.default('tegit.design'),
+      wrap: promptName.default('tegit.wrapping'),
+      discriminate: promptName.default('tegit.discriminating'),
     })
     .prefault({}),
 });

@@ -1,4 +1,10 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
+import { sha256 } from '../../schemas/canonical.ts';
+import { promptId } from '../../steps/prompt-files.ts';
+import { loadRegistry } from '../../steps/registry.ts';
 import { call, dataset, keyOf, machine, model, registryOf, resolved } from '../support/keys.ts';
 import type { Sampling } from '../../recipe/index.ts';
 
@@ -41,6 +47,26 @@ test('what a chat template takes beside the turns is in the key of a step that s
   await t.throwsAsync(keyOf(asking({ temperature: 0, maxTokens: 8, chatTemplateKwargs: { tokenize: true } })), {
     message: /backspin sets .*tokenize/,
   });
+});
+
+test('the text of a prompt file is in the key of a step that asks by it, and the place of the file is not', async (t) => {
+  const key = async (path: string, text: string) => {
+    const folder = await mkdtemp(join(tmpdir(), 'backspin-'));
+    await writeFile(join(folder, path), text);
+    const digest = sha256(text);
+    const registry = await loadRegistry([{ path: join(folder, path), digest }]);
+    return keyOf(
+      call('map', 'humpback.backtranslate', {
+        over: dataset('b'),
+        with: { backward: model('a') },
+        params: { prompt: promptId(digest), sampling: { temperature: 0, maxTokens: 8 } },
+      }),
+      { registry },
+    );
+  };
+  const text = '{% user %}What was asked? {{ text }}{% enduser %}';
+  t.is(await key('ask.jinja', text), await key('other.jinja', text));
+  t.not(await key('ask.jinja', text), await key('ask.jinja', `${text} `));
 });
 
 test('code and packages of the trainer are in the keys of trainings, embeddings, offline scoring, tagging and replies of the embedded server, and in no other', async (t) => {
