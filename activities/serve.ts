@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
 import type { Engine, ServedModels } from '../devices/engines/engine.ts';
-import { engineOf } from '../devices/engines/index.ts';
+import { engineOf, structuredBy } from '../devices/engines/index.ts';
 import { pythonOf } from '../devices/python.ts';
 import { ModelServer } from '../devices/server.ts';
 import type { Slot } from '../devices/slot.ts';
@@ -84,6 +84,7 @@ async function modelsOf(
     endpoint: (waiting, silent) => server.endpoint(waiting, silent),
     limiter: new FixedLimiter(concurrency),
     timeout: timeout && timeout * 1000,
+    dialect: { structured: structuredBy(lease.serving) },
   });
   const registry = await services.registry(context.modules);
   const resolved = await resolve(call, context, registry, services.machine);

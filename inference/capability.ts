@@ -11,6 +11,8 @@ export interface WantedCapabilities {
 }
 
 const messages = [{ role: 'user', content: 'Name a colour and an animal.' }] as const;
+/** Tokens for a structured reply. */
+const LONG = 64;
 const greedy = { temperature: 0, maxTokens: 8 } as const satisfies Sampling;
 
 /** Sends a model the kinds of requests that the step will send. Throws CapabilityMissing if the server refuses or ignores a field, and
@@ -42,9 +44,9 @@ type CapabilityCheck = (
 ) => Promise<unknown>;
 const checkFor: { readonly [need in Capability]: CapabilityCheck } = {
   chat: (client, model, wanted, options) =>
-    checkSampling(wanted, options, (sampling, options) => retryUnusable(() => client.chat(model, messages, sampling, options))),
+    checkSampling(client, wanted, options, (sampling, options) => retryUnusable(() => client.chat(model, messages, sampling, options))),
   complete: (client, model, wanted, options) =>
-    checkSampling(wanted, options, (sampling, options) =>
+    checkSampling(client, wanted, options, (sampling, options) =>
       retryUnusable(() => client.complete(model, { text: 'Once upon a' }, sampling, options)),
     ),
   prefill: (client, model, _, options) => retryUnusable(() => client.complete(model, { messages, prefill: 'A' }, greedy, options)),
@@ -56,6 +58,7 @@ const checkFor: { readonly [need in Capability]: CapabilityCheck } = {
 
 /** Sends all fields of each sampling at once, then checks one by one the fields whose effect a reply shows. */
 async function checkSampling(
+  client: Pick<ModelClient, 'takes'>,
   samplings: WantedCapabilities['samplings'],
   options: SeededRequestOptions,
   send: (sampling: Sampling, options: SeededRequestOptions) => ReturnType<ModelClient['chat']>,
@@ -63,16 +66,30 @@ async function checkSampling(
   const text = async (more: Partial<Sampling>, seed = 1) => (await send({ ...greedy, ...more }, { ...options, seed })).reply.text;
   for (const sampling of samplings.length > 0 ? samplings : [{}]) await text({ ...sampling, maxTokens: greedy.maxTokens });
   const combined = Object.assign({}, ...samplings) as Partial<Sampling>;
-  if (combined.stop) {
+  if (combined.stop && client.takes('stop')) {
     const [first] = await text({});
     if (first !== undefined && (await text({ stop: [first] })) !== '') throw ignoredField('stop');
   }
   // With so narrow a choice only one token can come next, whatever the seed is.
   for (const [field, narrow] of Object.entries({ topP: 1e-3, topK: 1 })) {
-    if (!(field in combined)) continue;
+    if (!(field in combined) || !client.takes(field as keyof Sampling)) continue;
     const narrowed = { temperature: 1, [field]: narrow };
     if ((await text(narrowed, 1)) !== (await text(narrowed, 2))) throw ignoredField(field);
   }
+  if (combined.choice && client.takes('choice') && !odd.includes(await text({ choice: odd, maxTokens: LONG })))
+    throw ignoredField('choice');
+  if (combined.schema && client.takes('schema') && !isOdd(await text({ schema: oddSchema, maxTokens: LONG }))) throw ignoredField('schema');
 }
+
+/** What no model writes by itself. */
+const odd = ['backspin-quince', 'backspin-yak'];
+const oddSchema = { type: 'object', properties: { odd: { type: 'string', enum: odd } }, required: ['odd'], additionalProperties: false };
+const isOdd = (text: string): boolean => {
+  try {
+    return odd.includes((JSON.parse(text) as { odd: string }).odd);
+  } catch {
+    return false;
+  }
+};
 
 const ignoredField = (field: string) => new BackspinError('CapabilityMissing', `The model server ignores the field "${field}".`);

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Message } from '../recipe/api.ts';
 import type { Prompt, Reply, Sampling, TokenScore } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { adviceOn, chosenText, learn, samplingFields, takes, type Dialect, type Learnt } from './fields.ts';
 import type { Limiter } from './limiter.ts';
 import { chatReplies, parseReply, textReplies, type FinishReason, type Usage } from './replies.ts';
 import { scoreContinuations, type Post } from './scores.ts';
@@ -20,6 +21,8 @@ export class TooLong extends Error {
 
 export interface ClientOptions extends Omit<TransportOptions, 'sockets'> {
   readonly limiter: Limiter;
+  /** Default: neither `choice` nor `schema`. */
+  readonly dialect?: Dialect;
 }
 export interface SeededRequestOptions extends RequestOptions {
   readonly seed: number;
@@ -53,6 +56,8 @@ interface ChatFields {
 export class ModelClient {
   readonly #transport: Transport;
   readonly #limiter: Limiter;
+  readonly #dialect: Dialect;
+  readonly #learnt: Learnt = { maxTokensField: 'max_tokens', seeds: true };
   /** Context length by served name. A name stands for the same weights for ever. */
   readonly #contextLengths = new Map<string, number>();
   /** Context lengths that are being requested: one request serves all callers. */
@@ -63,9 +68,15 @@ export class ModelClient {
   /** Whether the server has reported the tokens of a reply. */
   #reportsUsage = false;
 
-  constructor({ limiter, ...transport }: ClientOptions) {
+  constructor({ limiter, dialect = {}, ...transport }: ClientOptions) {
     this.#limiter = limiter;
+    this.#dialect = dialect;
     this.#transport = new Transport({ ...transport, sockets: limiter.limit });
+  }
+
+  /** Whether requests carry this setting of sampling. */
+  takes(setting: keyof Sampling): boolean {
+    return takes(setting, this.#dialect);
   }
 
   /** Requests the next turn. Throws TooLong, Rejected, and what `Transport.request` throws. */
@@ -98,30 +109,49 @@ export class ModelClient {
 
   async #complete(model: string, prompt: Prompt, sampling: Sampling, options: SeededRequestOptions): Promise<Answer<Reply>> {
     await this.#checkLength(model, prompt, sampling, options);
-    const body = {
-      model,
-      ...(isChat(prompt) ? chatFields(prompt, sampling.chatTemplateKwargs) : { prompt: contentOf(prompt) }),
-      ...samplingFields(sampling, options.seed),
-    };
+    const fields = { model, ...(isChat(prompt) ? chatFields(prompt, sampling.chatTemplateKwargs) : { prompt: contentOf(prompt) }) };
+    const strictness = this.#reportsUsage ? 'lenient' : 'strict';
     if (isChat(prompt)) {
       const {
-        choices: [choice],
+        choices: [{ message, finish_reason }],
         usage,
-      } = await this.#post('/v1/chat/completions', body, chatReplies[this.#reportsUsage ? 'lenient' : 'strict'], options);
-      return this.#answerOf(prompt, choice.message.content ?? '', choice.finish_reason, usage);
+      } = await this.#sample('/v1/chat/completions', fields, sampling, chatReplies[strictness], options);
+      const reply = { text: chosenText(message.text, sampling, this.#dialect), finish: finish_reason };
+      return this.#answerOf(prompt, { ...reply, ...(message.reasoning !== '' && { reasoning: message.reasoning }) }, usage);
     }
     const {
-      choices: [choice],
+      choices: [{ text, finish_reason }],
       usage,
-    } = await this.#post('/v1/completions', body, textReplies[this.#reportsUsage ? 'lenient' : 'strict'], options);
-    return this.#answerOf(prompt, choice.text, choice.finish_reason, usage);
+    } = await this.#sample('/v1/completions', fields, sampling, textReplies[strictness], options);
+    return this.#answerOf(prompt, { text: chosenText(text, sampling, this.#dialect), finish: finish_reason }, usage);
   }
 
-  #answerOf(prompt: Prompt, text: string, finish: FinishReason, usage: Usage | undefined): Answer<Reply> {
+  /** Sends the request again if its refusal shows a dialect of the server. */
+  async #sample<T>(path: string, fields: object, sampling: Sampling, reply: z.ZodType<T>, options: SeededRequestOptions): Promise<T> {
+    for (;;) {
+      const { maxTokensField, seeds } = this.#learnt;
+      try {
+        return await this.#post(
+          path,
+          { ...fields, ...samplingFields(sampling, options.seed, this.#dialect, this.#learnt) },
+          reply,
+          options,
+        );
+      } catch (error) {
+        if (!(error instanceof Rejected) || !this.#dialect.adapts) throw error;
+        const isLearntMeanwhile = maxTokensField !== this.#learnt.maxTokensField || seeds !== this.#learnt.seeds;
+        if (!isLearntMeanwhile && !learn(error.message, this.#learnt))
+          throw new Rejected(error.status, error.message + adviceOn(error.message));
+      }
+    }
+  }
+
+  #answerOf(prompt: Prompt, reply: Omit<Reply, 'finish'> & { finish: FinishReason }, usage: Usage | undefined): Answer<Reply> {
+    const { text, finish } = reply;
     if (finish === 'content_filter') throw new Rejected(200, 'the server withheld its reply (content_filter)');
     this.#reportsUsage ||= usage !== undefined;
     const estimate = () => Math.ceil((maxTokensOf(prompt) + Buffer.byteLength(text)) / BYTES_PER_TOKEN);
-    return { reply: { text, finish }, tokens: usage ? usage.prompt_tokens + usage.completion_tokens : estimate() };
+    return { reply: { ...reply, finish }, tokens: usage ? usage.prompt_tokens + usage.completion_tokens : estimate() };
   }
 
   /**
@@ -263,16 +293,4 @@ function maxTokensOf(prompt: Prompt): number {
   if ('text' in prompt) return Buffer.byteLength(prompt.text) + MAX_TEMPLATE_TOKENS.itself;
   const { messages } = chatFields(prompt);
   return messages.reduce((sum, { content }) => sum + Buffer.byteLength(content) + MAX_TEMPLATE_TOKENS.message, MAX_TEMPLATE_TOKENS.itself);
-}
-
-function samplingFields({ temperature, topP, topK, repetitionPenalty, maxTokens, stop }: Sampling, seed: number) {
-  return {
-    temperature,
-    max_tokens: maxTokens,
-    seed,
-    ...(topP !== undefined && { top_p: topP }),
-    ...(topK !== undefined && { top_k: topK }),
-    ...(repetitionPenalty !== undefined && { repetition_penalty: repetitionPenalty }),
-    ...(stop !== undefined && stop.length > 0 && { stop }),
-  };
 }

@@ -1,5 +1,5 @@
 /** An axios adapter on undici, Node's HTTP client. Half of the CPU time of `node:http`, and each record costs one exchange. */
-import { Agent, type Dispatcher } from 'undici';
+import { Agent, EnvHttpProxyAgent, type Dispatcher } from 'undici';
 import { AxiosError, CanceledError, type AxiosAdapter, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
 
 /** Milliseconds. Idle connections close before the server closes them (uvicorn: 5 s); otherwise a request may hit a closed one. */
@@ -8,10 +8,10 @@ const IDLE = 4_000;
 const CONNECT = 30_000;
 
 /** `data` and the reply are text. Follows no redirects. A reply that breaks off is an error without a response. `sockets`: the most open
- *  connections to a server. */
-export function createHttpAdapter(sockets: number): AxiosAdapter {
+ *  connections to a server. `proxied`: through the proxy of the environment, except to hosts in NO_PROXY. */
+export function createHttpAdapter(sockets: number, proxied = false): AxiosAdapter {
   const options = { keepAliveTimeout: IDLE, headersTimeout: 0, bodyTimeout: 0, connect: { timeout: CONNECT } };
-  const agent = new Agent({ connections: sockets, pipelining: 1, ...options });
+  const agent = new (proxied ? EnvHttpProxyAgent : Agent)({ connections: sockets, pipelining: 1, ...options });
   /** Origin and path by URL: parsing costs more than keeping them. */
   const addresses = new Map<string, { readonly origin: string; readonly path: string }>();
   return (config) =>

@@ -25,7 +25,17 @@ const withUsage = <T extends z.ZodType>(choice: T) => {
   const choices = z.tuple([choice]);
   return { strict: z.object({ choices, usage }), lenient: z.object({ choices, usage: usage.optional().catch(undefined) }) };
 };
-export const chatReplies = withUsage(z.object({ message: z.object({ content: z.string().nullable() }), finish_reason: finishReason }));
+/** Some servers give content as parts: texts, and what the model thought. */
+const part = z.object({ type: z.string(), text: z.string().optional() });
+const content = z.union([z.string(), z.array(part)]).nullish();
+/** Servers return reasoning apart under one of two names. A model that was cut off while it thought has no content. */
+const message = z
+  .object({ content, reasoning_content: z.string().nullish(), reasoning: z.string().nullish() })
+  .transform(({ content, reasoning_content, reasoning }) => ({
+    text: typeof content === 'string' ? content : (content ?? []).map(({ type, text = '' }) => (type.endsWith('text') ? text : '')).join(''),
+    reasoning: reasoning_content ?? reasoning ?? '',
+  }));
+export const chatReplies = withUsage(z.object({ message, finish_reason: finishReason }));
 export const textReplies = withUsage(z.object({ text: z.string(), finish_reason: finishReason }));
 
 /** Throws Unusable if the reply does not match the schema. */

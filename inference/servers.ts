@@ -14,13 +14,21 @@ export interface ExternalServer {
 export class ExternalServers {
   readonly #servers = new Map<string, ExternalServer>();
 
-  of({ url, key, inFlight, requestsPerMinute, tokensPerMinute, timeout: seconds }: External): ExternalServer {
-    const id = JSON.stringify([url, key, inFlight, requestsPerMinute, tokensPerMinute, seconds]);
+  of({ url, key, inFlight, requestsPerMinute, tokensPerMinute, timeout: seconds, structured, omit }: External): ExternalServer {
+    const id = JSON.stringify([url, key, inFlight, requestsPerMinute, tokensPerMinute, seconds, structured, omit]);
     const known = this.#servers.get(id);
     if (known) return known;
     const limiter = new AdaptiveLimiter({ maxInFlight: inFlight, requestsPerMinute, tokensPerMinute });
     const timeout = seconds && seconds * 1000;
-    const client = new ModelClient({ endpoint: async () => ({ url, key: readKey(key) }), limiter, tries: 1, timeout });
+    const dialect = { ...(structured && { structured }), ...(omit && { omit }), adapts: true };
+    const client = new ModelClient({
+      endpoint: async () => ({ url, key: readKey(key) }),
+      limiter,
+      tries: 1,
+      timeout,
+      dialect,
+      proxied: true,
+    });
     this.#servers.set(id, { client, limiter });
     return { client, limiter };
   }

@@ -66,6 +66,8 @@ export interface TransportOptions {
   readonly sockets: number;
   /** Milliseconds for one try, including the reply. Default: ten minutes, plus 0.1 s per token of `max_tokens`. */
   readonly timeout?: number | undefined;
+  /** Whether requests go through the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, NO_PROXY). Default: false. */
+  readonly proxied?: boolean;
   /** Tries before giving up, counted anew after each restart of the server. Default: 4. */
   readonly tries?: number;
   /** Longest pause, in milliseconds, before the second try; every further try doubles it. Default: 250. */
@@ -90,7 +92,7 @@ const OVERLOADED_STATUSES = [408, 409, 425, 429, 503, 504, 529];
 /** Another try may succeed. This includes 401 and 404: another server may answer at the address of one that has just stopped. */
 const isTransient = (status: number) => status >= 500 || [401, 404, ...OVERLOADED_STATUSES].includes(status);
 
-type Body = { readonly max_tokens?: number };
+type Body = { readonly max_tokens?: number; readonly max_completion_tokens?: number };
 
 export class Transport {
   readonly #endpoint: TransportOptions['endpoint'];
@@ -100,18 +102,18 @@ export class Transport {
   /** Called without axios' own request, which merges options for longer than the exchange takes. */
   readonly #exchange: AxiosAdapter;
 
-  constructor({ endpoint, sockets, timeout, tries = 4, pause = 250 }: TransportOptions) {
+  constructor({ endpoint, sockets, timeout, proxied = false, tries = 4, pause = 250 }: TransportOptions) {
     this.#endpoint = endpoint;
     this.#timeout = timeout;
     this.#tries = tries;
     this.#pause = pause;
-    this.#exchange = createHttpAdapter(sockets);
+    this.#exchange = createHttpAdapter(sockets, proxied);
   }
 
   /** Returns the parsed reply. Throws Rejected (the record's fault), Unusable, Unavailable after `tries` tries at one server, the error of
    *  `endpoint` if the server is given up, or the signal's reason on abort. */
   async request(method: 'get' | 'post', path: string, body: Body | undefined, { requestId, signal }: RequestOptions): Promise<unknown> {
-    const timeout = this.#timeout ?? TIMEOUT.itself + TIMEOUT.token * (body?.max_tokens ?? 0);
+    const timeout = this.#timeout ?? TIMEOUT.itself + TIMEOUT.token * (body?.max_tokens ?? body?.max_completion_tokens ?? 0);
     let lastEndpoint: Endpoint | undefined;
     let unresponsive: Endpoint | undefined;
     for (let tries = 1; ; tries++) {
@@ -190,15 +192,19 @@ const errorResponse = ({ response }: AxiosError): AxiosResponse<string> | undefi
 const describeError = (error: Error): string =>
   error instanceof SyntaxError ? `its reply is not JSON (${error.message}); is it an OpenAI-compatible API?` : error.message;
 
+/** Characters of an error reply in a format of its own. */
+const MAX_MESSAGE = 300;
+
 /** The message of an error reply in the format of OpenAI or vLLM, with the key removed. */
 function describeErrorReply({ data, statusText }: AxiosResponse<string>, key: string | null): string {
-  const said = errorMessageIn(data) ?? (data.slice(0, 300) || statusText);
+  const said = errorMessageIn(data) ?? (data.slice(0, MAX_MESSAGE) || statusText);
   return key === null ? said : said.replaceAll(key, '(the key)');
 }
 function errorMessageIn(data: string): string | undefined {
   try {
-    const said = (JSON.parse(data) as { error: { message: string } | string }).error;
-    return typeof said === 'string' ? said : said.message;
+    const { error } = JSON.parse(data) as { error: { message: unknown } | string };
+    const said = typeof error === 'string' ? error : error.message;
+    return typeof said === 'string' ? said : JSON.stringify(said)?.slice(0, MAX_MESSAGE);
   } catch {
     return undefined;
   }

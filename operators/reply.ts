@@ -31,11 +31,12 @@ export async function wholeReply<R extends string>(
   sampling: Sampling,
   { opening = '', mayBeCut = false } = {},
 ): Promise<{ readonly text: string } | Dropped> {
-  const { text, finish } = await requestReply(context, role, prompt, sampling);
+  const { text, finish, reasoning = '' } = await requestReply(context, role, prompt, sampling);
   const own = stripReasoning(text);
-  if (own === undefined || (finish === 'length' && !mayBeCut)) return drop('truncated', text);
+  if (own === undefined || (finish === 'length' && !mayBeCut)) return drop('truncated', text || reasoning);
   if (own.trim() !== '') return { text: (opening + own).trim() };
-  return text.trim() === '' ? drop('empty') : drop('empty', text);
+  const evidence = text.trim() || reasoning.trim();
+  return evidence === '' ? drop('empty') : drop('empty', evidence);
 }
 
 const params = z.object({ prompt: registered, sampling });

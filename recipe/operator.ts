@@ -36,16 +36,29 @@ export interface Sampling {
   readonly temperature: number;
   readonly topP?: number;
   readonly topK?: number;
+  /** Lowest probability of a token, as a share of the likeliest token's. */
+  readonly minP?: number;
   readonly repetitionPenalty?: number;
+  /** Taken from the logit of each token that the reply has already, once or for each time. */
+  readonly presencePenalty?: number;
+  readonly frequencyPenalty?: number;
   /** Tokens of the reply. */
   readonly maxTokens: number;
   /** Texts that end the reply. */
   readonly stop?: readonly string[];
   /** Variables of the chat template, such as `enable_thinking: false`; sent as `chat_template_kwargs`. */
   readonly chatTemplateKwargs?: Readonly<Record<string, unknown>>;
+  /** The reply is one of these texts. A server without structured outputs does not get this, nor `schema`. */
+  readonly choice?: readonly string[];
+  /** The reply is a JSON text of this JSON Schema. */
+  readonly schema?: Readonly<Record<string, unknown>>;
+  /** More fields of the request, sent as they are. */
+  readonly extra?: Readonly<Record<string, unknown>>;
 }
 export interface Reply {
   readonly text: string;
+  /** Reasoning that the server returns apart from the reply (`reasoning_content`). Evidence for a person, never data. */
+  readonly reasoning?: string;
   /** `length`: the reply was cut off. */
   readonly finish: 'stop' | 'length';
 }

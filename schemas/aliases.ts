@@ -25,7 +25,10 @@ const lora: Aliases = { r: ['rank'], lora_alpha: ['alpha'], lora_dropout: ['drop
 const sampling: Aliases = {
   top_p: ['topP'],
   top_k: ['topK'],
+  min_p: ['minP'],
   repetition_penalty: ['repetitionPenalty'],
+  presence_penalty: ['presencePenalty'],
+  frequency_penalty: ['frequencyPenalty'],
   max_tokens: ['maxTokens'],
   chat_template_kwargs: ['chatTemplateKwargs'],
 };

@@ -1,5 +1,6 @@
 /** Schema of an external model in an experiment file. */
 import { z } from 'zod';
+import { REQUEST_FIELDS } from './sampling.ts';
 import { timeout } from './serving.ts';
 
 const url = z.url({ protocol: /^https?$/ }).refine((text) => !/[@?#]/.test(text), 'an address without a key, a user or a query in it');
@@ -21,6 +22,17 @@ export const external = z.strictObject({
   requestsPerMinute: z.number().positive().nullable().default(null).describe('Maximum rate. null: no limit.'),
   tokensPerMinute: z.number().positive().nullable().default(null).describe('Maximum rate of tokens, read and written. null: no limit.'),
   timeout: timeout.exactOptional(),
+  structured: z
+    .enum(['structured_outputs', 'response_format'])
+    .exactOptional()
+    .describe(
+      "How the server takes `choice` and `schema` of sampling: as vLLM's `structured_outputs`, or as a JSON Schema in OpenAI's `response_format`. Default: it takes neither, and replies are read as they come.",
+    ),
+  omit: z
+    .array(z.enum(Object.keys(REQUEST_FIELDS) as (keyof typeof REQUEST_FIELDS)[]))
+    .readonly()
+    .exactOptional()
+    .describe('Settings of sampling that the server does not take, such as temperature: requests leave them out, and its own apply.'),
   tolerance: z
     .number()
     .min(0)

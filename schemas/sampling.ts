@@ -1,19 +1,66 @@
 /** Schema of a model's sampling in an experiment file. */
 import { z } from 'zod';
 
+/** Fields of a request by the setting that they have; the client sets all others by itself. */
+export const REQUEST_FIELDS = {
+  temperature: 'temperature',
+  topP: 'top_p',
+  topK: 'top_k',
+  minP: 'min_p',
+  repetitionPenalty: 'repetition_penalty',
+  presencePenalty: 'presence_penalty',
+  frequencyPenalty: 'frequency_penalty',
+  stop: 'stop',
+} as const;
+const taken = new Set([
+  ...Object.values(REQUEST_FIELDS),
+  ...'model messages prompt max_tokens max_completion_tokens seed n stream chat_template_kwargs structured_outputs response_format'.split(
+    ' ',
+  ),
+  ...'logprobs top_logprobs prompt_logprobs echo add_generation_prompt continue_final_message'.split(' '),
+]);
+
 /** Chat template variables that the client itself sets. */
 const own = new Set('messages conversation chat_template add_generation_prompt continue_final_message tokenize return_dict'.split(' '));
 
-export const sampling = z.strictObject({
-  temperature: z.number().min(0).describe('0 decodes greedily, without random choices.'),
-  topP: z.number().positive().max(1).exactOptional(),
-  topK: z.int().min(1).exactOptional(),
-  repetitionPenalty: z.number().positive().exactOptional(),
-  maxTokens: z.int().min(1).describe('Maximum of tokens in a reply.'),
-  chatTemplateKwargs: z
-    .record(z.string(), z.unknown())
-    .refine((kwargs) => Object.keys(kwargs).every((name) => !own.has(name)), `backspin sets ${[...own].join(', ')} itself`)
-    .exactOptional()
-    .describe('Variables of the chat template, such as enable_thinking: false.'),
-  stop: z.array(z.string().min(1)).readonly().exactOptional().describe('Texts that end a reply.'),
-});
+export const sampling = z
+  .strictObject({
+    temperature: z.number().min(0).describe('0 decodes greedily, without random choices.'),
+    topP: z.number().positive().max(1).exactOptional(),
+    topK: z.int().min(1).exactOptional(),
+    minP: z.number().positive().max(1).exactOptional().describe("Lowest probability of a token, as a share of the likeliest token's."),
+    repetitionPenalty: z.number().positive().exactOptional(),
+    presencePenalty: z.number().min(-2).max(2).exactOptional().describe('Taken from the logit of a token that the reply has already.'),
+    frequencyPenalty: z
+      .number()
+      .min(-2)
+      .max(2)
+      .exactOptional()
+      .describe('Taken from the logit of a token for each time that the reply has it.'),
+    maxTokens: z.int().min(1).describe('Maximum of tokens in a reply.'),
+    chatTemplateKwargs: z
+      .record(z.string(), z.unknown())
+      .refine((kwargs) => Object.keys(kwargs).every((name) => !own.has(name)), `backspin sets ${[...own].join(', ')} itself`)
+      .exactOptional()
+      .describe('Variables of the chat template, such as enable_thinking: false.'),
+    stop: z.array(z.string().min(1)).readonly().exactOptional().describe('Texts that end a reply.'),
+    choice: z
+      .array(z.string().min(1))
+      .min(1)
+      .readonly()
+      .exactOptional()
+      .describe('The reply is one of these texts, if the server has structured outputs; `plan` says where it has none.'),
+    schema: z
+      .record(z.string(), z.unknown())
+      .exactOptional()
+      .describe('The reply is a JSON text of this JSON Schema, if the server has structured outputs; `plan` says where it has none.'),
+    extra: z
+      .record(z.string(), z.unknown())
+      .refine((fields) => Object.keys(fields).every((name) => !taken.has(name)), 'it holds a field that backspin sets itself')
+      .exactOptional()
+      .describe('More fields of the request, sent as they are; part of the key of a step.'),
+  })
+  .refine(({ choice, schema }) => choice === undefined || schema === undefined, {
+    path: ['schema'],
+    error: 'goes without `choice`: a reply has one form',
+  });

@@ -1,5 +1,5 @@
 /** Evaluates a suite: over a model it asks about each item and computes metrics; over a dataset it only computes metrics. */
-import type { DatasetRef } from '../schemas/call.ts';
+import type { DatasetRef, StepCall } from '../schemas/call.ts';
 import type { Sampling, SuiteDef } from '../recipe/define.ts';
 import type { WantedCapabilities } from '../inference/capability.ts';
 import type { Output } from '../schemas/store.ts';
@@ -7,9 +7,9 @@ import { recordId } from '../schemas/canonical.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Registry } from './registry.ts';
 import type { Store } from '../store/store.ts';
-import { itemsIn } from './call-inputs.ts';
+import { itemsIn, operatorCalls } from './call-inputs.ts';
 import { DropCounter, weakestDeterminism, outputOf, RECORDS } from './commit.ts';
-import { promptIds } from './definitions.ts';
+import { checkParams, promptIds } from './definitions.ts';
 import { checkConservation } from './joined.ts';
 import type { Done } from './journal.ts';
 import { rowsOf, reportRef } from './reduce.ts';
@@ -51,19 +51,29 @@ export function suiteOperatorStep(resolved: Resolved, registry: Registry): Resol
   return { ...resolved, chain: [{ operation: resolved.call.operation, operator, stepKey, versions, sources, params, prompts }] };
 }
 
-/** The capabilities and samplings that a step needs in these roles. By convention the parameter `sampling` holds one sampling for all roles
- *  of an operator, or one for each role or kind of call, by its name. */
+/** The capabilities and samplings that a step needs in these roles. */
 export function wantedCapabilities(resolved: Resolved, registry: Registry, roles: readonly string[]): WantedCapabilities {
   const links = suiteOperatorStep(resolved, registry).chain.filter(({ operator }) => operator.roles.some((role) => roles.includes(role)));
   return {
     capabilities: links.flatMap(({ operator }) => operator.capabilities),
-    samplings: links.flatMap(({ operator, params }): Partial<Sampling>[] => {
-      const { sampling } = params as { sampling?: Sampling | Record<string, Sampling> };
-      if (sampling === undefined) return [];
-      if ('maxTokens' in sampling) return [sampling];
-      return Object.entries(sampling).flatMap(([name, own]) => (roles.includes(name) || !operator.roles.includes(name) ? own : []));
-    }),
+    samplings: links.flatMap((link) => samplingsOf(link, roles)),
   };
+}
+
+/** The samplings of an operator in these roles. By convention its parameter `sampling` holds one sampling for all its roles, or one for
+ *  each role or kind of call, by its name. */
+export function samplingsOf({ operator, params }: { operator: AnyOperator; params: object }, roles: readonly string[]): Sampling[] {
+  const { sampling } = params as { sampling?: Sampling | Record<string, Sampling> };
+  if (sampling === undefined || !operator.roles.some((role) => roles.includes(role))) return [];
+  if ('maxTokens' in sampling) return [sampling as Sampling];
+  return Object.entries(sampling).flatMap(([name, own]) => (roles.includes(name) || !operator.roles.includes(name) ? own : []));
+}
+
+/** The operators of a map, or the one by which a suite asks a model, with their checked parameters. */
+export function askingOperators(call: StepCall, registry: Registry): { operator: AnyOperator; params: object }[] {
+  if (call.verb !== 'evaluate') return operatorCalls(call, registry);
+  const suite = registry.suite(call.operation);
+  return suite.is === 'suite' ? [{ operator: suite.ask as unknown as AnyOperator, params: checkParams(call, registry) }] : [];
 }
 
 /** Computes the metrics and stores the answers as records beside them. `done` maps the id of an item to its outcome. */

@@ -1,6 +1,8 @@
 /** Resolves a call to a step: definitions, checked parameters, versions, files, key and determinism. */
 import { engineIdentity, repeats } from '../devices/engines/index.ts';
 import { embeds, refsIn, type StepCall } from '../schemas/call.ts';
+import { canonicalJson } from '../schemas/canonical.ts';
+import type { External } from '../schemas/external.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import type { Determinism } from '../schemas/store.ts';
 import type { SubprocessVerb } from '../schemas/trainer.ts';
@@ -76,11 +78,18 @@ async function enginesOf(cast: Resolved['cast'], context: StepContext, machine: 
   const engines: Record<string, unknown> = {};
   for (const [role, model] of Object.entries(cast)) {
     const serving = servingOf(context, role);
-    if (externalOf(context, model)) engines[role] = 'external';
+    const external = externalOf(context, model);
+    if (external) engines[role] = externalIdentity(external);
     else if (serving.engine !== 'embedded') engines[role] = engineIdentity(serving);
     else engines[role] = { engine: engineIdentity(serving), server: await machine.trainer('serve') };
   }
   return engines;
+}
+
+/** Where the server gets requests with other fields, it gives other replies. */
+function externalIdentity({ structured, omit = [] }: External): string {
+  const changed = { ...(structured && { structured }), ...(omit.length > 0 && { omit: [...omit].sort() }) };
+  return `external${Object.keys(changed).length === 0 ? '' : ` ${canonicalJson(changed)}`}`;
 }
 
 const serversRepeat = (cast: Resolved['cast'], context: StepContext): boolean =>

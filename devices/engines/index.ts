@@ -10,5 +10,8 @@ export const engineIdentity = (serving: Serving): string => (serving.engine === 
 /** Whether equal requests get equal replies whatever other requests run at the same time. */
 export const repeats = ({ engine }: Serving): boolean => engine === 'embedded';
 
+/** How the engine takes `choice` and `schema` of sampling. The embedded one decodes choices only. */
+export const structuredBy = ({ engine }: Serving): 'choice' | 'structured_outputs' => (engine === 'vllm' ? 'structured_outputs' : 'choice');
+
 export const engineOf = (serving: Serving, models: ServedModels, trainer: Pick<EmbeddedOptions, 'python' | 'trainerPath'>): Engine =>
   serving.engine === 'vllm' ? vllm(serving, models) : embedded({ ...serving, ...trainer }, models);

@@ -14,7 +14,7 @@ import torch
 
 from .exits import Exit
 from .llama import CHUNK, CHUNKS, Llama
-from .sampling import Sampling, choose
+from .sampling import Row, Sampling, choose
 
 
 @dataclass
@@ -37,6 +37,7 @@ class Job:
     eos_token_ids: frozenset[int]
     random: random.Random
     stopped: Callable[[list[int]], bool] | None = None
+    choices: list[list[int]] | None = None  # the answers that may be given, each with its EOS token
     logprobs: int | None = None
     prompt_logprobs: int | None = None
     cancelled: bool = False
@@ -46,6 +47,14 @@ class Job:
     finish: str | None = None  # "stop", "length", or "error" if the model returned non-finite values
     done: Callable[[], None] | None = None
     filled: int = 0  # tokens of prompt and answer in the KV cache
+
+    @property
+    def allowed(self) -> list[int] | None:
+        """The tokens that may come next; None: all."""
+        if self.choices is None:
+            return None
+        place = len(self.tokens)
+        return sorted({one[place] for one in self.choices if one[:place] == self.tokens and len(one) > place})
 
     def accept(self, token: int) -> None:
         """Appends the next token of the answer, and sets `finish` if it is the last."""
@@ -142,15 +151,7 @@ class BatchScheduler:
         wanted = [row for row, job in enumerate(jobs) if job.logprobs is not None]
         logprobs = logits[wanted].log_softmax(-1) if wanted else None
         tokens = choose(
-            logits,
-            [
-                (
-                    job.sampling,
-                    job.prompt + job.tokens if job.sampling.repetition_penalty != 1 else [],
-                    1 - job.random.random(),
-                )
-                for job in jobs
-            ],
+            logits, [Row(job.sampling, job.prompt, job.tokens, 1 - job.random.random(), job.allowed) for job in jobs]
         )
         for place, row in enumerate(wanted):
             jobs[row].likelihoods.append(_likelihood(logprobs[place], tokens[row], jobs[row].logprobs))

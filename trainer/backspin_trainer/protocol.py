@@ -15,7 +15,7 @@ from .engine import BatchScheduler, Job
 from .markers import encode_text
 from .sampling import Sampling
 from .spec import ModelFolders
-from .tokens import raw_prompt_tokens, template_tokens
+from .tokens import continuation_tokens, raw_prompt_tokens, template_tokens
 
 
 @dataclass
@@ -95,6 +95,16 @@ def _kwargs(value: Any) -> bool:
     return isinstance(value, dict) and not _RESERVED & set(value)
 
 
+def _structured(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"choice"}
+        and isinstance(value["choice"], list)
+        and len(value["choice"]) > 0
+        and all(isinstance(item, str) and item for item in value["choice"])
+    )
+
+
 def _flag(value: Any) -> bool:
     return type(value) is bool
 
@@ -111,11 +121,15 @@ _SAMPLING: _Fields = {
     "temperature": (_number(0, 100), "a number from 0 to 100"),
     "top_p": (_number(0, 1, above=True), "a number above 0, at most 1"),
     "top_k": (_integer(-1, 1 << 31), "an integer; -1 or 0 means all tokens"),
+    "min_p": (_number(0, 1), "a number from 0 to 1"),
     "repetition_penalty": (_number(0, 100, above=True), "a number above 0, at most 100"),
+    "presence_penalty": (_number(-2, 2), "a number from -2 to 2"),
+    "frequency_penalty": (_number(-2, 2), "a number from -2 to 2"),
     "n": (_integer(1, 128), "an integer from 1 to 128"),
     "seed": (_integer(-(1 << 63), (1 << 63) - 1), "a 64-bit integer"),
     "stop": (_texts, "a string or a list of up to 16 strings, none of them empty"),
     "stream": (lambda value: value is False, "false: this server does not stream"),
+    "structured_outputs": (_structured, 'an object with "choice", a list of texts; this server has no other form'),
 }
 _PROMPT = (lambda value: isinstance(value, str) or _ids(value), "a string or a list of token ids, not empty")
 _TURNS = (_messages, 'a list of {"role", "content"} with texts, not empty')
@@ -239,8 +253,12 @@ def make_generation(
         body.get("temperature", 1.0),
         body.get("top_p", 1.0),
         max(0, body.get("top_k", 0)),
+        body.get("min_p", 0.0),
         body.get("repetition_penalty", 1.0),
+        body.get("presence_penalty", 0.0),
+        body.get("frequency_penalty", 0.0),
     )
+    choices = _choices(model, body["structured_outputs"]["choice"]) if "structured_outputs" in body else None
 
     def job(index: int) -> Job:
         return Job(
@@ -249,6 +267,7 @@ def make_generation(
             sampling=sampling,
             eos_token_ids=model.eos_token_ids,
             random=random.Random(f"{seed}/{index}"),
+            choices=choices,
             stopped=(lambda tokens: any(text in model.text(tokens) for text in stop)) if stop else None,
             logprobs=logprobs,
             prompt_logprobs=prompt_logprobs,
@@ -256,3 +275,13 @@ def make_generation(
 
     jobs = [job(index) for index in range(body.get("n", 1))]
     return Generation(model, prompt, jobs, stop, body.get("return_tokens_as_token_ids", False))
+
+
+def _choices(model: ServedModel, texts: list[str]) -> list[list[int]]:
+    """The tokens of each text after a prompt, with an EOS token. Raises RequestError for a text that they do not give."""
+    choices = [continuation_tokens(model.tokenizer, text) for text in texts]
+    for text, tokens in zip(texts, choices):
+        if model.text(tokens) != text:
+            given = f"the tokenizer of '{model.name}' makes {model.text(tokens)!r} of {text!r}"
+            raise RequestError(f"The choice cannot be given: {given}.", "structured_outputs")
+    return [[*tokens, model.tokenizer.eos_token_id] for tokens in choices]

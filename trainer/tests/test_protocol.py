@@ -38,7 +38,11 @@ GOOD = {"model": "tied", "prompt": "The", "max_tokens": 2}
     ("changes", "param"),
     [
         ({"echo": True}, "echo"),
-        ({"presence_penalty": 0.0}, "presence_penalty"),
+        ({"presence_penalty": 3}, "presence_penalty"),
+        ({"min_p": 1.5}, "min_p"),
+        ({"logit_bias": {}}, "logit_bias"),
+        ({"structured_outputs": {"json": {}}}, "structured_outputs"),
+        ({"structured_outputs": {"choice": []}}, "structured_outputs"),
         ({"stream": True}, "stream"),
         ({"temperature": "hot"}, "temperature"),
         ({"temperature": -1}, "temperature"),

@@ -223,6 +223,34 @@ def test_top_k_of_one_and_a_tiny_top_p_are_greedy(server):
     assert server.complete(prompt=LONG, max_tokens=10, temperature=2, top_p=1e-9)["choices"][0]["text"] == greedy
 
 
+def test_a_choice_is_answered_by_one_of_its_texts_as_likely_as_the_model_holds_each(server, network, tokenizer):
+    texts = ["The river", "The", "The rivers of", "zq"]
+    asked = {"prompt": LONG, "max_tokens": 20, "structured_outputs": {"choice": texts}}
+    choices = [server.complete(**asked, temperature=1, seed=seed, n=100)["choices"] for seed in range(3)]
+    given = [choice["text"] for some in choices for choice in some]
+    assert set(given) <= set(texts) and all(choice["finish_reason"] == "stop" for some in choices for choice in some)
+    ids = tokenizer.encode(LONG)
+    answers = [[*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id] for text in texts]
+    for text, share in zip(texts, shares_of_choices(network, ids, answers)):
+        assert given.count(text) / 300 == pytest.approx(share, abs=0.1)
+    assert server.chat("Which?", structured_outputs={"choice": ["zq"]})["choices"][0]["message"]["content"] == "zq"
+
+
+def shares_of_choices(network, prompt: list[int], answers: list[list[int]]) -> list[float]:
+    """The probability of each answer if each token is drawn among those that an answer goes on with."""
+    shares = []
+    for answer in answers:
+        share = 1.0
+        with torch.inference_mode():
+            logits = network(torch.tensor([[*prompt, *answer]])).logits[0]
+        for place, token in enumerate(answer):
+            allowed = sorted({one[place] for one in answers if one[:place] == answer[:place]})
+            row = logits[len(prompt) + place - 1, allowed].softmax(-1)
+            share *= float(row[allowed.index(token)])
+        shares.append(share)
+    return shares
+
+
 def test_a_stop_string_ends_the_answer_before_it(server):
     whole = server.complete(prompt="The", max_tokens=20, temperature=0)["choices"][0]["text"]
     stop = whole[8:10]
