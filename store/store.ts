@@ -30,6 +30,9 @@ export interface Store {
    */
   read(ref: Pick<DatasetRef, 'digest'>, range?: { readonly from: number; readonly to: number }): AsyncIterable<Rec<unknown>>;
   dataset(ref: Pick<DatasetRef, 'digest'>): Promise<DatasetManifest>;
+  /** Verifies every shard of a dataset and returns their paths in record order, for programs that read JSON lines in zstd frames. Throws as
+   *  `read` does. */
+  shardFiles(ref: Pick<DatasetRef, 'digest'>): Promise<readonly string[]>;
 
   /** Copies a model folder into the store, or links its files where it can. The digest covers file names, bytes and an adapter's base. */
   putModel(
