@@ -98,9 +98,24 @@ program
   .command('show <name> <step>')
   .description('show records of a step (its path, the end of its path, or the beginning of its key)')
   .option('--dropped <reason>', 'show records dropped for this reason, with evidence (`all`: for any reason)')
+  .option('--where <condition>', 'only records for which this SQL condition holds, such as "score >= 4"')
+  .option('--sort <order>', 'in this SQL order, such as score or "score desc"')
+  .option('--sample <count>', 'as many records at random', integerOption(1))
   .option('--limit <count>', 'maximum of records to show', integerOption(1), 10)
   .option(...json)
   .action(lazy(() => import('./show.ts')));
+program
+  .command('sql <name> <query>')
+  .description("run a DuckDB query over an experiment's records: from 'STEP', from 'STEP'.dropped, from steps, drops, metrics")
+  .addOption(new Option('--format <format>', 'form of the rows').choices(['table', 'jsonl', 'csv', 'parquet']).default('table'))
+  .option('--to <file>', 'write the rows into a file')
+  .action(lazy(() => import('./sql.ts')));
+program
+  .command('trace <name> <id>')
+  .description('show the journey of one record (its id, or the beginning of its id) through all steps')
+  .option('--full', 'show long texts whole')
+  .option(...json)
+  .action(lazy(() => import('./trace.ts')));
 program
   .command('fork <name>')
   .description('start a new experiment that takes its rounds up to K from an old one')

@@ -9,11 +9,13 @@ import { openHome } from '../host/home-store.ts';
 import { experimentOf } from '../experiments/record.ts';
 import { currentRecord } from '../experiments/current.ts';
 import { suggest } from '../schemas/nearest.ts';
-import { findStep } from '../experiments/steps.ts';
+import { findStep, outputOf } from '../experiments/steps.ts';
+import type { Row } from '../experiments/tables/duckdb.ts';
+import type { Selection, selectRecords } from '../experiments/tables/select.ts';
 import { formatDropped as droppedText, printJson, formatEndings } from './terminal/text.ts';
 import { number } from '../schemas/units.ts';
 
-interface Options {
+interface Options extends Pick<Selection, 'where' | 'sort' | 'sample'> {
   readonly dropped?: string;
   readonly limit: number;
   readonly json?: boolean;
@@ -25,23 +27,13 @@ interface DroppedValue {
   readonly value: unknown;
 }
 
-export async function run(name: string, wanted: string, { dropped, limit, json }: Options): Promise<void> {
+export async function run(name: string, wanted: string, { dropped, limit, json, ...selection }: Options): Promise<void> {
   const store = await openHome();
   const experiment = await currentRecord(await experimentOf(store, name));
   const step = findStep(experiment, wanted);
-  const output = step.stepKey === null ? undefined : await store.output(step.stepKey);
-  if (!output && step.state === 'completed')
-    throw new BackspinError(
-      'ArtifactMissing',
-      `What the step ${step.path} has given is not in ${store.root} any more: launch the experiment again, and it is made again.`,
-    );
-  if (!output)
-    throw new BackspinError(
-      'NotFound',
-      `The step ${step.path} has given nothing yet (${step.state}): \`backspin status ${name}\` shows how far it is.`,
-    );
+  const output = await outputOf(store, name, step);
   if (dropped !== undefined) {
-    const found = await droppedOf(store, output, step.path, dropped, limit);
+    const found = await droppedOf(store, output, step.path, dropped, limit, selection);
     const keys = experiment.steps.flatMap(({ stepKey }) => stepKey ?? []);
     const outputs = await Promise.all([...new Set(keys)].map((key) => store.output(key)));
     const ids = found.map(({ id }) => id);
@@ -61,8 +53,8 @@ export async function run(name: string, wanted: string, { dropped, limit, json }
   const refs = isRef(step.result ?? output.result) ? { '': output.result as AnyRef } : (output.result as Record<string, AnyRef>);
   const shown: unknown[] = [];
   for (const [label, ref] of Object.entries(refs))
-    shown.push(...(await records(store, ref, limit)).map((record) => (label === '' ? record : { output: label, ...record })));
-  const answered = output.answers ? await records(store, output.answers, limit) : [];
+    shown.push(...(await records(store, ref, limit, selection)).map((record) => (label === '' ? record : { output: label, ...record })));
+  const answered = output.answers ? await records(store, output.answers, limit, selection) : [];
   shown.push(...answered.map((record) => itemFirst(record as Answered)));
   if (!json) {
     console.log(`${step.path}: ${step.operation}, ${countsOf(output)}`);
@@ -87,9 +79,10 @@ interface Answered {
 /** Puts the item before the answer. */
 const itemFirst = ({ id, item, answer, ...rest }: Answered): object => ({ id, item, answer, ...rest });
 
-async function records(store: Store, ref: AnyRef, limit: number): Promise<object[]> {
+async function records(store: Store, ref: AnyRef, limit: number, selection: Selection): Promise<object[]> {
   if (ref.kind === 'report') return [{ digest: ref.digest, oracle: ref.oracle, ...ref.metrics }];
   if (ref.kind === 'model') return [await store.model(ref)];
+  if (isChosen(selection)) return (await chosen(store, { ref, layout: 'records' }, selection, limit)).map(withoutParents);
   return head(
     store,
     ref,
@@ -105,14 +98,29 @@ async function droppedOf(
   path: string,
   reason: string,
   limit: number,
+  selection: Selection,
 ): Promise<DroppedValue[]> {
   const reasons = [...new Set([...Object.keys(dropped), ...Object.keys(parts ?? {})])];
   if (reasons.length === 0 || !droppedRecords) throw new BackspinError('NotFound', `The step ${path} dropped nothing.`);
   if (reason !== 'all' && !reasons.includes(reason))
     throw new BackspinError('NotFound', `The step ${path} dropped nothing as "${reason}"${suggest(reason, reasons)}.`);
+  if (isChosen(selection)) {
+    const reasonOnly = reason === 'all' ? {} : { reason };
+    return (await chosen(
+      store,
+      { ref: droppedRecords, layout: 'values' },
+      { ...selection, ...reasonOnly },
+      limit,
+    )) as unknown as DroppedValue[];
+  }
   const fits = ({ value }: Rec<unknown>) => reason === 'all' || (value as DroppedValue).reason === reason;
   return head(store, droppedRecords, limit, fits, ({ value }) => value as DroppedValue);
 }
+
+const isChosen = ({ where, sort, sample }: Selection): boolean => [where, sort, sample].some((one) => one !== undefined);
+/** Loads DuckDB. */
+const chosen = async (...of: Parameters<typeof selectRecords>) => (await import('../experiments/tables/select.ts')).selectRecords(...of);
+const withoutParents = ({ from: _, ...rest }: Row): object => rest;
 
 async function head<T extends object>(
   store: Store,

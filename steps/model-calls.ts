@@ -35,9 +35,11 @@ export interface BatchResources {
   readonly signal: AbortSignal;
 }
 
+/** What calls need of a journal. */
+type CallJournal = Pick<Journal, 'call' | 'failed' | 'failures' | 'requests'>;
 /** The journal, and the attempts made at this record. */
 export interface RecordJournal {
-  readonly journal: Journal;
+  readonly journal: CallJournal;
   readonly made: { attempts: number };
 }
 
@@ -118,7 +120,7 @@ async function callWithRetries<T>(
   { role, similarTo, send }: ModelCall<T>,
   name: CallName,
   options: Pick<CallOptions, 'seed' | 'requestId'>,
-  { models, journal, signal, peers: peersByRole }: BatchResources & { journal: Journal },
+  { models, journal, signal, peers: peersByRole }: BatchResources & { journal: CallJournal },
 ): Promise<Answer<T>> {
   const peers = peersByRole.get(role) ?? new PeerOutcomes();
   peersByRole.set(role, peers);

@@ -139,8 +139,19 @@ export class ShardReader {
       }
       first += shard.rows;
     }
-    if (whole && whole.digest('hex') !== manifest.digest)
-      throw damaged(this.#paths.dataset(manifest.digest), 'lists other shards than its digest says');
+    if (whole) this.#checkWhole(manifest, whole);
+  }
+
+  /** Paths of the verified shards. */
+  async files(manifest: DatasetManifest): Promise<readonly string[]> {
+    const whole = datasetHash(manifest.schema);
+    for (const shard of manifest.shards) whole.update(await readShard(this.#paths, shard));
+    this.#checkWhole(manifest, whole);
+    return manifest.shards.map(({ digest }) => this.#paths.blob(digest));
+  }
+
+  #checkWhole({ digest }: DatasetManifest, whole: Hash): void {
+    if (whole.digest('hex') !== digest) throw damaged(this.#paths.dataset(digest), 'lists other shards than its digest says');
   }
 
   #shared(shard: Shard): Promise<Buffer> {

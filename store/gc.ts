@@ -36,6 +36,7 @@ export async function planGc(store: Store, now = Date.now()): Promise<GcPlan> {
     await add(unneeded(files.outputs), 'no experiment has this step');
     await add(unneeded(files.datasets), 'no experiment names this dataset');
     await add(unneeded(files.models), 'no experiment names this model');
+    await add(unneeded(files.tables), 'a table of a dataset that no experiment names');
     await add(unneeded(files.blobs), 'no dataset that is needed has this shard');
   }
   await add(ended, 'scratch of a step that ended');
@@ -117,7 +118,7 @@ async function readOutput(store: Store, stepKey: string): Promise<Output | undef
 const chainPrefixes = (chain: string): string[] => chain.split('>').flatMap((_, i, ids) => (i === 0 ? [] : [ids.slice(0, i).join('>')]));
 
 async function listFiles(paths: Paths) {
-  const { blobs, datasets, models, outputs, work } = paths.folders;
+  const { blobs, datasets, models, outputs, work, tables } = paths.folders;
   const inside = async (folder: string) => (await readdir(folder)).sort().map((name) => join(folder, name));
   const twoDeep = async (folder: string) => (await Promise.all((await inside(folder)).map(inside))).flat();
   return {
@@ -126,6 +127,7 @@ async function listFiles(paths: Paths) {
     models: await inside(models),
     blobs: await twoDeep(blobs),
     work: await inside(work),
+    tables: await inside(tables),
     temporary: await inside(paths.temporary),
   };
 }

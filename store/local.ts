@@ -74,6 +74,9 @@ class LocalStore implements Store {
       `The dataset ${digest} is not in ${this.root}: launch the experiment that made it again, and its step runs again.`,
     );
   }
+  async shardFiles(ref: Digest): Promise<readonly string[]> {
+    return this.#reader.files(await this.dataset(ref));
+  }
 
   putModel(folder: string, about: AboutModel, overrides?: Overrides): Promise<ModelRef> {
     return putModel(this.#paths, folder, about, overrides);

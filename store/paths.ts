@@ -6,9 +6,11 @@ export interface Paths {
   readonly id: string;
   /** Temporary files, on the same disk. */
   readonly temporary: string;
-  readonly folders: { readonly [folder in 'blobs' | 'datasets' | 'models' | 'outputs' | 'experiments' | 'work']: string };
+  readonly folders: { readonly [folder in 'blobs' | 'datasets' | 'models' | 'outputs' | 'experiments' | 'work' | 'tables']: string };
   blob(digest: string): string;
   dataset(digest: string): string;
+  /** The dataset as Parquet, made when a query first needs it. */
+  table(digest: string, layout: string): string;
   /** The folder that holds `manifest.json` and `files/`. */
   model(digest: string): string;
   output(stepKey: string): string;
@@ -30,6 +32,7 @@ export function pathsOf(root: string): Paths {
     outputs: folder('outputs'),
     experiments: folder('experiments'),
     work: folder('work'),
+    tables: folder('tables'),
   };
   return {
     root,
@@ -38,6 +41,7 @@ export function pathsOf(root: string): Paths {
     folders,
     blob: (digest) => join(folders.blobs, digest.slice(0, 2), `${digest}.jsonl.zst`),
     dataset: (digest) => join(folders.datasets, `${digest}.json`),
+    table: (digest, layout) => join(folders.tables, `${digest}.${layout}.parquet`),
     model: (digest) => join(folders.models, digest),
     output: (stepKey) => join(folders.outputs, stepKey.slice(0, 2), `${stepKey}.json`),
     grant: (digest) => join(root, 'grants', `${digest}.json`),

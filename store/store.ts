@@ -32,6 +32,9 @@ export interface Store {
   /** Returns ids and parents of all records, without their values. Throws as `read` does. */
   heads(ref: Pick<DatasetRef, 'digest'>): AsyncIterable<Pick<Rec<unknown>, 'id' | 'from'>>;
   dataset(ref: Pick<DatasetRef, 'digest'>): Promise<DatasetManifest>;
+  /** Verifies every shard of a dataset and returns their paths in record order, for programs that read JSON lines in zstd frames. Throws as
+   *  `read` does. */
+  shardFiles(ref: Pick<DatasetRef, 'digest'>): Promise<readonly string[]>;
 
   /** Copies a model folder into the store, or links its files where it can. The digest covers file names, bytes and an adapter's base. */
   putModel(

@@ -1,6 +1,6 @@
 /** Formats tables, lists and JSON for people. */
 import { number } from '../../schemas/units.ts';
-import { pad, escapeControls, escapeControlsJson, widthOf } from './terminal.ts';
+import { pad, escapeControls, escapeControlsJson, truncate, widthOf } from './terminal.ts';
 
 /** Aligns columns; numbers to the right. */
 export function table(head: readonly string[], rows: readonly (readonly (string | number | null)[])[]): string {
@@ -15,6 +15,21 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
       .join('  ')
       .trimEnd();
   return [line(head), ...cells.map(line)].join('\n');
+}
+
+/** Columns of a cell in a table of records. */
+const CELL = 60;
+
+/** A table of JSON records. Long texts are cut. */
+export function recordTable(columns: readonly string[], rows: readonly Readonly<Record<string, unknown>>[]): string {
+  const cell = (value: unknown) =>
+    typeof value === 'number' || value === null || value === undefined
+      ? (value ?? null)
+      : truncate((typeof value === 'string' ? value : JSON.stringify(value)).slice(0, 4 * CELL).replaceAll(/\s+/g, ' '), CELL);
+  return table(
+    columns,
+    rows.map((row) => columns.map((column) => cell(row[column]))),
+  );
 }
 
 /** `12 no-score, 3 too-long`; the most frequent first. */

@@ -66,6 +66,8 @@ const standIns: Readonly<Record<string, string>> = {
   NAME: 'some-name',
   N2: 'other-name',
   STEP: 'some-step',
+  ID: 'some-id',
+  QUERY: 'some-query',
   K: '1',
   REASON: 'no-score',
   PLAN: 'no-plan.json',
