@@ -58,9 +58,9 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
 
     tag: (call, context, work) =>
       onDevice(call, context, {
-        prepare: (resolved, registry) => prepareTagging({ store, registry, resolved, work }, context),
-        commit: (resolved, registry, _, { result, subprocessSpans }) =>
-          commitTagging({ store, registry, resolved, work }, result, subprocessSpans),
+        prepare: (resolved, registry, signal) => prepareTagging({ store, registry, resolved, context, work, signal }),
+        commit: (resolved, registry, _, { result, subprocessSpans }, signal) =>
+          commitTagging({ store, registry, resolved, context, work, signal }, result, subprocessSpans),
       }),
   };
 }

@@ -102,7 +102,9 @@ function deviceProcessOf({ verb, operation, requests }: Output, registry: Regist
   if (verb === 'train') return 'trainer';
   if (verb === 'reduce' && !operation.includes(':') && registry.reducer(operation).embeds) return 'trainer';
   if (requests > 0) return 'model server';
-  return verb === 'map' && registry.operator(operation.split('>')[0]!).scorer ? 'trainer' : undefined; // a batch scorer
+  if (verb !== 'map') return undefined;
+  const { scorer, labeler } = registry.operator(operation.split('>')[0]!);
+  return scorer || labeler ? 'trainer' : undefined; // computed offline
 }
 
 function drawCells(steps: readonly Step[], count: number, seed: number): Cell[] {

@@ -137,7 +137,7 @@ type Last<O> = {} extends O ? [options?: Given<O>] : [options: Given<O>];
 type Given<P> = { readonly [K in keyof P]: P[K] extends Ref | undefined ? MaybePromise<P[K]> : P[K] };
 type Cast<R extends string> = [R] extends [never]
   ? { readonly with?: never }
-  : { readonly with: { readonly [K in R]: MaybePromise<Model> } };
+  : { readonly with: { readonly [K in R]: MaybePromise<Model<K extends 'tagger' ? 'tagger' : 'lm'>> } };
 type Take<P> = {} extends P ? { readonly params?: Given<P> } : { readonly params: Given<P> };
 
 export interface MapOptions {

@@ -4,7 +4,7 @@
  */
 import type { Labels, Tagged } from './training.ts';
 import type { Dataset, Metrics, ModelKind, Outputs, Params, Report, MaybePromise } from './types.ts';
-import { operator, type Dropped, type Operator, type Prompt, type Rec, type Schema } from './operator.ts';
+import { keep, labeler, type Dropped, type Operator, type Prompt, type Rec, type Schema } from './operator.ts';
 import type { EmbeddedRow } from '../schemas/trainer.ts';
 
 export * from './operator.ts';
@@ -218,20 +218,10 @@ export function taggerSuite<Item extends Pick<Tagged, 'tokens'>, M extends Metri
 }): SuiteDef<'tagger', M, never, P> {
   const { input, ...rest } = spec;
   const { version } = spec;
-  const ask = operator<Item, Labels, readonly ['model'], P>({
-    version,
-    input,
-    output: labels,
-    roles: ['model'],
-    calls: () => 0,
-    run: untagged,
-  });
+  const ask = { ...labeler<Item, Labels, P>({ version, input, output: labels, take: (_, found) => keep(found) }), roles: ['model'] };
   return { is: 'suite', oracle: false, kind: 'tagger', asksData: true, items: () => [], ...rest, ask, params: spec.params } as never;
 }
 const labels: Schema<Labels> = { parse: (value) => value as Labels }; // checked where they are read from the subprocess
-function untagged(): never {
-  throw new Error('no server answers for a tagger');
-}
 
 export interface DataSuiteDef<in T, out M extends Metrics, in P extends Params> {
   readonly is: 'data-suite';

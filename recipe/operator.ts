@@ -1,4 +1,5 @@
 /** Operators: work on one record, with requests to models. */
+import type { Labels, Tagged } from './training.ts';
 import type { Dataset, Message, Params } from './types.ts';
 
 /** The part of a zod schema that definitions need. */
@@ -128,6 +129,7 @@ export interface Operator<in In, out Out, Roles extends string, in P extends Par
   readonly roles: readonly Roles[];
   readonly capabilities: readonly Capability[];
   readonly scorer: ScorerSpec<In, P> | undefined;
+  readonly labeler: LabelerSpec<In, P> | undefined;
   /** Whether the result depends on the seed (and so on the round). */
   stochastic(params: P): boolean;
   /** The author declared it. Otherwise it follows from the temperature, and `random` throws. */
@@ -143,6 +145,11 @@ export interface ScorerSpec<in In, in P extends Params> {
   readonly batch: boolean;
   ask(record: In, context: RecordContext, params: Loaded<P>): readonly ScoreRequest[];
   take(record: In, answers: readonly Scored[], params: Loaded<P>): Outcome<unknown>;
+}
+
+/** The part of a labeler that other operators lack. */
+export interface LabelerSpec<in In, in P extends Params> {
+  take(record: In, labels: Labels, params: Loaded<P>): Outcome<unknown>;
 }
 
 /** Sampling is stochastic unless its temperature is 0. */
@@ -197,6 +204,7 @@ export function operator<In, Out, const Roles extends readonly string[] = readon
   return {
     is: 'operator',
     scorer: undefined,
+    labeler: undefined,
     ...defaults,
     ...spec,
     declaresStochastic,
@@ -252,4 +260,22 @@ export function scorer<In, Out, const Role extends string, P extends Params = {}
     },
   });
   return { ...asking, scorer: { batch, ask, take } };
+}
+
+/** An operator that a tagger answers, in the role `tagger`: it labels the tokens of each record. A subprocess on the training pool computes
+ *  the labels, so its map is a step of its own. A record that is too long for the tagger is dropped as `too-long`. */
+export function labeler<In extends Pick<Tagged, 'tokens'>, Out, P extends Params = {}>(spec: {
+  readonly version: number;
+  readonly input: Schema<In>;
+  readonly output: Schema<Out>;
+  readonly params?: Schema<P>;
+  /** The outcome for a record and the labels of its tokens. */
+  take(record: In, labels: Labels, params: Loaded<P>): Outcome<NoInfer<Out>>;
+}): Operator<In, Out, 'tagger', P> {
+  const { take, ...rest } = spec;
+  const asking = operator<In, Out, readonly ['tagger'], P>({ ...rest, roles: ['tagger'], calls: () => 0, run: unlabelled });
+  return { ...asking, labeler: { take } };
+}
+function unlabelled(): never {
+  throw new Error('no server answers for a tagger');
 }

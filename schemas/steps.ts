@@ -49,6 +49,8 @@ export interface MapWork extends MapStart {
   readonly until: number | null;
   /** A subprocess on the training pool computes the step instead of batches. */
   readonly batch: boolean;
+  /** The subprocess is that of a tagger. */
+  readonly tags?: true;
 }
 
 /** The most that a map may cost. The first limit reached ends it. */

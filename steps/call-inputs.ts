@@ -49,8 +49,9 @@ export function itemsIn({ inputs }: StepCall): DatasetRef | undefined {
   return items ?? (isRef(params?.test) && params.test.kind === 'dataset' ? params.test : undefined);
 }
 
-/** Whether a suite evaluates a tagger, which a subprocess on the training pool does. */
+/** Whether a tagger answers a step, in a subprocess on the training pool: its evaluation, or a map by a labeler. */
 export function tags(call: StepCall, registry: Registry): boolean {
+  if (call.verb === 'map') return !call.operation.includes('>') && registry.operator(call.operation).labeler !== undefined;
   if (call.verb !== 'evaluate') return false;
   const suite = registry.suite(call.operation);
   return suite.is === 'suite' && (suite.kind as ModelKind) === 'tagger';
@@ -59,16 +60,17 @@ export function tags(call: StepCall, registry: Registry): boolean {
 /** From this many records on, loading the model costs less than asking a server for each of them. */
 const OFFLINE_FROM = 1000;
 
-/** Whether a subprocess on the training pool computes a step: the evaluation of a tagger, or a map by a single scorer with a model in the
- *  store and with many records or `batch: true`. */
+/** Whether a subprocess on the training pool computes a step: the evaluation of a tagger, or a map by a single labeler, or by a single scorer
+ *  with many records or `batch: true`; the model of a map must be in the store. */
 export function isOffline(call: StepCall, context: StepContext, registry: Registry): boolean {
-  if (tags(call, registry)) return true;
+  if (call.verb === 'evaluate') return tags(call, registry);
   if (call.verb !== 'map' || call.operation.includes('>')) return false;
-  const { scorer } = registry.operator(call.operation);
+  const { scorer, labeler } = registry.operator(call.operation);
   const { over, until, quorum } = call.inputs as { over: DatasetRef; until?: object; quorum?: number };
   const limited = until !== undefined || quorum !== undefined || Object.keys(budgetOf(call)).length > 0;
   const own = Object.values(castOf(call)).every((model) => !externalOf(context, model));
-  return scorer !== undefined && own && !limited && (scorer.batch || over.rows >= OFFLINE_FROM);
+  const offline = scorer ? scorer.batch || over.rows >= OFFLINE_FROM : labeler !== undefined;
+  return offline && own && !limited;
 }
 
 /** Whether the results depend on the experiment's seed and the round. `operators`: the operators to consider. */

@@ -27,8 +27,7 @@ const modelsIn = (inputs: unknown): ModelRef[] => refsIn(inputs).filter(isModel)
 export const TAGGER = 'tagger.json';
 export const holdsTagger = ({ files }: ModelManifest): boolean => files.some(({ name }) => name === TAGGER);
 
-/** Why a step cannot use a model: a tagger can only be evaluated, by a suite for taggers, and such a suite takes nothing else; undefined: it
- *  can. */
+/** Why a step cannot use a model: a tagger only fits a suite for taggers and a labeler, and these take nothing else; undefined: it can. */
 export async function kindMismatch(
   call: StepCall,
   registry: Registry,
@@ -38,8 +37,8 @@ export async function kindMismatch(
   for (const model of modelsIn(call.inputs)) {
     if ((await isTagger(model)) === wanted) continue;
     return wanted
-      ? `Step ${call.path} evaluates by ${call.operation}, which is for taggers, and its model is none: train one with the objective "tagger".`
-      : `Step ${call.path} uses a tagger, which no other step than its evaluation can: give it a language model, or a suite for taggers such as eval.tagging.`;
+      ? `Step ${call.path} ${call.verb === 'map' ? 'labels' : 'evaluates'} by ${call.operation}, which is for taggers, and its model is none: train one with the objective "tagger".`
+      : `Step ${call.path} uses a tagger, which only its evaluation can, and a map by a labeler alone: give it a language model, or a suite for taggers such as eval.tagging.`;
   }
   return undefined;
 }
@@ -96,10 +95,10 @@ export function leaseFault(
   return undefined;
 }
 
-/** Why a step cannot use a scorer with `batch: true`; undefined: it can, or has none. */
+/** Why a step cannot use a labeler, or a scorer with `batch: true`; undefined: it can, or has none. */
 export function unbatched(call: StepCall, context: StepContext, registry: Registry): string | undefined {
   if (call.verb !== 'map' || isOffline(call, context, registry)) return undefined;
-  const what = call.operation.split('>').find((id) => registry.operator(id).scorer?.batch);
+  const what = call.operation.split('>').find((id) => registry.operator(id).scorer?.batch || registry.operator(id).labeler);
   return (
     what &&
     `Step ${call.path} asks by ${what} for what no server gives, so it is computed as one batch: of a model of one's own, and without other operators in its chain, until, quorum and budget.`

@@ -6,7 +6,7 @@ import type { LedgerEntry } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { writeAtomic } from '../store/files.ts';
 import { checkSources } from './changed.ts';
-import { budgetOf, servingOf } from './call-inputs.ts';
+import { budgetOf, servingOf, tags } from './call-inputs.ts';
 import { cutKey } from './key.ts';
 import { resolve } from './resolve.ts';
 import { holdsTagger, kindMismatch, lacksItsWeights, leaseFault, templateMismatch, unbatched, uncast } from './checks.ts';
@@ -119,6 +119,7 @@ async function workOf(services: Services, resolved: Resolved, context: StepConte
     external: externals.length > 0,
     until: until?.kept ?? null,
     batch: resolved.offline,
+    ...(tags(call, resolved.registry) && { tags: true as const }),
   };
 }
 

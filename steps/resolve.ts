@@ -6,7 +6,7 @@ import type { External } from '../schemas/external.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import type { Determinism } from '../schemas/store.ts';
 import type { SubprocessVerb } from '../schemas/trainer.ts';
-import { castOf, isOffline, isStochastic, operatorCalls, servingOf } from './call-inputs.ts';
+import { castOf, isOffline, isStochastic, operatorCalls, servingOf, tags } from './call-inputs.ts';
 import { definedBy, promptIds } from './definitions.ts';
 import { externalOf } from './external.ts';
 import { fileDigests } from './input-files.ts';
@@ -22,7 +22,7 @@ export async function resolve(call: StepCall, context: StepContext, registry: Re
   const cast = castOf(call);
   const offline = isOffline(call, context, registry);
   const operators = operatorCalls(call, registry);
-  const subprocess = subprocessOf(call, offline);
+  const subprocess = subprocessOf(call, offline, registry);
   const files = await fileDigests(call, registry, params, machine);
   const inputs: KeyInputs = {
     call,
@@ -55,11 +55,11 @@ export async function resolve(call: StepCall, context: StepContext, registry: Re
   };
 }
 
-function subprocessOf(call: StepCall, offline: boolean): SubprocessVerb | undefined {
+function subprocessOf(call: StepCall, offline: boolean, registry: Registry): SubprocessVerb | undefined {
   if (call.verb === 'train') return 'train';
   if (embeds(call)) return 'embed';
   if (!offline) return undefined;
-  return call.verb === 'evaluate' ? 'tag' : 'score';
+  return tags(call, registry) ? 'tag' : 'score';
 }
 
 const chainOf = (inputs: KeyInputs): Link[] =>

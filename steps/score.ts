@@ -1,35 +1,21 @@
 /** Runs a scorer as a subprocess: writes its requests, and maps the records with the answers. `devices/` runs the subprocess. */
 import { join } from 'node:path';
 import { Rejected, TooLong } from '../inference/client.ts';
-import { RecordScheduler } from '../inference/flow.ts';
 import type { ScoreRequest, Rec, Scored } from '../recipe/define.ts';
-import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Output } from '../schemas/store.ts';
 import { scoredRow, type ScoredText, type ScoreSpec } from '../schemas/trainer.ts';
 import { readLines, writeLines } from '../store/files.ts';
-import type { Store } from '../store/store.ts';
+import type { Span } from '../schemas/steps.ts';
 import { recordContextOf } from './model-calls.ts';
-import { commitMap } from './commit.ts';
 import { threadsOf } from './machine.ts';
-import type { MapWork, StepContext, Span } from '../schemas/steps.ts';
-import type { AnyOperator, Link, Resolved } from './resolved.ts';
-import { runBatch } from './batch.ts';
+import { commitAnswered, type OfflineMap } from './answered.ts';
+import type { AnyOperator, Link } from './resolved.ts';
 import { fit, loadParams } from './chain.ts';
-import { noModels } from './models.ts';
 import { foldersOf, runFolder } from './train.ts';
 
-export interface Scoring {
-  readonly store: Store;
-  readonly registry: Registry;
-  readonly resolved: Resolved;
-  readonly context: StepContext;
-  readonly work: MapWork;
-  readonly signal: AbortSignal;
-}
-
 /** Writes the requests of every record to `rows.jsonl` in the run folder, and returns the spec. A resumed run gets the same rows. */
-export async function prepareScoring({ store, registry, resolved, context, work, signal }: Scoring): Promise<ScoreSpec> {
+export async function prepareScoring({ store, registry, resolved, context, work, signal }: OfflineMap): Promise<ScoreSpec> {
   const [link] = resolved.chain as [Link];
   const { operator } = link;
   const params = await loadParams(resolved.params, store);
@@ -55,53 +41,19 @@ export async function prepareScoring({ store, registry, resolved, context, work,
 }
 
 /** Runs the map with the subprocess's answers in place of a model, and commits it. */
-export async function commitScoring(
-  { store, registry, resolved, context, work, signal }: Scoring,
-  rows: string,
-  answers: string,
-  subprocessSpans?: readonly Span[],
-): Promise<Output> {
-  const { over, build, batches, batchSize } = work;
-  const [link] = resolved.chain as [Link];
-  const params = await loadParams(resolved.params, store);
+export async function commitScoring(scoring: OfflineMap, rows: string, answers: string, subprocessSpans?: readonly Span[]): Promise<Output> {
   const requestLines = readLines(rows);
   const answerLines = readLines(answers);
-  for (let batch = 0; batch < batches; batch++) {
-    const from = batch * batchSize;
-    const to = Math.min(from + batchSize, over.rows);
+  const answered = async (operator: AnyOperator, from: number, to: number) => {
     const known = new Map<string, ScoredText>();
     for (let row = from; row < to; row++) {
       const { requests } = (await requestLines.next()).value as { readonly requests: readonly ScoreRequest[] };
       const texts = scoredRow.parse((await answerLines.next()).value).answers;
       requests.forEach((request, n) => known.set(JSON.stringify(request), texts[n]!));
     }
-    const chain = [{ ...link, operator: withAnswers(link.operator, known) }];
-    const scheduler = new RecordScheduler(noModels.concurrency);
-    const { seed } = context;
-    const part = {
-      batch,
-      from,
-      to,
-      limits: null,
-      models: noModels,
-      scheduler,
-      onAllStarted: () => {},
-      peers: new Map(),
-      watchers: new Map(),
-      signal,
-    };
-    await runBatch({ store, registry, resolved: { ...resolved, chain }, params, seed, over, skip: 0, build, ...part });
-  }
-  return commitMap(store, resolved, {
-    over,
-    skip: 0,
-    build,
-    batches: batches,
-    until: null,
-    cut: false,
-    determinism: resolved.determinism,
-    ...(subprocessSpans && { subprocessSpans }),
-  });
+    return withAnswers(operator, known);
+  };
+  return commitAnswered(scoring, answered, subprocessSpans);
 }
 
 /** The operator with known answers in place of a model. */

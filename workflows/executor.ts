@@ -67,7 +67,7 @@ export class StepExecutor {
     const carryOut = async (): Promise<LedgerEntry | null> => {
       if (call.verb === 'train') return this.#pool('train', call, this.#context.training.pool).train(call, this.#context);
       if (onPool) return this.#pool('embed', call, this.#context.training.pool).embed(call, this.#context);
-      const offline = call.verb === 'evaluate' ? 'tag' : 'score';
+      const offline = call.verb === 'evaluate' || opening.work!.tags ? 'tag' : 'score'; // in earlier histories the work of an evaluation has no `tags`
       if (opening.work!.batch) return this.#pool(offline, call, this.#context.training.pool)[offline](call, this.#context, opening.work!);
       if (opening.work!.external) await this.#data('canary', call, true).canary(call, this.#context);
       return this.#map(call, opening.stepKey, opening.work!);

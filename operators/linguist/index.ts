@@ -7,3 +7,4 @@ export { best, novel } from './novel.ts';
 export { paraphrase } from './paraphrase.ts';
 export { request, rewriting, toUtterance } from './prompts.ts';
 export { read } from './read.ts';
+export { recognize } from './recognize.ts';

@@ -63,7 +63,7 @@ export const drill = z.object({ ...asked, target: text });
 export type Drill = Readonly<z.infer<typeof drill>>;
 export type Asked = Omit<Drill, 'target'>;
 
-export const rule = z.enum(['V1', 'V2', 'V3', 'V4', 'V5', 'V6', 'V7']);
+export const rule = z.enum(['V1', 'V2', 'V3', 'V4', 'V5', 'V6', 'V7', 'V8']);
 export type Rule = z.infer<typeof rule>;
 
 /** A generated utterance. `brief`: its request; null: it paraphrases a starter. `raw`: the reply. `rules`: whether it meets each rule that was
@@ -76,3 +76,7 @@ export const sample = z.object({
   perplexity: z.number().nullable(),
 });
 export type Sample = Readonly<z.infer<typeof sample>>;
+
+/** `predicted`: how a tagger that has learnt no generated utterance labels the words. */
+export const recognized = sample.extend({ predicted: z.object({ intent: text, tags: z.array(tag).readonly() }) });
+export type Recognized = Readonly<z.infer<typeof recognized>>;

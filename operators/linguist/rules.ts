@@ -1,4 +1,5 @@
-/** A5: rules V1 to V5 and V7, which one reply meets or not. V6 compares utterances with each other (see novel.ts). */
+/** A5: rules V1 to V5 and V7, which one reply meets or not. V6 compares utterances with each other (novel.ts), and
+ *  a tagger checks V8 (recognize.ts). */
 import type { Segmentation } from '../../schemas/recipes/linguist.ts';
 import { parsed, segmented, slotsIn, WILDCARD, type Piece } from './grammar.ts';
 import type { Brief, Rule } from './records.ts';
@@ -13,6 +14,7 @@ export const reasons = {
   V5: 'v5-wildcard',
   V6: 'v6-copy',
   V7: 'v7-type',
+  V8: 'v8-intent',
 } as const satisfies Record<Rule, string>;
 
 export interface Checked {

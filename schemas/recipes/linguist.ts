@@ -75,6 +75,12 @@ const parameters = z
     samples: count.default(100).describe('Requests for each starter in a pass.'),
     target: count.default(500).describe('Accepted utterances for each draw of starters; further ones are left out.'),
     passes: count.default(3).describe('Passes over the starters at most, until `target` is reached.'),
+    checkIntent: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Rule V8: a first student, which has learnt no generated utterance, must take one for an utterance of its intent. Trains one more student for each draw.',
+      ),
     upsample: count.default(10).describe('How often each starter is among the rows of a student.'),
     arms: z
       .array(z.enum(['none', 'upsampled', 'paraphrase']))

@@ -29,6 +29,7 @@ import {
 } from '../support/linguist.ts';
 
 const novel = intents.slice(0, 2);
+const projection = { languages: ['de'], samples: 3 };
 const arms = ['linguist', 'none', 'upsampled', 'paraphrase'];
 const draws = ['draw-0', 'draw-1'];
 const cells = novel.flatMap((intent) => draws.map((draw) => ({ intent, cell: `${intent}/${draw}` })));
@@ -224,7 +225,6 @@ test('no utterance of the test set is learnt or shown', async (t) => {
     if (role === 'generator') for (const line of exampleLines(content)) t.false(texts.has(textIn(line)));
 });
 
-const projection = { languages: ['de'], samples: 3 };
 test.serial('B the generator learns from translations, utterances are projected, and students learn both languages', async (t) => {
   const both = await run({ projection, arms: ['none'] }, bilingual);
   const drilled = await made.trained<{ language: string }>(both, 'generator');

@@ -3,7 +3,8 @@ import test from 'ava';
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ModelRef, ReportRef, StepCall } from '../../schemas/call.ts';
+import type { Recognized } from '../../operators/linguist/records.ts';
+import type { DatasetRef, ModelRef, ReportRef, StepCall } from '../../schemas/call.ts';
 import { openStep } from '../../steps/open.ts';
 import { resolve } from '../../steps/resolve.ts';
 import { runFolder } from '../../steps/train.ts';
@@ -46,6 +47,16 @@ const plain = await model();
 const labelled = await put(store, sentences.map(record));
 const evaluate = (more: object = {}, inputs: object = {}) =>
   step('evaluate', 'eval.tagging', { of: tagger, params: { test: labelled, ...more }, ...inputs });
+const sampleOf = (intent: string, tokens: readonly string[]) => {
+  const tags = tokens.map(() => 'O');
+  return { id: null, language: 'en', intent, tokens, tags, brief: null, raw: tokens.join(' '), rules: { V1: true }, perplexity: null };
+};
+const samples = await put(
+  store,
+  Array.from({ length: 300 }, (_, n) => sampleOf('weather', ['in', n % 3 === 0 ? 'Oslo' : `${n}`]))
+    .concat(sampleOf('weather', ['play', 'it']), sampleOf('weather', ['play', 'long']), sampleOf('weather', []))
+    .map(record),
+);
 const keyed = async (call: StepCall) => resolve(call, context, await services.registry([]));
 const outputOf = async (call: StepCall) => (await store.output((await keyed(call)).stepKey))!;
 
@@ -139,7 +150,40 @@ test.serial('only taggers are evaluated by a suite for taggers, and nothing else
   ])
     await t.throwsAsync(
       openStep(services, misused, context),
-      { ...wrong, message: /uses a tagger, which no other step/ },
+      { ...wrong, message: /uses a tagger, which only its evaluation can/ },
       misused.operation,
     );
+});
+
+const label = (inputs: object = {}) => step('map', 'linguist.recognize', { over: samples, with: { tagger }, params: {}, ...inputs });
+test.serial(
+  'a labeler maps records with the labels of their tokens, and drops what it cannot read or the tagger cannot label',
+  async (t) => {
+    const requests = made.requests;
+    const labelled = (await made.perform(label())) as DatasetRef;
+    const output = await outputOf(label());
+    t.like(output, { in: 303, kept: 300, dropped: { 'v8-intent': 1, 'too-long': 1, invalid: 1 }, requests: 0 });
+    t.is(made.requests, requests);
+    const rows = await read(store, labelled);
+    for (const [n, { value }] of rows.entries()) {
+      const { tokens, predicted, rules } = value as Recognized;
+      t.is(tokens[1], n % 3 === 0 ? 'Oslo' : `${n}`);
+      t.deepEqual(predicted, { intent: 'weather', tags: ['O', n % 3 === 0 ? 'I-city' : 'O'] });
+      t.deepEqual(rules, { V1: true, V8: true });
+    }
+    t.like(await keyed(label()), { offline: true, determinism: 'exact' });
+  },
+);
+
+test.serial('a labeler takes a tagger of the store alone, and is alone in its map, without limits', async (t) => {
+  await t.throwsAsync(openStep(services, label({ with: { tagger: plain } }), context), {
+    name: 'ConfigError',
+    message: /labels by linguist\.recognize, which is for taggers, and its model is none/,
+  });
+  for (const limit of [{ until: { kept: 5 } }, { quorum: 0.5 }, { budget: { candidates: 5 } }])
+    await t.throwsAsync(openStep(services, label(limit), context), { name: 'CapabilityMissing', message: /computed as one batch/ });
+  const chained = { ...label(), operation: 'linguist.recognize>linguist.recognize' };
+  await t.throwsAsync(openStep(services, chained, context), {
+    message: /uses a tagger, which only its evaluation can, and a map by a labeler alone/,
+  });
 });

@@ -87,10 +87,12 @@ export const made = await stage(
       return `Sure! Here is the sentence:\n"${seed % 5 === 0 ? 'Something else.' : `now ${text!} take ${seed}`}"`;
     },
     score: ({ continuation }) => [{ id: 0, logprob: -1 - lot(continuation, 1000) / 1000, entropy: null }],
-    /** Knows the test set, but takes every fourth utterance in English, and every eighth in German, for weather without slots. */
+    /** Knows the test set, but takes every fourth utterance in English, and every eighth in German, for weather without slots. Takes one in
+     *  four of all others for music, and the rest for weather. */
     tag({ tokens }) {
       const all = [...test, ...german];
       const at = all.findIndex((row) => row.tokens.join(' ') === tokens.join(' '));
+      if (at < 0) return { intent: lot(tokens.join(' '), 4) === 0 ? 'PlayMusic' : 'GetWeather', tags: tokens.map(() => 'O') };
       const errs = at % (at < test.length ? 4 : 8) === 1;
       return { intent: errs ? 'GetWeather' : all[at]!.intent, tags: all[at]!.tags.map((tag) => (errs ? 'O' : tag)) };
     },

@@ -11,8 +11,9 @@ import type { StepContext } from '../../schemas/steps.ts';
 import { reduceStep } from '../../steps/reduce.ts';
 import { resolve } from '../../steps/resolve.ts';
 import { commitTraining, prepareTraining } from '../../steps/train.ts';
-import { commitScoring, prepareScoring, type Scoring } from '../../steps/score.ts';
-import { commitTagging, prepareTagging, type Tagging } from '../../steps/tag.ts';
+import type { OfflineMap } from '../../steps/answered.ts';
+import { commitScoring, prepareScoring } from '../../steps/score.ts';
+import { commitTagging, prepareTagging } from '../../steps/tag.ts';
 import type { Models } from '../../steps/models.ts';
 import { embeds, isRef, type StepCall, type ModelRef, type Result } from '../../schemas/call.ts';
 import type { MaybePromise, Message } from '../../recipe/api.ts';
@@ -75,7 +76,7 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
         return trained.model;
       }
       const work = opened.work!;
-      if (work.batch && call.verb === 'evaluate') return tag({ ...on, resolved, work }, played);
+      if (work.batch && (call.verb === 'evaluate' || work.tags)) return tag({ ...on, resolved, work }, played);
       if (work.batch) return score({ ...on, resolved, work }, played);
       for (let batch = 0; batch < work.batches; batch++)
         await steps.batch({ call, context, work, batch }, playing(self, played, resolved.cast), beat);
@@ -86,7 +87,7 @@ export async function bench(played: Played, given: Partial<StepContext> = {}): P
 }
 
 const beat = { signal: new AbortController().signal, heartbeat: () => {} };
-type On = Pick<Scoring, 'store' | 'registry' | 'resolved' | 'context' | 'signal'>;
+type On = Pick<OfflineMap, 'store' | 'registry' | 'resolved' | 'context' | 'signal'>;
 
 async function embed({ store, registry, resolved, context, signal }: On, played: Played): Promise<Result> {
   const { rows } = await prepareEmbedding(store, registry, resolved, context);
@@ -114,7 +115,7 @@ async function train({ store, registry, resolved, context }: On): Promise<{ read
   return { spec, model: result as ModelRef };
 }
 
-async function score(scoring: Scoring, played: Played): Promise<Result> {
+async function score(scoring: OfflineMap, played: Played): Promise<Result> {
   const { rows, run } = await prepareScoring(scoring);
   const answers = join(run, 'answers.jsonl');
   async function* answered() {
@@ -127,13 +128,13 @@ async function score(scoring: Scoring, played: Played): Promise<Result> {
   return (await commitScoring(scoring, rows, answers)).result;
 }
 
-async function tag({ context, ...tagging }: Tagging & { readonly context: StepContext }, played: Played): Promise<Result> {
-  const { rows, run } = await prepareTagging(tagging, context);
+async function tag(tagging: OfflineMap, played: Played): Promise<Result> {
+  const { rows, run } = await prepareTagging(tagging);
   const answers = join(run, 'answers.jsonl');
   async function* answered() {
     for await (const row of readLines(rows)) {
       const { tokens } = row as { tokens: string[] };
-      yield played.tag!({ tokens, model: tagging.resolved.cast['model']! });
+      yield played.tag!({ tokens, model: Object.values(tagging.resolved.cast)[0]! });
     }
   }
   await writeLines(answers, answered());

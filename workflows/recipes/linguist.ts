@@ -13,7 +13,7 @@ import { repeat, select, spread, union, without } from '../../recipe/reducers.ts
 import type { Drill, Row, Sample, Utterance } from '../../operators/linguist/records.ts';
 import type { LinguistParameters } from '../../schemas/recipes/linguist.ts';
 
-const { read, allBut, drills, crossDrills, starters, briefs, annotate, rate, novel, best, paraphrase, accepted } =
+const { read, allBut, drills, crossDrills, starters, briefs, annotate, recognize, rate, novel, best, paraphrase, accepted } =
   operators<typeof import('../../operators/linguist/index.ts')>('linguist');
 const { tagging } = operators<typeof import('../../operators/eval/index.ts')>('eval');
 
@@ -31,6 +31,7 @@ export interface LinguistConfig extends LinguistParameters {
 }
 
 type Utterances = MaybePromise<Dataset<Utterance>>;
+type Checker = Promise<Model<'tagger'>> | undefined;
 interface Given {
   readonly train: Dataset<Utterance>;
   readonly test: Dataset<Utterance>;
@@ -69,7 +70,8 @@ async function novelIntents(run: Run, config: LinguistConfig, { train, test }: G
           return { arm, part: intent, report };
         });
       };
-      const generated = topUp(cell, config, generator, own, test); // A3 to A5
+      const checker = firstStudent(cell, config, [others, copies(upsample)]);
+      const generated = topUp(cell, config, { generator, checker }, own, test); // A3 to A5
       return [
         ...examine('linguist', [copies(upsample), generated]),
         ...(arms.includes('none') ? examine('none', [own]) : []),
@@ -85,7 +87,7 @@ async function novelIntents(run: Run, config: LinguistConfig, { train, test }: G
 async function topUp(
   cell: Run,
   config: LinguistConfig,
-  generator: Promise<Model>,
+  { generator, checker }: { readonly generator: Promise<Model>; readonly checker: Checker },
   real: Dataset<Utterance>,
   test: Dataset<Utterance>,
 ): Promise<Dataset<Sample>> {
@@ -96,7 +98,7 @@ async function topUp(
     const turn = cell.arm(`pass-${pass}`);
     const asked = turn.reduce(briefs({ of: real }, { language: null, samples, pass, most, wildcard, ontology })); // A3
     const written = turn.map(annotate, asked, { with: { generator }, params: asking(config), until: { kept: missing } }); // A4, V1 to V5, V7
-    made = [...made, written];
+    made = [...made, recognizing(turn, written, checker)]; // V8
     const some = turn.reduce(novel({ made, real, test }, { most: target })); // V6
     const counted = turn.evaluate(some, accepted, { as: 'evaluate' });
     if (pass === passes) return some;
@@ -104,6 +106,17 @@ async function topUp(
     if (missing === 0) return some;
   }
 }
+
+/** Checks V8; has learnt no generated utterance. Undefined: V8 is not checked. */
+function firstStudent(turn: Run, config: LinguistConfig, rows: readonly Utterances[]): Checker {
+  if (!config.checkIntent) return undefined;
+  const first = turn.arm('first');
+  const [only] = learnToTag(first, config, first.reduce(union<Utterance>(rows), { as: 'rows' }), 1);
+  return only!.student;
+}
+
+const recognizing = (turn: Run, written: Promise<Dataset<Sample>>, tagger: Checker): Promise<Dataset<Sample>> =>
+  tagger ? turn.map(recognize, written, { with: { tagger } }) : written;
 
 /** The arm `paraphrase`: as many paraphrases of the starters. */
 function rewritten(cell: Run, config: LinguistConfig, real: Dataset<Utterance>, test: Dataset<Utterance>): Utterances {
@@ -122,11 +135,12 @@ async function crossLingual(run: Run, config: LinguistConfig, { train, test }: G
   const source = run.reduce(select(train, { where: { language: from } }), { as: 'source' });
   const drilled = run.reduce(crossDrills({ of: parallel }, { from, languages, most, drilling: config.drills })); // L1, L2
   const generator = learnToWrite(run, config, drilled);
+  const checker = firstStudent(run, config, [train]);
   const projected = languages.map((language) => {
     const cell = run.arm(language);
     const asked = cell.reduce(briefs({ of: source }, { language, samples, pass: 1, most, wildcard, ontology }));
     const made = cell.map(annotate, asked, { with: { generator }, params: asking(config) }); // V1 to V5, V7
-    const some = cell.reduce(novel({ made: [made], real: source, test }, { most: null })); // V6
+    const some = cell.reduce(novel({ made: [recognizing(cell, made, checker)], real: source, test }, { most: null })); // V8, V6
     const rated = cell.map(rate, some, { with: { generator }, params: asking(config) });
     return cell.reduce(best({ of: source, made: rated }, { fallback }));
   });
@@ -147,7 +161,7 @@ const learnToWrite = (turn: Run, { base, generatorSft, template }: LinguistConfi
   turn.train('generator', { ...generatorSft, objective: 'sft', from: base, data, template: { id: template } });
 
 /** A7: the students, which differ in their seeds. */
-const learnToTag = (turn: Run, { encoder, studentSft, students }: LinguistConfig, data: Promise<Dataset<Utterance>>) =>
+const learnToTag = (turn: Run, { encoder, studentSft, students: all }: LinguistConfig, data: Promise<Dataset<Utterance>>, students = all) =>
   times(students).map((repeat) => {
     const own = turn.arm(`student-${repeat}`);
     return { turn: own, student: own.train('student', { ...studentSft, objective: 'tagger', from: encoder, data, repeat }) };
