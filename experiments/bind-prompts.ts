@@ -60,8 +60,10 @@ export function checkVariables(source: Source, { named, given }: BoundPrompts, r
   for (const { path, file, text } of named) {
     const [part, label] = path;
     const ofSuite = part === 'evaluation';
-    const holder = ofSuite ? [part, label!, 'params'] : [part];
-    const schema: Schema<unknown> | undefined = ofSuite ? suiteParams(registry, getAt(given, [part, label!, 'suite'])) : recipe?.parameters;
+    const holder = ofSuite ? [part!, label!, 'params'] : [part!];
+    const schema: Schema<unknown> | undefined = ofSuite
+      ? suiteParams(registry, getAt(given, [part!, label!, 'suite']))
+      : recipe?.parameters;
     const replaced = schema && defaultAt(schema, getAt(given, holder), path.slice(holder.length));
     const example = typeof replaced === 'string' && registry.isPrompt(replaced) ? registry.prompt(replaced).example : undefined;
     try {

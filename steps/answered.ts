@@ -8,7 +8,7 @@ import { loadParams } from './chain.ts';
 import { commitMap } from './commit.ts';
 import { noModels } from './models.ts';
 import type { Registry } from './registry.ts';
-import type { AnyOperator, Link, Resolved } from './resolved.ts';
+import type { AnyOperator, Resolved, StoredLink } from './resolved.ts';
 
 export interface OfflineMap {
   readonly store: Store;
@@ -26,7 +26,7 @@ export async function commitAnswered(
   subprocessSpans?: readonly Span[],
 ): Promise<Output> {
   const { over, build, batches, batchSize } = work;
-  const [link] = resolved.chain as [Link];
+  const [link] = resolved.chain as readonly [StoredLink];
   const params = await loadParams(resolved.params, store);
   for (let batch = 0; batch < batches; batch++) {
     const from = batch * batchSize;

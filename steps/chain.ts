@@ -8,10 +8,10 @@ import { faultOf } from '../schemas/faults.ts';
 import type { Store } from '../store/store.ts';
 import type { Done } from './journal.ts';
 import { operatorContext, failedCalls, GivenUp, type BatchResources, type RecordJournal } from './model-calls.ts';
-import type { Link, Resolved } from './resolved.ts';
+import type { Link } from './resolved.ts';
 
 interface ChainWork extends BatchResources, RecordJournal {
-  readonly resolved: Pick<Resolved, 'chain'>;
+  readonly resolved: { readonly chain: readonly Link[] };
   /** The chain's parameters with their datasets loaded. */
   readonly params: object;
   /** Operators at the start of the chain whose results exist already. */

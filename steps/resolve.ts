@@ -13,7 +13,7 @@ import { fileDigests } from './input-files.ts';
 import { keyOf, type KeyInputs } from './key.ts';
 import { computing, machineOf, repeatsOn, type Machine } from './machine.ts';
 import type { Registry } from './registry.ts';
-import type { Link, Resolved } from './resolved.ts';
+import type { Resolved, StoredLink } from './resolved.ts';
 
 /** `machine` describes the home whose workers perform the step. */
 export async function resolve(call: StepCall, context: StepContext, registry: Registry, machine: Machine = machineOf()): Promise<Resolved> {
@@ -62,7 +62,7 @@ function subprocessOf(call: StepCall, offline: boolean, registry: Registry): Sub
   return tags(call, registry) ? 'tag' : 'score';
 }
 
-const chainOf = (inputs: KeyInputs): Link[] =>
+const chainOf = (inputs: KeyInputs): StoredLink[] =>
   inputs.operators.map(({ operator, params }, i) => {
     const { call, registry } = inputs;
     const operation = inputs.operators

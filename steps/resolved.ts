@@ -21,7 +21,7 @@ export type AnySource = SourceDef<unknown, object>;
 export type AnyTemplate = TemplateDef<unknown, unknown>;
 
 /** An operator of a chain. */
-export interface Link extends Pick<Defined, 'versions' | 'sources'> {
+export interface Link {
   readonly operator: AnyOperator;
   /** The chain up to and including this operator, and its key. */
   readonly operation: string;
@@ -31,6 +31,8 @@ export interface Link extends Pick<Defined, 'versions' | 'sources'> {
   /** Names of the prompts whose versions are in the key. */
   readonly prompts: readonly string[];
 }
+/** With what decides whether its stored result is still right. */
+export type StoredLink = Link & Pick<Defined, 'versions' | 'sources'>;
 export interface Resolved extends Pick<Defined, 'params' | 'versions' | 'sources'> {
   readonly call: StepCall;
   /** Experiment of the step; not part of the key. */
@@ -40,7 +42,7 @@ export interface Resolved extends Pick<Defined, 'params' | 'versions' | 'sources
   readonly inputs: readonly string[];
   readonly determinism: Determinism;
   /** Operators of a map in order, each with the key of the chain that ends with it. */
-  readonly chain: readonly Link[];
+  readonly chain: readonly StoredLink[];
   /** Role -> model, for maps and evaluations of models. */
   readonly cast: Readonly<Record<string, ModelRef>>;
   /** A subprocess on the training pool computes the step; no server is asked. */

@@ -10,13 +10,13 @@ import type { Span } from '../schemas/steps.ts';
 import { recordContextOf } from './model-calls.ts';
 import { threadsOf } from './machine.ts';
 import { commitAnswered, type OfflineMap } from './answered.ts';
-import type { AnyOperator, Link } from './resolved.ts';
+import type { AnyOperator, StoredLink } from './resolved.ts';
 import { fit, loadParams } from './chain.ts';
 import { foldersOf, runFolder } from './train.ts';
 
 /** Writes the requests of every record to `rows.jsonl` in the run folder, and returns the spec. A resumed run gets the same rows. */
 export async function prepareScoring({ store, registry, resolved, context, work, signal }: OfflineMap): Promise<ScoreSpec> {
-  const [link] = resolved.chain as [Link];
+  const [link] = resolved.chain as readonly [StoredLink];
   const { operator } = link;
   const params = await loadParams(resolved.params, store);
   const { seed } = context;
@@ -41,7 +41,12 @@ export async function prepareScoring({ store, registry, resolved, context, work,
 }
 
 /** Runs the map with the subprocess's answers in place of a model, and commits it. */
-export async function commitScoring(scoring: OfflineMap, rows: string, answers: string, subprocessSpans?: readonly Span[]): Promise<Output> {
+export async function commitScoring(
+  scoring: OfflineMap,
+  rows: string,
+  answers: string,
+  subprocessSpans?: readonly Span[],
+): Promise<Output> {
   const requestLines = readLines(rows);
   const answerLines = readLines(answers);
   const answered = async (operator: AnyOperator, from: number, to: number) => {

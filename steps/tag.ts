@@ -13,13 +13,13 @@ import { fit } from './chain.ts';
 import { measureModel, suiteOperatorStep } from './evaluate.ts';
 import type { Done } from './journal.ts';
 import { threadsOf } from './machine.ts';
-import type { AnyOperator, Link } from './resolved.ts';
+import type { AnyOperator, StoredLink } from './resolved.ts';
 import { secondsOf } from './spans.ts';
 import { runFolder } from './train.ts';
 
 /** Each item, with its tokens or the reason why the operator cannot read it. */
 async function* readItems({ store, registry, resolved, work }: OfflineMap) {
-  const [{ operator, operation }] = suiteOperatorStep(resolved, registry).chain as [Link];
+  const [{ operator, operation }] = suiteOperatorStep(resolved, registry).chain as readonly [StoredLink];
   for await (const record of store.read(work.over)) {
     const read = fit(operator.input, record.value);
     if ('fault' in read) yield { record, fault: `${operation} cannot read it: ${read.fault}` };
