@@ -37,7 +37,7 @@ export function injectFault(
   const up = part.up && sandbox.current;
   const pids = [...part.processes(sandbox, stepKey).map(({ pid }) => pid), ...(up ? [up.pid] : [])];
   if (pids.length === 0) throw new BackspinError('NotFound', `No ${name} runs in ${sandbox.home} at this moment.`);
-  const mended = mend && { mend };
+  const repaired: Pick<Disturbance, 'repair'> | undefined = mend && { repair: mend };
   if (signal === 'SIGSTOP')
     return disturb(sandbox, stepKey, {
       async inject() {
@@ -45,10 +45,10 @@ export function injectFault(
         await delay(STOPPED_FOR);
         sendSignal(pids, 'SIGCONT');
       },
-      ...mended,
+      ...repaired,
     });
   const isBack = part.returns(sandbox, stepKey);
-  if (!up) return disturb(sandbox, stepKey, { inject: async () => sendSignal(pids, signal), isBack, ...mended });
+  if (!up) return disturb(sandbox, stepKey, { inject: async () => sendSignal(pids, signal), isBack, ...repaired });
   const gone = () => sandbox.empty && !alive(up.pid, up.start);
   return disturb(sandbox, stepKey, {
     async inject() {
