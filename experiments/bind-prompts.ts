@@ -58,12 +58,10 @@ export async function bindPrompts(source: Source, folder: string, before: BoundC
 /** Checks the variables of prompt files against the example of the prompt that each replaces: the default of its parameter. */
 export function checkVariables(source: Source, { named, given }: BoundPrompts, recipe: RecipeSchema | undefined, registry: Registry): void {
   for (const { path, file, text } of named) {
-    const [part, label] = path;
+    const [part, label] = path as [string, string];
     const ofSuite = part === 'evaluation';
-    const holder = ofSuite ? [part!, label!, 'params'] : [part!];
-    const schema: Schema<unknown> | undefined = ofSuite
-      ? suiteParams(registry, getAt(given, [part!, label!, 'suite']))
-      : recipe?.parameters;
+    const holder = ofSuite ? [part, label, 'params'] : [part];
+    const schema: Schema<unknown> | undefined = ofSuite ? suiteParams(registry, getAt(given, [part, label, 'suite'])) : recipe?.parameters;
     const replaced = schema && defaultAt(schema, getAt(given, holder), path.slice(holder.length));
     const example = typeof replaced === 'string' && registry.isPrompt(replaced) ? registry.prompt(replaced).example : undefined;
     try {

@@ -2,6 +2,7 @@
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, realpathSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { linkableFolder, PICKLED, PICKLED_INDEX } from '../store/models.ts';
+import { CHAT_TEMPLATE, listedTemplate, readsVariable, withArguments, type ChatTemplateArguments } from '../steps/chat-template.ts';
 import { templateFault, type SpecialTokens } from './chat-template.ts';
 
 /** Returns the fault of a folder that should hold a Hugging Face model; undefined if none is visible. */
@@ -71,9 +72,9 @@ function specialTokensIn(folder: string): Record<string, string> {
   return Object.fromEntries(tokens);
 }
 
-/** Returns the fault of a model's chat template, or of the file that replaces it. `fixed`: nobody can edit the folder. Assumes that the
- *  tokenizer has an end token. */
-export function chatFault(folder: string, file?: string, fixed = false): string | undefined {
+/** Returns the fault of a model's chat template, or of the file that replaces it, under these arguments. `fixed`: nobody can edit the folder.
+ *  Assumes that the tokenizer has an end token. */
+export function chatFault(folder: string, file?: string, fixed = false, values: ChatTemplateArguments = {}): string | undefined {
   const [template, it, remedy] =
     file === undefined
       ? [
@@ -83,12 +84,23 @@ export function chatFault(folder: string, file?: string, fixed = false): string 
         ]
       : [readText(file), `the chat template ${file}`, 'repair it'];
   if (template === undefined && file !== undefined) return `${file} cannot be read; give a file with a chat template`;
-  const fault = templateFault(template ?? '', specialTokensIn(folder) as SpecialTokens);
-  return fault && `${it} ${fault}; ${remedy}`;
+  const whole = template === undefined || template.trim() === '' ? '' : withArguments(template, values);
+  const tokens = specialTokensIn(folder) as SpecialTokens;
+  const fault = templateFault(whole, tokens);
+  const thinks = fault && readsVariable(whole, THINKING) && !(THINKING in values);
+  const mended = thinks && templateFault(withArguments(whole, { [THINKING]: false }), tokens) === undefined;
+  return fault && `${it} ${fault}; ${mended ? `set chatTemplateArguments: { ${THINKING}: false }, under which it is sound` : remedy}`;
+}
+/** The variable by which many templates open an answer with a thought. */
+const THINKING = 'enable_thinking';
+
+/** The arguments that the model's chat template, or the file that replaces it, does not read. */
+export function unreadArguments(folder: string, file: string | undefined, values: ChatTemplateArguments = {}): string[] {
+  const template = file === undefined ? ownTemplate(folder) : readText(file);
+  return template === undefined ? [] : Object.keys(values).filter((name) => !readsVariable(template, name));
 }
 function ownTemplate(folder: string): string | undefined {
-  const { chat_template: listed } = configIn(folder);
-  return readText(join(folder, 'chat_template.jinja')) ?? (typeof listed === 'string' ? listed : undefined);
+  return readText(join(folder, CHAT_TEMPLATE)) ?? listedTemplate(configIn(folder));
 }
 function readText(file: string): string | undefined {
   try {

@@ -54,6 +54,7 @@ export interface HubModel {
   readonly revision: string;
   readonly commit: string;
   readonly chatTemplate?: string;
+  readonly chatTemplateArguments?: Readonly<Record<string, unknown>>;
 }
 
 /** The input of the experiment workflow. Plain JSON with absolute paths. */
@@ -74,7 +75,7 @@ export interface BoundConfig {
   };
   readonly models: {
     readonly [name: string]:
-      | { readonly path: string; readonly chatTemplate?: string }
+      | { readonly path: string; readonly chatTemplate?: string; readonly chatTemplateArguments?: Readonly<Record<string, unknown>> }
       | HubModel
       | { readonly init: { readonly architecture: z.infer<typeof architecture>; readonly tokenizer: string; readonly seed: number } }
       | { readonly external: External };

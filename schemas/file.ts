@@ -3,12 +3,16 @@ import { z } from 'zod';
 import { architecture, registered, revision, seed } from './config.ts';
 import { external } from './external.ts';
 import { recipeSchemas } from './recipes/index.ts';
+import { templateVariables } from './sampling.ts';
 import { name, serving, servingChange } from './serving.ts';
 
 const chatTemplate = z
   .string()
   .exactOptional()
   .describe("A Jinja file that replaces the model's own chat template. Needed for a base model that has none.");
+const chatTemplateArguments = templateVariables
+  .exactOptional()
+  .describe('Variables of the chat template, such as enable_thinking: false, in trainings and requests alike.');
 const params = z.record(z.string(), z.unknown());
 
 export const experimentFile = z.strictObject({
@@ -22,11 +26,12 @@ export const experimentFile = z.strictObject({
       name,
       z.union([
         z.string().describe('A Hugging Face model folder if there is one at this path, else the name of a model on the Hugging Face Hub.'),
-        z.strictObject({ path: z.string().describe('A Hugging Face model folder.'), chatTemplate }),
+        z.strictObject({ path: z.string().describe('A Hugging Face model folder.'), chatTemplate, chatTemplateArguments }),
         z.strictObject({
           hub: z.string().describe('A model on the Hugging Face Hub, such as Qwen/Qwen2.5-0.5B.'),
           revision: revision.default('main'),
           chatTemplate,
+          chatTemplateArguments,
         }),
         z.strictObject({ init: z.strictObject({ architecture, tokenizer: z.string(), seed }) }),
         z.strictObject({ external }),

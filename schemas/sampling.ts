@@ -22,6 +22,10 @@ const taken = new Set([
 
 /** Chat template variables that the client itself sets. */
 const own = new Set('messages conversation chat_template add_generation_prompt continue_final_message tokenize return_dict'.split(' '));
+/** Values of chat template variables. */
+export const templateVariables = z
+  .record(z.string().regex(/^[A-Za-z_]\w*$/, 'a name of a variable such as enable_thinking'), z.unknown())
+  .refine((kwargs) => Object.keys(kwargs).every((name) => !own.has(name)), `backspin sets ${[...own].join(', ')} itself`);
 
 export const sampling = z
   .strictObject({

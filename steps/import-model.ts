@@ -3,11 +3,12 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { runVerb } from '../devices/verb.ts';
 import type { ModelRef } from '../schemas/call.ts';
-import { canonicalJson } from '../schemas/canonical.ts';
+import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { digestOf } from '../store/digests.ts';
 import { modelFiles, PICKLED, PICKLED_INDEX, type Overrides } from '../store/models.ts';
 import type { Store } from '../store/store.ts';
+import { CHAT_TEMPLATE, templateIn, withArguments, type ChatTemplateArguments } from './chat-template.ts';
 import { downloadModel, hubModelOf, isHubModel } from './hub-model.ts';
 import { importedFiles } from './input-files.ts';
 import type { Resolved } from './resolved.ts';
@@ -48,12 +49,15 @@ export async function importModel(store: Store, resolved: Resolved): Promise<Mod
 async function importFolder(store: Store, resolved: Resolved, folder: string, overrides: Overrides): Promise<ModelRef> {
   const files = await modelFiles(folder);
   const converted = await safetensorsOf(files, join(store.work(resolved.stepKey), 'converted'));
-  const result = await store.putModel(folder, { ...about, state: 'weights' }, { ...overrides, ...converted });
+  const argued = await arguedTemplate(resolved, { ...files, ...overrides }, join(store.work(resolved.stepKey), 'template'));
+  const result = await store.putModel(folder, { ...about, state: 'weights' }, { ...overrides, ...converted, ...argued.overrides });
   const digests = new Map((await store.model(result)).files.map(({ name, sha256 }) => [name, sha256]));
   for (const [name, path] of Object.entries(converted)) {
     if (path !== null) digests.delete(name);
     else digests.set(name, await digestOf(files[name]!));
   }
+  if (argued.before !== null) digests.delete(CHAT_TEMPLATE);
+  if (argued.before) digests.set(CHAT_TEMPLATE, argued.before);
   if (isHubModel(resolved.call)) {
     // The cache names large files by their digests.
     for (const [name, path] of Object.entries(files))
@@ -68,6 +72,18 @@ async function importFolder(store: Store, resolved: Resolved, folder: string, ov
       `The files of ${folder} changed while they were read: retry the step once they stay as they are.`,
     );
   return result;
+}
+
+/** The chat template with the arguments of the experiment file, written to the folder `to`. `before`: the digest of the file that it
+ *  replaces; undefined: there is no such file; null: there are no arguments. */
+async function arguedTemplate({ call }: Resolved, files: Overrides, to: string) {
+  const { chatTemplateArguments: values } = call.inputs as { chatTemplateArguments?: ChatTemplateArguments };
+  const template = values && (await templateIn(files));
+  if (template === undefined) return { overrides: {}, before: null };
+  await mkdir(to, { recursive: true });
+  const path = join(to, CHAT_TEMPLATE);
+  await writeFile(path, withArguments(template, values!));
+  return { overrides: { [CHAT_TEMPLATE]: path }, before: files[CHAT_TEMPLATE] === undefined ? undefined : sha256(template) };
 }
 
 /** Weights in PyTorch's pickle format, written as safetensors to the folder `to`; nothing for a model without such weights. */

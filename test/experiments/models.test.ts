@@ -142,3 +142,34 @@ for (const [part, harm, says] of parts) {
     t.regex(await fault(t, sound.replace(`${world}/base/rated`, folder)), says);
   });
 }
+
+test('arguments of a chat template are bound; a variable that the template does not read, or that backspin sets, is refused', async (t) => {
+  const template = `{% for message in messages %}{{ message.role + message.content + eos_token }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant' }}{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}{% endif %}`;
+  const given = (values: string) => {
+    const path = write(sound.replace('base/rated }', `base/rated, chatTemplate: chat.jinja, chatTemplateArguments: { ${values} } }`));
+    file(dirname(path), 'chat.jinja', template);
+    return path;
+  };
+  const { bound } = await loadExperiment(given('enable_thinking: true'));
+  t.like(bound.models['base'], { chatTemplateArguments: { enable_thinking: true } });
+  const says = async (values: string) => (await t.throwsAsync(loadExperiment(given(values)), { name: 'ConfigError' })).message;
+  t.regex(
+    await says('enabel_thinking: true'),
+    /models\.base\.chatTemplateArguments\.enabel_thinking: the chat template .*chat\.jinja does not read this/,
+  );
+  t.regex(await says('tokenize: true'), /chatTemplateArguments: .*backspin sets messages, .*tokenize, return_dict itself/);
+  t.regex(await says('enable_thinking: false'), /models\.base\.chatTemplate: .*has no generation prompt.*; repair it/);
+});
+
+test('a thinking template that is sound without thoughts is refused with the argument that turns them off', async (t) => {
+  const template = `{% for message in messages %}{{ message.role }}{% if message.role == 'assistant' %}<think></think>{% endif %}{{ message.content + eos_token }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant' }}{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}{% endif %}`;
+  const path = (more: string) => {
+    const written = write(sound.replace('base/rated }', `base/rated, chatTemplate: chat.jinja${more} }`));
+    file(dirname(written), 'chat.jinja', template);
+    return written;
+  };
+  await t.throwsAsync(loadExperiment(path('')), {
+    message: /models\.base\.chatTemplate: .*; set chatTemplateArguments: \{ enable_thinking: false \}, under which it is sound/,
+  });
+  await t.notThrowsAsync(loadExperiment(path(', chatTemplateArguments: { enable_thinking: false }')));
+});

@@ -266,3 +266,20 @@ def test_a_template_without_system_turns_is_refused_only_where_a_row_has_one(tmp
     )
     with pytest.raises(Refusal, match="system turn"):
         training.run(world.train_spec(folder, rows, tmp_path / "other", steps=2))
+
+
+def test_arguments_before_a_template_hold_unless_a_request_sets_them(model):
+    # The text is as steps/chat-template.ts writes it (test/steps/chat-template.test.ts).
+    thinking = """  {% for message in messages %}
+{{ message.content }}
+{% endfor %}
+{%- if enable_thinking is defined and enable_thinking is false %}{{ 'He' }}{% endif %}"""
+    tokenizer = load_tokenizer(str(model))
+    tokenizer.chat_template = thinking
+    wanted = {on: template_tokens(tokenizer, TURNS, True, False, {"enable_thinking": on}) for on in (True, False)}
+    plain = template_tokens(tokenizer, TURNS, True, False)
+    assert wanted[True] == plain != wanted[False]
+    before = "{%- if enable_thinking is not defined %}{%- set enable_thinking = false %}{%- endif %}\n"
+    tokenizer.chat_template = before + thinking
+    assert template_tokens(tokenizer, TURNS, True, False) == wanted[False]
+    assert template_tokens(tokenizer, TURNS, True, False, {"enable_thinking": True}) == wanted[True]

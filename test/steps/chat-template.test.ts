@@ -1,0 +1,93 @@
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { Template } from '@huggingface/jinja';
+import { readsVariable, withArguments } from '../../steps/chat-template.ts';
+import { reduceStep } from '../../steps/reduce.ts';
+import { isRef } from '../../schemas/call.ts';
+import { call, keyOf, resolved } from '../support/keys.ts';
+import { newStore } from '../support/store.ts';
+
+/** As Qwen3 closes its thought: a variable that a template takes beside the turns. */
+const thinking = `  {% for message in messages %}
+{{ message.content }}
+{% endfor %}
+{%- if enable_thinking is defined and enable_thinking is false %}{{ '<think></think>' }}{% endif %}`;
+const render = (template: string, more = {}) => new Template(template).render({ messages: [{ content: 'Hi' }], ...more });
+
+async function folderOf(files: Readonly<Record<string, string>>): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'backspin-'));
+  for (const [name, text] of Object.entries({ 'config.json': '{}', 'model.safetensors': 'weights', ...files }))
+    await writeFile(join(folder, name), text);
+  return folder;
+}
+const imported = (path: string, more = {}) => call('reduce', 'model:path', { path, ...more });
+const off = { chatTemplateArguments: { enable_thinking: false } };
+
+test('arguments are what a request leaves open: it may set them itself, and what the template prints is the same as with them', (t) => {
+  const template = withArguments(thinking, { enable_thinking: false });
+  t.is(render(template), render(thinking, { enable_thinking: false }));
+  t.is(render(template, { enable_thinking: true }), render(thinking, { enable_thinking: true }));
+  t.not(render(template), render(thinking));
+  // trainer/tests/test_folders.py renders this text as the trainer does.
+  t.is(template, `{%- if enable_thinking is not defined %}{%- set enable_thinking = false %}{%- endif %}\n${thinking}`);
+  const values = { a: null, b: 'say "it\'s"\n', c: [1, -0.5, true], d: { e: 'x' } };
+  t.is(
+    new Template(withArguments('{{ [a, b, c, d] | tojson }}', values)).render({}),
+    new Template('{{ [a, b, c, d] | tojson }}').render(values),
+  );
+});
+
+for (const [title, files] of [
+  ['in a file of its own', { 'chat_template.jinja': thinking, 'tokenizer_config.json': '{"chat_template": "another"}' }],
+  ['in the tokenizer', { 'tokenizer_config.json': JSON.stringify({ chat_template: thinking }) }],
+  [
+    'in a list of the tokenizer',
+    {
+      'tokenizer_config.json': JSON.stringify({
+        chat_template: [
+          { name: 'tool_use', template: 'x' },
+          { name: 'default', template: thinking },
+        ],
+      }),
+    },
+  ],
+] as const)
+  test(`a model with arguments has them in its chat template, which was ${title}`, async (t) => {
+    const store = await newStore();
+    const folder = await folderOf(files);
+    const step = await resolved(imported(folder, off));
+    const { result } = await reduceStep({ store, registry: step.registry, resolved: step, seed: 0, signal: new AbortController().signal });
+    if (!isRef(result)) return t.fail();
+    const text = await readFile(join(await store.modelFolder(result), 'chat_template.jinja'), 'utf8');
+    t.is(text, withArguments(thinking, off.chatTemplateArguments));
+    t.not(step.stepKey, await keyOf(imported(folder)));
+    t.not(step.stepKey, await keyOf(imported(folder, { chatTemplateArguments: { enable_thinking: true } })));
+    const plain = await resolved(imported(folder));
+    const without = await reduceStep({ store, registry: plain.registry, resolved: plain, seed: 0, signal: new AbortController().signal });
+    t.notDeepEqual(without.result, result);
+  });
+
+test('arguments go before the template of a file that replaces that of the model', async (t) => {
+  const store = await newStore();
+  const mine = join(await folderOf({ 'mine.jinja': thinking }), 'mine.jinja');
+  const folder = await folderOf({ 'chat_template.jinja': 'the own one', 'tokenizer_config.json': '{}' });
+  const step = await resolved(imported(folder, { ...off, chatTemplate: mine }));
+  const { result } = await reduceStep({ store, registry: step.registry, resolved: step, seed: 0, signal: new AbortController().signal });
+  if (!isRef(result)) return t.fail();
+  t.is(
+    await readFile(join(await store.modelFolder(result), 'chat_template.jinja'), 'utf8'),
+    withArguments(thinking, off.chatTemplateArguments),
+  );
+});
+
+test('a variable is what a template reads, not what it prints, names as a field, a filter or a key', (t) => {
+  t.true(readsVariable(thinking, 'enable_thinking'));
+  t.true(readsVariable('{% if not (effort | default("low")) == "high" %}x{% endif %}', 'effort'));
+  t.true(readsVariable('{{ names[effort] }}', 'effort'));
+  for (const template of ['effort {{ "effort" }}{# effort #}', '{{ message.effort }}', '{{ x | upper }}', '{{ f(effort=1) }}'])
+    t.false(readsVariable(template, template.includes('upper') ? 'upper' : 'effort'), template);
+  t.true(readsVariable('{% unknown_tag %}{% if effort %}{% endif %}', 'effort'), 'in a template that this Jinja cannot read');
+  t.false(readsVariable('{% unknown_tag %}effort', 'effort'));
+});
