@@ -1,8 +1,8 @@
 /** Defines the annotator's prompts of CRAB in our own words, in the reply formats that its code parses (2410.24175). */
 import { prompt, template, type Chat } from '../../recipe/index.ts';
 import type { ConstraintType } from '../../schemas/recipes/crab-types.ts';
-import { user } from '../turns.ts';
-import { chat, type Conversation, type Pair } from './records.ts';
+import { user, withReply } from '../turns.ts';
+import { chat, lesson, type Conversation, type Lesson, type Pair } from './records.ts';
 
 type Asked = Pick<Pair, 'instruction' | 'response'>;
 const userPrompt = <T>(words: (slots: T) => string) => prompt<T>({ version: 1, render: (slots) => ({ messages: user(words(slots)) }) });
@@ -55,4 +55,11 @@ export const toChat = template<Conversation, Chat>({
   version: 1,
   input: chat,
   render: ({ messages, weight }) => ({ messages, ...(weight !== undefined && { weight }) }),
+});
+
+/** Lessons of the annotator. */
+export const toReply = template<Lesson, Chat>({
+  version: 1,
+  input: lesson,
+  render: ({ prompt, reply }) => withReply(user(prompt), reply),
 });

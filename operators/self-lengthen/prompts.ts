@@ -1,7 +1,7 @@
 /** Defines the prompts of Self-Lengthen in our own words (2410.23933), in Chinese for what is in Chinese. */
 import { prompt, template, type Chat } from '../../recipe/index.ts';
 import { user, withReply } from '../turns.ts';
-import { piece, thinned, type Demanding, type Piece, type Seed, type Thinned } from './records.ts';
+import { lesson, piece, thinned, type Demanding, type Lesson, type Piece, type Seed, type Thinned } from './records.ts';
 import { isChinese } from './text.ts';
 
 /** A1: two instructions as the beginning of a list, which the model continues. */
@@ -82,4 +82,11 @@ export const toLonger = template<Thinned, Chat>({
   version: 1,
   input: thinned,
   render: (record) => withReply(enriching(record), record.text),
+});
+
+/** Lessons of the base. */
+export const toReply = template<Lesson, Chat>({
+  version: 1,
+  input: lesson,
+  render: ({ prompt, reply }) => withReply(user(prompt), reply),
 });
