@@ -8,7 +8,8 @@ import { wholeReply } from '../reply.ts';
 import { meets } from '../rules/index.ts';
 import { deriveConstraints, ruleTypes } from './derive.ts';
 import { parseConstraints, parseRefined, parseVerdict } from './parse.ts';
-import { described, pair, tidied, type Constraint } from './records.ts';
+import { user, withReply } from '../turns.ts';
+import { chat, described, pair, tidied, type Constraint } from './records.ts';
 import { rougeL, withoutTwins } from './similar.ts';
 
 /** G1, G2, G3, R1 and U1: an instruction in more detail, and constraints of all types. A request that fails leaves its part out. */
@@ -104,4 +105,12 @@ export const verify = operator({
     const broken = pair.constraints.filter((_, n) => !met[n]);
     return broken.length === 0 ? keep(pair) : drop('rule-false', broken.map(({ text }) => text).join('\n'));
   },
+});
+
+/** The pair as it came, without constraints: for the arm `plain`. */
+export const bare = operator({
+  version: 1,
+  input: tidied,
+  output: chat,
+  run: ({ instruction, response }) => keep({ messages: [...withReply(user(instruction), response).messages] }),
 });

@@ -2,8 +2,8 @@
 import { prompt, template, type Chat } from '../../recipe/index.ts';
 import { constraintTypes, type ConstraintType } from '../../schemas/recipes/crab-types.ts';
 import { example } from '../example.ts';
-import { user } from '../turns.ts';
-import { chat, type Conversation, type Pair } from './records.ts';
+import { user, withReply } from '../turns.ts';
+import { chat, lesson, type Conversation, type Lesson, type Pair } from './records.ts';
 
 type Asked = Pick<Pair, 'instruction' | 'response'>;
 const userPrompt = <T extends object>(shown: NoInfer<T>, words: (slots: T) => string) =>
@@ -61,4 +61,11 @@ export const toChat = template<Conversation, Chat>({
   version: 1,
   input: chat,
   render: ({ messages, weight }) => ({ messages, ...(weight !== undefined && { weight }) }),
+});
+
+/** Lessons of the annotator. */
+export const toReply = template<Lesson, Chat>({
+  version: 1,
+  input: lesson,
+  render: ({ prompt, reply }) => withReply(user(prompt), reply),
 });

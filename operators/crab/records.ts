@@ -24,6 +24,10 @@ export type Described = Readonly<z.infer<typeof described>>;
 export const tidied = described.extend({ overlap: z.int().min(0) });
 export type Tidied = Readonly<z.infer<typeof tidied>>;
 
+/** Teaches an annotator that follows no requests: `prompt` is what it is asked. */
+export const lesson = z.object({ prompt: text, reply: text });
+export type Lesson = Readonly<z.infer<typeof lesson>>;
+
 const message = z.object({ role: z.enum(['system', 'user', 'assistant']), content: z.string() });
 /** A conversation whose last turn is learnt. */
 export const chat = z.object({ messages: z.array(message).min(2), weight: z.number().exactOptional() });

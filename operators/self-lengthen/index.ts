@@ -11,7 +11,7 @@ import { count, firstKept, requests, stochastic } from './requests.ts';
 import { checkResponse, countWords, isChinese } from './text.ts';
 
 export { lengthen } from './extend.ts';
-export { answer, enrich, grade, invent, restate, suits, toLonger, toText } from './prompts.ts';
+export { answer, enrich, grade, invent, restate, suits, toLonger, toReply, toText } from './prompts.ts';
 export { lonGen, quality } from './suites.ts';
 
 /** A: makes up an instruction after the pattern of the drawn ones, until the writer says that it suits a long text. */

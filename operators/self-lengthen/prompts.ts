@@ -2,7 +2,7 @@
 import { prompt, template, type Chat } from '../../recipe/index.ts';
 import { example } from '../example.ts';
 import { user, withReply } from '../turns.ts';
-import { piece, thinned, type Demanding, type Piece, type Seed, type Thinned } from './records.ts';
+import { lesson, piece, thinned, type Demanding, type Lesson, type Piece, type Seed, type Thinned } from './records.ts';
 import { isChinese } from './text.ts';
 
 /** A1: two instructions as the beginning of a list, which the model continues. */
@@ -89,4 +89,11 @@ export const toLonger = template<Thinned, Chat>({
   version: 1,
   input: thinned,
   render: (record) => withReply(enriching(record), record.text),
+});
+
+/** Lessons of the base. */
+export const toReply = template<Lesson, Chat>({
+  version: 1,
+  input: lesson,
+  render: ({ prompt, reply }) => withReply(user(prompt), reply),
 });

@@ -5,6 +5,10 @@ import { lengthDemand } from './lengths.ts';
 const text = z.string().min(1).regex(/\S/, 'it is blank');
 const words = z.int().min(0);
 
+/** Teaches a base that follows no requests: `prompt` is what it is asked. */
+export const lesson = z.object({ prompt: text, reply: text });
+export type Lesson = Readonly<z.infer<typeof lesson>>;
+
 export const seed = z.object({ instruction: text });
 export type Seed = Readonly<z.infer<typeof seed>>;
 

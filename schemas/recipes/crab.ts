@@ -106,11 +106,13 @@ const parameters = z.strictObject({
   generalRows: count.default(53_000).describe('Maximum of rows of the data set `general`, a random sample.'),
   minimum: count.default(100).describe('Minimum of pairs with constraints; with fewer the experiment waits for a person.'),
   arms: z
-    .array(z.enum(['no-reverse', 'no-forward']))
+    .array(z.enum(['no-reverse', 'no-forward', 'plain']))
     .default([])
-    .describe("The paper's ablations: the same rows without those of one objective."),
+    .describe("The paper's ablations: the same rows without those of one objective, or all pairs without constraints."),
   sampling: sampling.default({ temperature: 0.4, topP: 0.3, maxTokens: 1024 }).describe('Of the annotator.'),
   sft: sft.prefault({}),
+  annotatorSft: sft.prefault({}).describe('Training of the annotator, if there are `lessons`.'),
+  lessonTemplate: registered.default('crab.toReply').describe('Template of `lessons`.'),
   dpo: dpo.prefault({}).describe('Training on `preferences`, if there are any.'),
   template: registered.default('crab.toChat'),
   prompts: z
@@ -126,7 +128,7 @@ export type CrabParameters = z.output<typeof parameters>;
 
 export const crab = {
   parameters,
-  data: { pairs: 'required', general: 'optional', preferences: 'optional' },
+  data: { pairs: 'required', lessons: 'optional', general: 'optional', preferences: 'optional' },
   models: { annotator: 'required', base: 'required' },
   evaluation: ['forward', 'data'],
   roles: ['annotator', 'model'],

@@ -52,6 +52,17 @@ const sft = trainingWith({
   warmup: 0.1,
 });
 
+/** All weights: adapters of one model have the same base. */
+const lessonSft = trainingWith({
+  learningRate: 1e-5,
+  length: { epochs: 3 },
+  batch: 32,
+  maxTokens: 2048,
+  schedule: 'cosine',
+  warmup: 0.1,
+  lora: null,
+});
+
 /** For every request, the code has these and a shared list of stop strings. */
 export const longSampling = { temperature: 0.7, topP: 0.8, topK: 20, repetitionPenalty: 1.1, maxTokens: 16_384 };
 const long = { ...longSampling, stop: ['\n---', '\n\n\n'] };
@@ -101,9 +112,18 @@ const parameters = z.strictObject({
     })
     .prefault({}),
   sft: sft.prefault({}),
+  baseSft: lessonSft.prefault({}).describe('Training of the base, if there are `lessons`; without an adapter.'),
+  arms: z
+    .array(z.enum(['unextended']))
+    .default([])
+    .describe('Controls: the generator of `unextended` learns its own drafts in every round, and nothing extends them.'),
   finalSft: trainingChange.default({}).describe('Differences from `sft` for the final model.'),
   templates: z
-    .strictObject({ toText: registered.default('self-lengthen.toText'), toLonger: registered.default('self-lengthen.toLonger') })
+    .strictObject({
+      toText: registered.default('self-lengthen.toText'),
+      toLonger: registered.default('self-lengthen.toLonger'),
+      toReply: registered.default('self-lengthen.toReply'),
+    })
     .prefault({}),
   prompts: z
     .strictObject({
@@ -119,7 +139,7 @@ export type SelfLengthenParameters = z.output<typeof parameters>;
 
 export const selfLengthen = {
   parameters,
-  data: { seeds: 'required' },
+  data: { seeds: 'required', lessons: 'optional' },
   models: { base: 'required' },
   evaluation: ['length', 'quality', 'data'],
   roles: ['writer', 'generator', 'extender', 'model'],

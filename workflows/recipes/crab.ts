@@ -14,10 +14,10 @@ import {
   type Suite,
 } from '../../recipe/api.ts';
 import { mix, select } from '../../recipe/reducers.ts';
-import type { Pair, Conversation, Tidied } from '../../operators/crab/records.ts';
+import type { Pair, Conversation, Lesson, Tidied } from '../../operators/crab/records.ts';
 import type { CrabParameters } from '../../schemas/recipes/crab.ts';
 
-const { longEnough, capSources, describe, check, tidy, verify, compose } =
+const { longEnough, capSources, describe, check, tidy, verify, compose, bare } =
   operators<typeof import('../../operators/crab/index.ts')>('crab');
 
 export interface CrabConfig extends CrabParameters {
@@ -26,6 +26,8 @@ export interface CrabConfig extends CrabParameters {
   /** Is trained. */
   readonly base: Model;
   readonly pairs: Dataset<Pair>;
+  /** Teach the annotator its work first, if it is too small to follow requests. */
+  readonly lessons?: Dataset<Lesson>;
   /** General conversations, which are learnt beside the pairs. */
   readonly general?: Dataset<Conversation>;
   /** For the training by DPO. */
@@ -38,7 +40,8 @@ export interface CrabConfig extends CrabParameters {
 }
 
 export const crab: Recipe<CrabConfig, { model: Model; sft: Model; data: Dataset<Tidied> }> = async (run, config) => {
-  const { base, annotator, seeds, types, rules, prompts, sampling, similarity, evaluation } = config;
+  const annotator = teach(run, config);
+  const { base, seeds, types, rules, prompts, sampling, similarity, evaluation } = config;
   const examine = (turn: Run, model: MaybePromise<Model>) => {
     const suite = evaluation.forward;
     if (suite) void turn.evaluate(model, suite, { as: 'evaluate-forward' });
@@ -72,9 +75,16 @@ export const crab: Recipe<CrabConfig, { model: Model; sft: Model; data: Dataset<
   const sft = await learn(run, { forward, reverse, ...general }); // M1, S1
   if (config.arms.includes('no-reverse')) void learn(run.arm('no-reverse'), { forward, ...general });
   if (config.arms.includes('no-forward')) void learn(run.arm('no-forward'), { reverse, ...general });
+  if (config.arms.includes('plain')) void learn(run.arm('plain'), { pairs: run.map(bare, data, { as: 'plain-pairs' }), ...general });
 
   if (!config.preferences) return { model: sft, sft, data };
   const model = await run.train('dpo', { ...config.dpo, objective: 'dpo', from: sft, data: config.preferences }); // D1
   examine(run, model);
   return { model, sft, data };
 };
+
+/** The annotator; trained on its lessons first, where there are any. */
+const teach = (run: Run, { annotator, lessons, annotatorSft, lessonTemplate }: CrabConfig): MaybePromise<Model> =>
+  lessons
+    ? run.train('annotator', { ...annotatorSft, objective: 'sft', from: annotator, data: lessons, template: { id: lessonTemplate } })
+    : annotator;

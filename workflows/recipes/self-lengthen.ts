@@ -13,7 +13,7 @@ import {
   type Suite,
 } from '../../recipe/api.ts';
 import { draw, repeat, select, union } from '../../recipe/reducers.ts';
-import type { Demanded, Extended, Piece, Seed } from '../../operators/self-lengthen/records.ts';
+import type { Demanded, Extended, Lesson, Piece, Seed } from '../../operators/self-lengthen/records.ts';
 import type { SelfLengthenParameters } from '../../schemas/recipes/self-lengthen.ts';
 
 const { propose, write, lengthen, dropShort, thin, demandLength, rewrite } =
@@ -21,9 +21,11 @@ const { propose, write, lengthen, dropShort, thin, demandLength, rewrite } =
 
 export interface SelfLengthenConfig extends SelfLengthenParameters {
   /** Makes up instructions and judges them, in every round. Generator and extender are its adapters. */
-  readonly base: Model;
+  readonly base: MaybePromise<Model>;
   /** Instructions of long texts. */
   readonly seeds: Dataset<Seed>;
+  /** Teach the base its work first, if it is too small to follow requests. */
+  readonly lessons?: Dataset<Lesson>;
   readonly evaluation: {
     readonly length?: Chosen<Suite<'lm', Metrics>>;
     readonly quality?: Chosen<Suite<'lm', Metrics>>;
@@ -34,7 +36,8 @@ export interface SelfLengthenConfig extends SelfLengthenParameters {
 
 type Result = { model: Model; generator: Model; extender: Model; data: Dataset<Demanded> };
 
-export const selfLengthen: Recipe<SelfLengthenConfig, Result> = async (run, config) => {
+export const selfLengthen: Recipe<SelfLengthenConfig, Result> = async (run, given) => {
+  const config = { ...given, base: teach(run, given) };
   const { base, extensions, lengthBias, extension, keepLine, demands, quorum, minimum, sft } = config;
   const asking = askingOf(config);
   const toText = { id: config.templates.toText };
@@ -42,6 +45,7 @@ export const selfLengthen: Recipe<SelfLengthenConfig, Result> = async (run, conf
 
   let generator: MaybePromise<Model> = base;
   let extender: MaybePromise<Model> = base;
+  let unextended: MaybePromise<Model> = base;
   const collected: Promise<Dataset<Piece>>[] = [];
   examine(run, config, base, 'base');
   for await (const round of run.rounds(config.rounds)) {
@@ -58,6 +62,14 @@ export const selfLengthen: Recipe<SelfLengthenConfig, Result> = async (run, conf
     extender = round.train('extender', { ...sft, objective: 'sft', from: extender, data: thinned, template: toLonger }); // E2
     examine(round, config, generator, 'generator');
     measure(round, config, data);
+    if (config.arms.includes('unextended')) {
+      const arm = round.arm('unextended');
+      const own = arm.reduce(dropShort({ of: draft(arm, config, config.perRound, unextended) }, { lengthBias }), { as: 'initial' });
+      const data = arm.gate(own, { rows: minimum });
+      unextended = arm.train('generator', { ...sft, objective: 'sft', from: unextended, data, template: toText });
+      examine(arm, config, unextended, 'generator');
+      measure(arm, config, data);
+    }
   }
 
   // After the last round: what the rounds collected, and drafts of the final generator, with demands of their lengths.
@@ -74,6 +86,10 @@ export const selfLengthen: Recipe<SelfLengthenConfig, Result> = async (run, conf
   measure(run, config, data);
   return { model: await model, generator: await generator, extender: await extender, data };
 };
+
+/** The base; trained on its lessons first, where there are any. */
+const teach = (run: Run, { base, lessons, baseSft, templates }: SelfLengthenConfig): MaybePromise<Model> =>
+  lessons ? run.train('base', { ...baseSft, objective: 'sft', from: base, data: lessons, template: { id: templates.toReply } }) : base;
 
 /** A and B1 to B3: instructions by the base, and drafts of each by the generator. */
 function draft(turn: Run, config: SelfLengthenConfig, count: number, generator: MaybePromise<Model>): Promise<Dataset<Piece>> {
