@@ -7,7 +7,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { External } from '../schemas/external.ts';
 import type { experimentFile } from '../schemas/file.ts';
 import type { Source } from '../schemas/yaml.ts';
-import type { ChatTemplateArguments } from '../steps/chat-template.ts';
+import type { TemplateSettings } from '../steps/chat-template.ts';
 import { lookUpModel, type HubModelName } from '../steps/hub-model.ts';
 import { resolveName, type Launched } from './hub-names.ts';
 import { chatFault, encoderFault, modelFault, NO_GGUF, repositoryFault, tokenizerFault, unreadArguments } from './model-folder.ts';
@@ -47,8 +47,8 @@ async function bindModel(source: Source, models: Models, name: string, { folder,
   const file = named.chatTemplate === undefined ? undefined : resolve(folder, named.chatTemplate);
   const encodes = recipe?.models[name]?.endsWith('encoder') ?? false;
   const { bound, place, fault } = 'hub' in named ? await bindHub(named, launched, encodes) : bindFolder(named.path, folder, encodes);
-  const { chatTemplateArguments: values } = named;
-  const mute = fault || encodes || place === undefined ? undefined : chatFault(place, file, 'hub' in named, values);
+  const { chatTemplateArguments: values, system } = named;
+  const mute = fault || encodes || place === undefined ? undefined : chatFault(place, file, 'hub' in named, named);
   const at = (key: string) => ['models', name, ...(typeof model === 'string' ? [] : [key])];
   const key = 'hub' in named ? 'hub' : 'path';
   const nor = typeof model === 'string' && 'hub' in named ? ` There is no folder ${resolve(folder, model)} either.` : '';
@@ -60,8 +60,14 @@ async function bindModel(source: Source, models: Models, name: string, { folder,
       encodes ? 'an encoder has no chat template' : `the chat template ${file ?? `in ${place}`} does not read this variable`,
       'key',
     );
+  if (encodes && system !== undefined) source.problem(['models', name, 'system'], 'an encoder has no chat template', 'key');
   if (mute) source.problem(at(file === undefined ? key : 'chatTemplate'), mute);
-  return { ...bound, ...(file !== undefined && { chatTemplate: file }), ...(values && { chatTemplateArguments: values }) };
+  return {
+    ...bound,
+    ...(file !== undefined && { chatTemplate: file }),
+    ...(values && { chatTemplateArguments: values }),
+    ...(system !== undefined && { system }),
+  };
 }
 
 /** `place`: the folder with the tokenizer's files. */
@@ -97,10 +103,7 @@ async function bindHub({ hub, revision }: HubModelName, launched: Launched, enco
 const HUB_NAME = /^\w[\w.-]*(\/\w[\w.-]*)?$/;
 const isMissing = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) === undefined;
 
-type Named = ({ readonly path: string } | HubModelName) & {
-  readonly chatTemplate?: string;
-  readonly chatTemplateArguments?: ChatTemplateArguments;
-};
+type Named = ({ readonly path: string } | HubModelName) & { readonly chatTemplate?: string } & TemplateSettings;
 /** A text is a folder where there is one, else a name on the Hub if it can be one. */
 const spellOut = (text: string, folder: string): Named =>
   isMissing(resolve(folder, text)) && HUB_NAME.test(text) ? { hub: text, revision: 'main' } : { path: text };

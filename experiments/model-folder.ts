@@ -2,7 +2,14 @@
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, realpathSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { linkableFolder, PICKLED, PICKLED_INDEX } from '../store/models.ts';
-import { CHAT_TEMPLATE, listedTemplate, readsVariable, withArguments, type ChatTemplateArguments } from '../steps/chat-template.ts';
+import {
+  CHAT_TEMPLATE,
+  listedTemplate,
+  readsVariable,
+  withSettings,
+  type ChatTemplateArguments,
+  type TemplateSettings,
+} from '../steps/chat-template.ts';
 import { templateFault, type SpecialTokens } from './chat-template.ts';
 
 /** Returns the fault of a folder that should hold a Hugging Face model; undefined if none is visible. */
@@ -72,9 +79,9 @@ function specialTokensIn(folder: string): Record<string, string> {
   return Object.fromEntries(tokens);
 }
 
-/** Returns the fault of a model's chat template, or of the file that replaces it, under these arguments. `fixed`: nobody can edit the folder.
+/** Returns the fault of a model's chat template, or of the file that replaces it, under these settings. `fixed`: nobody can edit the folder.
  *  Assumes that the tokenizer has an end token. */
-export function chatFault(folder: string, file?: string, fixed = false, values: ChatTemplateArguments = {}): string | undefined {
+export function chatFault(folder: string, file?: string, fixed = false, settings: TemplateSettings = {}): string | undefined {
   const [template, it, remedy] =
     file === undefined
       ? [
@@ -84,11 +91,11 @@ export function chatFault(folder: string, file?: string, fixed = false, values: 
         ]
       : [readText(file), `the chat template ${file}`, 'repair it'];
   if (template === undefined && file !== undefined) return `${file} cannot be read; give a file with a chat template`;
-  const whole = template === undefined || template.trim() === '' ? '' : withArguments(template, values);
+  const whole = template === undefined || template.trim() === '' ? '' : withSettings(template, settings);
   const tokens = specialTokensIn(folder) as SpecialTokens;
   const fault = templateFault(whole, tokens);
-  const thinks = fault && readsVariable(whole, THINKING) && !(THINKING in values);
-  const mended = thinks && templateFault(withArguments(whole, { [THINKING]: false }), tokens) === undefined;
+  const thinks = fault && readsVariable(whole, THINKING) && !(THINKING in (settings.chatTemplateArguments ?? {}));
+  const mended = thinks && templateFault(withSettings(whole, { chatTemplateArguments: { [THINKING]: false } }), tokens) === undefined;
   return fault && `${it} ${fault}; ${mended ? `set chatTemplateArguments: { ${THINKING}: false }, under which it is sound` : remedy}`;
 }
 /** The variable by which many templates open an answer with a thought. */

@@ -55,6 +55,7 @@ export interface HubModel {
   readonly commit: string;
   readonly chatTemplate?: string;
   readonly chatTemplateArguments?: Readonly<Record<string, unknown>>;
+  readonly system?: string;
 }
 
 /** The input of the experiment workflow. Plain JSON with absolute paths. */
@@ -75,7 +76,7 @@ export interface BoundConfig {
   };
   readonly models: {
     readonly [name: string]:
-      | { readonly path: string; readonly chatTemplate?: string; readonly chatTemplateArguments?: Readonly<Record<string, unknown>> }
+      | ({ readonly path: string } & Omit<HubModel, 'hub' | 'revision' | 'commit'>)
       | HubModel
       | { readonly init: { readonly architecture: z.infer<typeof architecture>; readonly tokenizer: string; readonly seed: number } }
       | { readonly external: External };

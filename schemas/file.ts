@@ -13,6 +13,10 @@ const chatTemplate = z
 const chatTemplateArguments = templateVariables
   .exactOptional()
   .describe('Variables of the chat template, such as enable_thinking: false, in trainings and requests alike.');
+const system = z
+  .string()
+  .exactOptional()
+  .describe("The system turn of conversations that have none. '' is an empty one, for models whose chat template adds a turn of its own.");
 const params = z.record(z.string(), z.unknown());
 
 export const experimentFile = z.strictObject({
@@ -26,12 +30,13 @@ export const experimentFile = z.strictObject({
       name,
       z.union([
         z.string().describe('A Hugging Face model folder if there is one at this path, else the name of a model on the Hugging Face Hub.'),
-        z.strictObject({ path: z.string().describe('A Hugging Face model folder.'), chatTemplate, chatTemplateArguments }),
+        z.strictObject({ path: z.string().describe('A Hugging Face model folder.'), chatTemplate, chatTemplateArguments, system }),
         z.strictObject({
           hub: z.string().describe('A model on the Hugging Face Hub, such as Qwen/Qwen2.5-0.5B.'),
           revision: revision.default('main'),
           chatTemplate,
           chatTemplateArguments,
+          system,
         }),
         z.strictObject({ init: z.strictObject({ architecture, tokenizer: z.string(), seed }) }),
         z.strictObject({ external }),

@@ -7,6 +7,12 @@ const TOKENIZER_CONFIG = 'tokenizer_config.json';
 
 /** JSON values by variable of the template. */
 export type ChatTemplateArguments = Readonly<Record<string, unknown>>;
+/** What an experiment file sets for a model's chat template. */
+export interface TemplateSettings {
+  readonly chatTemplateArguments?: ChatTemplateArguments;
+  /** Text of the system turn of conversations that have none. */
+  readonly system?: string;
+}
 
 /** The default template among the files of a model (name -> path); undefined: it has none. */
 export async function templateIn(files: Readonly<Record<string, string | null>>): Promise<string | undefined> {
@@ -25,12 +31,17 @@ export function listedTemplate(config: unknown): string | undefined {
   return (template as { readonly name?: unknown; readonly template?: string }[]).find(({ name }) => name === 'default')?.template;
 }
 
-/** The template with these values for variables that a request does not set. So whoever renders it (trainer, embedded server, vLLM) uses
- *  them. The line break keeps the first line of the template a first line, and is not printed. */
-export const withArguments = (template: string, values: ChatTemplateArguments): string =>
-  `${Object.entries(values)
-    .map(([name, value]) => `{%- if ${name} is not defined %}{%- set ${name} = ${literal(value)} %}{%- endif %}`)
-    .join('')}\n${template}`;
+/** The template with these values for variables that a request does not set, and this system turn for conversations without one. So whoever
+ *  renders it (trainer, embedded server, vLLM) uses them. The line break keeps the first line of the template a first line, and is not
+ *  printed. */
+export function withSettings(template: string, { chatTemplateArguments: values = {}, system }: TemplateSettings): string {
+  const lines = Object.entries(values).map(
+    ([name, value]) => `{%- if ${name} is not defined %}{%- set ${name} = ${literal(value)} %}{%- endif %}`,
+  );
+  const turn = literal({ role: 'system', content: system });
+  if (system !== undefined) lines.push(`{%- if messages[0].role != 'system' %}{%- set messages = [${turn}] + messages %}{%- endif %}`);
+  return `${lines.join('')}\n${template}`;
+}
 
 /** A JSON value in the syntax of Jinja. */
 function literal(value: unknown): string {

@@ -8,7 +8,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { digestOf } from '../store/digests.ts';
 import { modelFiles, PICKLED, PICKLED_INDEX, type Overrides } from '../store/models.ts';
 import type { Store } from '../store/store.ts';
-import { CHAT_TEMPLATE, templateIn, withArguments, type ChatTemplateArguments } from './chat-template.ts';
+import { CHAT_TEMPLATE, templateIn, withSettings, type TemplateSettings } from './chat-template.ts';
 import { downloadModel, hubModelOf, isHubModel } from './hub-model.ts';
 import { importedFiles } from './input-files.ts';
 import type { Resolved } from './resolved.ts';
@@ -74,15 +74,15 @@ async function importFolder(store: Store, resolved: Resolved, folder: string, ov
   return result;
 }
 
-/** The chat template with the arguments of the experiment file, written to the folder `to`. `before`: the digest of the file that it
- *  replaces; undefined: there is no such file; null: there are no arguments. */
+/** The chat template with the settings of the experiment file, written to the folder `to`. `before`: the digest of the file that it
+ *  replaces; undefined: there is no such file; null: there are no settings. */
 async function arguedTemplate({ call }: Resolved, files: Overrides, to: string) {
-  const { chatTemplateArguments: values } = call.inputs as { chatTemplateArguments?: ChatTemplateArguments };
-  const template = values && (await templateIn(files));
+  const { chatTemplateArguments, system } = call.inputs as TemplateSettings;
+  const template = (chatTemplateArguments ?? system) === undefined ? undefined : await templateIn(files);
   if (template === undefined) return { overrides: {}, before: null };
   await mkdir(to, { recursive: true });
   const path = join(to, CHAT_TEMPLATE);
-  await writeFile(path, withArguments(template, values!));
+  await writeFile(path, withSettings(template, call.inputs as TemplateSettings));
   return { overrides: { [CHAT_TEMPLATE]: path }, before: files[CHAT_TEMPLATE] === undefined ? undefined : sha256(template) };
 }
 

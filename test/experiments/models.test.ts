@@ -143,6 +143,18 @@ for (const [part, harm, says] of parts) {
   });
 }
 
+test('a system turn is bound; where the chat template renders none it is refused', async (t) => {
+  const turns = `{% for message in messages %}{{ message.role + message.content + eos_token }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant' }}{% endif %}`;
+  const given = (template: string) => {
+    const path = write(sound.replace('base/rated }', `base/rated, chatTemplate: chat.jinja, system: '' }`));
+    file(dirname(path), 'chat.jinja', template);
+    return path;
+  };
+  t.like((await loadExperiment(given(turns))).bound.models['base'], { system: '' });
+  const strict = `{% if messages[0].role == 'system' %}{{ raise_exception('no system turns') }}{% endif %}${turns}`;
+  await t.throwsAsync(loadExperiment(given(strict)), { name: 'ConfigError', message: /models\.base\.chatTemplate: .*no system turns/ });
+});
+
 test('arguments of a chat template are bound; a variable that the template does not read, or that backspin sets, is refused', async (t) => {
   const template = `{% for message in messages %}{{ message.role + message.content + eos_token }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant' }}{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}{% endif %}`;
   const given = (values: string) => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { Template } from '@huggingface/jinja';
-import { readsVariable, withArguments } from '../../steps/chat-template.ts';
+import { readsVariable, withSettings } from '../../steps/chat-template.ts';
 import { reduceStep } from '../../steps/reduce.ts';
 import { isRef } from '../../schemas/call.ts';
 import { call, keyOf, resolved } from '../support/keys.ts';
@@ -26,7 +26,7 @@ const imported = (path: string, more = {}) => call('reduce', 'model:path', { pat
 const off = { chatTemplateArguments: { enable_thinking: false } };
 
 test('arguments are what a request leaves open: it may set them itself, and what the template prints is the same as with them', (t) => {
-  const template = withArguments(thinking, { enable_thinking: false });
+  const template = withSettings(thinking, off);
   t.is(render(template), render(thinking, { enable_thinking: false }));
   t.is(render(template, { enable_thinking: true }), render(thinking, { enable_thinking: true }));
   t.not(render(template), render(thinking));
@@ -34,8 +34,23 @@ test('arguments are what a request leaves open: it may set them itself, and what
   t.is(template, `{%- if enable_thinking is not defined %}{%- set enable_thinking = false %}{%- endif %}\n${thinking}`);
   const values = { a: null, b: 'say "it\'s"\n', c: [1, -0.5, true], d: { e: 'x' } };
   t.is(
-    new Template(withArguments('{{ [a, b, c, d] | tojson }}', values)).render({}),
+    new Template(withSettings('{{ [a, b, c, d] | tojson }}', { chatTemplateArguments: values })).render({}),
     new Template('{{ [a, b, c, d] | tojson }}').render(values),
+  );
+});
+
+test('a system turn of the file comes where the conversation has none, in place of the one that the template would add', (t) => {
+  const own = `{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}[system]You are Someone.{% endif %}[{{ message['role'] }}]{{ message['content'] }}{% endfor %}`;
+  const asked = { role: 'user', content: 'Hi' };
+  const rendered = (template: string, ...messages: object[]) => new Template(template).render({ messages });
+  t.is(rendered(own, asked), '[system]You are Someone.[user]Hi');
+  t.is(rendered(withSettings(own, { system: '' }), asked), '[system][user]Hi');
+  t.is(rendered(withSettings(own, { system: 'Say "no".\n' }), asked), '[system]Say "no".\n[user]Hi');
+  t.is(rendered(withSettings(own, { system: '' }), { role: 'system', content: 'Mine.' }, asked), '[system]Mine.[user]Hi');
+  // trainer/tests/test_folders.py renders this text as the trainer does.
+  t.is(
+    withSettings(own, { system: '' }),
+    `{%- if messages[0].role != 'system' %}{%- set messages = [{"role": "system", "content": ""}] + messages %}{%- endif %}\n${own}`,
   );
 });
 
@@ -61,7 +76,7 @@ for (const [title, files] of [
     const { result } = await reduceStep({ store, registry: step.registry, resolved: step, seed: 0, signal: new AbortController().signal });
     if (!isRef(result)) return t.fail();
     const text = await readFile(join(await store.modelFolder(result), 'chat_template.jinja'), 'utf8');
-    t.is(text, withArguments(thinking, off.chatTemplateArguments));
+    t.is(text, withSettings(thinking, off));
     t.not(step.stepKey, await keyOf(imported(folder)));
     t.not(step.stepKey, await keyOf(imported(folder, { chatTemplateArguments: { enable_thinking: true } })));
     const plain = await resolved(imported(folder));
@@ -76,10 +91,7 @@ test('arguments go before the template of a file that replaces that of the model
   const step = await resolved(imported(folder, { ...off, chatTemplate: mine }));
   const { result } = await reduceStep({ store, registry: step.registry, resolved: step, seed: 0, signal: new AbortController().signal });
   if (!isRef(result)) return t.fail();
-  t.is(
-    await readFile(join(await store.modelFolder(result), 'chat_template.jinja'), 'utf8'),
-    withArguments(thinking, off.chatTemplateArguments),
-  );
+  t.is(await readFile(join(await store.modelFolder(result), 'chat_template.jinja'), 'utf8'), withSettings(thinking, off));
 });
 
 test('a variable is what a template reads, not what it prints, names as a field, a filter or a key', (t) => {

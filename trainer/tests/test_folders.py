@@ -283,3 +283,22 @@ def test_arguments_before_a_template_hold_unless_a_request_sets_them(model):
     tokenizer.chat_template = before + thinking
     assert template_tokens(tokenizer, TURNS, True, False) == wanted[False]
     assert template_tokens(tokenizer, TURNS, True, False, {"enable_thinking": True}) == wanted[True]
+
+
+def test_a_system_turn_before_a_template_comes_where_a_conversation_has_none(model):
+    # The text is as steps/chat-template.ts writes it (test/steps/chat-template.test.ts).
+    own = (
+        "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}He{% endif %}"
+        "{{ message['role'] }}{{ message['content'] }}{% endfor %}"
+    )
+    tokenizer = load_tokenizer(str(model))
+    tokenizer.chat_template = own
+    empty = [{"role": "system", "content": ""}]
+    wanted = template_tokens(tokenizer, [*empty, *TURNS], True, False)
+    assert template_tokens(tokenizer, TURNS, True, False) != wanted
+    tokenizer.chat_template = (
+        "{%- if messages[0].role != 'system' %}"
+        '{%- set messages = [{"role": "system", "content": ""}] + messages %}{%- endif %}\n' + own
+    )
+    assert template_tokens(tokenizer, TURNS, True, False) == wanted
+    assert template_tokens(tokenizer, [*empty, *TURNS], True, False) == wanted
