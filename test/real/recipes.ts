@@ -24,11 +24,13 @@ const few = (training: string, steps = 10) => ({
   [`${training}.maxTokens`]: 512,
   [`${training}.lora`]: { rank: 16, alpha: 32 },
 });
+/** Relative to `data/`. */
+const seed = '../../../examples/smollm2/seed.jsonl';
 const reply = ['empty', 'truncated'];
 
 export const recipes: Readonly<Record<string, RealRecipe>> = {
   humpback: {
-    files: { 'seed.jsonl': 'seed.jsonl' },
+    files: { 'seed.jsonl': seed },
     models: ['base'],
     sets: {
       'data.seed.params': { path: 'humpback/seed.jsonl' },
@@ -44,7 +46,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     drops: [...reply, 'no-score', 'short-instruction', 'long-instruction'],
   },
   main: {
-    files: { 'seed.jsonl': 'seed.jsonl' },
+    files: { 'seed.jsonl': seed },
     models: ['base'],
     sets: {
       'data.corpus': readmes,
@@ -57,7 +59,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     drops: reply,
   },
   'cycle-instruct': {
-    files: { 'pairs.jsonl': 'seed.jsonl' },
+    files: { 'pairs.jsonl': seed },
     models: ['base'],
     sets: {
       data: { pairs: { source: 'std.table', params: { path: 'cycle-instruct/pairs.jsonl' } } },
@@ -82,7 +84,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     drops: [...reply, 'no-constraints', 'no-instruction', 'no-task', 'same', 'equal'],
   },
   'back-and-forth': {
-    files: { 'seed.jsonl': 'seed.jsonl' },
+    files: { 'seed.jsonl': seed },
     models: ['base', 'student', 'rewriter'],
     sets: {
       'data.documents': readmes,
@@ -104,7 +106,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     drops: [...reply, 'no-score', 'no-markers', 'no-end-marker', 'several-markers'],
   },
   kun: {
-    files: { 'seed.jsonl': 'seed.jsonl' },
+    files: { 'seed.jsonl': seed },
     models: ['base'],
     sets: {
       'data.texts': readmes,

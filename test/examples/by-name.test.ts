@@ -1,0 +1,74 @@
+/** The examples that name a model and data on the Hub, on stand-ins for both: the first run of docs/first-run.md, and the homework. */
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import test from 'ava';
+import type { View } from '../../experiments/view.ts';
+import type { Plan } from '../../schemas/plan.ts';
+import { root, temporary } from '../cli/cli.ts';
+import { realPython } from '../support/devices.ts';
+import { hubHome } from '../support/hub-home.ts';
+
+/** As SmolLM2 does, it adds a system turn that names the model. */
+const naming = `{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are SmolLM.<|im_end|>\n' }}{% endif %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`;
+/** As Qwen3 does, it opens a thought unless it is told not to. */
+const thinking = `{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{% if message['role'] == 'assistant' and loop.last %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{{ message['content'] + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% if enable_thinking is defined and enable_thinking is false %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}`;
+
+async function randomModel(kind: string, template: string): Promise<string> {
+  const folder = temporary();
+  const path = join(folder, 'chat.jinja');
+  writeFileSync(path, template);
+  const program = join(root, 'test/support/random-model.py');
+  await promisify(execFile)(realPython(), [program, kind, path, join(root, 'examples/textworld/tokenizer'), join(folder, 'model')]);
+  return join(folder, 'model');
+}
+
+test('the first run goes from the name of a model to a dataset and an adapter', async (t) => {
+  t.timeout(900_000);
+  const { hub, home, run } = await hubHome(t);
+  hub.publish('models', 'HuggingFaceTB/SmolLM2-135M-Instruct', await randomModel('Llama', naming));
+  // A random model ends no reply by itself.
+  const small = ['sampling.backtranslate.stop=[" "]', 'instructionChars.min=1', 'minimum=1', 'sft.length.steps=2', 'sft.maxTokens=1024'];
+  const sets = ['data.corpus.params.minChars=500', ...small.map((set) => `parameters.${set}`)].flatMap((set) => ['--set', set]);
+  const file = join(root, 'examples/smollm2/humpback.yaml');
+  const planned = await run('plan', file, '--json', ...sets);
+  t.is(planned.code, 0, planned.stderr);
+  t.deepEqual((JSON.parse(planned.stdout) as Plan).missing, []);
+  const ran = await run('launch', file, '--watch', ...sets);
+  t.teardown(() => run('down'));
+  t.is(ran.code, 0, ran.stdout + ran.stderr);
+  const { state, steps } = JSON.parse((await run('status', 'smollm2', '--json')).stdout) as View;
+  t.is(state, 'completed');
+  t.true(steps.find(({ path }) => path === 'r1/curated')!.kept! > 0);
+  for (const [step, args] of [
+    ['r1/judge', []],
+    ['r1/curated', []],
+    ['backtranslate', ['--dropped', 'all']],
+  ] as const)
+    t.is((await run('show', 'smollm2', step, ...args)).code, 0, step);
+  for (const step of ['r1/curated', 'r1/forward']) {
+    const { code, stderr } = await run('export', 'smollm2', step, '--to', join(home, step.replace('/', '-')));
+    t.is(code, 0, stderr);
+  }
+});
+
+test('the homework is planned from names alone', async (t) => {
+  t.timeout(300_000);
+  const { hub, run } = await hubHome(t);
+  hub.publish('models', 'Qwen/Qwen3-1.7B', await randomModel('Qwen3', thinking));
+  const rows = (row: (n: number) => object) => Array.from({ length: 160 }, (_, n) => `${JSON.stringify(row(n))}\n`).join('');
+  hub.publish('datasets', 'timdettmers/openassistant-guanaco', {
+    'openassistant_best_replies_train.jsonl': rows((n) => ({ text: `### Human: What is ${n}?### Assistant: A number.` })),
+  });
+  hub.publish('datasets', 'GAIR/lima', { 'train.jsonl': rows((n) => ({ conversations: [`What is ${n}?`, `It is the number ${n}.`] })) });
+  const planned = await run('plan', join(root, 'examples/homework.yaml'), '--json', '--set', 'serving.version="0.20.0"'); // vLLM is not here
+  t.is(planned.code, 0, planned.stderr);
+  const { steps, missing } = JSON.parse(planned.stdout) as Plan;
+  t.deepEqual(missing, []);
+  t.like(
+    steps.find(({ path }) => path === 'backtranslate'),
+    { in: 150 },
+    JSON.stringify(steps.map(({ path }) => path)),
+  );
+});
