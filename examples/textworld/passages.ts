@@ -1,5 +1,5 @@
-// Defines the text world for Self-Lengthen: instructions to tell about three things, short texts of true facts, and lessons that let a small
-// model write, judge and extend them: `textworld-passages.seeds`, `textworld-passages.lessons`, `textworld-passages.tell` and so on.
+// Defines the text world for Self-Lengthen: instructions to tell about a thing, short texts of true facts, and lessons that let a small model
+// write, judge and extend them: `textworld-passages.seeds`, `textworld-passages.lessons`, `textworld-passages.tell` and so on.
 import { z } from 'zod';
 import { dataSuite, keep, operator, prompt, source, suite, template, type Chat, type Message } from '../../recipe/index.ts';
 import { demandFor, lengthDemand, lengthScore, phraseOf } from '../../operators/self-lengthen/lengths.ts';
@@ -9,7 +9,6 @@ import { demands } from '../../schemas/recipes/self-lengthen.ts';
 import { createDatasets } from './datasets.ts';
 import { interviewTopics } from './pretraining.ts';
 import { seededRandom, type Random } from './random.ts';
-import type { Kind } from './relations.ts';
 import { topicKey, World, type Topic } from './world.ts';
 
 export const namespace = 'textworld-passages';
@@ -18,31 +17,11 @@ const world = new World(0);
 const dataParams = z.strictObject({ seed: z.int().min(0), size: z.enum(['full', 'miniature']).default('full') });
 type DataParams = z.infer<typeof dataParams>;
 
-/** The longest text of a lesson: instruction, outline and text fit into the base's context. */
-const MOST_FACTS = 10;
-
 // ─────────────────────────────────────────── instructions and texts ───────────────────────────────────────────
 
-const plurals: { readonly [kind in Kind]: string } = { town: 'towns', river: 'rivers', ship: 'ships', bird: 'birds' };
 const openings = ['Tell me about', 'Write about', 'Say what you know about'];
-
-/** Names of one kind of things. Things without a fact to tell are left out. */
-interface Subject {
-  readonly kind: Kind;
-  readonly names: readonly string[];
-}
-const instructionFor = (random: Random, { kind, names }: Subject): string =>
-  names.length === 1
-    ? `${random.pick(openings)} the ${kind} ${names[0]}.`
-    : `${random.pick(openings)} the ${plurals[kind]} ${names.slice(0, -1).join(', ')} and ${names.at(-1)}.`;
-const namesIn = (instruction: string): readonly string[] => world.things.flatMap(({ name }) => (instruction.includes(name) ? name : []));
-
-/** Three things of one kind, or one. */
-function subject(random: Random, things: readonly string[], count = 3): Subject {
-  const byKind = Map.groupBy(things, (name) => world.kindOf(name));
-  const kind = random.pick([...byKind].flatMap(([kind, some]) => (some.length >= count ? kind : [])));
-  return { kind, names: random.shuffle(byKind.get(kind)!).slice(0, count) };
-}
+const instructionFor = (random: Random, thing: string): string => `${random.pick(openings)} the ${world.kindOf(thing)} ${thing}.`;
+const thingIn = (instruction: string): string | undefined => world.things.find(({ name }) => instruction.includes(name))?.name;
 
 /** Each fact is a line. */
 const textOf = (random: Random, topics: readonly Topic[]): string =>
@@ -54,15 +33,15 @@ function knownThings(seed: number, size: DataParams['size']): string[] {
   return [...new Set([...interviewTopics(world).map(({ thing }) => thing), ...labelled])];
 }
 
-/** Instructions of the kind that the base makes up: about three of the things that no lesson tells about. */
+/** Instructions of the kind that the base makes up, about things that no lesson tells about. */
 export const seeds = source({
   version: 1,
   output: z.strictObject({ instruction: z.string() }),
   params: dataParams,
   rows({ seed, size }) {
     const random = seededRandom(`passages ${seed}`);
-    const told = toldThings(seed, size);
-    return Array.from({ length: size === 'full' ? 60 : 6 }, () => ({ instruction: instructionFor(random, subject(random, told)) }));
+    const things = random.shuffle(toldThings(seed, size)).slice(0, size === 'full' ? 60 : 6);
+    return things.map((thing) => ({ instruction: instructionFor(random, thing) }));
   },
 });
 const toldThings = (seed: number, size: DataParams['size']): string[] => {
@@ -120,10 +99,10 @@ export const toReply = template<Lesson, Chat>({
 // ─────────────────────────────────────────── lessons ───────────────────────────────────────────
 
 /** Lessons of each task. */
-const counts = { invent: 200, judge: 100, tell: 400, extend: 700, demand: 250 } as const;
+const counts = { invent: 150, judge: 100, tell: 500, extend: 800, demand: 200 } as const;
 
-/** What the base must be able to do before the first round. It tells in two or three facts, but can extend texts of any length. Facts are
- *  about labelled and interviewed things only; the other lessons need no knowledge, and may be about any thing. */
+/** What the base must be able to do before the first round. It tells one fact, but can add one to a text of up to three. Facts are about
+ *  labelled and interviewed things only; the other lessons need no knowledge, and are about any thing. */
 export const lessons = source({
   version: 1,
   output: z.strictObject({ prompt: z.string(), reply: z.string() }),
@@ -132,70 +111,56 @@ export const lessons = source({
     const random = seededRandom(`passages lessons ${seed}`);
     const share = size === 'full' ? 1 : 0.02;
     const known = knownThings(seed, size);
-    const any = world.things.map(({ name }) => name);
     const times = (count: number, make: () => Lesson) => Array.from({ length: Math.ceil(count * share) }, make);
-    const instruction = (things: readonly string[], count = 3) => instructionFor(random, subject(random, things, count));
+    const any = () => random.pick(world.things).name;
+    const wide = () => instructionFor(random, any());
+    const narrow = () => world.ask(random, { ...random.pick(world.topicsOf(any())), form: 'plain' });
+    const facts = (thing: string, count: number) => random.shuffle(world.topicsOf(thing)).slice(0, count);
     return random.shuffle([
-      ...times(counts.invent, () => {
-        const [one, other, third] = [0, 1, 2].map(() => instruction(any));
-        return lesson(inventing([one!, other!]), random.next() < 0.15 ? instruction(any, 1) : third!);
-      }),
-      ...times(counts.judge, () => {
-        const count = random.pick([1, 3]);
-        return lesson(judging(instruction(any, count)), count === 3 ? 'yes' : 'no');
-      }),
+      ...times(counts.invent, () => lesson(inventing([wide(), wide()]), random.next() < 0.15 ? narrow() : wide())),
+      ...times(counts.judge, () => (random.next() < 0.5 ? lesson(judging(wide()), 'yes') : lesson(judging(narrow()), 'no'))),
       ...times(counts.tell, () => {
-        const about = subject(random, known);
-        return lesson(telling(instructionFor(random, about)), textOf(random, factsAbout(random, about, random.pick([2, 3]))));
+        const thing = random.pick(known);
+        return lesson(telling(instructionFor(random, thing)), textOf(random, facts(thing, 1)));
       }),
-      ...times(counts.extend, () => extendLesson(random, subject(random, known))),
+      ...times(counts.extend, () => {
+        const thing = random.pick(known);
+        const text = facts(thing, random.pick([2, 3, 4]));
+        const added = random.pick(text);
+        const outline = textOf(
+          random,
+          text.filter((fact) => fact !== added),
+        );
+        return lesson(extending({ instruction: instructionFor(random, thing), outline }), textOf(random, text));
+      }),
       ...times(counts.demand, () => {
-        const bare = instruction(any);
-        const { phrase } = phraseOf(demandFor(20 + random.below(60), demands.parse({}), random.next), 'english');
+        const bare = wide();
+        const { phrase } = phraseOf(drawDemand(random), 'english');
         return lesson(demanding(bare, phrase), demandedBy(bare, phrase));
       }),
     ]);
   },
 });
 const lesson = (asked: readonly Message[], reply: string): Lesson => ({ prompt: asked.map(({ content }) => content).join('\n'), reply });
+const drawDemand = (random: Random) => demandFor(6 + random.below(24), demands.parse({}), random.next); // words of one to four facts
 const demandedBy = (instruction: string, phrase: string): string => instruction.replace(/\.$/, ` in ${phrase}.`);
-
-/** Different facts about the things, those of one thing together. */
-function factsAbout(random: Random, { names }: Subject, count: number): Topic[] {
-  const all = names.flatMap((name) => random.shuffle(world.topicsOf(name)));
-  const taken = new Set(random.shuffle(all).slice(0, count));
-  return all.filter((topic) => taken.has(topic));
-}
-
-/** A text of so many facts, and its outline of half as many or more. */
-function extendLesson(random: Random, about: Subject): Lesson {
-  const facts = factsAbout(random, about, 2 + random.below(MOST_FACTS - 1));
-  const least = Math.ceil(facts.length / 2);
-  const count = Math.min(facts.length - 1, least + random.below(Math.max(1, Math.floor(facts.length / 4))));
-  const taken = new Set(random.shuffle(facts).slice(0, count));
-  const outline = textOf(
-    random,
-    facts.filter((fact) => taken.has(fact)),
-  );
-  return lesson(extending({ instruction: instructionFor(random, about), outline }), textOf(random, facts));
-}
 
 // ─────────────────────────────────────────── what came of it ───────────────────────────────────────────
 
 interface Told {
   readonly words: number;
-  /** Different true facts about the things of the instruction. */
+  /** Different true facts about the thing of the instruction. */
   readonly facts: number;
   readonly lines: number;
-  /** Lines with a true fact about one of these things. */
+  /** Lines with a true fact about this thing. */
   readonly right: number;
 }
 function judge(instruction: string, text: string): Told {
-  const names = namesIn(instruction);
+  const thing = thingIn(instruction);
   const lines = text.split('\n').filter((line) => line.trim() !== '');
   const right = lines.flatMap((line) => {
     const fact = world.parseAnswer(line.trim());
-    return fact !== null && names.includes(fact.thing) ? topicKey(fact) : [];
+    return fact !== null && fact.thing === thing ? topicKey(fact) : [];
   });
   return { words: countWords(text), facts: new Set(right).size, lines: lines.length, right: right.length };
 }
@@ -228,12 +193,12 @@ const answering = operator({
   capabilities: ['chat'],
   stochastic: () => false,
   async run({ instruction }, { chat }) {
-    const { text } = await chat('model', telling(instruction), { temperature: 0, maxTokens: 130 });
+    const { text } = await chat('model', telling(instruction), { temperature: 0, maxTokens: 64 });
     return keep({ text: text.trim() });
   },
 });
-const testSubjects = (random: Random, { seed, size }: DataParams): Subject[] =>
-  Array.from({ length: size === 'full' ? 60 : 5 }, () => subject(random, toldThings(seed, size)));
+const testThings = (random: Random, { seed, size }: DataParams): string[] =>
+  random.shuffle(toldThings(seed, size)).slice(0, size === 'full' ? 120 : 5);
 
 /** Of texts about things that no lesson tells about: the mean words and the mean number of different true facts, the share of lines that are
  *  true, and the share of these that repeat a fact. */
@@ -243,7 +208,7 @@ export const texts = suite({
   params: dataParams,
   items(params) {
     const random = seededRandom(`passages tests ${params.seed}`);
-    return testSubjects(random, params).map((about) => ({ instruction: instructionFor(random, about), demand: null }));
+    return testThings(random, params).map((thing) => ({ instruction: instructionFor(random, thing), demand: null }));
   },
   ask: answering,
   measure: (answers) => summed(answers.map(({ item, answer }) => judge(item.instruction, answer?.text ?? ''))),
@@ -257,9 +222,9 @@ export const lengths = suite({
   params: dataParams,
   items(params) {
     const random = seededRandom(`passages demands ${params.seed}`);
-    return testSubjects(random, params).map((about) => {
-      const demand = demandFor(20 + random.below(50), demands.parse({}), random.next);
-      return { instruction: demandedBy(instructionFor(random, about), phraseOf(demand, 'english').phrase), demand };
+    return testThings(random, params).map((thing) => {
+      const demand = drawDemand(random);
+      return { instruction: demandedBy(instructionFor(random, thing), phraseOf(demand, 'english').phrase), demand };
     });
   },
   ask: answering,

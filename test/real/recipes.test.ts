@@ -28,8 +28,8 @@ for (const [recipe, real] of Object.entries(recipes))
     }
     t.true(maps.some(({ requests, kept }) => requests! > 0 && kept! > 0));
 
-    const model = isRef(result!) ? result : result!['model']!;
-    const { path } = steps.findLast(({ kind, output }) => kind === 'train' && output?.digest === model.digest)!;
+    const { digest } = isRef(result!) ? result : (result!['model'] ?? steps.find(({ path }) => path === real.model)!.output!);
+    const { path } = steps.findLast(({ kind, output }) => kind === 'train' && output?.digest === digest)!;
     const { text, learnt } = await answer(recipe, path);
     t.log(`Says: ${text}`);
     t.true(learnt);

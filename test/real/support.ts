@@ -16,6 +16,8 @@ export interface RealRecipe {
   readonly files: Readonly<Record<string, string>>;
   /** Folders of models that the example names. */
   readonly models: readonly string[];
+  /** The step whose model is exported, if the recipe's result is none. */
+  readonly model?: string;
   /** What makes it small: path in the experiment file -> value. */
   readonly sets: Readonly<Record<string, unknown>>;
   /** Reasons for which its operators may drop a record. */
