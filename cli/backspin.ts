@@ -76,6 +76,21 @@ program
   .option('--watch', 'watch it to its end: exit code 0 completed, 1 failed or cancelled, 2 attention')
   .action(lazy(() => import('./launch.ts')));
 program
+  .command('prompt <file-or-name> <step>')
+  .description('show what a step asks a model for a record of its data')
+  .option('--record <number>', 'the record, counted from 1', integerOption(1), 1)
+  .option('--ask', 'send the first request to the model, and show its reply')
+  .addOption(setOption())
+  .option(...json)
+  .action(lazy(() => import('./prompt.ts')));
+program
+  .command('try <file> <step>')
+  .description('run one step of a plan on its first records, as a throw-away experiment, and show what became of them')
+  .option('--records <count>', 'number of records', integerOption(1, 1000), 5)
+  .addOption(setOption())
+  .option(...json)
+  .action(lazy(() => import('./try.ts')));
+program
   .command('list')
   .description('list all experiments')
   .option(...json)

@@ -72,9 +72,11 @@ export async function launch(
 
 /** Throws for everything that `plan` finds missing: otherwise a step would need attention hours later. */
 async function refuseFaulty(bound: Experiment['bound'], { pins }: Pick<ExperimentInput, 'pins'>): Promise<void> {
-  const faults = await faultsOf(await openServices(homeFolder()), bound, pins);
+  refuseMissing(bound.name, await faultsOf(await openServices(homeFolder()), bound, pins));
+}
+export function refuseMissing(name: string, faults: readonly string[]): void {
   if (faults.length > 0)
-    throw new BackspinError('ConfigError', `${bound.name} cannot be launched as it is:\n${faults.map((one) => `  ${one}`).join('\n')}`);
+    throw new BackspinError('ConfigError', `${name} cannot be launched as it is:\n${faults.map((one) => `  ${one}`).join('\n')}`);
 }
 
 /** Returns the changes of a new configuration; undefined if there are none. Throws if an experiment of this name runs or has completed. */
@@ -103,18 +105,19 @@ async function freeName(store: Store, name: string): Promise<string> {
   return `${name}~${n}`;
 }
 
-async function ensureUp(): Promise<void> {
+/** `say` gets a line about what starts. */
+export async function ensureUp(say: (line: string) => void = console.log): Promise<void> {
   if (currentUp()?.ready) return;
   const server = namedServer();
-  console.log(
+  say(
     server
       ? `No workers are up here: starting them for the Temporal server at ${server.address} (backspin up --detach).`
       : 'Nothing is up: starting a Temporal server and workers (backspin up --detach).',
   );
-  await (await import('../host/detach.ts')).detach({});
+  await (await import('../host/detach.ts')).detach({}, say);
 }
 
-const newRecord = (id: string, { bound, digest }: Experiment, { parent }: Pick<ExperimentInput, 'parent'>): ExperimentRecord => ({
+export const newRecord = (id: string, { bound, digest }: Experiment, { parent }: Pick<ExperimentInput, 'parent'>): ExperimentRecord => ({
   name: bound.name,
   recipe: bound.recipe,
   workflowId: id,

@@ -12,7 +12,8 @@ import { suggest } from '../schemas/nearest.ts';
 import { findStep, outputOf } from '../experiments/steps.ts';
 import type { Row } from '../experiments/tables/duckdb.ts';
 import type { Selection, selectRecords } from '../experiments/tables/select.ts';
-import { formatDropped as droppedText, printJson, formatEndings } from './terminal/text.ts';
+import { printRecords } from './terminal/records.ts';
+import { formatDropped as droppedText, formatEndings } from './terminal/text.ts';
 import { number } from '../schemas/units.ts';
 
 interface Options extends Pick<Selection, 'where' | 'sort' | 'sample'> {
@@ -48,7 +49,7 @@ export async function run(name: string, wanted: string, { dropped, limit, json, 
       ...(origins.has(id) && { where: origins.get(id) }),
       ...rest,
     }));
-    return print(withOrigins, json);
+    return printRecords(withOrigins, json);
   }
   const refs = isRef(step.result ?? output.result) ? { '': output.result as AnyRef } : (output.result as Record<string, AnyRef>);
   const shown: unknown[] = [];
@@ -61,7 +62,7 @@ export async function run(name: string, wanted: string, { dropped, limit, json, 
     if (output.unread) console.log(`most frequent endings of unread replies: ${formatEndings(output.unread, output.unread.length)}`);
     console.log('');
   }
-  print(shown, json);
+  printRecords(shown, json);
 }
 
 /** Lists separately the dropped outputs of source records that count by another output. */
@@ -135,26 +136,4 @@ async function head<T extends object>(
     if (found.length === limit) break;
   }
   return found;
-}
-
-/** Prints one key per line; texts of several lines follow their key. */
-function print(records: readonly unknown[], json: boolean | undefined): void {
-  if (json) return printJson(records);
-  const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);
-  /** `item.instruction: ...` */
-  const parts = ([key, value]: [string, unknown]): [string, unknown][] =>
-    isObject(value) ? Object.entries(value).map(([inner, one]) => [`${key}.${inner}`, one]) : [[key, value]];
-  const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
-  const field = ([key, value]: [string, unknown]) =>
-    typeof value === 'string' && value.includes('\n') ? `${key}:\n${value.replaceAll(/^/gm, '  ')}` : `${key}: ${text(value)}`;
-  console.log(
-    records
-      .map((record) =>
-        Object.entries(record as object)
-          .flatMap(parts)
-          .map(field)
-          .join('\n'),
-      )
-      .join('\n\n'),
-  );
 }

@@ -16,7 +16,8 @@ export interface Options {
   readonly lowWater?: number;
 }
 
-export async function detach({ pool = [], port, uiPort, lowWater }: Options): Promise<void> {
+/** `say` gets the line that names the addresses. */
+export async function detach({ pool = [], port, uiPort, lowWater }: Options, say: (line: string) => void = console.log): Promise<void> {
   mkdirSync(inHome('logs'), { recursive: true });
   const log = inHome('logs', 'up.log');
   putAside(log);
@@ -37,6 +38,6 @@ export async function detach({ pool = [], port, uiPort, lowWater }: Options): Pr
   const ready = await new Promise<boolean>((resolve) => child.once('message', () => resolve(true)).once('exit', () => resolve(false)));
   const output = readFileSync(log).subarray(begin).toString().trimEnd();
   if (!ready) throw new BackspinError('ServerDown', output.split('\n').slice(-12).join('\n'));
-  console.log(output.split('\n').at(-1));
+  say(output.split('\n').at(-1)!);
   child.unref();
 }

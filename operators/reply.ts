@@ -17,7 +17,12 @@ import { sampling } from '../schemas/sampling.ts';
 import { stripReasoning } from './strip-reasoning.ts';
 
 /** Sends a chat request, unless the prompt has a prefill or is raw text. */
-const requestReply = <R extends string>({ chat, complete }: Context<R>, role: R, prompt: Prompt, sampling: Sampling): Promise<Reply> =>
+export const requestReply = <R extends string>(
+  { chat, complete }: Context<R>,
+  role: R,
+  prompt: Prompt,
+  sampling: Sampling,
+): Promise<Reply> =>
   'messages' in prompt && prompt.prefill === undefined ? chat(role, prompt.messages, sampling) : complete(role, prompt, sampling);
 
 /** Returns the text of a finished reply without reasoning and leaked special tokens, or drops the record if the reply was cut off or is

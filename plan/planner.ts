@@ -27,33 +27,55 @@ import { PlannedModels } from './models.ts';
 import { plannedStep, poolOf, type StoredStep } from './planned-step.ts';
 import { isReal, symbolOf } from './symbols.ts';
 
-export const plan = (services: Services, config: BoundConfig): Promise<Plan> => runPlanner(services, config, { whole: true, pins: {} });
+export const plan = async (services: Services, config: BoundConfig): Promise<Plan> =>
+  (await runPlanner(services, config, { whole: true, rounds: Infinity, pins: {} })).plan(config);
 
 /** Returns `missing` of a plan without the checks that read complete files, because a launch must be quick. `pins`: steps that a fork
  *  takes from its parent. */
 export async function faultsOf(services: Services, config: BoundConfig, pins: Pins = {}): Promise<readonly string[]> {
-  return (await runPlanner(services, config, { whole: false, pins })).missing;
+  return (await runPlanner(services, config, { whole: false, rounds: CHECKED_ROUNDS, pins })).plan(config).missing;
+}
+
+/** A step of a plan. What its call reads, and its result, may be planned only. */
+export interface PlannedCall {
+  readonly call: StepCall;
+  readonly result: Result;
+  /** The store has the result. */
+  readonly known: boolean;
+}
+export interface PlannedCalls {
+  readonly calls: ReadonlyMap<string, PlannedCall>;
+  readonly missing: readonly string[];
+  readonly registry: Registry;
+  readonly context: StepContext;
+}
+/** The steps of a plan by path, in their order, each after those that it needs. Reads no complete files. */
+export async function callsOf(services: Services, config: BoundConfig): Promise<PlannedCalls> {
+  const planner = await runPlanner(services, config, { whole: false, rounds: Infinity, pins: {} });
+  return { calls: planner.calls, missing: planner.plan(config).missing, registry: planner.registry, context: contextOf(config) };
 }
 type Pins = { readonly [path: string]: { readonly entry: LedgerEntry } };
 interface Options {
-  /** Reads complete files, and plans every round. */
+  /** Reads complete files. */
   readonly whole: boolean;
+  readonly rounds: number;
   readonly pins: Pins;
 }
 /** Rounds that a launch checks; later rounds are like the second. */
 const CHECKED_ROUNDS = 2;
 
-async function runPlanner(services: Services, config: BoundConfig, options: Options): Promise<Plan> {
+async function runPlanner(services: Services, config: BoundConfig, options: Options): Promise<Planner> {
   const planner = new Planner(services, contextOf(config), await services.registry(config.modules), options);
   const results = await runRecipe(new RecipeRuntime(planner), recipes[config.recipe]!, config);
   for (const [name, ref] of Object.entries(results) as [string, AnyRef][]) planner.checkResult(name, ref);
-  return planner.plan(config);
+  return planner;
 }
 
 class Planner implements StepEngine {
+  readonly calls = new Map<string, PlannedCall>();
+  readonly registry: Registry;
   readonly #services: Services;
   readonly #context: StepContext;
-  readonly #registry: Registry;
   readonly #machine: Machine;
   readonly #options: Options;
   readonly #models: PlannedModels;
@@ -74,7 +96,7 @@ class Planner implements StepEngine {
   constructor(services: Services, context: StepContext, registry: Registry, options: Options) {
     this.#services = services;
     this.#context = context;
-    this.#registry = registry;
+    this.registry = registry;
     const { machine } = services;
     this.#machine = { ...machine, files: { of: (path: string) => machine.files.of(path, options.whole) } };
     this.#options = options;
@@ -82,7 +104,7 @@ class Planner implements StepEngine {
   }
 
   async perform(call: StepCall): Promise<Result> {
-    const registry = this.#registry;
+    const registry = this.registry;
     const stored = await this.#stored(call);
     const known = stored.known !== undefined;
     const unused = call.operation === 'model:path' ? (await modelParts(call.inputs['path'] as string)).leftOut : [];
@@ -98,6 +120,7 @@ class Planner implements StepEngine {
     const absent = isRef(result) && result.kind === 'model' ? await this.#models.add(call, result) : undefined;
     if (absent !== undefined) this.#missing.push(absent);
     this.#paths.set(fingerprintOf(call), call.path);
+    this.calls.set(call.path, { call, result, known });
     const { sizes } = this.#models;
     const pool = poolOf(call, this.#context, registry);
     this.#steps.set(call.path, plannedStep(call, stored, estimate, result, { needs, pool, sizes }));
@@ -109,6 +132,7 @@ class Planner implements StepEngine {
       const first = this.#steps.get(this.#paths.get(fingerprintOf(call))!)!;
       const name = { path: call.path, arm: call.arm, round: call.round, name: call.label };
       this.#steps.set(call.path, { ...first, ...name, cached: true, requests: 0, trainingSteps: 0, bytes: 0 });
+      this.calls.set(call.path, { ...this.calls.get(first.path)!, call });
     });
   }
 
@@ -124,7 +148,7 @@ class Planner implements StepEngine {
   }
 
   async round(number: number, moment: 'begin' | 'end'): Promise<boolean> {
-    return this.#options.whole || number < CHECKED_ROUNDS || moment === 'begin';
+    return number < this.#options.rounds || moment === 'begin';
   }
 
   checkResult(name: string, ref: AnyRef): void {
@@ -156,7 +180,7 @@ class Planner implements StepEngine {
 
   async #stored(call: StepCall): Promise<StoredStep> {
     const real = refsIn(call.inputs).every(isReal);
-    const resolved = real ? await resolve(call, this.#context, this.#registry, this.#machine).catch(unlessUnread) : undefined;
+    const resolved = real ? await resolve(call, this.#context, this.registry, this.#machine).catch(unlessUnread) : undefined;
     const known = this.#options.pins[call.path]?.entry ?? (resolved && (await lookUp(this.#services, resolved)));
     const output = known && (await this.#services.store.output(known.stepKey));
     return { stepKey: known?.stepKey ?? resolved?.stepKey ?? null, known, output };
@@ -164,23 +188,23 @@ class Planner implements StepEngine {
 
   /** Whether the step reads large files that are not here yet. */
   async #isRemote(call: StepCall): Promise<boolean> {
-    const dataset = hubDatasetOf(call, this.#registry);
-    return dataset !== undefined && !(await isAtHand(dataset, sourceOf(call, this.#registry)));
+    const dataset = hubDatasetOf(call, this.registry);
+    return dataset !== undefined && !(await isAtHand(dataset, sourceOf(call, this.registry)));
   }
 
   async #check(call: StepCall, known: boolean): Promise<void> {
     const weightless = lacksItsWeights(this.#context, call);
     if (weightless) this.#missing.push(weightless);
-    const misfit = misfitOf(call, this.#registry, this.#samples);
+    const misfit = misfitOf(call, this.registry, this.#samples);
     if (misfit) (misfit.all ? this.#missing : this.#warnings).push(misfit.sentence);
-    for (const fault of await faultsIn(call, known, this.#context, this.#registry, this.#models))
+    for (const fault of await faultsIn(call, known, this.#context, this.registry, this.#models))
       if (!this.#missing.includes(fault)) this.#missing.push(fault);
   }
 
   #recordsIn: RecordsIn = (ref) => {
     if (isReal(ref)) return this.#services.store.read(ref);
     const source = this.#sources.get(ref.digest);
-    return source && keptRecords(recordsOf(source, this.#registry, checkParams(source, this.#registry)));
+    return source && keptRecords(recordsOf(source, this.registry, checkParams(source, this.registry)));
   };
 }
 

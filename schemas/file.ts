@@ -18,16 +18,21 @@ const system = z
   .exactOptional()
   .describe("The system turn of conversations that have none. '' is an empty one, for models whose chat template adds a turn of its own.");
 const params = z.record(z.string(), z.unknown());
+/** Of a dataset or a model; recipes have names such as metaDocuments. */
+const inputName = z
+  .string()
+  .regex(/^[a-z0-9][a-zA-Z0-9-]*$/, 'letters, digits and hyphens, and no capital letter first')
+  .max(100);
 
 export const experimentFile = z.strictObject({
   name: name.optional().describe('Name of the experiment. Default: the name of the file.'),
   recipe: z.enum(Object.keys(recipeSchemas)),
   seed: seed.default(0).describe('Seed of every random choice, except in data sources and trainings with a seed of their own.'),
   modules: z.array(z.string()).default([]).describe('TypeScript files with operators, prompts, templates, suites and sources.'),
-  data: z.record(name, z.strictObject({ source: registered, params: params.default({}) })).default({}),
+  data: z.record(inputName, z.strictObject({ source: registered, params: params.default({}) })).default({}),
   models: z
     .record(
-      name,
+      inputName,
       z.union([
         z.string().describe('A Hugging Face model folder if there is one at this path, else the name of a model on the Hugging Face Hub.'),
         z.strictObject({ path: z.string().describe('A Hugging Face model folder.'), chatTemplate, chatTemplateArguments, system }),

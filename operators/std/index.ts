@@ -1,7 +1,9 @@
 /** Exports reducers and suites on whole datasets for all recipes. `sources/` holds the sources of this namespace. */
+export { ask } from './ask.ts';
 export { cluster, diverse } from './cluster.ts';
 export { dedup } from './dedup.ts';
 export { degeneracy } from './degeneracy.ts';
+export { first } from './first.ts';
 export { mix, union, without } from './join.ts';
 export { repeat } from './repeat.ts';
 export { draw, select } from './select.ts';

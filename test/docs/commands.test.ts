@@ -103,6 +103,10 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   if (own) return [1, new RegExp(`${basename(own, '.yaml')}/\\S+ is not a folder`)]; // it says what to put there
   if (verb === 'up' || verb === 'launch') return [1, /No Temporal server answers at 127\.0\.0\.1:9/];
   if (verb === 'plan') return [0, /textworld-/];
+  if (verb === 'prompt' && words[0] !== 'some-name')
+    return words[1] === 'some-step' ? [1, /The plan has no step "some-step"/] : [0, /── user/];
+  if (verb === 'try')
+    return [1, words[1] === 'some-step' ? /The plan has no step "some-step"/ : /No Temporal server answers at 127\.0\.0\.1:9/];
   if (verb === 'down') return [0, /Nothing is up/];
   if (verb === 'doctor') return [1, /No workers are up here/];
   if (verb === 'list') return [0, /No experiment in|\[\]/];
@@ -112,7 +116,12 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   return [1, /There is no experiment "some-name"/];
 }
 const noServer = { TEMPORAL_ADDRESS: '127.0.0.1:9', PATH: `${nvidia(0, 0, 0, 0).folder}:${process.env['PATH']}` };
-const environments: Readonly<Record<string, NodeJS.ProcessEnv>> = { up: noServer, launch: noServer, chaos: { TMPDIR: '/no/such/folder' } };
+const environments: Readonly<Record<string, NodeJS.ProcessEnv>> = {
+  up: noServer,
+  launch: noServer,
+  try: noServer,
+  chaos: { TMPDIR: '/no/such/folder' },
+};
 /** What names its model on the Hub. */
 const byName = ['examples/homework.yaml', 'examples/smollm2/humpback.yaml'];
 const offline = { HF_HUB_OFFLINE: '1', HF_HOME: '/no/such/folder' };

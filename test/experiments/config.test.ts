@@ -2,6 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { loadExperiment, rebind } from '../../experiments/config.ts';
+import { experimentFile } from '../../schemas/file.ts';
+import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { fault, sound, world, write } from './written.ts';
 
 test('a sound file is bound: named after itself, defaults filled in, paths absolute', async (t) => {
@@ -182,4 +184,15 @@ test('a bound configuration can be changed and bound again, as a fork does', asy
   const again = await rebind(bound, ['parameters.keep.threshold=5', 'serving.pool=big'], 'child');
   t.deepEqual({ ...again.bound, name: bound.name, serving: bound.serving, roles: bound.roles, parameters: bound.parameters }, bound);
   t.like(again.bound, { name: 'child', parameters: { keep: { threshold: 5 } }, roles: { scorer: { slots: 4, pool: 'big' } } });
+});
+
+test('each dataset and model that a recipe knows can be named in an experiment file', (t) => {
+  for (const [recipe, { data, models }] of Object.entries(recipeSchemas)) {
+    const given = {
+      recipe,
+      data: Object.fromEntries(Object.keys(data).map((name) => [name, { source: 'std.table' }])),
+      models: Object.fromEntries(Object.keys(models).map((name) => [name, 'some/model'])),
+    };
+    t.notThrows(() => experimentFile.parse(given), recipe);
+  }
 });

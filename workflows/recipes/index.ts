@@ -10,6 +10,7 @@ import { musc } from './musc.ts';
 import { pretrain } from './pretrain.ts';
 import { selfLengthen } from './self-lengthen.ts';
 import { tegit } from './tegit.ts';
+import { trial } from './trial.ts';
 
 /** By the name in an experiment file. What a recipe is called with was checked by its schema. */
 export const recipes: Readonly<Record<string, (run: never, config: never) => Promise<object>>> = {
@@ -25,4 +26,5 @@ export const recipes: Readonly<Record<string, (run: never, config: never) => Pro
   pretrain,
   'self-lengthen': selfLengthen,
   tegit,
+  trial, // no experiment file can name it
 };
