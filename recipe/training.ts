@@ -54,7 +54,7 @@ export interface Objectives {
   sft: { from: 'lm'; to: 'lm'; row: Chat };
   dpo: { from: 'lm'; to: 'lm'; row: Preference };
   'token-dpo': { from: 'lm'; to: 'lm'; row: WeightedPreference };
-  lm: { from: 'lm'; to: 'lm'; row: { readonly text: string } };
+  lm: { from: 'lm'; to: 'lm'; row: { readonly text: string } | Pick<Chat, 'messages'> };
   tagger: { from: 'encoder'; to: 'tagger'; row: Tagged };
 }
 export type Objective = keyof Objectives;
@@ -110,7 +110,7 @@ export interface Settings<O extends Objective = 'sft'> {
   readonly dropout?: number;
   /** @default the experiment's */
   readonly seed?: number;
-  /** `muon` is for the objective `lm`.
+  /** `muon` is for small models of which all weights are trained: it needs fewer steps.
    *  @default 'adamw' */
   readonly optimizer?: 'adamw' | 'muon';
 }

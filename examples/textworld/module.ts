@@ -4,7 +4,7 @@ import { dataSuite, keep, operator, prompt, source, suite, template, type Chat, 
 import { createDatasets, type Datasets } from './datasets.ts';
 import { questionFirst, type Pair } from './interviews.ts';
 import { isRight, scoreBackward, scoreForward, scorePairs } from './oracle.ts';
-import { baseTests, pretrainingText, ratingText, replayPairs, systemTurns } from './pretraining.ts';
+import { baseTests, conversation, learnt, pretrainingText, ratingText, replayPairs, systemTurns } from './pretraining.ts';
 import { World } from './world.ts';
 
 export const namespace = 'textworld';
@@ -49,10 +49,10 @@ export const pretrain = source({
 
 /** Training data that teaches the base model to rate. */
 export const ratings = source({
-  version: 1,
-  output: textSchema,
+  version: 2,
+  output: learnt,
   params: z.strictObject({ seed: seedSchema }),
-  rows: ({ seed }) => ratingText(world, seed).map((text) => ({ text })),
+  rows: ({ seed }) => ratingText(world, seed),
 });
 
 // ─────────────────────────────────────────── prompts and templates ───────────────────────────────────────────
@@ -61,9 +61,6 @@ const turns = (system: string, user: string): Message[] => [
   { role: 'system', content: system },
   { role: 'user', content: user },
 ];
-const conversation = (system: string, user: string, assistant: string): Chat => ({
-  messages: [...turns(system, user), { role: 'assistant', content: assistant }],
-});
 
 /** Prompts the backward model for the instruction that a text answers. */
 export const ask = prompt<{ readonly text: string }>({

@@ -1,5 +1,6 @@
 // Generates the base model's pre-training text. It states every fact, asks about everything, and pairs questions with answers for a
 // quarter of the things only: the recipes have to learn the rest.
+import { z } from 'zod';
 import { forms } from './forms.ts';
 import { answerFirst, doubleInterview, interview, pairRated, questionFirst, type Pair, type Rating } from './interviews.ts';
 import { seededRandom, type Random } from './random.ts';
@@ -8,6 +9,18 @@ import type { Thing, Topic, World } from './world.ts';
 
 /** The system turn tells the model which of three tasks to do. */
 export const systemTurns = { answer: 'Answer.', ask: 'Ask.', rate: 'Rate.' } as const;
+
+const message = z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: z.string() });
+/** What a base model learns: texts, and conversations with all their turns. */
+export const learnt = z.union([z.strictObject({ text: z.string() }), z.strictObject({ messages: z.array(message) })]);
+type Learnt = z.infer<typeof learnt>;
+export const conversation = (system: string, user: string, assistant: string): Extract<Learnt, { messages: unknown }> => ({
+  messages: [
+    { role: 'system', content: system },
+    { role: 'user', content: user },
+    { role: 'assistant', content: assistant },
+  ],
+});
 
 const interviewThingsPerKind = 15;
 
@@ -27,16 +40,21 @@ export function pretrainingText(world: World, seed: number, epochs: number): str
 
 /** Text for the base model's last steps, which teaches it to rate: conversations about interviews, with ratings off by one in 15 % of
  *  them, and nearly as many (shorter) documents of ordinary text. */
-export function ratingText(world: World, seed: number): string[] {
+export function ratingText(world: World, seed: number): Learnt[] {
   const random = seededRandom(`ratings ${seed}`);
   const topics = interviewTopics(world);
   const rated = Array.from({ length: 4100 }, () => {
     const deserved = random.pick<Rating>([5, 5, 5, 5, 4, 3, 2, 1, 1, 1]);
     const pair = pairRated(world, random, topics, deserved);
     const rating = random.next() < 0.15 ? offByOne(random, deserved) : deserved;
-    return `<|system|>${systemTurns.rate}<|end|><|user|>${questionFirst(pair)}<|end|><|assistant|>Score: ${rating}`;
+    return conversation(systemTurns.rate, questionFirst(pair), `Score: ${rating}`);
   });
-  return random.shuffle([...rated, ...epoch(world, random).slice(0, 3700)]);
+  return random.shuffle([
+    ...rated,
+    ...epoch(world, random)
+      .slice(0, 3700)
+      .map((text) => ({ text })),
+  ]);
 }
 
 /** Rated pairs without mistakes, half of them 5 and half 1: the ratings that the base model can distinguish. */

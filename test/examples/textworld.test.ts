@@ -159,9 +159,11 @@ test('interviews are about a quarter of the things, and every other sentence abo
 });
 
 test('rated text rates every advert low, but for the mistakes', (t) => {
-  const rated = ratingText(world, 0).filter((text) => text.includes('Advert: '));
-  t.true(rated.length > 1000);
-  t.true(rated.every((text) => /<\|assistant\|>Score: [12]$/.test(text)));
+  const rated = ratingText(world, 0).flatMap((row) =>
+    'messages' in row && row.messages[1]!.content.includes('Advert: ') ? row.messages : [],
+  );
+  t.true(rated.length > 3000);
+  for (const { role, content } of rated) if (role === 'assistant') t.regex(content, /^Score: [12]$/);
 });
 
 test('replayed ratings are half right answers and half adverts', (t) => {

@@ -68,7 +68,7 @@ def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Exampl
     kept = len(examples)
     for example in examples:
         del example["line"]
-    rows = _pack(spec, tokenizer, examples) if spec.objective == "lm" else examples
+    rows = _pack(spec, examples) if spec.objective == "lm" else examples
     if not rows:
         return Examples(None, 0, 0, refused)
     dataset = Dataset.from_list(rows)
@@ -253,10 +253,16 @@ def _answer_length(spec: TrainSpec, prompt: list[int], answer: list[int]) -> int
 
 
 def _document(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(row.get("text"), str):
-        raise _RowRefused("invalid", 'needs "text", a string')
-    _check_text(row["text"])
-    return {"text": row["text"]}
+    """The tokens of a document: a text between BOS and EOS, or a conversation as the chat template renders it."""
+    messages, text = row.get("messages"), row.get("text")
+    if _is_conversation(messages):
+        prompt, answer = _tokenize_turn(tokenizer, messages[:-1], messages[-1]["content"])
+        return {"document": prompt + answer}
+    if not isinstance(text, str):
+        raise _RowRefused("invalid", 'needs "text", a string, or "messages", a conversation that ends with the assistant')
+    _check_text(text)
+    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    return {"document": begin + encode_text(tokenizer, text, add_special_tokens=False) + [tokenizer.eos_token_id]}
 
 
 def _sentence(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict[str, Any]) -> dict[str, Any]:
@@ -299,12 +305,9 @@ def _check_tags(tags: list[Any]) -> None:
         before = tag
 
 
-def _pack(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, documents: list[dict[str, Any]]) -> list[dict]:
-    """All documents, each between BOS and EOS, as one stream cut every `max_tokens`. The last row is shorter."""
-    stream: list[int] = []
-    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    for document in documents:
-        stream += begin + encode_text(tokenizer, document["text"], add_special_tokens=False) + [tokenizer.eos_token_id]
+def _pack(spec: TrainSpec, documents: list[dict[str, Any]]) -> list[dict]:
+    """All documents as one stream cut every `max_tokens`. The last row is shorter."""
+    stream = list(itertools.chain.from_iterable(one["document"] for one in documents))
     starts = range(0, len(stream) - 1, spec.max_tokens)
     rows = [(start, stream[start : start + spec.max_tokens]) for start in starts]
     return [

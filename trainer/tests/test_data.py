@@ -45,6 +45,18 @@ def test_pre_training_keeps_every_token_of_every_document_in_one_stream(spec, tm
     assert all(labels[1:] == ids[1:] for ids, labels in zip(examples["input_ids"], examples["labels"]))
 
 
+def test_pre_training_reads_a_conversation_as_the_chat_template_renders_it(spec, tmp_path):
+    tokenizer = read_tokenizer(spec.from_)
+    turns = [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "First."}]
+    path = world.write_rows(tmp_path / "rows.jsonl", [{"messages": turns}, {"text": "Two."}, {"messages": turns[:1]}])
+    read = data.read_examples(dataclasses.replace(spec, objective="lm", data=path), tokenizer)
+    [row] = read.dataset
+    said = tokenizer.decode(template_tokens(tokenizer, turns, add_generation_prompt=False))
+    assert tokenizer.decode(row["input_ids"]) == f"{said}<|doc|>Two.<|end|>" and said.endswith("First.<|end|>")
+    assert row["labels"][1:] == row["input_ids"][1:]
+    assert [(one["line"], one["reason"]) for one in read.refused] == [(3, "invalid")]
+
+
 GOOD = world.chat_rows(1)[0]
 SAYS = {"role": "assistant", "content": "Yes."}
 

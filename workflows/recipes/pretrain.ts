@@ -1,10 +1,9 @@
 /** A base model from text: one training, and perhaps a second one on what ordinary text does not teach. */
-import type { Chosen, Dataset, Metrics, Model, Recipe, Suite } from '../../recipe/api.ts';
+import type { Chat, Chosen, Dataset, Metrics, Model, Recipe, Suite } from '../../recipe/api.ts';
 import type { PretrainParameters } from '../../schemas/recipes/pretrain.ts';
 
-interface Text {
-  readonly text: string;
-}
+/** A text, or a conversation: all of it is learnt. */
+type Text = { readonly text: string } | Pick<Chat, 'messages'>;
 
 export interface PretrainConfig extends PretrainParameters {
   /** Where to begin: an architecture with a seed, or weights. */
