@@ -96,7 +96,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
     models,
     serving,
     roles,
-    training,
+    training: { ...training, pool: training.pool ?? serving.pool },
     evaluation: checked.evaluation,
     parameters: parameters as object,
   };

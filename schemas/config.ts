@@ -70,7 +70,8 @@ export interface BoundConfig {
   };
   readonly serving: Serving;
   readonly roles: { readonly [role: string]: Serving };
-  readonly training: { readonly pool: string; readonly threads: number | null };
+  /** `microBatch` is missing in experiments of versions that knew none: auto. */
+  readonly training: { readonly pool: string; readonly threads: number | null; readonly microBatch?: number | 'auto' };
   /** `with`: for each role of the suite, its name under `models`. `data`: the name of its items under `data`. */
   readonly evaluation: {
     readonly [label: string]: {

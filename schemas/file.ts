@@ -35,7 +35,18 @@ export const experimentFile = z.strictObject({
     .default({}),
   serving: serving.prefault({}),
   roles: z.record(z.string(), servingChange).default({}).describe('Differences from `serving`, by role.'),
-  training: z.strictObject({ pool: name.default('cpu'), threads: z.int().min(1).nullable().default(null) }).prefault({}),
+  training: z
+    .strictObject({
+      pool: name.exactOptional().describe('Pool of trainings, embeddings and scorings. Default: that of `serving`.'),
+      threads: z.int().min(1).nullable().default(null).describe('CPU threads; null: all of the machine.'),
+      microBatch: z
+        .union([z.literal('auto'), z.int().min(1)])
+        .default('auto')
+        .describe(
+          'The most rows that a device computes at once; a step adds up the gradients of its batch. auto: the whole share of the device, and half as many each time memory runs out.',
+        ),
+    })
+    .prefault({}),
   evaluation: z
     .record(
       z.string(),

@@ -71,6 +71,7 @@ test('the kind of device is in the key of what a pool computes, the number of th
     t.is(new Set(await Promise.all(keys)).size, 3, one.operation);
     t.is(await keyOf(one, on('gpu', 3)), await keyOf(one, on('gpu', 1)));
     t.is(await keyOf(one, { training: { pool: 'another', threads: 1 } }), await keyOf(one), 'the name of a pool is no part of it');
+    t.is(await keyOf(one, { training: { pool: 'cpu', threads: 1, microBatch: 2 } }), await keyOf(one), 'nor is the micro-batch');
     t.is((await resolved(one, on('gpu', 1))).determinism, 'sampled');
   }
   t.deepEqual(await Promise.all([training(), clusters, scoring, tagging].map(async (one) => (await resolved(one)).determinism)), [
