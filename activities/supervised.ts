@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Context } from '@temporalio/activity';
 import { pythonOf } from '../devices/python.ts';
 import { train as runTrainer, type Trained } from '../devices/trainer.ts';
+import type { TrainingCommand } from '../schemas/config.ts';
 import type { StepCall } from '../schemas/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
@@ -40,6 +41,7 @@ export async function supervised<S extends SubprocessSpec>(
   past: () => void,
 ): Promise<LedgerEntry> {
   const { services } = gpu;
+  await services.check(context);
   const registry = await services.registry(context.modules);
   const resolved = await resolve(call, context, registry, services.machine);
   const known = await lookUp(services, resolved);
@@ -51,10 +53,18 @@ export async function supervised<S extends SubprocessSpec>(
     spec = await prepared(); // preparing can take minutes, so the step holds no device group yet
   while (await clearIfRowsChanged(spec));
   const remember = async (rows: number) => onMicroBatch?.(spec, rows);
-  const run = await onDevice(gpu, `train.${resolved.stepKey}`, spec, { prepare: prepared, remember }, { signal, heartbeat });
+  const { command } = context.training;
+  const how = { prepare: prepared, remember, ...(call.verb === 'train' && command && { command }) };
+  const run = await onDevice(gpu, `train.${resolved.stepKey}`, spec, how, { signal, heartbeat });
   past();
   const { result, stepKey } = await commit(resolved, registry, run.spec, run.done, signal);
   return noteFinished(services, call, context, { result, stepKey, cached: false });
+}
+
+interface HowToRun<S> {
+  readonly prepare: () => Promise<S>;
+  readonly remember: (rows: number) => Promise<void>;
+  readonly command?: TrainingCommand;
 }
 
 /** Runs a spec on a device group. If the subprocess refuses rows, prepares the spec once more without them. */
@@ -62,7 +72,7 @@ async function onDevice<S extends SubprocessSpec>(
   { slots, lifeline }: GpuWorker,
   key: string,
   first: S,
-  { prepare, remember }: { readonly prepare: () => Promise<S>; readonly remember: (rows: number) => Promise<void> },
+  { prepare, remember, ...command }: HowToRun<S>,
   { signal, heartbeat }: ActivityHandle,
 ): Promise<{ readonly spec: S; readonly done: Computed }> {
   const { attempt } = Context.current().info;
@@ -72,7 +82,8 @@ async function onDevice<S extends SubprocessSpec>(
   const began = Date.now();
   const endSpan = await beginSpan(join(first.run, 'spans.json'), join(first.run, 'events.jsonl'));
   const onEvent = (event: TrainEvent) => heartbeat({ ...leaseState('training', slot, undefined, began), ...event });
-  const run = (spec: S) => runTrainer({ slot, key, attempt, spec, lifeline, signal, ...pythonOf(), onEvent, onMicroBatch: remember });
+  const run = (spec: S) =>
+    runTrainer({ slot, key, attempt, spec, lifeline, signal, ...pythonOf(), onEvent, onMicroBatch: remember, ...command });
   let spec = first;
   const done = await run(spec).catch(async (error: unknown) => {
     if (!(error instanceof BackspinError && error.type === 'SchemaError')) throw error;

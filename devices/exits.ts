@@ -23,6 +23,7 @@ export function errorOfExit(code: number | null, log: string, said: string = las
 }
 
 export const OUT_OF_MEMORY = 71;
+export const INTERRUPTED = 75;
 
 /** Milliseconds, and the number of crashes within that time that is one too many. */
 const CRASH_WINDOW = 600_000;

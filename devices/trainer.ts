@@ -3,10 +3,12 @@
 import { open, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseEvent, verbOf, type StepEvent, type SubprocessSpec, type TrainEvent } from '../schemas/trainer.ts';
+import { parseEvent, verbOf, type StepEvent, type SubprocessSpec, type TrainEvent, type TrainSpec } from '../schemas/trainer.ts';
+import type { TrainingCommand } from '../schemas/config.ts';
 import { abortable } from './abortable.ts';
 import type { Subprocess } from './subprocess.ts';
-import { CrashCounter, describeExit, errorOfExit, OUT_OF_MEMORY } from './exits.ts';
+import { commandLine, takeOutput } from './command.ts';
+import { CrashCounter, describeExit, errorOfExit, INTERRUPTED, OUT_OF_MEMORY } from './exits.ts';
 import { trainerEnvironment } from './python.ts';
 import type { Slot, Task } from './slot.ts';
 
@@ -21,6 +23,8 @@ export interface TrainOptions {
   readonly trainerPath: string;
   readonly lifeline: string;
   readonly signal: AbortSignal;
+  /** Trains in place of the trainer. Of its exit codes only 0 and 75 have a meaning; without events it is not watched for progress. */
+  readonly command?: TrainingCommand;
   /** Gets every event of the run from the first, including events of earlier attempts. */
   readonly onEvent?: (event: TrainEvent) => void;
   /** Milliseconds that a trainer may take to stop at a step and write its checkpoint. Default: 60,000. */
@@ -80,7 +84,10 @@ export async function train(options: TrainOptions): Promise<Trained> {
       subprocess = await launch({ ...options, spec }, task, log);
     }
     const exit = await follow(subprocess, events, options);
-    if (exit === 0) break;
+    if (exit === 0) {
+      if (options.command) await takeOutput(spec as TrainSpec);
+      break;
+    }
     const hung = exit === HUNG;
     const { code, message } = events.end ?? { code: hung ? null : exit };
     const microBatch = code === OUT_OF_MEMORY && 'objective' in spec && Math.floor((events.microBatch ?? 1) / 2);
@@ -89,7 +96,7 @@ export async function train(options: TrainOptions): Promise<Trained> {
       await options.onMicroBatch?.(microBatch);
       continue;
     }
-    const meaning = errorOfExit(code, log, message);
+    const meaning = options.command && code !== INTERRUPTED ? undefined : errorOfExit(code, log, message);
     if (meaning) throw meaning;
     crashes.add(`The ${doings[verbOf(spec)]}`, hung ? 'because it made no step' : describeExit(code), log, events.checkpoint > checkpoint);
     checkpoint = events.checkpoint;
@@ -98,11 +105,13 @@ export async function train(options: TrainOptions): Promise<Trained> {
   return { result, ...events.summary() };
 }
 
-async function launch({ slot, spec, python, trainerPath, lifeline, signal }: TrainOptions, task: Task, log: string): Promise<Subprocess> {
+async function launch(options: TrainOptions, task: Task, log: string): Promise<Subprocess> {
+  const { slot, spec, python, trainerPath, lifeline, signal, command } = options;
   const verb = verbOf(spec);
   const file = join(spec.run, `${verb}.json`);
   await rm(join(spec.run, 'stop'), { force: true }); // a stop file for an earlier trainer that died before it read it
   await writeFile(file, JSON.stringify(spec));
+  if (command) return slot.launch(task, { command: await commandLine(command, spec as TrainSpec), env: {}, lifeline, log, signal });
   return slot.launch(task, {
     command: [python, '-m', ...(verb === 'train' ? launcher(slot.devices.length) : []), 'backspin_trainer', verb, '--spec', file],
     env: trainerEnvironment(trainerPath),
@@ -127,7 +136,7 @@ const HUNG = -1;
 async function follow(
   subprocess: Subprocess,
   events: Events,
-  { slot, spec, signal, grace = 60_000, hangsAfter = 600_000 }: TrainOptions,
+  { slot, spec, signal, command, grace = command ? 0 : 60_000, hangsAfter = 600_000 }: TrainOptions,
 ): Promise<number | null> {
   const exited = new AbortController();
   void subprocess.exited.then(() => exited.abort());
@@ -136,7 +145,8 @@ async function follow(
     const ended = AbortSignal.any([signal, exited.signal]);
     while (!ended.aborted) {
       await events.read();
-      if (events.silence() > (events.medianStep === undefined ? 6 * hangsAfter : Math.max(hangsAfter, 20 * events.medianStep))) return HUNG;
+      const beforeSteps = command ? Infinity : 6 * hangsAfter;
+      if (events.silence() > (events.medianStep === undefined ? beforeSteps : Math.max(hangsAfter, 20 * events.medianStep))) return HUNG;
       await delay(LOOK_EVERY, undefined, { signal: ended }).catch(() => {});
     }
     if (!exited.signal.aborted) {

@@ -8,6 +8,7 @@ import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { TrainSpec } from '../schemas/trainer.ts';
 import type { Output } from '../schemas/store.ts';
+import { isThere } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { DropCounter, weakestDeterminism, outputOf } from './commit.ts';
 import { putCurve } from './curve.ts';
@@ -81,6 +82,11 @@ export async function prepareTraining(
   checkRows(resolved, rows, refused);
   const { batch, steps } = lengthOf(settings, rows);
   const { state } = await store.model(settings.from);
+  if (state === 'init' && context.training.command)
+    throw new BackspinError(
+      'ConfigError',
+      `Training ${resolved.call.path}: a command trains weights, and this model has none yet: leave \`engine: command\` out.`,
+    );
   const { folder: parent, base } = await foldersOf(store, settings.from);
   const { microBatch } = context.training;
   const spec: TrainSpec = {
@@ -167,7 +173,7 @@ export async function commitTraining(
   const { from, base, init, data, run, threads, reference, ...recorded } = spec;
   const model = await store.putModel(join(spec.run, 'model'), {
     state: 'weights',
-    base: spec.lora && (await baseOf(store, settings.from, spec)),
+    base: await baseOf(store, settings.from, spec),
     from: settings.from.digest,
     dataset: settings.data.digest,
     template: settings.template ?? null,
@@ -185,10 +191,12 @@ export async function commitTraining(
   return output;
 }
 
-/** The full weights that a trained adapter applies to: the model it started from, or that model's base, or both merged. */
-async function baseOf(store: Store, from: ModelRef, spec: TrainSpec): Promise<string> {
+/** The full weights that a trained adapter applies to: the model it started from, or that model's base, or both merged. Null: it is no adapter.
+ *  A command need not do as `lora` says, and merges nothing. */
+async function baseOf(store: Store, from: ModelRef, spec: TrainSpec): Promise<string | null> {
+  if (!(await isThere(join(spec.run, 'model', 'adapter_config.json')))) return null;
   const { kind, digest, files, base, ...about } = await store.model(from);
   if (base === null) return digest;
-  if (spec.adapter === 'continue') return base;
+  if (!(await isThere(join(spec.run, 'base')))) return base;
   return (await store.putModel(join(spec.run, 'base'), { ...about, base: null, from: digest })).digest;
 }
