@@ -1,11 +1,12 @@
 /** Implements the activities of a gpu worker: `serve` is a lease; `train`, `embed`, `score` and `tag` hold a device group while their
  *  subprocess runs. */
 import type { GpuActivities } from '../schemas/activities.ts';
-import type { StepCall } from '../schemas/call.ts';
+import type { ModelRef, StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import type { SubprocessSpec } from '../schemas/trainer.ts';
 import { readEmbeddedRows, prepareEmbedding } from '../steps/embed.ts';
+import { MicroBatches } from '../steps/micro-batches.ts';
 import { reduceStep } from '../steps/reduce.ts';
 import { commitScoring, prepareScoring } from '../steps/score.ts';
 import { commitTagging, prepareTagging } from '../steps/tag.ts';
@@ -18,7 +19,9 @@ import { activity } from './wrap.ts';
 
 /** `room`: the worker's activity slots. A step frees its slot when it no longer needs the device group and only commits. */
 export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots.groups)): GpuActivities {
-  const { store } = gpu.services;
+  const { store, home, machine } = gpu.services;
+  const known = new MicroBatches(home);
+  const deviceOf = ({ training }: StepContext): string => machine.device(training.pool);
   const onDevice = <S extends SubprocessSpec>(call: StepCall, context: StepContext, how: Supervised<S>): Promise<LedgerEntry> =>
     activity((handle) => room.run((past) => supervised(gpu, call, context, how, handle, past)));
 
@@ -27,8 +30,9 @@ export function gpuActivities(gpu: GpuWorker, room = new ActivitySlots(gpu.slots
 
     train: (call, context) =>
       onDevice(call, context, {
-        prepare: (resolved, registry) => prepareTraining(store, registry, resolved, context),
+        prepare: (resolved, registry) => prepareTraining(store, registry, resolved, context, { known, device: deviceOf(context) }),
         commit: (resolved, registry, spec, done) => commitTraining(store, registry, resolved, spec, done),
+        onMicroBatch: (spec, rows) => known.put((call.inputs['from'] as ModelRef).digest, deviceOf(context), spec, rows),
       }),
 
     embed: (call, context) =>

@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Context } from '@temporalio/activity';
 import { pythonOf } from '../devices/python.ts';
 import { train as runTrainer, type Trained } from '../devices/trainer.ts';
+import type { TrainingCommand } from '../schemas/config.ts';
 import type { StepCall } from '../schemas/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
@@ -23,6 +24,8 @@ import { noteFinished } from './step-notes.ts';
 export interface Supervised<S extends SubprocessSpec> {
   prepare(resolved: Resolved, registry: Registry, signal: AbortSignal): Promise<S>;
   commit(resolved: Resolved, registry: Registry, spec: S, done: Computed, signal: AbortSignal): Promise<Output>;
+  /** Gets the micro-batch that replaces one that did not fit into memory. */
+  onMicroBatch?(spec: S, rows: number): Promise<void>;
 }
 /** Result of the subprocess, and when it ran. */
 type Computed = Trained & { readonly subprocessSpans: readonly Span[] };
@@ -33,11 +36,12 @@ export async function supervised<S extends SubprocessSpec>(
   gpu: GpuWorker,
   call: StepCall,
   context: StepContext,
-  { prepare, commit }: Supervised<S>,
+  { prepare, commit, onMicroBatch }: Supervised<S>,
   { signal, heartbeat }: ActivityHandle,
   past: () => void,
 ): Promise<LedgerEntry> {
   const { services } = gpu;
+  await services.check(context);
   const registry = await services.registry(context.modules);
   const resolved = await resolve(call, context, registry, services.machine);
   const known = await lookUp(services, resolved);
@@ -48,10 +52,19 @@ export async function supervised<S extends SubprocessSpec>(
   do
     spec = await prepared(); // preparing can take minutes, so the step holds no device group yet
   while (await clearIfRowsChanged(spec));
-  const run = await onDevice(gpu, `train.${resolved.stepKey}`, spec, prepared, { signal, heartbeat });
+  const remember = async (rows: number) => onMicroBatch?.(spec, rows);
+  const { command } = context.training;
+  const how = { prepare: prepared, remember, ...(call.verb === 'train' && command && { command }) };
+  const run = await onDevice(gpu, `train.${resolved.stepKey}`, spec, how, { signal, heartbeat });
   past();
   const { result, stepKey } = await commit(resolved, registry, run.spec, run.done, signal);
   return noteFinished(services, call, context, { result, stepKey, cached: false });
+}
+
+interface HowToRun<S> {
+  readonly prepare: () => Promise<S>;
+  readonly remember: (rows: number) => Promise<void>;
+  readonly command?: TrainingCommand;
 }
 
 /** Runs a spec on a device group. If the subprocess refuses rows, prepares the spec once more without them. */
@@ -59,7 +72,7 @@ async function onDevice<S extends SubprocessSpec>(
   { slots, lifeline }: GpuWorker,
   key: string,
   first: S,
-  prepare: () => Promise<S>,
+  { prepare, remember, ...command }: HowToRun<S>,
   { signal, heartbeat }: ActivityHandle,
 ): Promise<{ readonly spec: S; readonly done: Computed }> {
   const { attempt } = Context.current().info;
@@ -69,7 +82,8 @@ async function onDevice<S extends SubprocessSpec>(
   const began = Date.now();
   const endSpan = await beginSpan(join(first.run, 'spans.json'), join(first.run, 'events.jsonl'));
   const onEvent = (event: TrainEvent) => heartbeat({ ...leaseState('training', slot, undefined, began), ...event });
-  const run = (spec: S) => runTrainer({ slot, key, attempt, spec, lifeline, signal, ...pythonOf(), onEvent });
+  const run = (spec: S) =>
+    runTrainer({ slot, key, attempt, spec, lifeline, signal, ...pythonOf(), onEvent, onMicroBatch: remember, ...command });
   let spec = first;
   const done = await run(spec).catch(async (error: unknown) => {
     if (!(error instanceof BackspinError && error.type === 'SchemaError')) throw error;

@@ -98,7 +98,9 @@ const specOf = (from: string, data: string, run: string): TrainSpec => ({
   optimizer: 'adamw',
   beta: 0.1,
   reference: null,
+  microBatch: null,
   checkpointEvery: 1,
+  checkpointSeconds: 600,
   keepCheckpoints: 1,
   threads: 1,
 });

@@ -55,6 +55,7 @@ export async function run(name: string, wanted: string, { dropped, limit, json, 
   const shown: unknown[] = [];
   for (const [label, ref] of Object.entries(refs))
     shown.push(...(await records(store, ref, limit, selection)).map((record) => (label === '' ? record : { output: label, ...record })));
+  if (output.curve) shown.push(...(await records(store, output.curve.records, limit, selection)));
   const answered = output.answers ? await records(store, output.answers, limit, selection) : [];
   shown.push(...answered.map((record) => itemFirst(record as Answered)));
   if (!json) {

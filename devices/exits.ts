@@ -10,6 +10,7 @@ const meanings: { readonly [code: number]: ErrorType } = {
   66: 'ConfigError',
   68: 'Down',
   69: 'ConfigError',
+  71: 'OutOfMemory',
   73: 'DiskFull',
   75: 'Preempted',
   76: 'TrainingDiverged',
@@ -20,6 +21,9 @@ export function errorOfExit(code: number | null, log: string, said: string = las
   const type = code === null ? undefined : meanings[code];
   return type && new BackspinError(type, said || `The child process ended with exit code ${code}; its log is ${log}.`);
 }
+
+export const OUT_OF_MEMORY = 71;
+export const INTERRUPTED = 75;
 
 /** Milliseconds, and the number of crashes within that time that is one too many. */
 const CRASH_WINDOW = 600_000;

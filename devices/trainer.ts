@@ -3,10 +3,12 @@
 import { open, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseEvent, verbOf, type SubprocessSpec, type TrainEvent } from '../schemas/trainer.ts';
+import { parseEvent, verbOf, type StepEvent, type SubprocessSpec, type TrainEvent, type TrainSpec } from '../schemas/trainer.ts';
+import type { TrainingCommand } from '../schemas/config.ts';
 import { abortable } from './abortable.ts';
 import type { Subprocess } from './subprocess.ts';
-import { CrashCounter, describeExit, errorOfExit } from './exits.ts';
+import { commandLine, takeOutput } from './command.ts';
+import { CrashCounter, describeExit, errorOfExit, INTERRUPTED, OUT_OF_MEMORY } from './exits.ts';
 import { trainerEnvironment } from './python.ts';
 import type { Slot, Task } from './slot.ts';
 
@@ -21,10 +23,17 @@ export interface TrainOptions {
   readonly trainerPath: string;
   readonly lifeline: string;
   readonly signal: AbortSignal;
+  /** Trains in place of the trainer. Of its exit codes only 0 and 75 have a meaning; without events it is not watched for progress. */
+  readonly command?: TrainingCommand;
   /** Gets every event of the run from the first, including events of earlier attempts. */
   readonly onEvent?: (event: TrainEvent) => void;
   /** Milliseconds that a trainer may take to stop at a step and write its checkpoint. Default: 60,000. */
   readonly grace?: number;
+  /** Gets the micro-batch that replaces one that did not fit into memory. */
+  readonly onMicroBatch?: (rows: number) => Promise<void>;
+  /** Milliseconds without an event after which a trainer counts as hung, unless 20 times its median step is longer. Before its first step it
+   *  has six times as long: it loads and reads. Default: 600,000. */
+  readonly hangsAfter?: number;
 }
 
 export interface Trained {
@@ -35,6 +44,12 @@ export interface Trained {
   readonly lastLearningRate: number;
   /** Rows that the trainer truncated because they were too long. */
   readonly truncated: number;
+  /** The most micro-batches that made one step. */
+  readonly accumulation: number;
+  /** Versions, devices and precision of the last start. */
+  readonly computing: Readonly<Record<string, unknown>>;
+  /** The steps in order; of a repeated one the last. */
+  readonly steps: readonly StepEvent[];
   /** Tokens of all steps. Counts a repeated step once. */
   readonly tokens: number;
   readonly seconds: number;
@@ -46,11 +61,13 @@ const LOOK_EVERY = 200;
 
 /**
  * Trains to the end, over crashes of the trainer and of its earlier owners. On abort the trainer stops within a step and writes a
- * checkpoint. Throws the error of its exit code (ConfigError, SchemaError, DiskFull, Preempted, TrainingDiverged), CrashLoop at the third
- * crash, or the signal's reason on abort. Nothing runs afterwards.
+ * checkpoint. A training that runs out of memory goes on with half its micro-batch. A trainer that makes no step is stopped, which counts as
+ * a crash. Throws the error of its exit code (ConfigError, SchemaError, DiskFull, Preempted, OutOfMemory, TrainingDiverged), CrashLoop at the
+ * third crash, or the signal's reason on abort. Nothing runs afterwards.
  */
 export async function train(options: TrainOptions): Promise<Trained> {
-  const { slot, key, attempt, spec, signal } = options;
+  const { slot, key, attempt, signal } = options;
+  let { spec } = options;
   const task: Task = { kind: 'train', key, attempt, folder: spec.run };
   const log = join(spec.run, 'train.log');
   const result = join(spec.run, verbOf(spec) === 'train' ? 'model' : 'answers.jsonl');
@@ -64,25 +81,37 @@ export async function train(options: TrainOptions): Promise<Trained> {
     if (!subprocess) {
       await events.read();
       events.end = undefined;
-      subprocess = await launch(options, task, log);
+      subprocess = await launch({ ...options, spec }, task, log);
     }
     const exit = await follow(subprocess, events, options);
-    if (exit === 0) break;
-    const { code, message } = events.end ?? { code: exit };
-    const meaning = errorOfExit(code, log, message);
+    if (exit === 0) {
+      if (options.command) await takeOutput(spec as TrainSpec);
+      break;
+    }
+    const hung = exit === HUNG;
+    const { code, message } = events.end ?? { code: hung ? null : exit };
+    const microBatch = code === OUT_OF_MEMORY && 'objective' in spec && Math.floor((events.microBatch ?? 1) / 2);
+    if (microBatch) {
+      spec = { ...spec, microBatch };
+      await options.onMicroBatch?.(microBatch);
+      continue;
+    }
+    const meaning = options.command && code !== INTERRUPTED ? undefined : errorOfExit(code, log, message);
     if (meaning) throw meaning;
-    crashes.add(`The ${doings[verbOf(spec)]}`, describeExit(code), log, events.checkpoint > checkpoint);
+    crashes.add(`The ${doings[verbOf(spec)]}`, hung ? 'because it made no step' : describeExit(code), log, events.checkpoint > checkpoint);
     checkpoint = events.checkpoint;
   }
   await events.read();
   return { result, ...events.summary() };
 }
 
-async function launch({ slot, spec, python, trainerPath, lifeline, signal }: TrainOptions, task: Task, log: string): Promise<Subprocess> {
+async function launch(options: TrainOptions, task: Task, log: string): Promise<Subprocess> {
+  const { slot, spec, python, trainerPath, lifeline, signal, command } = options;
   const verb = verbOf(spec);
   const file = join(spec.run, `${verb}.json`);
   await rm(join(spec.run, 'stop'), { force: true }); // a stop file for an earlier trainer that died before it read it
   await writeFile(file, JSON.stringify(spec));
+  if (command) return slot.launch(task, { command: await commandLine(command, spec as TrainSpec), env: {}, lifeline, log, signal });
   return slot.launch(task, {
     command: [python, '-m', ...(verb === 'train' ? launcher(slot.devices.length) : []), 'backspin_trainer', verb, '--spec', file],
     env: trainerEnvironment(trainerPath),
@@ -100,18 +129,24 @@ const launcher = (devices: number): string[] =>
       )
     : [];
 
-/** Follows the subprocess to its end and returns its exit code. On abort requests a stop, then stops it, and throws. */
+/** In place of an exit code. */
+const HUNG = -1;
+
+/** Follows the subprocess to its end and returns its exit code. Stops it if it hangs. On abort requests a stop, then stops it, and throws. */
 async function follow(
   subprocess: Subprocess,
   events: Events,
-  { slot, spec, signal, grace = 60_000 }: TrainOptions,
+  { slot, spec, signal, command, grace = command ? 0 : 60_000, hangsAfter = 600_000 }: TrainOptions,
 ): Promise<number | null> {
   const exited = new AbortController();
   void subprocess.exited.then(() => exited.abort());
+  events.listen();
   try {
     const ended = AbortSignal.any([signal, exited.signal]);
     while (!ended.aborted) {
       await events.read();
+      const beforeSteps = command ? Infinity : 6 * hangsAfter;
+      if (events.silence() > (events.medianStep === undefined ? beforeSteps : Math.max(hangsAfter, 20 * events.medianStep))) return HUNG;
       await delay(LOOK_EVERY, undefined, { signal: ended }).catch(() => {});
     }
     if (!exited.signal.aborted) {
@@ -131,12 +166,20 @@ async function follow(
 class Events {
   readonly #path: string;
   readonly #onEvent: ((event: TrainEvent) => void) | undefined;
-  readonly #steps = new Map<number, Extract<TrainEvent, { event: 'step' }>>();
+  readonly #steps = new Map<number, StepEvent>();
   /** How the trainer reported its end. With several processes only the first one reports it; the exit code of their launcher tells nothing.
    */
   end: { readonly code: number; readonly message: string } | undefined;
   /** Step of the newest checkpoint; 0: none. */
   checkpoint = 0;
+  /** Rows that a device computes at once. */
+  microBatch: number | undefined;
+  /** Milliseconds that a step takes, as a median; undefined before the first step of this start. */
+  medianStep: number | undefined;
+  #heard = performance.now();
+  #seconds: number[] = [];
+  #accumulation = 1;
+  #computing: Trained['computing'] = {};
   #truncated = 0;
   #offset = 0;
   #rest = Buffer.alloc(0);
@@ -156,13 +199,41 @@ class Events {
     for (const line of buffer.toString('utf8', 0, end).split('\n')) {
       const event = parseEvent(line);
       if (!event) continue;
-      if (event.event === 'step') this.#steps.set(event.step, event);
+      this.#heard = performance.now();
+      if (event.event === 'step') this.#step(event);
       if (event.event === 'checkpoint') this.checkpoint = event.step;
-      if (event.event === 'start') [this.end, this.#truncated] = [undefined, event.truncated];
+      if (event.event === 'start') this.#start(event);
       if (event.event === 'error') this.end = event;
-      if (event.event === 'stopped') this.end = { code: 75, message: `The training was told to stop, and did at step ${event.step}.` };
+      // A process that runs out of memory takes the others with it, which are told to stop.
+      if (event.event === 'stopped' && this.end?.code !== OUT_OF_MEMORY)
+        this.end = { code: 75, message: `The training was told to stop, and did at step ${event.step}.` };
       this.#onEvent?.(event);
     }
+  }
+
+  /** Begins to wait for events of a subprocess. */
+  listen(): void {
+    this.#heard = performance.now();
+  }
+
+  /** Milliseconds since the last event. */
+  silence(): number {
+    return performance.now() - this.#heard;
+  }
+
+  #start({ truncated, microBatch, accumulation, computing = {} }: Extract<TrainEvent, { event: 'start' }>): void {
+    this.end = undefined;
+    this.microBatch = microBatch;
+    this.#truncated = truncated;
+    this.#computing = computing;
+    this.#accumulation = Math.max(this.#accumulation, accumulation);
+    [this.#seconds, this.medianStep] = [[], undefined];
+  }
+
+  #step(event: StepEvent): void {
+    this.#steps.set(event.step, event);
+    this.#seconds = [...this.#seconds.slice(-50), event.seconds];
+    this.medianStep = 1000 * this.#seconds.toSorted((a, b) => a - b)[this.#seconds.length >> 1]!;
   }
 
   summary(): Omit<Trained, 'result'> {
@@ -173,6 +244,9 @@ class Events {
       loss: last?.loss ?? null,
       lastLearningRate: last?.learningRate ?? 0,
       truncated: this.#truncated,
+      accumulation: this.#accumulation,
+      computing: this.#computing,
+      steps,
       tokens: sum('tokens'),
       seconds: sum('seconds'),
     };

@@ -7,8 +7,9 @@ import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { isPromptFile } from '../steps/prompt-files.ts';
 import { loadRegistry, moduleDigest, type Registry } from '../steps/registry.ts';
+import { commandVersion, placeholders, unknownPlaceholders } from '../devices/command.ts';
 import { vllmPython, vllmVersion } from '../devices/engines/vllm.ts';
-import type { BoundConfig, HubModel, RecipeSchema } from '../schemas/config.ts';
+import type { BoundConfig, HubModel, RecipeSchema, TrainingCommand } from '../schemas/config.ts';
 import { experimentFile } from '../schemas/file.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { recipeSchemas } from '../schemas/recipes/index.ts';
@@ -84,6 +85,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
   source.throwIfAny();
   const { training, seed } = file!;
   const serving = await bindServing(source, file!.serving, ['serving']);
+  const command = await bindCommand(source, training, folder);
   const roles: Record<string, Serving> = {};
   for (const [role, own] of Object.entries(given.roles ?? {})) {
     const whole = source.check<Serving>(servingSchema, inherited(given.serving ?? {}, own), ['roles', role]);
@@ -101,7 +103,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
     models,
     serving,
     roles,
-    training,
+    training: { pool: training.pool ?? serving.pool, threads: training.threads, microBatch: training.microBatch, ...command },
     evaluation: checked.evaluation,
     parameters: parameters as object,
   };
@@ -159,6 +161,29 @@ async function bindServing(source: Source, serving: Serving, path: readonly stri
   } catch (error) {
     source.problem([...path, 'engine'], `${(error as Error).message} Or say its \`version\`, where it runs on another machine.`);
     return serving;
+  }
+}
+
+/** Binds a training command to the version of its program and to the text of its configuration file. */
+async function bindCommand(source: Source, training: File['training'], folder: string): Promise<{ readonly command?: TrainingCommand }> {
+  if (!training.run) return {};
+  const run = training.run.map((argument) => (/^\.\.?\//.test(argument) ? resolve(folder, argument) : argument));
+  const [unknown] = unknownPlaceholders(run);
+  if (unknown) source.problem(['training', 'run'], `has {${unknown}}, which stands for nothing; there are ${placeholders()}`);
+  const path = training.config === undefined ? undefined : resolve(folder, training.config);
+  let text: string | undefined;
+  try {
+    text = path === undefined ? undefined : readFileSync(path, 'utf8');
+  } catch (error) {
+    source.problem(['training', 'config'], `${path} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+  const config = path === undefined || text === undefined ? null : { path, text };
+  if (training.version !== undefined) return { command: { run, config, version: training.version } };
+  try {
+    return { command: { run, config, version: await commandVersion(run[0]!) } };
+  } catch (error) {
+    source.problem(['training', 'run'], `${(error as Error).message} Install it here, or say its \`version\`.`);
+    return {};
   }
 }
 
@@ -257,8 +282,14 @@ function fileOf({ recipe, seed, modules, data, models, serving, roles, training,
     roles: labelled(roles, (own) =>
       Object.fromEntries(Object.entries(own).filter(([key, value]) => serving[key as keyof typeof serving] !== value)),
     ),
-    training,
+    training: trainingOf(training),
     evaluation: labelled(evaluation, ({ id, ...it }) => ({ suite: id, ...it })),
     parameters,
   };
 }
+
+/** `training` as a file has it. */
+const trainingOf = ({ command, ...training }: BoundConfig['training']) =>
+  command
+    ? { ...training, engine: 'command', run: command.run, version: command.version, ...(command.config && { config: command.config.path }) }
+    : training;

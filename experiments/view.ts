@@ -28,6 +28,8 @@ export interface StepView {
   readonly output: OutputView | null;
   /** For a reducer with several results; then `output` is null. */
   readonly outputs?: Readonly<Record<string, OutputView>>;
+  /** For a training: the loss of its last step. */
+  readonly loss?: number;
   /** Progress of a running step. */
   readonly live?: Live;
   /** Why a running step waits. */
@@ -101,6 +103,7 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
     requests: output?.requests ?? null,
     ...(output?.attempts ? { attempts: output.attempts } : {}),
     seconds: output?.seconds ?? null,
+    ...(output?.curve ? { loss: output.curve.last.loss } : {}),
     output: result !== null && isRef(result) ? outputView(result) : null,
     ...(result !== null && !isRef(result)
       ? { outputs: Object.fromEntries(Object.entries(result).map(([key, ref]) => [key, outputView(ref)])) }

@@ -58,6 +58,14 @@ export interface HubModel {
   readonly system?: string;
 }
 
+/** A command that trains. `version` is that of its program. */
+export interface TrainingCommand {
+  readonly run: readonly string[];
+  /** A configuration file, as it was at the launch. */
+  readonly config: { readonly path: string; readonly text: string } | null;
+  readonly version: string;
+}
+
 /** The input of the experiment workflow. Plain JSON with absolute paths. */
 export interface BoundConfig {
   readonly name: string;
@@ -83,7 +91,13 @@ export interface BoundConfig {
   };
   readonly serving: Serving;
   readonly roles: { readonly [role: string]: Serving };
-  readonly training: { readonly pool: string; readonly threads: number | null };
+  /** `command`: trains in place of the trainer. `microBatch` is missing in experiments of versions that knew none: auto. */
+  readonly training: {
+    readonly pool: string;
+    readonly threads: number | null;
+    readonly microBatch?: number | 'auto';
+    readonly command?: TrainingCommand;
+  };
   /** `with`: for each role of the suite, its name under `models`. `data`: the name of its items under `data`. */
   readonly evaluation: {
     readonly [label: string]: {

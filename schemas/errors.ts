@@ -8,6 +8,8 @@ const retryable = {
   ArtifactDamaged: false,
   CapabilityMissing: false,
   TrainingDiverged: false,
+  /** Not even one row at a time fits into the memory of the device. */
+  OutOfMemory: false,
   TemplateMismatch: false,
   ModelChanged: false,
   ConservationViolated: false,

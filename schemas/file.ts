@@ -50,7 +50,35 @@ export const experimentFile = z.strictObject({
     .default({}),
   serving: serving.prefault({}),
   roles: z.record(z.string(), servingChange).default({}).describe('Differences from `serving`, by role.'),
-  training: z.strictObject({ pool: name.default('cpu'), threads: z.int().min(1).nullable().default(null) }).prefault({}),
+  training: z
+    .strictObject({
+      pool: name.exactOptional().describe('Pool of trainings, embeddings and scorings. Default: that of `serving`.'),
+      threads: z.int().min(1).nullable().default(null).describe('CPU threads; null: all of the machine.'),
+      engine: z.enum(['trl', 'command']).default('trl').describe('trl: our trainer, on TRL. command: the command in `run` trains.'),
+      run: z
+        .array(z.string().min(1))
+        .min(1)
+        .exactOptional()
+        .describe('Program and arguments. {config}, {data}, {model}, {output} and others stand for what a training is given.'),
+      config: z
+        .string()
+        .exactOptional()
+        .describe("The command's own configuration file, in which the same names stand. {config} is the filled copy."),
+      version: z.string().min(1).exactOptional().describe('Version of the program. Default: what it prints for --version.'),
+      microBatch: z
+        .union([z.literal('auto'), z.int().min(1)])
+        .default('auto')
+        .describe(
+          'The most rows that a device computes at once; a step adds up the gradients of its batch. auto: the whole share of the device, and half as many each time memory runs out.',
+        ),
+    })
+    .superRefine(({ engine, run, config, version }, context) => {
+      const say = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+      if (engine === 'command' && !run) say('run', 'is missing; `engine: command` needs the program and its arguments');
+      for (const [key, value] of Object.entries({ run, config, version }))
+        if (engine === 'trl' && value !== undefined) say(key, 'goes with `engine: command`');
+    })
+    .prefault({}),
   evaluation: z
     .record(
       z.string(),

@@ -1,5 +1,6 @@
 /** Schemas of the manifests and step outputs in the store. On disk they are canonical JSON. */
 import { z } from 'zod';
+import { stepMeasures } from './trainer.ts';
 
 export const digest = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 in hex');
 export const stepKey = digest;
@@ -21,7 +22,8 @@ export const anyRef = z.discriminatedUnion('kind', [datasetRef, modelRef, report
 export const result = z.union([anyRef, z.record(z.string(), anyRef)]);
 
 /** Reproducibility of a result; downstream results inherit the weakest. `exact` and `seeded` promise equal bytes on machines of the same
- *  kind: the same CPU, and the devices and threads in the key. Results of a training pool on CUDA are `sampled`. */
+ *  kind: the same CPU, and the devices and threads in the key. Results of a training pool on CUDA are `sampled`, as are trainings in
+ *  micro-batches, whose number depends on the memory. */
 export const determinism = z.enum(['exact', 'seeded', 'sampled', 'timing']);
 export type Determinism = z.infer<typeof determinism>;
 
@@ -73,6 +75,9 @@ export const modelManifest = z.strictObject({
 });
 export type ModelManifest = z.infer<typeof modelManifest>;
 
+export const curvePoint = z.strictObject({ step: z.int().min(1), ...stepMeasures });
+export type CurvePoint = z.infer<typeof curvePoint>;
+
 /** `outputs/STEPKEY.json`: result and counts of a step. The first writer wins. */
 export const output = z.strictObject({
   stepKey,
@@ -94,6 +99,8 @@ export const output = z.strictObject({
   answers: datasetRef.exactOptional(),
   /** For a source that reports places: the file and line of each record, by id. */
   origins: datasetRef.exactOptional(),
+  /** For a training: a dataset with a record for each optimizer step, and the measures of the last one. They are no part of the model. */
+  curve: z.strictObject({ records: datasetRef, last: curvePoint }).exactOptional(),
   requests: z.int().min(0),
   tokens: z.int().min(0),
   /** Attempts that operators made at records until one succeeded, the first included (`context.attempts`). */

@@ -25,6 +25,8 @@ export const trainSpec = z.strictObject({
   seed: z.int(),
   steps: z.int().min(1),
   batch: z.int().min(1),
+  /** The most rows that a device computes at once; null: its share of the batch. */
+  microBatch: z.int().min(1).nullable(),
   maxTokens: z.int().min(2),
   /** Whether to refuse a row of more than `maxTokens`, or to cut the end of its answer. */
   tooLong: z.enum(['drop', 'truncate', 'fail']),
@@ -40,7 +42,9 @@ export const trainSpec = z.strictObject({
   beta: z.number().positive().nullable(),
   /** Only for preference objectives; null: the model of `from`. */
   reference: z.strictObject({ folder: z.string(), base: z.string().nullable() }).nullable(),
+  /** Steps between two checkpoints. Another one is written once the last is `checkpointSeconds` old. */
   checkpointEvery: z.int().min(1),
+  checkpointSeconds: z.number().positive(),
   keepCheckpoints: z.int().min(1),
   threads: z.int().min(1),
 });
@@ -144,17 +148,48 @@ export interface ConvertSpec {
 const of = <const Event extends string, Shape extends z.core.$ZodShape>(event: Event, shape: Shape) =>
   z.object({ v: z.literal(1), event: z.literal(event), ...shape });
 const step = z.int().min(0);
+const measure = z.number().exactOptional();
+/** What a step measures. Means over the batch, in nats, by the names of TRL; `padding` is the share of padding in what was computed, `memory` the
+ *  peak of one device in bytes since the start, `gradNorm` that before clipping (null: not finite). */
+export const stepMeasures = {
+  loss: z.number(),
+  learningRate: z.number(),
+  tokens: z.int(),
+  seconds: z.number(),
+  gradNorm: z.number().nullable().exactOptional(),
+  padding: measure,
+  memory: measure,
+  rewardsChosen: measure,
+  rewardsRejected: measure,
+  rewardsMargins: measure,
+  rewardsAccuracies: measure,
+  logpsChosen: measure,
+  logpsRejected: measure,
+};
 
 /** A line of `events.jsonl`. A resumed training emits the steps since its checkpoint again. The steps of `embed`, `score` and `tag` are rows. */
 const trainEvent = z.discriminatedUnion('event', [
-  of('start', { pid: z.int(), resumedFrom: step.nullable(), steps: step, truncated: z.int().min(0).default(0) }),
-  of('step', { step, loss: z.number(), learningRate: z.number(), tokens: z.int(), seconds: z.number() }),
+  of('start', {
+    pid: z.int(),
+    resumedFrom: step.nullable(),
+    steps: step,
+    truncated: z.int().min(0).default(0),
+    microBatch: z.int().min(1).exactOptional(),
+    /** Micro-batches of a step. */
+    accumulation: z.int().min(1).default(1),
+    /** Versions of trainer and libraries, devices and precision. */
+    computing: z.record(z.string(), z.union([z.string(), z.number(), z.null()])).exactOptional(),
+  }),
+  /** Parts of the reference's log-probabilities that a preference training has computed before its first step. */
+  of('reference', { done: z.int(), of: z.int() }),
+  of('step', { step, ...stepMeasures }),
   of('checkpoint', { step }),
   of('stopped', { step }),
   of('error', { message: z.string(), code: z.int() }),
   of('done', { step, loss: z.number().nullable() }),
 ]);
 export type TrainEvent = z.infer<typeof trainEvent>;
+export type StepEvent = Extract<TrainEvent, { event: 'step' }>;
 
 /** Undefined for a line that a kill has torn, and for an event of a newer trainer. */
 export function parseEvent(line: string): TrainEvent | undefined {

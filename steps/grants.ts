@@ -1,5 +1,6 @@
 /** Grants workers permission to run code and send keys for an experiment. Anyone who can reach the Temporal server can start a workflow
  *  with any input, so workers accept only what a launch from their home has granted. */
+import type { TrainingCommand } from '../schemas/config.ts';
 import type { External } from '../schemas/external.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Serving } from '../schemas/serving.ts';
@@ -25,8 +26,14 @@ export const ofServing = (serving: Serving): Grant[] => {
 const ofExternal = ({ url, key }: External): Grant[] =>
   key === null ? [] : [{ what: `the key of ${url}`, grant: { external: { url, key } } }];
 
-export type Granting = Pick<StepContext, 'serving' | 'roles' | 'external'>;
-export const ofContext = ({ serving, roles, external }: Granting): Grant[] => [
+const ofCommand = ({ run, config }: TrainingCommand): Grant => ({
+  what: `the training command ${run[0]} with these arguments`,
+  grant: { command: { run, config: config && config.text } },
+});
+
+export type Granting = Pick<StepContext, 'serving' | 'roles' | 'external'> & Partial<Pick<StepContext, 'training'>>;
+export const ofContext = ({ serving, roles, external, training }: Granting): Grant[] => [
+  ...(training?.command ? [ofCommand(training.command)] : []),
   ...[serving, ...Object.values(roles)].flatMap(ofServing),
   ...external.flatMap(ofExternal),
 ];

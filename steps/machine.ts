@@ -40,9 +40,14 @@ export const threadsOf = ({ threads }: BoundConfig['training']): number => threa
 /** Identity of a subprocess on the training pool, for the step's key. On a CPU the number of threads changes the order of sums, and so the
  *  last bits. */
 export async function computing(machine: Machine, verb: SubprocessVerb, training: BoundConfig['training']): Promise<object> {
+  if (verb === 'train' && training.command) {
+    const { run, config, version } = training.command;
+    return { command: { run, config: config && config.text, version } };
+  }
   const device = machine.device(training.pool);
   return { ...(await machine.trainer(verb)), device, ...(device === 'cpu' ? { threads: threadsOf(training) } : {}) };
 }
 
-/** CUDA kernels add in no fixed order, so a repeated training gives other bits. */
-export const repeatsOn = (machine: Machine, { pool }: BoundConfig['training']): boolean => machine.device(pool) === 'cpu';
+/** CUDA kernels add in no fixed order, so a repeated training gives other bits. Of a command nothing is known. */
+export const repeatsOn = (machine: Machine, verb: SubprocessVerb, { pool, command }: BoundConfig['training']): boolean =>
+  machine.device(pool) === 'cpu' && !(verb === 'train' && command);

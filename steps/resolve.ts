@@ -35,7 +35,7 @@ export async function resolve(call: StepCall, context: StepContext, registry: Re
     computing: subprocess && (await computing(machine, subprocess, context.training)),
     engines: offline ? {} : await enginesOf(cast, context, machine),
   };
-  const repeatable = subprocess ? repeatsOn(machine, context.training) : serversRepeat(cast, context);
+  const repeatable = subprocess ? repeatsOn(machine, subprocess, context.training) : serversRepeat(cast, context);
   const seeded = call.verb === 'train' || isStochastic(call, registry, params, operators);
   const determinism: Determinism = !repeatable ? 'sampled' : seeded ? 'seeded' : 'exact';
   return {

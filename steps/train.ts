@@ -2,15 +2,19 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DatasetRef, ModelRef } from '../schemas/call.ts';
+import type { Trained } from '../devices/trainer.ts';
 import type { Settings } from '../recipe/api.ts';
 import type { Registry } from './registry.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { TrainSpec } from '../schemas/trainer.ts';
 import type { Output } from '../schemas/store.ts';
+import { isThere } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { DropCounter, weakestDeterminism, outputOf } from './commit.ts';
+import { putCurve } from './curve.ts';
 import { checkConservation } from './joined.ts';
 import { threadsOf } from './machine.ts';
+import type { MicroBatches } from './micro-batches.ts';
 import { trainingSeed } from './call-inputs.ts';
 import type { Resolved } from './resolved.ts';
 import { dropRefused, rowsFile, writeRows, type Refused, type Rendering } from './rows.ts';
@@ -56,9 +60,21 @@ const renderingOf = (store: Store, registry: Registry, resolved: Resolved): Rend
   return { store, registry, data, template, folder: runFolder(store, resolved.stepKey) };
 };
 
+/** The micro-batches that are known, and the kind of device that will compute. */
+export interface KnownMicroBatches {
+  readonly known: MicroBatches;
+  readonly device: string;
+}
+
 /** Writes the rows, and the spec for the rows left to train on (all of them until the trainer has refused some). A resumed training reuses
  *  its files. Throws `SchemaError` if no row is left, or if a row is too long and must not be. */
-export async function prepareTraining(store: Store, registry: Registry, resolved: Resolved, context: StepContext): Promise<TrainSpec> {
+export async function prepareTraining(
+  store: Store,
+  registry: Registry,
+  resolved: Resolved,
+  context: StepContext,
+  micro?: KnownMicroBatches,
+): Promise<TrainSpec> {
   const settings = inputsOf(resolved);
   const rendering = renderingOf(store, registry, resolved);
   const { folder } = rendering;
@@ -66,8 +82,14 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
   checkRows(resolved, rows, refused);
   const { batch, steps } = lengthOf(settings, rows);
   const { state } = await store.model(settings.from);
+  if (state === 'init' && context.training.command)
+    throw new BackspinError(
+      'ConfigError',
+      `Training ${resolved.call.path}: a command trains weights, and this model has none yet: leave \`engine: command\` out.`,
+    );
   const { folder: parent, base } = await foldersOf(store, settings.from);
-  return {
+  const { microBatch } = context.training;
+  const spec: TrainSpec = {
     version: 1,
     ...withTrainingDefaults(settings),
     from: state === 'weights' ? parent : null,
@@ -86,11 +108,18 @@ export async function prepareTraining(store: Store, registry: Registry, resolved
     steps,
     batch,
     reference: settings.reference ? await foldersOf(store, settings.reference) : null,
-    checkpointEvery: Math.max(1, Math.min(200, Math.ceil(steps / 4))),
+    microBatch: typeof microBatch === 'number' ? microBatch : null,
+    checkpointEvery: Math.ceil(steps / 4),
+    checkpointSeconds: CHECKPOINT_SECONDS,
     keepCheckpoints: 2,
     threads: threadsOf(context.training),
   };
+  const known = micro?.known.get(settings.from.digest, micro.device, spec);
+  return known === undefined ? spec : { ...spec, microBatch: Math.min(known, spec.microBatch ?? known) };
 }
+
+/** Seconds of computing that a crash may cost. */
+const CHECKPOINT_SECONDS = 600;
 
 /** Folder of a model, and of its base if it is an adapter. */
 export async function foldersOf(store: Store, model: ModelRef): Promise<{ folder: string; base: string | null }> {
@@ -126,7 +155,7 @@ export async function commitTraining(
   registry: Registry,
   resolved: Resolved,
   spec: TrainSpec,
-  done: { seconds: number; tokens: number; truncated: number; lastLearningRate: number },
+  done: Omit<Trained, 'result' | 'loss'>,
 ): Promise<Output> {
   const settings = inputsOf(resolved);
   const { rows } = settings.data;
@@ -134,7 +163,9 @@ export async function commitTraining(
   const drops = new DropCounter(store);
   if (kept < rows) await dropRefused(renderingOf(store, registry, resolved), drops);
   checkConservation(resolved, rows === kept + drops.count);
-  const determinism = await weakestDeterminism(store, resolved.determinism, [
+  // Sums over micro-batches are rounded otherwise than those over the batch, and memory decides how many there are.
+  const own = done.accumulation > 1 ? 'sampled' : resolved.determinism;
+  const determinism = await weakestDeterminism(store, own, [
     settings.data,
     settings.from,
     ...(settings.reference ? [settings.reference] : []),
@@ -142,25 +173,30 @@ export async function commitTraining(
   const { from, base, init, data, run, threads, reference, ...recorded } = spec;
   const model = await store.putModel(join(spec.run, 'model'), {
     state: 'weights',
-    base: spec.lora && (await baseOf(store, settings.from, spec)),
+    base: await baseOf(store, settings.from, spec),
     from: settings.from.digest,
     dataset: settings.data.digest,
     template: settings.template ?? null,
-    settings: { ...recorded, rows: { in: rows, kept, dropped: drops.counts, truncated: done.truncated } },
+    settings: { ...recorded, rows: { in: rows, kept, dropped: drops.counts, truncated: done.truncated }, computing: done.computing },
     steps: spec.steps,
     lastLearningRate: done.lastLearningRate,
     determinism,
   });
   const counts = { in: rows, kept, dropped: drops.counts, requests: 0, tokens: done.tokens, seconds: done.seconds };
-  const output = await store.putOutput(outputOf(resolved, model, counts, await drops.commit(determinism), determinism));
+  const output = await store.putOutput({
+    ...outputOf(resolved, model, counts, await drops.commit(determinism), determinism),
+    ...(await putCurve(store, done.steps)),
+  });
   await store.clearWork(resolved.stepKey);
   return output;
 }
 
-/** The full weights that a trained adapter applies to: the model it started from, or that model's base, or both merged. */
-async function baseOf(store: Store, from: ModelRef, spec: TrainSpec): Promise<string> {
+/** The full weights that a trained adapter applies to: the model it started from, or that model's base, or both merged. Null: it is no adapter.
+ *  A command need not do as `lora` says, and merges nothing. */
+async function baseOf(store: Store, from: ModelRef, spec: TrainSpec): Promise<string | null> {
+  if (!(await isThere(join(spec.run, 'model', 'adapter_config.json')))) return null;
   const { kind, digest, files, base, ...about } = await store.model(from);
   if (base === null) return digest;
-  if (spec.adapter === 'continue') return base;
+  if (!(await isThere(join(spec.run, 'base')))) return base;
   return (await store.putModel(join(spec.run, 'base'), { ...about, base: null, from: digest })).digest;
 }

@@ -34,6 +34,7 @@ export function describeStep(step: StepView, rate?: number, now = Date.now()): s
     return [...(live ? [describeLive(live, kind, rate)] : []), ...(waits ? [waitText(waits, now)] : [])].join(', ') || 'running';
   if (state !== 'completed') return state;
   const counts = isData(step) ? [formatKept(step)] : kind === 'train' && step.in !== null ? [`on ${formatRows(step)} rows`] : [];
+  const loss = step.loss === undefined ? [] : [`loss ${step.loss.toFixed(3)}`];
   const reasons = formatDropped(step.dropped);
   const cost = cached
     ? ['cached']
@@ -43,7 +44,7 @@ export function describeStep(step: StepView, rate?: number, now = Date.now()): s
         ...(step.seconds === null ? [] : [duration(step.seconds)]),
       ];
   const unread = step.unread ? ` (unread endings: ${formatEndings(step.unread, 1)})` : '';
-  return [...counts, ...(reasons ? [`dropped ${reasons}${unread}`] : []), ...cost].filter((part) => part !== '').join(', ');
+  return [...counts, ...loss, ...(reasons ? [`dropped ${reasons}${unread}`] : []), ...cost].filter((part) => part !== '').join(', ');
 }
 /** Whether the step has output records; an imported model has none. */
 const isData = ({ output, outputs }: StepView): boolean =>

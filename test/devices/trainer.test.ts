@@ -1,11 +1,12 @@
 import test from 'ava';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { sweep } from '../../devices/processes.ts';
 import { Slots } from '../../devices/slots.ts';
 import { train, type TrainOptions } from '../../devices/trainer.ts';
 import type { TrainEvent } from '../../schemas/trainer.ts';
-import { owner, place, training, until, type Place } from '../support/devices.ts';
+import { owner, place, spec, training, until, type Place } from '../support/devices.ts';
 
 const never = new AbortController().signal;
 async function run(p: Place, more: Partial<TrainOptions> = {}) {
@@ -19,7 +20,15 @@ test('a training gives its model and its sums, and every event is told', async (
   const p = place(t);
   const events: TrainEvent[] = [];
   const trained = await run(p, { onEvent: (event) => events.push(event) });
-  t.deepEqual(trained, { result: join(p.folder, 'model'), loss: 1, lastLearningRate: 1 / 6, truncated: 0, tokens: 60, seconds: 3 });
+  t.like(trained, {
+    result: join(p.folder, 'model'),
+    loss: 1,
+    lastLearningRate: 1 / 6,
+    truncated: 0,
+    accumulation: 1,
+    tokens: 60,
+    seconds: 3,
+  });
   t.deepEqual(stepsOf(events), [1, 2, 3, 4, 5, 6]);
   t.deepEqual([events[0]!.event, events.at(-1)!.event], ['start', 'done']);
   t.is(p.record(), undefined);
@@ -85,6 +94,54 @@ test('exit codes come out as errors with the last words of the log, and are not 
     await t.throwsAsync(run(p), { name, message: 'It cannot be done.' });
     t.is(p.starts().length, 1);
   }
+});
+
+test('out of memory halves the micro-batch until it fits, each time from the checkpoint, and is no crash', async (t) => {
+  const p = place(t);
+  tell(p, 'memory', '1');
+  const events: TrainEvent[] = [];
+  const remembered: number[] = [];
+  const trained = await run(p, {
+    spec: spec(p.folder, { batch: 16 }),
+    onEvent: (event) => events.push(event),
+    onMicroBatch: async (rows) => void remembered.push(rows),
+  });
+  t.deepEqual(remembered, [8, 4, 2, 1]);
+  t.deepEqual(
+    events.flatMap((event) => (event.event === 'start' ? [[event.microBatch, event.resumedFrom]] : [])),
+    [[16, null], ...[8, 4, 2, 1].map((rows) => [rows, 2])],
+  );
+  t.like(trained, { accumulation: 16, tokens: 60 });
+});
+
+test('a training of which not one row fits into memory fails, with the words of the trainer', async (t) => {
+  const p = place(t);
+  tell(p, 'memory', '0');
+  await t.throwsAsync(run(p), { name: 'OutOfMemory', message: 'Out of memory: 20 GiB are missing.' });
+  t.is(p.starts().length, 3); // with 4 rows, 2 and 1
+});
+
+test('a trainer that makes no step is stopped and started again from its checkpoint, which counts as a crash', async (t) => {
+  const p = place(t);
+  tell(p, 'hold-4');
+  tell(p, 'pace', '0.01');
+  const from: unknown[] = [];
+  const running = run(p, { hangsAfter: 3000, onEvent: (event) => event.event === 'start' && from.push(event.resumedFrom) });
+  await t.throwsAsync(running, { name: 'CrashLoop', message: /because it made no step/ });
+  t.deepEqual(from, [null, 2, 2]);
+});
+
+test('the longer its steps are, the longer a trainer may be silent', async (t) => {
+  const p = place(t);
+  tell(p, 'hold-4');
+  const events: TrainEvent[] = [];
+  const abort = new AbortController();
+  const running = run(p, { hangsAfter: 3000, signal: abort.signal, onEvent: (event) => events.push(event) }); // of half a second: 10 s
+  await until(() => stepsOf(events).includes(3));
+  await delay(4000);
+  t.is(p.starts().length, 1);
+  abort.abort(new Error('cancelled'));
+  await t.throwsAsync(running, { message: 'cancelled' });
 });
 
 test('the third crash is a crash loop', async (t) => {

@@ -11,7 +11,7 @@ import { serving } from '../../schemas/serving.ts';
 
 const embedded = serving.parse({ engine: 'embedded' });
 
-test('workers import a module, ask a server with a key, and start a vLLM, only as a launch has named them', async (t) => {
+test('workers import a module, ask a server with a key, and start a vLLM or a trainer, only as a launch has named them', async (t) => {
   const home = await mkdtemp(join(tmpdir(), 'backspin-'));
   const path = join(home, 'module.ts');
   const ran = join(home, 'ran');
@@ -24,14 +24,17 @@ test('workers import a module, ask a server with a key, and start a vLLM, only a
   const server = (more: object = {}) =>
     external.parse({ model: 'm', revision: '1', url: 'http://127.0.0.1:1', key: { env: 'JUDGE_KEY' }, ...more });
   const vllm = (more: object = {}) => serving.parse({ engine: 'vllm', python: '/opt/vllm/bin/python', ...more });
-  const context = { modules, serving: embedded, roles: { judge: vllm() }, external: [server()] };
+  const trains = (program: string, text: string) => ({
+    training: { pool: 'cpu', threads: null, command: { run: [program, '{config}'], config: { path: '/sft.yaml', text }, version: '1' } },
+  });
+  const context = { modules, serving: embedded, roles: { judge: vllm() }, external: [server()], ...trains('axolotl', 'a') };
 
   await t.throwsAsync(services.registry(modules), {
     name: 'ConfigError',
     message: /No launch from this home has named the module .*module\.ts/,
   });
   await t.throwsAsync(readFile(ran), { code: 'ENOENT' }, 'it was not even read in');
-  await t.throwsAsync(services.check(context), { message: /named vLLM of \/opt\/vllm\/bin\/python/ });
+  await t.throwsAsync(services.check(context), { message: /named the training command axolotl/ });
   await grantAll(services.store, context);
   await services.registry(modules);
   t.is(await readFile(ran, 'utf8'), 'ran ');
@@ -43,6 +46,8 @@ test('workers import a module, ask a server with a key, and start a vLLM, only a
   });
 
   const others = [
+    trains('axolotl', 'b'),
+    trains('rm', 'a'),
     { external: [server({ url: 'http://127.0.0.1:2' })] },
     { external: [server({ key: { env: 'OTHER_KEY' } })] },
     { serving: vllm({ python: '/tmp/python' }) },

@@ -89,6 +89,21 @@ test('a verb of the trainer is in the keys of its own steps alone', async (t) =>
   }
 });
 
+test('a training command is in the key of trainings alone, with its configuration and the version of its program, and is sampled', async (t) => {
+  const by = (version: string, text: string | null, program = 'axolotl') => ({
+    training: { pool: 'cpu', threads: 1, command: { run: [program], config: text === null ? null : { path: '/sft.yaml', text }, version } },
+  });
+  const keys = [by('1', 'a'), by('2', 'a'), by('1', 'b'), by('1', null), by('1', 'a', 'trl')].map((given) => keyOf(training(), given));
+  t.is(new Set([await keyOf(training()), ...(await Promise.all(keys))]).size, 6);
+  const elsewhere = {
+    training: { pool: 'gpu', threads: 7, command: { ...by('1', 'a').training.command, config: { path: '/b', text: 'a' } } },
+  };
+  t.is(await keyOf(training(), elsewhere), await keys[0]!);
+  t.is(await keyOf(clusters, by('1', 'a')), await keyOf(clusters));
+  t.is((await resolved(training(), by('1', 'a'))).determinism, 'sampled');
+  t.is((await resolved(clusters, by('1', 'a'))).determinism, 'seeded');
+});
+
 test('the kind of device is in the key of what a pool computes, the number of threads where that is a CPU; on CUDA it is sampled', async (t) => {
   const cuda = machine({ device: (pool) => (pool === 'gpu' ? 'cuda 9.0' : 'cpu') });
   const on = (pool: string, threads: number) => ({ training: { pool, threads }, machine: cuda });
@@ -97,6 +112,7 @@ test('the kind of device is in the key of what a pool computes, the number of th
     t.is(new Set(await Promise.all(keys)).size, 3, one.operation);
     t.is(await keyOf(one, on('gpu', 3)), await keyOf(one, on('gpu', 1)));
     t.is(await keyOf(one, { training: { pool: 'another', threads: 1 } }), await keyOf(one), 'the name of a pool is no part of it');
+    t.is(await keyOf(one, { training: { pool: 'cpu', threads: 1, microBatch: 2 } }), await keyOf(one), 'nor is the micro-batch');
     t.is((await resolved(one, on('gpu', 1))).determinism, 'sampled');
   }
   t.deepEqual(await Promise.all([training(), clusters, scoring, tagging].map(async (one) => (await resolved(one)).determinism)), [

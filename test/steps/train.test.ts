@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resolve } from '../../steps/resolve.ts';
+import { MicroBatches } from '../../steps/micro-batches.ts';
 import { commitTraining, prepareTraining } from '../../steps/train.ts';
 import type { StepCall, ModelRef } from '../../schemas/call.ts';
 import { bench } from '../support/memory.ts';
@@ -97,7 +98,7 @@ test.serial('rows that template and trainer refuse are dropped with their reason
   t.like(spec, { rows: 2, steps: 2, data: before.data });
   await mkdir(join(spec.run, 'model'));
   await writeFile(join(spec.run, 'model/config.json'), 'of two rows');
-  const done = { seconds: 1, tokens: 1, truncated: 0, lastLearningRate: 0 };
+  const done = { seconds: 1, tokens: 1, truncated: 0, accumulation: 1, computing: {}, steps: [], lastLearningRate: 0 };
   const output = await commitTraining(store, registry, resolved, spec, done);
   t.like(output, { in: 6, kept: 2, dropped: { empty: 2, 'too-long': 1, invalid: 1 } });
   const dropped = (await read(store, output.droppedRecords!)).map(
@@ -120,6 +121,70 @@ test.serial('a row that is too long ends the training only where that is asked f
     message: new RegExp(`Training r1/m: 1 of 6 rows are too long, such as record ${pairs[3]!.id} has 404 tokens.*: raise maxTokens`),
   });
   t.like((await refusing({ tooLong: 'truncate' })).before, { tooLong: 'truncate' });
+});
+
+test.serial('a micro-batch that fitted is where the next training of the kind begins, on such a device alone', async (t) => {
+  const { before, registry, resolved } = await refusing({});
+  const known = new MicroBatches(await mkdtemp(join(tmpdir(), 'backspin-')));
+  await known.put(base.digest, 'cuda 9.0', before, 4);
+  const rowsOn = async (device: string, microBatch: number | 'auto', settings = resolved) =>
+    (
+      await prepareTraining(
+        store,
+        registry,
+        settings,
+        { ...made.context, training: { ...made.context.training, microBatch } },
+        { known, device },
+      )
+    ).microBatch;
+  t.is(before.microBatch, null);
+  t.is(await rowsOn('cuda 9.0', 'auto'), 4);
+  t.is(await rowsOn('cpu', 'auto'), null);
+  t.is(await rowsOn('cuda 9.0', 2), 2);
+  t.is(await rowsOn('cuda 9.0', 16), 4);
+  t.is(await rowsOn('cuda 9.0', 'auto', (await refusing({ maxTokens: 9 })).resolved), null);
+});
+
+test.serial('weights of which a step was computed in micro-batches are no promise of equal bytes', async (t) => {
+  for (const [accumulation, determinism] of [
+    [1, 'seeded'],
+    [2, 'sampled'],
+  ] as const) {
+    const { before, registry, resolved } = await refusing({ learningRate: accumulation }, pairs.slice(0, 1));
+    await mkdir(join(before.run, 'model'));
+    await writeFile(join(before.run, 'model/config.json'), `${accumulation}`);
+    const done = { seconds: 1, tokens: 1, truncated: 0, accumulation, computing: {}, steps: [], lastLearningRate: 0 };
+    t.is((await commitTraining(store, registry, resolved, before, done)).determinism, determinism);
+  }
+});
+
+test.serial('what a training measured at each step stays with its result, and is no part of the model', async (t) => {
+  const step = (at: number) =>
+    ({ v: 1, event: 'step', step: at, loss: 2 / at, learningRate: 0.1, tokens: 7, seconds: Math.random() }) as const;
+  const models: string[] = [];
+  for (const rate of [7, 8]) {
+    const { before, registry, resolved } = await refusing({ learningRate: rate }, pairs.slice(0, 1));
+    await mkdir(join(before.run, 'model'));
+    await writeFile(join(before.run, 'model/config.json'), 'the same');
+    const done = {
+      seconds: 1,
+      tokens: 14,
+      truncated: 0,
+      accumulation: 1,
+      computing: { torch: '2' },
+      steps: [step(1), step(2)],
+      lastLearningRate: 0,
+    };
+    const { curve, result } = await commitTraining(store, registry, resolved, before, done);
+    models.push((result as ModelRef).digest);
+    t.like(curve!.last, { step: 2, loss: 1 });
+    t.deepEqual(
+      (await read(store, curve!.records)).map(({ value }) => (value as { loss: number }).loss),
+      [2, 1],
+    );
+  }
+  t.is(models[0], models[1]);
+  t.like((await store.model({ digest: models[0]! })).settings, { computing: { torch: '2' } });
 });
 
 test.serial('a training that is left without rows says what became of them', async (t) => {

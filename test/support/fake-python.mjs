@@ -50,12 +50,16 @@ function load(request, response) {
   });
 }
 
-/** Writes a checkpoint every second step. Waits before a step while a file `hold-STEP` exists; kills its process group before a step with `die-STEP`. */
+/** Writes a checkpoint every second step. Waits before a step while a file `hold-STEP` exists; kills its process group before a step with `die-STEP`.
+ *  `memory` holds the rows that fit into memory; from step 3 on the micro-batch must. `pace` holds the seconds of a step. */
 function train() {
   const say = (event, fields) => fs.appendFileSync(path.join(spec.run, 'events.jsonl'), `${JSON.stringify({ v: 1, event, ...fields })}\n`);
   const checkpoint = path.join(spec.run, 'checkpoint');
   let step = fs.existsSync(checkpoint) ? Number(fs.readFileSync(checkpoint, 'utf8')) : 0;
-  say('start', { pid: process.pid, resumedFrom: step || null, steps: spec.steps });
+  const seconds = told('pace') ? Number(fs.readFileSync(path.join(folder, 'pace'), 'utf8')) : 0.5;
+  const microBatch = spec.microBatch ?? spec.batch;
+  const fit = told('memory') ? Number(fs.readFileSync(path.join(folder, 'memory'), 'utf8')) : Infinity;
+  say('start', { pid: process.pid, resumedFrom: step || null, steps: spec.steps, microBatch, accumulation: spec.batch / microBatch });
   const next = () => {
     if (told('stop')) {
       fs.rmSync(path.join(spec.run, 'stop'));
@@ -73,9 +77,14 @@ function train() {
       fs.appendFileSync(path.join(spec.run, 'events.jsonl'), '{"v":1,"event":"st\n'); // torn, and closed by the next
       process.kill(process.pid, 'SIGKILL');
     }
+    if (step === 3 && microBatch > fit) {
+      say('error', { message: 'Out of memory: 20 GiB are missing.', code: 71 });
+      say('stopped', { step }); // by another process of the training
+      process.exit(1);
+    }
     if (!told(`hold-${step + 1}`)) {
       step++;
-      say('step', { step, loss: 1, learningRate: 1 / step, tokens: 10, seconds: 0.5 });
+      say('step', { step, loss: 1, learningRate: 1 / step, tokens: 10, seconds });
       if (step % 2 === 0) fs.writeFileSync(checkpoint, String(step));
     }
     setTimeout(next, 5);

@@ -108,6 +108,9 @@ async function train({ store, registry, resolved, context }: On): Promise<{ read
   }
   const { result } = await commitTraining(store, registry, resolved, spec, {
     truncated: 0,
+    accumulation: 1,
+    computing: {},
+    steps: [],
     seconds: 0,
     tokens: 0,
     lastLearningRate: spec.learningRate.to,

@@ -66,6 +66,20 @@ def merge(spec: MergeSpec) -> Exit:
     return Exit.DONE
 
 
+def causal_lm(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+    """The model itself, without the wrapper of an adapter."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def read_adapted(model: ModelFolders, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
+    """A full model, or a base in `dtype` with its adapter in fp32, which is not merged. Raises Refusal."""
+    if not model.base:
+        return read_model(model.folder, 0.0, dtype)
+    adapted = get_peft_model(read_model(model.base, 0.0, dtype), _read_config(model.folder))
+    _load(adapted, model.folder)
+    return adapted
+
+
 def merged_folder(model: ModelFolders, run: Path) -> str:
     """The folder of the full model: its own, or `merged` in `run`, to which it merges an adapter and its base."""
     if not model.base:

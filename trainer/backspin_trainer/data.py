@@ -14,12 +14,11 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from .exits import Exit, Refusal
+from .heads import IGNORED
 from .markers import encode_text
 from .rows import are_turns, are_words, read_rows
 from .spec import TrainSpec
 from .tokens import fingerprint, template_tokens, turn_tokens, word_tokens
-
-_IGNORED = -100  # PyTorch and Transformers compute no loss for this label
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def _conversation(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict
         raise _RowRefused("invalid", f"has group {json.dumps(row['group'])}; give a string, or none")
     prompt, answer = _tokenize_turn(tokenizer, messages[:-1], messages[-1]["content"])
     cut = _answer_length(spec, prompt, answer)
-    labels = [_IGNORED] * len(prompt) + answer[:cut]
+    labels = [IGNORED] * len(prompt) + answer[:cut]
     example = {"input_ids": prompt + answer[:cut], "labels": labels, "weight": float(weight)}
     return example | {"truncated": cut < len(answer)} | ({"group": row["group"]} if "group" in row else {})
 
@@ -311,7 +310,7 @@ def _pack(spec: TrainSpec, documents: list[dict[str, Any]]) -> list[dict]:
     starts = range(0, len(stream) - 1, spec.max_tokens)
     rows = [(start, stream[start : start + spec.max_tokens]) for start in starts]
     return [
-        {"input_ids": row, "labels": [_IGNORED, *row[1:]], "group": str(start), "weight": 1.0}
+        {"input_ids": row, "labels": [IGNORED, *row[1:]], "group": str(start), "weight": 1.0}
         for start, row in rows
         if len(row) > 1
     ]

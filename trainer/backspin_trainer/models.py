@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from .exits import Exit, Refusal, first_line, writing
+from .exits import Exit, Refusal, first_line, is_out_of_memory, writing
 from .spec import Init
 
 _TOKENIZER_FILES = (
@@ -122,6 +122,8 @@ def _loading(folder: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise Refusal(
             Exit.MODEL, f"Cannot load the model in {folder}: {first_line(error)}. Repair or replace it."
         ) from error

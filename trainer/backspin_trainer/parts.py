@@ -11,8 +11,9 @@ from typing import Generic, TypeVar
 
 import torch
 
+from .device import check_devices
 from .events import Events
-from .exits import Exit, Refusal
+from .exits import Exit, Refusal, is_out_of_memory, out_of_memory
 from .models import replacing
 from .spec import EmbedSpec, ScoreSpec, TagSpec
 from .stop import Stop
@@ -46,13 +47,16 @@ def run_job(spec: JobSpec, stop: Stop, job: BatchJob) -> Exit:
     try:
         return _run(spec, run, events, stop, job)
     except Exception as error:
+        if is_out_of_memory(error):
+            error = out_of_memory(error, "Name a pool whose devices have more memory.")
         code = error.code if isinstance(error, Refusal) else Exit.INTERNAL
         events.emit("error", message=str(error) or type(error).__name__, code=code)
-        raise
+        raise error
 
 
 @torch.inference_mode()
 def _run(spec: JobSpec, run: Path, events: Events, stop: Stop, job: BatchJob) -> Exit:
+    check_devices()
     torch.set_num_threads(spec.threads)
     rows, size = job.read(), job.size
     files = [run / job.file.format(part) for part in range(math.ceil(len(rows) / size))]

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import ModelOutput
 
 from .adapters import merged_folder
 from .exits import Exit, Refusal
+from .heads import Head
 from .models import read_model, replacing
 from .parts import BatchJob, run_job
 from .rows import are_turns, read_rows, row_refusal
@@ -85,30 +85,11 @@ class Scorer:
     """
 
     def __init__(self, model: PreTrainedModel, batch: int):
-        """`batch` is the number of sequences in a forward pass. It takes `model` apart: do not use it elsewhere."""
+        """`batch` is the number of sequences in a forward pass."""
         config = model.config.get_text_config()
         self.context: int | None = getattr(config, "max_position_embeddings", None)
         self.vocabulary: int = model.get_input_embeddings().num_embeddings
-        self._body, self._head, self._batch = model.base_model, model, batch
-        self._identity = _IdentityBody()
-        self._is_split = self._split()
-
-    @torch.inference_mode()
-    def _split(self) -> bool:
-        """Takes the model apart. False if its head is not a function of the hidden states alone."""
-        model, prefix = self._head, self._head.base_model_prefix
-        tokens = torch.arange(4, device=model.device)[None]
-        whole = model(input_ids=tokens).logits
-        setattr(model, prefix, self._identity)
-        try:
-            body = self._body(input_ids=tokens, use_cache=False)
-            self._identity.kind = type(body)
-            if torch.allclose(model(inputs_embeds=body.last_hidden_state).logits, whole, rtol=1e-3, atol=1e-3):
-                return True
-        except (AttributeError, TypeError):
-            pass
-        setattr(model, prefix, self._body)
-        return False
+        self._model, self._head, self._batch = model, Head(model), batch
 
     @torch.inference_mode()
     def score(self, sequences: list[Sequence]) -> list[torch.Tensor]:
@@ -159,16 +140,16 @@ class Scorer:
         """
         rows = [prompt + ids[:-1] for prompt, ids in texts]
         longest = max(map(len, rows))
-        tokens = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self._head.device)
-        if self._is_split:
-            hidden = self._body(input_ids=tokens, use_cache=False).last_hidden_state
+        tokens = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self._model.device)
+        if self._head.is_separate:
+            hidden = self._head.body(input_ids=tokens, use_cache=False).last_hidden_state
         else:
-            hidden = self._head(input_ids=tokens, use_cache=False).logits
+            hidden = self._model(input_ids=tokens, use_cache=False).logits
         return torch.cat([hidden[at, len(prompt) - 1 : len(rows[at])] for at, (prompt, _) in enumerate(texts)])
 
     def _values(self, ids: torch.Tensor, states: list[torch.Tensor]) -> torch.Tensor:
         """Values [2 or 6, positions] from hidden states [positions, width] after the first and the second prompt."""
-        logits = [self._head(inputs_embeds=hidden[None]).logits[0] for hidden in states] if self._is_split else states
+        logits = [self._head(hidden) for hidden in states] if self._head.is_separate else states
         logps = [own.float().log_softmax(-1) for own in logits]
         ps = [logp.exp() for logp in logps]
         values = []
@@ -181,15 +162,6 @@ class Scorer:
                 -torch.linalg.vecdot(ps[0], log_ratio).clamp(max=0),
             ]
         return torch.stack(values)
-
-
-class _IdentityBody(torch.nn.Module):
-    """Replaces the body of a model: returns `inputs_embeds` as hidden states, so that the model is only its head."""
-
-    kind: type[ModelOutput]  # output class of the original body
-
-    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> ModelOutput:
-        return self.kind(last_hidden_state=inputs_embeds)
 
 
 def _answers(scorer: Scorer, tokenizer: PreTrainedTokenizerBase, rows: list[list[dict]]) -> list[dict[str, Any]]:

@@ -64,8 +64,11 @@ class Lora:
 class TrainSpec:
     """One training run.
 
-    `warmup` is a share of the steps, `checkpoint_every` counts steps, `max_tokens` is per row, `batch` is the global
-    batch size in rows, over all devices.
+    `warmup` is a share of the steps, `max_tokens` is per row, `batch` is the global batch size in rows, over all devices.
+    `micro_batch` is the most rows that a device computes at once (None: its share of the batch); the gradients of several
+    micro-batches add up to those of the batch.
+
+    The run writes a checkpoint every `checkpoint_every` steps, and whenever the last one is `checkpoint_seconds` old.
 
     `from` is the folder of a full model, or of a LoRA adapter for `base`. With `adapter` "continue" the run trains that
     adapter further; with "merge" it merges adapter and base first. Without `lora` it trains all weights.
@@ -102,6 +105,8 @@ class TrainSpec:
     checkpoint_every: int
     threads: int
     keep_checkpoints: int = 2
+    checkpoint_seconds: float = 600.0
+    micro_batch: int | None = None
     rows: int | None = None
     too_long: Literal["drop", "truncate", "fail"] = "drop"
     beta: float | None = None
@@ -120,8 +125,8 @@ class TrainSpec:
             raise invalid("warmup", "must be a share of the steps, 0 to 1")
         if not 0 <= self.dropout < 1:
             raise invalid("dropout", "must be from 0 to below 1")
-        for key in ("steps", "batch", "checkpoint_every", "keep_checkpoints", "threads"):
-            if getattr(self, key) < 1:
+        for key in ("steps", "batch", "micro_batch", "checkpoint_every", "keep_checkpoints", "threads"):
+            if (value := getattr(self, key)) is not None and value < 1:
                 raise invalid(camel(key), "must be at least 1")
         if not 0 <= self.seed < 1 << 32:
             raise invalid("seed", "must be from 0 to 4294967295, which all generators take")

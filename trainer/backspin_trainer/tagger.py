@@ -27,11 +27,11 @@ from transformers import (
 )
 
 from .exits import Exit, Refusal
+from .heads import IGNORED
 from .models import load_weights, positions, read_config, write_folder
 from .spec import TrainSpec
 
 _FILE = "tagger.json"
-_IGNORED = -100  # PyTorch computes no loss for this label
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def collator(labels: Labels, pad: int) -> Callable[[list[dict[str, Any]]], dict[
 
     def collate(examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         batch = pad_rows([example["input_ids"] for example in examples], pad)
-        tags = torch.full_like(batch["input_ids"], _IGNORED)
+        tags = torch.full_like(batch["input_ids"], IGNORED)
         for row, example in enumerate(examples):
             tags[row, example["words"]] = torch.tensor([tag_of[tag] for tag in example["tags"]])
         return {**batch, "tags": tags, "intents": torch.tensor([intent_of[example["intent"]] for example in examples])}
@@ -128,13 +128,13 @@ def joint_loss(
     `words` is the number of tagged words; if several devices share a batch, it is their mean, so that the mean of their
     losses is that of one device.
     """
-    of_tags = cross_entropy(logits["tags"].float().transpose(1, 2), tags, ignore_index=_IGNORED, reduction="sum")
+    of_tags = cross_entropy(logits["tags"].float().transpose(1, 2), tags, ignore_index=IGNORED, reduction="sum")
     return cross_entropy(logits["intents"].float(), intents) + of_tags / words
 
 
 def count_words(tags: torch.Tensor) -> torch.Tensor:
     """The number of tagged words in tag numbers [n, tokens]."""
-    return (tags != _IGNORED).sum().float()
+    return (tags != IGNORED).sum().float()
 
 
 def _class_of(folder: str, config: PreTrainedConfig, intents: int) -> type[PreTrainedModel]:

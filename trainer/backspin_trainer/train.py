@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
+import time
 from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from transformers.utils.logging import disable_progress_bar
 
-from . import checkpoints, data, preferences, tagger
-from .adapters import add_adapter, continue_adapter, merge, write_adapter
+from . import checkpoints, data, tagger
+from .adapters import add_adapter, causal_lm, continue_adapter, merge, read_adapted, write_adapter
+from .device import check_devices, computes_in_bf16
 from .events import Events
-from .exits import Exit, Refusal
+from .exits import Exit, Refusal, is_out_of_memory, out_of_memory
+from .heads import return_token_losses
 from .models import make_model, read_model, replacing, write_model
+from .reference import add_reference
 from .spec import MergeSpec, ModelFolders, TrainSpec
 from .stop import Stop
 from .tokens import check_chat_template, read_fast_tokenizer, read_tokenizer, tokenizer_folder
-from .training import PreferenceTraining, TaggerTraining, Training, any_process, diverged
+from .training import PreferenceTraining, TaggerTraining, Training, any_process, diverged, micro_batch
 
 
 def train(spec: TrainSpec, stop: Stop) -> Exit:
@@ -38,13 +44,17 @@ def train(spec: TrainSpec, stop: Stop) -> Exit:
     try:
         exit_code = _train(spec, run, events, stop)
     except Exception as error:
+        if is_out_of_memory(error):
+            events = Events(run / "events.jsonl")  # any process may be the one that has no memory left
+            error = out_of_memory(error, "Lower maxTokens, or train an adapter.")
         code = error.code if isinstance(error, Refusal) else Exit.INTERNAL
         events.emit("error", message=str(error) or type(error).__name__, code=code)
-        raise
+        raise error
     return exit_code if main else Exit.DONE  # the launcher kills the main process if another one fails
 
 
 def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
+    check_devices()
     torch.set_num_threads(spec.threads)
     world = PartialState(cpu=not torch.cuda.is_available())
     if spec.batch % world.num_processes:
@@ -66,14 +76,25 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     labels = tagger.labels_of(dataset) if tagging else None
     model = tagger.make_tagger(spec, labels) if tagging else _open_model(spec, run, tokenizer)
     _check_vocabulary(model, tokenizer, dataset, folder)
+    if not tagging:
+        return_token_losses(causal_lm(model))
     with world.main_process_first():
         resumed = checkpoints.newest(run / "checkpoints")
     step = resumed[0] if resumed else None
-    events.emit("start", pid=os.getpid(), resumedFrom=step, steps=spec.steps, truncated=examples.truncated)
-    if not any_process(stop.requested()):
-        if spec.is_preference:
-            with world.main_process_first():
-                dataset = preferences.add_reference(spec, dataset, model, tokenizer.pad_token_id)
+    events.emit(
+        "start",
+        pid=os.getpid(),
+        resumedFrom=step,
+        steps=spec.steps,
+        truncated=examples.truncated,
+        microBatch=micro_batch(spec),
+        computing=_computing(),
+        accumulation=spec.batch // world.num_processes // micro_batch(spec),
+    )
+    if spec.is_preference:
+        pad, reference = tokenizer.pad_token_id, lambda: _open_reference(spec, model)
+        dataset = add_reference(dataset, reference, pad, run / "reference", micro_batch(spec), events, stop)
+    if not any_process(dataset is None or stop.requested()):
         trainer = PreferenceTraining if spec.is_preference else TaggerTraining if tagging else Training
         training = trainer(spec, model, tokenizer, dataset, events, stop)
         training.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
@@ -132,11 +153,12 @@ def _open_model(spec: TrainSpec, run: Path, tokenizer):
     """The model to train. If `spec.adapter` is "merge", base and adapter merged are in the run folder as `base`."""
     merged, folder = run / "base", spec.base or spec.from_
     if spec.base and spec.adapter == "merge":
-        with PartialState().main_process_first():
-            if not merged.is_dir():
-                merge(MergeSpec(1, spec.from_, spec.base, str(merged)))
+        if PartialState().is_main_process and not merged.is_dir():
+            merge(MergeSpec(1, spec.from_, spec.base, str(merged)))
+        while not merged.is_dir():  # no barrier, since those time out
+            time.sleep(0.05)
         folder = str(merged)
-    model = read_model(folder, spec.dropout) if folder else make_model(spec.init, tokenizer, spec.dropout)
+    model = read_model(folder, spec.dropout, _precision(spec)) if folder else make_model(spec.init, tokenizer, spec.dropout)
     context = getattr(model.config, "max_position_embeddings", spec.max_tokens)
     if spec.max_tokens > context:
         raise Refusal(
@@ -147,3 +169,28 @@ def _open_model(spec: TrainSpec, run: Path, tokenizer):
         if spec.base and spec.adapter == "continue":
             continue_adapter(model, spec.from_)
     return model
+
+
+def _computing() -> dict[str, str | int]:
+    """What a person wants to know of a model later: versions, devices and precision."""
+    versions = {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate")}
+    cuda = torch.cuda.is_available()
+    return versions | {
+        "device": torch.cuda.get_device_name() if cuda else platform.machine(),
+        "devices": PartialState().num_processes,
+        "precision": "bfloat16" if computes_in_bf16() else "float32",
+    }
+
+
+def _open_reference(spec: TrainSpec, policy):
+    """The reference model, which returns token losses: `spec.reference`, or else `policy` before its first step."""
+    if not spec.reference:
+        return policy
+    model = read_adapted(spec.reference, _precision(spec))
+    return_token_losses(causal_lm(model))
+    return model
+
+
+def _precision(spec: TrainSpec) -> torch.dtype:
+    """Of the weights: bf16 for the frozen base of an adapter if the device computes in bf16, else fp32. Adapters are fp32."""
+    return torch.bfloat16 if spec.lora and computes_in_bf16() else torch.float32

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from torch.nn.functional import cross_entropy
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from . import checkpoints, data, preferences, tagger
+from .device import computes_in_bf16, peak_memory
 from .events import Events
 from .exits import Exit, Refusal
+from .heads import IGNORED
 from .muon import Muon
 from .schedule import learning_rate
 from .spec import TrainSpec
@@ -27,32 +29,33 @@ class Training(SFTTrainer):
     """TRL's SFTTrainer with this package's order of rows, schedule, optimizer, events and sealed checkpoints.
 
     To the Trainer a run is one epoch over `sample_order()`. So the step is the position in the data, and a resumed run
-    skips that many batches.
+    skips that many batches. A loss is that of one micro-batch, such that the mean over all micro-batches of a batch, on
+    all devices, is the loss of the batch.
     """
 
     def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop, collate=None):
-        """`collate` is the data collator of a model that is no language model (None: that of TRL)."""
-        self.spec, self.events, self.loss = spec, events, None
+        """`collate` is the data collator (None: that of TRL for language models)."""
+        self.spec, self.events, self.loss, self.grad_norm = spec, events, None, None
         self.checkpoints = Path(spec.run) / "checkpoints"
-        cuda, weighted = torch.cuda.is_available(), "weight" in examples.column_names
+        cuda, world, micro = torch.cuda.is_available(), PartialState().num_processes, micro_batch(spec)
         super().__init__(
             model=model,
             processing_class=tokenizer,
             train_dataset=examples,
             data_collator=collate,
             callbacks=[_StepCallback(self, stop)],
-            compute_loss_func=weighted_nll if weighted else None,
             args=SFTConfig(
                 output_dir=spec.run,
                 max_steps=spec.steps,
-                per_device_train_batch_size=spec.batch // PartialState().num_processes,
+                per_device_train_batch_size=micro,
+                gradient_accumulation_steps=spec.batch // world // micro,
                 max_grad_norm=spec.clip or 0.0,
                 seed=spec.seed,
                 use_cpu=not cuda,
                 ddp_find_unused_parameters=False,
-                bf16=cuda and torch.cuda.is_bf16_supported(),
+                bf16=computes_in_bf16(),
                 gradient_checkpointing=cuda,
-                loss_type="chunked_nll" if cuda and collate is None and _has_plain_logits(model) else "nll",
+                loss_type="nll",
                 save_strategy="steps",
                 save_steps=spec.checkpoint_every,
                 logging_strategy="no",
@@ -62,7 +65,10 @@ class Training(SFTTrainer):
             ),
         )
         self.remove_callback(PrinterCallback)
-        if weighted:
+        self.model_accepts_loss_kwargs = False  # the Trainer divides each loss by the number of micro-batches
+        self._begin_step()
+        self._saved_at, self._saving_seconds = time.monotonic(), 0.0
+        if "weight" in examples.column_names:
             self._signature_columns = ["input_ids", "labels", "weight"]
             self.data_collator = _with_weights(self.data_collator)
 
@@ -74,16 +80,17 @@ class Training(SFTTrainer):
         muon = self.spec.optimizer == "muon"
         layers = (self.model.get_input_embeddings(), self.model.get_output_embeddings())
         embedding_ids = {id(layer.weight) for layer in layers if layer is not None}
-        matrices, embeddings, rest = [], [], []
+        matrices, others, rest = [], [], []
         for weight in self.model.parameters():
             if not weight.requires_grad:
                 continue
-            (rest if weight.dim() < 2 else embeddings if id(weight) in embedding_ids else matrices).append(weight)
+            is_matrix = weight.dim() == 2 and id(weight) not in embedding_ids
+            (rest if weight.dim() < 2 else matrices if is_matrix else others).append(weight)
         decay = self.spec.weight_decay
         self.optimizer = (Muon if muon else torch.optim.AdamW)(
             [
                 {"params": matrices, "weight_decay": decay, "muon": muon},
-                {"params": embeddings, "weight_decay": decay, "muon": False},
+                {"params": others, "weight_decay": decay, "muon": False},
                 {"params": rest, "weight_decay": 0.0, "muon": False},
             ],
             lr=1.0,
@@ -98,30 +105,79 @@ class Training(SFTTrainer):
         )
         return self.lr_scheduler
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The mean negative log-likelihood (nats) of the batch's labels. It skips TRL's token accuracy and entropy.
+    def _get_num_items_in_batch(self, batch_samples, device):
+        """The number of items that `count_items` finds in the batch, as a mean over all of its micro-batches."""
+        counts = torch.tensor(float(sum(self.count_items(inputs) for inputs in batch_samples)), device=device)
+        return self.accelerator.reduce(counts, "mean") / len(batch_samples)
 
-        With row weights, `weighted_nll` gets the labels and the weights together.
-        """
-        inputs = {**inputs, "use_cache": False}
-        if "weights" in inputs:
-            inputs["labels"] = inputs["labels"], inputs.pop("weights")
-        return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
+    def count_items(self, inputs) -> int:
+        """The number of labels in a micro-batch."""
+        return int((inputs["labels"][:, 1:] != IGNORED).sum())
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        weights = inputs.pop("weights", None)
+        return mean_nll(model(**inputs)["nll"], weights, num_items_in_batch)
 
     def training_step(self, model, inputs, num_items_in_batch=None):
-        self.started, self.rate = time.monotonic(), self.optimizer.param_groups[0]["lr"]
+        if self._started is None:
+            self._started, self._rate = time.monotonic(), self.optimizer.param_groups[0]["lr"]
+        mask = inputs["attention_mask"]
+        self._count(tokens=int(mask.sum()), places=mask.numel())
         loss = super().training_step(model, inputs, num_items_in_batch)
-        losses, tokens = zip(*gather_object([(loss.item(), int(inputs["attention_mask"].sum()))]))
-        self.loss, self.tokens = sum(losses) / len(losses), sum(tokens)
-        if not math.isfinite(self.loss):
-            raise diverged("The loss", self.state.global_step + 1)
+        self._count(loss=loss.item())
         return loss
 
-    def emit_step(self) -> None:
-        """`tokens` counts the batch without padding. `seconds` last from the forward pass to the updated weights."""
-        seconds = round(time.monotonic() - self.started, 4)
-        step, loss, rate, tokens = self.state.global_step, self.loss, self.rate, self.tokens
-        self.events.emit("step", step=step, loss=loss, learningRate=rate, tokens=tokens, seconds=seconds)
+    def measure(self, **means: float) -> None:
+        """Adds means over a micro-batch to the event of the step, which has their mean over the batch."""
+        self._measures.update(means)
+        self._micro_batches += 1
+
+    def _count(self, **counts: float) -> None:
+        self._counts.update(counts)
+
+    def _begin_step(self) -> None:
+        self._started: float | None = None
+        self._counts, self._measures, self._micro_batches = Counter(), Counter(), 0
+
+    def _get_grad_norm(self, model, grad_norm=None):
+        self.grad_norm = float(super()._get_grad_norm(model, grad_norm))
+        return self.grad_norm
+
+    def end_step(self, is_stopping: bool) -> tuple[bool, bool]:
+        """Emits the event of the step. Returns whether any process is stopping, and whether any finds that a checkpoint
+        is due. Raises Refusal if the loss diverges.
+
+        `loss`, and what preferences measure, are means over the batch. `gradNorm` is that before clipping. `tokens` counts
+        the batch without padding, `padding` is the share of padding in what is computed. `seconds` last from the first
+        forward pass to the updated weights, `memory` is the peak of one device since the start, in bytes.
+        """
+        seconds, step = round(time.monotonic() - self._started, 4), self.state.global_step
+        own = (self._counts, self._measures, self._micro_batches, peak_memory(), is_stopping, self._is_checkpoint_due())
+        counts, measures, micro_batches, memory, stopping, due = zip(*gather_object([own]))
+        total = sum(counts, Counter())
+        self.loss = sum(count["loss"] for count in counts) / len(counts)
+        if not math.isfinite(self.loss):
+            raise diverged("The loss", step)
+        means = {name: sum(own[name] for own in measures) / sum(micro_batches) for name in measures[0]}
+        self.events.emit(
+            "step",
+            step=step,
+            loss=self.loss,
+            gradNorm=self.grad_norm if math.isfinite(self.grad_norm) else None,
+            learningRate=self._rate,
+            tokens=total["tokens"],
+            padding=round(1 - total["tokens"] / total["places"], 4),
+            seconds=seconds,
+            memory=max(memory),
+            **means,
+        )
+        self._begin_step()
+        return any(stopping), any(due)
+
+    def _is_checkpoint_due(self) -> bool:
+        """Whether the last checkpoint is old, by the clock. Writing takes a twentieth of the time at most."""
+        age = time.monotonic() - self._saved_at
+        return age > max(self.spec.checkpoint_seconds, 20 * self._saving_seconds)
 
     def _save_checkpoint(self, model, trial):
         main = self.accelerator.is_main_process
@@ -135,7 +191,10 @@ class Training(SFTTrainer):
                 self.state.save_to_json(str(folder / "trainer_state.json"))
             self.accelerator.wait_for_everyone()  # all files are written
 
+        started = time.monotonic()
         checkpoints.save(self.checkpoints, self.state.global_step, self.spec.keep_checkpoints, write, seal=main)
+        self._saved_at = time.monotonic()
+        self._saving_seconds = self._saved_at - started
         self.events.emit("checkpoint", step=self.state.global_step)
 
 
@@ -143,12 +202,13 @@ class PreferenceTraining(Training):
     """DPO and token-DPO on pairs of answers; see `preferences` for the loss."""
 
     def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop):
-        super().__init__(spec, model, tokenizer, examples, events, stop)
+        super().__init__(spec, model, tokenizer, examples, events, stop, preferences.pair_collator(tokenizer.pad_token_id))
         self._signature_columns = preferences.signature_columns(examples)
-        self.data_collator = preferences.pair_collator(tokenizer.pad_token_id)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        ratios = preferences.weighted_logps(model, inputs) - inputs["reference"]
+        logps = preferences.weighted_logps(model, inputs)
+        ratios = logps - inputs["reference"]
+        self.measure(**preferences.preference_measures(logps, ratios, self.spec.beta))
         return preferences.preference_loss(ratios, self.spec.beta)
 
 
@@ -160,21 +220,29 @@ class TaggerTraining(Training):
         super().__init__(spec, model, tokenizer, examples, events, stop, collate)
         self._signature_columns = ["input_ids", "words", "tags", "intent"]
 
+    def count_items(self, inputs) -> int:
+        """The number of tagged words."""
+        return int(tagger.count_words(inputs["tags"]))
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
-        words = self.accelerator.reduce(tagger.count_words(inputs["tags"]), "mean")
-        return tagger.joint_loss(logits, inputs["tags"], inputs["intents"], words)
+        return tagger.joint_loss(logits, inputs["tags"], inputs["intents"], num_items_in_batch)
 
 
-def weighted_nll(outputs, labels, num_items_in_batch):
-    """The sum of the labels' negative log-likelihoods (nats), each times the weight of its row, over their number.
+def mean_nll(nll: torch.Tensor, weights: torch.Tensor | None, count: torch.Tensor | float) -> torch.Tensor:
+    """The sum of negative log-likelihoods [n, tokens], each times the weight [n] of its row, over the number of labels.
 
-    `labels` is a pair: labels [n, tokens] and row weights [n]. The number of labels does not depend on the weights: two
-    rows of a pair with weights 2a and 2(1 - a) add a times the mean of the one and (1 - a) times that of the other.
+    The number does not depend on the weights: two rows of a pair with weights 2a and 2(1 - a) add a times the mean of the
+    one and (1 - a) times that of the other.
     """
-    labels, weights = labels
-    nll = cross_entropy(outputs.logits[:, :-1].float().transpose(1, 2), labels[:, 1:], reduction="none")
-    return (weights[:, None] * nll).sum() / num_items_in_batch
+    return (nll if weights is None else weights[:, None] * nll).sum() / count
+
+
+def micro_batch(spec: TrainSpec) -> int:
+    """The rows that a device computes at once: the most that divide its share of the batch and are allowed."""
+    share = spec.batch // PartialState().num_processes
+    most = min(share, spec.micro_batch or share)
+    return max(rows for rows in range(1, most + 1) if share % rows == 0)
 
 
 def _with_weights(collate):
@@ -186,16 +254,16 @@ def _with_weights(collate):
 
 
 class _StepCallback(TrainerCallback):
-    """After each step, emits its event. Saves and stops if a stop is requested."""
+    """After each step, emits its event. Saves if the last checkpoint is old, and saves and stops if a stop is requested."""
 
     def __init__(self, training: Training, stop: Stop):
         self._training, self._stop = training, stop
 
     def on_step_end(self, args, state, control, **_):
-        self._training.emit_step()
+        stopping, due = self._training.end_step(self._stop.requested())
         last = state.global_step >= state.max_steps
-        control.should_save = control.should_save and not last
-        if any_process(self._stop.requested()) and not last:
+        control.should_save = (control.should_save or due) and not last
+        if stopping and not last:
             control.should_save = control.should_training_stop = True
         return control
 
@@ -203,12 +271,6 @@ class _StepCallback(TrainerCallback):
 def any_process(flag: bool) -> bool:
     """Whether `flag` is true in any process; all processes get the same result."""
     return any(gather_object([flag]))
-
-
-def _has_plain_logits(model) -> bool:
-    """Whether the chunked loss knows all that the model does between its head and its logits."""
-    factors = ("logits_scaling", "lm_head_multiplier", "output_multiplier_scale", "dim_model_base")
-    return all(getattr(model.config, name, None) in (None, 1) for name in factors)
 
 
 def diverged(what: str, step: int) -> Refusal:

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from backspin_trainer import data, preferences
 from backspin_trainer.exits import Exit
+from backspin_trainer.heads import return_token_losses
 from backspin_trainer.tokens import read_tokenizer
 
 WEIGHTS = [0.6, 2.0, 1.2, 0.0, 1.5]
@@ -64,8 +65,10 @@ def spec_of_pairs(tmp_path, model, tokenizer):
 def test_each_token_of_an_answer_counts_as_its_weight_says(spec_of_pairs, model, tokenizer):
     examples = list(data.read_examples(parsed(spec_of_pairs()), tokenizer).dataset)
     network = AutoModelForCausalLM.from_pretrained(model)
+    taking = AutoModelForCausalLM.from_pretrained(model)
+    return_token_losses(taking)
     with torch.no_grad():
-        sums = preferences.weighted_logps(network, preferences.pair_collator(tokenizer.pad_token_id)(examples))
+        sums = preferences.weighted_logps(taking, preferences.pair_collator(tokenizer.pad_token_id)(examples))
     expected = [*sums_by_hand(network, examples, "chosen"), *sums_by_hand(network, examples, "rejected")]
     assert sums.tolist() == pytest.approx(expected, abs=1e-3)
 

@@ -14,6 +14,7 @@ from trl import DPOConfig, DPOTrainer
 from backspin_trainer import preferences
 from backspin_trainer.data import read_examples
 from backspin_trainer.exits import Exit, Refusal
+from backspin_trainer.heads import return_token_losses
 from backspin_trainer.spec import TrainSpec, read_spec
 from backspin_trainer.stop import Stop
 from backspin_trainer.train import train
@@ -67,6 +68,7 @@ def losses(given: dict) -> list[float]:
 def batch_of(model: Path, rows: list[dict], run: Path, tokenizer, **changes) -> tuple[object, dict[str, torch.Tensor]]:
     examples = read_examples(read(spec(model, rows, run, **changes)), tokenizer).dataset
     policy = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    return_token_losses(policy)
     return policy, preferences.pair_collator(tokenizer.pad_token_id)(list(examples))
 
 
@@ -102,12 +104,12 @@ def test_7_no_gradient_flows_into_weights_and_none_from_tokens_of_weight_0(tmp_p
 def test_10_there_is_a_weight_for_each_token_of_an_answer_and_padding_changes_nothing(tmp_path, model, tokenizer):
     rows = weighted(tokenizer)
     policy, batch = batch_of(model, rows, tmp_path / "run", tokenizer)
-    count = batch["token_weights"].shape[1]
     for n, row in enumerate(rows):
         for at, side in ((n, "chosen"), (n + len(rows), "rejected")):
-            ids, length = row[side]["ids"], len(row[side]["ids"])
-            assert batch["input_ids"][at, -count:][:length].tolist() == ids
-            assert batch["token_weights"][at].tolist() == row[side]["weights"] + [0.0] * (count - length)
+            learnt = batch["labels"][at] != -100
+            assert batch["labels"][at][learnt].tolist() == batch["input_ids"][at][learnt].tolist() == row[side]["ids"]
+            assert batch["token_weights"][at][learnt].tolist() == row[side]["weights"]
+            assert not batch["token_weights"][at][~learnt].any()
     with torch.no_grad():
         together = preferences.weighted_logps(policy, batch)
         for n, row in enumerate(rows):
@@ -125,6 +127,7 @@ def test_dpo_equals_the_loss_of_trl_on_the_same_batch(tmp_path, model, tokenizer
         for weight in policy.parameters():
             weight.add_(torch.randn_like(weight) * 0.02)
         ours = preferences.preference_loss(preferences.weighted_logps(policy, batch) - reference, 0.1)
+    del policy.forward  # logits again
     side = lambda text: [{"role": "assistant", "content": text}]  # noqa: E731
     stock = DPOTrainer(
         model=policy,
@@ -181,7 +184,7 @@ def test_killed_between_checkpoints_a_run_ends_with_the_very_weights_of_an_undis
     world.wait_for(process, lambda: any(event.get("step") == 5 for event in world.events(run)))
     process.kill()
     process.wait()
-    assert (run / "reference.pt").is_file() and not (run / "model").exists()
+    assert (run / "reference" / "00000.pt").is_file() and not (run / "model").exists()
     assert train(read(killed), Stop()) == Exit.DONE
     assert world.contents(run / "model") == world.contents(Path(whole["run"]) / "model")
 

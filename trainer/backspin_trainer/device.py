@@ -1,0 +1,36 @@
+"""What a subprocess computes on, and how precisely."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+import torch
+
+from .exits import Exit, Refusal
+
+
+def check_devices() -> None:
+    """Raises Refusal 69 if the process was given CUDA devices and PyTorch does not find them: it must not compute on the
+    CPU without a word."""
+    given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip() not in ("", "-1")]
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found < len(given):
+        raise Refusal(
+            Exit.DEPENDENCY,
+            f"The device group has {len(given)} CUDA devices, and PyTorch {torch.__version__} (built for CUDA "
+            f"{torch.version.cuda}) finds {found}: install a driver that is new enough for it, look whether nvidia-smi "
+            "shows the devices, or name a pool without devices.",
+        )
+
+
+def computes_in_bf16() -> bool:
+    """Whether trainings run under bf16 autocast, and hold the frozen base of an adapter in bf16: on CUDA devices that can."""
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has held: on its CUDA device, or else of main memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
