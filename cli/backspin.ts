@@ -117,6 +117,16 @@ program
   .option(...json)
   .action(lazy(() => import('./trace.ts')));
 program
+  .command('ui')
+  .description('serve pages of all experiments and their records in a browser, on this machine alone')
+  .option('--port <port>', 'port of the pages (default: a free one)', port)
+  .action(lazy(() => import('./ui.ts')));
+program
+  .command('compare <a> <b>')
+  .description('compare two experiments: configuration, where they part, metrics, and which records only one kept')
+  .option(...json)
+  .action(lazy(() => import('./compare.ts')));
+program
   .command('fork <name>')
   .description('start a new experiment that takes its rounds up to K from an old one')
   .requiredOption('--from-round <K>', 'last round to take from the parent', integerOption(0))
