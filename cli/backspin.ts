@@ -127,6 +127,11 @@ program
   .option(...json)
   .action(lazy(() => import('./compare.ts')));
 program
+  .command('report <names...>')
+  .description('write one HTML file about experiments, without scripts, and its numbers as JSON')
+  .option('--to <file>', 'the HTML file; the JSON stands beside it', 'report.html')
+  .action(lazy(() => import('./report.ts')));
+program
   .command('fork <name>')
   .description('start a new experiment that takes its rounds up to K from an old one')
   .requiredOption('--from-round <K>', 'last round to take from the parent', integerOption(0))
@@ -187,7 +192,7 @@ program
 
 // Only the owner may read a home: it holds user data, tokens and databases. An export follows the owner's umask.
 program.hook('preAction', (_, command) => {
-  if (command.name() !== 'export') process.umask(0o077);
+  if (!['export', 'report', 'sql'].includes(command.name())) process.umask(0o077);
 });
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

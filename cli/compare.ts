@@ -20,7 +20,11 @@ export async function run(a: string, b: string, { json }: { json?: boolean }): P
 function describe({ a, b, configuration, parting, steps, metrics, records }: Comparison): string[] {
   const indented = (lines: readonly string[]) => lines.map((line) => `  ${line}`);
   const numbers = metrics.map(({ metric, arm, round, a: before, b: after }) => [
-    ...[metric, arm, `${round}`, before, after],
+    metric,
+    arm,
+    `${round}`,
+    before,
+    after,
     before === null || after === null ? null : after - before,
   ]);
   const kept = records.map(({ path, beside: { sides, common } }) => [path, common, sides[0].only.total, sides[1].only.total]);

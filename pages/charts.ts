@@ -30,7 +30,7 @@ export function curve(metric: string, cells: readonly MetricCell[], { width = 42
   const points = cells.map(({ arm, round, value, interval }) => {
     return { arm: arm ?? 'main', round, value, low: interval?.low, high: interval?.high };
   });
-  const values = points.map(({ value }) => value);
+  const values = points.flatMap(({ value, low = value, high = value }) => [low, value, high]);
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const ranged = points.filter(({ low }) => low !== undefined);
   const arms = new Set(points.map(({ arm }) => arm));

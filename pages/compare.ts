@@ -2,7 +2,7 @@
 import { html } from 'hono/html';
 import type { Comparison } from '../experiments/comparison.ts';
 import { number } from '../schemas/units.ts';
-import { experimentAt, page, plain, recordsAt, shown, table, type Html, type Part } from './layout.ts';
+import { experimentAt, link, page, plain, recordsAt, shown, table, type Html, type Part } from './layout.ts';
 import { recordTable } from './records.ts';
 
 export function comparePage(comparison: Comparison): Html {
@@ -48,11 +48,9 @@ export function comparisonPart({ a, b, configuration, parting, steps, metrics, r
             ${beside.sides.map(
               ({ rows, only, fields }, side) =>
                 html`<section>
-                  <h3>
-                    ${linked ? html`<a href="${recordsAt(side === 0 ? a : b, path)}">${plain(side === 0 ? a : b)}</a>` : plain(side === 0 ? a : b)}
-                  </h3>
+                  <h3>${link(linked ? recordsAt(side === 0 ? a : b, path) : null, plain(side === 0 ? a : b))}</h3>
                   <p class="soft">${number(rows)} records, ${number(only.total)} only here</p>
-                  ${recordTable(side === 0 ? a : b, fields, only.rows)}
+                  ${recordTable(linked ? (side === 0 ? a : b) : null, fields, only.rows)}
                 </section>`,
             )}
           </div>`,

@@ -4,7 +4,7 @@ import { duration, number } from '../schemas/units.ts';
 import { metricCells, type MetricCell } from '../experiments/intervals.ts';
 import type { StepView, View } from '../experiments/view.ts';
 import { curve } from './charts.ts';
-import { experimentAt, page, picture, plain, recordsAt, shown, table, type Html, type Part } from './layout.ts';
+import { experimentAt, link, page, picture, plain, recordsAt, shown, table, type Html, type Part } from './layout.ts';
 
 export function experimentPage(view: View, stale: string | null, temporal: string | null): Html {
   const { experiment, recipe, state, round, failure, attention, notices, parent, result } = view;
@@ -42,7 +42,7 @@ export function metricsOf(view: Pick<View, 'metrics' | 'steps'>): Part {
   });
   const head = ['number', 'arm', ...rounds.map((round) => (round === 0 ? 'start' : `round ${round}`))];
   const caption =
-    'What evaluations measured. In brackets, where a number is a share of n items: the 95 % interval by Wilson. With ±: one standard deviation over repeated trainings.';
+    'What evaluations measured. In brackets, for a number that is a share of n items as far as one can see: its 95 % interval (Wilson). With ±: one standard deviation over repeated trainings.';
   const curves = [...Map.groupBy(cells, ({ metric }) => metric)].filter(([, line]) => new Set(line.map(({ round }) => round)).size > 1);
   return html`<h2>Measured</h2>
     ${table(head, rows, caption)}
@@ -69,23 +69,24 @@ function metricCell(cell: MetricCell | undefined): Part {
   return html`${short(value)} <span class="soft">${around}</span>`;
 }
 
-/** Steps as rows, rounds as columns. */
-function roundsOf({ experiment, steps }: View): Part {
+/** Steps as rows, rounds as columns. `linked`: whether a number leads to its records. */
+export function roundsOf({ experiment, steps }: Pick<View, 'experiment' | 'steps'>, linked = true): Part {
   const rounds = [...new Set(steps.map(({ round }) => round ?? 0))].toSorted((a, b) => a - b);
   const lines = Map.groupBy(steps, ({ name, arm }) => JSON.stringify([name, arm]));
   const rows = [...lines.values()].map((line) => {
     const { name, arm, kind } = line[0]!;
-    const cellOf = (round: number) => line.filter((step) => (step.round ?? 0) === round).map((step) => stepCell(experiment, step));
+    const cellOf = (round: number) =>
+      line.filter((step) => (step.round ?? 0) === round).map((step) => stepCell(linked ? experiment : null, step));
     return [
       html`${plain(name)}${arm === null ? '' : html`<br /><span class="soft">arm ${plain(arm)}</span>`}`,
       html`<span class="soft">${kind}</span>`,
       ...rounds.map((round) => html`<div class="cell">${cellOf(round)}</div>`),
-      besideLink(experiment, line),
+      linked ? besideLink(experiment, line) : '',
     ];
   });
   const head = ['step', '', ...rounds.map((round) => (round === 0 ? 'start' : `round ${round}`)), ''];
-  const caption = html`Records <span class="kept">kept</span> and <span class="dropped">dropped</span>, by step and round. Follow a number
-    to see its records.`;
+  const caption = html`Records <span class="kept">kept</span> and <span class="dropped">dropped</span>, by step and
+    round.${linked ? ' Follow a number to see its records.' : ''}`;
   return html`<h2>Steps</h2>
     ${table(head, rows, caption)}`;
 }
@@ -98,21 +99,19 @@ function besideLink(experiment: string, line: readonly StepView[]): Part {
   >`;
 }
 
-function stepCell(experiment: string, step: StepView): Html {
+function stepCell(experiment: string | null, step: StepView): Html {
   const { path, state, kept, in: entered, dropped, kind, output, outputs, seconds, cached } = step;
   if (state !== 'completed') return html`<span class="state ${state}">${state}</span>`;
   const hasRecords = [output, ...Object.values(outputs ?? {})].some((one) => one !== null && one.rows !== null) || kind === 'evaluate';
   const gone = Object.entries(dropped).toSorted(([, a], [, b]) => b - a);
   const time = cached ? 'cached' : seconds === null ? '' : duration(seconds);
   const counts = kind === 'train' ? `${number(kept ?? 0)} rows` : kind === 'evaluate' ? 'numbers' : `${number(kept ?? 0)} kept`;
-  return html`${hasRecords ? html`<a class="kept" href="${recordsAt(experiment, path)}">${counts}</a>` : counts}
+  const to = (rest = {}) => (experiment === null ? null : recordsAt(experiment, path, rest));
+  return html`${hasRecords ? link(to(), counts, 'kept') : counts}
     <span class="soft">${time}</span>
     ${kind === 'evaluate' || !entered ? '' : funnel(kept ?? 0, entered)}
     ${gone.map(
-      ([reason, count]) =>
-        html`<div>
-          <a class="dropped" href="${recordsAt(experiment, path, { table: 'dropped', reason })}">${number(count)} ${shown(reason)}</a>
-        </div>`,
+      ([reason, count]) => html`<div>${link(to({ table: 'dropped', reason }), html`${number(count)} ${shown(reason)}`, 'dropped')}</div>`,
     )}`;
 }
 

@@ -78,6 +78,10 @@ export const recordsAt = (name: string, step: string, rest: Parameters<typeof ad
   address(experimentAt(name, '/records'), { step, ...rest });
 export const recordAt = (name: string, id: string): string => experimentAt(name, `/record/${encodeURIComponent(id)}`);
 
+/** A link, or only its text where there is nothing to follow, as in a file. */
+export const link = (to: string | null, text: Part, kind = ''): Html =>
+  to === null ? html`<span class="${kind}">${text}</span>` : html`<a href="${to}" class="${kind}">${text}</a>`;
+
 /** A table; numbers stand to the right. */
 export function table(head: readonly Part[], rows: readonly (readonly Part[])[], caption?: Part): Html {
   const cell = (one: Part) => (typeof one === 'number' ? html`<td class="number">${number(one)}</td>` : html`<td>${one}</td>`);

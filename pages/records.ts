@@ -5,7 +5,7 @@ import type { Row } from '../experiments/tables/duckdb.ts';
 import type { Field, Filter, Histogram, Page } from '../experiments/tables/page.ts';
 import type { StepTable } from '../experiments/tables/steps.ts';
 import { histogram } from './charts.ts';
-import { long, page, picture, plain, recordAt, experimentAt, recordsAt, shown, type Html, type Part } from './layout.ts';
+import { link, long, page, picture, plain, recordAt, experimentAt, recordsAt, shown, type Html, type Part } from './layout.ts';
 
 export const PAGE_ROWS = 50;
 
@@ -119,15 +119,18 @@ export function foundPart(view: RecordsView): Html {
   return html`${chart} ${pages} ${recordTable(experiment, found.fields, found.rows)} ${found.rows.length > 10 ? pages : ''}`;
 }
 
-/** `from` is left to the journey; the id leads there. */
-export function recordTable(experiment: string, fields: readonly Field[], rows: readonly Row[]): Part {
+/** `from` is left to the journey; the id leads there, unless `experiment` is null. */
+export function recordTable(experiment: string | null, fields: readonly Field[], rows: readonly Row[]): Part {
   if (rows.length === 0) return '';
   const first = ['id', 'reason', 'evidence'].filter((name) => fields.some((field) => field.name === name));
   const rank = ({ name }: Field) => (first.includes(name) ? first.indexOf(name) : first.length);
   const columns = fields.filter(({ name }) => name !== 'from').toSorted((a, b) => rank(a) - rank(b));
   const cell = ({ name, numeric }: Field, row: Row): Html => {
     const value = row[name];
-    if (name === 'id') return html`<td class="key"><a href="${recordAt(experiment, String(value))}">${String(value).slice(0, 8)}</a></td>`;
+    if (name === 'id')
+      return html`<td class="key">
+        ${link(experiment === null ? null : recordAt(experiment, String(value)), String(value).slice(0, 8))}
+      </td>`;
     if (value === null || value === undefined) return html`<td></td>`;
     return numeric ? html`<td class="number">${number(value as number)}</td>` : html`<td>${long(value)}</td>`;
   };

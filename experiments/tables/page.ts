@@ -26,6 +26,7 @@ export interface Page {
 export interface Field {
   readonly name: string;
   readonly numeric: boolean;
+  readonly text: boolean;
 }
 /** Counts of equal-sized ranges of a field. */
 export interface Histogram {
@@ -77,7 +78,7 @@ export async function histogramOf(store: Store, table: StepTable, filter: Filter
 /** The number of bins; whole numbers of a small range get one each. */
 const BINS = 20;
 
-async function binned(database: Database, query: string, values: readonly (string | number)[]): Promise<Histogram | undefined> {
+export async function binned(database: Database, query: string, values: readonly (string | number)[]): Promise<Histogram | undefined> {
   const [range] = await database.rows<{ least: number | null; most: number; whole: boolean }>(
     `select min(x) as least, max(x) as most, bool_and(x = round(x)) as whole from (${query})`,
     values,
@@ -97,7 +98,10 @@ export async function fieldsOf(database: Database, query: string): Promise<Field
   const described = await database.rows<{ column_name: string; column_type: string }>(
     `select column_name, column_type from (describe ${query})`,
   );
-  return described.map((one) => ({ name: one.column_name, numeric: NUMERIC.test(one.column_type) }));
+  return described.map((one) => {
+    const { column_name: called, column_type: type } = one;
+    return { name: called, numeric: NUMERIC.test(type), text: type === 'VARCHAR' };
+  });
 }
 
 function conditionOf(fields: readonly Field[], filter: Filter) {
