@@ -132,6 +132,21 @@ program
   .option(...json)
   .action(lazy(() => import('./trace.ts')));
 program
+  .command('ui')
+  .description('serve pages of all experiments and their records in a browser, on this machine alone')
+  .option('--port <port>', 'port of the pages (default: a free one)', port)
+  .action(lazy(() => import('./ui.ts')));
+program
+  .command('compare <a> <b>')
+  .description('compare two experiments: configuration, where they part, metrics, and which records only one kept')
+  .option(...json)
+  .action(lazy(() => import('./compare.ts')));
+program
+  .command('report <names...>')
+  .description('write one HTML file about experiments, without scripts, and its numbers as JSON')
+  .option('--to <file>', 'the HTML file; the JSON stands beside it', 'report.html')
+  .action(lazy(() => import('./report.ts')));
+program
   .command('fork <name>')
   .description('start a new experiment that takes its rounds up to K from an old one')
   .requiredOption('--from-round <K>', 'last round to take from the parent', integerOption(0))
@@ -192,7 +207,7 @@ program
 
 // Only the owner may read a home: it holds user data, tokens and databases. An export follows the owner's umask.
 program.hook('preAction', (_, command) => {
-  if (command.name() !== 'export') process.umask(0o077);
+  if (!['export', 'report', 'sql'].includes(command.name())) process.umask(0o077);
 });
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

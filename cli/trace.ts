@@ -21,7 +21,7 @@ export async function run(name: string, id: string, { full = false, json }: Opti
   console.log(formatJourney(journey, full ? Infinity : SHORT).join('\n'));
 }
 
-function formatJourney({ id, origin, events }: Journey, most: number): string[] {
+function formatJourney({ id, origin, events, unasked }: Journey, most: number): string[] {
   const shown = new Set<string>();
   const lines = [`record ${id}${origin === null ? '' : `, from ${origin}`}`];
   for (const event of events) {
@@ -33,7 +33,7 @@ function formatJourney({ id, origin, events }: Journey, most: number): string[] 
     if (event.asked && event.asked.changed.length > 0)
       lines.push(`  (the prompt is that of today: the version of ${event.asked.changed.join(', ')} was another one)`);
   }
-  return lines;
+  return unasked === null ? lines : [...lines, '', `What models were asked cannot be shown: ${unasked}`];
 }
 
 const relations = { itself: 'it', ancestor: 'what it was made of', descendant: 'what was made of it' } as const;

@@ -1,9 +1,10 @@
 /** The journey of a record through an experiment: what it was made of, what became of it, and what models were asked about it. */
 import type { Rec } from '../recipe/define.ts';
 import type { BoundConfig } from '../schemas/config.ts';
+import { BackspinError } from '../schemas/errors.ts';
 import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
 import { originsOf } from '../steps/origins.ts';
-import { loadRegistry } from '../steps/registry.ts';
+import { loadRegistry, type Registry } from '../steps/registry.ts';
 import type { Store } from '../store/store.ts';
 import { askedAbout, type Asked } from './asked.ts';
 import { distinct, endedSteps, RecordReader, type Ended } from './tables/reader.ts';
@@ -35,6 +36,8 @@ export interface Journey {
   readonly origin: string | null;
   /** In the order in which the steps began. */
   readonly events: readonly JourneyEvent[];
+  /** Why no event has `asked`; null if there is no reason. */
+  readonly unasked: string | null;
 }
 
 /** `wanted`: the id of a record, or the beginning of one. Throws `NotFound` if there is none, or more than one. */
@@ -46,21 +49,28 @@ export async function journeyOf(store: Store, record: ExperimentRecord, wanted: 
     const tables = distinct(ended.flatMap((one) => [...one.tables, ...one.hidden]));
     const id = await reader.complete(record.name, tables, wanted);
     const relatives = await relativesOf(reader, tables, id);
-    const registry = await loadRegistry((record.config as BoundConfig).modules).catch(() => undefined); // a module that has changed
+    const registry = await loadRegistry((record.config as BoundConfig).modules).catch(moduleFault);
     const events: JourneyEvent[] = [];
     for (const one of ended) {
       const sources = tables.filter(({ ref, layout }) => layout === 'records' && one.output.inputs.includes(ref.digest));
       for (const event of await eventsOf(reader, one, sources, relatives)) {
-        const source = registry && one.step.kind === 'map' ? await sourceOf(reader, one, sources, event.id) : undefined;
-        const asked = source ? await askedAbout(store, registry!, record, one.output, source) : null;
+        const source = typeof registry !== 'string' && one.step.kind === 'map' ? await sourceOf(reader, one, sources, event.id) : undefined;
+        const asked = source ? await askedAbout(store, registry as Registry, record, one.output, source) : null;
         events.push({ ...event, asked });
       }
     }
     const outputs = ended.map(({ output }) => output);
-    return { experiment: record.name, id, origin: (await originsOf(store, outputs, [id])).get(id) ?? null, events };
+    const origin = (await originsOf(store, outputs, [id])).get(id) ?? null;
+    return { experiment: record.name, id, origin, events, unasked: typeof registry === 'string' ? registry : null };
   } finally {
     database.close();
   }
+}
+
+/** A module that has changed since, or is gone. */
+function moduleFault(error: unknown): string {
+  if (error instanceof BackspinError) return error.message;
+  throw error;
 }
 
 async function relativesOf(reader: RecordReader, tables: readonly StepTable[], id: string): Promise<Map<string, Relation>> {

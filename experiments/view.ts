@@ -26,6 +26,8 @@ export interface StepView {
   readonly attempts?: number;
   readonly seconds: number | null;
   readonly output: OutputView | null;
+  /** Names of what an evaluation measured. */
+  readonly numbers?: readonly string[];
   /** For a reducer with several results; then `output` is null. */
   readonly outputs?: Readonly<Record<string, OutputView>>;
   /** For a training: the loss of its last step. */
@@ -105,6 +107,7 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
     seconds: output?.seconds ?? null,
     ...(output?.curve ? { loss: output.curve.last.loss } : {}),
     output: result !== null && isRef(result) ? outputView(result) : null,
+    ...(result !== null && isRef(result) && result.kind === 'report' ? { numbers: Object.keys(result.metrics) } : {}),
     ...(result !== null && !isRef(result)
       ? { outputs: Object.fromEntries(Object.entries(result).map(([key, ref]) => [key, outputView(ref)])) }
       : {}),

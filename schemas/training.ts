@@ -34,7 +34,10 @@ const options = {
   clip: z.number().positive().exactOptional().describe('Norm to which gradients are clipped. Default: none.'),
   dropout: z.number().min(0).lt(1).exactOptional().describe('Default: 0.'),
   seed: seed.exactOptional().describe("Default: the experiment's."),
-  optimizer: z.enum(['adamw', 'muon']).exactOptional().describe('Default: adamw. muon is for small models of which all weights are trained: it needs fewer steps.'),
+  optimizer: z
+    .enum(['adamw', 'muon'])
+    .exactOptional()
+    .describe('Default: adamw. muon is for small models of which all weights are trained: it needs fewer steps.'),
 };
 
 const lora = z.strictObject({

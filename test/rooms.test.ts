@@ -11,6 +11,7 @@ const LEVELS = [
   ['steps'],
   ['workflows', 'activities', 'plan'],
   ['host', 'experiments'],
+  ['pages'],
   ['cli', 'workers'],
 ] as const;
 /** Folders of programs that are no part of the product: it imports nothing of them. */

@@ -1,14 +1,7 @@
 /** Escapes and measures text for terminals. Text of data and models may contain control sequences (titles, clipboard, links, colours,
  *  writing direction); escaped, they have no effect. */
 import stringWidth from 'string-width';
-
-/** Control characters except newline and tab, and characters that change the writing direction. */
-const CONTROLS = /(?![\n\t])\p{Cc}|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
-
-const escapeCharacter = (char: string): string => {
-  const code = char.charCodeAt(0).toString(16);
-  return code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
-};
+import { CONTROLS, escapeCharacter } from '../../schemas/controls.ts';
 
 /** Escapes control characters as in JavaScript. */
 export const escapeControls = (text: string): string => text.replaceAll(CONTROLS, escapeCharacter);

@@ -113,7 +113,8 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   if (verb === 'schema') return [0, /json-schema\.org/];
   if (verb === 'chaos') return [1, /No folder can be made in .*TMPDIR/]; // it would run the experiment twice
   if (verb === 'gc') return words.includes('--apply') ? [1, /The plan no-plan\.json cannot be read/] : [0, /Nothing in .* can go/];
-  return [1, /There is no experiment "some-name"/];
+  if (verb === 'ui') return [1, /The port 1 cannot be used|The port 80 cannot be used/];
+  return [1, /There is no experiment "(some-name|A)"/];
 }
 const noServer = { TEMPORAL_ADDRESS: '127.0.0.1:9', PATH: `${nvidia(0, 0, 0, 0).folder}:${process.env['PATH']}` };
 const environments: Readonly<Record<string, NodeJS.ProcessEnv>> = {

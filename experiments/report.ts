@@ -1,0 +1,118 @@
+/** What a report tells of an experiment: every number and sample in it, as plain data. */
+import type { BoundConfig } from '../schemas/config.ts';
+import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
+import { determinism, type Determinism, type Output } from '../schemas/store.ts';
+import type { Store } from '../store/store.ts';
+import { metricCells, type MetricCell } from './intervals.ts';
+import type { Database, Row } from './tables/duckdb.ts';
+import { name as quoted } from './tables/duckdb.ts';
+import { binned, fieldsOf, type Field, type Histogram } from './tables/page.ts';
+import { allOf, openDatabase, tablesOf, type StepTable } from './tables/steps.ts';
+import { viewOf, type View } from './view.ts';
+
+export interface ExperimentReport {
+  readonly view: View;
+  readonly config: Omit<BoundConfig, 'name'>;
+  readonly configDigest: string;
+  readonly metrics: readonly MetricCell[];
+  readonly distributions: readonly Distribution[];
+  readonly samples: readonly Sample[];
+  readonly cost: Cost;
+  /** Steps by how far their bytes can be had again; `cached` ones too. */
+  readonly determinism: Readonly<Partial<Record<Determinism, number>>>;
+}
+/** Of the records of a map, a source or a reducer. */
+export interface Distribution {
+  readonly path: string;
+  readonly field: string;
+  /** `value`: of a number; `length`: characters of a text. */
+  readonly of: 'value' | 'length';
+  readonly histogram: Histogram;
+}
+/** Records at random, the same in every report. */
+export interface Sample {
+  readonly path: string;
+  readonly table: 'records' | 'dropped';
+  readonly total: number;
+  readonly fields: readonly Field[];
+  readonly rows: readonly Row[];
+}
+/** Without what other experiments had computed before. */
+export interface Cost {
+  readonly requests: number;
+  readonly tokens: number;
+  readonly seconds: Readonly<Record<Step['kind'], number>>;
+}
+
+const SAMPLES = 5;
+/** Fields of one step whose distributions are shown. */
+const MOST_FIELDS = 4;
+
+export async function reportOf(store: Store, record: ExperimentRecord): Promise<ExperimentReport> {
+  const view = await viewOf(store, record);
+  const outputs = await Promise.all(record.steps.map(async (step) => (step.stepKey === null ? undefined : store.output(step.stepKey))));
+  const ended = record.steps.flatMap((step, at) => (outputs[at] ? [{ step, output: outputs[at] }] : []));
+  const database = await openDatabase(store);
+  const distributions: Distribution[] = [];
+  const samples: Sample[] = [];
+  const seen = new Set<string>();
+  try {
+    for (const { step, output } of ended) {
+      if (step.kind === 'train' || step.kind === 'evaluate') continue;
+      for (const table of tablesOf(step, output)) {
+        if (table.ref.rows === 0 || seen.has(table.ref.digest) || !(await store.has(table.ref))) continue;
+        seen.add(table.ref.digest);
+        const query = await allOf(store, table);
+        const fields = await fieldsOf(database, query);
+        if (table.label !== 'dropped') distributions.push(...(await distributionsOf(database, step.path, query, fields)));
+        if (step.kind === 'map' || table.label === 'dropped') samples.push(await sampleOf(database, step.path, table, query, fields));
+      }
+    }
+  } finally {
+    database.close();
+  }
+  const { name: _, ...config } = record.config as BoundConfig;
+  const { configDigest } = record;
+  const metrics = metricCells(view);
+  return { view, config, configDigest, metrics, distributions, samples, cost: costOf(ended), determinism: classesOf(ended) };
+}
+
+async function distributionsOf(database: Database, path: string, query: string, fields: readonly Field[]): Promise<Distribution[]> {
+  const numbers = fields.filter(({ numeric }) => numeric).slice(0, MOST_FIELDS);
+  const texts = fields.filter(({ text, name }) => text && name !== 'id').slice(0, MOST_FIELDS - numbers.length);
+  const found: Distribution[] = [];
+  for (const { name, numeric } of [...numbers, ...texts]) {
+    const x = numeric ? quoted(name) : `length(${quoted(name)})`;
+    const histogram = await binned(database, `select ${x} as x from (${query}) where ${quoted(name)} is not null`, []);
+    if (histogram && histogram.bins.length > 1) found.push({ path, field: name, of: numeric ? 'value' : 'length', histogram });
+  }
+  return found;
+}
+
+/** Those whose ids have the lowest hashes: a choice that hangs on no order. */
+async function sampleOf(database: Database, path: string, table: StepTable, query: string, fields: readonly Field[]): Promise<Sample> {
+  const rows = await database.rows(`${query} order by md5(id), id limit ${SAMPLES}`);
+  return { path, table: table.label === 'dropped' ? 'dropped' : 'records', total: table.ref.rows, fields, rows };
+}
+
+type Ended = readonly { readonly step: Step; readonly output: Output }[];
+
+function costOf(ended: Ended): Cost {
+  const own = ended.filter(({ step }) => !step.cached).map(({ output }) => output);
+  const sum = (of: (output: Output) => number, some = own) => some.reduce((total, output) => total + of(output), 0);
+  const seconds = (verb: Step['kind']) =>
+    sum(
+      (output) => output.seconds,
+      own.filter((output) => output.verb === verb),
+    );
+  return {
+    requests: sum(({ requests }) => requests),
+    tokens: sum(({ tokens }) => tokens),
+    seconds: { map: seconds('map'), reduce: seconds('reduce'), train: seconds('train'), evaluate: seconds('evaluate') },
+  };
+}
+
+function classesOf(ended: Ended): ExperimentReport['determinism'] {
+  const counts = determinism.options.map((one) => [one, ended.filter(({ output }) => output.determinism === one).length] as const);
+  return Object.fromEntries(counts.filter(([, count]) => count > 0));
+}
