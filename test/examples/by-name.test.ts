@@ -29,7 +29,13 @@ test('the first run goes from the name of a model to a dataset and an adapter', 
   const { hub, home, run } = await hubHome(t);
   hub.publish('models', 'HuggingFaceTB/SmolLM2-135M-Instruct', await randomModel('Llama', naming));
   // A random model ends no reply by itself.
-  const small = ['sampling.backtranslate.stop=[" "]', 'instructionChars.min=1', 'minimum=1', 'sft.length.steps=2', 'sft.maxTokens=1024'];
+  const small = [
+    'sampling.backtranslate.stop=[" "]',
+    'instructionChars={"min":1,"max":800}',
+    'minimum=1',
+    'sft.length.steps=2',
+    'sft.maxTokens=1024',
+  ];
   const sets = ['data.corpus.params.minChars=500', ...small.map((set) => `parameters.${set}`)].flatMap((set) => ['--set', set]);
   const file = join(root, 'examples/smollm2/humpback.yaml');
   const planned = await run('plan', file, '--json', ...sets);
