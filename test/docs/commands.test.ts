@@ -81,7 +81,7 @@ const filled = (text: string): string[] =>
     .replace('path=value', 'seed=1')
     .split(' ')
     .filter((word) => word !== '')
-    .map((word) => (word.includes('/') ? join(root, word) : word));
+    .map((word) => (word.includes('/') && existsSync(join(root, word)) ? join(root, word) : word));
 
 /** Every command, once, with the first place that says it. */
 const commands = new Map<string, { readonly at: string; readonly words: readonly string[] }>();
