@@ -155,8 +155,18 @@ program
   .action(lazy(() => import('./fork.ts')));
 program
   .command('export <name> [step]')
-  .description('write a model as a folder that transformers loads, a dataset as JSONL (default: the result)')
+  .description('write a model as a folder that transformers loads, a dataset for `load_dataset` (default: the result)')
   .requiredOption('--to <folder>', 'a new or empty folder')
+  .addOption(
+    new Option('--format <format>', 'form of a dataset (default: jsonl)').choices([
+      'jsonl',
+      'parquet',
+      'trl-sft',
+      'trl-dpo',
+      'sharegpt',
+      'alpaca',
+    ]),
+  )
   .option('--adapter', 'write a low-rank adapter without its base (default: both merged)')
   .action(lazy(() => import('./export.ts')));
 

@@ -1,9 +1,7 @@
-/** `backspin export NAME [STEP] --to FOLDER`: writes models as Hugging Face folders and datasets as JSONL, each with a card. Needs no
- *  server. */
-import { createWriteStream } from 'node:fs';
+/** `backspin export NAME [STEP] --to FOLDER`: writes models as Hugging Face folders and datasets as files that `load_dataset` reads, each
+ *  with a card. Needs no server. */
 import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { runVerb } from '../devices/verb.ts';
 import { isRef, type AnyRef, type DatasetRef, type ModelRef } from '../schemas/call.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
@@ -11,19 +9,22 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { ModelManifest } from '../schemas/store.ts';
 import { ifThere, temporary } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
-import { datasetCard, modelCard } from '../experiments/cards.ts';
+import { modelCard } from '../experiments/cards.ts';
 import { currentRecord } from '../experiments/current.ts';
 import { openHome } from '../host/home-store.ts';
+import type { ExportedData } from '../experiments/export-data.ts';
 import { experimentOf } from '../experiments/record.ts';
 import { findStep } from '../experiments/steps.ts';
+import type { Format } from '../experiments/tables/formats.ts';
 import { number } from '../schemas/units.ts';
 
 interface Options {
   readonly to: string;
   readonly adapter?: boolean;
+  readonly format?: Format;
 }
 
-export async function run(name: string, wanted: string | undefined, { to, adapter = false }: Options): Promise<void> {
+export async function run(name: string, wanted: string | undefined, { to, adapter = false, format }: Options): Promise<void> {
   const store = await openHome();
   const record = await currentRecord(await experimentOf(store, name));
   const step = wanted === undefined ? undefined : findStep(record, wanted);
@@ -41,18 +42,25 @@ export async function run(name: string, wanted: string | undefined, { to, adapte
     if (adapter && (ref.kind !== 'model' || (await store.model(ref)).base === null))
       throw new BackspinError('ConfigError', `The ${ref.kind} ${ref.digest.slice(0, 16)} is no adapter: leave --adapter away.`);
   }
+  if (format !== undefined && Object.values(refs).every((ref) => ref.kind === 'model'))
+    throw new BackspinError('ConfigError', `${step?.path ?? name} is a model, which has one format: leave --format away.`);
   const folder = resolve(to);
   if (((await ifThere(readdir(folder))) ?? []).length > 0)
     throw new BackspinError('ConfigError', `${folder} is not empty: give a new folder, so that nothing is mixed up.`);
   const several = Object.keys(refs).length > 1;
-  const answers = step?.stepKey ? (await store.output(step.stepKey))?.answers : undefined;
+  const output = step?.stepKey ? await store.output(step.stepKey) : undefined;
   const made = temporary(dirname(folder), basename(folder));
   try {
     await mkdir(made, { recursive: true });
     const lines: string[] = [];
     for (const [label, ref] of Object.entries(refs)) {
       const part = several ? label : '';
-      const { file, what } = await write(store, record, ref, join(made, part), step?.path ?? label, adapter, answers);
+      const { file, what } = await write(
+        { store, record, output, from: step?.path ?? (label || 'result'), format: format ?? 'jsonl' },
+        ref,
+        join(made, part),
+        adapter,
+      );
       lines.push(`${join(folder, part, file)}: ${what}`);
     }
     await rename(made, folder); // all or nothing
@@ -68,23 +76,16 @@ interface Written {
   readonly what: string;
 }
 
-async function write(
-  store: Store,
-  record: ExperimentRecord,
-  ref: AnyRef,
-  folder: string,
-  from: string,
-  adapter: boolean,
-  answers?: DatasetRef,
-): Promise<Written> {
+async function write(exported: Omit<ExportedData, 'table'>, ref: AnyRef, folder: string, adapter: boolean): Promise<Written> {
+  const { store, record, from, output } = exported;
   await mkdir(folder, { recursive: true });
   if (ref.kind === 'model') return writeModel(store, record, ref, folder, from, adapter);
-  if (ref.kind === 'dataset') return writeDataset(store, record, ref, folder, from);
+  if (ref.kind === 'dataset') return writeDataset(exported, ref, folder);
   await writeFile(join(folder, 'report.json'), `${JSON.stringify(ref, null, 2)}\n`);
   const numbers = `${Object.keys(ref.metrics).length} numbers`;
-  if (!answers) return { file: 'report.json', what: numbers };
-  const { what } = await writeDataset(store, record, answers, folder, from);
-  return { file: '', what: `${numbers} in report.json, ${what} of answers in data.jsonl` };
+  if (!output?.answers) return { file: 'report.json', what: numbers };
+  const { what, file } = await writeDataset(exported, output.answers, folder);
+  return { file: '', what: `${numbers} in report.json, ${what} of answers in ${file}` };
 }
 
 async function writeModel(
@@ -119,18 +120,11 @@ async function lineageOf(store: Store, manifest: ModelManifest): Promise<ModelMa
   return parent ? [manifest, ...(await lineageOf(store, parent))] : [manifest];
 }
 
-async function writeDataset(store: Store, record: ExperimentRecord, ref: DatasetRef, folder: string, from: string): Promise<Written> {
-  const features = new Map<string, Set<string>>();
-  async function* lines() {
-    for await (const { id, value } of store.read(ref)) {
-      const row = { id, ...(value as object) };
-      for (const [key, x] of Object.entries(row)) features.set(key, (features.get(key) ?? new Set()).add(typeOf(x)));
-      yield `${JSON.stringify(row)}\n`;
-    }
-  }
-  await pipeline(lines, createWriteStream(join(folder, 'data.jsonl')));
-  await writeFile(join(folder, 'README.md'), datasetCard(record, await store.dataset(ref), features, from));
-  return { file: 'data.jsonl', what: `${number(ref.rows)} records` };
+async function writeDataset(exported: Omit<ExportedData, 'table'>, ref: DatasetRef, folder: string): Promise<Written> {
+  const { exportData } = await import('../experiments/export-data.ts'); // loads DuckDB
+  const { file, rows, left } = await exportData({ ...exported, table: { label: 'records', ref, layout: 'records' } }, folder);
+  return {
+    file,
+    what: `${number(rows)} records${left > 0 ? `; ${number(left)} lack what ${exported.format} needs and are left out` : ''}`,
+  };
 }
-const typeOf = (x: unknown): string =>
-  x === null ? 'null' : Array.isArray(x) ? 'list' : typeof x === 'number' ? 'float64' : typeof x === 'boolean' ? 'bool' : typeof x;

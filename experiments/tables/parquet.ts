@@ -72,9 +72,9 @@ function columnsOf(fields: Structure, layout: Layout): string {
   return all.length === 0 ? 'null as nothing' : all.join();
 }
 
-/** The types to read with: whole numbers are `whole`, which has a sign; nothing but null, and objects with very many fields, stay JSON. */
+/** The types to read with: whole numbers are `whole`, which has a sign; nothing but null is a text; objects with very many fields stay JSON. */
 function typed(structure: Structure, whole: 'BIGINT' | 'DOUBLE'): Structure {
-  if (typeof structure === 'string') return structure.endsWith('BIGINT') ? whole : structure === 'NULL' ? 'JSON' : structure;
+  if (typeof structure === 'string') return structure.endsWith('BIGINT') ? whole : structure === 'NULL' ? 'VARCHAR' : structure;
   if (Array.isArray(structure)) return structure.map((inner) => typed(inner, whole));
   const entries = Object.entries(structure as Record<string, Structure>);
   if (entries.length > MOST_FIELDS) return 'JSON';

@@ -133,7 +133,7 @@ test('a dataset is exported as JSONL with its ids and a card, and never over som
     .split('\n')
     .map((line) => JSON.parse(line) as object);
   t.like(rows[0], { id: recordId({ text: 'one', score: 5 }, []), text: 'one', score: 5 });
-  t.regex(readFileSync(join(to, 'README.md'), 'utf8'), /name: score\n\s+dtype: float64/);
+  t.regex(readFileSync(join(to, 'README.md'), 'utf8'), /name: score\n\s+dtype: int64/);
   const again = await backspin(folder, ['export', 'toy', '--to', to]);
   t.is(again.code, 1);
   t.regex(again.stderr, /is not empty: give a new folder/);
