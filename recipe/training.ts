@@ -63,7 +63,7 @@ export type Objective = keyof Objectives;
  *  by rows: of `stepsByRows` the entry nearest in ratio counts, of `byRows` the last that begins at or below. The result records which. */
 export interface Settings<O extends Objective = 'sft'> {
   readonly objective: O;
-  /** After the warm-up, and at the last step; a plain number decays to 0. */
+  /** After the warm-up, and at the last step; a plain number decays to 0 after the last step. */
   readonly learningRate: number | { readonly from: number; readonly to: number };
   /** Passes over the rows, or optimizer steps. */
   readonly length:

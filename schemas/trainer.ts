@@ -30,7 +30,8 @@ export const trainSpec = z.strictObject({
   maxTokens: z.int().min(2),
   /** Whether to refuse a row of more than `maxTokens`, or to cut the end of its answer. */
   tooLong: z.enum(['drop', 'truncate', 'fail']),
-  learningRate: z.strictObject({ from: z.number(), to: z.number() }),
+  /** After the warm-up, and at the last step; null: it is 0 after the last step. */
+  learningRate: z.strictObject({ from: z.number(), to: z.number().nullable() }),
   schedule: z.enum(['linear', 'cosine']),
   warmup: z.number().min(0).max(1),
   weightDecay: z.number().min(0),

@@ -6,7 +6,7 @@ const table = z.array(z.tuple([z.int().min(0), z.int().min(1)])).min(1);
 
 const learningRate = z
   .union([z.number().positive(), z.strictObject({ from: z.number().positive(), to: z.number().min(0) })])
-  .describe('After the warm-up, and at the last step; a plain number decays to 0.');
+  .describe('After the warm-up, and at the last step; a plain number decays to 0 after the last step.');
 const length = z.union([
   z.strictObject({ epochs: z.number().positive() }),
   z.strictObject({ steps: z.int().min(1) }),

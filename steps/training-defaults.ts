@@ -28,7 +28,7 @@ export function withTrainingDefaults(settings: Settings): Settled {
     adapter: settings.adapter,
     maxTokens: settings.maxTokens,
     tooLong: settings.tooLong ?? 'drop',
-    learningRate: typeof rate === 'number' ? { from: rate, to: 0 } : rate,
+    learningRate: typeof rate === 'number' ? { from: rate, to: null } : rate,
     schedule: settings.schedule ?? 'linear',
     warmup: settings.warmup ?? 0,
     weightDecay: settings.weightDecay ?? 0,

@@ -113,7 +113,7 @@ async function train({ store, registry, resolved, context }: On): Promise<{ read
     steps: [],
     seconds: 0,
     tokens: 0,
-    lastLearningRate: spec.learningRate.to,
+    lastLearningRate: spec.learningRate.to ?? 0,
   });
   return { spec, model: result as ModelRef };
 }

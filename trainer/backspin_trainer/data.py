@@ -7,6 +7,7 @@ import json
 import math
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,8 +89,9 @@ def has_system_turns(path: str) -> bool:
 def sample_order(dataset: Dataset, spec: TrainSpec) -> list[int]:
     """The indices [steps * batch] of the examples in the order of the whole run, batch after batch.
 
-    It shuffles every epoch by the seed. Then, in windows of eight batches, it sorts rows by length, which
-    saves padding, and shuffles the batches. Rows of one group stay together.
+    It shuffles every epoch by the seed. Then, in windows of eight batches of an epoch, it sorts rows by length, which
+    saves padding, and shuffles the batches. Rows of one group stay together. A batch has no row twice, unless it has
+    more rows than the file.
     """
     groups = [list(group) for _, group in itertools.groupby(range(len(dataset)), key=dataset["group"].__getitem__)]
     size = len(groups[0])
@@ -102,20 +104,34 @@ def sample_order(dataset: Dataset, spec: TrainSpec) -> list[int]:
     columns = [dataset[name] for name in ("input_ids", "chosen", "rejected") if name in dataset.column_names]
     tokens = [sum(map(len, values)) for values in zip(*columns)]
     lengths = [max(tokens[at] for at in group) for group in groups]
-    rng, batch = random.Random(spec.seed), spec.batch // size
-    drawn: list[int] = []
-    while len(drawn) < spec.steps * batch:
-        epoch = list(range(len(groups)))
+    batches = itertools.islice(_batches(lengths, spec.batch // size, random.Random(spec.seed)), spec.steps)
+    return [row for indices in batches for index in indices for row in groups[index]]
+
+
+def _batches(lengths: list[int], batch: int, rng: random.Random) -> Iterator[list[int]]:
+    """Batches of indices of `lengths`, without end."""
+    rest: list[int] = []  # of the last epoch
+    while True:
+        epoch = list(range(len(lengths)))
         rng.shuffle(epoch)
-        drawn += epoch
-    del drawn[spec.steps * batch :]
-    order: list[int] = []
-    for start in range(0, len(drawn), 8 * batch):
-        window = sorted(drawn[start : start + 8 * batch], key=lengths.__getitem__)
-        batches = [window[at : at + batch] for at in range(0, len(window), batch)]
-        rng.shuffle(batches)
-        order += [row for indices in batches for index in indices for row in groups[index]]
-    return order
+        if rest:
+            fresh = [index for index in epoch if index not in rest][: batch - len(rest)]
+            if len(rest) + len(fresh) < batch:  # fewer rows than a batch
+                rest += epoch
+                while len(rest) >= batch:
+                    yield rest[:batch]
+                    rest = rest[batch:]
+                continue
+            yield rest + fresh
+            taken = set(fresh)
+            epoch = [index for index in epoch if index not in taken]
+        full = len(epoch) // batch * batch
+        rest = epoch[full:]
+        for start in range(0, full, 8 * batch):
+            window = sorted(epoch[start : min(start + 8 * batch, full)], key=lengths.__getitem__)
+            batches = [window[at : at + batch] for at in range(0, len(window), batch)]
+            rng.shuffle(batches)
+            yield from batches
 
 
 def _complete_groups(

@@ -36,10 +36,10 @@ class Init:
 
 @dataclass(frozen=True)
 class Rate:
-    """The learning rate after the warm-up (`from`) and at the last step (`to`)."""
+    """The learning rate after the warm-up (`from`) and at the last step (`to`; None: it is 0 after the last step)."""
 
     from_: float
-    to: float
+    to: float | None
 
 
 @dataclass(frozen=True)

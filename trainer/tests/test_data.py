@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 
 import pytest
 import world
@@ -198,6 +199,25 @@ def test_every_epoch_takes_every_row_once_in_an_order_of_the_seed(spec):
     assert len(taken) == 24 and sorted(taken) == sorted([*range(12)] * 2)
     assert taken == data.sample_order(rows, spec)
     assert taken != data.sample_order(rows, dataclasses.replace(spec, seed=2))
+
+
+@pytest.mark.parametrize(("count", "batch", "epochs"), [(64, 32, 3), (100, 32, 3), (33, 32, 3), (96, 16, 4), (1000, 32, 3)])
+def test_no_batch_has_a_row_twice_and_an_epoch_ends_before_the_next_begins(spec, count, batch, epochs):
+    spec = dataclasses.replace(spec, steps=epochs * count // batch, batch=batch)
+    rows = Dataset.from_list([{"input_ids": [0] * (1 + at * 7 % 50), "group": str(at)} for at in range(count)])
+    taken = data.sample_order(rows, spec)
+    assert len(taken) == spec.steps * batch
+    assert all(len(set(taken[start : start + batch])) == batch for start in range(0, len(taken), batch))
+    for passed in range(1, epochs):
+        seen = Counter(taken[: passed * count])
+        assert passed * count - sum(min(times, passed) for times in seen.values()) < batch
+
+
+def test_fewer_rows_than_a_batch_are_all_in_every_batch_as_often_as_it_goes(spec):
+    spec = dataclasses.replace(spec, steps=3, batch=8)
+    taken = data.sample_order(Dataset.from_list([{"input_ids": [0], "group": str(at)} for at in range(3)]), spec)
+    assert Counter(taken) == {0: 8, 1: 8, 2: 8}
+    assert all(set(taken[start : start + 8]) == {0, 1, 2} for start in (0, 8, 16))
 
 
 def test_rows_of_one_group_share_every_batch_and_groups_that_cannot_are_refused(spec):

@@ -44,6 +44,16 @@ def test_a_linear_run_ends_at_exactly_its_last_learning_rate_and_never_rises(tmp
     assert all(later < earlier for earlier, later in itertools.pairwise(rates))
 
 
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_without_an_end_the_rate_is_0_after_the_last_step_and_every_step_learns(tmp_path, model, rows, schedule):
+    given = world.train_spec(model, rows, tmp_path / "run", schedule=schedule, learningRate={"from": 1e-3, "to": None}, steps=4)
+    rates = [learning_rate(parsed(given), step) for step in range(1, 6)]
+    assert rates[0] == 1e-3 and rates[3] > 1e-5 and rates[4] == 0.0 and rates == sorted(rates, reverse=True)
+    assert run(given | {"steps": 1, "run": str(tmp_path / "one")}) == Exit.DONE
+    before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "one" / "model"))
+    assert any(not torch.equal(before[name], after[name]) for name in after)
+
+
 def test_a_cosine_rises_through_its_warm_up_and_falls_to_its_floor(tmp_path, model, rows):
     spec = parsed(world.train_spec(model, rows, tmp_path / "run", schedule="cosine", warmup=0.1, steps=100))
     rates = [learning_rate(spec, step) for step in range(1, 101)]
