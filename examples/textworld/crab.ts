@@ -75,7 +75,7 @@ const listed: readonly (readonly Constraint[])[] = [
   ['note', 'done'],
   ['dash', 'quote'],
 ];
-const counts = { refine: 150, list: 500, check: 300 } as const;
+const counts = { refine: 60, list: 900, check: 250 } as const;
 
 /** The annotator's lessons. They need no knowledge, so they are about any thing, and their answers may be false. */
 export const lessons = source({
@@ -100,7 +100,7 @@ export const lessons = source({
       ...times(counts.list, () => {
         const { meaning, response } = answer();
         const names = random.pick(listed);
-        const kept = names.map((name) => [name, constraintsOf(meaning.form).includes(name) ? sentenceOf(random, name) : 'NULL'] as const);
+        const kept = names.filter((name) => constraintsOf(meaning.form).includes(name)).map((name) => [name, sentenceOf(random, name)]);
         return lesson(listing(names, response), JSON.stringify(Object.fromEntries(kept)));
       }),
       ...times(counts.check, () => {
