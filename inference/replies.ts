@@ -32,7 +32,8 @@ const content = z.union([z.string(), z.array(part)]).nullish();
 const message = z
   .object({ content, reasoning_content: z.string().nullish(), reasoning: z.string().nullish() })
   .transform(({ content, reasoning_content, reasoning }) => ({
-    text: typeof content === 'string' ? content : (content ?? []).map(({ type, text = '' }) => (type.endsWith('text') ? text : '')).join(''),
+    text:
+      typeof content === 'string' ? content : (content ?? []).map(({ type, text = '' }) => (type.endsWith('text') ? text : '')).join(''),
     reasoning: reasoning_content ?? reasoning ?? '',
   }));
 export const chatReplies = withUsage(z.object({ message, finish_reason: finishReason }));

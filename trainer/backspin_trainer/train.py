@@ -20,7 +20,7 @@ from . import checkpoints, data, preferences, tagger
 from .adapters import add_adapter, continue_adapter, merge, write_adapter
 from .events import Events
 from .exits import Exit, Refusal
-from .models import make_model, read_model, replacing, write_model
+from .models import check_context, make_model, read_model, replacing, write_model
 from .spec import MergeSpec, ModelFolders, TrainSpec
 from .stop import Stop
 from .tokens import check_chat_template, read_fast_tokenizer, read_tokenizer, tokenizer_folder
@@ -137,11 +137,7 @@ def _open_model(spec: TrainSpec, run: Path, tokenizer):
                 merge(MergeSpec(1, spec.from_, spec.base, str(merged)))
         folder = str(merged)
     model = read_model(folder, spec.dropout) if folder else make_model(spec.init, tokenizer, spec.dropout)
-    context = getattr(model.config, "max_position_embeddings", spec.max_tokens)
-    if spec.max_tokens > context:
-        raise Refusal(
-            Exit.SPEC, f"Spec key 'maxTokens' is {spec.max_tokens}, but the model's context is {context}; lower it."
-        )
+    check_context(model, spec.max_tokens)
     if spec.lora:
         model = add_adapter(model, spec.lora, spec.seed)
         if spec.base and spec.adapter == "continue":
