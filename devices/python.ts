@@ -28,7 +28,7 @@ export function pythonOf(): TrainerPython {
 }
 
 /** Output of `backspin_trainer identity`: for each verb a digest of its code and the versions of the packages that compute. */
-export type TrainerIdentity = Readonly<Record<SubprocessVerb | 'serve', object>>;
+export type TrainerIdentity = Readonly<Record<SubprocessVerb | 'serve' | 'check' | 'gguf', object>>;
 
 const identities = new Map<string, Promise<TrainerIdentity>>();
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { BackspinError } from '../schemas/errors.ts';
-import type { ConvertSpec, MergeSpec } from '../schemas/trainer.ts';
+import type { CheckSpec, ConvertSpec, GgufSpec, MergeSpec } from '../schemas/trainer.ts';
 import { neededEnvironment } from './environment.ts';
 import { errorOfExit } from './exits.ts';
 import { pythonOf, trainerEnvironment } from './python.ts';
@@ -13,6 +13,8 @@ import { pythonOf, trainerEnvironment } from './python.ts';
 interface Verbs {
   readonly merge: MergeSpec;
   readonly convert: ConvertSpec;
+  readonly check: CheckSpec;
+  readonly gguf: GgufSpec;
 }
 
 /** Throws the error of its exit code with the sentence that it printed; `ConfigError` for a code without a meaning. */

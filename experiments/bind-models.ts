@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
+import { smallFilesOf } from '../devices/gguf.ts';
 import type { BoundConfig, RecipeSchema } from '../schemas/config.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { External } from '../schemas/external.ts';
@@ -10,7 +11,16 @@ import type { Source } from '../schemas/yaml.ts';
 import type { TemplateSettings } from '../steps/chat-template.ts';
 import { lookUpModel, type HubModelName } from '../steps/hub-model.ts';
 import { resolveName, type Launched } from './hub-names.ts';
-import { chatFault, encoderFault, modelFault, NO_GGUF, repositoryFault, tokenizerFault, unreadArguments } from './model-folder.ts';
+import {
+  chatFault,
+  encoderFault,
+  FOLDER_OF_GGUF,
+  ggufIn,
+  modelFault,
+  repositoryFault,
+  tokenizerFault,
+  unreadArguments,
+} from './model-folder.ts';
 
 type Models = z.output<typeof experimentFile>['models'];
 type Written = Models[string];
@@ -46,7 +56,7 @@ async function bindModel(source: Source, models: Models, name: string, { folder,
   const named: Named = typeof model === 'string' ? spellOut(model, folder) : model;
   const file = named.chatTemplate === undefined ? undefined : resolve(folder, named.chatTemplate);
   const encodes = recipe?.models[name]?.endsWith('encoder') ?? false;
-  const { bound, place, fault } = 'hub' in named ? await bindHub(named, launched, encodes) : bindFolder(named.path, folder, encodes);
+  const { bound, place, fault } = 'hub' in named ? await bindHub(named, launched, encodes) : await bindFolder(named.path, folder, encodes);
   const { chatTemplateArguments: values, system } = named;
   const mute = fault || encodes || place === undefined ? undefined : chatFault(place, file, 'hub' in named, named);
   const at = (key: string) => ['models', name, ...(typeof model === 'string' ? [] : [key])];
@@ -77,12 +87,28 @@ interface Checked {
   readonly fault?: string | undefined;
 }
 
-function bindFolder(written: string, folder: string, encodes: boolean): Checked {
+async function bindFolder(written: string, folder: string, encodes: boolean): Promise<Checked> {
   const path = resolve(folder, written);
-  if (/\.gguf$/i.test(written)) return { bound: { path }, fault: `${path} is a GGUF file; ${NO_GGUF}` };
+  const files = ggufIn(path);
+  if (files.length > 1)
+    return { bound: { path }, fault: `${path} holds ${files.length} GGUF files; give one of them: ${files.join(', ')}` };
+  if (files.length === 1) return bindGguf(files[0]!, encodes);
   const fault = encodes ? encoderFault(path) : modelFault(path);
   const isName = isMissing(path) && HUB_NAME.test(written) && written.includes('/');
   return { bound: { path }, place: path, fault: fault && isName ? `${fault}, or { hub: ${written} } for a model on the Hub` : fault };
+}
+
+async function bindGguf(path: string, encodes: boolean): Promise<Checked> {
+  const bound = { path };
+  if (isMissing(path)) return { bound, fault: `there is no file ${path}` };
+  if (encodes) return { bound, fault: `${path} is a GGUF file, and an encoder is a folder; ${FOLDER_OF_GGUF}` };
+  try {
+    const place = await smallFilesOf(path);
+    return { bound, place, fault: tokenizerFault(place) };
+  } catch (error) {
+    if (!(error instanceof BackspinError)) throw error;
+    return { bound, fault: error.message };
+  }
 }
 
 async function bindHub({ hub, revision }: HubModelName, launched: Launched, encodes: boolean): Promise<Checked> {

@@ -1,6 +1,7 @@
 /** Checks a model folder before anything starts. `chat-template.ts` renders its chat template. */
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, realpathSync } from 'node:fs';
 import { join, sep } from 'node:path';
+import { isGguf } from '../devices/gguf.ts';
 import { linkableFolder, PICKLED, PICKLED_INDEX } from '../store/models.ts';
 import {
   CHAT_TEMPLATE,
@@ -18,8 +19,15 @@ export const modelFault = (folder: string): string | undefined => filesFault(fol
 /** The same for an encoder, which needs no end token. */
 export const encoderFault = (folder: string): string | undefined => filesFault(folder) ?? vocabularyFault(folder);
 
-/** GGUF keeps quantized weights, and its tokenizer only in part. */
-export const NO_GGUF = 'give the folder of the model that it was made from, or the name of that model on the Hugging Face Hub';
+/** The GGUF files that a path stands for: itself, or those of a folder that holds no other model. */
+export function ggufIn(path: string): string[] {
+  if (isGguf(path)) return [path];
+  const files = listFolder(path) ?? [];
+  return files.includes('config.json') ? [] : files.filter(isGguf).map((file) => join(path, file));
+}
+
+/** The way out where a GGUF file will not do. */
+export const FOLDER_OF_GGUF = 'give the folder of the model that it was made from, or the name of that model on the Hugging Face Hub';
 
 /** The same for a model on the Hub whose small files are in `folder`; `used` names the files that it consists of, among all `files`. */
 export function repositoryFault(
@@ -31,8 +39,9 @@ export function repositoryFault(
   }: { readonly folder: string; readonly used: readonly string[]; readonly files: readonly { readonly name: string }[] },
   encodes: boolean,
 ): string | undefined {
-  const isGguf = !used.includes('config.json') && files.some(({ name }) => name.endsWith('.gguf'));
-  if (isGguf) return `${hub} holds GGUF files; ${NO_GGUF}`;
+  const holdsGguf = !used.includes('config.json') && files.some(({ name }) => isGguf(name));
+  if (holdsGguf)
+    return `${hub} holds GGUF files only; download one (\`hf download ${hub} FILE.gguf --local-dir .\`) and give its path, or ${FOLDER_OF_GGUF}`;
   if (!used.includes('config.json')) return `${hub} has no config.json: it is no model that transformers can load`;
   if (!used.some((name) => /^[^/]+\.(safetensors|bin)$/.test(name)))
     return `${hub} has no weights that can be trained; safetensors or pytorch_model.bin are needed`;

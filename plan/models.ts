@@ -3,12 +3,16 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isGguf, smallFilesOf, weightBytesIn } from '../devices/gguf.ts';
+import type { CheckedModel } from '../devices/model-check.ts';
 import type { ModelRef, StepCall } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { TAGGER } from '../steps/checks.ts';
 import { externalOf } from '../steps/external.ts';
 import { hubModelOf, isHubModel, lookUpModel } from '../steps/hub-model.ts';
+import type { CheckSpec } from '../schemas/trainer.ts';
+import { modelFiles } from '../store/models.ts';
 import type { Store } from '../store/store.ts';
 import { sizeOf, type ModelConfig, type Size } from './sizes.ts';
 import { isReal } from './symbols.ts';
@@ -34,7 +38,7 @@ export class PlannedModels {
   async add(call: StepCall, model: ModelRef): Promise<string | undefined> {
     if (call.verb === 'train') this.#templates.set(model.digest, (call.inputs as { template?: string }).template ?? null);
     const files = await this.#filesOf(call, model);
-    const architecture = this.#architectureOf(call, files);
+    const architecture = await this.#architectureOf(call, files);
     if (architecture) this.#architectures.set(model.digest, architecture);
     if (call.operation === 'tagger' || files?.isTagger) this.#taggers.add(model.digest);
     this.#sizes.set(model.digest, sizeOf(call, model, this.#sizes, files));
@@ -50,6 +54,11 @@ export class PlannedModels {
   async templateOf(model: ModelRef): Promise<string | null> {
     if (isReal(model) && !externalOf(this.#context, model)) return (await this.#store.model(model)).template;
     return this.#templates.get(model.digest) ?? null;
+  }
+
+  /** The model from outside the store that a model descends from; undefined if its files are not here. */
+  originOf({ digest }: ModelRef): CheckedModel | undefined {
+    return this.#architectures.get(digest)?.origin;
   }
 
   isTagger({ digest }: ModelRef): boolean {
@@ -70,27 +79,43 @@ export class PlannedModels {
       : undefined;
   }
 
-  #architectureOf({ verb, operation, label, inputs }: StepCall, files: ModelFiles | undefined): Architecture | undefined {
+  async #architectureOf(call: StepCall, files: ModelFiles | undefined): Promise<Architecture | undefined> {
+    const { verb, operation, label, inputs } = call;
     if (verb === 'train') return this.#architectures.get((inputs as { from: ModelRef }).from.digest);
     const model = label.slice('model-'.length);
-    if (operation === 'model:init') return { model, architecture: LLAMA };
-    if (!files?.config) return undefined;
+    if (operation === 'model:init') {
+      const init = inputs as unknown as NonNullable<CheckSpec['init']>;
+      return { model, architecture: LLAMA, origin: { init, small: await modelFiles(init.tokenizer) } };
+    }
+    if (!files?.config || files.folder === undefined) return undefined;
     const { architectures = [] } = files.config;
-    return { model, architecture: architectures.includes(LLAMA) ? LLAMA : architectures[0] };
+    const all = Object.entries(await modelFiles(files.folder));
+    const isWeights = (name: string) => /\.(safetensors|bin)$/.test(name);
+    const origin: CheckedModel = {
+      folder: files.folder,
+      small: Object.fromEntries(all.filter(([name]) => !isWeights(name))),
+      weights: Object.fromEntries(all.filter(([name]) => name.endsWith('.safetensors'))),
+      chatTemplate: (inputs as { chatTemplate?: string }).chatTemplate ?? null,
+    };
+    return { model, architecture: architectures.includes(LLAMA) ? LLAMA : architectures[0], origin };
   }
 
   /** Configuration and bytes of a model folder, or of a model on the Hub. */
   async #filesOf(call: StepCall, model: ModelRef): Promise<ModelFiles | undefined> {
     const { path } = call.inputs as { path?: string };
+    if (path !== undefined && isGguf(path)) {
+      const folder = await smallFilesOf(path);
+      return { folder, config: await configIn(folder), bytes: await weightBytesIn(folder) };
+    }
     if (path !== undefined)
-      return { config: await configIn(path), bytes: await folderBytes(path), isTagger: existsSync(join(path, TAGGER)) };
+      return { folder: path, config: await configIn(path), bytes: await folderBytes(path), isTagger: existsSync(join(path, TAGGER)) };
     if (!isHubModel(call)) return undefined;
     const stored = isReal(model) ? (await this.#store.model(model)).files.reduce((sum, file) => sum + file.bytes, 0) : undefined;
     try {
       const { hub, commit } = hubModelOf(call);
       const { folder, files, used } = await lookUpModel({ hub, revision: commit });
       const bytes = files.filter(({ name }) => used.includes(name)).reduce((sum, file) => sum + file.bytes, 0);
-      return { config: await configIn(folder), bytes: stored ?? bytes, isTagger: used.includes(TAGGER) };
+      return { folder, config: await configIn(folder), bytes: stored ?? bytes, isTagger: used.includes(TAGGER) };
     } catch (error) {
       if (!(error instanceof BackspinError)) throw error;
       return { config: undefined, bytes: stored ?? 0, ...(stored === undefined && { fault: `Step ${call.path}: ${error.message}` }) };
@@ -99,6 +124,7 @@ export class PlannedModels {
 }
 
 interface ModelFiles {
+  readonly folder?: string;
   /** undefined: an earlier launch has read it. */
   readonly config: ModelConfig | undefined;
   readonly bytes: number;
@@ -109,6 +135,7 @@ interface ModelFiles {
 interface Architecture {
   readonly model: string;
   readonly architecture: string | undefined;
+  readonly origin?: CheckedModel;
 }
 const LLAMA = 'LlamaForCausalLM';
 /** Classes of models that write text. */

@@ -22,8 +22,10 @@ import { modelParts } from '../store/models.ts';
 import { recipes } from '../workflows/recipes/index.ts';
 import { estimateOf, keptRecords, type Estimate, type RecordsIn } from './estimate.ts';
 import { faultsIn } from './faults.ts';
+import { ModelChecks } from './model-checks.ts';
 import { misfitOf, type Sample } from './misfits.ts';
 import { PlannedModels } from './models.ts';
+import { settingsLeftOut } from './replies.ts';
 import { plannedStep, poolOf, type StoredStep } from './planned-step.ts';
 import { isReal, symbolOf } from './symbols.ts';
 
@@ -68,6 +70,7 @@ async function runPlanner(services: Services, config: BoundConfig, options: Opti
   const planner = new Planner(services, contextOf(config), await services.registry(config.modules), options);
   const results = await runRecipe(new RecipeRuntime(planner), recipes[config.recipe]!, config);
   for (const [name, ref] of Object.entries(results) as [string, AnyRef][]) planner.checkResult(name, ref);
+  await planner.checkModels();
   return planner;
 }
 
@@ -79,6 +82,7 @@ class Planner implements StepEngine {
   readonly #machine: Machine;
   readonly #options: Options;
   readonly #models: PlannedModels;
+  readonly #modelChecks = new ModelChecks();
   readonly #steps = new Map<string, PlannedStep>();
   readonly #questions: { path: string; answer: unknown; assumed: boolean }[] = [];
   readonly #warnings: string[] = [];
@@ -156,6 +160,10 @@ class Planner implements StepEngine {
     if (unexportable) this.#missing.push(`Result "${name}": ${unexportable}`);
   }
 
+  async checkModels(): Promise<void> {
+    this.#missing.push(...(await this.#modelChecks.faults()));
+  }
+
   plan({ name: experiment, recipe, models, data }: BoundConfig): Plan {
     const steps = [...this.#steps.values()];
     const sum = (of: (step: PlannedStep) => number | null) => steps.reduce((total, step) => total + (of(step) ?? 0), 0);
@@ -195,6 +203,9 @@ class Planner implements StepEngine {
   async #check(call: StepCall, known: boolean): Promise<void> {
     const weightless = lacksItsWeights(this.#context, call);
     if (weightless) this.#missing.push(weightless);
+    for (const sentence of settingsLeftOut(call, this.#context, this.registry))
+      if (!this.#warnings.includes(sentence)) this.#warnings.push(sentence);
+    if (!known) this.#modelChecks.add(call, this.#context, this.registry, (model) => this.#models.originOf(model));
     const misfit = misfitOf(call, this.registry, this.#samples);
     if (misfit) (misfit.all ? this.#missing : this.#warnings).push(misfit.sentence);
     for (const fault of await faultsIn(call, known, this.#context, this.registry, this.#models))

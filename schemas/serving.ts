@@ -12,20 +12,25 @@ export const timeout = z
   .positive()
   .describe('Seconds for one request with its reply. Default: 600, plus 0.1 for each token of `maxTokens`.');
 
+const slots = z.int().min(1).default(64).describe('Sequences decoded at once.');
+
 const shared = {
   pool: name.default('cpu').describe('Pool whose device groups serve this role.'),
-  slots: z.int().min(1).default(64).describe('Sequences decoded at once.'),
+  slots,
   replicas: z
     .union([z.int().min(1), z.literal('auto')])
     .default(1)
     .describe('Servers that share the records of a step, each on a device group of its own. auto: as many as the pool has free.'),
   timeout: timeout.exactOptional(),
-  maxModelLength: z.int().min(1).nullable().default(null).describe("Tokens of prompt and answer. Default: the model's."),
+  maxModelLength: z.int().min(2).nullable().default(null).describe("Tokens of prompt and answer. Default: the model's."),
 };
 
+/** The trainer has the same. */
+const MOST_SLOTS = 1024;
 const embedded = z.strictObject({
   engine: z.literal('embedded').default('embedded').describe("The trainer's own server of small Llamas, for a CPU."),
   ...shared,
+  slots: slots.refine((count) => count <= MOST_SLOTS, `the embedded engine computes all of them in one pass, at most ${MOST_SLOTS}`),
   threads: z
     .int()
     .min(1)

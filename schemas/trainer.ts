@@ -81,6 +81,30 @@ export interface HubSpec {
   readonly files: readonly string[] | null;
 }
 
+/** The spec of `backspin_trainer gguf`: writes the model in `file` as a Hugging Face folder to the new folder `to`, or only its small files. */
+export interface GgufSpec {
+  readonly version: 1;
+  readonly file: string;
+  readonly to: string;
+  readonly weights: boolean;
+}
+
+/** What an experiment does with a model. */
+export type ModelUse =
+  | ({ readonly verb: 'train' } & Pick<TrainSpec, 'objective' | 'maxTokens' | 'dropout' | 'lora'>)
+  | { readonly verb: 'serve' | 'score' | 'embed' };
+/** The spec of `backspin_trainer check`: it writes to `to` a JSON list with the sentence for which it would refuse each use, or null. Either
+ *  `folder` or `init` is set; `weights` are the safetensors files in `folder`. */
+export interface CheckSpec {
+  readonly version: 1;
+  readonly uses: readonly ModelUse[];
+  readonly to: string;
+  readonly folder?: string;
+  readonly init?: NonNullable<TrainSpec['init']>;
+  readonly weights?: readonly string[];
+  readonly chatTemplate?: string | null;
+}
+
 /** The spec of `backspin_trainer score`: `rows` is a file of `{"requests": [...]}` lines, each request a `ScoreRequest`. */
 export interface ScoreSpec {
   readonly version: 1;

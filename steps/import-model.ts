@@ -1,6 +1,7 @@
 /** Imports models whose weights, or architecture and tokenizer, come from outside the store. */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { convertGguf, isGguf } from '../devices/gguf.ts';
 import { runVerb } from '../devices/verb.ts';
 import type { ModelRef } from '../schemas/call.ts';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
@@ -47,6 +48,7 @@ export async function importModel(store: Store, resolved: Resolved): Promise<Mod
 }
 
 async function importFolder(store: Store, resolved: Resolved, folder: string, overrides: Overrides): Promise<ModelRef> {
+  if (isGguf(folder)) return importGguf(store, resolved, folder, overrides);
   const files = await modelFiles(folder);
   const converted = await safetensorsOf(files, join(store.work(resolved.stepKey), 'converted'));
   const argued = await arguedTemplate(resolved, { ...files, ...overrides }, join(store.work(resolved.stepKey), 'template'));
@@ -66,11 +68,22 @@ async function importFolder(store: Store, resolved: Resolved, folder: string, ov
           'ArtifactDamaged',
           `${path} does not hold what the Hub has: remove it and retry the step, which fetches it again.`,
         );
-  } else if (canonicalJson(Object.fromEntries(digests)) !== canonicalJson(resolved.files))
-    throw new BackspinError(
-      'ConfigError',
-      `The files of ${folder} changed while they were read: retry the step once they stay as they are.`,
-    );
+  } else checkUnchanged(folder, Object.fromEntries(digests), resolved);
+  return result;
+}
+
+function checkUnchanged(path: string, digests: object, { files }: Resolved): void {
+  if (canonicalJson(digests) !== canonicalJson(files))
+    throw new BackspinError('ConfigError', `The files of ${path} changed while they were read: retry the step once they stay as they are.`);
+}
+
+async function importGguf(store: Store, resolved: Resolved, file: string, { 'model.gguf': _, ...overrides }: Overrides): Promise<ModelRef> {
+  const to = join(store.work(resolved.stepKey), 'converted');
+  await rm(to, { recursive: true, force: true });
+  await convertGguf(file, to);
+  const result = await store.putModel(to, { ...about, state: 'weights' }, overrides);
+  const own = Object.entries(overrides).map(async ([name, path]) => [name, await digestOf(path!)] as const);
+  checkUnchanged(file, { 'model.gguf': await digestOf(file), ...Object.fromEntries(await Promise.all(own)) }, resolved);
   return result;
 }
 

@@ -75,8 +75,9 @@ async function renameIntoPlace(paths: Paths, made: string, digest: string): Prom
 export async function modelFiles(folder: string): Promise<Files> {
   return (await modelParts(folder)).taken;
 }
-/** Returns the files and the names of those that it leaves out. */
+/** Returns the files and the names of those that it leaves out. `folder` may be a GGUF file: it is the model. */
 export async function modelParts(folder: string): Promise<{ readonly taken: Files; readonly leftOut: readonly string[] }> {
+  if ((await stat(folder)).isFile()) return { taken: { 'model.gguf': folder }, leftOut: [] };
   const all = await filesIn(folder);
   const names = await selectFiles([...all.keys()], (name) => readFile(all.get(name)!, 'utf8'));
   const taken = [...all].filter(([name]) => names.includes(name));

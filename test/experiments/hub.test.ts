@@ -154,8 +154,12 @@ const refusals: readonly (readonly [what: string, model: string, says: RegExp, e
     /The Hub at http:\S+ cannot be reached \(it answers 503\): check the network and HF_ENDPOINT/,
   ],
   ['no weights', '{ hub: toy/bare }', /toy\/bare has no weights that can be trained; safetensors or pytorch_model\.bin are needed/],
-  ['GGUF files alone', '{ hub: toy/gguf }', /toy\/gguf holds GGUF files; give the folder of the model that it was made from, or the name/],
-  ['a GGUF file', './model.gguf', /model\.gguf is a GGUF file; give the folder of the model that it was made from/],
+  [
+    'GGUF files alone',
+    '{ hub: toy/gguf }',
+    /toy\/gguf holds GGUF files only; download one .* and give its path, or give the folder of the model/,
+  ],
+  ['a GGUF file that is not there', './model.gguf', /there is no file .*model\.gguf/],
   ['a shard too few', '{ hub: toy/torn }', /has no b\.safetensors, which .*index\.json names/],
   [
     'no chat template',

@@ -1,4 +1,4 @@
-"""python -m backspin_trainer train|embed|score|tag|merge|serve|hub|convert --spec FILE, or doctor, or identity."""
+"""python -m backspin_trainer train|embed|score|tag|merge|serve|hub|convert|gguf|check --spec FILE, or doctor, or identity."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from importlib import import_module
 
 from .exits import Exit, Refusal
 from .spec import (
+    CheckSpec,
     ConvertSpec,
     EmbedSpec,
+    GgufSpec,
     HubSpec,
     MergeSpec,
     ScoreSpec,
@@ -38,7 +40,7 @@ _ENVIRONMENT = {
 def main() -> int:
     """Runs one verb and returns its exit code. If it fails, prints one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="backspin_trainer", description=__doc__)
-    parser.add_argument("verb", choices="train embed score tag merge serve hub convert doctor identity".split())
+    parser.add_argument("verb", choices="train embed score tag merge serve hub convert gguf check doctor identity".split())
     parser.add_argument("--spec", help="JSON file with the spec of the verb")
     arguments = parser.parse_args()
     if arguments.verb not in ("doctor", "identity") and arguments.spec is None:
@@ -89,6 +91,12 @@ def _run(verb: str, spec: str | None) -> int:
     if verb == "merge":
         read = read_spec(spec, MergeSpec)
         return _import_without_gc("adapters").merge(read)
+    if verb == "check":
+        read = read_spec(spec, CheckSpec)
+        return _import_without_gc("check").check(read)
+    if verb == "gguf":
+        read = read_spec(spec, GgufSpec)
+        return _import_without_gc("gguf").gguf(read)
     if verb == "convert":
         read = read_spec(spec, ConvertSpec)
         return _import_without_gc("convert").convert(read)

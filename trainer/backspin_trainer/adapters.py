@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from .exits import Exit, Refusal, first_line
 from .models import read_model, write_folder, write_model
 from .spec import Lora, MergeSpec, ModelFolders
+from .targets import check_targets
 from .tokens import tokenizer_folder
 
 _BASE = "base"  # written in place of the path of the base model, which means nothing on another machine
@@ -22,7 +23,7 @@ def add_adapter(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=_targets(model, lora),
+        target_modules=check_targets(model, lora),
         task_type="CAUSAL_LM",
     )
     torch.manual_seed(seed)
@@ -110,34 +111,3 @@ def _load(model: PeftModel, folder: str) -> None:
             Exit.MODEL,
             f"The adapter in {folder} does not fit its base: {first_line(error)}. Give the base it was trained on.",
         ) from error
-
-
-def _targets(model: PreTrainedModel, lora: Lora) -> list[str]:
-    """Names of the target modules: the last parts of their paths, as in PEFT and vLLM."""
-    head = model.get_output_embeddings()
-    linear = {
-        name.rsplit(".", 1)[-1]
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
-    }
-    unknown = [name for name in lora.targets or () if name not in linear]
-    if unknown or not linear or lora.targets == []:
-        has, wants = (", ".join(sorted(names)) or "none" for names in (linear, unknown))
-        raise Refusal(
-            Exit.SPEC, f"Spec key 'lora.targets' must name linear layers of the model, which has {has}, not {wants}."
-        )
-    if lora.targets is None:
-        _check_experts(model)
-    return sorted(set(lora.targets or linear))
-
-
-def _check_experts(model: PreTrainedModel) -> None:
-    """Raises Refusal 64 if an adapter of all linear layers would leave most weights out without a word."""
-    experts = sum(weight.numel() for name, weight in model.named_parameters() if weight.ndim == 3 and "expert" in name)
-    if experts:
-        share = experts / sum(weight.numel() for weight in model.parameters())
-        raise Refusal(
-            Exit.SPEC,
-            f"Spec key 'lora.targets' must be set: {share:.0%} of the model's weights are in experts, which are no linear "
-            "layers, so that an adapter leaves them as they are. Name the layers to adapt, such as q_proj.",
-        )

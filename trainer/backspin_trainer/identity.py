@@ -14,7 +14,7 @@ from .exits import Exit
 _SERVE = ("torch", "transformers", "tokenizers", "jinja2")
 _SCORE = (*_SERVE, "peft", "numpy")
 _TAG = (*_SERVE, "numpy")
-_PACKAGES = {"train": (*_SCORE, "trl", "accelerate"), "embed": _SCORE, "score": _SCORE, "tag": _TAG, "serve": _SERVE}
+_PACKAGES = {"train": (*_SCORE, "trl", "accelerate"), "embed": _SCORE, "score": _SCORE, "tag": _TAG, "serve": _SERVE, "check": _SCORE, "gguf": (*_SERVE, "gguf")}
 
 
 def identity() -> Exit:

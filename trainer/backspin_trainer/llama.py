@@ -72,16 +72,16 @@ class Llama:
         torch.set_num_threads(self.threads)  # of this thread: shapes must be found with the threads that compute later
         self.context = min(context or config.max_position_embeddings, config.max_position_embeddings)
         self.vocabulary: int = config.vocab_size
-        self._eps, self._tied = config.rms_norm_eps, config.tie_word_embeddings
+        self._eps = config.rms_norm_eps
         self._heads, self._kv, self._size = config.num_attention_heads, config.num_key_value_heads, config.head_dim
         length = _multiple(self.context, CHUNK if self.context <= BLOCK else BLOCK)
         cache = (self._kv, length, self._size)
         self.slots = slots = _fitting(slots, weights.folder, config.num_hidden_layers * math.prod(cache))
         self._positions = torch.arange(length)
         self._cos, self._sin = rotations(config, self._positions)
-        self._bind_weights(
-            config.num_hidden_layers, _packed if wide and torch.backends.mkldnn.is_available() else _plain
-        )
+        bound = bind_weights(weights, _packed if wide and torch.backends.mkldnn.is_available() else _plain)
+        self._embedding, self._norm, self._head = bound.embedding, bound.norm, bound.head
+        self._layers = bound.layers
         kernels = (
             self.threads,
             slots,
@@ -215,33 +215,44 @@ class Llama:
 
         return trial
 
-    def _bind_weights(self, layers: int, product: Callable[[torch.Tensor], Product]) -> None:
-        """Looks up the tensors of all layers. Raises Refusal 66 if one is missing, or has no place."""
-        tensors = dict(self.weights.tensors)
-        try:
-            self._embedding, self._norm = tensors.pop("model.embed_tokens.weight"), tensors.pop("model.norm.weight")
-            head = tensors.pop("lm_head.weight", self._embedding) if self._tied else tensors.pop("lm_head.weight")
-            self._head = product(self._embedding if self._tied else head)
-            self._layers = [
-                _Layer(
-                    tensors.pop(f"model.layers.{layer}.input_layernorm.weight"),
-                    tensors.pop(f"model.layers.{layer}.post_attention_layernorm.weight"),
-                    {name: product(tensors.pop(f"model.layers.{layer}.{name}.weight")) for name in _MATRICES},
-                )
-                for layer in range(layers)
-            ]
-        except KeyError as error:
-            raise Refusal(
-                Exit.MODEL,
-                f"The model in {self.weights.folder} lacks the weight {error}; replace its safetensors files.",
-            ) from error
-        unused = [name for name in tensors if not name.endswith("rotary_emb.inv_freq")]  # computed from the config
-        if unused:
-            raise Refusal(
-                Exit.MODEL,
-                f"The model in {self.weights.folder} has the weight {unused[0]}, which no Llama of its config.json has; "
-                "serve it with vLLM.",
+
+@dataclass
+class _Bound:
+    """The tensors of a model by their places."""
+
+    embedding: torch.Tensor
+    norm: torch.Tensor
+    head: Product
+    layers: list[_Layer]
+
+
+def bind_weights(weights: Weights, product: Callable[[torch.Tensor], Product]) -> _Bound:
+    """Looks up the tensors of all layers. Raises Refusal 66 if one is missing, or has no place."""
+    tensors, config = dict(weights.tensors), weights.config
+    try:
+        embedding, norm = tensors.pop("model.embed_tokens.weight"), tensors.pop("model.norm.weight")
+        tied = config.tie_word_embeddings
+        head = tensors.pop("lm_head.weight", embedding) if tied else tensors.pop("lm_head.weight")
+        layers = [
+            _Layer(
+                tensors.pop(f"model.layers.{layer}.input_layernorm.weight"),
+                tensors.pop(f"model.layers.{layer}.post_attention_layernorm.weight"),
+                {name: product(tensors.pop(f"model.layers.{layer}.{name}.weight")) for name in _MATRICES},
             )
+            for layer in range(config.num_hidden_layers)
+        ]
+    except KeyError as error:
+        raise Refusal(
+            Exit.MODEL, f"The model in {weights.folder} lacks the weight {error}; replace its safetensors files."
+        ) from error
+    unused = [name for name in tensors if not name.endswith("rotary_emb.inv_freq")]  # computed from the config
+    if unused:
+        raise Refusal(
+            Exit.MODEL,
+            f"The model in {weights.folder} has the weight {unused[0]}, which no Llama of its config.json has; "
+            "serve it with vLLM.",
+        )
+    return _Bound(embedding, norm, product(embedding if tied else head), layers)
 
 
 def _plain(matrix: torch.Tensor) -> Product:

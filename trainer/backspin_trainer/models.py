@@ -13,6 +13,7 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedConfig,
@@ -40,24 +41,42 @@ def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.flo
 
     Raises Refusal 66.
     """
-    config = read_config(folder)
-    if hasattr(config, "attention_dropout"):
-        config.attention_dropout = dropout
+    config = read_config(folder, dropout)
     model = load_weights(AutoModelForCausalLM, folder, config, dtype)
+    check_dropout(model, folder, dropout)
+    return model
+
+
+def empty_model(auto: type, folder: str, config: PreTrainedConfig) -> PreTrainedModel:
+    """The model of `config` by an Auto class, without memory for its weights. Raises Refusal 66."""
+    with _loading(folder), torch.device("meta"):
+        return auto.from_config(config)
+
+
+def check_dropout(model: PreTrainedModel, folder: str, dropout: float) -> None:
+    """Raises Refusal 64 if the architecture has no attention dropout, which the config of `model` has as `dropout`."""
     if dropout and not any(getattr(module, "attention_dropout", 0) == dropout for module in model.modules()):
         raise Refusal(
             Exit.SPEC, f"Spec key 'dropout' must be 0: the architecture of {folder} has no attention dropout."
         )
-    return model
 
 
-def read_config(folder: str) -> PreTrainedConfig:
-    """Raises Refusal 66."""
+def check_context(model: PreTrainedModel, max_tokens: int) -> None:
+    """Raises Refusal 64 for rows that are longer than the context."""
+    context = getattr(model.config, "max_position_embeddings", max_tokens)
+    if max_tokens > context:
+        raise Refusal(Exit.SPEC, f"Spec key 'maxTokens' is {max_tokens}, but the model's context is {context}; lower it.")
+
+
+def read_config(folder: str, dropout: float | None = None) -> PreTrainedConfig:
+    """The config in `folder`, with this attention `dropout` if it has one. Raises Refusal 66."""
     if not (Path(folder) / "config.json").is_file():
         raise Refusal(Exit.MODEL, f"No model in {folder}: config.json is missing; give the folder of a whole model.")
     with _loading(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     check_precision(folder, config)
+    if dropout is not None and hasattr(config, "attention_dropout"):
+        config.attention_dropout = dropout
     return config
 
 
@@ -89,7 +108,7 @@ def load_weights(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    _repair_generation_config(folder, model)
+    _repair(getattr(model, "generation_config", None), folder)
     # Transformers initializes missing weights at random.
     faults = [f"{name} is missing" for name in sorted(loaded["missing_keys"]) if not is_new(name)]
     faults += [f"{name} has another shape" for name, *_ in sorted(loaded["mismatched_keys"]) if not is_new(name)]
@@ -100,10 +119,17 @@ def load_weights(
     return model
 
 
-def _repair_generation_config(folder: str, model: PreTrainedModel) -> None:
+def check_generation_config(folder: str) -> None:
+    """Raises Refusal 66 for a generation config that cannot be saved."""
+    if (Path(folder) / "generation_config.json").is_file():
+        with _loading(folder):
+            config = GenerationConfig.from_pretrained(folder)
+        _repair(config, folder)
+
+
+def _repair(config: GenerationConfig | None, folder: str) -> None:
     """Makes the generation config one that can be saved: a temperature, say, only counts with `do_sample`, which old
     folders leave out. Raises Refusal 66."""
-    config = getattr(model, "generation_config", None)
     for sampling in (False, True):
         try:
             if config is not None:

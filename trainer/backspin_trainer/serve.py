@@ -26,7 +26,7 @@ from .llama import Llama
 from .protocol import Generation, RequestError, ServedModel, read_json
 from .spec import ModelFolders, ServeSpec, read_models
 from .tokens import read_tokenizer, tokenizer_folder
-from .weights import read_weights
+from .weights import check_vocabulary, read_weights
 
 
 def serve(spec: ServeSpec) -> Exit:
@@ -52,11 +52,7 @@ def _open(name: str, folders: ModelFolders, spec: ServeSpec) -> ServedModel:
     model = Llama(read_weights(folders), spec.slots, spec.threads, spec.max_model_length)
     folder, base = tokenizer_folder(folders), folders.base or folders.folder
     tokenizer = read_tokenizer(folder)
-    if len(tokenizer) > model.vocabulary:
-        raise Refusal(
-            Exit.MODEL,
-            f"The tokenizer in {folder} has {len(tokenizer)} tokens, its model {model.vocabulary}; use its own.",
-        )
+    check_vocabulary(tokenizer, folder, model.vocabulary)
     eos_token_ids = {tokenizer.eos_token_id}
     if (Path(base) / "generation_config.json").is_file():
         listed = GenerationConfig.from_pretrained(base).eos_token_id

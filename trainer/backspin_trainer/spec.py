@@ -225,6 +225,51 @@ class ConvertSpec:
 
 
 @dataclass(frozen=True)
+class GgufSpec:
+    """A GGUF `file` to write as a Hugging Face folder to the new folder `to`, or only its small files."""
+
+    version: Literal[1]
+    file: str
+    to: str
+    weights: bool = True
+
+
+@dataclass(frozen=True)
+class ModelUse:
+    """What is done with a model. The settings are those of a TrainSpec; `max_tokens` and `objective` are for trainings."""
+
+    verb: Literal["train", "serve", "score", "embed"]
+    objective: Literal["sft", "lm", "dpo", "token-dpo", "tagger"] = "sft"
+    max_tokens: int = 2
+    dropout: float = 0.0
+    lora: Lora | None = None
+
+
+@dataclass(frozen=True)
+class CheckSpec:
+    """A model to check for `uses`: the folder of a full model, whose weights may be missing, or a new one (`init`).
+
+    `weights` names safetensors files in the folder. `chat_template` is a file that replaces the tokenizer's own.
+    """
+
+    version: Literal[1]
+    uses: list[ModelUse]
+    to: str
+    folder: str = ""
+    init: Init | None = None
+    weights: list[str] | None = None
+    chat_template: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.folder == "") == (self.init is None):
+            raise invalid("folder", "exactly one of 'folder' and 'init' must be set")
+
+    @property
+    def tokenizer(self) -> str:
+        return self.init.tokenizer if self.init else self.folder
+
+
+@dataclass(frozen=True)
 class HubSpec:
     """A repository of the Hugging Face Hub. Without `files` it is looked up: `revision` is a branch, a tag or a commit,
     and files that match the regular expression `small` are downloaded. With `files` these are downloaded.

@@ -62,12 +62,23 @@ def make_tagger(spec: TrainSpec, labels: Labels) -> PreTrainedModel:
     encoder = f"{cls.base_model_prefix}."
     model = load_weights(cls, folder, config, is_new=lambda name: not name.startswith(encoder))
     model.intent_dropout.p = spec.dropout
-    if spec.max_tokens > positions(model):
+    _check_positions(model, spec.max_tokens)
+    return model
+
+
+def check_encoder(folder: str, max_tokens: int) -> None:
+    """Raises Refusal if no tagger for sentences of `max_tokens` can be made of the model in `folder`. Reads no weights."""
+    config = read_config(folder)
+    with torch.device("meta"):
+        _check_positions(_class_of(folder, config, 1)(config), max_tokens)
+
+
+def _check_positions(model: PreTrainedModel, max_tokens: int) -> None:
+    if max_tokens > positions(model):
         raise Refusal(
             Exit.SPEC,
-            f"Spec key 'maxTokens' is {spec.max_tokens}, but the model has {positions(model)} positions; lower it.",
+            f"Spec key 'maxTokens' is {max_tokens}, but the model has {positions(model)} positions; lower it.",
         )
-    return model
 
 
 def read_tagger(folder: str) -> tuple[PreTrainedModel, Labels]:

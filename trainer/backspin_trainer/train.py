@@ -25,7 +25,7 @@ from .device import check_devices, computes_in_bf16
 from .events import Events
 from .exits import Exit, Refusal, is_out_of_memory, out_of_memory
 from .heads import return_token_losses
-from .models import make_model, read_model, replacing, write_model
+from .models import check_context, make_model, read_model, replacing, write_model
 from .reference import add_reference
 from .spec import MergeSpec, ModelFolders, TrainSpec
 from .stop import Stop
@@ -159,11 +159,7 @@ def _open_model(spec: TrainSpec, run: Path, tokenizer):
             time.sleep(0.05)
         folder = str(merged)
     model = read_model(folder, spec.dropout, _precision(spec)) if folder else make_model(spec.init, tokenizer, spec.dropout)
-    context = getattr(model.config, "max_position_embeddings", spec.max_tokens)
-    if spec.max_tokens > context:
-        raise Refusal(
-            Exit.SPEC, f"Spec key 'maxTokens' is {spec.max_tokens}, but the model's context is {context}; lower it."
-        )
+    check_context(model, spec.max_tokens)
     if spec.lora:
         model = add_adapter(model, spec.lora, spec.seed)
         if spec.base and spec.adapter == "continue":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from .exits import Exit, Refusal, first_line
 from .spec import ModelFolders
@@ -124,6 +124,14 @@ def _load(path: Path) -> dict[str, torch.Tensor]:
 def _check_finite(folder: str, tensors: dict[str, torch.Tensor]) -> None:
     if not all(value.isfinite().all() for value in tensors.values()):
         raise Refusal(Exit.MODEL, f"The model in {folder} has weights that are not finite; train it again.")
+
+
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, folder: str, vocabulary: int) -> None:
+    """Raises Refusal 66 for a tokenizer with more tokens than the model has embeddings."""
+    if len(tokenizer) > vocabulary:
+        raise Refusal(
+            Exit.MODEL, f"The tokenizer in {folder} has {len(tokenizer)} tokens, its model {vocabulary}; use its own."
+        )
 
 
 def read_config(folder: str) -> ModelConfig:

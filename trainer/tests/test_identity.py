@@ -37,5 +37,5 @@ def test_identity_names_the_packages_that_a_verb_computes_with(capsys):
     assert {"code", "python", "torch", "transformers", "trl", "peft"} <= report["train"].keys()
     assert report["serve"].keys() == {"code", "python", "torch", "transformers", "tokenizers", "jinja2"}
     assert "peft" not in report["tag"] and "trl" not in report["tag"]
-    assert len({verb["code"] for verb in report.values()}) == 5
+    assert len({verb["code"] for verb in report.values()}) == 7
     assert report["train"]["torch"]

@@ -1,0 +1,91 @@
+/** Asks the trainer for what it would refuse a model. It takes some seconds, so answers are kept beside the compiled sources. */
+import { createHash } from 'node:crypto';
+import { mkdtemp, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { canonicalJson, sha256 } from '../schemas/canonical.ts';
+import type { CheckSpec, ModelUse } from '../schemas/trainer.ts';
+import { pythonOf, trainerIdentity } from './python.ts';
+import { runVerb } from './verb.ts';
+
+/** A new model, or one in a folder: its small files and its safetensors files, by name. */
+export type CheckedModel =
+  | { readonly init: NonNullable<CheckSpec['init']>; readonly small: Paths }
+  | { readonly folder: string; readonly small: Paths; readonly weights: Paths; readonly chatTemplate: string | null };
+type Paths = Readonly<Record<string, string>>;
+
+const CACHE = join(dirname(import.meta.dirname), 'node_modules/.cache/backspin/checks');
+const refusal = z.string().nullable();
+
+/** Returns a sentence for each of `uses`; null: the trainer would not refuse it. */
+export async function refusalsOf(model: CheckedModel, uses: readonly ModelUse[]): Promise<readonly (string | null)[]> {
+  const { check } = await trainerIdentity(pythonOf());
+  const identity = { check, model: await identityOf(model) };
+  const known = new Map(
+    await Promise.all(
+      uses.map(async (use) => {
+        const file = join(CACHE, `${sha256(canonicalJson({ ...identity, use }))}.json`);
+        const text = await readFile(file, 'utf8').catch(() => undefined);
+        return [use, { file, refusal: text === undefined ? undefined : refusal.parse(JSON.parse(text)) }] as const;
+      }),
+    ),
+  );
+  const open = uses.filter((use) => known.get(use)!.refusal === undefined);
+  const asked = open.length === 0 ? [] : await ask(model, open);
+  // A folder that cannot be written to costs time alone.
+  await Promise.all(open.map((use, at) => keep(known.get(use)!.file, JSON.stringify(asked[at])).catch(() => {})));
+  return uses.map((use) => known.get(use)!.refusal ?? asked[open.indexOf(use)] ?? null);
+}
+
+async function ask(model: CheckedModel, uses: readonly ModelUse[]): Promise<readonly z.infer<typeof refusal>[]> {
+  const scratch = await mkdtemp(join(tmpdir(), 'backspin-check-'));
+  try {
+    const to = join(scratch, 'faults.json');
+    const of =
+      'init' in model
+        ? { init: model.init }
+        : { folder: model.folder, weights: Object.keys(model.weights), chatTemplate: model.chatTemplate };
+    await runVerb('check', { uses, to, ...of });
+    return z.array(refusal).parse(JSON.parse(await readFile(to, 'utf8')));
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function keep(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const partial = `${path}.${process.pid}`;
+  await writeFile(partial, text);
+  await rename(partial, path);
+}
+
+/** The path is part of the sentences. */
+async function identityOf(model: CheckedModel): Promise<object> {
+  const small = await digests(model.small, (path) => readFile(path));
+  if ('init' in model) return { init: model.init, small };
+  const { folder, weights, chatTemplate } = model;
+  const template = chatTemplate === null ? {} : await digests({ chatTemplate }, (path) => readFile(path));
+  return { folder, small, template, weights: await digests(weights, headerOf) };
+}
+const digests = async (paths: Paths, read: (path: string) => Promise<Buffer>): Promise<object> =>
+  Object.fromEntries(
+    await Promise.all(
+      Object.entries(paths).map(async ([name, path]) => [
+        name,
+        createHash('sha256')
+          .update(await read(path))
+          .digest('hex'),
+      ]),
+    ),
+  );
+
+/** The header of a safetensors file, which names its tensors: eight bytes with its length come before. */
+async function headerOf(path: string): Promise<Buffer> {
+  await using file = await open(path);
+  const length = Buffer.alloc(8);
+  await file.read(length, 0, 8, 0);
+  const header = Buffer.alloc(Math.min(Number(length.readBigUInt64LE()), (await file.stat()).size));
+  await file.read(header, 0, header.length, 8);
+  return header;
+}

@@ -1,0 +1,122 @@
+"""The `check` verb: says before anything runs for what trainings, servers, scorings and embeddings would refuse a model.
+
+It reads the small files of the model's folder and the names of its weights, never the weights: they need not be there.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from . import weights
+from .exits import Exit, Refusal, first_line, writing
+from .llama import bind_weights
+from .models import check_context, check_dropout, check_generation_config, empty_model, make_model, read_config
+from .pooling import read_pooling
+from .spec import CheckSpec, ModelUse
+from .targets import check_targets
+from .tokens import check_chat_template, load_tokenizer, read_fast_tokenizer, read_tokenizer
+
+
+def check(spec: CheckSpec) -> Exit:
+    """Writes a JSON list to `spec.to`: for each of `spec.uses` the sentence of its refusal, or null. Raises Refusal 73."""
+    faults = [_fault(spec, use) for use in spec.uses]
+    with writing(spec.to):
+        Path(spec.to).write_text(json.dumps(faults))
+    return Exit.DONE
+
+
+def _fault(spec: CheckSpec, use: ModelUse) -> str | None:
+    try:
+        _CHECKS[use.verb](spec, use)
+    except Refusal as refusal:
+        return str(refusal)
+    return None
+
+
+def _train(spec: CheckSpec, use: ModelUse) -> None:
+    if use.objective == "tagger":
+        from .tagger import check_encoder  # imports datasets, for seconds
+
+        read_fast_tokenizer(spec.tokenizer)
+        check_encoder(spec.folder, use.max_tokens)
+        return
+    tokenizer = _tokenizer(spec)
+    if use.objective != "lm":
+        check_chat_template(tokenizer, spec.tokenizer, with_system=False)
+    model = _causal_model(spec, tokenizer, use.dropout)
+    check_dropout(model, spec.tokenizer, use.dropout)
+    check_context(model, use.max_tokens)
+    if use.lora:
+        check_targets(model, use.lora)
+
+
+def _score(spec: CheckSpec, use: ModelUse) -> None:
+    _causal_model(spec, _tokenizer(spec))
+
+
+def _serve(spec: CheckSpec, use: ModelUse) -> None:
+    """The embedded server."""
+    tokenizer = _tokenizer(spec)
+    if spec.init:
+        return
+    config = weights.read_config(spec.folder)
+    weights.check_vocabulary(tokenizer, spec.folder, config.vocab_size)
+    if names := _weight_names(spec):
+        empty = dict.fromkeys(names, torch.empty(0))
+        bind_weights(weights.Weights(spec.folder, config, empty), lambda matrix: lambda x: matrix)
+
+
+def _embed(spec: CheckSpec, use: ModelUse) -> None:
+    load_tokenizer(spec.tokenizer)
+    read_pooling(spec.tokenizer)
+    if not spec.init:
+        empty_model(AutoModel, spec.folder, read_config(spec.folder))
+
+
+_CHECKS = {"train": _train, "score": _score, "serve": _serve, "embed": _embed}
+
+
+def _tokenizer(spec: CheckSpec) -> PreTrainedTokenizerBase:
+    tokenizer = read_tokenizer(spec.tokenizer)
+    if spec.chat_template is not None:
+        try:
+            tokenizer.chat_template = Path(spec.chat_template).read_text()
+        except OSError as error:
+            raise Refusal(Exit.MODEL, f"Cannot read {spec.chat_template}: {error.strerror}.") from error
+    return tokenizer
+
+
+def _causal_model(spec: CheckSpec, tokenizer: PreTrainedTokenizerBase, dropout: float = 0.0) -> PreTrainedModel:
+    """Without weights. Raises Refusal, also where the end token has no embedding: every row has it."""
+    if spec.init:
+        with torch.device("meta"):
+            return make_model(spec.init, tokenizer, dropout)
+    model = empty_model(AutoModelForCausalLM, spec.folder, read_config(spec.folder, dropout))
+    check_generation_config(spec.folder)
+    known = model.get_input_embeddings().num_embeddings
+    if tokenizer.eos_token_id >= known:
+        raise Refusal(
+            Exit.MODEL,
+            f"The tokenizer in {spec.folder} has the end token {tokenizer.eos_token} ({tokenizer.eos_token_id}), and the "
+            f"model has embeddings of {known} tokens only: resize its embeddings, or give the tokenizer that it was made "
+            "with.",
+        )
+    return model
+
+
+def _weight_names(spec: CheckSpec) -> list[str]:
+    names: list[str] = []
+    for file in spec.weights or []:
+        try:
+            with safe_open(Path(spec.folder) / file, "pt") as opened:
+                names += opened.keys()
+        except Exception as error:
+            raise Refusal(
+                Exit.MODEL, f"Cannot read {Path(spec.folder) / file}: {first_line(error)}. Replace the file."
+            ) from error
+    return names

@@ -1,0 +1,41 @@
+"""The layers that a LoRA adapter changes. Imports no PEFT, which takes seconds."""
+
+from __future__ import annotations
+
+import torch
+from transformers import PreTrainedModel
+
+from .exits import Exit, Refusal
+from .spec import Lora
+
+
+def check_targets(model: PreTrainedModel, lora: Lora) -> list[str]:
+    """Names of the target modules: the last parts of their paths, as in PEFT and vLLM. Raises Refusal 64 if the model
+    lacks one, or if experts would be left out."""
+    head = model.get_output_embeddings()
+    linear = {
+        name.rsplit(".", 1)[-1]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+    unknown = [name for name in lora.targets or () if name not in linear]
+    if unknown or not linear or lora.targets == []:
+        has, wants = (", ".join(sorted(names)) or "none" for names in (linear, unknown))
+        raise Refusal(
+            Exit.SPEC, f"Spec key 'lora.targets' must name linear layers of the model, which has {has}, not {wants}."
+        )
+    if lora.targets is None:
+        _check_experts(model)
+    return sorted(set(lora.targets or linear))
+
+
+def _check_experts(model: PreTrainedModel) -> None:
+    """Raises Refusal 64 if an adapter of all linear layers would leave most weights out without a word."""
+    experts = sum(weight.numel() for name, weight in model.named_parameters() if weight.ndim == 3 and "expert" in name)
+    if experts:
+        share = experts / sum(weight.numel() for weight in model.parameters())
+        raise Refusal(
+            Exit.SPEC,
+            f"Spec key 'lora.targets' must be set: {share:.0%} of the model's weights are in experts, which are no linear "
+            "layers, so that an adapter leaves them as they are. Name the layers to adapt, such as q_proj.",
+        )

@@ -1,0 +1,94 @@
+"""What a training or a server would refuse a model for is said by `check`, from its small files alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import world
+
+from backspin_trainer.check import check
+from backspin_trainer.exits import Exit
+from backspin_trainer.spec import CheckSpec, Lora, ModelUse
+
+
+@pytest.fixture
+def folder(tmp_path, model: Path) -> Path:
+    shutil.copytree(model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def refusals(folder: Path, *uses: ModelUse, weights: bool = True) -> list[str | None]:
+    to = folder.parent / "faults.json"
+    names = [path.name for path in folder.glob("*.safetensors")] if weights else None
+    assert check(CheckSpec(1, list(uses), str(to), str(folder), weights=names)) is Exit.DONE
+    return json.loads(to.read_text())
+
+
+def change(folder: Path, name: str, **values: object) -> None:
+    path = folder / name
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(before | values))
+
+
+TRAIN, SERVE = ModelUse("train", max_tokens=32), ModelUse("serve")
+
+
+def test_a_sound_model_passes_with_its_weights_and_without_them(folder):
+    uses = [TRAIN, ModelUse("train", "lm", 32, dropout=0.1), SERVE, ModelUse("score"), ModelUse("embed")]
+    assert refusals(folder, *uses) == [None] * 5
+    for path in folder.glob("*.safetensors"):
+        path.unlink()
+    assert refusals(folder, *uses) == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("use", "name", "values", "says"),
+    [
+        (ModelUse("train", max_tokens=4096), "config.json", {}, "'maxTokens' is 4096, but the model's context is"),
+        (ModelUse("train", max_tokens=8, lora=Lora(4, 8.0, ["qproj"], 0.0)), "config.json", {}, "not qproj"),
+        (ModelUse("train", "tagger", 8), "config.json", {}, "a tagger is made of an encoder"),
+        (TRAIN, "config.json", {"quantization_config": {"quant_method": "fp8"}}, "are quantized (fp8)"),
+        (TRAIN, "config.json", {"model_type": "martian"}, "martian"),
+        (TRAIN, "config.json", {"vocab_size": 1, "pad_token_id": None}, "has the end token"),
+        (TRAIN, "generation_config.json", {"num_return_sequences": 4}, "num_return_sequences"),
+        (ModelUse("embed"), "modules.json", [{"type": "x.Dense", "path": "2_Dense"}], "kind Dense"),
+        (SERVE, "config.json", {"vocab_size": 3}, "its model 3"),
+        (SERVE, "config.json", {"attention_bias": True}, "has biases, which the embedded server lacks"),
+        (SERVE, "config.json", {"quantization_config": {"quant_method": "fp8"}}, "quantized weights"),
+        (SERVE, "config.json", {"rope_parameters": {"rope_type": "yarn", "factor": 2.0}}, "rope type yarn"),
+        (SERVE, "config.json", {"num_hidden_layers": 9}, "lacks the weight 'model.layers."),
+        (SERVE, "config.json", {"num_hidden_layers": 1}, "has the weight model.layers.1."),
+        (SERVE, "config.json", {"model_type": "gpt2"}, "serve it with vLLM"),
+    ],
+)
+def test_each_refusal_is_said(folder, use, name, values, says):
+    if isinstance(values, list):
+        (folder / name).write_text(json.dumps(values))
+    else:
+        change(folder, name, **values)
+    (fault,) = refusals(folder, use)
+    assert fault and says in fault
+
+
+def test_a_chat_template_in_a_file_takes_the_place_of_the_tokenizers(folder):
+    template, to = folder.parent / "chat.jinja", folder.parent / "faults.json"
+    template.write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
+    spec = CheckSpec(1, [TRAIN, ModelUse("train", "lm", 8)], str(to), str(folder), chat_template=str(template))
+    assert check(spec) is Exit.DONE
+    chat, plain = json.loads(to.read_text())
+    assert "cannot render a generation prompt" in chat or "end token" in chat
+    assert plain is None
+
+
+def test_dropout_where_the_architecture_has_none_is_refused(tmp_path):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    folder = tmp_path / "gpt2"
+    config = GPT2Config(vocab_size=300, n_embd=16, n_layer=1, n_head=2, n_positions=32)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    world.make_tokenizer(folder)
+    (fault,) = refusals(folder, ModelUse("train", max_tokens=8, dropout=0.1))
+    assert fault and "'dropout' must be 0" in fault
