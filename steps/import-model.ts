@@ -95,7 +95,7 @@ async function arguedTemplate({ call }: Resolved, files: Overrides, to: string) 
   if (template === undefined) return { overrides: {}, before: null };
   await mkdir(to, { recursive: true });
   const path = join(to, CHAT_TEMPLATE);
-  await writeFile(path, withSettings(template, call.inputs as TemplateSettings));
+  await writeFile(path, withSettings(template, call.inputs));
   return { overrides: { [CHAT_TEMPLATE]: path }, before: files[CHAT_TEMPLATE] === undefined ? undefined : sha256(template) };
 }
 

@@ -37,16 +37,13 @@ export const trial: Recipe<TrialConfig, { tried: Dataset<unknown> | Model }> = a
   return { tried: await last! };
 };
 
-function perform(
-  run: Run,
-  { path, verb, operation, inputs: { params } }: TrialStep,
-  inputs: TrialStep['inputs'],
-  records: number,
-): Promise<Dataset<unknown>> {
-  if (verb === 'reduce') return run.reduce({ id: operation, inputs: inputs['inputs'], params } as never, { as: path }) as never;
+/** `inputs`: with results in the place of planned ones, in parameters too. */
+function perform(run: Run, { path, verb, operation }: TrialStep, inputs: TrialStep['inputs'], records: number): Promise<Dataset<unknown>> {
+  const { params } = inputs as { params: object };
+  if (verb === 'reduce') return run.reduce({ id: operation, inputs: inputs['inputs'] as object, params }, { as: path }) as never;
   const { over, ...rest } = inputs;
-  const few = run.reduce({ id: 'std.first', inputs: { of: over }, params: { count: records } } as never, { as: `${path}-first` });
-  return run.map({ id: operation } as never, few as never, { ...rest, as: path } as never);
+  const few = run.reduce<Dataset<unknown>>({ id: 'std.first', inputs: { of: over }, params: { count: records } }, { as: `${path}-first` });
+  return run.map({ id: operation }, few, { ...rest, as: path } as never);
 }
 
 /** Puts results, or the promises of them, in the place of planned ones. */
