@@ -21,20 +21,21 @@ const refusal = z.string().nullable();
 /** Returns a sentence for each of `uses`; null: the trainer would not refuse it. */
 export async function refusalsOf(model: CheckedModel, uses: readonly ModelUse[]): Promise<readonly (string | null)[]> {
   const { check } = await trainerIdentity(pythonOf());
+  const place = 'init' in model ? model.init.tokenizer : model.folder;
   const identity = { check, model: await identityOf(model) };
   const known = new Map(
     await Promise.all(
       uses.map(async (use) => {
         const file = join(CACHE, `${sha256(canonicalJson({ ...identity, use }))}.json`);
         const text = await readFile(file, 'utf8').catch(() => undefined);
-        return [use, { file, refusal: text === undefined ? undefined : refusal.parse(JSON.parse(text)) }] as const;
+        return [use, { file, refusal: text === undefined ? undefined : withPlace(refusal.parse(JSON.parse(text)), PLACE, place) }] as const;
       }),
     ),
   );
   const open = uses.filter((use) => known.get(use)!.refusal === undefined);
   const asked = open.length === 0 ? [] : await ask(model, open);
   // A folder that cannot be written to costs time alone.
-  await Promise.all(open.map((use, at) => keep(known.get(use)!.file, JSON.stringify(asked[at])).catch(() => {})));
+  await Promise.all(open.map((use, at) => keep(known.get(use)!.file, JSON.stringify(withPlace(asked[at]!, place, PLACE))).catch(() => {})));
   return uses.map((use) => known.get(use)!.refusal ?? asked[open.indexOf(use)] ?? null);
 }
 
@@ -60,13 +61,17 @@ async function keep(path: string, text: string): Promise<void> {
   await rename(partial, path);
 }
 
-/** The path is part of the sentences. */
+/** Stands for the folder in a kept sentence, so that equal models in other folders share it. */
+const PLACE = '{folder}';
+const withPlace = (sentence: string | null, from: string, to: string): string | null =>
+  sentence === null ? null : sentence.replaceAll(from, to);
+
 async function identityOf(model: CheckedModel): Promise<object> {
   const small = await digests(model.small, (path) => readFile(path));
-  if ('init' in model) return { init: model.init, small };
-  const { folder, weights, chatTemplate } = model;
+  if ('init' in model) return { init: { ...model.init, tokenizer: null }, small };
+  const { weights, chatTemplate } = model;
   const template = chatTemplate === null ? {} : await digests({ chatTemplate }, (path) => readFile(path));
-  return { folder, small, template, weights: await digests(weights, headerOf) };
+  return { small, template, weights: await digests(weights, headerOf) };
 }
 const digests = async (paths: Paths, read: (path: string) => Promise<Buffer>): Promise<object> =>
   Object.fromEntries(

@@ -40,7 +40,7 @@ export async function wholeReply<R extends string>(
   const own = stripReasoning(text);
   if (own === undefined || (finish === 'length' && !mayBeCut)) return drop('truncated', text || reasoning);
   if (own.trim() !== '') return { text: (opening + own).trim() };
-  const evidence = text.trim() || reasoning.trim();
+  const evidence = text.trim() === '' ? reasoning : text;
   return evidence === '' ? drop('empty') : drop('empty', evidence);
 }
 

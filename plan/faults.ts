@@ -1,5 +1,5 @@
 /** Checks a planned step without reading records, and returns a sentence for each fault. */
-import type { ModelRef, StepCall } from '../schemas/call.ts';
+import type { StepCall } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import { castOf, isOffline, servingOf } from '../steps/call-inputs.ts';
 import { kindMismatch, leaseFault, templateMismatch, unbatched, uncast } from '../steps/checks.ts';
@@ -26,7 +26,6 @@ export async function faultsIn(
     known || offline ? undefined : leaseFault(call, context, own, bases),
     unbatched(call, context, registry),
     await kindMismatch(call, registry, (model) => models.isTagger(model)),
-    call.operation === 'tagger' ? models.untaggable(call.inputs['from'] as ModelRef) : undefined,
   ];
   if (!offline)
     for (const [role, model] of Object.entries(own))

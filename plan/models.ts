@@ -71,14 +71,6 @@ export class PlannedModels {
     return architecture === LLAMA ? undefined : `The model "${model}" is ${architecture}: the embedded engine serves ${LLAMA}.`;
   }
 
-  /** Why no tagger can be trained from a model; undefined if the plan knows no reason. */
-  untaggable({ digest }: ModelRef): string | undefined {
-    const { model, architecture = '' } = this.#architectures.get(digest) ?? {};
-    return GENERATIVE.test(architecture)
-      ? `The model "${model}" is ${architecture}, which reads a sentence in one direction: a tagger is trained from an encoder, such as BERT.`
-      : undefined;
-  }
-
   async #architectureOf(call: StepCall, files: ModelFiles | undefined): Promise<Architecture | undefined> {
     const { verb, operation, label, inputs } = call;
     if (verb === 'train') return this.#architectures.get((inputs as { from: ModelRef }).from.digest);
@@ -138,8 +130,6 @@ interface Architecture {
   readonly origin?: CheckedModel;
 }
 const LLAMA = 'LlamaForCausalLM';
-/** Classes of models that write text. */
-const GENERATIVE = /(ForCausalLM|LMHeadModel|ForConditionalGeneration)$/;
 
 const configIn = async (folder: string): Promise<ModelConfig> =>
   JSON.parse(await readFile(join(folder, 'config.json'), 'utf8').catch(() => '{}')) as ModelConfig;

@@ -12,12 +12,17 @@ test('an encoder writes nothing: it needs neither chat template nor end token, b
   const folder = temporary();
   cpSync(join(world, 'base/plain/model.safetensors'), join(folder, 'model.safetensors'));
   cpSync(join(world, 'base/plain/tokenizer.json'), join(folder, 'tokenizer.json'));
-  file(folder, 'config.json', '{"architectures": ["BertModel"]}');
+  file(
+    folder,
+    'config.json',
+    '{"model_type": "bert", "architectures": ["BertModel"], "hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1}',
+  );
   file(folder, 'tokenizer_config.json', '{}');
   const given = (base: string) => `recipe: cycle-instruct
 modules: [${world}/module.ts]
 data: { documents: { source: textworld.corpus, params: { seed: 0 } } }
 models: { base: { path: ${base} }, encoder: { path: ${folder} } }
+parameters: { sft: { maxTokens: 256 } }
 `;
   const { bound } = await loadExperiment(write(given(join(world, 'base/plain'))));
   const { missing } = await plan(await openServices(temporary()), bound);

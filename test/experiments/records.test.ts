@@ -37,7 +37,7 @@ data:
   seed: { source: textworld.seed, params: { seed: 0 } }
   corpus: { source: textworld.corpus, params: { seed: 0 } }
 models: { base: { path: ${world}/base/rated } }
-parameters: { rounds: ${rounds}, keep: { threshold: 5 } }
+parameters: { rounds: ${rounds}, keep: { threshold: 5 }, sft: { maxTokens: 256 } }
 `;
 
 interface Home {

@@ -16,6 +16,7 @@ evaluation:
 parameters:
   rounds: 2
   keep: { threshold: 4 }
+  sft: { maxTokens: 256 }
 `;
 export const write = (text: string) => file(temporary(), 'experiment.yaml', text);
 export const fault = async (t: import('ava').ExecutionContext, text: string, ...sets: string[]): Promise<string> => {

@@ -15,7 +15,7 @@ data:
   corpus: { source: textworld.corpus, params: { seed: 0 } }
 models:
   base: ${model}
-parameters: { rounds: 1, keep: { threshold: 5 } }
+parameters: { rounds: 1, keep: { threshold: 5 }, sft: { maxTokens: 256 } }
 `;
 
 export interface HubHome {
