@@ -1,11 +1,11 @@
-/** Names of TRL, Transformers, PEFT and vLLM for settings of an experiment file. They are accepted beside ours. */
+/** Names of TRL, Transformers, PEFT, LLaMA-Factory, axolotl and vLLM for settings of an experiment file. They are accepted beside ours. */
 import { isMap, isScalar, type Document, type Node, type Pair, type YAMLMap } from 'yaml';
 import { keysAt, type JsonSchema } from './nearest.ts';
 
 type OurName = readonly [key: string, inner?: string | number];
 type Aliases = Readonly<Record<string, OurName>>;
 
-/** SFTConfig and DPOConfig of TRL, with TrainingArguments of Transformers. */
+/** SFTConfig and DPOConfig of TRL, with TrainingArguments of Transformers; then the names that others have for the same. */
 const training: Aliases = {
   learning_rate: ['learningRate'],
   num_train_epochs: ['length', 'epochs'],
@@ -18,7 +18,53 @@ const training: Aliases = {
   adam_beta2: ['betas', 1],
   max_grad_norm: ['clip'],
   optim: ['optimizer'],
+  // LLaMA-Factory
+  cutoff_len: ['maxTokens'],
+  // axolotl
+  sequence_len: ['maxTokens'],
+  num_epochs: ['length', 'epochs'],
+  excess_length_strategy: ['tooLong'],
+  lr_scheduler: ['schedule'],
 };
+const ofAllDevices = '`batch` counts the rows of all devices together';
+const notHere = "backspin's trainer has no such option; `engine: command` under `training` runs a trainer that has it";
+/** Settings of theirs that are none of ours, and what to do. */
+const trainingElsewhere: Readonly<Record<string, string>> = {
+  per_device_train_batch_size: `${ofAllDevices}; \`microBatch\` under \`training\` is the most that a device computes at once`,
+  micro_batch_size: `${ofAllDevices}; \`microBatch\` under \`training\` is the most that a device computes at once`,
+  gradient_accumulation_steps: `${ofAllDevices}; how many micro-batches make it is found`,
+  pref_beta: 'it is `beta`, in trainings on preferences',
+  rl_beta: 'it is `beta`, in trainings on preferences',
+  warmup_steps: '`warmup` is a share of the steps',
+  bf16: 'the precision is that of the device: bfloat16 on CUDA devices that can, else float32',
+  fp16: 'the precision is that of the device: bfloat16 on CUDA devices that can, else float32',
+  gradient_checkpointing: 'it is on wherever there is a CUDA device',
+  save_steps: 'a checkpoint is written after each quarter of the steps and every ten minutes',
+  save_strategy: 'a checkpoint is written after each quarter of the steps and every ten minutes',
+  logging_steps: 'every step is kept beside the model',
+  report_to: 'every step is kept beside the model',
+  lora_r: 'it goes into `lora`, as `r`',
+  lora_rank: 'it goes into `lora`, as `rank`',
+  lora_alpha: 'it goes into `lora`',
+  lora_dropout: 'it goes into `lora`',
+  lora_target_modules: 'it goes into `lora`, as `target_modules`',
+  lora_target: 'it goes into `lora`, as `target_modules`',
+  ...Object.fromEntries(
+    ['packing', 'sample_packing', 'padding_free', 'attn_implementation', 'flash_attn', 'flash_attention', 'use_liger_kernel'].map(
+      (name) => [name, notHere],
+    ),
+  ),
+  ...Object.fromEntries(
+    ['deepspeed', 'fsdp', 'fsdp_config', 'quantization_bit', 'load_in_4bit', 'load_in_8bit', 'loss_type', 'pref_loss', 'rl'].map((name) => [
+      name,
+      notHere,
+    ]),
+  ),
+  ...Object.fromEntries(['eval_strategy', 'eval_steps', 'val_size', 'val_set_size'].map((name) => [name, notHere])),
+};
+/** What to do in place of a key of TRL, LLaMA-Factory or axolotl that stands beside these keys of ours; undefined: it is none. */
+export const sayElsewhere = (key: string, beside: readonly string[]): string | undefined =>
+  beside.includes('learningRate') && Object.hasOwn(trainingElsewhere, key) ? trainingElsewhere[key] : undefined;
 /** LoraConfig of PEFT. */
 const lora: Aliases = { r: ['rank'], lora_alpha: ['alpha'], lora_dropout: ['dropout'], target_modules: ['targets'] };
 /** SamplingParams of vLLM. */
@@ -35,6 +81,7 @@ const sampling: Aliases = {
 /** Their name of a value -> ours, by our key. undefined: our default. */
 const values: Readonly<Record<string, Readonly<Record<string, string | undefined>>>> = {
   optimizer: { adamw_torch: 'adamw', adamw_torch_fused: 'adamw' },
+  tooLong: { raise: 'fail' },
   targets: { 'all-linear': undefined },
 };
 

@@ -2,7 +2,7 @@
 import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parse, parseDocument, visit, type Document, type Node } from 'yaml';
 import { z } from 'zod';
 import { BackspinError } from './errors.ts';
-import { resolveAliases } from './aliases.ts';
+import { resolveAliases, sayElsewhere } from './aliases.ts';
 import { kindOf, lower, bestUnionBranch, getAt, describeIssue } from './faults.ts';
 import { keysAt, suggest, type JsonSchema } from './nearest.ts';
 
@@ -124,7 +124,7 @@ export class Source {
       for (const key of issue.keys) {
         const sentence = valid.includes(key)
           ? 'it does not go with the other keys that stand beside it'
-          : `unknown key${suggest(key, valid)}`;
+          : `unknown key${sayElsewhere(key, valid)?.replace(/^/, ': ') ?? suggest(key, valid)}`;
         this.problem([...path, key], sentence, 'key');
       }
       return;

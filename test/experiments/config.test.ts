@@ -157,6 +157,21 @@ test('settings may have their names of TRL, PEFT and vLLM, and mean the same', a
   t.deepEqual(await lora(', target_modules: all-linear'), await lora(''));
 });
 
+test('settings of TRL, LLaMA-Factory and axolotl are taken by their names, or answered with what to do in their place', async (t) => {
+  const bound = async (sft: string) => (await loadExperiment(write(twoTrainings(sft)))).bound.parameters;
+  const ours = await bound('{ maxTokens: 512, tooLong: fail, length: { epochs: 2 }, schedule: cosine }');
+  t.deepEqual(await bound('{ sequence_len: 512, excess_length_strategy: raise, num_epochs: 2, lr_scheduler: cosine }'), ours);
+  t.deepEqual(await bound('{ cutoff_len: 512, tooLong: fail, num_train_epochs: 2, lr_scheduler_type: cosine }'), ours);
+  for (const [key, says] of [
+    ['per_device_train_batch_size', /unknown key: `batch` counts the rows of all devices together; `microBatch` under `training`/],
+    ['gradient_accumulation_steps', /unknown key: `batch` counts the rows of all devices together/],
+    ['report_to', /unknown key: every step is kept beside the model/],
+    ['deepspeed', /unknown key: .*`engine: command` under `training` runs a trainer that has it/],
+  ] as const)
+    t.regex(await fault(t, twoTrainings(`{ ${key}: 1 }`)), says);
+  t.regex(await fault(t, twoTrainings('{ constructor: 1 }')), /unknown key; /);
+});
+
 test('a fault in a setting with a name of TRL is reported by that name', async (t) => {
   const says = async (expected: RegExp, sft: string, ...sets: string[]) => t.regex(await fault(t, twoTrainings(sft), ...sets), expected);
   await says(/:11:25 parameters\.sft\.learning_rate: is -1; more than 0 is needed$/, '{ learning_rate: -1 }');

@@ -4,7 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { mutants, type Mutant } from './list.ts';
+import { mutants } from './list.ts';
+import type { Mutant } from './mutant.ts';
 
 const checkout = resolve(import.meta.dirname, '../..');
 const { python } = JSON.parse(readFileSync(join(checkout, 'node_modules/.backspin-setup.json'), 'utf8')) as { python: string };

@@ -1,14 +1,6 @@
 /** Faults that the tests of the engine's core must notice. */
-
-export interface Mutant {
-  readonly name: string;
-  readonly file: string;
-  /** What the file has exactly once, and what comes in its place. */
-  readonly from: string;
-  readonly to: string;
-  /** The fastest test file that notices. */
-  readonly test: string;
-}
+import type { Mutant } from './mutant.ts';
+import { ofTrainings } from './trainings.ts';
 
 export const mutants: readonly Mutant[] = [
   {
@@ -186,139 +178,6 @@ export const mutants: readonly Mutant[] = [
     test: 'test/inference/adaptive.test.ts',
   },
   {
-    name: 'training: token weights only mask tokens',
-    file: 'trainer/backspin_trainer/preferences.py',
-    from: 'return -(weights * nll).sum(-1)',
-    to: 'return -((weights != 0) * nll).sum(-1)',
-    test: 'trainer/tests/test_mathematics.py',
-  },
-  {
-    name: 'training: beta is always 0.1',
-    file: 'trainer/backspin_trainer/training.py',
-    from: 'preference_loss(ratios, self.spec.beta)',
-    to: 'preference_loss(ratios, 0.1)',
-    test: 'trainer/tests/test_mathematics.py',
-  },
-  {
-    name: 'training: gradients are not clipped',
-    file: 'trainer/backspin_trainer/training.py',
-    from: 'max_grad_norm=spec.clip or 0.0,',
-    to: 'max_grad_norm=0.0,',
-    test: 'trainer/tests/test_mathematics.py',
-  },
-  {
-    name: 'training: betas are always the same',
-    file: 'trainer/backspin_trainer/training.py',
-    from: 'betas=self.spec.betas,',
-    to: 'betas=(0.5, 0.6),',
-    test: 'trainer/tests/test_mathematics.py',
-  },
-  {
-    name: 'training: weights do not decay',
-    file: 'trainer/backspin_trainer/training.py',
-    from: 'decay = self.spec.weight_decay',
-    to: 'decay = 0.0',
-    test: 'trainer/tests/test_mathematics.py',
-  },
-  {
-    name: 'training: alpha is always twice the rank',
-    file: 'trainer/backspin_trainer/adapters.py',
-    from: 'lora_alpha=lora.alpha,',
-    to: 'lora_alpha=2 * lora.rank,',
-    test: 'trainer/tests/test_mathematics.py',
-  },
-  {
-    name: 'training: adapters never drop out',
-    file: 'trainer/backspin_trainer/adapters.py',
-    from: 'lora_dropout=lora.dropout,',
-    to: 'lora_dropout=0.0,',
-    test: 'trainer/tests/test_mathematics.py',
-  },
-  {
-    name: 'training: micro-batches count their own labels alone',
-    file: 'trainer/backspin_trainer/training.py',
-    from: 'return self.accelerator.reduce(counts, "mean") / len(batch_samples)',
-    to: 'return self.accelerator.reduce(counts, "mean")',
-    test: 'trainer/tests/test_memory.py',
-  },
-  {
-    name: 'training: rows have no weight',
-    file: 'trainer/backspin_trainer/training.py',
-    from: 'return (nll if weights is None else weights[:, None] * nll).sum() / count',
-    to: 'return nll.sum() / count',
-    test: 'trainer/tests/test_train.py',
-  },
-  {
-    name: 'training: logits of all tokens at once',
-    file: 'trainer/backspin_trainer/heads.py',
-    from: 'size = max(1, _LOGITS // head.vocabulary)',
-    to: 'size = len(targets)',
-    test: 'trainer/tests/test_memory.py',
-  },
-  {
-    name: 'training: the base of an adapter is fp32 on every device',
-    file: 'trainer/backspin_trainer/train.py',
-    from: 'return torch.bfloat16 if spec.lora and computes_in_bf16() else torch.float32',
-    to: 'return torch.float32',
-    test: 'trainer/tests/test_memory.py',
-  },
-  {
-    name: 'training: out of memory is a defect',
-    file: 'trainer/backspin_trainer/exits.py',
-    from: 'return type(error).__name__ == "OutOfMemoryError" or is_main_memory',
-    to: 'return is_main_memory',
-    test: 'trainer/tests/test_memory.py',
-  },
-  {
-    name: 'training: the last step does nothing',
-    file: 'trainer/backspin_trainer/schedule.py',
-    from: 'low, end = 0.0, end + 1',
-    to: 'low = 0.0',
-    test: 'trainer/tests/test_train.py',
-  },
-  {
-    name: 'training: where epochs meet, a batch has rows twice',
-    file: 'trainer/backspin_trainer/data.py',
-    from: 'fresh = [index for index in epoch if index not in rest][: batch - len(rest)]',
-    to: 'fresh = epoch[: batch - len(rest)]',
-    test: 'trainer/tests/test_data.py',
-  },
-  {
-    name: 'trainer: out of memory is the end',
-    file: 'devices/trainer.ts',
-    from: 'Math.floor((events.microBatch ?? 1) / 2)',
-    to: '0',
-    test: 'test/devices/trainer.test.ts',
-  },
-  {
-    name: 'trainer: it hangs as long as it likes',
-    file: 'devices/trainer.ts',
-    from: 'Math.max(hangsAfter, 20 * events.medianStep)',
-    to: 'Infinity',
-    test: 'test/devices/trainer.test.ts',
-  },
-  {
-    name: 'training: micro-batches promise the bytes of a batch',
-    file: 'steps/train.ts',
-    from: "const own = done.accumulation > 1 ? 'sampled' : resolved.determinism;",
-    to: 'const own = resolved.determinism;',
-    test: 'test/steps/train.test.ts',
-  },
-  {
-    name: 'command: the version of the program is left out of the key',
-    file: 'steps/machine.ts',
-    from: 'return { command: { run, config: config && config.text, version } };',
-    to: 'return { command: { run, config: config && config.text } };',
-    test: 'test/steps/keys.test.ts',
-  },
-  {
-    name: 'command: any command runs without a launch that named it',
-    file: 'steps/grants.ts',
-    from: '...(training?.command ? [ofCommand(training.command)] : []),',
-    to: '',
-    test: 'test/steps/grants.test.ts',
-  },
-  {
     name: 'tagger: intents have no loss',
     file: 'trainer/backspin_trainer/tagger.py',
     from: 'return cross_entropy(logits["intents"].float(), intents) + of_tags / words',
@@ -353,4 +212,5 @@ export const mutants: readonly Mutant[] = [
     to: 'continue;',
     test: 'test/steps/tag.test.ts',
   },
+  ...ofTrainings,
 ];

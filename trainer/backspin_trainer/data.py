@@ -115,7 +115,7 @@ def _batches(lengths: list[int], batch: int, rng: random.Random) -> Iterator[lis
         epoch = list(range(len(lengths)))
         rng.shuffle(epoch)
         if rest:
-            fresh = [index for index in epoch if index not in rest][: batch - len(rest)]
+            fresh = list(itertools.islice((index for index in epoch if index not in rest), batch - len(rest)))
             if len(rest) + len(fresh) < batch:  # fewer rows than a batch
                 rest += epoch
                 while len(rest) >= batch:
