@@ -68,6 +68,7 @@ const standIns: Readonly<Record<string, string>> = {
   STEP: 'some-step',
   ID: 'some-id',
   QUERY: 'some-query',
+  PORT: '4100',
   K: '1',
   REASON: 'no-score',
   PLAN: 'no-plan.json',
@@ -113,7 +114,7 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   if (verb === 'schema') return [0, /json-schema\.org/];
   if (verb === 'chaos') return [1, /No folder can be made in .*TMPDIR/]; // it would run the experiment twice
   if (verb === 'gc') return words.includes('--apply') ? [1, /The plan no-plan\.json cannot be read/] : [0, /Nothing in .* can go/];
-  if (verb === 'ui') return [1, /The port 1 cannot be used|The port 80 cannot be used/];
+  if (verb === 'ui') return [1, /cannot be used: a part of the path is a file/]; // it would serve until it is interrupted
   return [1, /There is no experiment "(some-name|A)"/];
 }
 const noServer = { TEMPORAL_ADDRESS: '127.0.0.1:9', PATH: `${nvidia(0, 0, 0, 0).folder}:${process.env['PATH']}` };
@@ -122,6 +123,7 @@ const environments: Readonly<Record<string, NodeJS.ProcessEnv>> = {
   launch: noServer,
   try: noServer,
   chaos: { TMPDIR: '/no/such/folder' },
+  ui: { BACKSPIN_HOME: '/dev/null/home' },
 };
 /** What names its model on the Hub. */
 const byName = ['examples/homework.yaml', 'examples/smollm2/humpback.yaml'];
