@@ -75,13 +75,17 @@ const standIns: Readonly<Record<string, string>> = {
   DIR: 'out',
   FOLDER: 'out',
 };
+/** As a shell splits a line: quotation marks hold words together. Only a word without them may be a path of the checkout. */
 const filled = (text: string): string[] =>
-  text
-    .replaceAll(/\b[A-Z][A-Z0-9]*\b/g, (word) => standIns[word] ?? word)
-    .replace('path=value', 'seed=1')
-    .split(' ')
-    .filter((word) => word !== '')
-    .map((word) => (word.includes('/') ? join(root, word) : word));
+  (
+    text
+      .replaceAll(/\b[A-Z][A-Z0-9]*\b/g, (word) => standIns[word] ?? word)
+      .replace('path=value', 'seed=1')
+      .match(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g) ?? []
+  ).map((word) => {
+    const bare = word.replaceAll(/"([^"]*)"|'([^']*)'/g, (_, double?: string, single?: string) => double ?? single ?? '');
+    return bare === word && word.includes('/') ? join(root, word) : bare;
+  });
 
 /** Every command, once, with the first place that says it. */
 const commands = new Map<string, { readonly at: string; readonly words: readonly string[] }>();
