@@ -69,19 +69,24 @@ const standIns: Readonly<Record<string, string>> = {
   STEP: 'some-step',
   ID: 'some-id',
   QUERY: 'some-query',
+  PORT: '4100',
   K: '1',
   REASON: 'no-score',
   PLAN: 'no-plan.json',
   DIR: 'out',
   FOLDER: 'out',
 };
+/** As a shell splits a line: quotation marks hold words together. Only a word without them may be a path of the checkout. */
 const filled = (text: string): string[] =>
-  text
-    .replaceAll(/\b[A-Z][A-Z0-9]*\b/g, (word) => standIns[word] ?? word)
-    .replace('path=value', 'seed=1')
-    .split(' ')
-    .filter((word) => word !== '')
-    .map((word) => (word.includes('/') && existsSync(join(root, word)) ? join(root, word) : word));
+  (
+    text
+      .replaceAll(/\b[A-Z][A-Z0-9]*\b/g, (word) => standIns[word] ?? word)
+      .replace('path=value', 'seed=1')
+      .match(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g) ?? []
+  ).map((word) => {
+    const bare = word.replaceAll(/"([^"]*)"|'([^']*)'/g, (_, double?: string, single?: string) => double ?? single ?? '');
+    return bare === word && word.includes('/') && existsSync(join(root, word)) ? join(root, word) : bare;
+  });
 
 /** Every command, once, with the first place that says it. */
 const commands = new Map<string, { readonly at: string; readonly words: readonly string[] }>();
@@ -114,7 +119,7 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   if (verb === 'schema') return [0, /json-schema\.org/];
   if (verb === 'chaos') return [1, /No folder can be made in .*TMPDIR/]; // it would run the experiment twice
   if (verb === 'gc') return words.includes('--apply') ? [1, /The plan no-plan\.json cannot be read/] : [0, /Nothing in .* can go/];
-  if (verb === 'ui') return [1, /The port 1 cannot be used|The port 80 cannot be used/];
+  if (verb === 'ui') return [1, /cannot be used: a part of the path is a file/]; // it would serve until it is interrupted
   return [1, /There is no experiment "(some-name|A)"/];
 }
 const noServer = { TEMPORAL_ADDRESS: '127.0.0.1:9', PATH: `${nvidia(0, 0, 0, 0).folder}:${process.env['PATH']}` };
@@ -123,6 +128,7 @@ const environments: Readonly<Record<string, NodeJS.ProcessEnv>> = {
   launch: noServer,
   try: noServer,
   chaos: { TMPDIR: '/no/such/folder' },
+  ui: { BACKSPIN_HOME: '/dev/null/home' },
 };
 /** What names its model on the Hub. */
 const byName = ['examples/homework.yaml', 'examples/smollm2/humpback.yaml'];
