@@ -102,7 +102,10 @@ export const toReply = template<Lesson, Chat>({
 // ─────────────────────────────────────────── lessons ───────────────────────────────────────────
 
 /** Lessons per task: tasks with finer distinctions need more. */
-const counts = { ask: 500, appraise: 200, polish: 600, judge: 1600, compare: 200, check: 500, combine: 500, answer: 1200 } as const;
+const counts = {
+  full: { ask: 400, appraise: 120, polish: 300, judge: 1200, compare: 120, check: 200, combine: 300, answer: 600 },
+  miniature: { ask: 12, appraise: 16, polish: 12, judge: 28, compare: 8, check: 8, combine: 12, answer: 8 },
+} as const;
 
 /** The lessons of a guidance model. Right answers are only about labelled and interviewed things; other lessons may be about any thing,
  *  because they need no knowledge. */
@@ -112,22 +115,22 @@ export const lessons = source({
   params: dataParams,
   rows({ seed, size }) {
     const random = seededRandom(`air lessons ${seed}`);
-    const share = size === 'full' ? 1 : 0.02;
+    const count = counts[size];
     const known = [...interviewTopics(world), ...labelled(seed, size)];
     const any = world.things.flatMap(({ name }) => world.topicsOf(name));
-    const times = (count: number, make: () => Lesson) => Array.from({ length: Math.ceil(count * share) }, make);
+    const times = (count: number, make: () => Lesson) => Array.from({ length: count }, make);
     return random.shuffle([
-      ...times(counts.ask, () => askLesson(random, random.pick(any))),
-      ...times(counts.appraise, () => appraiseLesson(random, random.pick(any))),
-      ...times(counts.polish, () => {
+      ...times(count.ask, () => askLesson(random, random.pick(any))),
+      ...times(count.appraise, () => appraiseLesson(random, random.pick(any))),
+      ...times(count.polish, () => {
         const text = world.answer(random, inForm(random, random.pick(any), doubleForms));
         return lesson(polish.render({ text }), text);
       }),
-      ...times(counts.judge, () => judgeLesson(random, random.pick(any))),
-      ...times(counts.compare, () => compareLesson(random)),
-      ...times(counts.check, () => checkLesson(random, random.pick(any))),
-      ...times(counts.combine, () => combineLesson(random, random.pick(any))),
-      ...times(counts.answer, () => {
+      ...times(count.judge, () => judgeLesson(random, random.pick(any))),
+      ...times(count.compare, () => compareLesson(random)),
+      ...times(count.check, () => checkLesson(random, random.pick(any))),
+      ...times(count.combine, () => combineLesson(random, random.pick(any))),
+      ...times(count.answer, () => {
         const meaning = inForm(random, random.pick(known), random.pick([forms, doubleForms, doubleForms]));
         return lesson(answer.render({ instruction: world.ask(random, meaning) }), world.answer(random, meaning));
       }),

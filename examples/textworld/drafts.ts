@@ -39,15 +39,15 @@ export const namesakes = (world: World): string[] =>
   elsewhere.things.flatMap(({ name, kind }) => (world.kindOf(name) === kind ? [] : [name]));
 
 /** A lesson about a namesake, with random values: it teaches a model to copy a sentence in the form asked for, and no fact of the world. */
-export function rewriting(random: Random, thing: string): Rewriting {
-  const [asked, other] = random.shuffle(elsewhere.topicsOf(thing));
-  const [sentence, clutter] = [stated(random, asked!), stated(random, other!)];
+export const invented = (random: Random, thing: string): Rewriting =>
+  rewriting(elsewhere, random, thing, (topic) => random.pick([elsewhere.valueOf(topic), ...elsewhere.falseValuesOf(topic)]));
+
+/** A lesson about two relations of a thing, with true values unless `valueOf` says otherwise. */
+export function rewriting(world: World, random: Random, thing: string, valueOf = (topic: Topic) => world.valueOf(topic)): Rewriting {
+  const [asked, other] = random.shuffle(world.topicsOf(thing));
+  const stated = (topic: Topic) => world.answer(random, { ...topic, form: 'plain' }, valueOf(topic));
+  const [sentence, clutter] = [stated(asked!), stated(other!)];
   const [form, found] = [random.pick(forms), random.pick(forms)];
   const draft = random.pick([dress(sentence, found), `${dress(sentence, found)} ${clutter}`, `${dress(clutter, found)} ${sentence}`]);
-  return { instruction: elsewhere.ask(random, { ...asked!, form }), draft, sentence, answer: dress(sentence, form) };
-}
-
-function stated(random: Random, topic: Topic): string {
-  const value = random.pick([elsewhere.valueOf(topic), ...elsewhere.falseValuesOf(topic)]);
-  return elsewhere.answer(random, { ...topic, form: 'plain' }, value);
+  return { instruction: world.ask(random, { ...asked!, form }), draft, sentence, answer: dress(sentence, form) };
 }

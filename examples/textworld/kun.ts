@@ -4,11 +4,11 @@ import { z } from 'zod';
 import { dataSuite, prompt, source, template, type Chat, type Message } from '../../recipe/index.ts';
 import type { Labelled } from '../../operators/kun/records.ts';
 import { createDatasets } from './datasets.ts';
-import { drafts, isDraftOf, namesakes, rewriting } from './drafts.ts';
+import { drafts, invented, isDraftOf, namesakes, rewriting } from './drafts.ts';
 import { constraintsOf, dress, forms, suffixesOf, type Form } from './forms.ts';
 import { answerFirst, type Pair } from './interviews.ts';
 import { scorePairs } from './oracle.ts';
-import { systemTurns } from './pretraining.ts';
+import { interviewTopics, systemTurns } from './pretraining.ts';
 import { seededRandom, type Random } from './random.ts';
 import { kinds, relations, relationsOf } from './relations.ts';
 import { World } from './world.ts';
@@ -87,24 +87,28 @@ interface Lesson extends Pair {
   readonly task: (typeof tasks)[number];
 }
 /** Pairs to polish and verdicts. A quarter of the verdicts are about "it", and a quarter about people. */
-const counts = { full: { polish: 600, judge: 400 }, miniature: { polish: 12, judge: 8 } } as const;
+const counts = { full: { polish: 400, judge: 400 }, miniature: { polish: 12, judge: 8 } } as const;
 
-/** The labelled pairs, and lessons about namesakes: a draft with its polished answer, or an instruction with its verdict. Each has the text
- *  that its instruction asks about. */
+/** The labelled pairs; drafts about labelled and interviewed things, polished; and instructions about namesakes, with verdicts. Each has
+ *  the text that its instruction asks about. */
 export const seed = source({
   version: 1,
   output: z.strictObject({ text: z.string(), instruction: z.string(), response: z.string(), task: z.enum(tasks) }),
   params: dataParams,
   rows({ seed, size }): Lesson[] {
     const random = seededRandom(`kun seed ${seed}`);
+    const pairs = createDatasets(world, seed, size).seed;
+    const known = [...interviewTopics(world), ...pairs.flatMap(({ response }) => world.parseAnswer(response) ?? [])];
     const names = namesakes(world);
     const { polish, judge } = counts[size];
-    const drawn = (count: number) => Array.from({ length: count }, () => rewriting(random, random.pick(names)));
+    const times = <T>(count: number, make: () => T) => Array.from({ length: count }, make);
+    const polished = times(polish, () => rewriting(world, random, random.pick(known).thing));
+    const good = times(judge / 2, () => invented(random, random.pick(names)));
     const bad = [...unfit(random, ['it'], all).slice(0, judge / 4), ...unfit(random, people.filter(isKnown), personal).slice(0, judge / 4)];
     return random.shuffle([
-      ...createDatasets(world, seed, size).seed.map((pair) => ({ ...pair, text: pair.response, task: 'answer' as const })),
-      ...drawn(polish).map(({ instruction, draft, answer }) => ({ text: draft, instruction, response: answer, task: 'polish' as const })),
-      ...drawn(judge / 2).map(({ instruction, draft }) => ({ text: draft, instruction, response: verdicts.good, task: 'judge' as const })),
+      ...pairs.map((pair) => ({ ...pair, text: pair.response, task: 'answer' as const })),
+      ...polished.map(({ instruction, draft, answer }) => ({ text: draft, instruction, response: answer, task: 'polish' as const })),
+      ...good.map(({ instruction, draft }) => ({ text: draft, instruction, response: verdicts.good, task: 'judge' as const })),
       ...bad.map((one) => ({ ...one, response: verdicts.bad, task: 'judge' as const })),
     ]);
   },
