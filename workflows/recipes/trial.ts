@@ -39,8 +39,8 @@ export const trial: Recipe<TrialConfig, { tried: Dataset<unknown> | Model }> = a
 
 /** `inputs`: with results in the place of planned ones, in parameters too. */
 function perform(run: Run, { path, verb, operation }: TrialStep, inputs: TrialStep['inputs'], records: number): Promise<Dataset<unknown>> {
-  const { params } = inputs as { params: object };
-  if (verb === 'reduce') return run.reduce({ id: operation, inputs: inputs['inputs'] as object, params }, { as: path }) as never;
+  const { params, inputs: of } = inputs as { params: object; inputs: object };
+  if (verb === 'reduce') return run.reduce({ id: operation, inputs: of, params }, { as: path }) as never;
   const { over, ...rest } = inputs;
   const few = run.reduce<Dataset<unknown>>({ id: 'std.first', inputs: { of: over }, params: { count: records } }, { as: `${path}-first` });
   return run.map({ id: operation }, few, { ...rest, as: path } as never);
