@@ -180,10 +180,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       },
       ...few('parameters.sft'),
     },
-    drops: [
-      ...reply,
-      ...['instruction-length', 'no-verdict', 'unsuitable', 'no-end', 'about-itself', 'repetition', 'not-longer', 'no-demand'],
-    ],
+    drops: [...reply, 'instruction-length', 'no-verdict', 'unsuitable', 'no-end', 'about-itself', 'repetition', 'not-longer', 'no-demand'],
   },
   crab: {
     files: { 'pairs.jsonl': 'seed.jsonl' },
