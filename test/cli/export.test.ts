@@ -55,23 +55,19 @@ interface Loaded {
   readonly types: Readonly<Record<string, string>>;
 }
 
-test('load_dataset reads every format, with the dropped records as a second configuration', async (t) => {
-  t.timeout(900_000);
-  const exports = [
-    ['jsonl', 'hard'],
-    ['parquet', 'hard', '--format', 'parquet'],
-    ['sft', 'hard', '--format', 'trl-sft'],
-    ['alpaca', 'hard', '--format', 'alpaca'],
-    ['sharegpt', 'hard', '--format', 'sharegpt'],
-    ['dpo', 'preferences', '--format', 'trl-dpo'],
-    ['turns', 'dialogues', '--format', 'trl-sft'],
-    ['shared', 'dialogues', '--format', 'sharegpt'],
-  ] as const;
-  for (const [name, ...args] of exports) {
-    const { code, stdout, stderr } = await run(name, ...args);
-    t.is(code, 0, stderr);
-    if (name === 'sft') t.regex(stdout, /data\.jsonl: 2 records; 1 lack what trl-sft needs and are left out/);
-  }
+const exports = [
+  ['jsonl', 'hard'],
+  ['parquet', 'hard', '--format', 'parquet'],
+  ['sft', 'hard', '--format', 'trl-sft'],
+  ['alpaca', 'hard', '--format', 'alpaca'],
+  ['sharegpt', 'hard', '--format', 'sharegpt'],
+  ['dpo', 'preferences', '--format', 'trl-dpo'],
+  ['turns', 'dialogues', '--format', 'trl-sft'],
+  ['shared', 'dialogues', '--format', 'sharegpt'],
+] as const;
+
+/** By name of the export and of the configuration. */
+function loadedBack(): Record<string, Record<string, Loaded>> {
   const env = { ...process.env, HF_HUB_OFFLINE: '1', HF_HUB_DISABLE_TELEMETRY: '1', HF_HOME: to('hf') };
   const folders = exports.map(([name]) => to(name));
   const said = execFileSync(readSetup().python, ['-c', READ, to('cache'), ...folders], {
@@ -79,7 +75,17 @@ test('load_dataset reads every format, with the dropped records as a second conf
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const loaded = JSON.parse(said) as Record<string, Record<string, Loaded>>;
+  return JSON.parse(said) as Record<string, Record<string, Loaded>>;
+}
+
+test('load_dataset reads every format, with the dropped records as a second configuration', async (t) => {
+  t.timeout(900_000);
+  for (const [name, ...args] of exports) {
+    const { code, stdout, stderr } = await run(name, ...args);
+    t.is(code, 0, stderr);
+    if (name === 'sft') t.regex(stdout, /data\.jsonl: 2 records; 1 lack what trl-sft needs and are left out/);
+  }
+  const loaded = loadedBack();
 
   for (const format of ['jsonl', 'parquet']) {
     const { default: data, dropped } = loaded[format]!;
