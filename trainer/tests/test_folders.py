@@ -32,12 +32,12 @@ from backspin_trainer import tokens
 from backspin_trainer.adapters import add_adapter
 from backspin_trainer.embed import _open_model, _vectors
 from backspin_trainer.exits import Exit, Refusal
+from backspin_trainer.heads import Head
 from backspin_trainer.llama import Llama
 from backspin_trainer.pooling import Pooling, read_pooling
 from backspin_trainer.score import Scorer, Sequence
 from backspin_trainer.spec import EmbedSpec, Lora, ModelFolders
 from backspin_trainer.tokens import continuation_tokens, load_tokenizer, raw_prompt_tokens, template_tokens
-from backspin_trainer.training import _has_plain_logits
 from backspin_trainer.weights import read_weights
 
 TURNS = [{"role": "user", "content": "One?"}]
@@ -171,9 +171,13 @@ def test_a_model_that_cannot_be_taken_apart_is_scored_whole():
     torch.testing.assert_close(scored[0], expected[:, 0].detach())
 
 
-def test_a_loss_in_chunks_is_for_models_whose_logits_it_knows():
-    of = lambda scaling: GraniteForCausalLM(GraniteConfig(**SHAPE, num_key_value_heads=2, logits_scaling=scaling))  # noqa: E731
-    assert _has_plain_logits(of(1.0)) and not _has_plain_logits(of(8.0))
+@torch.no_grad()
+def test_a_loss_in_chunks_takes_the_models_own_way_to_its_logits():
+    model = GraniteForCausalLM(GraniteConfig(**SHAPE, num_key_value_heads=2, logits_scaling=8.0)).eval()
+    head, tokens = Head(model), torch.arange(5)[None]
+    assert head.is_separate
+    states = model.base_model(input_ids=tokens).last_hidden_state[0]
+    assert torch.allclose(head(states), model(input_ids=tokens).logits[0], atol=1e-6)
 
 
 HIDDEN = torch.arange(24.0).view(2, 3, 4)
