@@ -139,7 +139,7 @@ test('--set changes one value, read as YAML, and a fault in it names it', async 
   t.regex(await fault(t, sound, 'parameters.rounds'), /--set parameters\.rounds: a path and a value are needed/);
 });
 
-const twoTrainings = (sft: string) => sound.replace('  rounds: 2', `  sft: ${sft}\n  rounds: 2`);
+const twoTrainings = (sft: string) => sound.replace(/ {2}sft: .*\n/, '').replace('  rounds: 2', `  sft: ${sft}\n  rounds: 2`);
 
 test('settings may have their names of TRL, PEFT and vLLM, and mean the same', async (t) => {
   const bound = async (text: string, ...sets: string[]) => (await loadExperiment(write(text), sets)).bound.parameters;
