@@ -138,7 +138,7 @@ test('a tagger is planned on the training pool, with as many sentences as its te
   t.regex(decoder!, /^Step student: The model in .* is of type llama, and a tagger is made of an encoder, which reads a sentence in both/);
   t.deepEqual(others, []);
   const { missing } = await plan(services, await bound('confused', encoderFolder('bert', 'BertModel')));
-  t.true(missing.some((one) => one.startsWith('Step asked uses a tagger, which no other step than its evaluation can')));
+  t.true(missing.some((one) => one.startsWith('Step asked uses a tagger, which only its evaluation can, and a map by a labeler alone')));
   t.true(missing.some((one) => one.startsWith('Step tagged evaluates by eval.tagging, which is for taggers, and its model is none')));
 });
 
