@@ -7,7 +7,7 @@ const root = dirname(import.meta.dirname);
 /** File in a copy of the sources that names the original folder. */
 export const CHECKOUT = '.checkout';
 const checkout = existsSync(join(root, CHECKOUT)) ? readFileSync(join(root, CHECKOUT), 'utf8') : root;
-const ROOMS = 'activities cli devices experiments host inference operators plan recipe schemas sources steps store workers workflows';
+const ROOMS = 'activities cli devices experiments host inference operators pages plan recipe schemas sources steps store workers workflows';
 const rooms = ROOMS.split(' ');
 /** Folders with backspin's definitions. */
 const defining = ['operators', 'sources'].map((room) => join(root, room) + sep);

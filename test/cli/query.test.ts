@@ -13,7 +13,7 @@ test.before(async () => {
 test('show sorts, filters and draws records, also of those dropped', async (t) => {
   const { folder } = home;
   const show = async (...args: string[]) => JSON.parse((await backspin(folder, ['show', 'judged', ...args, '--json'])).stdout) as object[];
-  const best = await show('r1/judge', '--where', "score >= 4 and instruction like '%3%'", '--sort', 'score desc', '--limit', '2');
+  const best = await show('r1/judge', '--where', "score >= 4 and instruction like '%4%'", '--sort', 'score desc', '--limit', '2');
   t.is(best.length, 2);
   t.like(best[0], { score: 5 });
   t.false('from' in best[0]!);
