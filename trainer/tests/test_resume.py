@@ -89,7 +89,7 @@ def test_a_stop_file_is_obeyed_in_the_step_in_which_it_appears_once_and_changes_
 
     def emit_and_stop(self, event, **fields):
         emit(self, event, **fields)
-        if event == "step" and fields["step"] == 3:
+        if event == "step" and fields["step"] == 2:  # the third step begins
             (folder / "stop").touch()
 
     monkeypatch.setattr(events.Events, "emit", emit_and_stop)
