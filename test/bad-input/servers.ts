@@ -164,11 +164,11 @@ export const servers: readonly Case[] = [
     /reply to \/v1\/chat\/completions cannot be used: choices is a list; at least 1 entries are needed\. Serve the model with an engine that gives it/,
   ),
   replies(
-    'a reply that is a list of parts',
+    'a reply that is a list of no parts',
     'chat',
-    choice({ message: { content: [{ type: 'text', text: 'ok' }] } }),
+    choice({ message: { content: ['ok'] } }),
     'CapabilityMissing',
-    /choices\.0\.message\.content is a list; expected a string/,
+    /choices\.0\.message\.content\.0 is "ok"; expected an object/,
   ),
   replies(
     'an end that nobody knows',
