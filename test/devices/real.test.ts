@@ -142,13 +142,25 @@ test.serial('a trainer killed between checkpoints is followed to its end', async
   t.is(new Set(readFileSync(join(p.folder, 'events.jsonl'), 'utf8').match(/"event":"step","step":\d+/g)).size, 150);
 });
 
+/** The trainer refuses CUDA devices that PyTorch does not find. Here it is not told of them, and its processes compute on the CPU. */
+function pythonWithoutDevices(folder: string): string {
+  const path = join(folder, 'python');
+  writeFileSync(path, `#!/bin/sh\nunset CUDA_VISIBLE_DEVICES\nexec '${realPython()}' "$@"\n`, { mode: 0o755 });
+  return path;
+}
+
 test.serial('a group of two devices trains in two processes: stopped, killed by their launcher, and followed to their end', async (t) => {
   const p = place(t);
   writeRows(p);
   const stand = nvidia(0, 0);
   process.env['PATH'] = `${stand.folder}:${process.env['PATH']}`;
   const slot = await new Slots({ home: p.home, pool: 'cpu', groups: [[uuid(0), uuid(1)]], reapAfter: 600_000 }).acquire(never);
-  const job = { ...training(p), spec: spec(p.folder, { from: folder, steps: 60, checkpointEvery: 10 }), python: realPython(), slot };
+  const job = {
+    ...training(p),
+    spec: spec(p.folder, { from: folder, steps: 60, checkpointEvery: 10 }),
+    python: pythonWithoutDevices(p.home),
+    slot,
+  };
 
   const stop = new AbortController();
   const onStop = (event: TrainEvent) => event.event === 'step' && event.step >= 13 && stop.abort(new Error('enough'));
@@ -177,7 +189,7 @@ test.serial('a group of two devices trains in two processes: stopped, killed by 
 
   const odd = { ...training(p), key: 'odd', spec: spec(join(p.home, 'odd'), { from: folder, data: job.spec.data, batch: 3 }) };
   mkdirSync(odd.spec.run);
-  await t.throwsAsync(train({ ...odd, python: realPython(), slot, signal: never }), {
+  await t.throwsAsync(train({ ...odd, python: job.python, slot, signal: never }), {
     name: 'ConfigError',
     message: "Spec key 'batch' is 3, which 2 devices cannot share; make it a multiple.",
   });
