@@ -24,7 +24,7 @@ export const config: readonly Case[] = [
     /experiment\.yaml:10:3: .*put a colon and a blank behind the key/,
   ),
   plan('a quote is not closed', changed('humpback.pairs', '"humpback.pairs'), /experiment\.yaml:\d+:\d+: missing closing "quote/),
-  plan('a key stands twice', `${sound}recipe: pretrain\n`, /experiment\.yaml:12:1: map keys must be unique: keep one of the two/),
+  plan('a key stands twice', `${sound}recipe: pretrain\n`, /experiment\.yaml:13:1: map keys must be unique: keep one of the two/),
   plan('an alias names no anchor', changed('rounds: 2', 'rounds: *two'), /experiment\.yaml:10:11: there is no &two before \*two/),
   plan(
     'aliases of aliases grow without end',
@@ -39,7 +39,7 @@ export const config: readonly Case[] = [
   plan(
     'two documents are in one file',
     `${sound}---\n${sound}`,
-    /experiment\.yaml:12:1: source contains multiple documents: keep one of them/,
+    /experiment\.yaml:13:1: source contains multiple documents: keep one of them/,
   ),
   plan('the file is in Latin-1', Buffer.from(`${sound}# größer\n`, 'latin1'), /experiment\.yaml is not a text in UTF-8: save it as one/),
   plan('the file is empty', '', /experiment\.yaml:1:1 recipe: is missing; one of air, [\w, -]+, tegit is needed/),

@@ -16,6 +16,7 @@ evaluation:
 parameters:
   rounds: 2
   keep: { threshold: 4 }
+  sft: { maxTokens: 256 }
 `;
 
 const pairs = Array.from({ length: 8 }, (_, n) => ({ instruction: `What is ${n} and ${n}?`, response: `It is ${2 * n}.` }));

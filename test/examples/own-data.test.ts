@@ -1,5 +1,5 @@
 /** The experiment files for data and models of one's own, planned once those are there. */
-import { copyFile, mkdir, mkdtemp, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, readFile, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import test from 'ava';
@@ -10,21 +10,29 @@ import { recipeSchemas } from '../../schemas/recipes/index.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
+/** The text world's base, with the context of a model of one's own. */
+async function putModel(to: string): Promise<void> {
+  await cp(join(root, 'examples/textworld/base/plain'), to, { recursive: true });
+  const config = JSON.parse(await readFile(join(to, 'config.json'), 'utf8')) as object;
+  await writeFile(join(to, 'config.json'), JSON.stringify({ ...config, max_position_embeddings: 32_768 }));
+}
+
 async function planned(
   recipe: string,
   files: Readonly<Record<string, readonly object[]>>,
   models: readonly string[] = ['base'],
   encoders: readonly string[] = [],
+  sets: readonly string[] = [],
 ) {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-example-'));
   const file = join(folder, `${recipe}.yaml`);
   await copyFile(join(root, `examples/${recipe}.yaml`), file);
   await mkdir(join(folder, recipe));
-  for (const model of models) await symlink(join(root, 'examples/textworld/base/plain'), join(folder, recipe, model));
+  for (const model of models) await putModel(join(folder, recipe, model));
   for (const encoder of encoders) await symlink(join(root, 'examples/textworld/base/encoder'), join(folder, recipe, encoder));
   for (const [name, rows] of Object.entries(files))
     await writeFile(join(folder, recipe, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
-  const { bound } = await loadExperiment(file);
+  const { bound } = await loadExperiment(file, sets);
   const { steps, missing, warnings } = await plan(await openServices(join(folder, 'home')), bound);
   const trainings = steps.flatMap(({ kind, path, trainingSteps }) => (kind === 'train' ? [`${path}: ${trainingSteps}`] : []));
   return { bound, steps, missing, warnings, trainings };
@@ -189,6 +197,7 @@ test('linguist: a generator for each intent, which its draws share, and a studen
     { 'train.jsonl': rows(64), 'test.jsonl': rows(5) },
     ['base'],
     ['encoder'],
+    ['parameters.studentSft.maxTokens=64'], // all positions of this encoder
   );
   t.deepEqual([missing, warnings], [[], []]);
   const [generators, students] = [
