@@ -9,7 +9,8 @@ import type { CheckSpec, ModelUse } from '../schemas/trainer.ts';
 import { pythonOf, trainerIdentity } from './python.ts';
 import { runVerb } from './verb.ts';
 
-/** A new model, or one in a folder: its small files and its safetensors files, by name. */
+/** A new model, or one in a folder: its small files and its safetensors files, by name, and the text of the chat template that replaces its
+ *  own. */
 export type CheckedModel =
   | { readonly init: NonNullable<CheckSpec['init']>; readonly small: Paths }
   | { readonly folder: string; readonly small: Paths; readonly weights: Paths; readonly chatTemplate: string | null };
@@ -43,10 +44,10 @@ async function ask(model: CheckedModel, uses: readonly ModelUse[]): Promise<read
   const scratch = await mkdtemp(join(tmpdir(), 'backspin-check-'));
   try {
     const to = join(scratch, 'faults.json');
+    const template = 'init' in model || model.chatTemplate === null ? null : join(scratch, 'chat_template.jinja');
+    if (template !== null) await writeFile(template, (model as { chatTemplate: string }).chatTemplate);
     const of =
-      'init' in model
-        ? { init: model.init }
-        : { folder: model.folder, weights: Object.keys(model.weights), chatTemplate: model.chatTemplate };
+      'init' in model ? { init: model.init } : { folder: model.folder, weights: Object.keys(model.weights), chatTemplate: template };
     await runVerb('check', { uses, to, ...of });
     return z.array(refusal).parse(JSON.parse(await readFile(to, 'utf8')));
   } finally {
@@ -70,7 +71,7 @@ async function identityOf(model: CheckedModel): Promise<object> {
   const small = await digests(model.small, (path) => readFile(path));
   if ('init' in model) return { init: { ...model.init, tokenizer: null }, small };
   const { weights, chatTemplate } = model;
-  const template = chatTemplate === null ? {} : await digests({ chatTemplate }, (path) => readFile(path));
+  const template = chatTemplate === null ? {} : { chatTemplate: sha256(chatTemplate) };
   return { small, template, weights: await digests(weights, headerOf) };
 }
 const digests = async (paths: Paths, read: (path: string) => Promise<Buffer>): Promise<object> =>

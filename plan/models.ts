@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isGguf, smallFilesOf, weightBytesIn } from '../devices/gguf.ts';
+import { CHAT_TEMPLATE, templateIn, withSettings, type TemplateSettings } from '../steps/chat-template.ts';
 import type { CheckedModel } from '../devices/model-check.ts';
 import type { ModelRef, StepCall } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
@@ -87,7 +88,7 @@ export class PlannedModels {
       folder: files.folder,
       small: Object.fromEntries(all.filter(([name]) => !isWeights(name))),
       weights: Object.fromEntries(all.filter(([name]) => name.endsWith('.safetensors'))),
-      chatTemplate: (inputs as { chatTemplate?: string }).chatTemplate ?? null,
+      chatTemplate: await replacedTemplate(Object.fromEntries(all), inputs),
     };
     return { model, architecture: architectures.includes(LLAMA) ? LLAMA : architectures[0], origin };
   }
@@ -136,4 +137,13 @@ const configIn = async (folder: string): Promise<ModelConfig> =>
 async function folderBytes(folder: string): Promise<number> {
   const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
   return sizes.reduce((a, b) => a + b, 0);
+}
+
+/** The chat template that the import gives the model; null: its own. */
+async function replacedTemplate(files: Readonly<Record<string, string>>, inputs: StepCall['inputs']): Promise<string | null> {
+  const { chatTemplate, chatTemplateArguments, system } = inputs as { readonly chatTemplate?: string } & TemplateSettings;
+  if ((chatTemplate ?? chatTemplateArguments ?? system) === undefined) return null;
+  const template = await templateIn({ ...files, ...(chatTemplate !== undefined && { [CHAT_TEMPLATE]: chatTemplate }) });
+  if (template === undefined) return null;
+  return (chatTemplateArguments ?? system) === undefined ? template : withSettings(template, inputs);
 }
