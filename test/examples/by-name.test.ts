@@ -4,7 +4,6 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
-import type { View } from '../../experiments/view.ts';
 import type { Plan } from '../../schemas/plan.ts';
 import { root, temporary } from '../cli/cli.ts';
 import { realPython } from '../support/devices.ts';
@@ -24,39 +23,15 @@ async function randomModel(kind: string, template: string): Promise<string> {
   return join(folder, 'model');
 }
 
-test('the first run goes from the name of a model to a dataset and an adapter', async (t) => {
-  t.timeout(900_000);
-  const { hub, home, run } = await hubHome(t);
+test('the first run is planned from the name of a model', async (t) => {
+  t.timeout(300_000);
+  const { hub, run } = await hubHome(t);
   hub.publish('models', 'HuggingFaceTB/SmolLM2-135M-Instruct', await randomModel('Llama', naming));
-  // A random model ends no reply by itself.
-  const small = [
-    'sampling.backtranslate.stop=[" "]',
-    'instructionChars={"min":1,"max":800}',
-    'minimum=1',
-    'sft.length.steps=2',
-    'sft.maxTokens=1024',
-  ];
-  const sets = ['data.corpus.params.minChars=500', ...small.map((set) => `parameters.${set}`)].flatMap((set) => ['--set', set]);
-  const file = join(root, 'examples/smollm2/humpback.yaml');
-  const planned = await run('plan', file, '--json', ...sets);
+  const planned = await run('plan', join(root, 'examples/smollm2/humpback.yaml'), '--json');
   t.is(planned.code, 0, planned.stderr);
-  t.deepEqual((JSON.parse(planned.stdout) as Plan).missing, []);
-  const ran = await run('launch', file, '--watch', ...sets);
-  t.teardown(() => run('down'));
-  t.is(ran.code, 0, ran.stdout + ran.stderr);
-  const { state, steps } = JSON.parse((await run('status', 'smollm2', '--json')).stdout) as View;
-  t.is(state, 'completed');
-  t.true(steps.find(({ path }) => path === 'r1/curated')!.kept! > 0);
-  for (const [step, args] of [
-    ['r1/judge', []],
-    ['r1/curated', []],
-    ['backtranslate', ['--dropped', 'all']],
-  ] as const)
-    t.is((await run('show', 'smollm2', step, ...args)).code, 0, step);
-  for (const step of ['r1/curated', 'r1/forward']) {
-    const { code, stderr } = await run('export', 'smollm2', step, '--to', join(home, step.replace('/', '-')));
-    t.is(code, 0, stderr);
-  }
+  const { steps, missing } = JSON.parse(planned.stdout) as Plan;
+  t.deepEqual(missing, []);
+  t.true(steps.find(({ path }) => path === 'backtranslate')!.in! > 0);
 });
 
 test('the homework is planned from names alone', async (t) => {
