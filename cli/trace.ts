@@ -31,7 +31,7 @@ function formatJourney({ id, origin, events, unasked }: Journey, most: number): 
     shown.add(event.id);
     for (const exchange of event.asked?.exchanges ?? []) lines.push(...exchangeLines(exchange, most));
     if (event.asked && event.asked.changed.length > 0)
-      lines.push(`  (the prompt is that of today: the version of ${event.asked.changed.join(', ')} was another one)`);
+      lines.push(`  (rendered by today's prompt; the version of ${event.asked.changed.join(', ')} has changed since)`);
   }
   return unasked === null ? lines : [...lines, '', `What models were asked cannot be shown: ${unasked}`];
 }

@@ -204,7 +204,7 @@ class Events {
       if (event.event === 'checkpoint') this.checkpoint = event.step;
       if (event.event === 'start') this.#start(event);
       if (event.event === 'error') this.end = event;
-      // A process that runs out of memory takes the others with it, which are told to stop.
+      // If one process runs out of memory, the others are told to stop: their end is not the reason.
       if (event.event === 'stopped' && this.end?.code !== OUT_OF_MEMORY)
         this.end = { code: 75, message: `The training was told to stop, and did at step ${event.step}.` };
       this.#onEvent?.(event);
