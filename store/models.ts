@@ -77,7 +77,7 @@ export async function modelFiles(folder: string): Promise<Files> {
 }
 /** Returns the files and the names of those that it leaves out. `folder` may be a GGUF file: it is the model. */
 export async function modelParts(folder: string): Promise<{ readonly taken: Files; readonly leftOut: readonly string[] }> {
-  if ((await stat(folder)).isFile()) return { taken: { 'model.gguf': folder }, leftOut: [] };
+  if ((await ifThere(stat(folder)))?.isFile()) return { taken: { 'model.gguf': folder }, leftOut: [] };
   const all = await filesIn(folder);
   const names = await selectFiles([...all.keys()], (name) => readFile(all.get(name)!, 'utf8'));
   const taken = [...all].filter(([name]) => names.includes(name));

@@ -74,17 +74,17 @@ export const config: readonly Case[] = [
   plan(
     'the seed is too large for a generator',
     `${sound}seed: 99999999999\n`,
-    /experiment\.yaml:12:7 seed: is 99999999999; at most 2147483647 is needed/,
+    /experiment\.yaml:13:7 seed: is 99999999999; at most 2147483647 is needed/,
   ),
   plan(
     'the name has blanks and capitals',
     `${sound}name: My Experiment\n`,
-    /experiment\.yaml:12:7 name: is "My Experiment", which does not fit: lower-case letters/,
+    /experiment\.yaml:13:7 name: is "My Experiment", which does not fit: lower-case letters/,
   ),
   plan(
     'the name is too long for a file',
     `${sound}name: ${'a'.repeat(300)}\n`,
-    /experiment\.yaml:12:7 name: is "a+\.\.\."; at most 100 characters are needed/,
+    /experiment\.yaml:13:7 name: is "a+\.\.\."; at most 100 characters are needed/,
   ),
   plan(
     'a minimum is above its maximum',
@@ -94,12 +94,12 @@ export const config: readonly Case[] = [
   plan(
     'a role that nobody has',
     `${sound}roles: { scorrer: { slots: 4 } }\n`,
-    /experiment\.yaml:12:10 roles\.scorrer: the recipe humpback has no such role; the nearest is "scorer"/,
+    /experiment\.yaml:13:10 roles\.scorrer: the recipe humpback has no such role; the nearest is "scorer"/,
   ),
   plan(
     'a pool of no name',
     `${sound}serving: { pool: '' }\n`,
-    /experiment\.yaml:12:18 serving\.pool: is "", which does not fit: lower-case letters/,
+    /experiment\.yaml:13:18 serving\.pool: is "", which does not fit: lower-case letters/,
   ),
   plan(
     'several things are wrong at once',

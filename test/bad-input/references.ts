@@ -50,7 +50,7 @@ export const references: readonly Case[] = [
   plan(
     'a module is not there',
     `${sound}modules: [./mine.ts]\n`,
-    /experiment\.yaml:12:11 modules\.0: cannot be loaded: The module .*mine\.ts cannot be read \(ENOENT\): check its path/,
+    /experiment\.yaml:13:11 modules\.0: cannot be loaded: The module .*mine\.ts cannot be read \(ENOENT\): check its path/,
   ),
   plan(
     'a module is a folder',

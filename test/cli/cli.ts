@@ -49,4 +49,4 @@ export async function until(what: () => boolean, hope: string): Promise<void> {
     await new Promise((next) => setTimeout(next, 20));
   }
 }
-const PATIENCE = 60_000;
+const PATIENCE = 300_000;

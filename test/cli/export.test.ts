@@ -79,7 +79,7 @@ function loadedBack(): Record<string, Record<string, Loaded>> {
 }
 
 test('load_dataset reads every format, with the dropped records as a second configuration', async (t) => {
-  t.timeout(900_000);
+  t.timeout(1_200_000);
   for (const [name, ...args] of exports) {
     const { code, stdout, stderr } = await run(name, ...args);
     t.is(code, 0, stderr);

@@ -30,7 +30,7 @@ const dataWorkers = (home: string) =>
 const partial = ({ env }: HubHome) => globSync(join(env['HF_HOME']!, 'hub/models--toy--base/blobs/*.partial'))[0];
 
 test.serial('a download that was killed resumes where it ended, and a launch afterwards needs neither the Hub nor its cache', async (t) => {
-  t.timeout(400_000);
+  t.timeout(1_200_000);
   const hubbed = await hubHome(t);
   const { hub, home, env, run } = hubbed;
   const commit = hub.publish('models', 'toy/base', base);

@@ -21,7 +21,7 @@ function endless(): string {
 }
 
 test('what a model server refuses for ends the watch with attention; an experiment that mends it has the same step done', async (t) => {
-  t.timeout(300_000);
+  t.timeout(1_200_000);
   t.is((await backspin(home, ['up', '--detach'])).code, 0);
   const model = `models.base={ path: ${endless()} }`;
   const file = join(root, 'test/support/miniature.yaml');

@@ -28,13 +28,13 @@ data:
 models:
   base: { path: ${root}/examples/textworld/base/plain }
   teacher: { external: { model: m, revision: "1", url: "${url}", key: { file: key } } }
-parameters: { prompts: { design: ./design.jinja } }
+parameters: { prompts: { design: ./design.jinja }, sft: { maxTokens: 256 } }
 `,
   );
 };
 
 test('a step is tried on the first records, and a prompt is asked, by the real engine; nothing of it stays', async (t) => {
-  t.timeout(600_000);
+  t.timeout(1_200_000);
   const server = await fakeOpenAI(t);
   const task = '#instruction#: What turns round the earth?\n#input#:\n#output#: The moon turns round the earth.';
   server.change = (path, reply, body) => {

@@ -151,7 +151,7 @@ for (const document of [...documents, ...experiments]) {
   const own = [...commands].filter(([, { at }]) => at.startsWith(`${document}:`));
   if (own.length === 0) continue;
   test(`every backspin command in ${document} is understood, and does what it can where nothing is up`, async (t) => {
-    t.timeout(600_000);
+    t.timeout(1_200_000);
     const check = async ([line, { at, words }]: (typeof own)[number]) => {
       const { code, stdout, stderr } = await atOnce.run(never, () => inNewHome(words));
       const [expected, says] = answer(words);

@@ -24,7 +24,7 @@ async function randomModel(kind: string, template: string): Promise<string> {
 }
 
 test('the first run is planned from the name of a model', async (t) => {
-  t.timeout(300_000);
+  t.timeout(1_200_000);
   const { hub, run } = await hubHome(t);
   hub.publish('models', 'HuggingFaceTB/SmolLM2-135M-Instruct', await randomModel('Llama', naming));
   const planned = await run('plan', join(root, 'examples/smollm2/humpback.yaml'), '--json');
@@ -35,7 +35,7 @@ test('the first run is planned from the name of a model', async (t) => {
 });
 
 test('the homework is planned from names alone', async (t) => {
-  t.timeout(300_000);
+  t.timeout(1_200_000);
   const { hub, run } = await hubHome(t);
   hub.publish('models', 'Qwen/Qwen3-1.7B', await randomModel('Qwen3', thinking));
   const rows = (row: (n: number) => object) => Array.from({ length: 160 }, (_, n) => `${JSON.stringify(row(n))}\n`).join('');

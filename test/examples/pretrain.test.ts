@@ -17,7 +17,7 @@ const status = async () => JSON.parse((await backspin(home, ['status', 'textworl
 test.after.always(() => backspin(home, ['down']));
 
 test('a base that has not learnt enough stands at attention, and gets its tail when a person approves', async (t) => {
-  t.timeout(300_000);
+  t.timeout(1_200_000);
   const launched = await backspin(home, ['launch', FILE, ...SMALL, '--watch']);
   t.is(launched.code, 2, launched.stderr);
   const { attention } = await status();

@@ -12,7 +12,7 @@ import type { Cell } from './matrix.ts';
 
 /** Milliseconds. */
 const REFUSES_FOR = 3_000;
-const MET_WITHIN = 120_000;
+const MET_WITHIN = 300_000;
 /** Requests that meet a trouble: more than are in flight, fewer than an evaluation has. */
 const SPOILT = 4;
 

@@ -8,9 +8,9 @@ test('paused in mid-batch, an experiment stops and frees the device, and asks no
   try {
     await world.up();
     await world.launch();
-    await world.until(async () => (await step()) !== undefined, 200_000, 'something is generated');
+    await world.until(async () => (await step()) !== undefined, 1_000_000, 'something is generated');
     const { stepKey } = (await step())!;
-    await world.until(() => world.slot(stepKey!) !== undefined, 200_000, 'it has a device');
+    await world.until(() => world.slot(stepKey!) !== undefined, 1_000_000, 'it has a device');
     const { marker } = world.slot(stepKey!)!;
     t.log(await pause(world, (await step())!, 5), 'seconds');
     const { done } = (await world.live('map', stepKey!))!;

@@ -10,8 +10,8 @@ import { nameOf, settingFor, type Cell, type Poison, type Run } from './matrix.t
 import type { Spot } from './spots.ts';
 
 /** Milliseconds, of a machine with much else to do. */
-const ENDS_WITHIN = 600_000;
-const COMES_WITHIN = 300_000;
+const ENDS_WITHIN = 1_200_000;
+const COMES_WITHIN = 600_000;
 export interface Tried {
   readonly cell: Cell;
   readonly recovery: Recovery | null;

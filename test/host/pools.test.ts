@@ -120,7 +120,7 @@ test.serial('up says that a host without nvidia-smi has no CUDA devices', async 
 });
 
 test.serial('up places the devices of pools.yaml, and doctor tells of their memory and of who else is on them', async (t) => {
-  t.timeout(120_000);
+  t.timeout(1_200_000);
   const home = temporary();
   file(home, 'pools.yaml', 'gpu: cuda:0+1\n');
   const stand = nvidia(400, 700);

@@ -24,7 +24,7 @@ export class Completed {
     test.before(async () => {
       await this.#world.up();
       await this.#world.launch();
-      await this.#world.until(() => this.#world.completed, 300_000, 'the experiment is completed');
+      await this.#world.until(() => this.#world.completed, 1_000_000, 'the experiment is completed');
       this.#view = await this.#world.status();
     });
     test.after.always(async () => {
@@ -49,7 +49,7 @@ export class Completed {
     const stepKey = this.step(path).stepKey!;
     rmSync(pathsOf(join(world.home, 'store')).output(stepKey));
     await world.run('launch', this.#file, '--name', name);
-    await world.until(() => parts.trainer.processes(world, stepKey).length > 0, 60_000, 'its child has begun');
+    await world.until(() => parts.trainer.processes(world, stepKey).length > 0, 600_000, 'its child has begun');
     await injectFault(world, 'trainer', 'SIGKILL', stepKey);
     await world.run('watch', name);
     const again = JSON.parse(await world.run('status', name, '--json')) as View;

@@ -28,7 +28,7 @@ export async function pause(site: Miniature, { path, stepKey }: StepView, record
     const root = new Client({ connection }).workflow.getHandle(site.record.workflowId);
     await site.until(
       async () => ((await site.live('map', stepKey!))?.done ?? 0) >= records,
-      200_000,
+      1_000_000,
       `${path} has come so far that it can be paused`,
     );
     await root.executeUpdate('pause');
@@ -50,7 +50,7 @@ export async function pause(site: Miniature, { path, stepKey }: StepView, record
       ({ events } = JSON.parse(historyToJSON(await root.fetchHistory())) as { events: Event[] });
       return stage() > 0 && lease() > 0;
     };
-    await site.until(over, 60_000, `${path} has stopped`);
+    await site.until(over, 600_000, `${path} has stopped`);
     if (site.committed(stepKey!)) throw new Error(`${path} was over before it could be paused`);
     if (site.slot(stepKey!) !== undefined) throw new Error(`the server of ${path} lives although its lease has ended`);
     return { stage: (stage() - said()) / 1000, lease: (lease() - said()) / 1000 };

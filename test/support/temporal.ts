@@ -200,7 +200,7 @@ export async function replays(t: ExecutionContext, on: Site, names: readonly str
 }
 
 /** Polls until `what` returns a value, because the server has no call that waits for it. */
-export async function until<T>(what: () => Promise<T | undefined | false>, milliseconds = 30_000): Promise<T> {
+export async function until<T>(what: () => Promise<T | undefined | false>, milliseconds = 300_000): Promise<T> {
   const end = Date.now() + milliseconds;
   for (;;) {
     const found = await what();

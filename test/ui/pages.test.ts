@@ -39,7 +39,7 @@ async function see(t: ExecutionContext, path: string, look: (page: Page, context
 const rows = (page: Page) => page.locator('table.records tbody tr');
 
 inBrowser('an experiment leads to the records that a step dropped, and they lead to the journey of one', async (t) => {
-  t.timeout(600_000);
+  t.timeout(1_200_000);
   await see(t, '/', async (page) => {
     await page.getByRole('link', { name: 'judged', exact: true }).click();
     await page.getByRole('heading', { name: 'Measured' }).waitFor();
@@ -56,7 +56,7 @@ inBrowser('an experiment leads to the records that a step dropped, and they lead
 });
 
 inBrowser('filters narrow the records in place, and the address shows the same again, without scripts too', async (t) => {
-  t.timeout(600_000);
+  t.timeout(1_200_000);
   const filtered = `/e/judged/records?step=r1/judge&text=${encodeURIComponent('what of 1')}&field=score&least=4&sort=-score`;
   let found = 0;
   await see(t, '/e/judged/records?step=r1/judge', async (page) => {
@@ -94,7 +94,7 @@ inBrowser('script, control characters and writing direction in a record are show
 });
 
 inBrowser('two rounds stand side by side, the lineage is a graph, and two experiments are compared', async (t) => {
-  t.timeout(600_000);
+  t.timeout(1_200_000);
   await see(t, '/e/judged/beside?a=r1/judge&b=r1/curated', async (page) => {
     await page.getByText('42 records are in both.').waitFor();
     t.is(await page.locator('.beside section').count(), 2);

@@ -44,7 +44,7 @@ async function written(name: string, body: () => Promise<void>): Promise<Experim
 const completed = ({ steps }: ExperimentRecord) => steps.filter(({ state }) => state === 'completed').length;
 
 test.serial('a recipe of 100 rounds ends, each of its runs comes further, and its record never goes back', async (t) => {
-  t.timeout(300_000);
+  t.timeout(1_200_000);
   const limit = 300;
   await on.working(async () => {
     const records = await written('hundred', async () => {

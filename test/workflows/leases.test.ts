@@ -48,7 +48,7 @@ for (const [what, more, says] of [
   ['ends three times when it is asked', { 'crash-at': 'chat' }, /^CrashLoop: The model server ended 3 times .*out of luck/s],
 ] as const)
   test.serial(`a model server that ${what} brings its step to attention with that sentence, its stage over`, async (t) => {
-    t.timeout(180_000);
+    t.timeout(1_200_000);
     await on.working(() =>
       on.onDevices(1, 600_000, async () => {
         const handle = await chatter(`lost-${Object.values(more).join('')}`, more);

@@ -17,7 +17,7 @@ const [BYTES, EVENTS] = [450_000, 4096];
 test.serial(
   'an experiment of 1,100 steps: no event grows with them, no run is long, nothing is done twice, and its record has them all',
   async (t) => {
-    t.timeout(300_000);
+    t.timeout(1_200_000);
     const { store } = on.services;
     const { client } = on.env;
     await on.working(async () => {

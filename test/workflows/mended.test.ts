@@ -143,7 +143,7 @@ test.serial('what is no configuration of this experiment is refused, and changes
 });
 
 test.serial('a training that fails for a setting is mended, and the records before it are not asked again', async (t) => {
-  t.timeout(300_000);
+  t.timeout(1_200_000);
   const speaker = { path: resolve(import.meta.dirname, '../../examples/textworld/base/plain') };
   await on.working(() =>
     on.onDevices(1, 600_000, async () => {

@@ -4,7 +4,7 @@ import { load } from '../support/load.ts';
 const RECORDS = 100_000;
 
 test('100,000 records through real stages: each worker stays under 600 MB, each run under 4,096 events, no record is lost', async (t) => {
-  t.timeout(480_000);
+  t.timeout(1_200_000);
   const on = await load();
   try {
     const { data } = await on.run({ records: RECORDS, slots: 64 });

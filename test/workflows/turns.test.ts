@@ -59,7 +59,7 @@ const chat = (name: string, seed: number, count: number, rounds: number, replica
   on.start(name, 'echo', { count, rounds }, { seed, models: { speaker }, serving: { ...SERVING, slots: SLOTS, replicas } });
 
 test.serial('two experiments on one group take strict turns, and neither waits while the group is idle', async (t) => {
-  t.timeout(300_000);
+  t.timeout(1_200_000);
   await on.working(() =>
     on.onDevices(1, 600_000, async () => {
       const pair = await Promise.all([chat('one', 1, 60, 4), chat('two', 2, 60, 4)]);
@@ -80,7 +80,7 @@ test.serial('two experiments on one group take strict turns, and neither waits w
 test.serial(
   'a long step gives way once its time slice is over, goes on behind the other, and asks nothing twice but what was in flight',
   async (t) => {
-    t.timeout(300_000);
+    t.timeout(1_200_000);
     await on.working(() =>
       on.onDevices(1, 1_000, async () => {
         const before = answered(0).length;
@@ -109,7 +109,7 @@ test.serial(
 );
 
 test.serial('an experiment does not give way to itself: a lease for which there is no group waits until the step is over', async (t) => {
-  t.timeout(300_000);
+  t.timeout(1_200_000);
   await on.working(() =>
     on.onDevices(1, 1, async () => {
       const handle = await chat('alone', 5, 600, 1, 3);
@@ -120,7 +120,7 @@ test.serial('an experiment does not give way to itself: a lease for which there 
 });
 
 test.serial('several leases of a step share its records, each server on a group of its own', async (t) => {
-  t.timeout(300_000);
+  t.timeout(1_200_000);
   await on.working(() =>
     on.onDevices(2, 600_000, async () => {
       const before = [answered(0).length, answered(1).length];
