@@ -28,10 +28,12 @@ function measured(who: string, speed: Speed, before: Count, after: Count, second
   };
 }
 
-/** Runs an experiment on a server of its own. */
-async function experiment(speed: Speed, job: Job): Promise<Measured & { readonly lost: number; readonly counts: Count }> {
+/** Runs an experiment on a server of its own. `warmUp`: records of a run before the measured one, so that workers have loaded their code, as
+ *  those of `up` have. */
+async function experiment(speed: Speed, job: Job, warmUp = 0): Promise<Measured & { readonly lost: number; readonly counts: Count }> {
   const on = await load(speed);
   try {
+    if (warmUp > 0) await on.run({ ...job, records: warmUp });
     const before = await on.count();
     const { data, seconds } = await on.run(job);
     const counts = await on.count();
@@ -42,16 +44,16 @@ async function experiment(speed: Speed, job: Job): Promise<Measured & { readonly
 }
 
 /** The share of the records that each peer gets. */
-const PEERS: Readonly<Record<string, number>> = { curator: 1, distilabel: 1, dbos: 0.1 };
+const PEERS: Readonly<Record<string, number>> = { curator: 0.2, distilabel: 0.2, dbos: 0.02 };
 
 /** Runs two steps over the records, one request per record each, with a commit in between; next to it a loop that only sends requests,
  *  and other programs for such jobs. */
-export async function throughput({ records = 10_000, latencies = [250, 100, 50], peers = PEERS } = {}): Promise<Result> {
+export async function throughput({ records = 50_000, latencies = [250, 100, 50], peers = PEERS } = {}): Promise<Result> {
   const speeds = latencies.map((milliseconds) => ({ slots: SLOTS, milliseconds, characters }) satisfies Speed);
   const rows: object[] = [];
   const shares: number[] = [];
   for (const speed of speeds) {
-    const { row, share } = await experiment(speed, { records, steps: 2, slots: SLOTS });
+    const { row, share } = await experiment(speed, { records, steps: 2, slots: SLOTS }, 1_000);
     shares.push(share);
     const others = await beside(speed, records, speed === speeds[0] ? peers : {});
     rows.push(row, ...others);
