@@ -62,6 +62,10 @@ program
   .action(lazy(() => import('./doctor.ts')));
 
 program
+  .command('init <recipe> [file]')
+  .description('write a commented experiment file for your own data (default: RECIPE.yaml), and the schema that editors check it with')
+  .action(lazy(() => import('./init.ts')));
+program
   .command('plan <file>')
   .description('show what an experiment would do, before anything runs')
   .addOption(setOption())
@@ -217,7 +221,7 @@ program
 
 // Only the owner may read a home: it holds user data, tokens and databases. An export follows the owner's umask.
 program.hook('preAction', (_, command) => {
-  if (!['export', 'report', 'sql'].includes(command.name())) process.umask(0o077);
+  if (!['export', 'init', 'report', 'sql'].includes(command.name())) process.umask(0o077);
 });
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -6,15 +6,18 @@ import { recipeSchemas } from '../schemas/recipes/index.ts';
 import { printJson } from './terminal/text.ts';
 
 export async function run(): Promise<void> {
-  const recipes = Object.entries(recipeSchemas);
-  printJson({
+  printJson(fileSchema());
+}
+
+export function fileSchema(): object {
+  return {
     ...jsonSchema(experimentFile),
-    allOf: recipes.map(([recipe, { parameters }]) => ({
+    allOf: Object.entries(recipeSchemas).map(([recipe, { parameters }]) => ({
       if: { properties: { recipe: { const: recipe } }, required: ['recipe'] },
       // oxlint-disable-next-line unicorn/no-thenable -- a keyword of JSON Schema
       then: { properties: { parameters: { ...jsonSchema(parameters), $schema: undefined } } },
     })),
-  });
+  };
 }
 const jsonSchema = (schema: z.ZodType) =>
   z.toJSONSchema(schema, {

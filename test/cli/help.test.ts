@@ -43,6 +43,23 @@ test('help loads nothing heavy: the command itself, and of all packages the pars
   );
 });
 
+test('the commented file of a recipe names itself and the schema beside it, and never replaces another', async (t) => {
+  const home = temporary();
+  const made = await backspin(home, ['init', 'humpback', 'mine.yaml']);
+  t.is(made.code, 0, made.stderr);
+  const text = readFileSync(join(home, 'mine.yaml'), 'utf8');
+  t.regex(text, /^# yaml-language-server: \$schema=backspin\.schema\.json\n[^]*npx backspin plan mine\.yaml/);
+  t.true('allOf' in (JSON.parse(readFileSync(join(home, 'backspin.schema.json'), 'utf8')) as object));
+  const again = await backspin(home, ['init', 'humpback', 'mine.yaml']);
+  t.is(again.code, 1);
+  t.regex(again.stderr, /mine\.yaml cannot be used: there is a file of that name/);
+  t.is(readFileSync(join(home, 'mine.yaml'), 'utf8'), text);
+
+  const unknown = await backspin(home, ['init', 'humpbck']);
+  t.is(unknown.code, 1);
+  t.regex(unknown.stderr, /There is no experiment file of a recipe "humpbck"; the nearest is "humpback"\./);
+});
+
 test('the schema of experiment files is JSON Schema that knows the parameters of each recipe', async (t) => {
   const { stdout } = await backspin(temporary(), ['schema']);
   const schema = JSON.parse(stdout) as {
