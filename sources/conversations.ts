@@ -1,6 +1,6 @@
 /** Turns rows in the formats of public instruction data into pairs of instruction and response. */
 import { drop, type Dropped } from '../recipe/index.ts';
-import { getAt, type Values } from './lines.ts';
+import { getAt, type Entry, type Values } from './lines.ts';
 
 interface Turn {
   readonly by: 'user' | 'assistant' | 'other';
@@ -23,19 +23,23 @@ const roleOf = (name: unknown): Turn['by'] | undefined => {
   return USER.has(role) ? 'user' : ASSISTANT.has(role) ? 'assistant' : OTHER.has(role) ? 'other' : undefined;
 };
 
+/** Where datasets have their conversations. */
+const LISTS = ['messages', 'conversations', 'conversation'];
+
 /** Conversations of objects with a role and a text. */
 const spoken =
   (list: string, role: string, text: string): Format =>
   (row) => {
-    const turns = getAt(row, list);
-    if (!Array.isArray(turns)) return `has no list "${list}"`;
+    const turns = [list, ...LISTS].map((name) => row[name]).find(Array.isArray);
+    if (!turns) return `has no list "${list}"`;
     const read: Turn[] = [];
     for (const turn of turns as Values[]) {
       const by = roleOf(turn?.[role]);
       const said = textOf(turn?.[text]);
       if (by === undefined) return `has a turn by ${JSON.stringify(turn?.[role])}, which is no known role`;
-      if (said === undefined && by !== 'other') return `has a turn without a text in "${text}"`;
-      read.push({ by, text: said ?? '' });
+      const callsTool = by === 'assistant' && (turn?.[text] ?? null) === null && Array.isArray(turn?.['tool_calls']);
+      if (said === undefined && by !== 'other' && !callsTool) return `has a turn without a text in "${text}"`;
+      read.push({ by: callsTool ? 'other' : by, text: said ?? '' });
     }
     return read;
   };
@@ -56,7 +60,7 @@ const one = (instruction: unknown, response: unknown, names: string): readonly T
       ]
     : `has no texts "${names}"`;
 
-type FormatName = 'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'lima' | 'guanaco' | 'oasst';
+type FormatName = 'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'preference' | 'lima' | 'guanaco' | 'oasst';
 const formats: Readonly<Record<FormatName, Format>> = {
   messages: spoken('messages', 'role', 'content'),
   sharegpt: spoken('conversations', 'from', 'value'),
@@ -65,8 +69,16 @@ const formats: Readonly<Record<FormatName, Format>> = {
     return one(typeof instruction === 'string' ? instruction + context : undefined, output, 'instruction" and "output');
   },
   'prompt-completion': ({ prompt, completion }) => {
-    if (!Array.isArray(prompt) || !Array.isArray(completion)) return one(prompt, completion, 'prompt" and "completion');
-    return formats.messages({ messages: [...(prompt as unknown[]), ...(completion as unknown[])] });
+    if (!Array.isArray(prompt)) return one(prompt, completion, 'prompt" and "completion');
+    const answer = typeof completion === 'string' ? [{ role: 'assistant', content: completion }] : completion;
+    if (!Array.isArray(answer)) return 'has no text, and no messages, "completion"';
+    return formats.messages({ messages: [...(prompt as unknown[]), ...(answer as unknown[])] });
+  },
+  preference: ({ prompt, chosen, rejected }) => {
+    if (rejected === undefined) return 'has no "rejected"';
+    if (Array.isArray(chosen) && prompt === undefined) return formats.messages({ messages: chosen as unknown[] });
+    const read = formats['prompt-completion']({ prompt, completion: chosen });
+    return typeof read === 'string' ? 'has no texts, and no messages, "prompt" and "chosen"' : read;
   },
   lima: ({ conversations }) =>
     Array.isArray(conversations) && conversations.every((text) => typeof text === 'string')
@@ -96,6 +108,31 @@ function bestAnswers(root: Values | undefined): readonly Turn[] | string {
 const bestOf = (replies: unknown): Values | undefined =>
   Array.isArray(replies) ? (replies as Values[]).toSorted((a, b) => rankOf(a) - rankOf(b))[0] : undefined;
 const rankOf = ({ rank }: Values): number => (typeof rank === 'number' ? rank : Infinity);
+
+/** Joins the messages of Open Assistant's flat files, one a row in any order, to trees of the format `oasst`. Each has the place of its first
+ *  message. Other rows pass as they are. */
+export async function* treesOf(entries: AsyncIterable<Entry>): AsyncGenerator<Entry> {
+  const replies = new Map<unknown, Values[]>();
+  const roots: { readonly number: number; readonly value: Values }[] = [];
+  for await (const entry of entries) {
+    if ('fault' in entry || !('message_id' in entry.value && 'parent_id' in entry.value)) {
+      yield entry;
+      continue;
+    }
+    const { number, value } = entry;
+    if (value['deleted'] === true) continue;
+    const own = listAt(replies, value['message_id']);
+    const node = { ...value, replies: own };
+    if (value['parent_id'] === null) roots.push({ number, value: { prompt: node } });
+    else listAt(replies, value['parent_id']).push(node);
+  }
+  yield* roots;
+}
+function listAt(lists: Map<unknown, Values[]>, name: unknown): Values[] {
+  const list = lists.get(name) ?? [];
+  lists.set(name, list);
+  return list;
+}
 
 /** A user's turn and the assistant's answer right after it: the first or the last of a conversation, or the only one, where `single` drops
  *  conversations of several. System turns and those of tools are left out. A sentence if the row does not have the format. */

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { drop, source, type Dropped, type PlaceReporter } from '../recipe/index.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { formatLike, formatNames, pairOf } from './conversations.ts';
+import { formatLike, formatNames, pairOf, treesOf } from './conversations.ts';
 import { getAt, namesOf, type Values } from './lines.ts';
 import { entriesOf, TABLES } from './tables.ts';
 import type { Fault } from './unreadable.ts';
@@ -26,7 +26,7 @@ export const rowParams = {
     .enum(formatNames)
     .optional()
     .describe(
-      'Makes `instruction` and `response` of rows in this format: messages (role, content), sharegpt (from, value), alpaca, prompt-completion, lima, guanaco ("### Human:"), oasst (trees).',
+      'Makes `instruction` and `response` of rows in this format: messages (role, content), sharegpt (from, value), alpaca, prompt-completion, preference (the chosen answer), lima, guanaco ("### Human:"), oasst (trees, or their messages).',
     ),
   turns: z
     .enum(['first', 'last', 'single'])
@@ -74,7 +74,8 @@ export async function* rowsOf(
   let count = 0;
   for (const file of files) {
     const where = (number?: number) => ({ file, name: nameOf(file), number });
-    for await (const entry of entriesOf(file)) {
+    const entries = entriesOf(file);
+    for await (const entry of params.format === 'oasst' ? treesOf(entries) : entries) {
       if (params.limit !== undefined && ++count > params.limit) return;
       place(file, entry.number);
       const read = 'fault' in entry ? entry : rowOf(entry.value, params, `${nameOf(file)}:${entry.number}`);

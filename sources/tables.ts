@@ -2,9 +2,9 @@
 import { CsvError, parse as csvParser } from 'csv-parse';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
-import { Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import { bytesOf, objectsOf, parseValue, textOf, type Entry, type Values } from './lines.ts';
-import { byJq, type Fault } from './unreadable.ts';
+import { byJq, formatOf, notUtf8, type Fault } from './unreadable.ts';
 
 /** What a file name must end in, to be taken from a folder. */
 export const TABLES = /\.(jsonl|ndjson|json|csv|tsv)(\.gz|\.zst)?$|\.parquet$/i;
@@ -39,22 +39,33 @@ async function* listOf(path: string): AsyncGenerator<Entry> {
 }
 const isObject = (value: unknown): value is Values => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** All cells are texts; the first row has the names. A `.csv` whose first line has semicolons and no comma is cut at semicolons. */
+const CSV = {
+  bom: true,
+  relax_column_count: true,
+  relax_quotes: true, // a quotation mark within a cell that has none around it is text
+  skip_empty_lines: true,
+  info: true,
+  max_record_size: 32 * 2 ** 20,
+} as const;
+
+/** All cells are texts; the first row has the names. A `.csv` is cut at commas, semicolons or tabs, whichever its first line has most of. */
 async function* cellsOf(path: string, kind: 'csv' | 'tsv'): AsyncGenerator<Entry> {
-  const options = { bom: true, relax_column_count: true, skip_empty_lines: true, info: true, max_record_size: 32 * 2 ** 20 } as const;
-  const bytes = Readable.from(bytesOf(path));
-  const delimiter = kind === 'tsv' ? '\t' : (await firstLine(path)).includes(',') ? ',' : ';';
+  const delimiter = kind === 'tsv' ? '\t' : delimiterOf(await firstLine(path));
   let names: readonly string[] | undefined;
   try {
-    for await (const { record, info } of bytes.pipe(csvParser({ ...options, delimiter })) as AsyncIterable<Cells>) {
+    const cells = pipeline(Readable.from(utf8Of(path)), csvParser({ ...CSV, delimiter }), () => {}) as unknown as AsyncIterable<Cells>;
+    for await (const { record, info } of cells) {
+      const twice = names ? undefined : record.find((name, at) => record.indexOf(name) !== at);
+      if (twice !== undefined) return yield { fault: `has two columns "${twice}"`, remedy: 'rename one' };
       if (!names) names = record;
       else if (record.length === names.length)
         yield { number: info.lines, value: Object.fromEntries(record.map((cell, at) => [names![at], cell])) };
       else yield { number: info.lines, fault: `has ${record.length} cells, and the first row ${names.length}`, remedy: 'mend the row' };
     }
   } catch (error) {
-    if (!(error instanceof CsvError)) throw error;
-    yield { fault: `is not ${kind.toUpperCase()} (${error.message})`, remedy: 'mend the file' };
+    if (error instanceof Unreadable) yield error.why;
+    else if (error instanceof CsvError) yield { fault: `is not ${kind.toUpperCase()} (${error.message})`, remedy: 'mend the file' };
+    else throw error;
   }
 }
 interface Cells {
@@ -64,6 +75,36 @@ interface Cells {
 async function firstLine(path: string): Promise<string> {
   for await (const chunk of bytesOf(path)) return chunk.toString().split('\n')[0]!;
   return '';
+}
+const DELIMITERS = [',', ';', '\t'] as const;
+function delimiterOf(line: string): string {
+  const bare = line.replaceAll(/"[^"]*"/g, '');
+  const count = (delimiter: string) => bare.split(delimiter).length;
+  return DELIMITERS.reduce((most, one) => (count(one) > count(most) ? one : most));
+}
+
+class Unreadable extends Error {
+  readonly why: Fault;
+  constructor(why: Fault) {
+    super(why.fault);
+    this.why = why;
+  }
+}
+/** Passes the bytes of a text on. Throws Unreadable at bytes that are not UTF-8: a parser would put other characters in their place. */
+async function* utf8Of(path: string): AsyncGenerator<Buffer> {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let first = true;
+  for await (const chunk of bytesOf(path)) {
+    const other = first ? formatOf(path, chunk) : undefined;
+    if (other) throw new Unreadable(other);
+    first = false;
+    try {
+      decoder.decode(chunk, { stream: true });
+    } catch {
+      throw new Unreadable(notUtf8(path, chunk));
+    }
+    yield chunk;
+  }
 }
 
 async function* parquetOf(path: string): AsyncGenerator<Entry> {

@@ -39,6 +39,22 @@ test('CSV and TSV: quotes, line ends in cells, semicolons, and rows that do not 
   await t.throwsAsync(only({ 'a.csv': 'q,a\n"open,y\n' }), { message: /a\.csv is not CSV \(.*\): mend the file/ });
 });
 
+test('CSV: what begins no cell is no quotation mark, and the delimiter is the one that the first line has most of', async (t) => {
+  t.deepEqual((await only({ 'a.csv': 'q,a\nA 5" screen,b\n' })).rows, [{ q: 'A 5" screen', a: 'b' }]);
+  t.deepEqual((await only({ 'a.tsv': 'q\ta\nShe said "hi"\tyes\n' })).rows, [{ q: 'She said "hi"', a: 'yes' }]);
+  t.deepEqual((await only({ 'a.csv': 'q\ta\nx\ty\n' })).rows, [{ q: 'x', a: 'y' }]);
+  t.deepEqual((await only({ 'a.csv': '"q, or not";a\nx;y\n' })).rows, [{ 'q, or not': 'x', a: 'y' }]);
+});
+
+test('CSV that is no UTF-8, or that names two columns alike, is refused and not read otherwise', async (t) => {
+  const latin = `${'q,a\n'.repeat(30_000)}Caf\u00e9,x\n`;
+  await t.throwsAsync(only({ 'a.csv': Buffer.from(latin, 'latin1') }), { message: /a\.csv is not UTF-8.*: convert the file \(`iconv/ });
+  await t.throwsAsync(only({ 'a.csv': gzipSync('q,a\n') }), { message: /a\.csv is packed by gzip, and its name does not end in \.gz/ });
+  await t.throwsAsync(only({ 'a.csv': 'q,a,q\n1,2,3\n' }), { message: /a\.csv has two columns "q": rename one/ });
+  const split = Buffer.from(`q\n${'é'.repeat(100_000)}\n`); // characters lie across the chunks in which a file is read
+  t.deepEqual((await only({ 'a.csv': split })).rows, [{ q: 'é'.repeat(100_000) }]);
+});
+
 test('Parquet has the values that were written, whatever packs it', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-parquet-'));
   const make = `import sys, datetime, pyarrow as pa, pyarrow.parquet as pq
@@ -158,6 +174,56 @@ test('prompt and completion, LIMA, Guanaco, and trees of Open Assistant', async 
   const reply = (said: string, rank: number | null) => ({ role: 'assistant', text: said, rank, replies: [] });
   const prompt = { role: 'prompter', text: 'Name a sea.', replies: [reply('North?', 2), reply('Baltic.', 0), reply('Who knows.', null)] };
   t.deepEqual(await read('oasst', { prompt }), expected);
+});
+
+test('of preferences the chosen answer is taken, whether texts or messages, with the prompt apart or within', async (t) => {
+  const read = async (row: object) => (await only({ 'a.jsonl': lines(row) }, { format: 'preference' })).rows;
+  const expected = pairs(['Name a sea.', 'Baltic.']);
+  const [user, good, bad] = chat(['user', 'Name a sea.'], ['assistant', 'Baltic.'], ['assistant', 'No.']);
+  t.deepEqual(await read({ prompt: 'Name a sea.', chosen: 'Baltic.', rejected: 'No.' }), expected);
+  t.deepEqual(await read({ prompt: [user], chosen: [good], rejected: [bad] }), expected);
+  t.deepEqual(await read({ prompt: [user], chosen: 'Baltic.', rejected: 'No.' }), expected);
+  t.deepEqual(await read({ chosen: [user, good], rejected: [user, bad], score_chosen: 8 }), expected);
+  await t.throwsAsync(read({ chosen: 'Human: a', rejected: 'Human: b' }), {
+    message: /has no texts, and no messages, "prompt" and "chosen"/,
+  });
+  await t.throwsAsync(read({ prompt: 'a', completion: 'b' }), { message: /has no "rejected": it looks like the format prompt-completion/ });
+});
+
+test('messages of Open Assistant trees, one a row in any order, are the trees; deleted ones are left out', async (t) => {
+  const message = (message_id: string, parent_id: string | null, role: string, text: string, rank: number | null, deleted = false) => {
+    return { message_id, parent_id, message_tree_id: message_id[0], role, text, rank, deleted };
+  };
+  const flat = [
+    message('a2', 'a1', 'assistant', 'North?', 1),
+    message('b1', null, 'prompter', 'Name a lake.', null),
+    message('a1', null, 'prompter', 'Name a sea.', null),
+    message('a3', 'a1', 'assistant', 'Baltic.', 0),
+    message('b2', 'b1', 'assistant', 'Spam', 0, true),
+    message('b3', 'b1', 'assistant', 'Garda.', 1),
+    message('a4', 'a3', 'prompter', 'And its depth?', 0),
+    message('a5', 'a4', 'assistant', 'Shallow.', 0),
+  ];
+  const contents = { 'a.jsonl': lines(...flat) };
+  t.deepEqual((await only(contents, { format: 'oasst' })).rows, pairs(['Name a lake.', 'Garda.'], ['Name a sea.', 'Baltic.']));
+  const last = await only(contents, { format: 'oasst', turns: 'last', limit: 2 });
+  t.deepEqual(last.rows, pairs(['Name a lake.', 'Garda.'], ['And its depth?', 'Shallow.']));
+});
+
+test('a list of turns may have any of its usual names, and an assistant that calls a tool has not answered', async (t) => {
+  const [user, answer] = chat(['user', 'a'], ['assistant', 'b']);
+  const call = { role: 'assistant', content: null, tool_calls: [{ function: { name: 'search' } }] };
+  const read = (format: string, ...rows: object[]) => only({ 'a.jsonl': lines(...rows) }, { format });
+  t.deepEqual(
+    (await read('messages', { conversation: [user, answer] }, { conversations: [user, answer] })).rows,
+    pairs(['a', 'b'], ['a', 'b']),
+  );
+  t.deepEqual((await read('sharegpt', { conversation: shared(['human', 'a'], ['gpt', 'b']) })).rows, pairs(['a', 'b']));
+  const tools = await read('messages', { messages: [user, call, { role: 'tool', content: '1' }, answer] });
+  t.deepEqual(
+    tools.dropped.map(({ reason }) => reason),
+    ['no-answer'],
+  );
 });
 
 test('rows of another format than was said are refused with the format that they look like', async (t) => {
