@@ -4,6 +4,7 @@ import { drop, source, type Dropped } from '../recipe/index.ts';
 import { sha256 } from '../schemas/canonical.ts';
 import type { Block } from './blocks.ts';
 import { blocksOfHtml } from './html.ts';
+import { blocksOfRst } from './rst.ts';
 import { filesOrConfig, hubDataset } from './hub.ts';
 import { failOrDrop, onInvalid, paths } from './table.ts';
 import { getAt, namesOf, textOf } from './lines.ts';
@@ -44,7 +45,7 @@ const params = z
     path: paths
       .optional()
       .describe(
-        'Files, folders and globs, in order: Markdown, HTML and text, each also as .gz or .zst; or tables with a document a row, as `std.table` reads them. A folder stands for all such files below it.',
+        'Files, folders and globs, in order: Markdown, HTML, reStructuredText and text, each also as .gz or .zst; or tables with a document a row, as `std.table` reads them. A folder stands for all such files below it.',
       ),
     hub: z.strictObject(hubDataset).check(filesOrConfig).optional().describe('A dataset on the Hugging Face Hub, in place of `path`.'),
     text: z.string().default('text').describe('Tables: where the text lies, such as `page.body`.'),
@@ -71,7 +72,7 @@ const segment = z.strictObject({ text: z.string(), header: z.string(), document:
  *  text as `no-header`, `capitals`, `navigation`, `too-short`, `too-long`, `repetitive`, `duplicate` (the same text twice), `invalid` (a
  *  row of a table) or `empty` (a document without text). `std.dedup` drops near-duplicates. */
 export const documents = source<z.infer<typeof segment>, Params>({
-  version: 5,
+  version: 6,
   output: segment,
   params,
   endings: new RegExp(`\\.(md|markdown|html?|txt|rst)(\\.gz|\\.zst)?$|${TABLES.source}`, 'i'),
@@ -111,7 +112,7 @@ async function* documentsIn(
   if (!TABLES.test(file)) {
     const content = await textOf(file);
     if (typeof content !== 'string') yield { document: name, text: failOrDrop({ file, name }, content, onInvalid) };
-    else yield { document: name, text: /\.html?(\.gz|\.zst)?$/i.test(file) ? blocksOfHtml(content) : content };
+    else yield { document: name, text: readAs(file, content) };
     return;
   }
   for await (const line of entriesOf(file)) {
@@ -127,6 +128,12 @@ async function* documentsIn(
         text: prependTitle(content, 'value' in line && title !== undefined ? getAt(line.value, title) : undefined),
       };
   }
+}
+/** Blocks of HTML and reStructuredText; all else is Markdown. */
+function readAs(file: string, content: string): string | readonly Block[] {
+  const [, ending] = /\.(\w+)(?:\.gz|\.zst)?$/.exec(file.toLowerCase()) ?? [];
+  if (ending === 'html' || ending === 'htm') return blocksOfHtml(content);
+  return ending === 'rst' ? blocksOfRst(content) : content;
 }
 /** Puts the title before the text as a level-1 heading: it heads the text up to the document's next level-1 heading. */
 const prependTitle = (text: string, title: unknown): string =>

@@ -17,6 +17,11 @@ const blockTags = tagSet(
 const layoutTags = tagSet('table pre ul ol dl h1 h2 h3 h4 h5 h6 blockquote listing xmp');
 const preformattedTags = tagSet('pre listing xmp plaintext');
 
+const isHidden = (element: Element): boolean =>
+  skippedTags.has(element.tagName) ||
+  attribute(element, 'hidden') !== undefined ||
+  /(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)/i.test(attribute(element, 'style') ?? '');
+
 /** Returns the headings and text of a page or of a fragment. */
 export function blocksOfHtml(html: string, part = false): Block[] {
   const page = new Page();
@@ -30,7 +35,7 @@ export function blocksOfHtml(html: string, part = false): Block[] {
       open.pop();
       if (top.node !== root) page.leave(top.node.tagName);
     } else if (tree.isTextNode(child)) page.write(child.value);
-    else if (tree.isElementNode(child) && !skippedTags.has(child.tagName)) {
+    else if (tree.isElementNode(child) && !isHidden(child)) {
       page.enter(child);
       open.push({ node: child, next: 0 });
     }

@@ -29,7 +29,7 @@ export function blocksOfMarkdown(source: string): Block[] {
   const text = source.replace(/^\ufeff/, '').replace(/\r\n?/g, '\n');
   const blocks: Block[] = [];
   for (const { node, part, tight, gap } of nodesOf(text)) {
-    if (node.type === 'heading') blocks.push({ level: node.depth, header: headerOf(part, node.children) });
+    if (node.type === 'heading') blocks.push({ level: node.depth, header: headerOf(node) });
     else if (node.type === 'html') blocks.push(...blocksOfHtml(node.value, true));
     else if (node.type !== 'yaml' && (node.type as string) !== 'toml') {
       const [from, to] = spanOf(node);
@@ -123,11 +123,13 @@ const upToSpace = new RegExp(String.raw`^[^]*\s${outside}`, 'u');
 type Span = readonly [from: number, to: number];
 const spanOf = ({ position }: Nodes): Span => [position!.start.offset!, position!.end.offset!];
 
-function headerOf(text: string, children: readonly Nodes[]): string {
-  const [first, last] = [children[0], children.at(-1)];
-  if (!first || !last) return '';
-  return without(text, spanOf(first)[0], spanOf(last)[1], children.flatMap(hiddenIn)).replace(/\s+/g, ' ').trim();
-}
+/** The words of a heading, without markup and pictures. */
+const headerOf = (heading: Nodes): string =>
+  [...within(heading)]
+    .map((node) => (node.type === 'text' || node.type === 'inlineCode' ? node.value : node.type === 'break' ? ' ' : ''))
+    .join('')
+    .replace(/\s+/g, ' ')
+    .trim();
 
 /** Returns a range of the text without the given spans. */
 function without(text: string, from: number, to: number, spans: readonly Span[]): string {

@@ -2,6 +2,7 @@ import test from 'ava';
 import { documents } from '../../sources/index.ts';
 import type { Block } from '../../sources/blocks.ts';
 import { blocksOfHtml } from '../../sources/html.ts';
+import { blocksOfRst } from '../../sources/rst.ts';
 import { candidatesOf, markdownOf, sectionsOf, type Section, type SegmentRules } from '../../sources/segments.ts';
 import { files, lines, randomOf, rowsOf } from '../support/reduce.ts';
 
@@ -64,7 +65,7 @@ for (const [what, markdown, headings] of [
   [
     'sharps at the end of a word are part of it',
     '# Getting started with C#\n\n## Interop from F# ##\n\n# \\#',
-    ['1 Getting started with C#', '2 Interop from F#', '1 \\#'],
+    ['1 Getting started with C#', '2 Interop from F#', '1 #'],
   ],
   ['a fence ends with one as long, of the same kind and bare', '````md\n```bash\n# no\n```\n~~~~\n```` x\n# no\n````\n# Yes', ['1 Yes']],
   ['an indented fence, and one in a list', '   ~~~\n# no\n   ~~~\n\n- a\n  ```\n# Yes\n', ['1 Yes']],
@@ -81,9 +82,39 @@ for (const [what, markdown, headings] of [
   ],
   ['headings within quotes and lists are none of the document', '> # no\n\n- # no\n\n    # no\n\n####### no\n\n#no', []],
   ['line ends of any system', '# One\r\rtext\r\r## Two\r\n\r\ntext', ['1 One', '2 Two']],
+  ['markup and pictures are none of its words', '# [**Tea** `time`](#x) &amp; <b>more</b> ![cup](cup.png)', ['1 Tea time & more']],
   ['a byte order mark', '\ufeff# One', ['1 One']],
 ] as const)
   test(`no heading of Markdown is lost or made up: ${what}`, (t) => t.deepEqual(outlineOf(markdown).headings, [...headings]));
+
+test('reStructuredText: a heading is a line that another underlines, its level the place of its style; comments and targets are no text', (t) => {
+  const blocks = blocksOfRst(
+    [
+      '.. _top:\n\n=======\nThe top\n=======\n\nSome words here.\n',
+      'First part\n----------\n\nRun it::\n\n    # no heading\n    make\n',
+      'Within\n^^^^^^\n\n.. a comment\n   of two lines\n\n.. note:: Take care.\n\n- item\n\n-----\n',
+      'Second part\n-----------\n\n===== =====\na     b\n===== =====\nc     d\n===== =====\n\nToo short\n---\n',
+    ].join('\n'),
+  );
+  const outline = blocks.map((block) => ('header' in block ? `${block.level} ${block.header}` : block.text));
+  t.deepEqual(outline, [
+    ...['1 The top', 'Some words here.'],
+    ...['2 First part', 'Run it::', '    # no heading\n    make'],
+    ...['3 Within', '.. note:: Take care.', '- item'],
+    ...['2 Second part', '===== =====\na     b\n===== =====\nc     d\n===== =====', 'Too short\n---'],
+  ]);
+  t.deepEqual(
+    blocks.flatMap((block) => ('header' in block ? [] : block.prose)),
+    ['Some words here.', 'Run it::', '- item', 'Too short ---'],
+  );
+});
+
+test('documents are read by their endings: sharps begin headings in Markdown, and comments of code in reStructuredText', async (t) => {
+  const content = `Tea time\n========\n\n${prose(600)}\n\n# A comment\n\n${prose(600)}\n`;
+  const headers = async (name: string) => (await rowsOf(documents, await files({ [name]: content }))).rows.map(({ header }) => header);
+  t.deepEqual(await headers('a.md'), ['Tea time', 'A comment']);
+  t.deepEqual(await headers('a.rst'), ['Tea time']);
+});
 
 test('comments, front matter and what HTML does not show are not in the text; the rest is as it was written', (t) => {
   const { text } = outlineOf(
@@ -136,6 +167,9 @@ test('HTML: only a heading element is a heading, and nothing that is not shown i
   t.deepEqual(headings, ['2 Cell', '3 Yes it is']);
   t.is(text, '# 1 reason\n\n<h1> no\n\nno\n===\n\nlink\n\nin it\n\n```\nno\n```\n\nend');
   t.deepEqual(outlineOf(markdownOf(html)).headings, headings, 'as Markdown too');
+  const hidden =
+    '<p hidden>no</p><p style="color: red; display:none">no</p><div style="VISIBILITY: hidden"><h2>no</h2></div><p style="display: block">yes</p>';
+  t.deepEqual(outlineOf(blocksOfHtml(hidden)), { headings: [], text: 'yes' });
 });
 
 test('long and deeply nested documents are read in time that grows as they do', (t) => {
