@@ -98,10 +98,17 @@ test('reStructuredText: a heading is a line that another underlines, its level t
   );
   const outline = blocks.map((block) => ('header' in block ? `${block.level} ${block.header}` : block.text));
   t.deepEqual(outline, [
-    ...['1 The top', 'Some words here.'],
-    ...['2 First part', 'Run it::', '    # no heading\n    make'],
-    ...['3 Within', '.. note:: Take care.', '- item'],
-    ...['2 Second part', '===== =====\na     b\n===== =====\nc     d\n===== =====', 'Too short\n---'],
+    '1 The top',
+    'Some words here.',
+    '2 First part',
+    'Run it::',
+    '    # no heading\n    make',
+    '3 Within',
+    '.. note:: Take care.',
+    '- item',
+    '2 Second part',
+    '===== =====\na     b\n===== =====\nc     d\n===== =====',
+    'Too short\n---',
   ]);
   t.deepEqual(
     blocks.flatMap((block) => ('header' in block ? [] : block.prose)),
