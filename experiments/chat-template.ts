@@ -11,17 +11,18 @@ class Refused extends Error {}
 /** The special tokens that a template may use, among them `eos_token`. */
 export type SpecialTokens = Readonly<Record<string, string>> & { readonly eos_token: string };
 
-/** Returns a fault as the end of a sentence about the template; undefined if none is visible without the tokenizer. */
-export function templateFault(template: string, tokens: SpecialTokens): string | undefined {
+/** Returns a fault as the end of a sentence about the template; undefined if none is visible without the tokenizer. `ends`: the tokens that
+ *  may end a turn. */
+export function templateFault(template: string, tokens: SpecialTokens, ends: readonly string[]): string | undefined {
   if (template.trim() === '') return 'is missing';
   try {
-    return renderingFault(new Template(template.replaceAll('raise_exception', 'backspin_refuse')), tokens); // Jinja's own function throws a plain Error
+    return renderingFault(new Template(template.replaceAll('raise_exception', 'backspin_refuse')), tokens, ends); // Jinja's own function throws a plain Error
   } catch {
     return undefined; // this Jinja lacks a feature of it; the trainer renders it with its own
   }
 }
 
-function renderingFault(template: Template, tokens: SpecialTokens): string | undefined {
+function renderingFault(template: Template, tokens: SpecialTokens, ends: readonly string[]): string | undefined {
   const render = (messages: readonly object[], generation: boolean): string | Refused => {
     const backspin_refuse = (said: unknown): never => {
       throw new Refused(String(said));
@@ -36,13 +37,13 @@ function renderingFault(template: Template, tokens: SpecialTokens): string | und
   const opened = render([user], true);
   const closed = render([user, assistant], false);
   for (const text of [opened, closed]) if (text instanceof Refused) return `cannot render a user turn: ${text.message}`;
-  return turnsFault(opened as string, closed as string, tokens);
+  return turnsFault(opened as string, closed as string, ends);
 }
 
-function turnsFault(opened: string, closed: string, { eos_token }: SpecialTokens): string | undefined {
+function turnsFault(opened: string, closed: string, ends: readonly string[]): string | undefined {
   for (const { role, content } of [user, assistant]) if (!closed.includes(content)) return `leaves out the turns of the ${role}`;
   const answered = closed.slice(opened.length);
   if (!closed.startsWith(opened) || !answered.trimStart().startsWith(assistant.content))
     return 'has no generation prompt (add_generation_prompt) to open an answer with';
-  return answered.includes(eos_token) ? undefined : `does not end a turn with the end token ${eos_token}`;
+  return ends.some((end) => answered.includes(end)) ? undefined : `does not end a turn with the end token ${ends.join(' or ')}`;
 }

@@ -88,6 +88,17 @@ function specialTokensIn(folder: string): Record<string, string> {
   return Object.fromEntries(tokens);
 }
 
+/** The tokens that generation_config.json lists as ends, such as Gemma's `<end_of_turn>` beside its EOS `<eos>`. */
+function listedEnds(folder: string): string[] {
+  const read = (name: string) => {
+    const value = readObject(join(folder, name));
+    return typeof value === 'string' ? {} : value;
+  };
+  const ids = [read('generation_config.json')['eos_token_id'] ?? []].flat();
+  const { added_tokens: added = [] } = read('tokenizer.json') as { readonly added_tokens?: readonly { id: number; content: string }[] };
+  return added.filter(({ id }) => ids.includes(id)).map(({ content }) => content);
+}
+
 /** Returns the fault of a model's chat template, or of the file that replaces it, under these settings. `fixed`: nobody can edit the folder.
  *  Assumes that the tokenizer has an end token. */
 export function chatFault(folder: string, file?: string, fixed = false, settings: TemplateSettings = {}): string | undefined {
@@ -102,9 +113,10 @@ export function chatFault(folder: string, file?: string, fixed = false, settings
   if (template === undefined && file !== undefined) return `${file} cannot be read; give a file with a chat template`;
   const whole = template === undefined || template.trim() === '' ? '' : withSettings(template, settings);
   const tokens = specialTokensIn(folder) as SpecialTokens;
-  const fault = templateFault(whole, tokens);
+  const ends = [tokens.eos_token, ...listedEnds(folder)];
+  const fault = templateFault(whole, tokens, ends);
   const thinks = fault && readsVariable(whole, THINKING) && !(THINKING in (settings.chatTemplateArguments ?? {}));
-  const mended = thinks && templateFault(withSettings(whole, { chatTemplateArguments: { [THINKING]: false } }), tokens) === undefined;
+  const mended = thinks && templateFault(withSettings(whole, { chatTemplateArguments: { [THINKING]: false } }), tokens, ends) === undefined;
   return fault && `${it} ${fault}; ${mended ? `set chatTemplateArguments: { ${THINKING}: false }, under which it is sound` : remedy}`;
 }
 /** The variable by which many templates open an answer with a thought. */

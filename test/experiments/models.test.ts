@@ -137,6 +137,19 @@ test('a chat template without system turns is no reason to refuse a model', asyn
   );
   await t.notThrowsAsync(loadExperiment(write(sound.replace(`${world}/base/rated`, folder))));
 });
+test('a turn may end with any token that generation_config.json lists, as the turns of Gemma do', async (t) => {
+  const folder = join(temporary(), 'model');
+  cpSync(join(world, 'base/rated'), folder, { recursive: true });
+  edit(folder, 'chat_template.jinja', (text) => text.replaceAll('<|end|>', '<|doc|>'));
+  const given = sound.replace(`${world}/base/rated`, folder);
+  await t.throwsAsync(loadExperiment(write(given)), { message: /does not end a turn with the end token <\|end\|>/ });
+  const { added_tokens } = JSON.parse(readFileSync(join(folder, 'tokenizer.json'), 'utf8')) as {
+    added_tokens: readonly { readonly id: number; readonly content: string }[];
+  };
+  const { id } = added_tokens.find(({ content }) => content === '<|doc|>')!;
+  writeFileSync(join(folder, 'generation_config.json'), JSON.stringify({ eos_token_id: [1, id] }));
+  await t.notThrowsAsync(loadExperiment(write(given)));
+});
 for (const [part, harm, says] of parts) {
   test(`a model folder without its ${part} is refused, and the part is named`, async (t) => {
     const folder = join(temporary(), 'model');

@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel, PreTr
 from . import weights
 from .exits import Exit, Refusal, first_line, writing
 from .llama import bind_weights
-from .models import check_context, check_dropout, check_generation_config, empty_model, make_model, read_config
+from .models import check_causal, check_context, check_decoder, check_dropout, check_generation_config, empty_model, make_model, read_config
 from .pooling import read_pooling
 from .spec import CheckSpec, ModelUse
 from .targets import check_targets
@@ -45,10 +45,9 @@ def _train(spec: CheckSpec, use: ModelUse) -> None:
         read_fast_tokenizer(spec.tokenizer)
         check_encoder(spec.folder, use.max_tokens)
         return
-    tokenizer = _tokenizer(spec)
+    model, tokenizer = _causal_model(spec, use.dropout)
     if use.objective != "lm":
         check_chat_template(tokenizer, spec.tokenizer, with_system=False)
-    model = _causal_model(spec, tokenizer, use.dropout)
     check_dropout(model, spec.tokenizer, use.dropout)
     check_context(model, use.max_tokens)
     if use.lora:
@@ -56,15 +55,15 @@ def _train(spec: CheckSpec, use: ModelUse) -> None:
 
 
 def _score(spec: CheckSpec, use: ModelUse) -> None:
-    _causal_model(spec, _tokenizer(spec))
+    _causal_model(spec)
 
 
 def _serve(spec: CheckSpec, use: ModelUse) -> None:
     """The embedded server."""
-    tokenizer = _tokenizer(spec)
     if spec.init:
+        _tokenizer(spec)
         return
-    config = weights.read_config(spec.folder)
+    config, tokenizer = weights.read_config(spec.folder), _tokenizer(spec)
     weights.check_vocabulary(tokenizer, spec.folder, config.vocab_size)
     if names := _weight_names(spec):
         empty = dict.fromkeys(names, torch.empty(0))
@@ -91,13 +90,19 @@ def _tokenizer(spec: CheckSpec) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _causal_model(spec: CheckSpec, tokenizer: PreTrainedTokenizerBase, dropout: float = 0.0) -> PreTrainedModel:
-    """Without weights. Raises Refusal, also where the end token has no embedding: every row has it."""
+def _causal_model(spec: CheckSpec, dropout: float = 0.0) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model, without weights, and its tokenizer. Raises Refusal, also where the end token has no embedding: every row
+    has it."""
     if spec.init:
+        tokenizer = _tokenizer(spec)
         with torch.device("meta"):
-            return make_model(spec.init, tokenizer, dropout)
-    model = empty_model(AutoModelForCausalLM, spec.folder, read_config(spec.folder, dropout))
+            return make_model(spec.init, tokenizer, dropout), tokenizer
+    config = read_config(spec.folder, dropout)
+    check_decoder(spec.folder, config)
+    model = empty_model(AutoModelForCausalLM, spec.folder, config)
+    check_causal(spec.folder, model)
     check_generation_config(spec.folder)
+    tokenizer = _tokenizer(spec)
     known = model.get_input_embeddings().num_embeddings
     if tokenizer.eos_token_id >= known:
         raise Refusal(
@@ -106,7 +111,7 @@ def _causal_model(spec: CheckSpec, tokenizer: PreTrainedTokenizerBase, dropout: 
             f"model has embeddings of {known} tokens only: resize its embeddings, or give the tokenizer that it was made "
             "with.",
         )
-    return model
+    return model, tokenizer
 
 
 def _weight_names(spec: CheckSpec) -> list[str]:

@@ -16,7 +16,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 from .adapters import merged_folder
 from .exits import Exit, Refusal, first_line
 from .markers import encode_text
-from .models import positions, replacing
+from .models import context_of, positions, replacing
 from .parts import BatchJob, run_job
 from .pooling import Pooling, read_pooling
 from .rows import read_rows, row_refusal
@@ -122,7 +122,8 @@ def _vectors(
     spec: EmbedSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pooling: Pooling, texts: list[str]
 ) -> torch.Tensor:
     """Vectors [len(texts), width] of length 1. Texts are batched by length, in any order."""
-    max_length, pad = min(spec.max_tokens, pooling.max_tokens, positions(model)), tokenizer.pad_token_id or 0
+    limits = (spec.max_tokens, pooling.max_tokens, positions(model), context_of(model.config))
+    max_length, pad = min(limits), tokenizer.pad_token_id or 0
     placeholder = pad if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     ids = [encode_text(tokenizer, pooling.prompt + text, max_tokens=max_length) or [placeholder] for text in texts]
     order = sorted(range(len(ids)), key=lambda at: len(ids[at]))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     GenerationConfig,
@@ -24,6 +25,7 @@ from transformers import (
 from .exits import Exit, Refusal, first_line, is_out_of_memory, writing
 from .spec import Init
 
+_ATTENTION_DROPOUT = "attention_dropout"
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -42,9 +44,34 @@ def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.flo
     Raises Refusal 66.
     """
     config = read_config(folder, dropout)
+    check_decoder(folder, config)
     model = load_weights(AutoModelForCausalLM, folder, config, dtype)
+    check_causal(folder, model)
     check_dropout(model, folder, dropout)
+    _remove_other_dropout(model)
     return model
+
+
+def check_decoder(folder: str, config: PreTrainedConfig) -> None:
+    """Raises Refusal 66 for an architecture that is no language model, or one with an encoder beside."""
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
+        raise _no_decoder(folder, config)
+
+
+def check_causal(folder: str, model: PreTrainedModel) -> None:
+    """Raises Refusal 66 for an encoder such as BERT, whose tokens see those that follow. Transformers makes a language
+    model of it too, which would only copy."""
+    causal = {module.is_causal for module in model.modules() if hasattr(module, "is_causal")}
+    if causal == {False} or (not causal and getattr(model.config, "is_decoder", None) is False):
+        raise _no_decoder(folder, model.config)
+
+
+def _no_decoder(folder: str, config: PreTrainedConfig) -> Refusal:
+    return Refusal(
+        Exit.MODEL,
+        f"The model in {folder} is of type {config.model_type}, which does not continue a text; give one that does, such as "
+        "Llama or Qwen.",
+    )
 
 
 def empty_model(auto: type, folder: str, config: PreTrainedConfig) -> PreTrainedModel:
@@ -55,15 +82,33 @@ def empty_model(auto: type, folder: str, config: PreTrainedConfig) -> PreTrained
 
 def check_dropout(model: PreTrainedModel, folder: str, dropout: float) -> None:
     """Raises Refusal 64 if the architecture has no attention dropout, which the config of `model` has as `dropout`."""
-    if dropout and not any(getattr(module, "attention_dropout", 0) == dropout for module in model.modules()):
+    if dropout and not any(getattr(module, _ATTENTION_DROPOUT, 0) == dropout for module in model.modules()):
         raise Refusal(
             Exit.SPEC, f"Spec key 'dropout' must be 0: the architecture of {folder} has no attention dropout."
         )
 
 
+def _remove_other_dropout(model: PreTrainedModel) -> None:
+    """Leaves attention dropout alone: dropout of hidden states, which old configs have, is no setting of a training."""
+    for module in model.modules():
+        for name, value in list(vars(module).items()):
+            if "drop" in name and name != _ATTENTION_DROPOUT and isinstance(value, float):
+                setattr(module, name, 0.0)
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.Dropout) and name != _ATTENTION_DROPOUT:
+                child.p = 0.0
+
+
+def context_of(config: PreTrainedConfig) -> float:
+    """The most tokens of a sequence; inf if the config has no limit."""
+    text = config.get_text_config()
+    lengths = (getattr(text, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+    return min((length for length in lengths if length), default=math.inf)
+
+
 def check_context(model: PreTrainedModel, max_tokens: int) -> None:
     """Raises Refusal 64 for rows that are longer than the context."""
-    context = getattr(model.config, "max_position_embeddings", max_tokens)
+    context = context_of(model.config)
     if max_tokens > context:
         raise Refusal(Exit.SPEC, f"Spec key 'maxTokens' is {max_tokens}, but the model's context is {context}; lower it.")
 

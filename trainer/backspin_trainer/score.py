@@ -19,7 +19,7 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 from .adapters import merged_folder
 from .exits import Exit, Refusal
 from .heads import Head
-from .models import read_model, replacing
+from .models import context_of, read_model, replacing
 from .parts import BatchJob, run_job
 from .rows import are_turns, read_rows, row_refusal
 from .spec import ScoreSpec
@@ -66,7 +66,7 @@ def score(spec: ScoreSpec, stop: Stop) -> Exit:
     """
 
     def open_model() -> Callable[[Path, list[list[dict]]], None]:
-        tokenizer = read_tokenizer(tokenizer_folder(spec.model))
+        tokenizer = read_tokenizer(tokenizer_folder(spec.model), spec.model.base or spec.model.folder)
         scorer = Scorer(_open_model(spec), spec.batch)
         return lambda file, rows: _save(file, _answers(scorer, tokenizer, rows))
 
@@ -86,8 +86,7 @@ class Scorer:
 
     def __init__(self, model: PreTrainedModel, batch: int):
         """`batch` is the number of sequences in a forward pass."""
-        config = model.config.get_text_config()
-        self.context: int | None = getattr(config, "max_position_embeddings", None)
+        self.context = context_of(model.config)
         self.vocabulary: int = model.get_input_embeddings().num_embeddings
         self._model, self._head, self._batch = model, Head(model), batch
 
@@ -196,7 +195,7 @@ def _sequence(scorer: Scorer, tokenizer: PreTrainedTokenizerBase, request: dict[
         sequence = Sequence(before, ids, second_prompt and _prompt_tokens(tokenizer, second_prompt))
     except ValueError as error:
         return {"rejected": f"the conversation {error}"}
-    if scorer.context and sequence.length >= scorer.context:
+    if sequence.length >= scorer.context:
         has = f"prompt and continuation have {sequence.length} tokens"
         return {"tooLong": f"{has}, the context {scorer.context} for them and one more"}
     if not sequence.prompt or sequence.second_prompt == []:

@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from aiohttp import web
-from transformers import GenerationConfig
 
 from . import __version__, protocol, replies
 from .engine import BatchScheduler, Engine
@@ -25,7 +24,7 @@ from .exits import Exit, Refusal, writing
 from .llama import Llama
 from .protocol import Generation, RequestError, ServedModel, read_json
 from .spec import ModelFolders, ServeSpec, read_models
-from .tokens import read_tokenizer, tokenizer_folder
+from .tokens import read_tokenizer, tokenizer_folder, turn_ends
 from .weights import check_vocabulary, read_weights
 
 
@@ -51,13 +50,9 @@ def _open_all(models: dict[str, ModelFolders], spec: ServeSpec, opened: _Models)
 def _open(name: str, folders: ModelFolders, spec: ServeSpec) -> ServedModel:
     model = Llama(read_weights(folders), spec.slots, spec.threads, spec.max_model_length)
     folder, base = tokenizer_folder(folders), folders.base or folders.folder
-    tokenizer = read_tokenizer(folder)
+    tokenizer = read_tokenizer(folder, base)
     check_vocabulary(tokenizer, folder, model.vocabulary)
-    eos_token_ids = {tokenizer.eos_token_id}
-    if (Path(base) / "generation_config.json").is_file():
-        listed = GenerationConfig.from_pretrained(base).eos_token_id
-        eos_token_ids |= set(listed if isinstance(listed, list) else [listed] if listed is not None else [])
-    return ServedModel(name, folders, BatchScheduler(model), tokenizer, frozenset(eos_token_ids))
+    return ServedModel(name, folders, BatchScheduler(model), tokenizer, turn_ends(tokenizer))
 
 
 class Server:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import torch
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from .exits import Exit, Refusal
 from .spec import Lora
 
+_LINEAR = (torch.nn.Linear, Conv1D)  # Conv1D is the linear layer of GPT-2
+_MAMBA = frozenset("bamba falcon_h1 falcon_mamba granitemoehybrid mamba mamba2 nemotron_h zamba2".split())
+_FUSED = frozenset({"out_proj", "conv1d"})  # kernels of Mamba read their weights past an adapter; PEFT refuses most of them
 
 def check_targets(model: PreTrainedModel, lora: Lora) -> list[str]:
     """Names of the target modules: the last parts of their paths, as in PEFT and vLLM. Raises Refusal 64 if the model
-    lacks one, or if experts would be left out."""
+    lacks one, or if an adapter cannot change it, or if experts would be left out."""
     head = model.get_output_embeddings()
     linear = {
         name.rsplit(".", 1)[-1]
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
+        if isinstance(module, _LINEAR) and module is not head
     }
     unknown = [name for name in lora.targets or () if name not in linear]
     if unknown or not linear or lora.targets == []:
@@ -24,9 +28,16 @@ def check_targets(model: PreTrainedModel, lora: Lora) -> list[str]:
         raise Refusal(
             Exit.SPEC, f"Spec key 'lora.targets' must name linear layers of the model, which has {has}, not {wants}."
         )
+    targets = set(lora.targets or linear)
+    if model.config.model_type in _MAMBA and targets & _FUSED:
+        raise Refusal(
+            Exit.SPEC,
+            f"Spec key 'lora.targets' must leave out {', '.join(sorted(targets & _FUSED))} in a {model.config.model_type}, "
+            f"whose kernels read that weight past an adapter: name others, such as {', '.join(sorted(linear - _FUSED))}.",
+        )
     if lora.targets is None:
         _check_experts(model)
-    return sorted(set(lora.targets or linear))
+    return sorted(targets)
 
 
 def _check_experts(model: PreTrainedModel) -> None:

@@ -24,8 +24,11 @@ _BEGINNINGS = (":", "a", "\n")  # texts to continue; a tokenizer may merge the e
 _LEADING = re.compile(r"(?:[^\S\n]*\n)*")  # empty lines, with their line ends
 
 
-def read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
-    """The tokenizer in `folder`, which has an EOS token. Raises Refusal 66."""
+def read_tokenizer(folder: str, model: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`, which has an EOS token. Raises Refusal 66.
+
+    A turn may also end with another token, if the generation config of the folder `model` (None: the same) lists it.
+    """
     tokenizer = load_tokenizer(folder)
     if tokenizer.eos_token_id is None:
         raise Refusal(
@@ -33,7 +36,24 @@ def read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.turn_ends = frozenset({tokenizer.eos_token_id, *_listed_ends(model or folder)})
     return tokenizer
+
+
+def turn_ends(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Ids of the tokens that end an answer: EOS, and those that `read_tokenizer` found beside it."""
+    return getattr(tokenizer, "turn_ends", frozenset({tokenizer.eos_token_id}))
+
+
+def _listed_ends(folder: str) -> list[int]:
+    path = Path(folder) / "generation_config.json"
+    if not path.is_file():
+        return []
+    try:
+        listed = json.loads(path.read_text()).get("eos_token_id") or []
+    except (ValueError, AttributeError) as error:
+        raise Refusal(Exit.MODEL, f"{path} is no JSON object: {first_line(error)}. Repair or replace it.") from error
+    return listed if isinstance(listed, list) else [listed]
 
 
 def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
@@ -88,7 +108,8 @@ def template_tokens(
 
 
 def turn_tokens(tokenizer: PreTrainedTokenizerBase, before: list[dict], answer: str) -> tuple[list[int], list[int]]:
-    """Tokens of the turns `before` with the generation prompt, as a server gets them, and of the answer up to its EOS.
+    """Tokens of the turns `before` with the generation prompt, as a server gets them, and of the answer up to the token that
+    ends it.
 
     Empty lines before the answer are removed. Raises ValueError if the template cannot render the turns.
     """
@@ -100,10 +121,11 @@ def turn_tokens(tokenizer: PreTrainedTokenizerBase, before: list[dict], answer: 
             closed = opened + _answer_suffix(tokenizer, before, answered)
     except Exception as error:
         raise ValueError(f"cannot be rendered by the model's chat template ({error})") from error
-    eos_positions = [at for at in range(len(opened), len(closed)) if closed[at] == tokenizer.eos_token_id]
-    if not eos_positions:
+    ends = turn_ends(tokenizer)
+    end = next((at for at in range(len(opened), len(closed)) if closed[at] in ends), None)
+    if end is None:
         raise ValueError("has no end token once rendered by the model's chat template")
-    return opened, closed[len(opened) : eos_positions[-1] + 1]
+    return opened, closed[len(opened) : end + 1]
 
 
 def _answer_suffix(tokenizer: PreTrainedTokenizerBase, before: list[dict], answered: list[dict]) -> list[int]:
@@ -173,10 +195,10 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str, with_sy
     """Checks that the template can render all turns that training and serving use, and system turns only if there are
     any: some templates have none. Raises Refusal 66."""
 
-    def refuse(part: str) -> Refusal:
-        return Refusal(
-            Exit.MODEL, f"The chat template of {folder} {part}; repair chat_template in its tokenizer files."
-        )
+    own = "repair chat_template in its tokenizer files, or name a file with another as `chatTemplate`"
+
+    def refuse(part: str, remedy: str = own) -> Refusal:
+        return Refusal(Exit.MODEL, f"The chat template of {folder} {part}; {remedy}.")
 
     def render(messages: list[dict], generation: bool) -> str:
         return _render(tokenizer, messages, generation)
@@ -184,17 +206,10 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str, with_sy
     if not tokenizer.chat_template:
         raise refuse("is missing")
     user = {"role": "user", "content": "backspin-question"}
-    answer = {"role": "assistant", "content": "backspin-answer"}
-    try:
-        opened, closed = render([user], True), render([user, answer], False)
-    except Exception as error:
-        raise refuse(f"cannot render a user turn: {first_line(error)}") from error
-    if not closed.startswith(opened) or not closed[len(opened) :].lstrip().startswith(answer["content"]):
-        raise refuse(
-            "cannot render a generation prompt: add_generation_prompt must give all that stands before the answer"
-        )
-    if tokenizer.eos_token not in closed[len(opened) :]:
-        raise refuse(f"does not end the assistant's turn with the end token {tokenizer.eos_token}")
+    if fault := _turn_fault(tokenizer, user):
+        if "enable_thinking" in tokenizer.chat_template and not _turn_fault(tokenizer, user, enable_thinking=False):
+            raise refuse(fault, "set chatTemplateArguments: { enable_thinking: false }, under which it is sound")
+        raise refuse(fault)
     if not with_system:
         return
     try:
@@ -203,6 +218,36 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, folder: str, with_sy
         raise refuse(f"cannot render a system turn: {first_line(error)}") from error
     if "backspin-system" not in system:
         raise refuse("leaves a system turn out")
+
+
+def _turn_fault(tokenizer: PreTrainedTokenizerBase, user: dict, **kwargs: Any) -> str | None:
+    """What is wrong with the turns of a user and of an assistant, as the end of a sentence about the template."""
+    answer = {"role": "assistant", "content": "backspin-answer"}
+    try:
+        opened = _render(tokenizer, [user], True, **kwargs)
+        closed = _render(tokenizer, [user, answer], False, **kwargs)
+    except Exception as error:
+        return f"cannot render a user turn: {first_line(error)}"
+    for turn in (user, answer):
+        if turn["content"] not in closed:
+            return f"leaves out the text of the {turn['role']}"
+    if not closed.startswith(opened):
+        return (
+            f"cannot render a generation prompt: it opens an answer with {_differing_end(opened, closed)!r}, which it does "
+            "not write before one"
+        )
+    before, _, after = closed[len(opened) :].partition(answer["content"])
+    if before.strip():
+        return f"cannot render a generation prompt: add_generation_prompt must also give {before!r}, before the answer"
+    ends = tokenizer.convert_ids_to_tokens(sorted(turn_ends(tokenizer)))
+    if not any(end in after for end in ends):
+        return f"does not end the assistant's turn with the end token {' or '.join(ends)}"
+    return None
+
+
+def _differing_end(text: str, other: str) -> str:
+    """The end of `text` from where `other` differs from it."""
+    return next((text[at:] for at in range(len(text)) if text[: at + 1] != other[: at + 1]), "")
 
 
 def _class_of(config: Path) -> type:

@@ -65,7 +65,7 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     disable_progress_bar()
     folder = tokenizer_folder(ModelFolders(spec.from_, spec.base)) if spec.from_ else spec.init.tokenizer
     tagging = spec.objective == "tagger"
-    tokenizer = read_fast_tokenizer(folder) if tagging else read_tokenizer(folder)
+    tokenizer = read_fast_tokenizer(folder) if tagging else read_tokenizer(folder, spec.base or spec.from_)
     if spec.objective not in ("lm", "tagger"):
         check_chat_template(tokenizer, folder, data.has_system_turns(spec.data))
     examples = data.read_examples(spec, tokenizer)

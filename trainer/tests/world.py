@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -36,8 +37,13 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def make_tokenizer(
-    folder: Path, texts: list[str] = TEXTS, vocabulary: int = 300, template: str | None = TEMPLATE
+    folder: Path,
+    texts: list[str] = TEXTS,
+    vocabulary: int = 300,
+    template: str | None = TEMPLATE,
+    special: Iterable[str] = (),
 ) -> None:
+    """`special` are control tokens beside SPECIAL."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -45,7 +51,7 @@ def make_tokenizer(
     bpe.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=vocabulary, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+            vocab_size=vocabulary, special_tokens=[*SPECIAL, *special], initial_alphabet=alphabet, show_progress=False
         ),
     )
     tokenizer = PreTrainedTokenizerFast(
@@ -84,8 +90,18 @@ def make_model(
 
 
 def make_encoder(folder: Path, words: list[str], special: bool = True) -> Path:
-    """A BERT of random weights and of 24 positions, which knows `words`; its tokenizer has neither end token nor chat
-    template, and without `special` no padding either, and gives an empty text no tokens."""
+    """A BERT of random weights and of 24 positions, with the tokenizer of `make_encoder_tokenizer`."""
+    vocabulary = make_encoder_tokenizer(folder, words, special)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    rest = {"vocab_size": vocabulary, "max_position_embeddings": 24, "initializer_range": 0.2}
+    BertModel(BertConfig(**shape, **rest)).save_pretrained(folder)
+    return folder
+
+
+def make_encoder_tokenizer(folder: Path, words: list[str], special: bool = True) -> int:
+    """Knows `words`; it has neither end token nor chat template, and without `special` no padding either, and gives an
+    empty text no tokens. Returns the size of its vocabulary."""
     vocabulary = {word: at for at, word in enumerate(["[UNK]", "[CLS]", "[SEP]", "[PAD]", *sorted(set(words))])}
     pieces = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     pieces.normalizer = normalizers.BertNormalizer(lowercase=False)
@@ -94,11 +110,7 @@ def make_encoder(folder: Path, words: list[str], special: bool = True) -> Path:
         pieces.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
     names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"} if special else {}
     PreTrainedTokenizerFast(tokenizer_object=pieces, unk_token="[UNK]", **names).save_pretrained(folder)
-    torch.manual_seed(0)
-    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-    rest = {"vocab_size": len(vocabulary), "max_position_embeddings": 24, "initializer_range": 0.2}
-    BertModel(BertConfig(**shape, **rest)).save_pretrained(folder)
-    return folder
+    return len(vocabulary)
 
 
 def make_adapter(base: Path, folder: Path, *, seed: int, targets: tuple[str, ...], **config) -> Path:
