@@ -1,4 +1,4 @@
-/** Reads rows from tables: JSON Lines, JSON, CSV, TSV, Parquet. */
+/** Reads rows from tables: JSON Lines, JSON, CSV, TSV, Parquet, Arrow. */
 import { z } from 'zod';
 import { drop, source, type Dropped, type PlaceReporter } from '../recipe/index.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -43,7 +43,7 @@ export const formatOrFields = z.refine<{ format?: unknown; fields?: unknown }>((
 const params = z
   .strictObject({
     path: paths.describe(
-      'Files, folders and globs, in order: .jsonl, .json, .csv and .tsv, each also as .gz or .zst, and .parquet. A folder stands for all such files below it.',
+      'Files, folders and globs, in order: .jsonl, .json, .csv and .tsv, each also as .gz or .zst, .parquet, .arrow and .feather. A folder stands for all such files below it.',
     ),
     ...rowParams,
   })

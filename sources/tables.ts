@@ -1,21 +1,23 @@
-/** Reads the rows of a file as objects, by its ending: JSON Lines, a JSON list, CSV or TSV, Parquet. */
+/** Reads the rows of a file as objects, by its ending: JSON Lines, a JSON list, CSV or TSV, Parquet, Arrow. */
 import { CsvError, parse as csvParser } from 'csv-parse';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { pipeline, Readable } from 'node:stream';
+import { arrowRows } from './arrow.ts';
 import { bytesOf, objectsOf, parseValue, textOf, type Entry, type Values } from './lines.ts';
 import { byJq, formatOf, notUtf8, type Fault } from './unreadable.ts';
 
 /** What a file name must end in, to be taken from a folder. */
-export const TABLES = /\.(jsonl|ndjson|json|csv|tsv)(\.gz|\.zst)?$|\.parquet$/i;
+export const TABLES = /\.(jsonl|ndjson|json|csv|tsv)(\.gz|\.zst)?$|\.(parquet|arrow|feather)$/i;
 
 /** Yields the rows of a file. They are numbered by line in JSON Lines, CSV and TSV, else by place, from 1. */
 export async function* entriesOf(path: string): AsyncGenerator<Entry> {
-  const [, ending = 'jsonl'] = /\.(json|csv|tsv|parquet)(?:\.gz|\.zst)?$/i.exec(path) ?? [];
+  const [, ending = 'jsonl'] = /\.(json|csv|tsv|parquet|arrow|feather)(?:\.gz|\.zst)?$/i.exec(path) ?? [];
   const kind = ending.toLowerCase();
   if (kind === 'json') yield* listOf(path);
   else if (kind === 'csv' || kind === 'tsv') yield* cellsOf(path, kind);
   else if (kind === 'parquet') yield* parquetOf(path);
+  else if (kind === 'arrow' || kind === 'feather') yield* arrowOf(path);
   else yield* objectsOf(path);
 }
 
@@ -126,7 +128,19 @@ const parquetFault = ({ message }: Error): Fault => ({
   remedy: 'fetch it again, or write it anew with snappy or zstd',
 });
 
-/** A Parquet value as JSON has it: times in ISO 8601; integers beyond 2^53 as texts; NaN, which pandas writes for what is missing, as null. */
+async function* arrowOf(path: string): AsyncGenerator<Entry> {
+  let number = 0;
+  try {
+    for await (const row of arrowRows(path)) yield { number: ++number, value: plain(row) as Values };
+  } catch (error) {
+    yield {
+      fault: `cannot be read as Arrow (${(error as Error).message})`,
+      remedy: 'fetch it again, or write it anew, unpacked or with zstd',
+    };
+  }
+}
+
+/** A value of Parquet or Arrow as JSON has it: times in ISO 8601; integers beyond 2^53 as texts; NaN, which pandas writes for what is missing, as null. */
 function plain(value: unknown): unknown {
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (typeof value === 'number') return Number.isFinite(value) ? value : null;

@@ -94,7 +94,7 @@ test('several configurations without a default, an unknown one, and a setting of
   t.is(of('b'), 'o/d is to be read with its own setting sep: name its files (`files`), if they can be read without it');
   t.deepEqual(of('a'), ['a.jsonl']);
   t.deepEqual(
-    dataFilesIn(['data/a.parquet', 'data/b.arrow'], '', { repository: 'o/d', revision: 'main', split: 'train', files: ['data/*'] }, TABLES),
+    dataFilesIn(['data/a.parquet', 'data/b.bin'], '', { repository: 'o/d', revision: 'main', split: 'train', files: ['data/*'] }, TABLES),
     ['data/a.parquet'],
   );
 });
