@@ -13,6 +13,7 @@ import { findStep, outputOf } from '../experiments/steps.ts';
 import type { Row } from '../experiments/tables/duckdb.ts';
 import type { Selection, selectRecords } from '../experiments/tables/select.ts';
 import { printRecords } from './terminal/records.ts';
+import { formatScores } from './terminal/scores.ts';
 import { formatDropped as droppedText, formatEndings } from './terminal/text.ts';
 import { number } from '../schemas/units.ts';
 
@@ -61,6 +62,8 @@ export async function run(name: string, wanted: string, { dropped, limit, json, 
   if (!json) {
     console.log(`${step.path}: ${step.operation}, ${countsOf(output)}`);
     if (output.unread) console.log(`most frequent endings of unread replies: ${formatEndings(output.unread, output.unread.length)}`);
+    const scores = step.result && isRef(step.result) && step.result.kind === 'report' ? formatScores(step.result.metrics) : '';
+    if (scores !== '') console.log(`\n${scores}`);
     console.log('');
   }
   printRecords(shown, json);

@@ -9,6 +9,8 @@ type Test<V> =
   | (V extends string ? { readonly oneOf: readonly V[] } : never);
 export type Where<T> = { readonly [K in keyof T]?: Test<T[K]> };
 type Numeric<T> = { [K in keyof T]-?: T[K] extends number ? K : never }[keyof T];
+/** Fields that are a number, or a list, whose length counts. */
+export type Scoring<T> = { [K in keyof T]-?: T[K] extends number | readonly unknown[] ? K : never }[keyof T];
 export interface Selection<T> {
   readonly where?: Where<T>;
   readonly best?: { readonly by: Numeric<T>; readonly order: 'highest' | 'lowest'; readonly share?: number; readonly count?: number };
@@ -84,3 +86,17 @@ export const diverse = <T>(
 export const spread = <M extends Metrics>(
   reports: readonly MaybePromise<Report<M>>[],
 ): Reduction<Report<{ readonly [K in keyof M as `${K & string}Mean` | `${K & string}Std`]: number }>> => std['spread']!(reports);
+/** `count` records, each twice: as it is, and with the fields in `move` from another record, which does not agree with it in `about`. */
+export const shuffled = <T>(
+  from: MaybePromise<Dataset<T>>,
+  rule: {
+    readonly count: number;
+    readonly move: { readonly [K in keyof T & string]?: keyof T & string };
+    readonly about: (keyof T & string) | null;
+  },
+): Reduction<Dataset<T & { readonly shuffled: boolean }>> => std['shuffled']!({ of: from }, rule);
+/** How well a judge tells the `pairs` of `shuffled` apart: `auc` and a histogram of its scores. */
+export const separation = <T>(
+  of: { readonly pairs: MaybePromise<Dataset<{ readonly shuffled: boolean }>>; readonly judged: MaybePromise<Dataset<T>> },
+  rule: { readonly score: Scoring<T> | null; readonly order: 'highest' | 'lowest'; readonly minAuc: number },
+): Reduction<Report<{ readonly auc: number }>> => std['separation']!(of, rule);

@@ -2,6 +2,11 @@
 import { isRef } from '../schemas/call.ts';
 import type { Step } from '../schemas/experiment.ts';
 
+/** The reducer that measures a judge. */
+const JUDGE_CHECK = 'std.separation';
+/** Most checks that a notice names. */
+const MAX_NAMED = 3;
+
 export interface Measured {
   readonly round: number;
   readonly arm: string | null;
@@ -13,8 +18,19 @@ export interface Measured {
  *  same round and arm. */
 export function measured(steps: readonly Step[]): Measured[] {
   const reports = steps.flatMap(({ kind, round, arm, name, operation, result }) =>
-    (kind === 'evaluate' || operation === 'std.spread') && result !== null && isRef(result) && result.kind === 'report'
-      ? [{ round: round ?? 0, arm, name, what: operation, metrics: result.metrics }]
+    (kind === 'evaluate' || operation === 'std.spread' || operation === JUDGE_CHECK) &&
+    result !== null &&
+    isRef(result) &&
+    result.kind === 'report'
+      ? [
+          {
+            round: round ?? 0,
+            arm,
+            name,
+            what: operation,
+            metrics: operation === JUDGE_CHECK ? { auc: result.metrics['auc']! } : result.metrics,
+          },
+        ]
       : [],
   );
   const vague = (metric: string) => {
@@ -37,3 +53,16 @@ export function measured(steps: readonly Step[]): Measured[] {
 /** The names of the numbers, in an order that does not hang on which evaluation ended first. */
 export const metricNames = (rows: readonly Measured[]): string[] =>
   [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((key) => key !== 'round' && key !== 'arm').toSorted();
+
+/** A notice about judges that hardly know real pairs from shuffled ones: the last of them. */
+export function weakJudges(steps: readonly Step[]): string[] {
+  const weak = steps.flatMap(({ path, operation, result }) => {
+    if (operation !== JUDGE_CHECK || result === null || !isRef(result) || result.kind !== 'report') return [];
+    const { auc = 0.5, minAuc = 0 } = result.metrics;
+    return auc < minAuc ? [`${path}: ${auc.toFixed(2)}, wanted ${minAuc}`] : [];
+  });
+  if (weak.length === 0) return [];
+  return [
+    `A judge hardly tells real pairs from shuffled ones, and its choice may be chance: AUC (0.5 is chance) of ${weak.slice(-MAX_NAMED).join('; ')}. Use a stronger model or another way to judge; \`backspin show\` prints its scores.`,
+  ];
+}

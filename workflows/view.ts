@@ -11,9 +11,10 @@ import {
 } from '@temporalio/workflow';
 import { canonical } from '../schemas/call.ts';
 import type { BoundConfig } from '../schemas/config.ts';
-import type { Attention, ExperimentRecord } from '../schemas/experiment.ts';
+import type { Attention, ExperimentRecord, Step } from '../schemas/experiment.ts';
 import { CONTROL_MEMO } from '../schemas/messages.ts';
 import { details } from './details.ts';
+import { weakJudges } from './measured.ts';
 import { initialControl, type ExperimentState } from './state.ts';
 import type { StepTable } from './step-table.ts';
 
@@ -33,7 +34,7 @@ export function viewOf(state: ExperimentState, table: StepTable, paths?: Readonl
       return state.attention.has(step.path) ? { ...step, state: 'attention' } : computedBy === undefined ? step : { ...step, computedBy };
     }),
     attention: attentionOf(state),
-    notices: noticesOf(state),
+    notices: noticesOf(state, table.all),
     result: state.end?.result ?? null,
     failure: state.end?.failure ?? null,
   };
@@ -47,12 +48,13 @@ function attentionOf({ attention, recordFailure }: ExperimentState): Attention[]
   return [...waiting, { path: 'record', kind: 'space', reason, remedy }];
 }
 
-function noticesOf({ rejected, upgraded, lost, unpolled }: ExperimentState): string[] {
+function noticesOf({ rejected, upgraded, lost, unpolled }: ExperimentState, steps: readonly Step[]): string[] {
   const byPool = Map.groupBy(unpolled, ([, pool]) => pool);
   return [
     ...[...rejected].map((path) => `${path} was rejected, and its round undone.`),
     ...upgraded,
     ...lost,
+    ...weakJudges(steps),
     ...[...byPool].map(
       ([pool, steps]) =>
         `No worker polls the pool ${pool}, which ${steps.map(([path]) => path).join(' and ')} waits for: \`backspin up --pool ${pool}=...\` starts one where its devices are.`,

@@ -82,6 +82,17 @@ export const check = operator({
   },
 });
 
+/** A pair with a single constraint, the first that a model named: what a check is measured on. */
+export const single = operator({
+  version: 1,
+  input: described,
+  output: described,
+  run(pair) {
+    const named = pair.constraints.find(({ rule }) => rule === null);
+    return named ? keep({ ...pair, constraints: [named] }) : drop('no-constraints');
+  },
+});
+
 /** F1: removes constraints that say the same as another, and counts those that the refined instruction says too. */
 export const tidy = operator({
   version: 1,

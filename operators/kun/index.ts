@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { drop, keep, operator, scorer, type Scored } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
-import { segment } from '../humpback/records.ts';
+import { pair, segment } from '../humpback/records.ts';
 import { codePoints } from '../lengths.ts';
 import { promptOperator, wholeReply } from '../reply.ts';
 import { unframed } from '../unframed.ts';
@@ -73,6 +73,14 @@ export const askable = operator({
     const word = findKeyword(own, words.instruction);
     return word === undefined ? keep({ text, instruction: own }) : drop('keyword', `${word}: ${own}`);
   },
+});
+
+/** A pair of the seed as if the label model had written its instruction: the judge is measured on such. */
+export const written = operator({
+  version: 1,
+  input: pair,
+  output: labelled,
+  run: ({ instruction, response }) => keep({ text: response, instruction }),
 });
 
 /** Keeps instructions that a judge finds good without seeing the text. */

@@ -4,6 +4,7 @@ export { cluster, diverse } from './cluster.ts';
 export { dedup } from './dedup.ts';
 export { degeneracy } from './degeneracy.ts';
 export { first } from './first.ts';
+export { separation, shuffled } from './judge-check.ts';
 export { mix, union, without } from './join.ts';
 export { repeat } from './repeat.ts';
 export { draw, select } from './select.ts';

@@ -6,7 +6,7 @@ import { sampling } from '../../schemas/sampling.ts';
 import { wholeReply } from '../reply.ts';
 import { wordsOf } from '../std/shingles.ts';
 import { coverage, parseFields, parseValid } from './parse.ts';
-import { grounded, source, type Grounded, type Source } from './records.ts';
+import { grounded, source, task, type Grounded, type Source } from './records.ts';
 
 export { design, discriminating, toOutput, toTask, toText, wrapping } from './prompts.ts';
 
@@ -71,6 +71,14 @@ export const wrap = operator({
     const task = await requestTask(document, context, 'wrapper', context.prompt(prompts.wrap, document), sampling.wrap, echo);
     return 'dropped' in task ? task : keep(task);
   },
+});
+
+/** Measures how far a task of the meta-set is grounded. */
+export const ground = operator({
+  version: 1,
+  input: task,
+  output: grounded,
+  run: (task) => keep({ ...task, grounding: coverage(task.output, task.text) }),
 });
 
 /** W4: keeps tasks that the discriminator finds valid. */

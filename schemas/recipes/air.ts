@@ -4,6 +4,7 @@ import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { training } from '../training.ts';
 import { constraintType, constraintTypes } from './air-types.ts';
+import { judgeCheck } from './shared.ts';
 
 const count = z.int().min(1);
 const range = (min: number, max: number) =>
@@ -77,6 +78,9 @@ const parameters = z
     shots: z.int().min(0).max(5).default(3).describe('Examples in the prompt of a merge.'),
     size: count.default(10_000).describe('Maximum of final instructions of a level, a random sample.'),
     minimum: count.default(100).describe('Minimum of final instructions; with fewer the experiment waits for a person.'),
+    judgeCheck: judgeCheck.describe(
+      'Measures how the guidance scores its instructions beside documents in the place of instructions. null: it is not measured.',
+    ),
     arms: z
       .array(z.enum(['initial', 'document']))
       .default([])

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingWith } from '../training.ts';
-import { byScore, judge, seedTraining, unscaled } from './shared.ts';
+import { byScore, judge, judgeCheck, seedTraining, unscaled } from './shared.ts';
 
 export const arm = z.enum(['both', 'rewrite', 'filter', 'distil']);
 export type Arm = z.output<typeof arm>;
@@ -26,6 +26,7 @@ const parameters = z
       .describe('Length of a document. One that does not fit the context of a model with its prompt and reply is dropped in any case.'),
     judge,
     keep: z.union(byScore).default({ threshold: 5 }).describe('What the filter keeps of the judged pairs.'),
+    judgeCheck,
     arms: z
       .array(arm)
       .min(1)

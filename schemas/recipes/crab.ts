@@ -4,6 +4,7 @@ import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { beta, trainingWith } from '../training.ts';
 import { constraintType, constraintTypes } from './crab-types.ts';
+import { judgeCheck } from './shared.ts';
 
 const count = z.int().min(1);
 const share = z.number().min(0).max(1);
@@ -95,6 +96,9 @@ const parameters = z.strictObject({
     .describe(
       '`reference`: the rules of the published code, of which the one for words is false of nearly every response, and the one for paragraphs of many.',
     ),
+  judgeCheck: judgeCheck.describe(
+    'Measures the check on responses, each with a constraint that was named for it and with one that was named for another. null: it is not measured.',
+  ),
   verify: z
     .boolean()
     .default(true)

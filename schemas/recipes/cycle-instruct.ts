@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingChange, trainingWith } from '../training.ts';
+import { judgeCheck } from './shared.ts';
 
 const share = z.number().min(0).max(1);
 const greedy = { temperature: 0, maxTokens: 256 };
@@ -73,6 +74,9 @@ const parameters = z.strictObject({
     .describe('anew: the last models label everything once more for the final data. last: the labels of the last round.'),
   finalFrom: z.enum(['base', 'previous']).default('base').describe('Model from which the final training starts.'),
   filter: filter.nullable().prefault({}),
+  judgeCheck: judgeCheck.describe(
+    'Measures the distances of the filter on texts, each with its own reconstruction and with that of another text. null: they are not measured.',
+  ),
   arms: z
     .array(z.enum(['unfiltered', 'generated']))
     .default([])

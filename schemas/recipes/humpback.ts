@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingChange, trainingWith } from '../training.ts';
-import { byScore, judge, nearDuplicates, nucleus, seedTraining, unscaled } from './shared.ts';
+import { byScore, judge, judgeCheck, nearDuplicates, nucleus, seedTraining, unscaled } from './shared.ts';
 
 const sft = trainingWith(seedTraining);
 
@@ -26,6 +26,7 @@ const parameters = z
         'Characters of a curated instruction; for `min` a Han, Kana or Hangul character counts twice. The paper does not mention it; the default is that of its reproductions.',
       ),
     attempts: z.int().min(1).default(1).describe('Maximum of samples of a judgement, until one has a rating.'),
+    judgeCheck,
     arms: z
       .array(z.enum(['random']))
       .default([])

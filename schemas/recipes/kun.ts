@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingChange, trainingWith } from '../training.ts';
+import { judgeCheck } from './shared.ts';
 
 /** Words that refer to missing context, and words of a model that apologizes or quotes. */
 const words = {
@@ -61,6 +62,9 @@ const parameters = z.strictObject({
     ),
   minChars: z.int().min(0).default(20).describe('Minimum of characters of a response; a Han character counts as one.'),
   minimum: z.int().min(1).default(100).describe('Minimum of pairs; with fewer the experiment waits for a person.'),
+  judgeCheck: judgeCheck.describe(
+    'Measures the judge on the instructions of the seed beside responses in the place of instructions. null: it is not measured.',
+  ),
   finalFrom: z
     .enum(['primary', 'base'])
     .default('primary')

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { trainingChange, trainingWith } from '../training.ts';
-import { nearDuplicates, nucleus } from './shared.ts';
+import { judgeCheck, nearDuplicates, nucleus } from './shared.ts';
 
 const share = z.number().min(0).max(1);
 
@@ -51,6 +51,7 @@ const parameters = z.strictObject({
   nearDuplicates,
   keep: keeping.prefault({}),
   minimum: z.int().min(1).default(100).describe('Minimum of curated pairs; with fewer the experiment waits for a person.'),
+  judgeCheck,
   arms: z
     .array(z.enum(['random']))
     .default([])

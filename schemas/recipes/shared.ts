@@ -27,6 +27,23 @@ export const byScore = [
 ] as const;
 export const unscaled = { path: ['keep'], error: 'a likelihood has no scale of its own: say keep: { share: ... }' };
 
+/** How a judge is measured before it is trusted. */
+export const judgeCheck = z
+  .strictObject({
+    pairs: z.int().min(2).max(1000).default(64).describe('Pairs to judge, each once as it is and once with the response of another pair.'),
+    minAuc: z
+      .number()
+      .min(0.5)
+      .max(1)
+      .default(0.7)
+      .describe('Lowest AUC of a judge that tells them apart. Below it `status`, `watch` and the Temporal UI say so. 0.5 is chance.'),
+    gate: z.boolean().default(false).describe('Below `minAuc` the experiment waits for a person, before the judge judges anything else.'),
+  })
+  .nullable()
+  .prefault({})
+  .describe('Measures every judge on pairs whose parts belong together and on pairs whose parts do not. null: no judge is measured.');
+export type JudgeCheck = z.output<typeof judgeCheck>;
+
 /** Training on a few hundred to about ten thousand pairs as in Humpback (2308.06259, 3.2, appendix B). */
 export const seedTraining = {
   learningRate: { from: 1e-5, to: 9e-6 },

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
 import { training, trainingChange } from '../training.ts';
+import { judgeCheck } from './shared.ts';
 
 const of = training.shape;
 const sft = training.extend({
@@ -29,6 +30,9 @@ const parameters = z.strictObject({
     .boolean()
     .default(false)
     .describe('Let the model `discriminator`, by default the teacher, judge each task, and drop bad ones.'),
+  judgeCheck: judgeCheck.describe(
+    'Measures the discriminator on the tasks of the meta-set, each with its own output and with that of another task. null: it is not measured.',
+  ),
   nearDuplicates: z
     .number()
     .gt(0)

@@ -59,3 +59,31 @@ test('columns are those of the terminal, whatever is written in them', (t) => {
   }
   t.is(truncate('中文', 10), '中文');
 });
+
+test('`show` of a judge check draws the scores of real and of shuffled pairs, from the lowest to the highest', async (t) => {
+  const home = temporary();
+  const store = await openStore(join(home, 'store'));
+  const metrics = { auc: 0.75, minAuc: 0.7, low: 1, high: 5, real1: 0, real10: 0.5, shuffled1: 1, shuffled10: 0 };
+  const report = { kind: 'report', digest: sha256('report'), metrics, oracle: false } as const;
+  await store.putOutput({ ...output('judge-check', report), verb: 'reduce', operation: 'std.separation' });
+  const step = { arm: null, round: null, kind: 'reduce', operation: 'std.separation', cached: false, state: 'completed' } as const;
+  const steps = [{ ...step, path: 'judge-check', name: 'judge-check', stepKey: sha256('judge-check'), result: report }];
+  await store.putExperiment(experiment('toy', { steps }));
+  const { stdout } = await backspin(home, ['show', 'toy', 'judge-check']);
+  const bars = [...stdout.matchAll(/^(\d\.\d\d) +(█*) ?(\d+) % +(█*) ?(\d+) %$/gm)].map(([, from, real, of, shuffled, ofOthers]) => [
+    from,
+    real!.length,
+    of,
+    shuffled!.length,
+    ofOthers,
+  ]);
+  t.is(bars.length, 10);
+  t.deepEqual(
+    [bars[0], bars[9]],
+    [
+      ['1.00', 0, '0', 20, '100'],
+      ['4.60', 10, '50', 0, '0'],
+    ],
+  );
+  t.regex(stdout, /auc: 0\.75/);
+});

@@ -33,6 +33,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     files: { 'seed.jsonl': seed },
     models: ['base'],
     sets: {
+      'parameters.judgeCheck.pairs': 4,
       'data.seed.params': { path: 'humpback/seed.jsonl' },
       'data.corpus': readmes,
       'evaluation.forward.params': { instructions: ['Why do cats purr?', 'How do I clean a keyboard?'], sampling: brief(64) },
@@ -49,6 +50,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     files: { 'seed.jsonl': seed },
     models: ['base'],
     sets: {
+      'parameters.judgeCheck.pairs': 4,
       'data.corpus': readmes,
       'parameters.rounds': 1,
       'parameters.keep.share': 0.75,
@@ -62,6 +64,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     files: { 'pairs.jsonl': seed },
     models: ['base'],
     sets: {
+      'parameters.judgeCheck.pairs': 4,
       data: { pairs: { source: 'std.table', params: { path: 'cycle-instruct/pairs.jsonl' } } },
       'parameters.rounds': 1,
       'parameters.minimum': 1,
@@ -87,6 +90,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     files: { 'seed.jsonl': seed },
     models: ['base', 'student', 'rewriter'],
     sets: {
+      'parameters.judgeCheck.pairs': 4,
       'data.documents': readmes,
       'parameters.arms': ['both', 'distil'],
       'parameters.size': 8,
@@ -109,6 +113,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     files: { 'seed.jsonl': seed },
     models: ['base'],
     sets: {
+      'parameters.judgeCheck.pairs': 4,
       'data.texts': readmes,
       'parameters.minimum': 1,
       'parameters.arms': ['unpolished'],
@@ -137,6 +142,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     files: {},
     models: ['guidance', 'student', 'encoder'],
     sets: {
+      'parameters.judgeCheck.pairs': 4,
       'data.documents': readmes,
       'parameters.words.min': 20,
       'parameters.pick': 8,
@@ -186,6 +192,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     files: { 'pairs.jsonl': 'seed.jsonl' },
     models: ['annotator', 'base'],
     sets: {
+      'parameters.judgeCheck.pairs': 4,
       data: { pairs: { source: 'std.table', params: { path: 'crab/pairs.jsonl' } } },
       evaluation: { data: { suite: 'crab.annotated' } },
       'parameters.seeds.minWords': 0,

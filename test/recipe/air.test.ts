@@ -3,6 +3,7 @@ import test from 'ava';
 import { parseScore } from '../../operators/air/parse.ts';
 import type { Complex, Merged, Rated, Refined } from '../../operators/air/records.ts';
 import { mergeShots } from '../../operators/air/shots.ts';
+import { checkIn } from '../support/judge-check.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import {
   answers,
@@ -272,3 +273,14 @@ for (const [what, parameters] of [
     const refining = plan.steps.find(({ path }) => path === 'refine')!;
     t.is(refining.requests, 21 * refining.in!);
   });
+
+test.serial('the rating is measured on instructions and on documents in their place', async (t) => {
+  const one = await run({ judgeCheck: { pairs: 5 } });
+  const { real, shuffled, judges, metrics, beyond } = await checkIn('air', made, one);
+  t.deepEqual(beyond, []);
+  t.deepEqual([real.length, shuffled.length], [5, 5]);
+  t.true(shuffled.every(({ instruction, text }) => real.some((pair) => pair['text'] === instruction) && instruction !== text));
+  t.deepEqual(judges, [inputs(one, 'rate').with['guidance']!]);
+  t.is(metrics['real'], 5);
+  t.deepEqual(one.results, ran.results);
+});

@@ -7,6 +7,7 @@ import type { Judged, Labelled, Pair } from '../../operators/humpback/records.ts
 import type { ModelRef, ReportRef } from '../../schemas/call.ts';
 import type { BackAndForthParameters } from '../../schemas/recipes/back-and-forth.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
+import { checkIn } from '../support/judge-check.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import {
   arms,
@@ -252,4 +253,21 @@ test('what it does is within its longest plan, in calls and records too', async 
   const at = (path: string) => plan.steps.find((step) => step.path === path)!;
   t.is(at('rewrite/rewrite').requests, 2 * at('rewrite/rewrite').in!);
   t.is(at('both/mixed').in, 30 + seedPairs.length);
+});
+
+test.serial('the judge of all arms is measured once, on seed pairs', async (t) => {
+  const run = await made.run(given({ judgeCheck: { pairs: 6, gate: true, minAuc: 1 } }));
+  const { real, shuffled, judges, metrics, beyond } = await checkIn(name, made, run);
+  t.deepEqual(beyond, []);
+  t.deepEqual(
+    judges.map(({ digest }) => digest),
+    [run.step('forward').model.digest],
+  );
+  t.deepEqual([real.length, shuffled.length], [6, 6]);
+  t.true(metrics['auc']! < 1);
+  t.deepEqual(
+    run.short.map(({ path }) => path),
+    ['judge-check-gate'],
+  );
+  t.deepEqual(run.results, ran.results);
 });

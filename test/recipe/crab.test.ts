@@ -7,6 +7,7 @@ import { rougeL } from '../../operators/crab/similar.ts';
 import { meets } from '../../operators/rules/index.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import type { CrabParameters } from '../../schemas/recipes/crab.ts';
+import { checkIn } from '../support/judge-check.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { rec, rows } from '../support/reduce.ts';
 import {
@@ -233,4 +234,22 @@ test.serial('what it does is within its longest plan, in calls and records too',
     ['describe'],
     'how many constraints a pair has is not known before',
   );
+});
+
+test.serial('the check is measured on constraints, each with its own response and with another', async (t) => {
+  const one = await run({ judgeCheck: { pairs: 6 } });
+  const { real, shuffled, judges, metrics, beyond } = await checkIn('crab', made, one);
+  t.deepEqual(beyond, []);
+  t.true(real.length > 3 && shuffled.length > 3);
+  const constraintOf = (pair: object) => (pair as { constraints: { text: string; rule: unknown }[] }).constraints;
+  for (const pair of real)
+    t.deepEqual(
+      constraintOf(pair).map(({ rule }) => rule),
+      [null],
+    );
+  for (const pair of shuffled)
+    t.true(real.some((other) => other['response'] !== pair['response'] && constraintOf(other)[0]!.text === constraintOf(pair)[0]!.text));
+  t.deepEqual(judges.length, 1);
+  t.true(metrics['high']! <= 1 && metrics['auc']! >= 0);
+  t.deepEqual(one.results, ran.results);
 });

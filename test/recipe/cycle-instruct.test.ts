@@ -7,6 +7,7 @@ import { health } from '../../operators/cycle-instruct/measure.ts';
 import { byQuestionMark } from '../../operators/cycle-instruct/route.ts';
 import type { Placed, Pair, QA } from '../../operators/cycle-instruct/records.ts';
 import type { ReportRef } from '../../schemas/call.ts';
+import { checkIn } from '../support/judge-check.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, type Ran } from '../support/recipe.ts';
 import { rec, reduce, rows } from '../support/reduce.ts';
@@ -243,3 +244,20 @@ for (const [what, parameters, data] of [
     if (data === 'documents') t.like(passages, { in: documents.length, kept: documents.length });
     if (data === 'documents') t.is(plan.steps.find(({ path }) => path === 'byQuestionMark')!.in, asked.length + told.length);
   });
+
+test.serial('the distance of the filter is measured on texts and reconstructions of other texts', async (t) => {
+  const one = await run({ judgeCheck: { pairs: 5 } });
+  for (const name of ['-questions', '-answers']) {
+    const { real, shuffled, judges, metrics, beyond } = await checkIn('cycle-instruct', made, one, '', name);
+    t.deepEqual(beyond, []);
+    t.is(real.length, 5);
+    t.true(shuffled.length > 0);
+    for (const { found, again } of shuffled) t.true(real.every((pair) => pair['found'] !== found || pair['again'] !== again));
+    t.deepEqual(
+      judges.map(({ digest }) => digest),
+      [digest(one, 'model-base')],
+    );
+    t.true(metrics['low']! >= 0 && metrics['auc']! >= 0);
+  }
+  t.deepEqual(one.results, ran.results);
+});

@@ -6,6 +6,7 @@ import type { Judged } from '../../operators/kun/records.ts';
 import { codePoints } from '../../operators/lengths.ts';
 import { findRepetition, findKeyword } from '../../operators/kun/rules.ts';
 import type { ModelRef } from '../../schemas/call.ts';
+import { checkIn } from '../support/judge-check.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, stage } from '../support/recipe.ts';
 import {
@@ -247,4 +248,20 @@ test.serial('all of it can be said in English', async (t) => {
 test('what it does is within its longest plan, in calls and records too', async (t) => {
   const plan = await planOf(name, made, ran.given);
   t.deepEqual(await beyond(plan, ran, made), []);
+});
+
+test.serial('the judge is measured on instructions of the seed and on responses in their place', async (t) => {
+  const run = await made.run(given({ judgeCheck: { pairs: 4 } }));
+  const { real, shuffled, judges, metrics, beyond } = await checkIn(name, made, run);
+  t.deepEqual(beyond, []);
+  const own = new Map(seedPairs.map(({ instruction, response }) => [instruction, response]));
+  t.is(real.length, 4);
+  t.true(real.every(({ instruction, text }) => own.get(instruction as string) === text));
+  t.true(shuffled.length > 0 && shuffled.every(({ instruction, text }) => !own.has(instruction as string) && instruction !== text));
+  t.deepEqual(
+    judges.map(({ digest }) => digest),
+    [run.step('primary-chat').model.digest],
+  );
+  t.true(metrics['auc']! >= 0);
+  t.deepEqual(run.results, ran.results);
 });

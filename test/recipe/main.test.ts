@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Pair } from '../../operators/humpback/records.ts';
 import type { Agreed, Imagined, Row } from '../../operators/main/records.ts';
 import type { DatasetRef, ModelRef, ReportRef } from '../../schemas/call.ts';
+import { checkIn } from '../support/judge-check.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, lot, stage, type Ran } from '../support/recipe.ts';
 
@@ -31,7 +32,7 @@ const made = await stage(
 const source = (path: string) => ({ source: 'std.table', params: { path }, folder: made.folder });
 const run = (parameters: object = {}) =>
   made.run({
-    parameters: { rounds: ROUNDS, minimum: 1, ...parameters },
+    parameters: { rounds: ROUNDS, minimum: 1, judgeCheck: null, ...parameters },
     data: { seed: source('seed.jsonl'), corpus: source('texts.jsonl') },
     models: { base: { path: join(made.folder, 'base') } },
   });
@@ -186,7 +187,7 @@ test.serial('a weight or a group among the columns of the seed steers no trainin
   const steered = seed.map((pair, n) => ({ ...pair, weight: n, group: n < 5 ? 'sums' : 'other', part: 'curated' }));
   await writeFile(join(made.folder, 'steered.jsonl'), jsonl(steered));
   const other = await made.run({
-    parameters: { rounds: ROUNDS, minimum: 1 },
+    parameters: { rounds: ROUNDS, minimum: 1, judgeCheck: null },
     data: { seed: source('steered.jsonl'), corpus: source('texts.jsonl') },
     models: { base: { path: join(made.folder, 'base') } },
   });
@@ -235,3 +236,20 @@ for (const parameters of [{ arms: ['random'], nearDuplicates: 0.7 }, { alpha: { 
     const measured = plan.steps.find(({ path }) => path === 'r1/measure-forward');
     t.is(measured?.requests, 'alpha' in parameters ? 2 * measured!.in! : undefined);
   });
+
+test.serial('the loss that curates is measured on real and shuffled seed pairs: a low one is good', async (t) => {
+  const other = await run({ judgeCheck: { pairs: 5 } });
+  const { real, shuffled, judges, metrics, beyond } = await checkIn('main', made, other);
+  t.deepEqual(beyond, []);
+  t.deepEqual([real.length, shuffled.length], [5, 5]);
+  t.deepEqual(judges, [inputs(other, 'agree').with['forward']!]);
+  const losses = (await made.rows<{ instruction: string; response: string; nll: number }>(other.step('check-judged').data)).map(
+    ({ value }) => value,
+  );
+  const isReal = ({ instruction, response }: { instruction: string; response: string }) =>
+    real.some((pair) => pair['instruction'] === instruction && pair['response'] === response);
+  const [own, others] = [losses.filter(isReal), losses.filter((pair) => !isReal(pair))];
+  const wins = own.flatMap(({ nll }) => others.map((other) => (nll < other.nll ? 1 : nll === other.nll ? 0.5 : 0)));
+  t.is(metrics['auc'], wins.reduce<number>((a, b) => a + b, 0) / wins.length);
+  t.deepEqual(other.results, ran.results);
+});

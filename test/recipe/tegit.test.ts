@@ -6,6 +6,7 @@ import { coverage, parseFields, marked, parseValid } from '../../operators/tegit
 import type { Grounded, Source, Task } from '../../operators/tegit/records.ts';
 import type { ModelRef } from '../../schemas/call.ts';
 import type { Output } from '../../schemas/store.ts';
+import { checkIn } from '../support/judge-check.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, stage, type Ran } from '../support/recipe.ts';
 
@@ -61,7 +62,7 @@ const run = (
   file = 'documents.jsonl',
 ) =>
   made.run({
-    parameters: { minimum: 1, ...parameters },
+    parameters: { minimum: 1, judgeCheck: null, ...parameters },
     data: { documents: source(file), ...data },
     models: Object.fromEntries(models.map((name) => [name, { path: join(made.folder, name) }])),
   });
@@ -247,3 +248,17 @@ for (const [what, parameters, data, models] of [
     const one = await run(parameters, data, models);
     t.deepEqual(await beyond(await planOf('tegit', made, one.given), one, made), []);
   });
+
+test.serial('a discriminator is measured on the tasks of the meta-set, with their outputs and with others', async (t) => {
+  const one = await run({ discriminate: true, judgeCheck: { pairs: 4 } });
+  const { real, shuffled, judges, metrics, beyond } = await checkIn('tegit', made, one);
+  t.deepEqual(beyond, []);
+  t.deepEqual([real.length, shuffled.length], [4, 4]);
+  t.true(
+    shuffled.every(({ output, instruction }) => real.every((task) => task['instruction'] !== instruction || task['output'] !== output)),
+  );
+  t.is(judges.length, 1);
+  t.like(metrics, { real: 4, shuffled: 4 });
+  t.true(metrics['auc']! > 0 && !('low' in metrics));
+  t.false((await run({ judgeCheck: { pairs: 4 } })).performed.some(({ call }) => call.path.includes('check')));
+});

@@ -55,9 +55,8 @@ test('CSV that is no UTF-8, or that names two columns alike, is refused and not 
   t.deepEqual((await only({ 'a.csv': split })).rows, [{ q: 'é'.repeat(100_000) }]);
 });
 
-test('Arrow has the values that were written, in files and streams, and what cannot be read says so', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'backspin-arrow-'));
-  const make = `import sys, datetime, decimal, pyarrow as pa, pyarrow.ipc as ipc, pyarrow.feather as feather
+/** Writes a table in every way to the folder that it is given. */
+const writeArrow = `import sys, datetime, decimal, pyarrow as pa, pyarrow.ipc as ipc, pyarrow.feather as feather
 folder = sys.argv[1]
 table = pa.table({
     "id": pa.array([1, 2**53 + 1, None], pa.int64()),
@@ -80,7 +79,9 @@ for packing in (None, "zstd", "lz4"):
 feather.write_feather(table, f"{folder}/two.feather", compression="uncompressed")
 encoded = pa.table({"of": pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array(["a"]))})
 with ipc.new_file(f"{folder}/type.arrow", encoded.schema) as writer: writer.write_table(encoded)`;
-  execFileSync(pythonOf().python, ['-c', make, folder]);
+test('Arrow has the values that were written, in files and streams, and what cannot be read says so', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'backspin-arrow-'));
+  execFileSync(pythonOf().python, ['-c', writeArrow, folder]);
   const none = { score: null, at: null, day: null, price: null, raw: null };
   for (const name of ['file-None.arrow', 'stream-None.arrow', 'file-zstd.arrow', 'stream-zstd.arrow', 'two.feather']) {
     const { rows } = await rowsOf(table, [join(folder, name)]);
@@ -109,7 +110,7 @@ with ipc.new_file(f"{folder}/type.arrow", encoded.schema) as writer: writer.writ
     );
   }
   const refused = async (path: string, why: RegExp) => {
-    const { message } = (await t.throwsAsync(rowsOf(table, [path])))!;
+    const { message } = await t.throwsAsync(rowsOf(table, [path]));
     t.regex(message, why);
     t.regex(message, /cannot be read as Arrow \(.*\): fetch it again, or write it anew, unpacked or with zstd, or set onInvalid/);
   };

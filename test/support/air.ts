@@ -74,7 +74,7 @@ export const made = await stage(
 const source = (path: string) => ({ source: 'std.table', params: { path }, folder: made.folder });
 export const run = (parameters: object = {}, lessons = false, models: readonly string[] = ['guidance', 'student']) =>
   made.run({
-    parameters: { minimum: 1, pick: null, ...parameters },
+    parameters: { minimum: 1, judgeCheck: null, pick: null, ...parameters },
     data: { documents: source('documents.jsonl'), ...(lessons && { lessons: source('lessons.jsonl') }) },
     models: Object.fromEntries(models.map((name) => [name, { path: join(made.folder, name) }])),
   });

@@ -67,7 +67,7 @@ const evaluation: BoundConfig['evaluation'] = {
 };
 export const arms = ['both', 'rewrite', 'filter', 'distil'] as const;
 export const given = (parameters: object = {}, models: BoundConfig['models'] = {}): Given => ({
-  parameters: { minimum: 1, size: 30, arms, maxChars: 400, ...parameters },
+  parameters: { minimum: 1, judgeCheck: null, size: 30, arms, maxChars: 400, ...parameters },
   data: { seed: source('seed.jsonl'), documents: source('documents.jsonl') },
   models: { base: model('base'), student: model('student'), rewriter: model('rewriter'), teacher: model('teacher'), ...models },
   evaluation,

@@ -90,7 +90,12 @@ const source = (name: string) => ({ source: 'std.table', params: { path: `${name
 /** Like the file of a user, with defaults for so few pairs. */
 export const run = (parameters: object = {}, data: readonly string[] = ['pairs']) =>
   made.run({
-    parameters: { minimum: 1, ...parameters, seeds: { minWords: 20, bypass: 0, ...(parameters as { seeds?: object }).seeds } },
+    parameters: {
+      minimum: 1,
+      judgeCheck: null,
+      ...parameters,
+      seeds: { minWords: 20, bypass: 0, ...(parameters as { seeds?: object }).seeds },
+    },
     data: Object.fromEntries(data.map((name) => [name, source(name)])),
     models: { base: { path: join(made.folder, 'base') }, annotator: { path: join(made.folder, 'annotator') } },
   });

@@ -41,7 +41,7 @@ export const run = (
   models: readonly string[] = ['base'],
 ) =>
   made.run({
-    parameters: { rounds: ROUNDS, minimum: 1, ...parameters },
+    parameters: { rounds: ROUNDS, minimum: 1, judgeCheck: null, ...parameters },
     data,
     models: Object.fromEntries(models.map((name) => [name, { path: join(made.folder, name) }])),
   });

@@ -70,7 +70,7 @@ export async function humpback(): Promise<Humpback> {
     async run(parameters = {}, { replay, evaluation = answering, scorer = false, ...given } = {}) {
       if (replay) await writeFile(join(folder, 'replay.jsonl'), jsonl(replay));
       return made.run({
-        parameters: { minimum: 1, ...parameters },
+        parameters: { minimum: 1, judgeCheck: null, ...parameters },
         data: {
           seed: source('std.table', 'seed.jsonl'),
           corpus: source('std.documents', 'document.md'),

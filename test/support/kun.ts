@@ -60,7 +60,7 @@ export const made = await stage(
 );
 const source = (path: string) => ({ source: 'std.table', params: { path }, folder: made.folder });
 export const given = (parameters: object = {}, models: Given['models'] = {}): Given => ({
-  parameters: { minimum: 1, maxPerplexity: 100, arms: ['unpolished', 'unjudged'], ...parameters },
+  parameters: { minimum: 1, judgeCheck: null, maxPerplexity: 100, arms: ['unpolished', 'unjudged'], ...parameters },
   data: { seed: source('seed.jsonl'), texts: source('texts.jsonl') },
   models: { base: { path: join(made.folder, 'base') }, ...models },
   evaluation: {

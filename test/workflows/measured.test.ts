@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { Step } from '../../schemas/experiment.ts';
-import { measured, metricNames } from '../../workflows/measured.ts';
+import { measured, metricNames, weakJudges } from '../../workflows/measured.ts';
 
 const evaluation = (
   name: string,
@@ -75,4 +75,26 @@ test('means and deviations of evaluations stand in the row of their arm; reports
     { round: 0, arm: 'all', exactMean: 0.3, exactStd: 0.1 },
     { round: 0, arm: 'one', exact: 0.3 },
   ]);
+});
+
+test('of a judge check the AUC is in the table, and a notice names the last judges below their bound', (t) => {
+  const check = (round: number, auc: number, minAuc = 0.7): Step => ({
+    ...evaluation('judge-check', 'std.separation', round, { auc, minAuc, real: 8, real1: 0.5 }),
+    kind: 'reduce',
+  });
+  t.deepEqual(measured([check(1, 0.5), check(2, 0.9)]), [
+    { round: 1, arm: null, auc: 0.5 },
+    { round: 2, arm: null, auc: 0.9 },
+  ]);
+  t.deepEqual(weakJudges([check(1, 0.7), check(2, 0.9)]), []);
+  t.deepEqual(
+    weakJudges([{ ...check(1, 0.5), state: 'running', result: null }, evaluation('evaluate', 's.f', 1, { auc: 0.1, minAuc: 1 })]),
+    [],
+  );
+  const [notice, ...more] = weakJudges([check(1, 0.699), check(2, 0.7), check(3, 0.1), check(4, 0.2), check(5, 0.55, 0.6)]);
+  t.deepEqual(more, []);
+  t.regex(
+    notice!,
+    /hardly tells .* of r3\/judge-check: 0\.10, wanted 0\.7; r4\/judge-check: 0\.20, wanted 0\.7; r5\/judge-check: 0\.55, wanted 0\.6\./,
+  );
 });

@@ -14,8 +14,9 @@ import {
   type Template,
   type Chat,
 } from '../../recipe/api.ts';
+import { judgeCheck } from '../../recipe/judge-check.ts';
 import { diverse, select, union } from '../../recipe/reducers.ts';
-import type { Complex, Lesson, Source } from '../../operators/air/records.ts';
+import type { Complex, Lesson, Rated, Source, Started } from '../../operators/air/records.ts';
 import type { AirParameters } from '../../schemas/recipes/air.ts';
 
 const { readable, backtranslate, rate, refine, merge, respond } = operators<typeof import('../../operators/air/index.ts')>('air');
@@ -60,10 +61,16 @@ export const air: Recipe<AirConfig, { model: Model; data: Dataset<Complex> }> = 
   const spread = pick === null ? kept : run.reduce(diverse(kept, { encoder, on: 'text', count: pick })); // 1c, 1d
   const rated = run.map(chain(backtranslate, rate), spread, { with: { guidance }, params: asking, as: 'rate' }); // 1e, 1f
   const started = run.reduce(select(rated, { where: { score: { atLeast: config.minScore } } }), { as: 'started' }); // 1g
+  const check = judgeCheck<Started, Rated>(run, config.judgeCheck, {
+    pairs: () => rated,
+    move: { instruction: 'text' }, // the score is of the instruction alone
+    score: 'score',
+  });
+  const judge = check(run, guidance, (pairs, guidance) => run.map(rate, pairs, { with: { guidance }, params: asking, as: 'check-judged' }));
 
   // Stage 2: each document by itself, up to so many times: judge, compare, answer, check.
   const { iterations, types } = config;
-  const refined = run.map(refine, started, { with: { guidance, student }, params: { ...asking, iterations, types } });
+  const refined = run.map(refine, started, { with: { guidance: judge, student }, params: { ...asking, iterations, types } });
   const atLevel = (level: number) => {
     const { hardOnly, shots } = config;
     const params = { ...asking, level, hardOnly, shots, to: 'instruction' } as const;

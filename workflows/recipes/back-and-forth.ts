@@ -5,6 +5,7 @@ import {
   type Chosen,
   type Dataset,
   type DataSuite,
+  type MaybePromise,
   type Metrics,
   type Model,
   type Recipe,
@@ -16,7 +17,7 @@ import type { ModelRef } from '../../schemas/call.ts';
 import type { Document } from '../../operators/back-and-forth/records.ts';
 import type { Judged, Pair } from '../../operators/humpback/records.ts';
 import type { Arm, BackAndForthParameters } from '../../schemas/recipes/back-and-forth.ts';
-import { judges } from './humpback.ts';
+import { checkOf, judges } from './humpback.ts';
 
 const { backtranslate } = operators<typeof import('../../operators/humpback/index.ts')>('humpback');
 const { usable, rewrite, distil } = operators<typeof import('../../operators/back-and-forth/index.ts')>('back-and-forth');
@@ -68,9 +69,11 @@ export const backAndForth: Recipe<BackAndForthConfig, { readonly model: Model; r
   measure(run, config, 'pool', pool);
 
   // Filtering (2.2): M_xy judges each pair, once.
+  const params = { prompts, sampling: sampling.judge, attempts: attempts.judge };
+  let scorer: MaybePromise<Model> | undefined;
   const filtered = () => {
-    const params = { prompts, sampling: sampling.judge, attempts: attempts.judge };
-    const judged = run.map(judges[config.judge], pool, { with: { scorer: forward() }, params, as: 'judge' });
+    scorer ??= checkOf(run, config)(run, forward(), params);
+    const judged = run.map(judges[config.judge], pool, { with: { scorer }, params, as: 'judge' });
     return run.reduce(select(judged, good(config.keep)), { as: 'filtered' });
   };
 

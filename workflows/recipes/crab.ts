@@ -13,11 +13,12 @@ import {
   type Run,
   type Suite,
 } from '../../recipe/api.ts';
+import { judgeCheck } from '../../recipe/judge-check.ts';
 import { mix, select } from '../../recipe/reducers.ts';
-import type { Pair, Conversation, Lesson, Tidied } from '../../operators/crab/records.ts';
+import type { Pair, Conversation, Described, Lesson, Tidied } from '../../operators/crab/records.ts';
 import type { CrabParameters } from '../../schemas/recipes/crab.ts';
 
-const { longEnough, capSources, describe, check, tidy, verify, compose, bare } =
+const { longEnough, capSources, describe, single, check, tidy, verify, compose, bare } =
   operators<typeof import('../../operators/crab/index.ts')>('crab');
 
 export interface CrabConfig extends CrabParameters {
@@ -58,9 +59,10 @@ export const crab: Recipe<CrabConfig, { model: Model; sft: Model; data: Dataset<
   const { minWords, bypass, perSource } = seeds;
   const long = run.map(longEnough, config.pairs, { params: { minWords, bypass } }); // P1
   const entered = run.reduce(capSources({ of: long }, { most: perSource }));
+  const asking = { prompts, sampling, types, rules, similarity };
   const described = run.map(chain(describe, check, tidy), entered, {
-    with: { annotator },
-    params: { prompts, sampling, types, rules, similarity }, // G1-G3, R1, U1, K1, K2, F1
+    with: { annotator: checked(run, config, annotator, entered, asking) },
+    params: asking, // G1-G3, R1, U1, K1, K2, F1
     as: 'describe',
   });
   const verified = config.verify ? run.gate(run.map(verify, described), { share: 0.99 }, { as: 'rules-hold' }) : described;
@@ -82,6 +84,28 @@ export const crab: Recipe<CrabConfig, { model: Model; sft: Model; data: Dataset<
   examine(run, model);
   return { model, sft, data };
 };
+
+/** Measures whether the annotator knows a constraint that a response meets from one that was written for another. */
+function checked(
+  run: Run,
+  { judgeCheck: settings }: CrabConfig,
+  annotator: MaybePromise<Model>,
+  entered: Promise<Dataset<Pair>>,
+  params: Pick<CrabConfig, 'prompts' | 'sampling' | 'types' | 'rules'>,
+): MaybePromise<Model> {
+  const constrained = () => {
+    const sample = run.reduce(select(entered, { take: settings!.pairs }), { as: 'check-sample' });
+    const described = run.map(describe, sample, { with: { annotator }, params, as: 'check-described' });
+    return run.map(single, described, { as: 'check-constraints' });
+  };
+  const measured = judgeCheck<Described, Described>(run, settings, {
+    pairs: constrained,
+    move: { constraints: 'constraints' },
+    about: 'response',
+    score: 'constraints',
+  });
+  return measured(run, annotator, (pairs, annotator) => run.map(check, pairs, { with: { annotator }, params, as: 'check-judged' }));
+}
 
 /** The annotator; trained on its lessons first, where there are any. */
 const teach = (run: Run, { annotator, lessons, annotatorSft, lessonTemplate }: CrabConfig): MaybePromise<Model> =>

@@ -12,8 +12,9 @@ import {
   type MaybePromise,
   type Suite,
 } from '../../recipe/api.ts';
+import { judgeCheck } from '../../recipe/judge-check.ts';
 import { cluster, union } from '../../recipe/reducers.ts';
-import type { Answer, Cycled, Pair, Passage, QA, Question } from '../../operators/cycle-instruct/records.ts';
+import type { Answer, Cycled, Pair, Passage, Placed, QA, Question } from '../../operators/cycle-instruct/records.ts';
 import type { CycleInstructParameters } from '../../schemas/recipes/cycle-instruct.ts';
 
 const {
@@ -152,7 +153,7 @@ const hasCollapsed = (round: Round, { stop }: CycleInstructConfig, { answered, a
 /** F2, the cycle-consistency filter: drops the pairs whose reconstruction lies farthest from the original. */
 function consistent(
   run: Run,
-  { base, encoder = base, filter, prompts, sampling }: CycleInstructConfig & { readonly filter: Filter },
+  { base, encoder = base, filter, judgeCheck: settings, prompts, sampling }: CycleInstructConfig & { readonly filter: Filter },
   { q2a, a2q }: Couple,
   { answered, asked }: Labels,
 ): Promise<Dataset<QA>> {
@@ -160,7 +161,19 @@ function consistent(
   const askedAgain = run.map(askAgain, answered, { with: { a2q }, params: { prompt: prompts.ask, sampling: sampling.generate } });
   const answeredAgain = run.map(answerAgain, asked, { with: { q2a }, params: { prompt: prompts.answer, sampling: sampling.generate } });
   const pruned = (cycled: Promise<Dataset<Cycled>>, name: string) => {
-    const of = run.reduce(cluster(cycled, { encoder, on: 'found', beside: 'again', clusters, maxTokens }), { as: `cluster-${name}` });
+    const embedding = { on: 'found', beside: 'again', maxTokens } as const;
+    const check = judgeCheck<Cycled, Placed>(run, settings, {
+      pairs: () => cycled,
+      move: { again: 'again' },
+      about: 'found',
+      score: 'distance',
+      order: 'lowest',
+      name,
+    });
+    const judge = check(run, encoder, (pairs, encoder) =>
+      run.reduce(cluster(pairs, { ...embedding, encoder, clusters: 1 }), { as: `check-judged-${name}` }),
+    );
+    const of = run.reduce(cluster(cycled, { ...embedding, encoder: judge, clusters }), { as: `cluster-${name}` });
     return run.reduce(prune({ of }, { share }), { as: `prune-${name}` });
   };
   return filter.together

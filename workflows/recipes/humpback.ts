@@ -13,6 +13,7 @@ import {
   type MaybePromise,
   type Suite,
 } from '../../recipe/api.ts';
+import { judgeCheck } from '../../recipe/judge-check.ts';
 import { dedup, mix, select, type Selection } from '../../recipe/reducers.ts';
 import type { Judged, Pair, Segment } from '../../operators/humpback/records.ts';
 import type { HumpbackParameters } from '../../schemas/recipes/humpback.ts';
@@ -50,8 +51,7 @@ export interface HumpbackConfig extends HumpbackParameters {
 }
 
 export const humpback: Recipe<HumpbackConfig> = async (run, config) => {
-  const { base, scorer, seed, corpus, replay, nearDuplicates, keep, minimum, prompts, sampling, attempts, instructionChars, evaluation } =
-    config;
+  const { base, scorer, seed, corpus, replay, nearDuplicates, keep, minimum, prompts, sampling, instructionChars, evaluation } = config;
   const sft = { ...config.sft, objective: 'sft' } as const;
   const seedSft = { ...sft, ...config.seedSft };
   const toInstruction = { id: config.templates.toInstruction };
@@ -90,12 +90,13 @@ export const humpback: Recipe<HumpbackConfig> = async (run, config) => {
   });
   measure(run, 'pool', pool);
 
+  const check = checkOf(run, config);
   for await (const round of run.rounds(config.rounds)) {
     // Self-curation (2.3): the model of the round before judges the whole pool.
     const judged = (scorer: MaybePromise<Model>) =>
       round.map(chain(judges[config.judge], withinLength), pool, {
-        with: { scorer },
-        params: { prompts, sampling: sampling.judge, attempts, instructionChars },
+        with: { scorer: check(round, scorer, judgingOf(config)) },
+        params: { ...judgingOf(config), instructionChars },
         as: 'judge',
       });
     const chosen = keep === 'all' ? select(pool, cap(config)) : select(judged(scorer ?? forward), { ...good(keep), ...cap(config) });
@@ -109,6 +110,19 @@ export const humpback: Recipe<HumpbackConfig> = async (run, config) => {
   }
   return { model: await forward };
 };
+
+const judgingOf = ({ prompts, sampling, attempts }: HumpbackParameters): Judging => ({ prompts, sampling: sampling.judge, attempts });
+/** Measures each judge on the seed. Back-and-Forth has the same judges. */
+export function checkOf(run: Run, { judge, judgeCheck: settings, seed }: Pick<HumpbackConfig, 'judge' | 'judgeCheck' | 'seed'>) {
+  const check = judgeCheck<Pair, Judged>(run, settings, {
+    pairs: () => seed,
+    move: { response: 'response' },
+    about: 'instruction',
+    score: 'score',
+  });
+  return (turn: Run, scorer: MaybePromise<Model>, params: Judging): MaybePromise<Model> =>
+    check(turn, scorer, (pairs, scorer) => turn.map(judges[judge], pairs, { with: { scorer }, params, as: 'check-judged' }));
+}
 
 const good = (keep: Exclude<HumpbackParameters['keep'], 'all'>): Selection<Judged> =>
   'threshold' in keep ? { where: { score: { atLeast: keep.threshold } } } : { best: { by: 'score', order: 'highest', share: keep.share } };

@@ -12,12 +12,13 @@ import {
   type MaybePromise,
   type Suite,
 } from '../../recipe/api.ts';
+import { judgeCheck } from '../../recipe/judge-check.ts';
 import { select } from '../../recipe/reducers.ts';
 import type { Pair, Segment } from '../../operators/humpback/records.ts';
 import type { Judged, Labelled } from '../../operators/kun/records.ts';
 import type { KunParameters } from '../../schemas/recipes/kun.ts';
 
-const { measure, primary, label, askable, point, withinBudget, polish, clean, unpolished } =
+const { measure, primary, label, askable, written, point, withinBudget, polish, clean, unpolished } =
   operators<typeof import('../../operators/kun/index.ts')>('kun');
 
 export interface KunConfig extends KunParameters {
@@ -64,7 +65,9 @@ export const kun: Recipe<KunConfig, { readonly model: Model; readonly primary: M
   if (evaluation.labelled) void run.evaluate(labelled, evaluation.labelled, { as: 'evaluate-labelled' });
 
   // The judge sees the instruction alone.
-  const good = run.map(point, labelled, { with: { point: config.point ?? chat }, params: { prompts, sampling: sampling.point } });
+  const judging = { prompts, sampling: sampling.point };
+  const judge = checked(run, config, config.point ?? chat, judging);
+  const good = run.map(point, labelled, { with: { point: judge }, params: judging });
 
   /** The answer model writes the response anew, from the text; then the final model is trained on it. */
   const polishing = (turn: Run, of: MaybePromise<Dataset<Judged>>) => {
@@ -94,3 +97,18 @@ export const kun: Recipe<KunConfig, { readonly model: Model; readonly primary: M
   }
   return { model: await finish(run, pairs), primary: await chat, pairs };
 };
+
+/** Measures the judge on instructions of the seed, and on responses in their place: it sees the instruction alone. */
+function checked(
+  run: Run,
+  { judgeCheck: settings, seed }: KunConfig,
+  judge: MaybePromise<Model>,
+  params: { readonly prompts: KunConfig['prompts']; readonly sampling: KunConfig['sampling']['point'] },
+): MaybePromise<Model> {
+  const check = judgeCheck<Labelled, Judged>(run, settings, {
+    pairs: () => run.map(written, seed, { as: 'check-written' }),
+    move: { instruction: 'text' },
+    score: null,
+  });
+  return check(run, judge, (pairs, judge) => run.map(point, pairs, { with: { point: judge }, params, as: 'check-judged' }));
+}

@@ -12,9 +12,10 @@ import {
   type MaybePromise,
   type Suite,
 } from '../../recipe/api.ts';
+import { judgeCheck } from '../../recipe/judge-check.ts';
 import { dedup, mix, select } from '../../recipe/reducers.ts';
 import type { Pair, Segment } from '../../operators/humpback/records.ts';
-import type { Direction, Imagined, Row } from '../../operators/main/records.ts';
+import type { Agreed, Direction, Imagined, Row } from '../../operators/main/records.ts';
 import type { MainParameters } from '../../schemas/recipes/main.ts';
 
 const { humanPair, imagineInstruction, imagineResponse, measure, balance, weigh, augment, agree, curate } =
@@ -61,7 +62,16 @@ export const main: Recipe<MainConfig> = async (run, config) => {
   describe(run, config, 'augmented', augmented);
 
   // Stage 3, curation: the texts that the forward model finds likeliest, given those instructions.
-  const agreed = run.map(agree, augmented, { with: { forward }, params: { prompt: prompts.respond } });
+  const judging = { prompt: prompts.respond };
+  const check = judgeCheck<Pair, Agreed>(run, config.judgeCheck, {
+    pairs: () => seed,
+    move: { response: 'response' },
+    about: 'instruction',
+    score: 'nll',
+    order: 'lowest',
+  });
+  const judge = check(run, forward, (pairs, forward) => run.map(agree, pairs, { with: { forward }, params: judging, as: 'check-judged' }));
+  const agreed = run.map(agree, augmented, { with: { forward: judge }, params: judging });
   const curated = run.gate(run.reduce<Dataset<Pair>>(curate({ of: agreed }, keep), { as: 'curated' }), { rows: config.minimum });
 
   if (config.arms.includes('random')) {

@@ -13,11 +13,12 @@ import {
   type Suite,
   type Template,
 } from '../../recipe/api.ts';
+import { judgeCheck } from '../../recipe/judge-check.ts';
 import { dedup, without } from '../../recipe/reducers.ts';
 import type { Grounded, Source, Task } from '../../operators/tegit/records.ts';
 import type { TegitParameters } from '../../schemas/recipes/tegit.ts';
 
-const { makeTask, wrap, discriminate } = operators<typeof import('../../operators/tegit/index.ts')>('tegit');
+const { makeTask, wrap, ground, discriminate } = operators<typeof import('../../operators/tegit/index.ts')>('tegit');
 
 export interface TegitConfig extends TegitParameters {
   /** Wrapper and student both begin here. */
@@ -74,7 +75,19 @@ export const tegit: Recipe<TegitConfig, { model: Model; wrapper: Model; data: Da
   const wrapped = run.map(wrap, unseen, { with: { wrapper }, params: asking });
 
   // W4: sound tasks, none of them twice.
-  const sound = config.discriminate ? run.map(discriminate, wrapped, { with: { discriminator }, params: asking }) : wrapped;
+  const valid = () => {
+    const check = judgeCheck<Grounded, Grounded>(run, config.judgeCheck, {
+      pairs: () => run.map(ground, omega, { as: 'check-tasks' }),
+      move: { output: 'output' },
+      about: 'instruction',
+      score: null,
+    });
+    const judge = check(run, discriminator, (pairs, discriminator) =>
+      run.map(discriminate, pairs, { with: { discriminator }, params: asking, as: 'check-judged' }),
+    );
+    return run.map(discriminate, wrapped, { with: { discriminator: judge }, params: asking });
+  };
+  const sound = config.discriminate ? valid() : wrapped;
   const several =
     nearDuplicates === null ? sound : run.reduce(dedup(sound, { on: 'instruction', jaccard: nearDuplicates }), { as: 'tasks' });
   const data = await run.gate(several, { rows: config.minimum });
