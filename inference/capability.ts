@@ -64,7 +64,8 @@ async function checkSampling(
   send: (sampling: Sampling, options: SeededRequestOptions) => ReturnType<ModelClient['chat']>,
 ): Promise<void> {
   const text = async (more: Partial<Sampling>, seed = 1) => (await send({ ...greedy, ...more }, { ...options, seed })).reply.text;
-  for (const sampling of samplings.length > 0 ? samplings : [{}]) await text({ ...sampling, maxTokens: greedy.maxTokens });
+  for (const sampling of samplings.length > 0 ? samplings : [{}])
+    await text({ ...sampling, ...(sampling.schema === true && { schema: oddSchema }), maxTokens: greedy.maxTokens });
   const combined = Object.assign({}, ...samplings) as Partial<Sampling>;
   if (combined.stop && client.takes('stop')) {
     const [first] = await text({});

@@ -1,5 +1,6 @@
 /** The fields of a request that say how a server samples, in the dialect of that server. */
 import type { Sampling } from '../recipe/define.ts';
+import { BackspinError } from '../schemas/errors.ts';
 import type { External } from '../schemas/external.ts';
 import { REQUEST_FIELDS } from '../schemas/sampling.ts';
 
@@ -50,8 +51,10 @@ function structuredFields({ choice, schema }: Sampling, dialect: Dialect): objec
     return jsonSchema({ type: 'object', properties, required: [CHOSEN], additionalProperties: false });
   }
   if (!schema || !takes('schema', dialect)) return {};
+  if (schema === true) throw new BackspinError('CapabilityMissing', NO_OWN_SCHEMA);
   return dialect.structured === 'structured_outputs' ? { structured_outputs: { json: schema } } : jsonSchema(schema);
 }
+const NO_OWN_SCHEMA = 'Sampling has `schema: true`, and this request has no schema of its own: write a JSON Schema, or leave `schema` out.';
 const jsonSchema = (schema: object) => ({ response_format: { type: 'json_schema', json_schema: { name: 'reply', strict: true, schema } } });
 
 /** The text of a reply, or what it chose if the request had a `choice` as a JSON Schema. A reply that was cut off stays as it is. */

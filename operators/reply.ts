@@ -44,6 +44,15 @@ export async function wholeReply<R extends string>(
   return evidence === '' ? drop('empty') : drop('empty', evidence);
 }
 
+/** The sampling of one request: with `schema: true` it gets the JSON Schema of `reply`; none, if `reply` is null since the request has no JSON
+ *  reply. */
+export function inSchema({ schema, ...sampling }: Sampling, reply: z.ZodType | null): Sampling {
+  if (schema !== true) return schema === undefined ? sampling : { ...sampling, schema };
+  if (reply === null) return sampling;
+  const { $schema: _, ...own } = z.toJSONSchema(reply);
+  return { ...sampling, schema: own };
+}
+
 const params = z.object({ prompt: registered, sampling });
 
 /** Defines an operator that sends one registered prompt for each record and keeps the value that `take` makes of a finished, non-empty

@@ -4,6 +4,7 @@ import type { StepContext } from '../schemas/steps.ts';
 import { castOf, isOffline, servingOf } from '../steps/call-inputs.ts';
 import { kindMismatch, leaseFault, templateMismatch, unbatched, uncast } from '../steps/checks.ts';
 import { checkParams } from '../steps/definitions.ts';
+import { askingOperators, samplingsOf } from '../steps/evaluate.ts';
 import { ownOf } from '../steps/external.ts';
 import type { Registry } from '../steps/registry.ts';
 import type { PlannedModels } from './models.ts';
@@ -25,10 +26,21 @@ export async function faultsIn(
     known ? undefined : await templateMismatch(registry, call, asked, (model) => models.templateOf(model)),
     known || offline ? undefined : leaseFault(call, context, own, bases),
     unbatched(call, context, registry),
+    known ? undefined : unstructured(call, registry),
     await kindMismatch(call, registry, (model) => models.isTagger(model)),
   ];
   if (!offline)
     for (const [role, model] of Object.entries(own))
       if (servingOf(context, role).engine === 'embedded') faults.push(models.unsupported(model));
   return faults.filter((fault) => fault !== undefined);
+}
+
+/** Operators without a schema of their own whose sampling asks for it. */
+function unstructured(call: StepCall, registry: Registry): string | undefined {
+  const asking = askingOperators(call, registry).filter(
+    (one) => !one.operator.structured && samplingsOf(one, one.operator.roles).some(({ schema }) => schema === true),
+  );
+  return asking.length === 0
+    ? undefined
+    : `Step ${call.path} samples with \`schema: true\`, and ${call.operation} has no schema by which it reads replies: write a JSON Schema in its place, or leave \`schema\` out.`;
 }

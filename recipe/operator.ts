@@ -51,8 +51,8 @@ export interface Sampling {
   readonly chatTemplateKwargs?: Readonly<Record<string, unknown>>;
   /** The reply is one of these texts. A server without structured outputs does not get this, nor `schema`. */
   readonly choice?: readonly string[];
-  /** The reply is a JSON text of this JSON Schema. */
-  readonly schema?: Readonly<Record<string, unknown>>;
+  /** The reply is a JSON text of this JSON Schema. true: the operator puts its own in the place. */
+  readonly schema?: true | Readonly<Record<string, unknown>>;
   /** More fields of the request, sent as they are. */
   readonly extra?: Readonly<Record<string, unknown>>;
 }
@@ -128,6 +128,7 @@ export interface Operator<in In, out Out, Roles extends string, in P extends Par
   readonly params: Schema<unknown> | undefined;
   readonly roles: readonly Roles[];
   readonly capabilities: readonly Capability[];
+  readonly structured: boolean;
   readonly scorer: ScorerSpec<In, P> | undefined;
   readonly labeler: LabelerSpec<In, P> | undefined;
   /** Whether the result depends on the seed (and so on the round). */
@@ -186,6 +187,9 @@ export function operator<In, Out, const Roles extends readonly string[] = readon
   /** What it needs of a server; the capability check of a step tries each.
    *  @default [] */
   readonly capabilities?: readonly Capability[];
+  /** It reads replies by a schema of its own, and sends it where its sampling has `schema: true`.
+   *  @default false */
+  readonly structured?: boolean;
   /** Whether the result depends on the seed. Declare it if `run` uses `random`, which throws otherwise.
    *  @default true if it samples from a model at a temperature other than 0 */
   readonly stochastic?: (params: P) => boolean;
@@ -205,6 +209,7 @@ export function operator<In, Out, const Roles extends readonly string[] = readon
     is: 'operator',
     scorer: undefined,
     labeler: undefined,
+    structured: false,
     ...defaults,
     ...spec,
     declaresStochastic,

@@ -55,9 +55,11 @@ export const sampling = z
       .exactOptional()
       .describe('The reply is one of these texts, if the server has structured outputs; `plan` says where it has none.'),
     schema: z
-      .record(z.string(), z.unknown())
+      .union([z.literal(true), z.record(z.string(), z.unknown())])
       .exactOptional()
-      .describe('The reply is a JSON text of this JSON Schema, if the server has structured outputs; `plan` says where it has none.'),
+      .describe(
+        'The reply is a JSON text of this JSON Schema, if the server has structured outputs; `plan` says where it has none. true: the schema by which the operator reads replies; `plan` refuses it for an operator that has none.',
+      ),
     extra: z
       .record(z.string(), z.unknown())
       .refine((fields) => Object.keys(fields).every((name) => !taken.has(name)), 'it holds a field that backspin sets itself')

@@ -4,7 +4,7 @@ import { drop, keep, operator, type Context } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { constraintType } from '../../schemas/recipes/crab-types.ts';
 import { sampling } from '../../schemas/sampling.ts';
-import { wholeReply } from '../reply.ts';
+import { inSchema, wholeReply } from '../reply.ts';
 import { meets } from '../rules/index.ts';
 import { deriveConstraints, ruleTypes } from './derive.ts';
 import { parseConstraints, parseRefined, parseVerdict } from './parse.ts';
@@ -25,14 +25,16 @@ export const describe = operator({
   }),
   roles: ['annotator'],
   capabilities: ['chat'],
+  structured: true,
   stochastic: () => true, // the rules draw their limits and wordings, even at temperature 0
   calls: () => 3,
   async run(pair, context, { prompts, sampling, types, rules }) {
-    const ask = (name: keyof typeof prompts, slots: object) => replyTo(context, context.prompt(prompts[name], slots), sampling);
+    const ask = (name: keyof typeof prompts, slots: object, reply: z.ZodType | null = null) =>
+      replyTo(context, context.prompt(prompts[name], slots), inSchema(sampling, reply));
     const of = (scope: 'whole' | 'part') => types.filter((type) => type.scope === scope);
     const [refinement, ...listings] = await Promise.all([
       ask('refine', pair),
-      ...(['whole', 'part'] as const).map((scope) => ask(scope, { ...pair, types: of(scope) })),
+      ...(['whole', 'part'] as const).map((scope) => ask(scope, { ...pair, types: of(scope) }, listed(of(scope)))),
     ]);
     const refined = refinement === undefined ? '' : parseRefined(refinement);
     const found = listings.map((reply) => (reply === undefined ? undefined : parseConstraints(reply, types, pair.response)));
@@ -44,6 +46,10 @@ export const describe = operator({
     return keep({ ...pair, refined: refined === '' ? null : refined, constraints: [...constraints.values()], unread });
   },
 });
+
+/** A constraint of each type, or "NULL". */
+const listed = (types: readonly { readonly name: string }[]) =>
+  z.strictObject(Object.fromEntries(types.map(({ name }) => [name, z.string()])));
 
 const isRuleType = (type: string): boolean => (ruleTypes as readonly string[]).includes(type);
 
@@ -57,6 +63,14 @@ async function replyTo(
   return 'dropped' in reply ? undefined : reply.text;
 }
 
+const yesOrNo = z.enum(['YES', 'NO']);
+const verdictReply = z.strictObject({
+  satisfaction: yesOrNo,
+  explanation: z.string(),
+  modified_constraint: z.string(),
+  constraint_validity: yesOrNo,
+});
+
 /** K1 and K2: keeps, replaces or deletes each constraint that a model named, by one request. A verdict that cannot be read keeps it. */
 export const check = operator({
   version: 1,
@@ -65,13 +79,18 @@ export const check = operator({
   params: z.object({ prompts: z.object({ check: registered }), sampling }),
   roles: ['annotator'],
   capabilities: ['chat'],
+  structured: true,
   calls: () => Infinity,
   async run(pair, context, { prompts, sampling }) {
     const { instruction, response } = pair;
     let unread = false;
     const checked = pair.constraints.map(async (one): Promise<readonly Constraint[]> => {
       if (one.rule !== null) return [one];
-      const reply = await replyTo(context, context.prompt(prompts.check, { instruction, response, constraint: one.text }), sampling);
+      const reply = await replyTo(
+        context,
+        context.prompt(prompts.check, { instruction, response, constraint: one.text }),
+        inSchema(sampling, verdictReply),
+      );
       const verdict = reply === undefined ? undefined : parseVerdict(reply);
       if (verdict === undefined) unread = true;
       if (verdict === 'delete') return [];

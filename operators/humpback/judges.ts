@@ -5,7 +5,10 @@ import { registered } from '../../schemas/config.ts';
 import { sampling } from '../../schemas/sampling.ts';
 import { openingOf, opensRating, parseRating } from './parse.ts';
 import { judged, pair } from './records.ts';
-import { wholeReply } from '../reply.ts';
+import { inSchema, wholeReply } from '../reply.ts';
+
+/** A judgement with `schema: true`. */
+const judgement = z.strictObject({ reasons: z.string(), score: z.literal([1, 2, 3, 4, 5]) });
 
 /** The paper's judge: parses the rating from the model's reply, and samples again while a reply has none. A truncated reply has no
  *  rating, unless the prompt ends with `Score:`. */
@@ -16,13 +19,16 @@ export const rating = operator({
   params: z.object({ prompts: z.object({ judge: registered }), sampling, attempts: z.int().min(1) }),
   roles: ['scorer'],
   capabilities: ['chat'],
+  structured: true,
   calls: ({ attempts }) => attempts,
   async run(pair, context, { prompts, sampling, attempts }) {
     const prompt = context.prompt(prompts.judge, pair);
     const opening = openingOf(prompt);
+    // after an opening such as `Score:` no JSON can follow
+    const asked = inSchema(sampling, opening === '' ? judgement : null);
     let last: Dropped = drop('no-score');
     const judged = await context.attempts(attempts, async () => {
-      const reply = await wholeReply(context, 'scorer', prompt, sampling, { opening, mayBeCut: opensRating(opening) });
+      const reply = await wholeReply(context, 'scorer', prompt, asked, { opening, mayBeCut: opensRating(opening) });
       const score = 'dropped' in reply ? undefined : parseRating(reply.text);
       last = 'dropped' in reply ? reply : drop('no-score', reply.text);
       return 'dropped' in reply || score === undefined ? undefined : { score, judgement: reply.text };

@@ -4,7 +4,7 @@ import { keep, operator, suite } from '../../recipe/index.ts';
 import { registered } from '../../schemas/config.ts';
 import { longSampling } from '../../schemas/recipes/self-lengthen.ts';
 import { sampling } from '../../schemas/sampling.ts';
-import { wholeReply } from '../reply.ts';
+import { inSchema, wholeReply } from '../reply.ts';
 import { kindOf, lengthDemand, lengthScore } from './lengths.ts';
 import { countWords } from './text.ts';
 
@@ -80,6 +80,7 @@ export const quality = suite({
     params: qualityParams,
     roles: ['model', 'judge'],
     capabilities: ['chat'],
+    structured: true,
     stochastic: ({ sampling }) => sampling.respond.temperature !== 0 || sampling.judge.temperature !== 0,
     calls: () => 2,
     async run({ instruction }, context, { prompts, sampling }) {
@@ -90,7 +91,7 @@ export const quality = suite({
         context,
         'judge',
         context.prompt(prompts.judge, { instruction, response, dimensions }),
-        sampling.judge,
+        inSchema(sampling.judge, z.strictObject({ Analysis: z.string(), ...grades.shape })),
       );
       return 'dropped' in verdict
         ? keep({ response, grades: null, said: verdict.evidence ?? null })

@@ -42,6 +42,7 @@ test('a choice or a schema is sent in the form that the server has, and not at a
   t.deepEqual(await sent(server, formed, { structured: 'structured_outputs' }), { structured_outputs: { json: schema } });
   const format = async (sampling: Sampling) => (await sent(server, sampling, { structured: 'response_format' }))['response_format'];
   t.like(await format(formed), { type: 'json_schema', json_schema: { schema } });
+  await t.throwsAsync(format({ ...greedy, schema: true }), { message: /`schema: true`, and this request has no schema of its own/ });
   t.like(await format(chosen), { json_schema: { schema: { type: 'object', properties: { choice: { enum: choice } } } } });
 });
 
@@ -66,6 +67,7 @@ test('a server that ignores structured outputs lacks a capability, and one that 
     );
   await t.throwsAsync(check({ choice }), { name: 'CapabilityMissing', message: /"choice"/ });
   await t.throwsAsync(check({ schema }), { name: 'CapabilityMissing', message: /"schema"/ });
+  await t.throwsAsync(check({ schema: true }), { name: 'CapabilityMissing', message: /"schema"/ });
   await t.notThrowsAsync(check({ choice }, null));
   await t.notThrowsAsync(check({ schema }, 'choice'));
   saying(server, ({ structured_outputs: outputs = {} }) => {
@@ -75,6 +77,7 @@ test('a server that ignores structured outputs lacks a capability, and one that 
   });
   await t.notThrowsAsync(check({ choice }));
   await t.notThrowsAsync(check({ schema }));
+  await t.notThrowsAsync(check({ schema: true }));
 });
 
 const openAI = (field: string, remedy: string) =>

@@ -64,6 +64,16 @@ test('a new model is checked too', async (t) => {
   rmSync(dir, { recursive: true });
 });
 
+test('the own schema of an operator that has none is refused at plan', async (t) => {
+  const given = async (set: string) => faultsOf(await services, (await loadExperiment(file, [set])).bound);
+  const own = (name: string) => given(`parameters.sampling.${name}={ temperature: 0, maxTokens: 8, schema: true }`);
+  t.deepEqual(await own('judge'), await given('parameters.rounds=2'));
+  t.regex(
+    (await own('backtranslate')).join('\n'),
+    /^Step backtranslate samples with `schema: true`, and humpback\.backtranslate has no schema/m,
+  );
+});
+
 test('a plan says which settings of sampling a server will not get', async (t) => {
   const warnings = async (...sets: string[]) => (await plan(await services, (await loadExperiment(file, sets)).bound)).warnings.join('\n');
   const schema = 'parameters.sampling.judge={ temperature: 0, maxTokens: 8, schema: { type: object } }';
