@@ -8,11 +8,7 @@ import type { Plan } from '../../schemas/plan.ts';
 import { root, temporary } from '../cli/cli.ts';
 import { realPython } from '../support/devices.ts';
 import { hubHome } from '../support/hub-home.ts';
-
-/** As SmolLM2 does, it adds a system turn that names the model. */
-const naming = `{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are SmolLM.<|im_end|>\n' }}{% endif %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`;
-/** As Qwen3 does, it opens a thought unless it is told not to. */
-const thinking = `{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{% if message['role'] == 'assistant' and loop.last %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{{ message['content'] + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% if enable_thinking is defined and enable_thinking is false %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}`;
+import { naming, thinking } from '../support/templates.ts';
 
 async function randomModel(kind: string, template: string): Promise<string> {
   const folder = temporary();

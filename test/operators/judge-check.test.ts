@@ -94,6 +94,7 @@ test('AUC counts ties half, and a pair without a score as worse than any other',
   t.is(dropping['auc'], 0.5 + 0.5 * 0.25);
   t.is(dropping['realKept'], 1);
   t.is(dropping['shuffledKept'], 0.75);
+  t.is((await compared(({ shuffled }) => (shuffled ? undefined : -5)))['auc'], 1);
   const lowest = await compared((pair) => (pair.shuffled ? undefined : -5), { order: 'lowest' });
   t.is(lowest['auc'], 1);
 });
