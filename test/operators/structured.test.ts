@@ -40,7 +40,7 @@ async function answered(
     random: () => () => 0.5,
     attempts: (_limit: number, body: (attempt: number) => unknown) => body(1),
   } as unknown as Context<string>;
-  const outcome = await (operator as Operator<object, object, string, object>).run(record, context, params as never);
+  const outcome = await (operator as Operator<object, object, string, object>).run(record, context, params);
   return { schemas, outcome: outcome as Outcome<Record<string, unknown>> };
 }
 const sampling = { temperature: 0, maxTokens: 64, schema: true };

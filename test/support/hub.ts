@@ -82,6 +82,7 @@ export class LocalHub {
     this.seen.push(asked);
     const fault = this.fault(asked) ?? {};
     if (fault.status !== undefined) return refuse(response, fault.status, fault.code);
+    if (request.method === 'POST' && (await this.#receive(request, response, asked.path))) return;
     const api = /^\/api\/(models|datasets)\/([^/]+(?:\/[^/]+)??)(?:\/(revision|tree|paths-info)\/([^/]+)(?:\/(.*))?)?$/.exec(asked.path);
     if (api) return this.#describe(request, response, api[1] as Kind, api[2]!, api[3], api[4], api[5]);
     const [, cdn] = /^\/cdn\/(\w+)$/.exec(pathname) ?? [];
@@ -98,6 +99,46 @@ export class LocalHub {
     const apart = this.endpoint.replace('127.0.0.1', 'localhost'); // another host, to which no token may go
     const headers = { location: `${apart}/cdn/${digest}`, 'x-linked-etag': `"${digest}"`, 'x-linked-size': bytes.length };
     response.writeHead(302, headers).end();
+  }
+
+  /** The files of a repository as it is now. */
+  files(kind: Kind, repository: string): Files | undefined {
+    return this.#published.get(`${kind}/${repository}@main`)?.files;
+  }
+
+  /** Takes what `upload_folder` sends: every file whole, in the commit. Returns whether the request was one of those. */
+  async #receive(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
+    const [, kind, repository, step] = /^\/api\/(models|datasets)\/([^/]+\/[^/]+)\/(preupload|commit)\/main$/.exec(path) ?? [];
+    if (path !== '/api/repos/create' && path !== '/api/validate-yaml' && step === undefined) return false;
+    if (!request.headers.authorization) refuse(response, 401);
+    else {
+      const body = Buffer.concat(await request.toArray()).toString();
+      if (path === '/api/validate-yaml') json(response, { errors: [], warnings: [] });
+      else if (path === '/api/repos/create') this.#create(response, JSON.parse(body) as Created);
+      else if (step === 'preupload') {
+        const { files } = JSON.parse(body) as { files: { path: string }[] };
+        json(response, { files: files.map(({ path }) => ({ path, uploadMode: 'regular', shouldIgnore: false })) });
+      } else this.#commit(response, kind as Kind, repository!, body);
+    }
+    return true;
+  }
+
+  #create(response: ServerResponse, { type = 'model', name, organization }: Created): void {
+    const repository = organization ? `${organization}/${name}` : name;
+    this.publish(`${type}s`, repository, {});
+    json(response, { url: `${this.endpoint}/${type === 'dataset' ? 'datasets/' : ''}${repository}`, name: repository });
+  }
+
+  /** Files of a commit, one a line, are added to those that are there. */
+  #commit(response: ServerResponse, kind: Kind, repository: string, lines: string): void {
+    const sent = lines
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { key: string; value: { path: string; content: string } });
+    const added = sent.flatMap(({ key, value }) => (key === 'file' ? [[value.path, Buffer.from(value.content, 'base64')] as const] : []));
+    const files = Object.fromEntries([...(this.files(kind, repository) ?? []), ...added]);
+    const commitOid = this.publish(kind, repository, files);
+    json(response, { success: true, commitOid, commitUrl: `${this.endpoint}/${repository}/commit/${commitOid}`, hookOutput: '' });
   }
 
   async #describe(
@@ -137,6 +178,12 @@ export class LocalHub {
     else refuse(response, 401, 'RepoNotFound');
     return undefined;
   }
+}
+
+interface Created {
+  readonly type?: 'model' | 'dataset';
+  readonly name: string;
+  readonly organization?: string;
 }
 
 async function send(
