@@ -1,6 +1,6 @@
 /** The file formats of tables, and the formats of public instruction data. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -53,76 +53,6 @@ test('CSV that is no UTF-8, or that names two columns alike, is refused and not 
   await t.throwsAsync(only({ 'a.csv': 'q,a,q\n1,2,3\n' }), { message: /a\.csv has two columns "q": rename one/ });
   const split = Buffer.from(`q\n${'é'.repeat(100_000)}\n`); // characters lie across the chunks in which a file is read
   t.deepEqual((await only({ 'a.csv': split })).rows, [{ q: 'é'.repeat(100_000) }]);
-});
-
-/** Writes a table in every way to the folder that it is given. */
-const writeArrow = `import sys, datetime, decimal, pyarrow as pa, pyarrow.ipc as ipc, pyarrow.feather as feather
-folder = sys.argv[1]
-table = pa.table({
-    "id": pa.array([1, 2**53 + 1, None], pa.int64()),
-    "score": pa.array([0.5, float("nan"), -1.0]),
-    "at": pa.array([datetime.datetime(2026, 11, 29, 12), None, None]),
-    "day": pa.array([datetime.date(2026, 11, 29), None, None]),
-    "kind": pa.array(["a", "b", "a"]).dictionary_encode(),
-    "price": pa.array([decimal.Decimal("1.25"), None, decimal.Decimal("-3.10")], pa.decimal128(9, 2)),
-    "raw": pa.array([b"ab", None, b""]),
-    "view": pa.array(["a", "a text that is longer than twelve bytes", None]).cast(pa.string_view()),
-    "tags": pa.array([[("a", 1)], [], None], pa.map_(pa.string(), pa.int64())),
-    "conversations": pa.array([[{"from": "human", "value": "a"}, {"from": "gpt", "value": "é"}], [], None]),
-})
-def write(name, new, packing=None):
-    with new(f"{folder}/{name}", table.schema, options=ipc.IpcWriteOptions(compression=packing)) as writer:
-        writer.write_table(table, max_chunksize=2)
-for packing in (None, "zstd", "lz4"):
-    write(f"file-{packing}.arrow", ipc.new_file, packing)
-    write(f"stream-{packing}.arrow", ipc.new_stream, packing)
-feather.write_feather(table, f"{folder}/two.feather", compression="uncompressed")
-encoded = pa.table({"of": pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array(["a"]))})
-with ipc.new_file(f"{folder}/type.arrow", encoded.schema) as writer: writer.write_table(encoded)`;
-test('Arrow has the values that were written, in files and streams, and what cannot be read says so', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'backspin-arrow-'));
-  execFileSync(pythonOf().python, ['-c', writeArrow, folder]);
-  const none = { score: null, at: null, day: null, price: null, raw: null };
-  for (const name of ['file-None.arrow', 'stream-None.arrow', 'file-zstd.arrow', 'stream-zstd.arrow', 'two.feather']) {
-    const { rows } = await rowsOf(table, [join(folder, name)]);
-    t.deepEqual(
-      rows,
-      [
-        {
-          id: 1,
-          score: 0.5,
-          at: '2026-11-29T12:00:00.000Z',
-          day: '2026-11-29T00:00:00.000Z',
-          kind: 'a',
-          price: 1.25,
-          raw: 'YWI=',
-          view: 'a',
-          tags: { a: 1 },
-          conversations: [
-            { from: 'human', value: 'a' },
-            { from: 'gpt', value: 'é' },
-          ],
-        },
-        { ...none, id: '9007199254740993', kind: 'b', view: 'a text that is longer than twelve bytes', tags: {}, conversations: [] },
-        { ...none, id: null, score: -1, kind: 'a', price: -3.1, raw: '', view: null, tags: null, conversations: null },
-      ],
-      name,
-    );
-  }
-  const refused = async (path: string, why: RegExp) => {
-    const { message } = await t.throwsAsync(rowsOf(table, [path]));
-    t.regex(message, why);
-    t.regex(message, /cannot be read as Arrow \(.*\): fetch it again, or write it anew, unpacked or with zstd, or set onInvalid/);
-  };
-  for (const name of ['file', 'stream']) {
-    await refused(join(folder, `${name}-lz4.arrow`), /it is packed with LZ4/);
-    const whole = readFileSync(join(folder, `${name}-None.arrow`));
-    const [cut, short] = await files({ 'cut.arrow': whole.subarray(0, -8), 'short.arrow': whole.subarray(0, 3) });
-    await refused(cut!, /its end is missing/);
-    await refused(short!, /its end is missing/);
-  }
-  await refused(join(folder, 'type.arrow'), /RunEndEncoded/);
-  await refused((await files({ 'a.feather': 'FEA1 of old FEA1' }))[0]!, /it is Feather of version 1/);
 });
 
 test('Parquet has the values that were written, whatever packs it', async (t) => {
