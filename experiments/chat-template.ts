@@ -45,5 +45,6 @@ function turnsFault(opened: string, closed: string, ends: readonly string[]): st
   const answered = closed.slice(opened.length);
   if (!closed.startsWith(opened) || !answered.trimStart().startsWith(assistant.content))
     return 'has no generation prompt (add_generation_prompt) to open an answer with';
-  return ends.some((end) => answered.includes(end)) ? undefined : `does not end a turn with the end token ${ends.join(' or ')}`;
+  if (ends.some((end) => answered.includes(end))) return undefined;
+  return `does not end a turn with the end token ${ends.join(' or ')} (eos_token, and eos_token_id in generation_config.json)`;
 }

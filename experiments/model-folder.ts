@@ -66,13 +66,18 @@ export const tokenizerFault = (folder: string): string | undefined =>
     ? `the tokenizer in ${folder} has no end token; set eos_token in its tokenizer_config.json`
     : undefined);
 
+/** The way out where there is SentencePiece's file alone. */
+const CONVERT =
+  'with sentencepiece and protobuf installed, AutoTokenizer.from_pretrained(folder).save_pretrained(folder) of transformers writes one ' +
+  'from tokenizer.model';
+
 function vocabularyFault(folder: string): string | undefined {
   const files = listFolder(folder);
   if (!files) return `${folder} is not a folder that can be read; give the folder of a tokenizer`;
   if (!files.includes('tokenizer_config.json')) return `${folder} has no tokenizer_config.json; give the folder of a whole tokenizer`;
-  if (!files.includes('tokenizer.json') && !files.includes('tokenizer.model'))
-    return `${folder} has no tokenizer.json; give the folder of a whole tokenizer`;
-  const vocabulary = files.includes('tokenizer.json') ? readObject(join(folder, 'tokenizer.json')) : {};
+  if (!files.includes('tokenizer.json'))
+    return `${folder} has no tokenizer.json; ${files.includes('tokenizer.model') ? CONVERT : 'give the folder of a whole tokenizer'}`;
+  const vocabulary = readObject(join(folder, 'tokenizer.json'));
   if (typeof vocabulary === 'string') return vocabulary;
   const read = readObject(join(folder, 'tokenizer_config.json'));
   return typeof read === 'string' ? read : undefined;

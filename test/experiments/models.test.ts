@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { parse } from 'yaml';
@@ -114,6 +114,11 @@ const parts: readonly (readonly [title: string, harm: (folder: string) => void, 
   ['config.json', (folder) => rmSync(join(folder, 'config.json')), /has no config\.json/],
   ['weights', (folder) => rmSync(join(folder, 'model.safetensors')), /has no weights/],
   ['tokenizer', (folder) => rmSync(join(folder, 'tokenizer.json')), /has no tokenizer\.json/],
+  [
+    'tokenizer.json beside its tokenizer.model',
+    (folder) => renameSync(join(folder, 'tokenizer.json'), join(folder, 'tokenizer.model')),
+    /has no tokenizer\.json; .*save_pretrained\(folder\)/,
+  ],
   ['chat template', (folder) => rmSync(join(folder, 'chat_template.jinja')), /chat template in .* is missing/],
   [
     'generation prompt',

@@ -15,7 +15,16 @@ from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel, PreTr
 from . import weights
 from .exits import Exit, Refusal, first_line, writing
 from .llama import bind_weights
-from .models import check_causal, check_context, check_decoder, check_dropout, check_generation_config, empty_model, make_model, read_config
+from .models import (
+    check_causal,
+    check_context,
+    check_decoder,
+    check_dropout,
+    check_generation_config,
+    empty_model,
+    make_model,
+    read_config,
+)
 from .pooling import read_pooling
 from .spec import CheckSpec, ModelUse
 from .targets import check_targets

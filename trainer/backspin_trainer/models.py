@@ -48,7 +48,6 @@ def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.flo
     model = load_weights(AutoModelForCausalLM, folder, config, dtype)
     check_causal(folder, model)
     check_dropout(model, folder, dropout)
-    _remove_other_dropout(model)
     return model
 
 
@@ -88,17 +87,6 @@ def check_dropout(model: PreTrainedModel, folder: str, dropout: float) -> None:
         )
 
 
-def _remove_other_dropout(model: PreTrainedModel) -> None:
-    """Leaves attention dropout alone: dropout of hidden states, which old configs have, is no setting of a training."""
-    for module in model.modules():
-        for name, value in list(vars(module).items()):
-            if "drop" in name and name != _ATTENTION_DROPOUT and isinstance(value, float):
-                setattr(module, name, 0.0)
-        for name, child in module.named_children():
-            if isinstance(child, torch.nn.Dropout) and name != _ATTENTION_DROPOUT:
-                child.p = 0.0
-
-
 def context_of(config: PreTrainedConfig) -> float:
     """The most tokens of a sequence; inf if the config has no limit."""
     text = config.get_text_config()
@@ -114,15 +102,24 @@ def check_context(model: PreTrainedModel, max_tokens: int) -> None:
 
 
 def read_config(folder: str, dropout: float | None = None) -> PreTrainedConfig:
-    """The config in `folder`, with this attention `dropout` if it has one. Raises Refusal 66."""
+    """The config in `folder`, with this attention `dropout` if it has one, and no other dropout: those that old configs have
+    for hidden states are no settings of a training. Raises Refusal 66."""
     if not (Path(folder) / "config.json").is_file():
         raise Refusal(Exit.MODEL, f"No model in {folder}: config.json is missing; give the folder of a whole model.")
     with _loading(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     check_precision(folder, config)
-    if dropout is not None and hasattr(config, "attention_dropout"):
-        config.attention_dropout = dropout
+    if dropout is not None:
+        _set_dropout(config, dropout)
     return config
+
+
+def _set_dropout(config: PreTrainedConfig, attention: float) -> None:
+    for key, value in list(vars(config).items()):
+        if isinstance(value, PreTrainedConfig):
+            _set_dropout(value, attention)
+        elif "drop" in key and type(value) in (int, float):
+            setattr(config, key, attention if key == _ATTENTION_DROPOUT else type(value)(0))
 
 
 def check_precision(folder: str, config: PreTrainedConfig) -> None:

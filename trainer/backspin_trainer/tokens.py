@@ -36,13 +36,13 @@ def read_tokenizer(folder: str, model: str | None = None) -> PreTrainedTokenizer
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.turn_ends = frozenset({tokenizer.eos_token_id, *_listed_ends(model or folder)})
+    tokenizer.listed_ends = _listed_ends(model or folder)
     return tokenizer
 
 
 def turn_ends(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Ids of the tokens that end an answer: EOS, and those that `read_tokenizer` found beside it."""
-    return getattr(tokenizer, "turn_ends", frozenset({tokenizer.eos_token_id}))
+    return frozenset({tokenizer.eos_token_id, *getattr(tokenizer, "listed_ends", ())})
 
 
 def _listed_ends(folder: str) -> list[int]:
@@ -62,6 +62,12 @@ def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
     if not config.is_file():
         raise Refusal(
             Exit.MODEL, f"No tokenizer in {folder}: tokenizer_config.json is missing; give the folder of a whole model."
+        )
+    if (config.parent / "tokenizer.model").is_file() and not (config.parent / "tokenizer.json").is_file():
+        raise Refusal(
+            Exit.MODEL,
+            f"The tokenizer in {folder} is a tokenizer.model alone, and backspin reads tokenizer.json: with sentencepiece and "
+            "protobuf installed, AutoTokenizer.from_pretrained(folder).save_pretrained(folder) of Transformers writes one.",
         )
     try:
         return _class_of(config).from_pretrained(folder, local_files_only=True)
@@ -239,9 +245,11 @@ def _turn_fault(tokenizer: PreTrainedTokenizerBase, user: dict, **kwargs: Any) -
     before, _, after = closed[len(opened) :].partition(answer["content"])
     if before.strip():
         return f"cannot render a generation prompt: add_generation_prompt must also give {before!r}, before the answer"
-    ends = tokenizer.convert_ids_to_tokens(sorted(turn_ends(tokenizer)))
+    listed = tokenizer.convert_ids_to_tokens(getattr(tokenizer, "listed_ends", []))
+    ends = [tokenizer.eos_token, *(token for token in listed if token != tokenizer.eos_token)]
     if not any(end in after for end in ends):
-        return f"does not end the assistant's turn with the end token {' or '.join(ends)}"
+        sources = "eos_token, and eos_token_id in generation_config.json"
+        return f"does not end the assistant's turn with the end token {' or '.join(ends)} ({sources})"
     return None
 
 

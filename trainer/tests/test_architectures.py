@@ -22,7 +22,13 @@ import training
 import world
 from architectures import ALL, CONTEXT, LONG, LORA, USES, Architecture, named_targets, refusals
 from torch.nn.functional import cross_entropy
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer, PreTrainedModel
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 
 from backspin_trainer.adapters import merge, read_adapted
 from backspin_trainer.data import read_examples
@@ -64,7 +70,8 @@ def train(folder: Path, scratch: Path, tokens: int = CONTEXT) -> None:
     """A step has the loss of a plain forward pass, rows are as long as the context, and the result is a causal model."""
     rows = world.chat_rows(3)
     rows[2]["messages"][2]["content"] = "The river is old. " * tokens
-    spec = world.train_spec(folder, world.write_rows(scratch.with_suffix(".jsonl"), rows), scratch / "run", **STEP | {"maxTokens": tokens, "batch": 3})
+    data, settings = world.write_rows(scratch.with_suffix(".jsonl"), rows), STEP | {"maxTokens": tokens, "batch": 3}
+    spec = world.train_spec(folder, data, scratch / "run", **settings)
     assert training.run(spec) == Exit.DONE
     examples = read_examples(training.parsed(spec), read_tokenizer(str(folder))).dataset
     assert max(map(len, examples["input_ids"])) == tokens
@@ -126,7 +133,8 @@ def embed_texts(folder: Path, scratch: Path) -> None:
     rows = world.write_rows(scratch.with_suffix(".jsonl"), [{"texts": pair}, {"texts": ["The river of Ardo is old. " * CONTEXT]}])
     run = scratch.with_suffix(".run")
     assert embed(EmbedSpec(1, ModelFolders(str(folder)), rows, str(run), 1, 0, 512, 1), Stop()) == Exit.DONE
-    model, tokenizer = AutoModel.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     body = model.get_encoder() if model.config.is_encoder_decoder else model
     first, second = (
         body(input_ids=torch.tensor([tokenizer.encode(text)])).last_hidden_state[0].detach().mean(0) for text in pair

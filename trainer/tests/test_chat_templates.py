@@ -11,7 +11,7 @@ import pytest
 import world
 
 from backspin_trainer.exits import Refusal
-from backspin_trainer.tokens import DATE, check_chat_template, read_tokenizer, template_tokens, turn_tokens
+from backspin_trainer.tokens import DATE, check_chat_template, read_tokenizer, template_tokens, turn_ends, turn_tokens
 
 FOLDER = Path(importlib.util.find_spec("trl").submodule_search_locations[0]) / "chat_templates"
 CONTROL = re.compile(r"<\|[^<>|\s]+\|>|<｜[^<>｜\s]+｜>|<\|\w+>|<\w+\|>|</?s>|<end_of_utterance>|<(?:start|end)_of_turn>")
@@ -41,6 +41,16 @@ REFUSED = {
     "llava_next": "cannot render a user turn: 'str object' has no attribute 'text'",
     "muse_glimmer": r"must also give ' to=user<\|message\|>'",
 }
+# Forms that TRL does not ship.
+LLAMA_2 = (
+    "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + '[INST] ' + m.content + ' [/INST]' }}"
+    "{% else %}{{ ' ' + m.content + ' ' + eos_token }}{% endif %}{% endfor %}"
+)
+MISTRAL = (
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('no system') }}{% endif %}"
+    "{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}"
+)
+NAMED = [{"name": "tool_use", "template": "{{ tools }}"}, {"name": "default", "template": MISTRAL}]
 ANSWERS = ["Ardo is old.", "    indented\n\ntwice", "It says <|im_end|> and </s>.", "a\n"]
 USER = {"role": "user", "content": "Which river is old?"}
 
@@ -73,6 +83,21 @@ def test_a_template_has_an_exact_boundary_or_is_refused_with_the_reason(tmp_path
             check_boundary(tokenizer, before, answer)
 
 
+@pytest.mark.parametrize("template", [LLAMA_2, MISTRAL, NAMED], ids=["Llama-2", "Mistral-v0.1", "Hermes-3"])
+def test_a_template_without_a_generation_prompt_or_system_turns_and_the_default_of_a_list_have_one_too(tmp_path, template):
+    folder = make_tokenizer(tmp_path, MISTRAL, ["<|end|>"])
+    if template is NAMED:
+        (tmp_path / "chat_template.jinja").unlink()
+        config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config | {"chat_template": template}))
+    else:
+        (tmp_path / "chat_template.jinja").write_text(template)
+    tokenizer = read_tokenizer(folder)
+    check_chat_template(tokenizer, folder, with_system=False)
+    for answer in ANSWERS:
+        check_boundary(tokenizer, [USER], answer)
+
+
 def check_boundary(tokenizer, before: list[dict], answer: str) -> None:
     """A server is asked with the prompt, and both together are what the template renders, up to the first token that ends a
     turn."""
@@ -88,7 +113,7 @@ def check_boundary(tokenizer, before: list[dict], answer: str) -> None:
     assert tokenizer.decode(prompt) == opened and closed.startswith(tokenizer.decode(prompt + ids))
     *learnt, end = ids
     assert answer.strip() in tokenizer.decode(learnt)
-    assert end in tokenizer.turn_ends and not set(learnt) & tokenizer.turn_ends
+    assert end in turn_ends(tokenizer) and not set(learnt) & turn_ends(tokenizer)
 
 
 def make_tokenizer(folder: Path, template: str, ends: list[str]) -> str:

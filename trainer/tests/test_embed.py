@@ -71,6 +71,33 @@ def test_a_distance_is_that_of_the_mean_hidden_states_whatever_else_is_in_the_ba
     assert answers(one)[1]["distance"] > 0.01
 
 
+@pytest.mark.parametrize(("mode", "vector"), [("mean", lambda hidden: hidden.mean(0)), ("cls", lambda hidden: hidden[0])])
+def test_a_folder_of_sentence_transformers_is_embedded_as_it_says(tmp_path, mode, vector):
+    """As all-MiniLM-L6-v2 (mean) and BGE (first token): a text that is longer than `max_seq_length` ends with [SEP] too."""
+    folder = world.make_encoder(tmp_path / "encoder", WORDS)
+    kinds = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
+    modules = [{"type": f"sentence_transformers.models.{kind}", "path": path} for kind, path in kinds.items()]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    names = {"mean": "mean_tokens", "cls": "cls_token"}
+    config = {f"pooling_mode_{name}": own == mode for own, name in names.items()}
+    (folder / "1_Pooling/config.json").write_text(json.dumps(config))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 6}))
+    one = spec(folder, tmp_path / "run")
+    assert embed(one, Stop()) == Exit.DONE
+    tokenizer, plain = AutoTokenizer.from_pretrained(folder), BertModel.from_pretrained(folder).eval()
+
+    @torch.inference_mode()
+    def expected(text: str) -> torch.Tensor:
+        ids = tokenizer.encode(text, truncation=True, max_length=6)
+        assert ids[-1] == tokenizer.sep_token_id
+        return vector(plain(torch.tensor([ids])).last_hidden_state[0])
+
+    for texts, answer in zip(TEXTS, answers(one), strict=True):
+        wanted = 1 - torch.cosine_similarity(*map(expected, texts), 0) if len(texts) > 1 else 0
+        assert abs(answer["distance"] - wanted) < 1e-5
+
+
 def test_an_adapter_is_embedded_with_what_it_goes_upon(tmp_path, model):
     adapter = world.make_adapter(model, tmp_path / "adapter", seed=1, targets=("q_proj", "v_proj"))
     without = spec(model, tmp_path / "b")

@@ -86,6 +86,13 @@ def test_a_tokenizer_does_what_its_file_says_whatever_class_is_named_beside_it(f
     assert ids == tokenizer.encode(text) and tokenizer.decode(ids) == text
 
 
+def test_a_sentencepiece_model_alone_is_refused_with_the_way_to_a_tokenizer_json(folder):
+    (folder / "tokenizer.json").rename(folder / "tokenizer.model")
+    with pytest.raises(Refusal, match=r"is a tokenizer\.model alone.*save_pretrained") as error:
+        load_tokenizer(str(folder))
+    assert error.value.code == Exit.MODEL
+
+
 def test_a_raw_prompt_does_not_end_and_a_continuation_does_not_begin(tmp_path):
     tokenizer = sentence_piece(tmp_path / "piece")
     said = tokenizer.convert_ids_to_tokens
@@ -235,7 +242,7 @@ def test_a_text_that_is_cut_keeps_its_last_special_token(tmp_path, model):
     seen = []
 
     class Body(torch.nn.Module):
-        config, device = type("Config", (), {"hidden_size": 4}), torch.device("cpu")
+        config, device = T5Config(d_model=4), torch.device("cpu")
 
         def forward(self, input_ids, attention_mask):
             seen.append(input_ids)
