@@ -183,7 +183,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     drops: [...reply, 'instruction-length', 'no-verdict', 'unsuitable', 'no-end', 'about-itself', 'repetition', 'not-longer', 'no-demand'],
   },
   crab: {
-    files: { 'pairs.jsonl': 'seed.jsonl' },
+    files: { 'pairs.jsonl': seed },
     models: ['annotator', 'base'],
     sets: {
       data: { pairs: { source: 'std.table', params: { path: 'crab/pairs.jsonl' } } },

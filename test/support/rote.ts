@@ -26,9 +26,8 @@ export const lessons = source({
       lesson(ask.render({ text }), question),
       lesson(appraise.render({ instruction: text }), 'Score: 5/5'),
       lesson(polish.render({ text }), polished),
-      lesson(
-        judge.render({ instruction: question, polished, output: text, types: n % 2 ? types : types.toReversed() }),
-        `**Type**: opening word\n**Constraint**: ${constraint}`,
+      ...[types, types.toReversed()].map((types) =>
+        lesson(judge.render({ instruction: question, polished, output: text, types }), `**type: opening word\n**constraint: ${constraint}`),
       ),
       lesson(check.render({ criteria: [constraint], output: text }), `${constraint}\t2`),
       lesson(combine.render({ instruction: text, constraints: [constraint] }), `**Instruction**: ${both}`),
