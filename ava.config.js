@@ -6,6 +6,7 @@ const LONGEST = [
   'faults/matrix',
   'examples/miniature',
   'faults/chaos',
+  'faults/methods',
   'devices/real',
   'bench/bench',
   'examples/external',

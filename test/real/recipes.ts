@@ -189,7 +189,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     drops: [...reply, 'instruction-length', 'no-verdict', 'unsuitable', 'no-end', 'about-itself', 'repetition', 'not-longer', 'no-demand'],
   },
   crab: {
-    files: { 'pairs.jsonl': 'seed.jsonl' },
+    files: { 'pairs.jsonl': seed },
     models: ['annotator', 'base'],
     sets: {
       'parameters.judgeCheck.pairs': 4,

@@ -1,9 +1,9 @@
-/** Runs an experiment of its own to the end; then recomputes one of its steps and kills the step's subprocess. */
+/** Runs an experiment of its own to the end; then recomputes one of its steps and kills a part that works for it. */
 import type { ExecutionContext, TestFn } from 'ava';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { injectFault } from '../../cli/chaos/disturb.ts';
-import { parts } from '../../cli/chaos/parts.ts';
+import { parts, type PartName } from '../../cli/chaos/parts.ts';
 import type { StepView, View } from '../../experiments/view.ts';
 import type { Rec } from '../../recipe/define.ts';
 import { openStore } from '../../store/local.ts';
@@ -11,6 +11,14 @@ import { pathsOf } from '../../store/paths.ts';
 import { Miniature } from './miniature.ts';
 
 const stepOf = (of: View, path: string): StepView => of.steps.find((one) => one.path === path)!;
+
+export interface Killed {
+  readonly part: PartName;
+  /** Whether the step is in its midst. */
+  readonly when: (world: Miniature, stepKey: string) => boolean | Promise<boolean>;
+}
+/** The subprocess of a training, an embedding or a batch of scores. */
+const subprocess: Killed = { part: 'trainer', when: (world, stepKey) => parts.trainer.processes(world, stepKey).length > 0 };
 
 export class Completed {
   readonly #world: Miniature;
@@ -42,18 +50,22 @@ export class Completed {
     return values;
   }
 
-  /** Lets another experiment of the same file recompute a step, and kills the subprocess: the bytes must be the same, and nothing else
-   *  may run. */
-  async redone(t: ExecutionContext, path: string, name: string): Promise<void> {
+  /** Lets another experiment of the same file recompute a step, and kills a part in its midst: the bytes must be the same, no record and
+   *  no reply journaled twice, and nothing else may run. */
+  async redone(t: ExecutionContext, path: string, name: string, { part, when }: Killed = subprocess): Promise<void> {
     const world = this.#world;
     const stepKey = this.step(path).stepKey!;
     rmSync(pathsOf(join(world.home, 'store')).output(stepKey));
     await world.run('launch', this.#file, '--name', name);
-    await world.until(() => parts.trainer.processes(world, stepKey).length > 0, 600_000, 'its child has begun');
-    await injectFault(world, 'trainer', 'SIGKILL', stepKey);
-    await world.run('watch', name);
+    await world.until(() => when(world, stepKey), 600_000, `${path} is in its midst`);
+    await injectFault(world, part, 'SIGKILL', stepKey);
+    let over = false; // `until` reads the journals, which a committed step has no more
+    const watched = world.run('watch', name).finally(() => (over = true));
+    await world.until(() => over, 1_000_000, `${name} is over`);
+    await watched;
     const again = JSON.parse(await world.run('status', name, '--json')) as View;
     t.is(stepOf(again, path).output!.digest, this.step(path).output!.digest);
+    t.deepEqual(world.doubles(), []);
     t.deepEqual(
       again.steps.filter(({ cached }) => !cached).map((one) => one.path),
       [path],
