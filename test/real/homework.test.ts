@@ -81,8 +81,8 @@ api.upload_folder(repo_id="student/homework", folder_path=sys.argv[1])`;
     ...changes,
     '--set',
     'models.base.hub="student/homework"',
-    '--name',
-    'again',
+    '--set',
+    'name=again',
   );
   t.is(again.code, 0, again.stdout + again.stderr);
 });
