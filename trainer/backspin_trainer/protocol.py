@@ -38,7 +38,15 @@ class ServedModel:
     tokenizer: PreTrainedTokenizerBase
     eos_token_ids: frozenset[int]
 
-    def text(self, tokens: list[int]) -> str:
+    def text(self, tokens: list[int], continues: bool = False) -> str:
+        """The text of an answer. One that `continues` a text has the space at its beginning, which SentencePiece takes away
+        from every text of its own."""
+        if not continues:
+            return self._decode(tokens)
+        before = encode_text(self.tokenizer, ":", add_special_tokens=False)
+        return self._decode(before + tokens).removeprefix(self._decode(before))
+
+    def _decode(self, tokens: list[int]) -> str:
         return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
@@ -50,6 +58,7 @@ class Generation:
     prompt: list[int]
     jobs: list[Job]
     stop: list[str] = field(default_factory=list)
+    continues: bool = False  # a text, or a turn that its prompt begins
     token_ids_as_names: bool = False  # log-probabilities name a token `token_id:7` instead of its text
 
 
@@ -258,7 +267,8 @@ def make_generation(
         body.get("presence_penalty", 0.0),
         body.get("frequency_penalty", 0.0),
     )
-    choices = _choices(model, body["structured_outputs"]["choice"]) if "structured_outputs" in body else None
+    continues = "messages" not in body or body.get("continue_final_message", False)
+    choices = _choices(model, body["structured_outputs"]["choice"], continues) if "structured_outputs" in body else None
 
     def job(index: int) -> Job:
         return Job(
@@ -268,20 +278,20 @@ def make_generation(
             eos_token_ids=model.eos_token_ids,
             random=random.Random(f"{seed}/{index}"),
             choices=choices,
-            stopped=(lambda tokens: any(text in model.text(tokens) for text in stop)) if stop else None,
+            stopped=(lambda tokens: any(text in model.text(tokens, continues) for text in stop)) if stop else None,
             logprobs=logprobs,
             prompt_logprobs=prompt_logprobs,
         )
 
     jobs = [job(index) for index in range(body.get("n", 1))]
-    return Generation(model, prompt, jobs, stop, body.get("return_tokens_as_token_ids", False))
+    return Generation(model, prompt, jobs, stop, continues, body.get("return_tokens_as_token_ids", False))
 
 
-def _choices(model: ServedModel, texts: list[str]) -> list[list[int]]:
+def _choices(model: ServedModel, texts: list[str], continues: bool) -> list[list[int]]:
     """The tokens of each text after a prompt, with an EOS token. Raises RequestError for a text that they do not give."""
     choices = [continuation_tokens(model.tokenizer, text) for text in texts]
     for text, tokens in zip(texts, choices):
-        if model.text(tokens) != text:
-            given = f"the tokenizer of '{model.name}' makes {model.text(tokens)!r} of {text!r}"
+        if (made := model.text(tokens, continues)) != text:
+            given = f"the tokenizer of '{model.name}' makes {made!r} of {text!r}"
             raise RequestError(f"The choice cannot be given: {given}.", "structured_outputs")
     return [[*tokens, model.tokenizer.eos_token_id] for tokens in choices]

@@ -46,7 +46,7 @@ def completion_reply(generation: Generation) -> dict[str, Any]:
 
 def answer(generation: Generation, job: Job) -> str:
     """The text of an answer, cut before the first stop string in it."""
-    text = generation.model.text(job.tokens)
+    text = generation.model.text(job.tokens, generation.continues)
     return text[: min((text.find(stop) for stop in generation.stop if stop in text), default=len(text))]
 
 
@@ -83,7 +83,7 @@ def _completion_logprobs(generation: Generation, job: Job) -> dict[str, Any]:
         return f"token_id:{token}" if generation.token_ids_as_names else _token(model, token)
 
     tokens = [name(likelihood.token) for likelihood in job.likelihoods]
-    offsets = [len(model.text(job.tokens[:count])) for count in range(len(tokens))]
+    offsets = [len(model.text(job.tokens[:count], generation.continues)) for count in range(len(tokens))]
     return {
         "tokens": tokens,
         "token_logprobs": [likelihood.logprob for likelihood in job.likelihoods],
