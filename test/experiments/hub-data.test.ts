@@ -100,7 +100,7 @@ for (const [what, params, says] of [
     'repository: toy/pairs, revision: v2',
     /The dataset toy\/pairs has no revision v2: give a branch, a tag or a commit/,
   ],
-  ['no table', 'repository: toy/arrow', /The dataset toy\/arrow has no .* data\.arrow/],
+  ['no table', 'repository: toy/pictures', /The dataset toy\/pictures has no .* data\.tar/],
   [
     'files and a configuration',
     'repository: toy/pairs, config: short, files: a.jsonl',
@@ -111,7 +111,7 @@ for (const [what, params, says] of [
     const { hub, home, env } = await hubHome(t);
     Object.assign(process.env, env);
     hub.publish('datasets', 'toy/pairs', files);
-    hub.publish('datasets', 'toy/arrow', { 'data.arrow': 'x' });
+    hub.publish('datasets', 'toy/pictures', { 'data.tar': 'x' });
     const yaml = file(home, 'experiment.yaml', experiment(`{ path: ${base} }`, `{ source: std.hub, params: { ${params} } }`));
     const error = await t.throwsAsync(loadExperiment(yaml), { name: 'ConfigError' });
     t.regex(error.message, says);
