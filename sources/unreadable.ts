@@ -39,8 +39,6 @@ export function splitBy(path: string, mebibytes: number): string {
   return `\`${program ? `${program} ${shellQuote(path)} | ${split('-')}` : split(shellQuote(path))}\``;
 }
 
-const python = (path: string, code: (from: string, to: string) => string): string =>
-  `\`python3 -c ${shellQuote(code(JSON.stringify(path), JSON.stringify(`${path}.jsonl`)))}\``;
 const moved = (path: string, ending: string): string => `name it so (\`mv ${shellQuote(path)} ${shellQuote(path + ending)}\`)`;
 
 /** Magic bytes of binary formats: where they are, what the file is, and what to do. */
@@ -53,13 +51,8 @@ const formats: readonly (readonly [magic: string, at: number, what: string, reme
   ['PK\x03\x04', 0, 'a ZIP archive, or a document of an office program', () => 'unpack it, or have its program write it as text'],
   ['%PDF-', 0, 'a PDF', (path) => `make text of it (\`pdftotext ${shellQuote(path)} ${shellQuote(`${path}.txt`)}\`)`],
   ['PAR1', 0, 'a Parquet file, and its name does not end in .parquet', (path) => moved(path, '.parquet')],
-  [
-    '\xff\xff\xff\xff',
-    0,
-    'an Arrow file',
-    (path) =>
-      `write it as JSONL (${python(path, (from, to) => `import datasets; datasets.Dataset.from_file(${from}).to_json(${to})`)}, with a Python that has datasets: \`backspin doctor\` names one)`,
-  ],
+  ['ARROW1', 0, 'an Arrow file, and its name does not end in .arrow', (path) => moved(path, '.arrow')],
+  ['\xff\xff\xff\xff', 0, 'an Arrow stream, and its name does not end in .arrow', (path) => moved(path, '.arrow')],
 ];
 
 const convert = (path: string, encoding: string, options = '') =>
