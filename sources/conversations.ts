@@ -114,19 +114,26 @@ const rankOf = ({ rank }: Values): number => (typeof rank === 'number' ? rank : 
 export async function* treesOf(entries: AsyncIterable<Entry>): AsyncGenerator<Entry> {
   const replies = new Map<unknown, Values[]>();
   const roots: { readonly number: number; readonly value: Values }[] = [];
+  const known = new Set<unknown>([null]);
+  const answered = new Map<unknown, number>();
   for await (const entry of entries) {
     if ('fault' in entry || !('message_id' in entry.value && 'parent_id' in entry.value)) {
       yield entry;
       continue;
     }
     const { number, value } = entry;
+    known.add(value['message_id']);
     if (value['deleted'] === true) continue;
+    if (!answered.has(value['parent_id'])) answered.set(value['parent_id'], number);
     const own = listAt(replies, value['message_id']);
     const node = { ...value, replies: own };
     if (value['parent_id'] === null) roots.push({ number, value: { prompt: node } });
     else listAt(replies, value['parent_id']).push(node);
   }
   yield* roots;
+  for (const [parent, number] of answered)
+    if (!known.has(parent))
+      yield { number, fault: `answers the message ${String(parent)}, which the file lacks`, remedy: 'give whole trees' };
 }
 function listAt(lists: Map<unknown, Values[]>, name: unknown): Values[] {
   const list = lists.get(name) ?? [];

@@ -208,6 +208,10 @@ test('messages of Open Assistant trees, one a row in any order, are the trees; d
   t.deepEqual((await only(contents, { format: 'oasst' })).rows, pairs(['Name a lake.', 'Garda.'], ['Name a sea.', 'Baltic.']));
   const last = await only(contents, { format: 'oasst', turns: 'last', limit: 2 });
   t.deepEqual(last.rows, pairs(['Name a lake.', 'Garda.'], ['And its depth?', 'Shallow.']));
+  const torn = { 'a.jsonl': lines(...flat.filter(({ message_id }) => message_id !== 'b1')) };
+  await t.throwsAsync(only(torn, { format: 'oasst' }), {
+    message: /a\.jsonl:5 answers the message b1, which the file lacks: give whole trees/,
+  });
 });
 
 test('a list of turns may have any of its usual names, and an assistant that calls a tool has not answered', async (t) => {
