@@ -135,7 +135,7 @@ async function* arrowOf(path: string): AsyncGenerator<Entry> {
   } catch (error) {
     yield {
       fault: `cannot be read as Arrow (${(error as Error).message})`,
-      remedy: 'fetch it again, or write it anew, unpacked or with zstd',
+      remedy: 'fetch it again, or write it anew',
     };
   }
 }

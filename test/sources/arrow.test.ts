@@ -30,14 +30,15 @@ def write(name, new, packing=None):
 for packing in (None, "zstd", "lz4"):
     write(f"file-{packing}.arrow", ipc.new_file, packing)
     write(f"stream-{packing}.arrow", ipc.new_stream, packing)
-feather.write_feather(table, f"{folder}/two.feather", compression="uncompressed")
+feather.write_feather(table, f"{folder}/two.feather")
 encoded = pa.table({"of": pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array(["a"]))})
 with ipc.new_file(f"{folder}/type.arrow", encoded.schema) as writer: writer.write_table(encoded)`;
 test('Arrow has the values that were written, in files and streams, and what cannot be read says so', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-arrow-'));
   execFileSync(pythonOf().python, ['-c', writeArrow, folder]);
   const none = { score: null, at: null, day: null, price: null, raw: null };
-  for (const name of ['file-None.arrow', 'stream-None.arrow', 'file-zstd.arrow', 'stream-zstd.arrow', 'two.feather']) {
+  const packings = ['None', 'zstd', 'lz4'].flatMap((packing) => [`file-${packing}.arrow`, `stream-${packing}.arrow`]);
+  for (const name of [...packings, 'two.feather']) {
     const { rows } = await rowsOf(table, [join(folder, name)]);
     t.deepEqual(
       rows,
@@ -66,10 +67,9 @@ test('Arrow has the values that were written, in files and streams, and what can
   const refused = async (path: string, why: RegExp) => {
     const { message } = await t.throwsAsync(rowsOf(table, [path]));
     t.regex(message, why);
-    t.regex(message, /cannot be read as Arrow \(.*\): fetch it again, or write it anew, unpacked or with zstd, or set onInvalid/);
+    t.regex(message, /cannot be read as Arrow \(.*\): fetch it again, or write it anew, or set onInvalid/);
   };
   for (const name of ['file', 'stream']) {
-    await refused(join(folder, `${name}-lz4.arrow`), /it is packed with LZ4/);
     const whole = readFileSync(join(folder, `${name}-None.arrow`));
     const [cut, short] = await files({ 'cut.arrow': whole.subarray(0, -8), 'short.arrow': whole.subarray(0, 3) });
     await refused(cut!, /its end is missing/);
