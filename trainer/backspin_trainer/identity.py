@@ -7,9 +7,13 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from .exits import Exit
+
+Read = Callable[[Path], tuple[list[str], str]]
 
 _SERVE = ("torch", "transformers", "tokenizers", "jinja2")
 _SCORE = (*_SERVE, "peft", "numpy")
@@ -19,17 +23,18 @@ _PACKAGES = {"train": (*_SCORE, "trl", "accelerate"), "embed": _SCORE, "score": 
 
 def identity() -> Exit:
     """Prints, for each verb, a SHA-256 of its code, and the versions of the packages that compute."""
-    print(json.dumps({verb: _identity_of(verb, packages) for verb, packages in _PACKAGES.items()}))
+    read = cache(_read)  # verbs share most modules
+    print(json.dumps({verb: _identity_of(verb, packages, read) for verb, packages in _PACKAGES.items()}))
     return Exit.DONE
 
 
-def _identity_of(verb: str, packages: tuple[str, ...]) -> dict[str, str | None]:
+def _identity_of(verb: str, packages: tuple[str, ...], read: Read) -> dict[str, str | None]:
     python = ".".join(platform.python_version_tuple()[:2])
-    code = code_of(Path(__file__).parent, verb)
+    code = code_of(Path(__file__).parent, verb, read)
     return {"code": code, "python": python, **{name: _version(name) for name in packages}}
 
 
-def code_of(package: Path, module: str) -> str:
+def code_of(package: Path, module: str, read: Read | None = None) -> str:
     """A digest of a module of the package and of all that it imports from there, without comments and docstrings."""
     texts: dict[str, str] = {}
     queue = [module]
@@ -37,10 +42,15 @@ def code_of(package: Path, module: str) -> str:
         path = package / f"{name}.py"
         if name in texts or not path.is_file():
             continue
-        tree = ast.parse(path.read_bytes())
-        queue += [found for node in ast.walk(tree) for found in _imported(node)]
-        texts[name] = ast.dump(_without_docstrings(tree))
+        imported, texts[name] = (read or _read)(path)
+        queue += imported
     return hashlib.sha256(json.dumps(sorted(texts.items())).encode()).hexdigest()
+
+
+def _read(path: Path) -> tuple[list[str], str]:
+    """The modules that a file may import from the package, and its code."""
+    tree = ast.parse(path.read_bytes())
+    return [found for node in ast.walk(tree) for found in _imported(node)], ast.dump(_without_docstrings(tree))
 
 
 def _imported(node: ast.AST) -> list[str]:
