@@ -178,6 +178,16 @@ const controlCommand = (verb: string, args: string, about: string) => program.co
 controlCommand('approve', '<name> [step]', 'let a gate pass, or continue a map whose budget is spent with the kept records').action(
   lazy(async () => (await import('./control.ts')).approve),
 );
+program
+  .command('review <name> [step]')
+  .description('go through a sample of records by keys, and send the verdicts to the gate that waits for them')
+  .option('--sample <count>', "number of records (default: the file's `review`, else 50)", integerOption(1, 10_000))
+  .option('--keep-rejected', 'let rejected records go on with the others (default: they are dropped)')
+  .addOption(
+    new Option('--to <file>', "write the sample as Argilla's records, as JSON lines, or JSON if it ends with .json").conflicts('from'),
+  )
+  .option('--from <file>', "take verdicts from Argilla's records, and send them")
+  .action(lazy(() => import('./review.ts')));
 controlCommand('reject', '<name> [step]', 'undo the round of a gate: the experiment ends with what it had before').action(
   lazy(async () => (await import('./control.ts')).reject),
 );

@@ -4,7 +4,7 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import type { Store } from '../store/store.ts';
 import { connect, type Temporal } from '../host/connect.ts';
-import { requireOpen, explain } from './control.ts';
+import { requireOpen, explain } from '../experiments/send.ts';
 import { openHome } from '../host/home-store.ts';
 import { experimentOf } from '../experiments/record.ts';
 import { withEnd, progressOf } from '../experiments/progress.ts';

@@ -105,6 +105,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
     roles,
     training: { pool: training.pool ?? serving.pool, threads: training.threads, microBatch: training.microBatch, ...command },
     evaluation: checked.evaluation,
+    ...(file!.review !== undefined && { review: file!.review }),
     parameters: parameters as object,
   };
   return { bound, digest: configDigest(bound) };
@@ -269,7 +270,7 @@ function tryLookUp<T>(look: () => T, otherwise: (sentence: string) => void): T |
 const withoutCommit = ({ commit: _, ...model }: HubModel) => model;
 
 /** The experiment file that binds to `bound`; its paths are absolute. */
-function fileOf({ recipe, seed, modules, data, models, serving, roles, training, evaluation, parameters }: BoundConfig): object {
+function fileOf({ recipe, seed, modules, data, models, serving, roles, training, evaluation, review, parameters }: BoundConfig): object {
   const labelled = <T>(entries: { readonly [label: string]: T }, give: (entry: T) => object) =>
     Object.fromEntries(Object.entries(entries).map(([label, entry]) => [label, give(entry)]));
   return {
@@ -284,6 +285,7 @@ function fileOf({ recipe, seed, modules, data, models, serving, roles, training,
     ),
     training: trainingOf(training),
     evaluation: labelled(evaluation, ({ id, ...it }) => ({ suite: id, ...it })),
+    ...(review !== undefined && { review }),
     parameters,
   };
 }

@@ -1,5 +1,6 @@
 /** The metrics of an experiment with intervals, where something is known of their spread. */
 import { metricNames } from '../workflows/measured.ts';
+import { wilson } from '../schemas/precision.ts';
 import type { View } from './view.ts';
 
 export interface MetricCell {
@@ -42,12 +43,4 @@ function shareInterval(value: number, of: number): MetricCell['interval'] {
   const hits = value * of;
   if (value < 0 || value > 1 || Math.abs(hits - Math.round(hits)) > 1e-6) return null;
   return { kind: 'share', ...wilson(value, of), of };
-}
-
-/** The 95 % interval of a share of n items by Wilson's score (1927). */
-export function wilson(share: number, n: number): { readonly low: number; readonly high: number } {
-  const z = 1.959964;
-  const middle = (share + (z * z) / (2 * n)) / (1 + (z * z) / n);
-  const half = (z / (1 + (z * z) / n)) * Math.sqrt((share * (1 - share)) / n + (z * z) / (4 * n * n));
-  return { low: Math.max(0, middle - half), high: Math.min(1, middle + half) };
 }

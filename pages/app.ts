@@ -28,6 +28,7 @@ import { journeyPage } from './journey.ts';
 import { experimentAt, long, page, shown, type Html } from './layout.ts';
 import { lineagePage } from './lineage.ts';
 import { foundPart, PAGE_ROWS, recordsPage, type RecordsView } from './records.ts';
+import { reviewRoutes } from './review.ts';
 import { style } from './style.ts';
 
 export interface AppOptions {
@@ -38,7 +39,15 @@ export interface AppOptions {
 }
 
 const htmx = createRequire(import.meta.url).resolve('htmx.org/dist/htmx.min.js');
-const STATUS: Partial<Record<string, 400 | 404>> = { NotFound: 404, ConfigError: 400 };
+const STATUS: Partial<Record<string, 400 | 404 | 409 | 503>> = {
+  NotFound: 404,
+  ConfigError: 400,
+  NotOpen: 409,
+  Refused: 409,
+  NotUp: 503,
+  ServerDown: 503,
+  NoOrchestrator: 503,
+};
 
 export function createApp({ store, token, port }: AppOptions): Hono {
   const app = new Hono();
@@ -91,6 +100,7 @@ export function createApp({ store, token, port }: AppOptions): Hono {
     if (!('step' in view)) return context.html(view);
     return context.html(context.req.header('hx-request') === 'true' ? foundPart(view) : recordsPage(view));
   });
+  app.route('/', reviewRoutes(store, recordOf));
   return app;
 }
 

@@ -4,6 +4,7 @@ import { duration, number } from '../schemas/units.ts';
 import { metricCells, type MetricCell } from '../experiments/intervals.ts';
 import type { StepView, View } from '../experiments/view.ts';
 import { curve } from './charts.ts';
+import { reviewAt } from './review.ts';
 import { experimentAt, link, page, picture, plain, recordsAt, shown, table, type Html, type Part } from './layout.ts';
 
 export function experimentPage(view: View, stale: string | null, temporal: string | null): Html {
@@ -19,6 +20,9 @@ export function experimentPage(view: View, stale: string | null, temporal: strin
     html`<a href="${experimentAt(experiment, '/lineage')}">Lineage</a>`,
     html`<a href="${experimentAt(experiment, '/config')}">Configuration</a>`,
     ...(temporal === null ? [] : [html`<a href="${temporal}">In the Temporal UI</a>`]),
+    ...attention.flatMap(({ path, records }) =>
+      records ? [html`<a href="${reviewAt(experiment, { step: path })}">Review the records of ${plain(path)}</a>`] : [],
+    ),
     ...(parent === null ? [] : [html`<a href="${experimentAt(parent.name)}">Fork of ${plain(parent.name)}, round ${parent.round}</a>`]),
   ];
   const about = html`<p>

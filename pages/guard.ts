@@ -18,7 +18,7 @@ const POLICY = [
 const HEADERS = {
   'Content-Security-Policy': POLICY,
   'X-Content-Type-Options': 'nosniff',
-  'Referrer-Policy': 'no-referrer',
+  'Referrer-Policy': 'same-origin', // with no-referrer a browser hides the origin of a form
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cache-Control': 'no-store',
@@ -37,7 +37,9 @@ export const guard =
     if (!hosts.includes(host)) return context.text('This host is not served here.', 421);
     const origin = context.req.header('origin');
     if (origin !== undefined && origin !== `http://${host}`) return context.text('Requests of other sites are refused.', 403);
-    if (context.req.method !== 'GET' && context.req.method !== 'HEAD') return context.text('Pages are only read.', 405);
+    const { method } = context.req;
+    if (!['GET', 'HEAD', 'POST'].includes(method)) return context.text('Pages are read, and reviews are posted.', 405);
+    if (method === 'POST' && origin === undefined) return context.text('Only pages of this server may change anything.', 403);
     const cookie = `backspin-${port()}`;
     const url = new URL(context.req.url);
     const given = url.searchParams.get('token');

@@ -5,7 +5,7 @@ import type { Row } from '../experiments/tables/duckdb.ts';
 import type { Field, Filter, Histogram, Page } from '../experiments/tables/page.ts';
 import type { StepTable } from '../experiments/tables/steps.ts';
 import { histogram } from './charts.ts';
-import { link, long, page, picture, plain, recordAt, experimentAt, recordsAt, shown, type Html, type Part } from './layout.ts';
+import { address, link, long, page, picture, plain, recordAt, experimentAt, recordsAt, shown, type Html, type Part } from './layout.ts';
 
 export const PAGE_ROWS = 50;
 
@@ -34,6 +34,7 @@ export function recordsPage(view: RecordsView): Html {
     ...tables.map(({ label, ref }) =>
       tab(recordsAt(experiment, step, { table: label }), `${label} (${number(ref.rows)})`, label === view.table),
     ),
+    ...(view.table === 'dropped' ? [] : [html`<a href="${address(experimentAt(experiment, '/review'), { step })}">Review a sample</a>`]),
     ...others.map((path) => tab(recordsAt(experiment, path, parametersOf(view)), path, path === step)),
   ];
   const body = html`<p class="soft">${operation}</p>

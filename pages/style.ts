@@ -34,6 +34,9 @@ form.filter { display: flex; flex-wrap: wrap; gap: .6rem 1rem; align-items: end;
 form.filter label { display: flex; flex-direction: column; font-size: .85rem; color: var(--soft); }
 input, select, button { font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--line); border-radius: 4px; padding: .25rem .5rem; }
 input[type=number] { width: 7rem; }
+kbd { font: .8em ui-monospace, monospace; border: 1px solid var(--line); border-radius: 3px; padding: 0 .3em; color: var(--soft); }
+form.edit label { display: block; color: var(--soft); margin: .4rem 0; } form.edit textarea { display: block; width: 100%; max-width: 90ch; font: inherit;
+  color: var(--ink); background: var(--paper); border: 1px solid var(--line); border-radius: 4px; padding: .25rem .5rem; }
 .tabs { display: flex; flex-wrap: wrap; gap: .3rem 1rem; margin: .5rem 0; }
 .tabs [aria-current] { font-weight: 600; color: var(--ink); border-bottom: 2px solid var(--accent); }
 .beside { display: grid; grid-template-columns: 1fr 1fr; gap: 1.5rem; }

@@ -86,6 +86,8 @@ class Planner implements StepEngine {
   readonly #steps = new Map<string, PlannedStep>();
   readonly #questions: { path: string; answer: unknown; assumed: boolean }[] = [];
   readonly #warnings: string[] = [];
+  /** Paths of the gates on records. */
+  readonly #gates: string[] = [];
   readonly #leftOut: { path: string; files: readonly string[] }[] = [];
   readonly #missing: string[] = [];
   /** Digest -> path of the first step that produces it. */
@@ -148,6 +150,7 @@ class Planner implements StepEngine {
   }
 
   async gate(of: DatasetRef | ReportRef, { path, short }: Gate): Promise<void> {
+    if (of.kind === 'dataset') this.#gates.push(path);
     if (isReal(of) && short !== null) this.#warnings.push(`the gate ${path} will wait for a person: it ${short}`);
   }
 
@@ -164,7 +167,7 @@ class Planner implements StepEngine {
     this.#missing.push(...(await this.#modelChecks.faults()));
   }
 
-  plan({ name: experiment, recipe, models, data }: BoundConfig): Plan {
+  plan({ name: experiment, recipe, models, data, review }: BoundConfig): Plan {
     const steps = [...this.#steps.values()];
     const sum = (of: (step: PlannedStep) => number | null) => steps.reduce((total, step) => total + (of(step) ?? 0), 0);
     return {
@@ -173,7 +176,7 @@ class Planner implements StepEngine {
       origins: originsOf(models, data),
       steps,
       questions: this.#questions,
-      warnings: this.#warnings,
+      warnings: [...this.#warnings, ...reviewsOf(this.#gates, review)],
       leftOut: this.#leftOut,
       missing: this.#missing,
       totals: {
@@ -217,6 +220,12 @@ class Planner implements StepEngine {
     const source = this.#sources.get(ref.digest);
     return source && keptRecords(recordsOf(source, this.registry, checkParams(source, this.registry)));
   };
+}
+
+function reviewsOf(gates: readonly string[], review: number | undefined): string[] {
+  if (review === undefined) return [];
+  if (gates.length === 0) return ['`review` has no effect: the recipe has no gate on records'];
+  return [`${gates.join(', ')} wait${gates.length === 1 ? 's' : ''} for a person to review ${review} records each`];
 }
 
 function originsOf(models: BoundConfig['models'], data: BoundConfig['data']): Plan['origins'] {

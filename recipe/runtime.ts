@@ -2,6 +2,7 @@
  * The verbs, once for all three `Run`s: they settle their inputs, name their step and hand a call to an engine. Temporal, memory
  * and plan differ in the engine alone.
  */
+import type { Review } from '../schemas/messages.ts';
 import type { Chosen, Label, MapOptions, Metrics, Reduction, Report, Round, Run, MaybePromise } from './api.ts';
 import {
   fingerprintOf,
@@ -46,8 +47,8 @@ export interface StepEngine {
   shared(call: StepCall, result: Promise<Result>): void;
   /** The answer to a question: the one given before, or `rule` applied now. */
   decide(path: string, reports: Readonly<Record<string, ReportRef>>, rule: () => unknown, assume: unknown): Promise<unknown>;
-  /** Resolves when nothing is short, or a person said go on. */
-  gate(of: DatasetRef | ReportRef, gate: Gate): Promise<void>;
+  /** Resolves when nothing is short, or a person said go on: with a review of the records, if there is one. */
+  gate(of: DatasetRef | ReportRef, gate: Gate): Promise<Review | void>;
   /** Called before each round and after its steps have ended; false ends the loop. */
   round(number: number, moment: 'begin' | 'end'): Promise<boolean>;
 }
@@ -174,8 +175,13 @@ export class RecipeRuntime {
     const ref = (await of) as DatasetRef | ReportRef;
     if (ref.kind === 'report' && ref.oracle)
       throw new RecipeError(`${path} reads a report of an oracle suite: the truth may be shown, never decided upon`);
-    await this.#engine.gate(ref, { path, round: scope.round, short: shortOf(ref, need) });
-    return ref;
+    const review = await this.#engine.gate(ref, { path, round: scope.round, short: shortOf(ref, need) });
+    if (!review) return ref;
+    const { verdicts, rejected } = review;
+    return this.step(scope, 'reduce', 'std.review', `${path.split('/').at(-1)}-reviewed`, {
+      inputs: { of: ref, verdicts },
+      params: { rejected },
+    });
   }
 
   /** The name, and from the second of a scope on `name~2`: each gate is approved, and each question answered, by itself. */

@@ -107,6 +107,8 @@ export interface BoundConfig {
       readonly data?: string;
     };
   };
+  /** Records that people must review at each gate; missing: none. */
+  readonly review?: number;
   /** Already checked by the recipe's schema. */
   readonly parameters: object;
 }

@@ -1,7 +1,7 @@
 /** Schema of `experiments/NAME.json` in the store. The file is the truth about closed experiments; Temporal is the truth about open ones.
  */
 import { z } from 'zod';
-import { digest, result } from './store.ts';
+import { datasetRef, digest, result } from './store.ts';
 
 export const experimentState = z.enum(['running', 'paused', 'attention', 'completed', 'failed', 'cancelled']);
 
@@ -36,6 +36,8 @@ export const attention = z.strictObject({
   kind: z.enum(['gate', 'step', 'budget', 'space']),
   reason: z.string(),
   remedy: z.string(),
+  /** The records that a gate holds. */
+  records: datasetRef.exactOptional(),
 });
 export type Attention = z.infer<typeof attention>;
 

@@ -93,5 +93,10 @@ export const experimentFile = z.strictObject({
       }),
     )
     .default({}),
+  review: z
+    .int()
+    .min(1)
+    .exactOptional()
+    .describe('Number of records that people must review at each gate (`backspin review`), before the experiment goes on.'),
   parameters: params.default({}).describe('Parameters of the recipe; see its schema.'),
 });

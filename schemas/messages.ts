@@ -1,5 +1,7 @@
 /** Queries, updates and input of the experiment workflow. Types and definitions only. */
 import { defineQuery, defineUpdate } from '@temporalio/workflow';
+import type { DatasetRef } from './call.ts';
+import type { ReviewCounts } from './precision.ts';
 import type { Budget } from './steps.ts';
 import type { BoundConfig } from './config.ts';
 import type { Attention, ExperimentRecord, LedgerEntry, RecordVersion } from './experiment.ts';
@@ -40,6 +42,8 @@ export interface ControlState {
   readonly lost: readonly string[];
   readonly paused: boolean;
   readonly stopAfter: number | null;
+  /** What people found in the records of gates, by path of the gate. */
+  readonly reviews?: { readonly [path: string]: Review };
   /** Sentences about changes of the build during the experiment. */
   readonly upgraded?: readonly string[];
 }
@@ -68,6 +72,17 @@ export const pause = defineUpdate<void>('pause');
 export const resume = defineUpdate<void>('resume');
 /** Approves a gate, or lets a map whose budget is spent continue with its records so far. */
 export const approve = defineUpdate<void, [Target]>('approve');
+/** What people decided about a sample of the records that a gate holds. */
+export interface Review {
+  /** Digest of the records. */
+  readonly of: string;
+  readonly verdicts: DatasetRef;
+  readonly counts: ReviewCounts;
+  /** Whether rejected records go on with the others. */
+  readonly rejected: 'drop' | 'keep';
+}
+/** Lets a gate pass with its records as a review left them. */
+export const review = defineUpdate<void, [Target & Review]>('review');
 /** Rejects a gate: undoes its round and ends the experiment with the results before it. */
 export const reject = defineUpdate<void, [Target]>('reject');
 /** Changes the budget of a running map, or of one that waits because its budget is spent. Unnamed limits stay as they are. */

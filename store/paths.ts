@@ -21,6 +21,8 @@ export interface Paths {
   prompt(digest: string): string;
   grant(digest: string): string;
   work(stepKey: string): string;
+  /** What people have decided about records of a dataset so far. */
+  review(digest: string): string;
 }
 
 export function pathsOf(root: string): Paths {
@@ -50,5 +52,6 @@ export function pathsOf(root: string): Paths {
     experiment: (name) => join(folders.experiments, `${name}.json`),
     notes: (name) => join(folders.experiments, `${name}.steps`),
     work: (stepKey) => join(folders.work, stepKey),
+    review: (digest) => join(root, 'reviews', `${digest}.jsonl`),
   };
 }

@@ -1,7 +1,7 @@
 /** Carries out the updates that people send to an experiment. `updates.ts` has checked them. */
 import type { BoundConfig } from '../schemas/config.ts';
 import type { Attention } from '../schemas/experiment.ts';
-import type { EditedConfig } from '../schemas/messages.ts';
+import type { EditedConfig, Review } from '../schemas/messages.ts';
 import type { Budget } from '../schemas/steps.ts';
 import type { RunningSteps } from './running-steps.ts';
 import type { ExperimentState } from './state.ts';
@@ -66,6 +66,10 @@ export class Control implements Listener {
     }
     waiting.answer = answer;
     state.publish();
+  }
+  review(path: string, review: Review): void {
+    this.#state.reviews.set(path, review);
+    this.answer(path, 'review');
   }
   /** A map that runs begins again under the new budget, after the batches that it has done. */
   setBudget(path: string, more: Budget): void {

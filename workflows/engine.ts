@@ -2,6 +2,7 @@
 import { workflowInfo } from '@temporalio/workflow';
 import { fingerprintOf, type DatasetRef, type ReportRef, type Result, type StepCall } from '../schemas/call.ts';
 import type { Gate, StepEngine } from '../recipe/runtime.ts';
+import type { Review } from '../schemas/messages.ts';
 import type { ConfigEdits } from './config-edits.ts';
 import { RestartRecipe } from './errors.ts';
 import type { StepExecutor } from './executor.ts';
@@ -82,7 +83,7 @@ export class LedgerEngine implements StepEngine {
     }
   }
 
-  gate(of: DatasetRef | ReportRef, gate: Gate): Promise<void> {
+  gate(of: DatasetRef | ReportRef, gate: Gate): Promise<Review | void> {
     return this.#parts.supervisor.gate(gate, of).catch(this.#end);
   }
 

@@ -75,7 +75,7 @@ function assemble(input: ExperimentInput) {
       return true;
     },
   });
-  const supervisor = new StepSupervisor(config.name, state, table, running, attention);
+  const supervisor = new StepSupervisor(config, state, table, running, attention);
   const executor = new StepExecutor(store, contextOf(config, input.configDigest), supervisor);
   const engine = new LedgerEngine({ ledger, edits, recorder, running, supervisor, executor, latch, historyLimit });
   return { state, table, ledger, edits, recorder, latch, engine };

@@ -1,7 +1,7 @@
 /** The state of an experiment apart from its steps: what people decided, why steps wait, and how the experiment ended. */
 import type { Result } from '../schemas/call.ts';
 import type { Attention, ExperimentRecord } from '../schemas/experiment.ts';
-import type { Carried, ControlMemo, ControlState, EditedConfig } from '../schemas/messages.ts';
+import type { Carried, ControlMemo, ControlState, EditedConfig, Review } from '../schemas/messages.ts';
 import type { Budget } from '../schemas/steps.ts';
 import type { Cause } from './errors.ts';
 import type { Answer } from './updates.ts';
@@ -25,6 +25,8 @@ export class ExperimentState {
   // The next run takes these over.
   readonly approved: Set<string>;
   readonly rejected: Set<string>;
+  /** By path of the gate. */
+  readonly reviews: Map<string, Review>;
   /** Set by a person, by the path of the map. */
   readonly budgets: Map<string, Budget>;
   /** Sentences about leases that were lost. */
@@ -57,9 +59,10 @@ export class ExperimentState {
   changed = false;
 
   constructor(carried: Carried | undefined) {
-    const { approved, rejected, budgets, lost, paused, stopAfter, upgraded = [] } = carried ?? initialControl;
+    const { approved, rejected, budgets, lost, paused, stopAfter, reviews = {}, upgraded = [] } = carried ?? initialControl;
     this.approved = new Set(approved);
     this.rejected = new Set(rejected);
+    this.reviews = new Map(Object.entries(reviews));
     this.budgets = new Map(Object.entries(budgets));
     this.lost = new Set(lost);
     this.paused = paused;
@@ -95,6 +98,7 @@ export class ExperimentState {
       lost: [...this.lost],
       paused: this.paused,
       stopAfter: this.stopAfter,
+      ...(this.reviews.size > 0 && { reviews: Object.fromEntries(this.reviews) }),
       ...(this.upgraded.length > 0 && { upgraded: this.upgraded }),
       ...(this.edited && { mended: this.edited }),
     };

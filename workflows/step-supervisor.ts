@@ -1,7 +1,9 @@
 /** What happens to a step while it runs: pause, failures, a spent budget, a full disk. Gates and rounds are held up here too. */
 import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
 import type { AnyRef, StepCall } from '../schemas/call.ts';
+import type { Review } from '../schemas/messages.ts';
 import type { LedgerEntry, Step } from '../schemas/experiment.ts';
+import type { BoundConfig } from '../schemas/config.ts';
 import type { Budget, Spent } from '../schemas/steps.ts';
 import type { Gate } from '../recipe/runtime.ts';
 import { GIVEN_UP, type AttentionControl } from './attention.ts';
@@ -21,15 +23,21 @@ export interface StepHandlers {
 }
 
 export class StepSupervisor implements StepObserver {
-  /** Of the experiment, for the commands that people are shown. */
-  readonly #name: string;
+  /** Of the experiment. Its name stands in the commands that people are shown. */
+  readonly #config: Pick<BoundConfig, 'name' | 'review'>;
   readonly #state: ExperimentState;
   readonly #table: StepTable;
   readonly #running: RunningSteps;
   readonly #attention: AttentionControl;
 
-  constructor(name: string, state: ExperimentState, table: StepTable, running: RunningSteps, attention: AttentionControl) {
-    this.#name = name;
+  constructor(
+    config: Pick<BoundConfig, 'name' | 'review'>,
+    state: ExperimentState,
+    table: StepTable,
+    running: RunningSteps,
+    attention: AttentionControl,
+  ) {
+    this.#config = config;
     this.#state = state;
     this.#table = table;
     this.#running = running;
@@ -130,18 +138,33 @@ export class StepSupervisor implements StepObserver {
     return approved.has(call.path);
   }
 
-  /** Resolves when nothing is short, or when a person approved the gate. */
-  async gate(gate: Gate, of: AnyRef): Promise<void> {
-    const { path, round, short } = gate;
-    if (short === null || this.#state.approved.has(path)) return;
+  /** Resolves when nothing is short, or when a person approved the gate, or reviewed its records. */
+  async gate(gate: Gate, of: AnyRef): Promise<Review | undefined> {
+    const { path, round } = gate;
+    const { approved, reviews } = this.#state;
+    const known = reviews.get(path);
+    if (known?.of === of.digest) return known;
+    reviews.delete(path); // it was of records that were made again
+    const rows = of.kind === 'dataset' ? of.rows : 0;
+    const wanted = Math.min(this.#config.review ?? 0, rows);
+    const short = gate.short ?? (wanted > 0 ? `waits for a review of ${number(wanted)} of its ${number(rows)} records` : null);
+    if (short === null || approved.has(path)) return undefined;
     const from = this.#table.giving(of);
     const ways = [
       `look at its records with ${this.#command('show', from)}, at what was dropped with ${this.#command('show', from, ' --dropped all')}`,
+      ...(of.kind === 'dataset' ? [`${this.#command('review', gate)} goes through a sample of them`] : []),
       `${this.#command('approve', gate)} goes on with what there is`,
       ...(round === null ? [] : [`${this.#command('reject', gate)} ends the experiment with what it had before round ${round}`]),
       `${this.#command('give-up', gate)} ends it as failed`,
     ];
-    await this.#attention.awaitAnswer(gate, { kind: 'gate', reason: `the gate ${short}`, remedy: ways.join('; ') });
+    const why = {
+      kind: 'gate',
+      reason: `the gate ${short}`,
+      remedy: ways.join('; '),
+      ...(of.kind === 'dataset' && { records: of }),
+    } as const;
+    await this.#attention.awaitAnswer(gate, why);
+    return reviews.get(path);
   }
 
   /** Waits for the end of a pause. False: a person has ended the experiment before this round. */
@@ -154,7 +177,8 @@ export class StepSupervisor implements StepObserver {
     return true;
   }
 
-  #command = (verb: string, { path }: Pick<StepCall, 'path'>, more = ''): string => `\`backspin ${verb} ${this.#name} ${path}${more}\``;
+  #command = (verb: string, { path }: Pick<StepCall, 'path'>, more = ''): string =>
+    `\`backspin ${verb} ${this.#config.name} ${path}${more}\``;
 }
 
 const number = (n: number): string => n.toLocaleString('en-US');

@@ -1,12 +1,13 @@
 /** The updates that a running experiment accepts. Validators check them, so that a refused update leaves no event in the history. */
 import { ApplicationFailure, setHandler } from '@temporalio/workflow';
 import type { Budget } from '../schemas/steps.ts';
+import { isRef } from '../schemas/call.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import type { Attention } from '../schemas/experiment.ts';
 import { failureOf } from './errors.ts';
 import * as messages from '../schemas/messages.ts';
 
-export type Answer = 'approve' | 'reject' | 'retry-step' | 'give-up';
+export type Answer = 'approve' | 'review' | 'reject' | 'retry-step' | 'give-up';
 
 /** What the updates need of an experiment. */
 export interface Listener {
@@ -24,6 +25,7 @@ export interface Listener {
   stopAfter(round: number): void;
   setBudget(path: string, more: Budget): void;
   answer(path: string, answer: Answer, edited?: messages.EditedConfig): void;
+  review(path: string, review: messages.Review): void;
 }
 
 const where = { path: 'r1/gate' };
@@ -45,6 +47,7 @@ export function listen(control: Listener): void {
   listenForPauses(control);
   listenForBudgets(control);
   listenForAnswers(control);
+  listenForReviews(control);
 }
 
 function listenForPauses(control: Listener): void {
@@ -111,6 +114,31 @@ function listenForAnswers(control: Listener): void {
     },
   );
   answers(messages.giveUp, 'give-up', ['gate', 'budget', 'step'], 'Gives up what waits: the experiment fails.');
+}
+
+const reviewed: messages.Review = {
+  of: 'DIGEST',
+  verdicts: { kind: 'dataset', digest: 'DIGEST', rows: 50 },
+  counts: { approved: 43, rejected: 5, edited: 2 },
+  rejected: 'drop',
+};
+
+function listenForReviews(control: Listener): void {
+  on(messages.review, ({ path, ...review }) => control.review(waitingPath(control, path, ['gate'], 'review'), review), {
+    description: `Lets a gate pass with its records as a review left them; \`backspin review\` sends it: ${JSON.stringify({ ...where, ...reviewed })}`,
+    validator: (given) => {
+      const { path, of, verdicts, counts, rejected } = parseOrThrow({ ...where, ...reviewed }, given);
+      const gate = waitingPath(control, path, ['gate'], 'review');
+      const numbers = Object.keys(reviewed.counts).map((name) => counts?.[name as keyof typeof counts]);
+      const sum = numbers.reduce((total, number) => total! + (Number.isInteger(number) ? number! : NaN), 0);
+      refuseIf(
+        isRef(verdicts) && verdicts.kind === 'dataset' ? sum !== verdicts.rows || (rejected !== 'drop' && rejected !== 'keep') : true,
+        `A review holds its verdicts, as many as it counts: \`backspin review\` sends it.`,
+      );
+      const { records } = control.waiting.find((one) => one.path === gate)!;
+      refuseIf(records?.digest !== of, `These verdicts are of other records than ${gate} holds now: review them again.`);
+    },
+  });
 }
 
 function checkEdited(control: Listener, { config, configDigest }: Partial<messages.EditedConfig>): void {

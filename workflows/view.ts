@@ -13,6 +13,7 @@ import { canonical } from '../schemas/call.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import type { Attention, ExperimentRecord, Step } from '../schemas/experiment.ts';
 import { CONTROL_MEMO } from '../schemas/messages.ts';
+import { precisionText } from '../schemas/precision.ts';
 import { details } from './details.ts';
 import { weakJudges } from './measured.ts';
 import { initialControl, type ExperimentState } from './state.ts';
@@ -41,17 +42,18 @@ export function viewOf(state: ExperimentState, table: StepTable, paths?: Readonl
 }
 
 function attentionOf({ attention, recordFailure }: ExperimentState): Attention[] {
-  const waiting = [...attention.values()].map(({ path, kind, reason, remedy }) => ({ path, kind, reason, remedy }));
+  const waiting = [...attention.values()].map(({ round: _, answer: __, ...shown }) => shown);
   if (!recordFailure) return waiting;
   const reason = `the state of the experiment cannot be written to the store: ${recordFailure.type}: ${recordFailure.message}`;
   const remedy = 'mend the cause; it is written once it can be, and steps go on meanwhile';
   return [...waiting, { path: 'record', kind: 'space', reason, remedy }];
 }
 
-function noticesOf({ rejected, upgraded, lost, unpolled }: ExperimentState, steps: readonly Step[]): string[] {
+function noticesOf({ rejected, reviews, upgraded, lost, unpolled }: ExperimentState, steps: readonly Step[]): string[] {
   const byPool = Map.groupBy(unpolled, ([, pool]) => pool);
   return [
     ...[...rejected].map((path) => `${path} was rejected, and its round undone.`),
+    ...[...reviews].map(([path, { counts }]) => `${path} was reviewed: ${precisionText(counts)}.`),
     ...upgraded,
     ...lost,
     ...weakJudges(steps),

@@ -7,5 +7,6 @@ export { first } from './first.ts';
 export { separation, shuffled } from './judge-check.ts';
 export { mix, union, without } from './join.ts';
 export { repeat } from './repeat.ts';
+export { review } from './review.ts';
 export { draw, select } from './select.ts';
 export { spread } from './spread.ts';

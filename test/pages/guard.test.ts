@@ -24,13 +24,18 @@ test('without the token nothing is shown; the address with it gives a cookie tha
   t.is((await request('/')).status, 200);
 });
 
-test('another host name, another site and a change are refused', async (t) => {
+test('another host name and another site are refused, and changes that come from no page of this server', async (t) => {
   t.is((await request('/', { host: 'evil.example:4100' })).status, 421);
   t.is((await request('/', { host: '127.0.0.1:4101' })).status, 421);
   t.is((await request('/', { origin: 'http://evil.example' })).status, 403);
   t.is((await request('/', { origin: 'null' })).status, 403);
   t.is((await request('/', { origin: 'http://127.0.0.1:4100' })).status, 200);
-  t.is((await request('/', {}, 'POST')).status, 405);
+  t.is((await request('/', {}, 'PUT')).status, 405);
+  for (const path of ['/', '/e/judged/review', '/e/judged/review/send']) {
+    t.is((await request(path, {}, 'POST')).status, 403);
+    t.is((await request(path, { origin: 'http://evil.example' }, 'POST')).status, 403);
+    t.is((await request(path, { origin: 'http://127.0.0.1:4100', cookie: '' }, 'POST')).status, 401);
+  }
 });
 
 test('a page allows no inline script or style, no other address and no frame, and has none', async (t) => {
@@ -38,7 +43,14 @@ test('a page allows no inline script or style, no other address and no frame, an
   const policy = answer.headers.get('content-security-policy')!;
   t.regex(policy, /default-src 'none'.*frame-ancestors 'none'/);
   t.notRegex(policy, /unsafe|\*|data:/);
-  for (const path of ['/', '/e/judged', '/e/judged/lineage', '/e/judged/records?step=r1/judge&field=score', '/compare?a=judged&b=strict']) {
+  for (const path of [
+    '/',
+    '/e/judged',
+    '/e/judged/lineage',
+    '/e/judged/records?step=r1/judge&field=score',
+    '/e/judged/review?step=r1/judge',
+    '/compare?a=judged&b=strict',
+  ]) {
     const body = await (await request(path)).text();
     t.notRegex(body, /<script>|<style|\sstyle=|\son\w+="/, path);
   }
@@ -47,6 +59,7 @@ test('a page allows no inline script or style, no other address and no frame, an
 test('what a model wrote is text wherever it stands, in an address too', async (t) => {
   for (const path of [
     '/e/judged/records?step=backtranslate',
+    '/e/judged/review?step=backtranslate&sample=30',
     `/e/judged/records?step=backtranslate&text=${encodeURIComponent(HOSTILE)}`,
     `/e/judged/records?step=${encodeURIComponent(HOSTILE)}`,
     `/e/${encodeURIComponent(HOSTILE)}`,

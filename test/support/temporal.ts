@@ -37,7 +37,7 @@ export interface Site {
     name: string,
     recipe: string,
     parameters: object,
-    more?: Partial<ExperimentInput> & Partial<Pick<BoundConfig, 'seed' | 'data' | 'models' | 'serving'>>,
+    more?: Partial<ExperimentInput> & Partial<Pick<BoundConfig, 'seed' | 'data' | 'models' | 'serving' | 'review'>>,
   ): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
   orchestrator(options?: Partial<WorkerOptions>): Promise<Worker>;
   data(options?: Partial<WorkerOptions>): Promise<Worker>;
@@ -97,7 +97,7 @@ async function startServer(uiPort: number | undefined): Promise<TestWorkflowEnvi
 }
 
 function starter({ env, services }: Parts, digest: string): Site['start'] {
-  return async (name, recipe, parameters, { seed = 0, data, models = {}, serving = SERVING, ...more } = {}) => {
+  return async (name, recipe, parameters, { seed = 0, data, models = {}, serving = SERVING, review, ...more } = {}) => {
     const config: BoundConfig = {
       name,
       recipe,
@@ -111,6 +111,7 @@ function starter({ env, services }: Parts, digest: string): Site['start'] {
       data: data ?? {
         numbers: { source: 'toy.numbers', params: { count: (parameters as { count?: number }).count ?? 20 }, folder: '/' },
       },
+      ...(review !== undefined && { review }),
       parameters,
     };
     const input: ExperimentInput = { store: services.store.id, configDigest: '0'.repeat(64), parent: null, pins: {}, ...more, config };

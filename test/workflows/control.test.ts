@@ -4,10 +4,11 @@ import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
-import { retryIfDropped } from '../../cli/control.ts';
+import { retryIfDropped } from '../../experiments/send.ts';
 import type { DatasetRef } from '../../schemas/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { queues } from '../../schemas/names.ts';
+import { put, read } from '../support/store.ts';
 import { makeModel, replays, site, type Site, until } from '../support/temporal.ts';
 
 let on: Site;
@@ -34,6 +35,7 @@ test.serial('a short gate names the step whose records it holds, and every way o
     t.deepEqual(commands, [
       'show named r1/select',
       'show named r1/select --dropped all',
+      'review named r1/gate',
       'approve named r1/gate',
       'reject named r1/gate',
       'give-up named r1/gate',
@@ -129,6 +131,37 @@ test.serial('what is not of the form that an update wants is refused with that f
   });
 });
 
+test.serial('a review lets its gate pass with the records that it left, and one of other records is refused', async (t) => {
+  await on.working(async () => {
+    const handle = await on.start('judged', 'toy', { rounds: 1, minimum: 1, by: 3 }, { review: 5 });
+    const { attention, steps } = await waiting(handle, 'r1/gate');
+    const { records } = attention[0]!;
+    t.deepEqual(records, steps.find(({ path }) => path === 'r1/select')!.result as DatasetRef);
+    const held = await read(on.services.store, records!);
+    const verdicts = await put(on.services.store, [verdictOn(held[0]!.id, 'reject'), verdictOn(held[1]!.id, 'approve')]);
+    const review = { of: records!.digest, verdicts, counts: { approved: 1, rejected: 1, edited: 0 }, rejected: 'drop' };
+    for (const [wrong, says] of [
+      [{ ...review, of: verdicts.digest }, /These verdicts are of other records than r1\/gate holds now/],
+      [{ ...review, counts: { approved: 5, rejected: 1, edited: 0 } }, /A review holds its verdicts, as many as it counts/],
+      [{ ...review, counts: { approved: 2 } }, /A review holds its verdicts/],
+      [{ ...review, verdicts: { ...verdicts, kind: 'model' } }, /A review holds its verdicts/],
+      [{}, /A review holds its verdicts/],
+    ] as const) {
+      const error = await t.throwsAsync(handle.executeUpdate('review', { args: [wrong] }));
+      t.regex(String((error as { cause?: Error }).cause?.message), says);
+    }
+    await handle.executeUpdate('review', { args: [{ path: 'gate', ...review }] });
+    const { data } = (await handle.result()) as { data: DatasetRef };
+    t.deepEqual(
+      (await read(on.services.store, data)).map(({ id }) => id),
+      held.slice(1).map(({ id }) => id),
+    );
+    const [notice] = (await recordOf('judged')).notices;
+    t.is(notice, 'r1/gate was reviewed: 1 of 2 approved, a precision of 0.50 (95 % interval 0.09 to 0.91); 1 rejected, 0 edited.');
+  });
+});
+const verdictOn = (id: string, verdict: string) => ({ id: `v-${id}`, from: [id], value: { of: id, verdict, note: null, value: null } });
+
 test.serial('an update whose handler goes wrong is refused with what went wrong, and the workflow goes on', async (t) => {
   await on.working(async () => {
     const taskQueue = queues.orchestrator(on.services.store.id);
@@ -154,6 +187,7 @@ test.serial('each update tells in the Temporal UI what to type', async (t) => {
       'reject',
       'resume',
       'retryStep',
+      'review',
       'setBudget',
       'stopAfterRound',
     ]);
@@ -221,4 +255,4 @@ test.serial('a pool without a worker is said within two minutes, and no more onc
   );
 });
 
-test.serial('what has run replays, held for room and rejected', (t) => replays(t, on, ['held', 'rejected']));
+test.serial('what has run replays, held for room, rejected and reviewed', (t) => replays(t, on, ['held', 'rejected', 'judged']));

@@ -90,7 +90,8 @@ export const backAndForth: Recipe<BackAndForthConfig, { readonly model: Model; r
   // All arms have equally many pairs, so that they differ only in how the pairs were made.
   const found = arms.map((name) => pairsOf[name](run.arm(name)));
   const pairs = arms.map((name, i) => run.arm(name).reduce(select(found[i]!, { take: { as: found, most: size } }), { as: 'pairs' }));
-  await run.gate(pairs[0]!, { rows: config.minimum });
+  pairs[0] = run.gate(pairs[0]!, { rows: config.minimum });
+  await pairs[0];
 
   const students = (await Promise.all(arms.map((name, i) => studentsOf(run.arm(name), config, name, pairs[i]!)))).flat();
   const model = students.find(({ chosen }) => chosen)!.model;
