@@ -99,6 +99,7 @@ const specOf = (from: string, data: string, run: string): TrainSpec => ({
   beta: 0.1,
   reference: null,
   microBatch: null,
+  shard: 'none',
   checkpointEvery: 1,
   checkpointSeconds: 600,
   keepCheckpoints: 1,

@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
-import { devicesIn, poolsFile } from '../steps/machine.ts';
+import { devicesIn, memoryIn, poolMemoryFile, poolsFile } from '../steps/machine.ts';
 import { openServices } from '../steps/services.ts';
 import { makeLifeline, type Lifeline } from '../devices/lifeline.ts';
 import { self } from '../devices/processes.ts';
@@ -16,7 +16,7 @@ import type { Options } from '../host/detach.ts';
 import { homeFolder, inHome, lifelinePath, type Up } from '../host/home.ts';
 import { openHome } from '../host/home-store.ts';
 import { holdHome, sweepLeftovers } from '../host/leftovers.ts';
-import { devicesOf, placed, readPools, type Pools } from '../host/pools.ts';
+import { devicesOf, memoryOf, placed, readPools, type Pools } from '../host/pools.ts';
 import { choosePorts, type Ports } from '../host/ports.ts';
 import { answers, checkDatabase, checkTemporal, prepare, serverCommand, working } from '../host/server.ts';
 import { restoreRecords } from '../experiments/restore.ts';
@@ -36,6 +36,7 @@ export async function run(options: Options): Promise<void> {
   const pools = await placed(readPools(options.pool ?? []));
   // Pools that are not up now keep their entries, so that `plan` finds the steps that ran on them.
   await writeAtomic(poolsFile(homeFolder()), JSON.stringify({ ...devicesIn(homeFolder()), ...(await devicesOf(pools)) }));
+  await writeAtomic(poolMemoryFile(homeFolder()), JSON.stringify({ ...memoryIn(homeFolder()), ...(await memoryOf(pools)) }));
   const session = await new UpSession(pools, options, await pinBuild(homeFolder())).prepare();
   try {
     await Promise.race([session.start(), stopRequested.promise]);

@@ -85,6 +85,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
   source.throwIfAny();
   const { training, seed } = file!;
   const serving = await bindServing(source, file!.serving, ['serving']);
+  const { pool = serving.pool, threads, microBatch, shard } = training;
   const command = await bindCommand(source, training, folder);
   const roles: Record<string, Serving> = {};
   for (const [role, own] of Object.entries(given.roles ?? {})) {
@@ -103,7 +104,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
     models,
     serving,
     roles,
-    training: { pool: training.pool ?? serving.pool, threads: training.threads, microBatch: training.microBatch, ...command },
+    training: { pool, threads, microBatch, shard, ...command },
     evaluation: checked.evaluation,
     ...(file!.review !== undefined && { review: file!.review }),
     parameters: parameters as object,

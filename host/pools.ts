@@ -107,5 +107,13 @@ export async function devicesOf(pools: Pools): Promise<Readonly<Record<string, s
   );
 }
 
+/** Bytes of memory of each device of each group. */
+export async function memoryOf(pools: Pools): Promise<Readonly<Record<string, number[][]>>> {
+  const owned = Object.entries(pools);
+  const devices = owned.some(([, { groups: own }]) => own.flat().length > 0) ? await cudaDevices() : [];
+  const totals = new Map(devices.map(({ uuid, total }) => [uuid, total * 2 ** 20]));
+  return Object.fromEntries(owned.map(([name, { groups: own }]) => [name, own.map((group) => group.map((uuid) => totals.get(uuid)!))]));
+}
+
 const listed = (devices: readonly Device[]): string =>
   devices.length === 0 ? 'none' : devices.map(({ index, uuid }) => `${index} (${uuid})`).join(', ');

@@ -20,6 +20,7 @@ import { recordsOf } from '../steps/source.ts';
 import { Unread } from '../store/digests.ts';
 import { modelParts } from '../store/models.ts';
 import { recipes } from '../workflows/recipes/index.ts';
+import { sharingFault } from './devices.ts';
 import { estimateOf, keptRecords, type Estimate, type RecordsIn } from './estimate.ts';
 import { faultsIn } from './faults.ts';
 import { ModelChecks } from './model-checks.ts';
@@ -211,6 +212,8 @@ class Planner implements StepEngine {
     if (!known) this.#modelChecks.add(call, this.#context, this.registry, (model) => this.#models.originOf(model));
     const misfit = misfitOf(call, this.registry, this.#samples);
     if (misfit) (misfit.all ? this.#missing : this.#warnings).push(misfit.sentence);
+    const unshared = known ? undefined : sharingFault(call, this.#context, this.#machine);
+    if (unshared) this.#missing.push(unshared);
     for (const fault of await faultsIn(call, known, this.#context, this.registry, this.#models))
       if (!this.#missing.includes(fault)) this.#missing.push(fault);
   }

@@ -42,6 +42,8 @@ const trainingElsewhere: Readonly<Record<string, string>> = {
   save_steps: 'a checkpoint is written after each quarter of the steps and every ten minutes',
   save_strategy: 'a checkpoint is written after each quarter of the steps and every ten minutes',
   logging_steps: 'every step is kept beside the model',
+  fsdp: '`shard: fsdp2` under `training` divides a model among the devices of a group',
+  fsdp_config: '`shard: fsdp2` under `training` divides a model among the devices of a group',
   report_to: 'every step is kept beside the model',
   lora_r: 'it goes into `lora`, as `r`',
   lora_rank: 'it goes into `lora`, as `rank`',
@@ -55,10 +57,7 @@ const trainingElsewhere: Readonly<Record<string, string>> = {
     ),
   ),
   ...Object.fromEntries(
-    ['deepspeed', 'fsdp', 'fsdp_config', 'quantization_bit', 'load_in_4bit', 'load_in_8bit', 'loss_type', 'pref_loss', 'rl'].map((name) => [
-      name,
-      notHere,
-    ]),
+    ['deepspeed', 'quantization_bit', 'load_in_4bit', 'load_in_8bit', 'loss_type', 'pref_loss', 'rl'].map((name) => [name, notHere]),
   ),
   ...Object.fromEntries(['eval_strategy', 'eval_steps', 'val_size', 'val_set_size'].map((name) => [name, notHere])),
 };

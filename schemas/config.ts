@@ -91,11 +91,12 @@ export interface BoundConfig {
   };
   readonly serving: Serving;
   readonly roles: { readonly [role: string]: Serving };
-  /** `command`: trains in place of the trainer. `microBatch` is missing in experiments of versions that knew none: auto. */
+  /** `command`: trains in place of the trainer. `microBatch` and `shard` are missing in experiments of versions that knew none: auto, none. */
   readonly training: {
     readonly pool: string;
     readonly threads: number | null;
     readonly microBatch?: number | 'auto';
+    readonly shard?: 'none' | 'fsdp2';
     readonly command?: TrainingCommand;
   };
   /** `with`: for each role of the suite, its name under `models`. `data`: the name of its items under `data`. */

@@ -29,6 +29,9 @@ export interface LeaseState {
 /** `pools.json`: the last known device of each pool of this home: `cpu`, or `cuda` with compute capabilities. */
 export const poolDevices = z.record(z.string(), z.string());
 
+/** `pool-memory.json`: the last known bytes of memory of each device of each group of each pool; a group on the CPU has none. */
+export const poolMemory = z.record(z.string(), z.array(z.array(z.number())));
+
 /** `devices/SLOT.json`: the subprocess on a device group. */
 export const slotRecord = z.strictObject({
   slot: z.string(),

@@ -27,6 +27,8 @@ export const trainSpec = z.strictObject({
   batch: z.int().min(1),
   /** The most rows that a device computes at once; null: its share of the batch. */
   microBatch: z.int().min(1).nullable(),
+  /** fsdp2: the devices divide weights, gradients and optimizer state among themselves. */
+  shard: z.enum(['none', 'fsdp2']),
   maxTokens: z.int().min(2),
   /** Whether to refuse a row of more than `maxTokens`, or to cut the end of its answer. */
   tooLong: z.enum(['drop', 'truncate', 'fail']),

@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import type { z } from 'zod';
 import { pythonOf, trainerIdentity, type TrainerIdentity } from '../devices/python.ts';
 import type { BoundConfig } from '../schemas/config.ts';
-import { poolDevices } from '../schemas/devices.ts';
+import { poolDevices, poolMemory } from '../schemas/devices.ts';
 import type { SubprocessVerb } from '../schemas/trainer.ts';
 import { FileDigests } from '../store/digests.ts';
 
@@ -14,6 +15,8 @@ export interface Machine {
   trainer(verb: keyof TrainerIdentity): Promise<object>;
   /** What a pool computes on: `cpu`, or `cuda` with the compute capabilities of its devices. */
   device(pool: string): string;
+  /** Bytes of memory of each device of each group of a pool; undefined: unknown. */
+  groups(pool: string): readonly (readonly number[])[] | undefined;
 }
 
 /** `home` holds the file in which `up` records the devices of its pools. An unknown pool counts as CPU. */
@@ -22,14 +25,21 @@ export function machineOf(home?: string): Machine {
     files: new FileDigests(home && join(home, 'digests')),
     trainer: async (verb) => (await trainerIdentity(pythonOf()))[verb],
     device: (pool) => (home === undefined ? undefined : devicesIn(home)[pool]) ?? 'cpu',
+    groups: (pool) => (home === undefined ? undefined : memoryIn(home)[pool]),
   };
 }
 
 export const poolsFile = (home: string): string => join(home, 'pools.json');
+export const poolMemoryFile = (home: string): string => join(home, 'pool-memory.json');
 
-export function devicesIn(home: string): Readonly<Record<string, string>> {
+export const devicesIn = (home: string): Readonly<Record<string, string>> => readKnown(poolsFile(home), poolDevices);
+export const memoryIn = (home: string): Readonly<Record<string, readonly (readonly number[])[]>> =>
+  readKnown(poolMemoryFile(home), poolMemory);
+
+/** A file that is missing or damaged knows nothing. */
+function readKnown<T>(path: string, schema: z.ZodType<Record<string, T>>): Record<string, T> {
   try {
-    return poolDevices.parse(JSON.parse(readFileSync(poolsFile(home), 'utf8')));
+    return schema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch {
     return {};
   }

@@ -37,5 +37,5 @@ export class MicroBatches {
 }
 
 /** What decides how much memory a row takes. */
-const keyOf = (model: string, device: string, { objective, lora, adapter, maxTokens, optimizer }: TrainSpec): string =>
-  sha256(canonicalJson({ model, device, objective, lora, adapter, maxTokens, optimizer }));
+const keyOf = (model: string, device: string, { objective, lora, adapter, maxTokens, optimizer, shard }: TrainSpec): string =>
+  sha256(canonicalJson({ model, device, objective, lora, adapter, maxTokens, optimizer, shard }));

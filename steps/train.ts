@@ -88,7 +88,7 @@ export async function prepareTraining(
       `Training ${resolved.call.path}: a command trains weights, and this model has none yet: leave \`engine: command\` out.`,
     );
   const { folder: parent, base } = await foldersOf(store, settings.from);
-  const { microBatch } = context.training;
+  const { microBatch, shard = 'none' } = context.training;
   const spec: TrainSpec = {
     version: 1,
     ...withTrainingDefaults(settings),
@@ -109,6 +109,7 @@ export async function prepareTraining(
     batch,
     reference: settings.reference ? await foldersOf(store, settings.reference) : null,
     microBatch: typeof microBatch === 'number' ? microBatch : null,
+    shard,
     checkpointEvery: Math.ceil(steps / 4),
     checkpointSeconds: CHECKPOINT_SECONDS,
     keepCheckpoints: 2,

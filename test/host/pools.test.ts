@@ -2,7 +2,7 @@
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { devicesOf, placed, readPools } from '../../host/pools.ts';
+import { devicesOf, memoryOf, placed, readPools } from '../../host/pools.ts';
 import { nvidia, uuid } from '../support/nvidia.ts';
 import { backspin, file, temporary } from '../cli/cli.ts';
 
@@ -68,6 +68,14 @@ test.serial('what a pool computes on is told by the driver, whichever devices of
   t.deepEqual(await devicesOf(pools), { cpu: 'cpu', one: 'cuda 9.0', two: 'cuda 8.0 9.0' });
   smi(['[Not Supported]', '']);
   t.deepEqual(await devicesOf(pools), { cpu: 'cpu', one: 'cuda', two: 'cuda' });
+});
+
+test.serial('the memory of each device of a pool is told by the driver', async (t) => {
+  const path = process.env['PATH']!;
+  process.env['PATH'] = `${nvidia(0, 0).folder}:${path}`;
+  t.teardown(() => (process.env['PATH'] = path));
+  const pools = { cpu: { groups: [[]], ...settings }, two: { groups: [[uuid(0), uuid(1)]], ...settings } };
+  t.deepEqual(await memoryOf(pools), { cpu: [[]], two: [[80_000 * 2 ** 20, 80_000 * 2 ** 20]] });
 });
 
 const wrong: readonly (readonly [yaml: string, says: RegExp])[] = [

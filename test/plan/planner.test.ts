@@ -2,7 +2,7 @@ import { cpSync, existsSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import test from 'ava';
 import { stepsOf } from '../../steps/work.ts';
-import { poolsFile } from '../../steps/machine.ts';
+import { poolMemoryFile, poolsFile } from '../../steps/machine.ts';
 import type { StepMiss } from '../../schemas/steps.ts';
 import { faultsOf, plan } from '../../plan/planner.ts';
 import { resolve as resolveStep } from '../../steps/resolve.ts';
@@ -140,6 +140,31 @@ test('a tagger is planned on the training pool, with as many sentences as its te
   const { missing } = await plan(services, await bound('confused', encoderFolder('bert', 'BertModel')));
   t.true(missing.some((one) => one.startsWith('Step asked uses a tagger, which only its evaluation can, and a map by a labeler alone')));
   t.true(missing.some((one) => one.startsWith('Step tagged evaluates by eval.tagging, which is for taggers, and its model is none')));
+});
+
+test('a training that the device groups of its pool cannot share fails the plan', async (t) => {
+  const home = temporary();
+  const missing = async (groups: readonly (readonly number[])[], ...settings: readonly string[]) => {
+    writeFileSync(poolMemoryFile(home), JSON.stringify({ cpu: groups }));
+    const set = settings.flatMap((one) => ['--set', one]);
+    const { stdout } = await backspin(home, ['plan', file, '--json', ...set]);
+    return (JSON.parse(stdout) as Plan).missing.filter((one) => one.startsWith('Step backward:'));
+  };
+  const GB = 1e9;
+  t.deepEqual(await missing([[GB, GB]], 'training.shard=fsdp2'), []);
+  t.regex(
+    (await missing([[GB]], 'training.shard=fsdp2'))[0]!,
+    /`shard: fsdp2` .* needs several devices in a group, and the pool "cpu" has a group of one/,
+  );
+  t.regex((await missing([[]], 'training.shard=fsdp2'))[0]!, /has a group of none/);
+  t.regex(
+    (await missing([[GB, GB, GB]], 'parameters.sft.batch=8'))[0]!,
+    /its batch of 8 rows cannot be shared by the 3 devices of a group/,
+  );
+  t.regex(
+    (await missing([[GB, GB]], 'training.shard=fsdp2', 'parameters.sft.optimizer=muon'))[0]!,
+    /cannot divide a training with `optimizer: muon`/,
+  );
 });
 
 test('a plan, the worker that opens a step and the one that carries it out name it alike; on another kind of device it is another step', async (t) => {

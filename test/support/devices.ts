@@ -93,6 +93,7 @@ export const spec = (run: string, changes: Partial<TrainSpec> = {}): TrainSpec =
   steps: 6,
   batch: 4,
   microBatch: null,
+  shard: 'none',
   maxTokens: 64,
   tooLong: 'drop',
   learningRate: { from: 1e-3, to: 1e-4 },

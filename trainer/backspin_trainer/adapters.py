@@ -43,14 +43,15 @@ def continue_adapter(model: PeftModel, folder: str) -> None:
     _load(model, folder)
 
 
-def write_adapter(model: PeftModel, tokenizer_folder: str, folder: Path) -> None:
-    """Writes only the adapter, atomically. Equal weights give equal bytes: no time, host or path."""
+def write_adapter(model: PeftModel, tokenizer_folder: str, folder: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
+    """Writes only the adapter, atomically: that of `model`, or its `weights`. Equal weights give equal bytes: no time, host or
+    path."""
 
     def write(partial: Path) -> None:
         config = model.peft_config["default"]
         config.base_model_name_or_path = _BASE
         config.target_modules = sorted(config.target_modules)
-        model.save_pretrained(partial, save_embedding_layers=False)
+        model.save_pretrained(partial, save_embedding_layers=False, state_dict=weights)
         (partial / "README.md").unlink()
 
     write_folder(folder, tokenizer_folder, write)

@@ -236,11 +236,14 @@ def make_model(init: Init, tokenizer: PreTrainedTokenizerBase, dropout: float) -
         raise Refusal(Exit.SPEC, f"Spec key 'init.architecture' describes no Llama: {first_line(error)}.") from error
 
 
-def write_model(model: PreTrainedModel, tokenizer_folder: str, folder: Path) -> None:
-    """Writes the model folder atomically. Equal weights give equal bytes: no time, host or path."""
+def write_model(
+    model: PreTrainedModel, tokenizer_folder: str, folder: Path, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Writes the model folder atomically, with the weights of `model` or with `weights`. Equal weights give equal bytes: no
+    time, host or path."""
     model.config.attention_dropout = 0.0  # dropout and cache belong to the run, not to the model
     model.config.use_cache = True
-    write_folder(folder, tokenizer_folder, model.save_pretrained)
+    write_folder(folder, tokenizer_folder, lambda partial: model.save_pretrained(partial, state_dict=weights))
 
 
 def write_folder(folder: Path, tokenizer_folder: str, write: Callable[[Path], None]) -> None:

@@ -66,7 +66,8 @@ class TrainSpec:
 
     `warmup` is a share of the steps, `max_tokens` is per row, `batch` is the global batch size in rows, over all devices.
     `micro_batch` is the most rows that a device computes at once (None: its share of the batch); the gradients of several
-    micro-batches add up to those of the batch.
+    micro-batches add up to those of the batch. `shard` "fsdp2" divides weights, gradients and optimizer state among the
+    devices; with "none" each device has all of them.
 
     The run writes a checkpoint every `checkpoint_every` steps, and whenever the last one is `checkpoint_seconds` old.
 
@@ -107,6 +108,7 @@ class TrainSpec:
     keep_checkpoints: int = 2
     checkpoint_seconds: float = 600.0
     micro_batch: int | None = None
+    shard: Literal["none", "fsdp2"] = "none"
     rows: int | None = None
     too_long: Literal["drop", "truncate", "fail"] = "drop"
     beta: float | None = None
@@ -138,6 +140,8 @@ class TrainSpec:
             raise invalid("reference", "goes with the objectives 'dpo' and 'token-dpo'; set it to null")
         if self.max_tokens < 2:
             raise invalid("maxTokens", "must be at least 2: one token predicts the next")
+        if self.shard == "fsdp2" and (self.optimizer == "muon" or self.objective == "tagger"):
+            raise invalid("shard", "must be 'none' for the optimizer 'muon' and for taggers, which take whole matrices")
         for key, value in (("init", self.init), ("base", self.base), ("lora", self.lora)):
             if self.objective == "tagger" and value is not None:
                 raise invalid(key, "must be null for a tagger, which trains all weights of an encoder in 'from'")

@@ -12,6 +12,8 @@ import platform
 import shutil
 import time
 from collections import Counter
+from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,10 +29,13 @@ from .exits import Exit, Refusal, is_out_of_memory, out_of_memory
 from .heads import return_token_losses
 from .models import check_context, make_model, read_model, replacing, write_model
 from .reference import add_reference
+from .shard import any_process, check_world, is_sharded, opened, trained_weights
 from .spec import MergeSpec, ModelFolders, TrainSpec
 from .stop import Stop
 from .tokens import check_chat_template, read_fast_tokenizer, read_tokenizer, tokenizer_folder
-from .training import PreferenceTraining, TaggerTraining, Training, any_process, diverged, micro_batch
+from .training import PreferenceTraining, TaggerTraining, Training, diverged, micro_batch
+
+_HANGS_AFTER = timedelta(days=1)  # the supervisor notices a hung training long before
 
 
 def train(spec: TrainSpec, stop: Stop) -> Exit:
@@ -56,12 +61,8 @@ def train(spec: TrainSpec, stop: Stop) -> Exit:
 def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     check_devices()
     torch.set_num_threads(spec.threads)
-    world = PartialState(cpu=not torch.cuda.is_available())
-    if spec.batch % world.num_processes:
-        raise Refusal(
-            Exit.SPEC,
-            f"Spec key 'batch' is {spec.batch}, which {world.num_processes} devices cannot share; make it a multiple.",
-        )
+    world = PartialState(cpu=not torch.cuda.is_available(), timeout=_HANGS_AFTER)
+    check_world(spec, world.num_processes)
     disable_progress_bar()
     folder = tokenizer_folder(ModelFolders(spec.from_, spec.base)) if spec.from_ else spec.init.tokenizer
     tagging = spec.objective == "tagger"
@@ -74,10 +75,9 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
             raise _refusal(spec, run, examples)
     dataset = examples.dataset
     labels = tagger.labels_of(dataset) if tagging else None
-    model = tagger.make_tagger(spec, labels) if tagging else _open_model(spec, run, tokenizer)
+    open_model = partial(tagger.make_tagger, spec, labels) if tagging else partial(_open_model, spec, run, tokenizer)
+    model = opened(spec, open_model)
     _check_vocabulary(model, tokenizer, dataset, folder)
-    if not tagging:
-        return_token_losses(causal_lm(model))
     with world.main_process_first():
         resumed = checkpoints.newest(run / "checkpoints")
     step = resumed[0] if resumed else None
@@ -92,25 +92,27 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
         accumulation=spec.batch // world.num_processes // micro_batch(spec),
     )
     if spec.is_preference:
-        pad, reference = tokenizer.pad_token_id, lambda: _open_reference(spec, model)
+        pad, reference = tokenizer.pad_token_id, partial(_open_reference, spec, model)
         dataset = add_reference(dataset, reference, pad, run / "reference", micro_batch(spec), events, stop)
     if not any_process(dataset is None or stop.requested()):
         trainer = PreferenceTraining if spec.is_preference else TaggerTraining if tagging else Training
         training = trainer(spec, model, tokenizer, dataset, events, stop)
         training.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
         step = training.state.global_step
+    ended = step == spec.steps
+    weights = trained_weights(model) if ended and is_sharded(model) else None
     if not world.is_main_process:
         return Exit.DONE
-    if step != spec.steps:
+    if not ended:
         stop.clear()
         events.emit("stopped", step=step or 0)
         return Exit.INTERRUPTED
-    if not all(weight.isfinite().all() for weight in model.parameters()):
+    if not all(weight.isfinite().all() for weight in (weights or dict(model.named_parameters())).values()):
         raise diverged("A weight", spec.steps)
     if tagging:
         tagger.write_tagger(model, labels, folder, run / "model")
     else:
-        (write_adapter if spec.lora else write_model)(model, folder, run / "model")
+        (write_adapter if spec.lora else write_model)(model, folder, run / "model", weights)
     events.emit("done", step=step, loss=training.loss)
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
     return Exit.DONE
@@ -150,7 +152,8 @@ def _refusal(spec: TrainSpec, run: Path, examples: data.Examples) -> Refusal:
 
 
 def _open_model(spec: TrainSpec, run: Path, tokenizer):
-    """The model to train. If `spec.adapter` is "merge", base and adapter merged are in the run folder as `base`."""
+    """The model to train, which returns token losses. If `spec.adapter` is "merge", base and adapter merged are in the run
+    folder as `base`."""
     merged, folder = run / "base", spec.base or spec.from_
     if spec.base and spec.adapter == "merge":
         if PartialState().is_main_process and not merged.is_dir():
@@ -164,6 +167,7 @@ def _open_model(spec: TrainSpec, run: Path, tokenizer):
         model = add_adapter(model, spec.lora, spec.seed)
         if spec.base and spec.adapter == "continue":
             continue_adapter(model, spec.from_)
+    return_token_losses(causal_lm(model))
     return model
 
 
@@ -180,11 +184,13 @@ def _computing() -> dict[str, str | int]:
 
 def _open_reference(spec: TrainSpec, policy):
     """The reference model, which returns token losses: `spec.reference`, or else `policy` before its first step."""
-    if not spec.reference:
-        return policy
-    model = read_adapted(spec.reference, _precision(spec))
-    return_token_losses(causal_lm(model))
-    return model
+
+    def read():
+        model = read_adapted(spec.reference, _precision(spec))
+        return_token_losses(causal_lm(model))
+        return model
+
+    return opened(spec, read) if spec.reference else policy
 
 
 def _precision(spec: TrainSpec) -> torch.dtype:

@@ -22,6 +22,7 @@ from .heads import IGNORED
 from .muon import Muon
 from .schedule import learning_rate
 from .spec import TrainSpec
+from .shard import is_sharded, load_optimizer, load_weights, save_shards, whole
 from .stop import Stop
 
 
@@ -140,7 +141,7 @@ class Training(SFTTrainer):
         self._counts, self._measures, self._micro_batches = Counter(), Counter(), 0
 
     def _get_grad_norm(self, model, grad_norm=None):
-        self.grad_norm = float(super()._get_grad_norm(model, grad_norm))
+        self.grad_norm = float(whole(super()._get_grad_norm(model, grad_norm)))
         return self.grad_norm
 
     def end_step(self, is_stopping: bool) -> tuple[bool, bool]:
@@ -184,11 +185,15 @@ class Training(SFTTrainer):
 
         def write(folder: Path) -> None:
             self.accelerator.wait_for_everyone()  # the main process has made the folder
-            self.save_model(str(folder), _internal_call=True)
-            self._save_optimizer_and_scheduler(str(folder))
+            if is_sharded(self.model):
+                save_shards(folder, self.model, self.optimizer)
+            else:
+                self.save_model(str(folder), _internal_call=True)
+                self._save_optimizer_and_scheduler(str(folder))
             self._save_rng_state(str(folder))
             if main:
                 self.state.save_to_json(str(folder / "trainer_state.json"))
+                torch.save(self.lr_scheduler.state_dict(), folder / "scheduler.pt")
             self.accelerator.wait_for_everyone()  # all files are written
 
         started = time.monotonic()
@@ -196,6 +201,18 @@ class Training(SFTTrainer):
         self._saved_at = time.monotonic()
         self._saving_seconds = self._saved_at - started
         self.events.emit("checkpoint", step=self.state.global_step)
+
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        if not is_sharded(self.model):
+            return super()._load_from_checkpoint(resume_from_checkpoint, model)
+        load_weights(Path(resume_from_checkpoint), self.model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        if checkpoint is None or not is_sharded(self.model):
+            return super()._load_optimizer_and_scheduler(checkpoint)
+        load_optimizer(Path(checkpoint), self.model, self.optimizer)
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
 
 
 class PreferenceTraining(Training):
@@ -266,11 +283,6 @@ class _StepCallback(TrainerCallback):
         if stopping and not last:
             control.should_save = control.should_training_stop = True
         return control
-
-
-def any_process(flag: bool) -> bool:
-    """Whether `flag` is true in any process; all processes get the same result."""
-    return any(gather_object([flag]))
 
 
 def diverged(what: str, step: int) -> Refusal:

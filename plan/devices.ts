@@ -1,0 +1,25 @@
+/** Checks whether the device groups of a training's pool can run it. */
+import type { Settings } from '../recipe/api.ts';
+import type { StepCall } from '../schemas/call.ts';
+import type { StepContext } from '../schemas/steps.ts';
+import type { Machine } from '../steps/machine.ts';
+
+/** Returns a sentence for a training that its device groups cannot share; undefined if they can, or if the pool has not been up yet. */
+export function sharingFault(
+  { verb, inputs, path }: StepCall,
+  { training: { pool, shard, command } }: StepContext,
+  machine: Pick<Machine, 'groups'>,
+): string | undefined {
+  if (verb !== 'train' || command) return undefined;
+  const { objective, optimizer, batch } = inputs as unknown as Settings<'sft' | 'tagger'>;
+  const groups = machine.groups(pool) ?? [];
+  const whole = objective === 'tagger' ? 'a tagger' : optimizer === 'muon' ? 'a training with `optimizer: muon`' : undefined;
+  if (shard === 'fsdp2' && whole)
+    return `Step ${path}: \`shard: fsdp2\` under \`training\` cannot divide ${whole}, which takes whole matrices: leave it out.`;
+  if (shard === 'fsdp2' && groups.some((group) => group.length < 2))
+    return `Step ${path}: \`shard: fsdp2\` under \`training\` needs several devices in a group, and the pool "${pool}" has a group of ${groups.some((group) => group.length === 1) ? 'one' : 'none'}: start \`up\` with a group such as --pool ${pool}=cuda:0+1, or leave it out.`;
+  const sharing = groups.find((group) => typeof batch === 'number' && batch % Math.max(group.length, 1) !== 0);
+  return sharing
+    ? `Step ${path}: its batch of ${batch as number} rows cannot be shared by the ${sharing.length} devices of a group of the pool "${pool}": make it a multiple.`
+    : undefined;
+}
