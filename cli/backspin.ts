@@ -217,6 +217,17 @@ program
   .option('--apply <plan>', 'remove what this list names')
   .action(lazy(() => import('./gc.ts')));
 program
+  .command('store')
+  .description('copy a store into a folder or into S3: store copy FROM TO')
+  .command('copy <from> <to>')
+  .description('copy a store, verified, between folders and addresses such as s3://BUCKET/PREFIX')
+  .action(
+    lazy(async () => {
+      const { copy } = await import('./store.ts');
+      return { run: copy };
+    }),
+  );
+program
   .command('chaos <file>')
   .description('run an experiment undisturbed, then with faults, each in a home of its own, and compare the results')
   .addOption(setOption())

@@ -30,7 +30,7 @@ export async function run({ apply }: { apply?: string }): Promise<void> {
       `${plan.open.join(', ')} ${plan.open.length === 1 ? 'has' : 'have'} not ended: until then only scratch is listed${currentUp() ? '' : ' (`backspin up` goes on with them)'}.`,
     );
   for (const one of gone) console.log(`${one.name}: ${one.failure}.`);
-  if (plan.sweep.length === 0) return console.log(`Nothing in ${store.root} can go.`);
+  if (plan.sweep.length === 0) return console.log(`Nothing in ${store.location} can go.`);
   const file = inHome('gc', `${plan.digest.slice(0, 16)}.json`);
   await writeAtomic(file, `${JSON.stringify(plan, null, 2)}\n`);
   const groups = [...Map.groupBy(plan.sweep, ({ why }) => why)].map(([why, swept]) => [why, swept.length, size(bytesOf(swept))]);

@@ -29,7 +29,7 @@ export async function run({ json }: { json?: boolean }): Promise<number> {
     }
     const current = progress.map(({ record }) => record).toSorted((a, b) => b.updated.localeCompare(a.updated));
     if (json) printJson(current.map(fields));
-    else if (current.length === 0) console.log(`No experiment in ${store.root} yet: backspin launch FILE starts one.`);
+    else if (current.length === 0) console.log(`No experiment in ${store.location} yet: backspin launch FILE starts one.`);
     else console.log(table(['experiment', 'recipe', 'state', 'round', 'fork of', 'updated'], current.map(row)));
   });
   for (const note of notes) console.error(note);

@@ -6,7 +6,9 @@ import { servePages } from '../pages/serve.ts';
 export async function run({ port = 0 }: { port?: number }): Promise<void> {
   const store = await openHome();
   const serving = await servePages(store, port);
-  console.log(`The pages of ${store.root} are at\n  ${serving.address}\nWhoever has this address can read all records. Ctrl-C ends it.`);
+  console.log(
+    `The pages of ${store.location} are at\n  ${serving.address}\nWhoever has this address can read all records. Ctrl-C ends it.`,
+  );
   await Promise.race(['SIGINT', 'SIGTERM'].map((signal) => once(process, signal)));
   await serving.close();
 }

@@ -12,7 +12,7 @@ export async function experimentOf(store: Store, name: string): Promise<Experime
   const names = await store.experimentNames();
   throw new BackspinError(
     'NotFound',
-    `There is no experiment "${name}" in ${store.root}${names.length === 0 ? '; none was launched yet' : suggest(name, names)}.`,
+    `There is no experiment "${name}" in ${store.location}${names.length === 0 ? '; none was launched yet' : suggest(name, names)}.`,
   );
 }
 

@@ -30,7 +30,7 @@ export async function outputOf(store: Store, experiment: string, step: Step): Pr
   if (step.state === 'completed')
     throw new BackspinError(
       'ArtifactMissing',
-      `What the step ${step.path} has given is not in ${store.root} any more: launch the experiment again, and it is made again.`,
+      `What the step ${step.path} has given is not in ${store.location} any more: launch the experiment again, and it is made again.`,
     );
   throw new BackspinError(
     'NotFound',

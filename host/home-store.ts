@@ -1,6 +1,6 @@
 /** Opens the store of this home. */
-import { openStore } from '../store/local.ts';
+import { openStoreOf } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
-import { inHome } from './home.ts';
+import { homeFolder } from './home.ts';
 
-export const openHome = (): Promise<Store> => openStore(inHome('store'));
+export const openHome = (): Promise<Store> => openStoreOf(homeFolder());

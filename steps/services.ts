@@ -1,9 +1,8 @@
 /** Opens the store, servers and registries that activities share, once per worker process. */
-import { resolve } from 'node:path';
 import { ExternalServers } from '../inference/servers.ts';
 import { loadRegistry, type Registry } from './registry.ts';
 import type { BoundConfig } from '../schemas/config.ts';
-import { openStore } from '../store/local.ts';
+import { openStoreOf } from '../store/open.ts';
 import { LOW_WATER, type Store } from '../store/store.ts';
 import { checkGrants, ofContext, ofModules, type Grant, type Granting } from './grants.ts';
 import { machineOf, type Machine } from './machine.ts';
@@ -33,7 +32,7 @@ export interface ActivityHandle {
 
 /** `launchedOnly` is for workers, because every user of the machine can start workflows on the Temporal server. */
 export async function openServices(home: string, { lowWater = LOW_WATER, build = '', launchedOnly = false } = {}): Promise<Services> {
-  const store = await openStore(resolve(home, 'store'));
+  const store = await openStoreOf(home);
   const checked = async (grants: readonly Grant[]) => void (launchedOnly && (await checkGrants(store, grants)));
   const registries = new Map<string, Promise<Registry>>();
   return {

@@ -8,8 +8,8 @@ import type { Rec } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { DatasetManifest, Determinism } from '../schemas/store.ts';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
-import { ifThere, putIfAbsent, writeAtomic } from './files.ts';
-import type { Paths } from './paths.ts';
+import type { Blobs } from './blobs.ts';
+import { ifThere, writeAtomic } from './files.ts';
 import type { DatasetWriter } from './store.ts';
 import { turns } from './turns.ts';
 
@@ -31,7 +31,7 @@ const lineOf = ({ id, from, value }: Rec<unknown>) =>
 
 /** Keeps one shard in memory and writes each full one. Nothing refers to the shards before `commit`. */
 export class ShardWriter implements DatasetWriter {
-  readonly #paths: Paths;
+  readonly #blobs: Blobs;
   readonly #schema: string;
   readonly #limits: ShardLimits;
   readonly #whole: Hash;
@@ -39,8 +39,8 @@ export class ShardWriter implements DatasetWriter {
   #lines: Buffer[] = [];
   #bytes = 0;
 
-  constructor(paths: Paths, schema: string, limits: ShardLimits = shardLimits) {
-    this.#paths = paths;
+  constructor(blobs: Blobs, schema: string, limits: ShardLimits = shardLimits) {
+    this.#blobs = blobs;
     this.#schema = schema;
     this.#limits = limits;
     this.#whole = datasetHash(schema);
@@ -59,7 +59,9 @@ export class ShardWriter implements DatasetWriter {
     const shard = { digest: sha256(bytes), rows: this.#lines.length, bytes: bytes.length };
     [this.#lines, this.#bytes] = [[], 0];
     this.#whole.update(bytes);
-    await writeAtomic(this.#paths.blob(shard.digest), await compress(bytes, frame), this.#paths.temporary); // also replaces a damaged shard
+    const path = this.#blobs.paths.blob(shard.digest);
+    await writeAtomic(path, await compress(bytes, frame), this.#blobs.paths.temporary); // also replaces a damaged shard
+    await this.#blobs.push(path);
     this.#shards.push(shard);
   }
 
@@ -76,7 +78,7 @@ export class ShardWriter implements DatasetWriter {
       shards: this.#shards,
       determinism,
     };
-    await putIfAbsent(this.#paths.dataset(digest), `${canonicalJson(manifest)}\n`, this.#paths.temporary);
+    await this.#blobs.putIfAbsent(this.#blobs.paths.dataset(digest), `${canonicalJson(manifest)}\n`);
     return { kind: 'dataset', digest, rows: manifest.rows };
   }
 
@@ -97,12 +99,12 @@ const headAt = (bytes: Buffer, start: number) => JSON.parse(`${bytes.toString('u
 
 /** Reads what a `ShardWriter` wrote. */
 export class ShardReader {
-  readonly #paths: Paths;
+  readonly #blobs: Blobs;
   /** The last shard, decompressed. Consecutive batches read from the same shard, often at the same time. */
   #cached: { readonly digest: string; readonly bytes: Promise<Buffer> } | undefined;
 
-  constructor(paths: Paths) {
-    this.#paths = paths;
+  constructor(blobs: Blobs) {
+    this.#blobs = blobs;
   }
 
   /** Returns the records `from` (inclusive) to `to` (exclusive). Keeps one shard in memory and opens no others than it needs. Throws
@@ -126,7 +128,7 @@ export class ShardReader {
     let first = 0;
     for (const shard of manifest.shards) {
       if (first + shard.rows > from && first < to) {
-        const bytes = await (whole ? readShard(this.#paths, shard) : this.#shared(shard));
+        const bytes = await (whole ? readShard(this.#blobs, shard) : this.#shared(shard));
         whole?.update(bytes);
         let row = first;
         for (let start = 0; start < bytes.length && row < to; row++) {
@@ -145,18 +147,19 @@ export class ShardReader {
   /** Paths of the verified shards. */
   async files(manifest: DatasetManifest): Promise<readonly string[]> {
     const whole = datasetHash(manifest.schema);
-    for (const shard of manifest.shards) whole.update(await readShard(this.#paths, shard));
+    for (const shard of manifest.shards) whole.update(await readShard(this.#blobs, shard));
     this.#checkWhole(manifest, whole);
-    return manifest.shards.map(({ digest }) => this.#paths.blob(digest));
+    return manifest.shards.map(({ digest }) => this.#blobs.paths.blob(digest));
   }
 
   #checkWhole({ digest }: DatasetManifest, whole: Hash): void {
-    if (whole.digest('hex') !== digest) throw damaged(this.#paths.dataset(digest), 'lists other shards than its digest says');
+    if (whole.digest('hex') !== digest)
+      throw damaged(this.#blobs.nameOf(this.#blobs.paths.dataset(digest)), 'lists other shards than its digest says');
   }
 
   #shared(shard: Shard): Promise<Buffer> {
     if (this.#cached?.digest !== shard.digest) {
-      const cached = { digest: shard.digest, bytes: readShard(this.#paths, shard) };
+      const cached = { digest: shard.digest, bytes: readShard(this.#blobs, shard) };
       this.#cached = cached;
       cached.bytes.catch(() => {
         if (this.#cached === cached) this.#cached = undefined; // a later read may find it repaired
@@ -168,26 +171,38 @@ export class ShardReader {
 
 type Shard = DatasetManifest['shards'][number];
 
-async function readShard(paths: Paths, shard: Shard): Promise<Buffer> {
-  const path = paths.blob(shard.digest);
+/** Reads it anew from the store if the copy on this host is damaged. */
+async function readShard(blobs: Blobs, shard: Shard): Promise<Buffer> {
+  const path = blobs.paths.blob(shard.digest);
+  try {
+    return await readWhole(blobs, path, shard);
+  } catch (error) {
+    if (!(error instanceof BackspinError && error.type === 'ArtifactDamaged' && (await blobs.discard(path)))) throw error;
+    return readWhole(blobs, path, shard);
+  }
+}
+
+async function readWhole(blobs: Blobs, path: string, shard: Shard): Promise<Buffer> {
+  const name = blobs.nameOf(path);
+  await blobs.pull(path);
   const packed = await ifThere(readFile(path));
   if (!packed)
     throw new BackspinError(
       'ArtifactMissing',
-      `The shard ${path} is not there: launch the experiment that made it again, and its step runs again.`,
+      `The shard ${name} is not there: launch the experiment that made it again, and its step runs again.`,
     );
   let bytes: Buffer;
   try {
     bytes = await decompress(packed, { maxOutputLength: Math.max(shard.bytes, 1) });
   } catch (error) {
-    throw damaged(path, `cannot be unpacked (${(error as Error).message})`, { cause: error });
+    throw damaged(name, `cannot be unpacked (${(error as Error).message})`, { cause: error });
   }
   if (bytes.length !== shard.bytes)
-    throw damaged(path, `has ${bytes.length} bytes and not ${shard.bytes} (is it more than one zstd frame?)`);
-  if (sha256(bytes) !== shard.digest) throw damaged(path, 'holds other bytes than its name says');
+    throw damaged(name, `has ${bytes.length} bytes and not ${shard.bytes} (is it more than one zstd frame?)`);
+  if (sha256(bytes) !== shard.digest) throw damaged(name, 'holds other bytes than its name says');
   let rows = 0;
   for (let at = bytes.indexOf(0x0a); at !== -1; at = bytes.indexOf(0x0a, at + 1)) rows++;
-  if (rows !== shard.rows || bytes.at(-1) !== 0x0a) throw damaged(path, `has ${rows} records and not ${shard.rows}`);
+  if (rows !== shard.rows || bytes.at(-1) !== 0x0a) throw damaged(name, `has ${rows} records and not ${shard.rows}`);
   return bytes;
 }
 

@@ -6,6 +6,7 @@ import type { ModelRef } from '../schemas/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { modelManifest, type ModelManifest } from '../schemas/store.ts';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
+import { LocalBlobs, type Blobs } from './blobs.ts';
 import { damaged } from './datasets.ts';
 import { digestOf } from './digests.ts';
 import { codeOf, ifThere, makeFolder, syncFolder, temporary, writeAtomic, writing } from './files.ts';
@@ -21,7 +22,8 @@ const manifestOf = (paths: Paths, digest: string) => join(paths.model(digest), '
 
 /** Copies the `modelFiles` of a folder into the store and hard-links those that are in the store already. `overrides` replace
  *  files of the folder. Throws `ConfigError` if the folder is not a model. */
-export async function putModel(paths: Paths, folder: string, about: AboutModel, overrides: Overrides = {}): Promise<ModelRef> {
+export async function putModel(blobs: Blobs, folder: string, about: AboutModel, overrides: Overrides = {}): Promise<ModelRef> {
+  const { paths } = blobs;
   const all = Object.entries({ ...(await modelFiles(folder)), ...overrides });
   const sources = new Map(all.flatMap(([name, path]) => (path === null ? [] : [[name, path] as const])));
   const needed = about.base === null ? 'config.json' : 'adapter_config.json';
@@ -42,6 +44,7 @@ export async function putModel(paths: Paths, folder: string, about: AboutModel, 
     const manifest: ModelManifest = { kind: 'model', digest, files, ...about };
     await writeAtomic(join(made, 'manifest.json'), `${canonicalJson(manifest)}\n`);
     await renameIntoPlace(paths, made, digest);
+    await blobs.push(paths.model(digest), namesOf(manifest));
     return { kind: 'model', digest };
   } catch (error) {
     throw writing(paths.folders.models, error);
@@ -64,7 +67,7 @@ async function renameIntoPlace(paths: Paths, made: string, digest: string): Prom
     } catch (error) {
       if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'EEXIST') throw error;
     }
-    if (await hasModel(paths, digest)) return;
+    if (await hasModel(new LocalBlobs(paths), digest)) return;
     const broken = temporary(paths.temporary, 'broken');
     await ifThere(rename(home, broken));
     await rm(broken, { recursive: true, force: true });
@@ -170,34 +173,37 @@ async function copyOrLink(source: string, path: string, linked: boolean): Promis
   }
 }
 
+/** The files of a model's folder in the store. The manifest is last: a model without one is not there. */
+const namesOf = ({ files }: ModelManifest): string[] => [...files.map(({ name }) => `files/${name}`), 'manifest.json'];
+
 /** Throws `ArtifactMissing`, or `ArtifactDamaged` if the manifest is unreadable. */
-export async function readModel(paths: Paths, digest: string): Promise<ModelManifest> {
-  const path = manifestOf(paths, digest);
-  const file = await ifThere(open(path));
-  if (!file)
+export async function readModel(blobs: Blobs, digest: string): Promise<ModelManifest> {
+  const path = manifestOf(blobs.paths, digest);
+  const bytes = await blobs.read(path);
+  if (!bytes)
     throw new BackspinError(
       'ArtifactMissing',
-      `The model ${digest} is not in ${paths.folders.models}: launch the experiment that made it again, and it is made again.`,
+      `The model ${digest} is not in ${blobs.nameOf(blobs.paths.folders.models)}: launch the experiment that made it again, and it is made again.`,
     );
+  let manifest: ModelManifest;
   try {
-    const manifest = modelManifest.parse(JSON.parse(await file.readFile('utf8')));
-    if (manifest.digest === digest) return manifest;
+    manifest = modelManifest.parse(JSON.parse(bytes.toString()));
   } catch (error) {
-    throw damaged(path, 'is no manifest of a model', { cause: error });
-  } finally {
-    await file.close();
+    throw damaged(blobs.nameOf(path), 'is no manifest of a model', { cause: error });
   }
-  throw damaged(path, 'is the manifest of another model');
+  if (manifest.digest !== digest) throw damaged(blobs.nameOf(path), 'is the manifest of another model');
+  return manifest;
 }
 
-/** Whether all files exist with the right sizes, also those of an adapter's base. Does not read their bytes. */
-export async function hasModel(paths: Paths, digest: string): Promise<boolean> {
+/** Whether all files exist with the right sizes and no others, also those of an adapter's base. Does not read their bytes. */
+export async function hasModel(blobs: Blobs, digest: string): Promise<boolean> {
   try {
-    const manifest = await readModel(paths, digest);
-    await fileStamps(paths, manifest);
-    return manifest.base === null || (await hasModel(paths, manifest.base));
+    const { files, base } = await readModel(blobs, digest);
+    const sizes = await blobs.sizes(filesOf(blobs.paths, digest));
+    if (sizes.size !== files.length || files.some(({ name, bytes }) => sizes.get(name) !== bytes)) return false;
+    return base === null || (await hasModel(blobs, base));
   } catch (error) {
-    if (error instanceof BackspinError) return false;
+    if (error instanceof BackspinError && (error.type === 'ArtifactMissing' || error.type === 'ArtifactDamaged')) return false;
     throw error;
   }
 }
@@ -225,16 +231,29 @@ async function fileStamps(paths: Paths, manifest: ModelManifest): Promise<string
 
 /** Returns model folders after checking the digests of their files. Checks again only if a file changes. */
 export class ModelFolders {
-  readonly #paths: Paths;
+  readonly #blobs: Blobs;
   readonly #verified = new Map<string, { readonly seen: string; readonly done: Promise<void> }>();
 
-  constructor(paths: Paths) {
-    this.#paths = paths;
+  constructor(blobs: Blobs) {
+    this.#blobs = blobs;
   }
 
+  /** Brings it from the store anew if the copy on this host is damaged. */
   async of(digest: string): Promise<string> {
-    const manifest = await readModel(this.#paths, digest);
-    const seen = await fileStamps(this.#paths, manifest);
+    const manifest = await readModel(this.#blobs, digest);
+    const folder = this.#blobs.paths.model(digest);
+    try {
+      return await this.#whole(manifest, folder);
+    } catch (error) {
+      if (!(error instanceof BackspinError && (await this.#blobs.discard(folder)))) throw error;
+      return this.#whole(manifest, folder);
+    }
+  }
+
+  async #whole(manifest: ModelManifest, folder: string): Promise<string> {
+    const { digest } = manifest;
+    await this.#blobs.pull(folder, namesOf(manifest));
+    const seen = await fileStamps(this.#blobs.paths, manifest);
     let verified = this.#verified.get(digest);
     if (verified?.seen !== seen) {
       verified = { seen, done: this.#verify(manifest) };
@@ -242,12 +261,12 @@ export class ModelFolders {
       verified.done.catch(() => this.#verified.delete(digest));
     }
     await verified.done;
-    return filesOf(this.#paths, digest);
+    return filesOf(this.#blobs.paths, digest);
   }
 
   async #verify({ digest, files }: ModelManifest): Promise<void> {
     for (const { name, sha256: wanted } of files) {
-      const path = join(filesOf(this.#paths, digest), name);
+      const path = join(filesOf(this.#blobs.paths, digest), name);
       if ((await digestOf(path)) !== wanted) throw damaged(path, 'holds other bytes than its manifest says');
     }
   }

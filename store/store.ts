@@ -1,9 +1,11 @@
-/** The interface of the store: content-addressed, append-only, shared by all workers and the CLI. Every file is written under a temporary
- *  name, fsynced and renamed; readers verify what they read. */
+/** The interface of the store: content-addressed, append-only, shared by all workers and the CLI. A file appears whole or not at all; readers
+ *  verify what they read. */
 import type { AnyRef, DatasetRef, ModelRef, Result } from '../schemas/call.ts';
 import type { Rec } from '../recipe/define.ts';
 import type { DatasetManifest, Determinism, ModelManifest, Output } from '../schemas/store.ts';
 import type { ExperimentRecord, RecordNews, StepNote } from '../schemas/experiment.ts';
+import type { Blobs } from './blobs.ts';
+import type { SharedWork } from './shared-work.ts';
 
 /** Writes records in order into shards. `commit` fsyncs, writes the manifest and returns the reference. */
 export interface DatasetWriter {
@@ -19,8 +21,14 @@ export const LOW_WATER = 2e9;
 export interface Store {
   /** Eight random characters. Queue names and workflow ids start with them, so two stores can share a Temporal server. */
   readonly id: string;
-  /** Absolute path, for subprocesses that read files. */
+  /** Absolute path of the folder on this host that holds its files, or copies of those in S3, and scratch. */
   readonly root: string;
+  /** The store in messages: its folder, or its S3 address. */
+  readonly location: string;
+  /** Its files by name, for what works on the store as a whole. */
+  readonly blobs: Blobs;
+  /** What other hosts have of the scratch of running steps; undefined: the store is of this host alone. */
+  readonly shared: SharedWork | undefined;
 
   write(schema: string): DatasetWriter;
   /**
@@ -49,8 +57,10 @@ export interface Store {
   /** Stores an output unless one exists, and returns the stored one. An output whose result was lost counts as missing. */
   putOutput(output: Output): Promise<Output>;
   output(stepKey: string): Promise<Output | undefined>;
+  /** Keys of all steps with an output. */
+  outputKeys(): Promise<readonly string[]>;
 
-  /** Scratch folder of one step: batches, journals, run folders. Survives crashes; the commit removes it. */
+  /** Scratch folder of one step on this host: batches, journals, run folders. Survives crashes; the commit removes it. */
   work(stepKey: string): string;
   clearWork(stepKey: string): Promise<void>;
 

@@ -1,11 +1,8 @@
 /** Reads records of an experiment by their ids. */
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Rec } from '../../recipe/define.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
 import type { Output } from '../../schemas/store.ts';
-import { pathsOf } from '../../store/paths.ts';
 import type { Store } from '../../store/store.ts';
 import { text, type Database } from './duckdb.ts';
 import { tableOf } from './parquet.ts';
@@ -34,15 +31,13 @@ export async function endedSteps(store: Store, { steps }: ExperimentRecord): Pro
 
 async function prefixTables(store: Store, { operation, inputs, verb }: Output): Promise<StepTable[]> {
   if (verb !== 'map' || !operation.includes('>')) return [];
-  const { outputs } = pathsOf(store.root).folders;
   const tables: StepTable[] = [];
-  for (const folder of await readdir(outputs))
-    for (const file of await readdir(join(outputs, folder))) {
-      const other = await store.output(file.slice(0, -'.json'.length)).catch(() => undefined); // a damaged one
-      if (!other || !operation.startsWith(`${other.operation}>`) || !other.inputs.every((input) => inputs.includes(input))) continue;
-      for (const table of tablesOf({ result: null }, other))
-        if (table.layout === 'records' && (await store.has(table.ref))) tables.push(table);
-    }
+  for (const stepKey of await store.outputKeys()) {
+    const other = await store.output(stepKey).catch(() => undefined); // a damaged one
+    if (!other || !operation.startsWith(`${other.operation}>`) || !other.inputs.every((input) => inputs.includes(input))) continue;
+    for (const table of tablesOf({ result: null }, other))
+      if (table.layout === 'records' && (await store.has(table.ref))) tables.push(table);
+  }
   return tables;
 }
 

@@ -6,9 +6,12 @@ import { canonicalJson } from '../../schemas/canonical.ts';
 import { ShardWriter } from '../../store/datasets.ts';
 import { openStore } from '../../store/local.ts';
 import { pathsOf } from '../../store/paths.ts';
+import { onStores } from '../support/drivers.ts';
 import { child, fill, folder, kill, newStore, put, read, record, records } from '../support/store.ts';
 
-test('a dataset is known by schema and records, however they are sharded', async (t) => {
+const onBoth = onStores();
+
+onBoth('a dataset is known by schema and records, however they are sharded', async (t, { newStore }) => {
   const rows = records(100);
   const digests = new Set<string>();
   for (const limits of [
@@ -18,7 +21,7 @@ test('a dataset is known by schema and records, however they are sharded', async
     { rows: 1e9, bytes: 1e9 },
   ]) {
     const store = await newStore();
-    const ref = await fill(new ShardWriter(pathsOf(store.root), 'test@1', limits), rows);
+    const ref = await fill(new ShardWriter(store.blobs, 'test@1', limits), rows);
     digests.add(ref.digest);
     t.deepEqual(await read(store, ref), rows);
     t.deepEqual(await read(store, ref, { from: 13, to: 31 }), rows.slice(13, 31));
@@ -57,7 +60,7 @@ test('parts of a shard are read from disk once, and anew when that failed', asyn
   t.deepEqual(await read(store, ref, { from: 50, to: 60 }), rows.slice(50, 60));
 });
 
-test('an empty dataset is one', async (t) => {
+onBoth('an empty dataset is one', async (t, { newStore }) => {
   const store = await newStore();
   const ref = await put(store, []);
   t.deepEqual([ref.rows, await read(store, ref), await store.has(ref)], [0, [], true]);
@@ -99,7 +102,7 @@ test('what is no plain JSON is refused, with where it is, and loses nothing with
   t.is(canonicalJson(bare), '{"a":{"c":[null]},"b":1}', 'plain objects of any making');
 });
 
-test('line separators and lone surrogates survive a store', async (t) => {
+onBoth('line separators and lone surrogates survive a store', async (t, { newStore }) => {
   const store = await newStore();
   const texts = ['a\u2028b\u2029c\u0085d\r\n\u0000', 'cut \ud83d', '\ude00 cut', 'whole \ud83d\ude00'];
   const ref = await put(
@@ -148,7 +151,7 @@ for (const [how, harm] of Object.entries(harms)) {
     const store = await newStore();
     const paths = pathsOf(store.root);
     const rows = records(30);
-    const ref = await fill(new ShardWriter(paths, 'test@1', { rows: 10, bytes: 1e9 }), rows);
+    const ref = await fill(new ShardWriter(store.blobs, 'test@1', { rows: 10, bytes: 1e9 }), rows);
     const [, second, third] = (await store.dataset(ref)).shards.map(({ digest }) => paths.blob(digest));
     await harm(second!, third!);
     const given: unknown[] = [];
@@ -165,7 +168,7 @@ for (const [how, harm] of Object.entries(harms)) {
     await rm(second!); // what the message says to do
     t.false(await store.has(ref));
     await t.throwsAsync(read(store, ref), { name: 'ArtifactMissing' });
-    await fill(new ShardWriter(paths, 'test@1', { rows: 10, bytes: 1e9 }), rows);
+    await fill(new ShardWriter(store.blobs, 'test@1', { rows: 10, bytes: 1e9 }), rows);
     t.deepEqual(await read(store, ref), rows, 'made again, it is whole');
   });
 }
@@ -173,7 +176,7 @@ for (const [how, harm] of Object.entries(harms)) {
 test('a manifest that lists its shards in another order is found out', async (t) => {
   const store = await newStore();
   const paths = pathsOf(store.root);
-  const ref = await fill(new ShardWriter(paths, 'test@1', { rows: 10, bytes: 1e9 }), records(20));
+  const ref = await fill(new ShardWriter(store.blobs, 'test@1', { rows: 10, bytes: 1e9 }), records(20));
   const manifest = await store.dataset(ref);
   await writeFile(paths.dataset(ref.digest), JSON.stringify({ ...manifest, shards: manifest.shards.toReversed() }));
   await t.throwsAsync(read(store, ref), { name: 'ArtifactDamaged', message: new RegExp(ref.digest) });

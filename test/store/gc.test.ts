@@ -1,12 +1,14 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import test from 'ava';
 import type { DatasetRef, ModelRef } from '../../schemas/call.ts';
 import { applyGc, planGc } from '../../store/gc.ts';
 import { sha256 } from '../../schemas/canonical.ts';
 import { pathsOf } from '../../store/paths.ts';
 import type { Store } from '../../store/store.ts';
-import { experiment, folder, newStore, output, put, read, record, records } from '../support/store.ts';
+import { onStores } from '../support/drivers.ts';
+import { experiment, folder, output, put, read, record, records } from '../support/store.ts';
+
+const onBoth = onStores();
 
 const later = () => Date.now() + 2 * 3_600_000;
 const entry = (name: string, result: DatasetRef | ModelRef) => ({ result, stepKey: sha256(name), cached: false });
@@ -20,7 +22,7 @@ async function model(store: Store, weights: string, from: ModelRef | null, base:
   return store.putModel(source, { ...about, state: 'weights', from: from?.digest ?? null });
 }
 
-test('what an experiment names is kept with all behind it, and the rest goes', async (t) => {
+onBoth('what an experiment names is kept with all behind it, and the rest goes', async (t, { newStore }) => {
   const store = await newStore();
   const shared = Array.from({ length: 10_000 }, (_, n) => record({ shared: n }));
   const [input, kept, dropped, stray] = [
@@ -51,7 +53,7 @@ test('what an experiment names is kept with all behind it, and the rest goes', a
   t.deepEqual((await planGc(store, later())).sweep, [], 'nothing is left to do');
 });
 
-test('the base of an adapter that an experiment names is kept', async (t) => {
+onBoth('the base of an adapter that an experiment names is kept', async (t, { newStore }) => {
   const store = await newStore();
   const merged = await model(store, 'merged', null);
   const adapter = await model(store, 'adapter', null, merged.digest);
@@ -60,7 +62,7 @@ test('the base of an adapter that an experiment names is kept', async (t) => {
   t.deepEqual((await planGc(store, later())).sweep, []);
 });
 
-test('the beginning of a chain that an experiment has is kept, and another chain on the same input is not', async (t) => {
+onBoth('the beginning of a chain that an experiment has is kept, and another chain on the same input is not', async (t, { newStore }) => {
   const store = await newStore();
   const [input, first, whole, other] = await Promise.all([4, 3, 2, 1].map((n) => put(store, records(n))));
   const inputs = [input!.digest];
@@ -72,19 +74,19 @@ test('the beginning of a chain that an experiment has is kept, and another chain
   t.deepEqual(await Promise.all([input!, first!, whole!, other!].map((ref) => store.has(ref))), [true, true, true, false]);
 });
 
-test('nothing younger than an hour goes', async (t) => {
+onBoth('nothing younger than an hour goes', async (t, { newStore }) => {
   const store = await newStore();
   await put(store, records(1));
   t.deepEqual((await planGc(store)).sweep, []);
   t.true((await planGc(store, later())).sweep.length > 0);
 });
 
-test('while an experiment is open only leftovers of what ended go', async (t) => {
+onBoth('while an experiment is open only leftovers of what ended go', async (t, { newStore }) => {
   const store = await newStore();
   const made = await put(store, records(1));
   await store.putOutput(output('done', made));
-  for (const step of ['done', 'under way']) await mkdir(join(store.work(sha256(step)), 'batches'), { recursive: true });
-  await writeFile(join(pathsOf(store.root).temporary, '.left.tmp'), 'half');
+  for (const step of ['done', 'under way']) await store.blobs.write(join(store.work(sha256(step)), 'batches', '0'), '');
+  await store.blobs.write(join(pathsOf(store.root).temporary, '.left.tmp'), 'half');
   for (const state of ['running', 'paused', 'attention'] as const) {
     await store.putExperiment(experiment('a', { state }));
     const { open, sweep } = await planGc(store, later());
@@ -99,7 +101,7 @@ test('while an experiment is open only leftovers of what ended go', async (t) =>
   t.false(await store.has(made));
 });
 
-test('what an experiment came to need after the plan was made stays', async (t) => {
+onBoth('what an experiment came to need after the plan was made stays', async (t, { newStore }) => {
   const store = await newStore();
   const [needed, stray] = [await put(store, records(1)), await put(store, records(2))];
   const plan = await planGc(store, later());
@@ -108,7 +110,7 @@ test('what an experiment came to need after the plan was made stays', async (t) 
   t.deepEqual(await Promise.all([needed, stray].map((ref) => store.has(ref))), [true, false]);
 });
 
-test('a plan that was altered is refused', async (t) => {
+onBoth('a plan that was altered is refused', async (t, { newStore }) => {
   const store = await newStore();
   await put(store, records(1));
   const plan = await planGc(store, later());

@@ -3,7 +3,10 @@ import { dirname, join } from 'node:path';
 import test from 'ava';
 import type { ModelRef } from '../../schemas/call.ts';
 import { pathsOf } from '../../store/paths.ts';
+import { onStores } from '../support/drivers.ts';
 import { aboutModel, folder, newStore } from '../support/store.ts';
+
+const onBoth = onStores();
 
 async function modelFolder(files: Record<string, string> = {}, root = folder()): Promise<string> {
   for (const [name, text] of Object.entries({ 'config.json': '{}', 'model.safetensors': 'weights', ...files })) {
@@ -13,7 +16,7 @@ async function modelFolder(files: Record<string, string> = {}, root = folder()):
   return root;
 }
 
-test('a model is known by the names and bytes of its files', async (t) => {
+onBoth('a model is known by the names and bytes of its files', async (t, { newStore }) => {
   const store = await newStore();
   const ref = await store.putModel(await modelFolder({ '1_Pooling/merges.txt': 'a b' }), aboutModel);
   t.deepEqual(await store.putModel(await modelFolder({ '1_Pooling/merges.txt': 'a b' }), aboutModel), ref);
@@ -52,7 +55,7 @@ test('what a step made in the store is not copied', async (t) => {
   t.is((await stat(join(await store.modelFolder(ref), 'model.safetensors'))).ino, ino);
 });
 
-test('two that bring the same model at once have one', async (t) => {
+onBoth('two that bring the same model at once have one', async (t, { newStore }) => {
   const store = await newStore();
   const source = await modelFolder();
   const refs = await Promise.all(Array.from({ length: 8 }, () => store.putModel(source, aboutModel)));
@@ -70,7 +73,7 @@ test('a folder that is no whole model is refused with a sentence', async (t) => 
   t.truthy(await store.putModel(bare, { ...aboutModel, state: 'init' }), 'one that a training is to make needs none');
 });
 
-test('an adapter is known by its base too, and is there only beside it', async (t) => {
+onBoth('an adapter is known by its base too, and is there only beside it', async (t, { newStore }) => {
   const store = await newStore();
   const bases = [];
   for (const weights of ['one', 'other']) bases.push(await store.putModel(await modelFolder({ 'model.safetensors': weights }), aboutModel));
@@ -81,7 +84,7 @@ test('an adapter is known by its base too, and is there only beside it', async (
   await writeFile(join(made, 'adapter_config.json'), '{}');
   const adapters = [await upon(bases[0]!), await upon(bases[1]!)];
   t.notDeepEqual(adapters[0], adapters[1]);
-  await rm(join(pathsOf(store.root).model(bases[1]!.digest), 'files', 'config.json'));
+  await store.blobs.remove(join(store.blobs.paths.model(bases[1]!.digest), 'files', 'config.json'));
   t.deepEqual(await Promise.all(adapters.map((ref) => store.has(ref))), [true, false]);
 });
 

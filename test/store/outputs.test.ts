@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { readdir, readFile, stat, truncate } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import test from 'ava';
@@ -8,7 +8,10 @@ import { sha256 } from '../../schemas/canonical.ts';
 import { makeFolder, writeLines } from '../../store/files.ts';
 import { openStore } from '../../store/local.ts';
 import { pathsOf } from '../../store/paths.ts';
+import { onStores } from '../support/drivers.ts';
 import { child, experiment, folder, newStore, output, put, read, records } from '../support/store.ts';
+
+const onBoth = onStores();
 
 test('of two processes that put the same output one wins, and both go on with its', async (t) => {
   const root = folder();
@@ -28,40 +31,43 @@ test('of two processes that put the same output one wins, and both go on with it
   for (const one of children) one.process.kill();
 });
 
-test('an output whose result was lost makes way for one that is whole', async (t) => {
+onBoth('an output whose result was lost makes way for one that is whole', async (t, { newStore }) => {
   const store = await newStore();
   const [lost, made] = [await put(store, records(1)), await put(store, records(2))];
   await store.putOutput(output('step', lost));
   t.deepEqual((await store.putOutput(output('step', made))).result, lost);
-  await rm(pathsOf(store.root).dataset(lost.digest));
+  await store.blobs.remove(store.blobs.paths.dataset(lost.digest));
   t.deepEqual((await store.putOutput(output('step', made))).result, made);
   t.deepEqual((await store.output(sha256('step')))?.result, made);
 });
 
-test('two that find a lost result take the same one for it, and neither removes what the other has just put', async (t) => {
-  const root = folder();
-  const [first, second] = [await openStore(root), await openStore(root)];
-  const [lost, one, other] = await Promise.all([1, 2, 3].map((n) => put(first, records(n))));
-  await first.putOutput(output('step', lost!));
-  await rm(pathsOf(root).dataset(lost!.digest));
-  // the second finds the result lost, and does nothing about it before the first has put another
-  const gate = Promise.withResolvers<void>();
-  const seen = Promise.withResolvers<void>();
-  const has = second.has.bind(second);
-  second.has = async (result) => {
-    const found = await has(result);
-    seen.resolve();
-    await gate.promise;
-    return found;
-  };
-  const late = second.putOutput(output('step', other!));
-  await seen.promise;
-  const early = await first.putOutput(output('step', one!));
-  gate.resolve();
-  t.deepEqual([early.result, (await late).result, (await first.output(sha256('step')))?.result], [one, one, one]);
-  await rm(pathsOf(root).dataset(one!.digest));
-  t.deepEqual((await first.putOutput(output('step', other!))).result, other!, 'another loss is another');
-});
+onBoth(
+  'two that find a lost result take the same one for it, and neither removes what the other has just put',
+  async (t, { newStore, again }) => {
+    const first = await newStore();
+    const second = await again(first);
+    const [lost, one, other] = await Promise.all([1, 2, 3].map((n) => put(first, records(n))));
+    await first.putOutput(output('step', lost!));
+    await first.blobs.remove(first.blobs.paths.dataset(lost!.digest));
+    // the second finds the result lost, and does nothing about it before the first has put another
+    const gate = Promise.withResolvers<void>();
+    const seen = Promise.withResolvers<void>();
+    const has = second.has.bind(second);
+    second.has = async (result) => {
+      const found = await has(result);
+      seen.resolve();
+      await gate.promise;
+      return found;
+    };
+    const late = second.putOutput(output('step', other!));
+    await seen.promise;
+    const early = await first.putOutput(output('step', one!));
+    gate.resolve();
+    t.deepEqual([early.result, (await late).result, (await first.output(sha256('step')))?.result], [one, one, one]);
+    await first.blobs.remove(first.blobs.paths.dataset(one!.digest));
+    t.deepEqual((await first.putOutput(output('step', other!))).result, other!, 'another loss is another');
+  },
+);
 
 test('a new folder is on the disk with every folder that was made for it', async (t) => {
   const root = folder();
@@ -102,7 +108,7 @@ test('an output that is not there is undefined, and a damaged one is named', asy
   t.true(error.message.includes(path));
 });
 
-test('of an experiment the newest record counts', async (t) => {
+onBoth('of an experiment the newest record counts', async (t, { newStore }) => {
   const store = await newStore();
   await store.putExperiment(experiment('b', { state: 'running' }));
   await store.putExperiment(experiment('a'));
@@ -116,9 +122,9 @@ test('of an experiment the newest record counts', async (t) => {
   t.is(await store.experiment('../id'), undefined, 'no name leads out of its folder');
 });
 
-test('a store keeps its id, and two stores have two', async (t) => {
-  const root = folder();
-  const ids = (await Promise.all([openStore(root), openStore(root)])).map(({ id }) => id);
+onBoth('a store keeps its id, and two stores have two', async (t, { newStore, again }) => {
+  const store = await newStore();
+  const ids = [store.id, (await again(store)).id];
   t.is(ids[0], ids[1]);
   t.regex(ids[0]!, /^[0-9a-f]{8}$/);
   t.not((await newStore()).id, ids[0]);

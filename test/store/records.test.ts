@@ -1,6 +1,8 @@
-import test from 'ava';
 import type { RecordNews, Step } from '../../schemas/experiment.ts';
-import { experiment, newStore } from '../support/store.ts';
+import { onStores } from '../support/drivers.ts';
+import { experiment } from '../support/store.ts';
+
+const onBoth = onStores();
 
 const step = (path: string, more: Partial<Step> = {}): Step => ({
   path,
@@ -23,7 +25,7 @@ const news = (count: number, steps: readonly string[], since: number | null, mor
   ...more,
 });
 
-test('a record grows by what is new, and what comes late or twice takes nothing away', async (t) => {
+onBoth('a record grows by what is new, and what comes late or twice takes nothing away', async (t, { newStore }) => {
   const store = await newStore();
   const paths = async () => (await store.experiment('a'))!.steps.map(({ path, state }) => `${path} ${state}`);
   t.true(await store.addToExperiment(news(1, ['one', 'two'], null)));
@@ -36,7 +38,7 @@ test('a record grows by what is new, and what comes late or twice takes nothing 
   t.is((await store.experiment('a'))!.round, 2);
 });
 
-test('news that build on what the store lacks are refused, and change nothing', async (t) => {
+onBoth('news that build on what the store lacks are refused, and change nothing', async (t, { newStore }) => {
   const store = await newStore();
   t.false(await store.addToExperiment(news(2, ['two'], 1)));
   t.is(await store.experiment('a'), undefined);
@@ -48,12 +50,15 @@ test('news that build on what the store lacks are refused, and change nothing', 
   );
 });
 
-test('what a run writes as a whole, in parts, stands alone once the last part is there, and loses nothing before', async (t) => {
-  const store = await newStore();
-  const paths = async () => (await store.experiment('a'))!.steps.map(({ path }) => path);
-  await store.putExperiment(experiment('a', { state: 'running', steps: [step('old'), step('one')] }));
-  await store.addToExperiment(news(1, ['one'], null));
-  t.deepEqual(await paths(), ['old', 'one']);
-  await store.addToExperiment(news(2, ['two'], 1, { only: ['one', 'two'] }));
-  t.deepEqual(await paths(), ['one', 'two']);
-});
+onBoth(
+  'what a run writes as a whole, in parts, stands alone once the last part is there, and loses nothing before',
+  async (t, { newStore }) => {
+    const store = await newStore();
+    const paths = async () => (await store.experiment('a'))!.steps.map(({ path }) => path);
+    await store.putExperiment(experiment('a', { state: 'running', steps: [step('old'), step('one')] }));
+    await store.addToExperiment(news(1, ['one'], null));
+    t.deepEqual(await paths(), ['old', 'one']);
+    await store.addToExperiment(news(2, ['two'], 1, { only: ['one', 'two'] }));
+    t.deepEqual(await paths(), ['one', 'two']);
+  },
+);
