@@ -143,7 +143,7 @@ function settingsOf(
       'enable-lora': true,
       'max-loras': room.adapters,
       'max-lora-rank': room.rank,
-      'lora-modules': adapters.map((adapter) => JSON.stringify({ ...adapter, base_model_name: base })),
+      ...(adapters.length > 0 && { 'lora-modules': adapters.map((adapter) => JSON.stringify({ ...adapter, base_model_name: base })) }),
     }),
     ...more,
   };
