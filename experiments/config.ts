@@ -8,7 +8,6 @@ import type { z } from 'zod';
 import { isPromptFile } from '../steps/prompt-files.ts';
 import { loadRegistry, moduleDigest, type Registry } from '../steps/registry.ts';
 import { commandVersion, placeholders, unknownPlaceholders } from '../devices/command.ts';
-import { vllmPython, vllmVersion } from '../devices/engines/vllm.ts';
 import type { BoundConfig, HubModel, RecipeSchema, TrainingCommand } from '../schemas/config.ts';
 import { experimentFile } from '../schemas/file.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -18,6 +17,7 @@ import { canonicalJson } from '../schemas/canonical.ts';
 import { bindData } from './bind-data.ts';
 import { bindModels } from './bind-models.ts';
 import { bindPrompts, checkVariables, promptStore } from './bind-prompts.ts';
+import { bindServing, highestRank } from './bind-serving.ts';
 import type { Launched } from './hub-names.ts';
 import { namesIn } from './registered-names.ts';
 import { suggest } from '../schemas/nearest.ts';
@@ -84,13 +84,14 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
     source.problem(['name'], `"${name}" cannot name an experiment; use lower-case letters, digits and hyphens`);
   source.throwIfAny();
   const { training, seed } = file!;
-  const serving = await bindServing(source, file!.serving, ['serving']);
+  const rank = highestRank(parameters);
+  const serving = await bindServing(source, file!.serving, ['serving'], rank);
   const { pool = serving.pool, threads, microBatch, shard } = training;
   const command = await bindCommand(source, training, folder);
   const roles: Record<string, Serving> = {};
   for (const [role, own] of Object.entries(given.roles ?? {})) {
     const whole = source.check<Serving>(servingSchema, inherited(given.serving ?? {}, own), ['roles', role]);
-    if (whole) roles[role] = await bindServing(source, whole, ['roles', role]);
+    if (whole) roles[role] = await bindServing(source, whole, ['roles', role], rank);
   }
   source.throwIfAny();
   const data = await bindData(source, checked.data, { folder, registry, launched });
@@ -152,17 +153,6 @@ function checkNames(source: Source, recipe: RecipeSchema, file: File, parameters
   for (const name of Object.keys(file.evaluation)) {
     if (!recipe.evaluation.includes(name))
       source.problem(['evaluation', name], `the recipe ${file.recipe} evaluates no such thing${suggest(name, recipe.evaluation)}`, 'key');
-  }
-}
-
-/** Binds vLLM to its installed version, because replies depend on the version. */
-async function bindServing(source: Source, serving: Serving, path: readonly string[]): Promise<Serving> {
-  if (serving.engine !== 'vllm' || serving.version !== null) return serving;
-  try {
-    return { ...serving, version: await vllmVersion(vllmPython(serving)) };
-  } catch (error) {
-    source.problem([...path, 'engine'], `${(error as Error).message} Or say its \`version\`, where it runs on another machine.`);
-    return serving;
   }
 }
 

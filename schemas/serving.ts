@@ -48,11 +48,12 @@ const options: { readonly [argument: string]: string } = {
   'max-model-len': 'maxModelLength',
   'tensor-parallel-size': 'tensorParallel',
   'data-parallel-size': 'dataParallel',
+  'max-lora-rank': 'maxLoraRank',
 };
 /** Those, and arguments that the engine sets or that would break it: models, address, server processes, metrics. */
 const taken = [
   ...Object.keys(options),
-  ...'model served-model-name config generation-config enable-lora lora-modules max-loras max-lora-rank'.split(' '),
+  ...'model served-model-name config generation-config enable-lora lora-modules max-loras'.split(' '),
   ...'host port uds root-path api-key ssl-keyfile ssl-certfile headless grpc api-server-count'.split(' '),
   ...'data-parallel-rank data-parallel-start-rank data-parallel-external-lb data-parallel-hybrid-lb'.split(' '),
   ...'disable-log-stats disable-uvicorn-access-log'.split(' '),
@@ -85,6 +86,13 @@ const vllm = z.strictObject({
   dtype: z.enum(['bfloat16', 'float16', 'float32']).default('bfloat16'),
   tensorParallel: z.int().min(1).default(1).describe('Devices that share each copy of the weights.'),
   dataParallel: z.int().min(1).default(1).describe('Copies of the weights.'),
+  maxLoraRank: z
+    .int()
+    .min(0)
+    .exactOptional()
+    .describe(
+      "Highest rank of the adapters that the server can load while it runs; 0: it starts without room for any. Default: the highest `lora.rank` of the experiment's trainings.",
+    ),
   arguments: z
     .record(argument, z.union([scalar, z.array(scalar), z.record(z.string(), z.unknown())]))
     .default({})

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import type { VllmServing } from '../../schemas/serving.ts';
@@ -66,7 +66,7 @@ export async function vllmVersion(python: string): Promise<string> {
 export function vllm(serving: VllmServing, models: ServedModels): Engine {
   const python = vllmPython(serving);
   const { base, adapters } = layoutOf(models);
-  const capacity = adapterCapacity(adapters);
+  const capacity = adapterCapacity(adapters, serving.maxLoraRank ?? 0);
   /** Prompt and generated tokens at the last check. */
   let lastTokens: number | undefined;
 
@@ -143,7 +143,7 @@ function settingsOf(
       'enable-lora': true,
       'max-loras': room.adapters,
       'max-lora-rank': room.rank,
-      'lora-modules': adapters.map((adapter) => JSON.stringify({ ...adapter, base_model_name: base })),
+      ...(adapters.length > 0 && { 'lora-modules': adapters.map((adapter) => JSON.stringify({ ...adapter, base_model_name: base })) }),
     }),
     ...more,
   };
@@ -166,8 +166,11 @@ function layoutOf(models: ServedModels): {
       'ConfigError',
       `A vLLM server has one base model, and this step asks ${folders.length}: ${folders.join(', ')}.`,
     );
+  const [folder] = folders as [string];
+  // A lease of the base gives it a name; one of adapters alone gives it the same, which its folder begins with.
+  const name = entries.find(([, { base }]) => base === null)?.[0] ?? basename(folder).slice(0, 16);
   return {
-    base: { name: entries.find(([, { base }]) => base === null)?.[0] ?? 'base', folder: folders[0]! },
+    base: { name, folder },
     adapters: entries.flatMap(([name, { folder, base }]) => (base === null ? [] : [{ name, path: folder }])),
   };
 }
@@ -177,19 +180,19 @@ interface AdapterCapacity {
   readonly adapters: number;
   readonly rank: number;
 }
-function adapterCapacity(adapters: readonly Adapter[]): AdapterCapacity | null {
-  if (adapters.length === 0) return null;
-  return { adapters: Math.max(MIN_LORAS, adapters.length), rank: rankOf(adapters) };
+/** Room for these adapters, and for later ones of ranks up to `maxRank`, so that a lease of the base alone does not end with the first
+ *  adapter of it. Null: no room. */
+function adapterCapacity(adapters: readonly Adapter[], maxRank: number): AdapterCapacity | null {
+  const highest = Math.max(maxRank, ...adapters.map(rankOf));
+  if (highest === 0) return null;
+  const rank = LORA_RANKS.find((room) => room >= highest);
+  if (rank !== undefined) return { adapters: Math.max(MIN_LORAS, adapters.length), rank };
+  throw new BackspinError('ConfigError', `vLLM serves adapters up to rank ${LORA_RANKS.at(-1)}, and this one has ${highest}.`);
 }
 
-function rankOf(adapters: readonly Adapter[]): number {
-  const ranks = adapters.map(({ path }) => {
-    const config = JSON.parse(readFileSync(join(path, 'adapter_config.json'), 'utf8')) as { r: number };
-    return config.r;
-  });
-  const rank = LORA_RANKS.find((room) => room >= Math.max(...ranks));
-  if (rank !== undefined) return rank;
-  throw new BackspinError('ConfigError', `vLLM serves adapters up to rank ${LORA_RANKS.at(-1)}, and this one has ${Math.max(...ranks)}.`);
+function rankOf({ path }: Adapter): number {
+  const config = JSON.parse(readFileSync(join(path, 'adapter_config.json'), 'utf8')) as { r: number };
+  return config.r;
 }
 
 function argumentOf(name: string, value: VllmServing['arguments'][string]): string[] {

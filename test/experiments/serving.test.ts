@@ -13,6 +13,7 @@ test('the options of an engine are those of that engine', async (t) => {
     ['engine: vllm, threads: 1', /serving\.threads: it does not go with the other keys/],
     ['engine: vllm, arguments: { port: 1 }', /arguments\.port: the key does not fit: --port is for backspin to set$/],
     ['engine: vllm, arguments: { max-num-seqs: 1 }', /--max-num-seqs is for backspin to set: use `slots`/],
+    ['engine: vllm, arguments: { max-lora-rank: 8 }', /--max-lora-rank is for backspin to set: use `maxLoraRank`/],
     ['engine: vllm, arguments: { max_num_seqs: 1 }', /written without dashes before it and with hyphens in it/],
   ] as const)
     t.regex(await fault(t, engine(line)), says);
@@ -29,6 +30,22 @@ test('vLLM is bound to the version that is here; where there is none, its absenc
   );
   const elsewhere = await loadExperiment(write(engine('engine: vllm, version: 0.33.0')));
   t.like(elsewhere.bound.serving, { version: '0.33.0', python: null });
+});
+
+test('vLLM has room for the adapters that the experiment will train, unless the file says otherwise', async (t) => {
+  const lora = ['parameters.sft.lora={ rank: 24, alpha: 16 }'];
+  const here = `engine: vllm, python: ${python}`;
+  const rankOf = async (line: string, sets: string[]) => {
+    const { serving } = (await loadExperiment(write(engine(line)), sets)).bound;
+    return 'maxLoraRank' in serving ? serving.maxLoraRank : 'none';
+  };
+  t.is(await rankOf(here, lora), 24);
+  t.is(await rankOf(here, []), 'none');
+  t.is(await rankOf(`${here}, maxLoraRank: 0`, lora), 0);
+  t.is(await rankOf('engine: embedded', lora), 'none');
+  const { bound } = await loadExperiment(write(`${engine(here)}roles: { scorer: { maxLoraRank: 0 } }\n`), lora);
+  t.like(bound.roles['scorer'], { maxLoraRank: 0 });
+  t.deepEqual((await rebind(bound, [], 'child')).bound.roles, bound.roles);
 });
 
 test('a role of another engine inherits only what both have', async (t) => {

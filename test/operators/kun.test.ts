@@ -1,4 +1,5 @@
 import test from 'ava';
+import { clean } from '../../operators/kun/index.ts';
 import { parseVerdict, findRepetition, tidyInstruction, findKeyword } from '../../operators/kun/rules.ts';
 
 for (const [verdict, good] of [
@@ -49,3 +50,10 @@ for (const [text, unit] of [
 ] as const)
   test(`K6 ${JSON.stringify(text.slice(0, 30))} ${unit === undefined ? 'does not repeat itself' : 'repeats itself'}`, (t) =>
     t.is(findRepetition(text) !== undefined, unit !== undefined));
+test('K6 a response has 20 characters or more, of which a Han character is one and a blank at its ends none', async (t) => {
+  const cleaned = (response: string) =>
+    clean.run({ text: 'T', instruction: 'I', verdict: '[GOOD]', response }, {} as never, { words: { response: [] }, minChars: 20 });
+  const text = '潮汐是海水在月球和太阳引力之下的周期涨落'; // 20 characters
+  t.true('kept' in (await cleaned(text)));
+  for (const response of [text.slice(1), `${text.slice(1)} `, '\n'.repeat(20)]) t.like(await cleaned(response), { dropped: 'short' });
+});

@@ -17,7 +17,7 @@ const readmes = {
 const brief = (maxTokens: number) => ({ temperature: 0.7, topP: 0.9, maxTokens, stop: ['\n'] });
 const free = (maxTokens: number) => ({ temperature: 0.7, topP: 0.9, maxTokens });
 /** An adapter, trained just long enough to answer as briefly as the dozen rows do. */
-const few = (training: string, steps = 10) => ({
+const few = (training: string, steps = 8) => ({
   [`${training}.learningRate`]: 1e-3,
   [`${training}.length`]: { steps },
   [`${training}.batch`]: 4,
@@ -38,6 +38,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'data.corpus': readmes,
       'evaluation.forward.params': { instructions: ['Why do cats purr?', 'How do I clean a keyboard?'], sampling: brief(64) },
       'parameters.rounds': 1,
+      'parameters.arms': [],
       'parameters.judge': 'expected',
       'parameters.keep': { share: 0.5 },
       'parameters.minimum': 1,
@@ -79,6 +80,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     files: { 'queries.jsonl': 'queries.jsonl', 'demos.jsonl': 'demos.jsonl' },
     models: ['policy'],
     sets: {
+      'parameters.arms': [],
       'parameters.selfMade': 4, // of which the model may spoil all
       'parameters.minimum': 1,
       'parameters.sampling': { decompose: { temperature: 0.1, maxTokens: 96 }, invent: free(128), respond: brief(64) },
@@ -98,7 +100,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.judge': 'expected',
       'parameters.keep': { share: 0.75 },
       'parameters.attempts.rewrite': 3,
-      'parameters.steps': [10],
+      'parameters.steps': [8],
       'parameters.pickBest': null,
       'parameters.prompts.rewrite': 'back-and-forth.rewritingShown',
       'parameters.sampling': { backtranslate: free(48), judge: free(64), rewrite: free(192) },
@@ -116,7 +118,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.judgeCheck.pairs': 4,
       'data.texts': readmes,
       'parameters.minimum': 1,
-      'parameters.arms': ['unpolished'],
+      'parameters.arms': [],
       'parameters.templates': { toInstruction: 'kun.toInstructionEnglish' },
       'parameters.prompts': { label: 'kun.labellingEnglish', point: 'kun.pointingEnglish', polish: 'kun.polishingEnglish' },
       'parameters.sampling': { label: free(48), point: brief(16), polish: brief(96) },
@@ -144,6 +146,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     sets: {
       'parameters.judgeCheck.pairs': 4,
       'data.documents': readmes,
+      'parameters.arms': [],
       'parameters.words.min': 20,
       'parameters.pick': 8,
       'parameters.minScore': 0,
@@ -193,13 +196,14 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     models: ['annotator', 'base'],
     sets: {
       'parameters.judgeCheck.pairs': 4,
-      data: { pairs: { source: 'std.table', params: { path: 'crab/pairs.jsonl' } } },
+      data: { pairs: { source: 'std.table', params: { path: 'crab/pairs.jsonl', limit: 6 } } },
       evaluation: { data: { suite: 'crab.annotated' } },
+      'parameters.arms': [],
       'parameters.seeds.minWords': 0,
       'parameters.minimum': 1,
       'parameters.forward.constraints': { min: 2, max: 4 },
       'parameters.demos.rate': 0,
-      'parameters.sampling.maxTokens': 256,
+      'parameters.sampling.maxTokens': 96,
       ...few('parameters.sft'),
     },
     drops: [...reply, 'no-constraints', 'rule-false'],
@@ -210,6 +214,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     model: 'weather_query/generator',
     sets: {
       'models.encoder.path': join(root, 'examples/textworld/base/encoder'),
+      'parameters.arms': [],
       'parameters.intents': ['weather_query'],
       'parameters.starters': 8,
       'parameters.draws': 1,
@@ -221,7 +226,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.passes': 2,
       'parameters.checkIntent': true,
       'parameters.sampling.generate': { temperature: 0.3, topK: 50, maxTokens: 48, stop: ['\n'] },
-      ...few('parameters.generatorSft', 40),
+      ...few('parameters.generatorSft', 20),
       'parameters.studentSft': { learningRate: 2e-3, length: { epochs: 8 }, batch: 8, maxTokens: 64 },
     },
     drops: [...reply, 'v1-grammar', 'v2-label', 'v3-slots', 'v4-value', 'v5-wildcard', 'v7-type', 'v8-intent'],

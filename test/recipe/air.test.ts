@@ -81,6 +81,8 @@ test('4 the student is told the instruction and every constraint so far, a blank
       told,
       [0, 1, 2, 3, 4, 5].map((n) => [instruction, ...steps.slice(0, n).map(({ constraint }) => constraint)].join('\n\n')),
     );
+    const replies = ofRiver(ran.asked, river).flatMap(({ role, reply }) => (role === 'student' ? reply : []));
+    t.deepEqual([of(river).answer, ...steps.map(({ output }) => output)], replies);
     ofRiver(asking('judge'), river).forEach(({ content }, i) => {
       const output = i === 0 ? of(river).answer : steps[i - 1]!.output!;
       t.true(content.endsWith(`Instruction: ${instruction}\n\nOutput1:\nThe polished text of river ${river}.\n\nOutput2:\n${output}`));
@@ -167,6 +169,21 @@ test('a merge is shown three examples of as many constraints as it has itself, a
   for (const shot of mergeShots) {
     t.is(shot.constraints.length, 5);
     t.true(shot.merged(2).length < shot.merged(3).length);
+  }
+});
+
+test('a check is of the initial instruction with the constraint that was added last, and of the answer to it', (t) => {
+  for (const { instruction, steps } of usual) {
+    const checks = ofRiver(asking('check'), riverIn(instruction)).map(({ content }) => content);
+    t.is(checks.length, 5);
+    steps.forEach(({ constraint, output }, i) => {
+      t.deepEqual(listedIn(checks[i]!), [constraint]);
+      t.true(checks[i]!.includes(`Instruction: ${instruction}\n`) && checks[i]!.includes(output!), checks[i]);
+      t.false(
+        steps.some((other) => other.constraint !== constraint && checks[i]!.includes(`${other.constraint}\n`)),
+        checks[i],
+      );
+    });
   }
 });
 

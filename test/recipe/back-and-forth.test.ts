@@ -133,6 +133,13 @@ test('B5 every arm is trained on equally many pairs, as many as the smallest has
     }
 });
 
+test.serial('B5 the smallest may be any of the arms', async (t) => {
+  const two = await made.run({ ...given({ arms: ['filter', 'both'], steps: [600] }), evaluation: {} });
+  const { rows } = two.step('both/rewrite').data;
+  t.true(rows < two.step('filtered').data.rows);
+  for (const arm of ['filter', 'both']) t.is(two.step(`${arm}/pairs`).data.rows, rows);
+});
+
 test.serial('B5 where all have more, each has just as many as was said', async (t) => {
   const few = await made.run({ ...given({ size: 8 }), evaluation: {} });
   for (const arm of arms) t.is(few.step(`${arm}/pairs`).data.rows, 8);

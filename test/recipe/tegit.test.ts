@@ -16,7 +16,7 @@ const documents = Array.from({ length: 30 }, (_, n) => passage(n));
 const metaOf = (n: number) => ({ ...passage(n), ...taskOf(n) });
 
 /** What the wrapper does with a passage that is not like the others. */
-const odd = { preamble: 3, echo: 4, marker: 5, empty: 6, nearEcho: 7, input: 8, twin: 9, long: 11 } as const;
+const odd = { preamble: 3, echo: 4, marker: 5, empty: 6, nearEcho: 7, input: 8, twin: 9, long: 11, echoed: 13, terse: 14 } as const;
 const numberIn = (content: string) => Number(/Passage (\d+)|river (\d+)/i.exec(content)!.slice(1).find(Boolean));
 function wraps(content: string): string {
   const n = numberIn(content);
@@ -28,6 +28,8 @@ function wraps(content: string): string {
       ...task,
       instruction: `Please make a task from the text below: an instruction, an input if the instruction needs one, and an output!`,
     });
+  if (n === odd.echoed) return marked({ ...task, output: content.split('\n')[0]! });
+  if (n === odd.terse) return marked({ ...task, instruction: 'Make a task.' }); // as the request says, by chance
   if (n === odd.marker) return marked({ ...task, output: `${task.output} #output#: again` });
   if (n === odd.empty) return marked({ ...task, output: '""' });
   if (n === odd.input) return marked({ ...task, instruction: 'Shorten this sentence.', input: `River ${n} is ${n} miles long, and wet.` });
@@ -106,6 +108,7 @@ test('D2 a reply that is not three fields, echoes the request or has a marker in
     [odd.marker]: 'marker',
     [odd.empty]: 'empty-field',
     [odd.nearEcho]: 'echo',
+    [odd.echoed]: 'echo',
     [odd.long]: 'too-long',
   });
 });
@@ -159,6 +162,12 @@ test('D3 wrapper and student begin at the base; the wrapper learns the meta-set 
       chat.messages.map(({ content }) => content),
       [[record.instruction, record.input].filter(Boolean).join('\n\n'), record.output],
     );
+});
+
+test.serial('settings of the wrapper are none of the student', async (t) => {
+  const other = await run({ wrapperSft: { learningRate: 3e-5 } });
+  const trained = other.trainings.map(({ call, spec }) => [call.path, spec.learningRate.from]);
+  t.deepEqual(trained, [['wrapper', 3e-5]], 'the student is trained as before');
 });
 
 test('the wrapper is asked as it was trained', async (t) => {

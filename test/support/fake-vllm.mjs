@@ -15,10 +15,13 @@ if (flag === '-c') {
 }
 const folder = path.dirname(base);
 const told = (name) => fs.existsSync(path.join(folder, name));
-if (more.includes('--no-such-thing')) {
-  console.error('usage: vllm serve\nvllm serve: error: unrecognized arguments: --no-such-thing');
+const refuse = (why) => {
+  console.error(`usage: vllm serve\nvllm serve: error: ${why}`);
   process.exit(2);
-}
+};
+if (more.includes('--no-such-thing')) refuse('unrecognized arguments: --no-such-thing');
+if (more.some((one, at) => one === '--lora-modules' && (more[at + 1] ?? '--').startsWith('--')))
+  refuse('argument --lora-modules: expected at least one argument');
 const crash = () => {
   console.error('out of luck');
   process.exit(1);

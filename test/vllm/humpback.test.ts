@@ -1,13 +1,12 @@
 /** Humpback with adapters, on vLLM, by the command: asked and judged by two roles on one server, which is killed twice. */
 import test from 'ava';
-import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { View } from '../../experiments/view.ts';
 import { slotRecord, type SlotRecord } from '../../schemas/devices.ts';
 import { pathsOf } from '../../store/paths.ts';
-import { backspin, temporary } from '../cli/cli.ts';
-import { processesOf, python } from './support.ts';
+import { homeOf, processesOf, starts } from './support.ts';
 
 const FILE = join(import.meta.dirname, '../support/miniature.yaml');
 const sets = [
@@ -18,14 +17,9 @@ const sets = [
   'parameters.instructionChars={ min: 1, max: 1000 }',
   'parameters.minimum=1',
 ].flatMap((set) => ['--set', set]);
-const home = temporary();
+const { home, run, logs } = homeOf('cpu: { groups: 2, keepWarm: 1h }\n');
 const store = pathsOf(join(home, 'store'));
 
-async function run(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await backspin(home, args, { BACKSPIN_VLLM_PYTHON: python });
-  if (code !== 0) throw new Error(`backspin ${args.join(' ')}: exit code ${code}\n${stdout}${stderr}`);
-  return stdout;
-}
 const text = (path: string) => readFileSync(path, 'utf8');
 /** What serves a step now. */
 const serving = (): SlotRecord | undefined =>
@@ -35,11 +29,8 @@ const serving = (): SlotRecord | undefined =>
 const answered = ({ key }: SlotRecord): number =>
   globSync(join(store.work(key.split('.')[1]!), 'batches/*/*.jsonl')).reduce((sum, path) => sum + text(path).split('\n').length - 1, 0);
 
-test.before(() => {
-  writeFileSync(join(home, 'pools.yaml'), 'cpu: { groups: 2, keepWarm: 1h }\n');
-  return run('up', '--detach');
-});
-test.after.always(() => backspin(home, ['down']));
+test.before(() => run('up', '--detach'));
+test.after.always(() => run('down'));
 
 test('two roles take turns on one vLLM; killed in the midst of each it is started again, and every record reaches its end', async (t) => {
   const ended = run('launch', FILE, ...sets, '--watch');
@@ -64,9 +55,8 @@ test('two roles take turns on one vLLM; killed in the midst of each it is starte
   for (const { path, in: entered, kept, dropped } of steps.filter(({ kind }) => kind === 'map'))
     t.is(entered, kept! + Object.values(dropped).reduce((sum, count) => sum + count, 0), path);
   t.is(steps.find(({ path }) => path === 'backtranslate')!.in, 40);
-  const logs = globSync(join(home, 'serve/*/server.log')).map(text).join('');
-  t.is(logs.match(/Started server process/g)!.length, 3, 'once, and again after each kill');
-  t.true(logs.includes('Loaded new LoRA adapter'));
+  t.is(starts(logs()), 3, 'once, and again after each kill');
+  t.true(logs().includes('Loaded new LoRA adapter'));
 
   for (const path of globSync(join(home, 'devices/*.json'))) groups.add(slotRecord.parse(JSON.parse(text(path))).pgid!);
   await run('down');

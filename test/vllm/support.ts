@@ -1,11 +1,12 @@
 /** The real vLLM on the text world's base, with adapters made by PEFT. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { engineOf } from '../../devices/engines/index.ts';
 import { vllmVersion } from '../../devices/engines/vllm.ts';
 import { serving } from '../../schemas/serving.ts';
+import { backspin, temporary } from '../cli/cli.ts';
 import { realPython, trainerPath } from '../support/devices.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -29,6 +30,27 @@ export const engineFor = (models: Parameters<typeof engineOf>[1]) =>
     python: realPython(),
     trainerPath,
   });
+
+/** A home with these pools, whose experiments are served by vLLM. */
+export function homeOf(pools: string) {
+  const home = temporary();
+  writeFileSync(join(home, 'pools.yaml'), pools);
+  return {
+    home,
+    async run(...args: readonly string[]): Promise<string> {
+      const { code, stdout, stderr } = await backspin(home, args, { BACKSPIN_VLLM_PYTHON: python });
+      if (code !== 0) throw new Error(`backspin ${args.join(' ')}: exit code ${code}\n${stdout}${stderr}`);
+      return stdout;
+    },
+    /** What all servers have written. */
+    logs: () =>
+      globSync(join(home, 'serve/*/server.log'))
+        .map((path) => readFileSync(path, 'utf8'))
+        .join(''),
+  };
+}
+/** How often a server began, by what it wrote. */
+export const starts = (logs: string): number => logs.match(/Started server process/g)?.length ?? 0;
 
 /** Pids of a process group, by what they call themselves. */
 export function processesOf(pgid: number): Map<string, number> {
