@@ -54,7 +54,8 @@ function structuredFields({ choice, schema }: Sampling, dialect: Dialect): objec
   if (schema === true) throw new BackspinError('CapabilityMissing', NO_OWN_SCHEMA);
   return dialect.structured === 'structured_outputs' ? { structured_outputs: { json: schema } } : jsonSchema(schema);
 }
-const NO_OWN_SCHEMA = 'Sampling has `schema: true`, and this request has no schema of its own: write a JSON Schema, or leave `schema` out.';
+const NO_OWN_SCHEMA =
+  '`schema: true` in sampling stands for the schema of the operator that asks, and this operator has none: write a JSON Schema, or leave `schema` out.';
 const jsonSchema = (schema: object) => ({ response_format: { type: 'json_schema', json_schema: { name: 'reply', strict: true, schema } } });
 
 /** The text of a reply, or what it chose if the request had a `choice` as a JSON Schema. A reply that was cut off stays as it is. */

@@ -42,7 +42,7 @@ test('a choice or a schema is sent in the form that the server has, and not at a
   t.deepEqual(await sent(server, formed, { structured: 'structured_outputs' }), { structured_outputs: { json: schema } });
   const format = async (sampling: Sampling) => (await sent(server, sampling, { structured: 'response_format' }))['response_format'];
   t.like(await format(formed), { type: 'json_schema', json_schema: { schema } });
-  await t.throwsAsync(format({ ...greedy, schema: true }), { message: /`schema: true`, and this request has no schema of its own/ });
+  await t.throwsAsync(format({ ...greedy, schema: true }), { message: /`schema: true` in sampling .*, and this operator has none/ });
   t.like(await format(chosen), { json_schema: { schema: { type: 'object', properties: { choice: { enum: choice } } } } });
 });
 
