@@ -88,6 +88,7 @@ test('5 of constraints that say the same the one with the most twins goes first,
     withoutTwins(items, 0.6).map(({ text }) => text),
     ['a b c d e', 'c d e f g', 'x y z'],
   );
+  t.deepEqual(withoutTwins(items.slice(0, 2), 0.6), items.slice(0, 1), 'of two twins the first stays, which a rule may have made');
   t.deepEqual(withoutTwins(items.slice(0, 1), 0), items.slice(0, 1));
   t.deepEqual(withoutTwins([], 0.6), []);
 });
