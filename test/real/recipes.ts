@@ -136,7 +136,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.arms': [],
       'parameters.sampling': { wrap: { temperature: 0, maxTokens: 128 } },
       ...few('parameters.sft'),
-      ...few('parameters.wrapperSft', 24),
+      'parameters.wrapperSft.length': { steps: 24 }, // it must learn three fields
     },
     drops: [...reply, 'no-fields', 'marker', 'empty-field', 'echo'],
   },
