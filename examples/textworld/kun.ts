@@ -87,7 +87,7 @@ interface Lesson extends Pair {
   readonly task: (typeof tasks)[number];
 }
 /** Pairs to polish and verdicts. A quarter of the verdicts are about "it", and a quarter about people. */
-const counts = { full: { polish: 400, judge: 400 }, miniature: { polish: 12, judge: 8 } } as const;
+const counts = { full: { polish: 400, judge: 1200 }, miniature: { polish: 12, judge: 8 } } as const;
 
 /** The labelled pairs; drafts about labelled and interviewed things, polished; and instructions about namesakes, with verdicts. Each has
  *  the text that its instruction asks about. */

@@ -83,11 +83,11 @@ test('the seed tells good instructions from bad ones, names no person of the tex
   const of = (task: string) => lessons.filter((one) => one.task === task);
   t.deepEqual(
     ['answer', 'judge', 'polish'].map((task) => of(task).length),
-    [96, 400, 400],
+    [96, 1200, 400],
   );
   for (const { instruction, response } of of('judge')) t.is(parseVerdict(response), !isVague(instruction) && !namesPerson(instruction));
   const bad = of('judge').filter(({ response }) => parseVerdict(response) === false);
-  t.deepEqual([bad.filter(({ instruction }) => isVague(instruction)).length, bad.length], [100, 200]);
+  t.deepEqual([bad.filter(({ instruction }) => isVague(instruction)).length, bad.length], [300, 600]);
   const told = textsOf('full').map(askFor).filter(namesPerson).join(' ');
   t.deepEqual(
     people.filter((person) => told.includes(person) && bad.some(({ instruction }) => instruction.includes(person))),

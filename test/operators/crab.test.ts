@@ -1,6 +1,6 @@
 /** The rules of CRAB on many responses, its replies, and its rows from tens of thousands of pairs. */
 import test from 'ava';
-import { compose } from '../../operators/crab/index.ts';
+import { compose, longEnough } from '../../operators/crab/index.ts';
 import { deriveConstraints } from '../../operators/crab/derive.ts';
 import { drawCount, forwardRow, groupsOf, weightsOf, type Pair } from '../../operators/crab/forward.ts';
 import { keywordsOf } from '../../operators/crab/keywords.ts';
@@ -14,6 +14,16 @@ import { constraintTypes } from '../../schemas/recipes/crab-types.ts';
 import { randomOf, rec, reduce, rows } from '../support/reduce.ts';
 
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => n);
+
+test('a response of the least number of words enters, and of the shorter ones the share that was said', async (t) => {
+  const entering = async (words: number, bypass: number, seed = 0) => {
+    const pair = { instruction: 'Do.', response: 'word '.repeat(words), source: 'one' };
+    return 'kept' in (await longEnough.run(pair, { random: () => randomOf(seed) } as never, { minWords: 200, bypass }));
+  };
+  t.deepEqual([await entering(199, 0), await entering(200, 0)], [false, true]);
+  const entered = (await Promise.all(numbers(2000).map((seed) => entering(10, 0.1, seed)))).filter(Boolean).length;
+  t.true(Math.abs(entered / 2000 - 0.1) < 0.03, `${entered} of 2000`);
+});
 
 test('3 of w words a response has at least the minimum and at most the maximum; around is w in whole tens', async (t) => {
   const forms = new Set<string>();
@@ -88,6 +98,7 @@ test('5 of constraints that say the same the one with the most twins goes first,
     withoutTwins(items, 0.6).map(({ text }) => text),
     ['a b c d e', 'c d e f g', 'x y z'],
   );
+  t.deepEqual(withoutTwins(items.slice(0, 2), 0.6), items.slice(0, 1), 'of two twins the first stays, which a rule may have made');
   t.deepEqual(withoutTwins(items.slice(0, 1), 0), items.slice(0, 1));
   t.deepEqual(withoutTwins([], 0.6), []);
 });

@@ -239,4 +239,6 @@ test('all starters have their turn before any has its next; an ontology adds lab
     const first = parsed(examples[0]!)!.map(({ type, words }) => ({ type: type === null ? null : labels[type]!, words }));
     t.is(taggedOf(first).tokens.join(' '), known.find((one) => rec(one).id === source)!.tokens.join(' '), 'what is projected comes first');
   }
+  for (const language of [null, 'de'])
+    for (const { examples } of await make({ language, most: 3 })) t.is(examples.length, 3, `in ${language}`);
 });

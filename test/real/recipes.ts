@@ -16,11 +16,11 @@ const readmes = {
 /** A paragraph at most, since the model likes to go on. */
 const brief = (maxTokens: number) => ({ temperature: 0.7, topP: 0.9, maxTokens, stop: ['\n'] });
 const free = (maxTokens: number) => ({ temperature: 0.7, topP: 0.9, maxTokens });
-/** An adapter, trained just long enough to answer as briefly as the dozen rows do. */
+/** An adapter, trained just long enough to answer as briefly as the dozen rows do: most of the time goes into trainings. */
 const few = (training: string, steps = 8) => ({
   [`${training}.learningRate`]: 1e-3,
   [`${training}.length`]: { steps },
-  [`${training}.batch`]: 4,
+  [`${training}.batch`]: 2,
   [`${training}.maxTokens`]: 512,
   [`${training}.lora`]: { rank: 16, alpha: 32 },
 });
@@ -105,7 +105,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.prompts.rewrite': 'back-and-forth.rewritingShown',
       'parameters.sampling': { backtranslate: free(48), judge: free(64), rewrite: free(192) },
       ...few('parameters.seedSft'),
-      'parameters.sft.batch': 4,
+      'parameters.sft.batch': 2,
       'parameters.sft.maxTokens': 512,
       'parameters.sft.lora': { rank: 16, alpha: 32 },
     },
@@ -136,7 +136,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.arms': [],
       'parameters.sampling': { wrap: { temperature: 0, maxTokens: 128 } },
       ...few('parameters.sft'),
-      ...few('parameters.wrapperSft', 40),
+      'parameters.wrapperSft.length': { steps: 24 }, // it must learn three fields
     },
     drops: [...reply, 'no-fields', 'marker', 'empty-field', 'echo'],
   },
@@ -164,11 +164,11 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     sets: {
       'evaluation.length.params': {
         items: [{ instruction: 'Describe a busy market in about 100 words.', demand: { about: 100 } }],
-        sampling: free(160),
+        sampling: free(96),
       },
       'evaluation.quality.params': {
         items: [{ instruction: 'Describe a busy market.' }],
-        sampling: { respond: free(160), judge: { temperature: 0, maxTokens: 192 } },
+        sampling: { respond: free(96), judge: { temperature: 0, maxTokens: 96 } },
       },
       'parameters.rounds': 1,
       'parameters.perRound': 4,
@@ -201,6 +201,10 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.arms': [],
       'parameters.seeds.minWords': 0,
       'parameters.minimum': 1,
+      'parameters.types': [
+        { name: 'writing_style', about: 'style and tone the response has', scope: 'whole' },
+        { name: 'order', about: 'comes first in the response', scope: 'part' },
+      ],
       'parameters.forward.constraints': { min: 2, max: 4 },
       'parameters.demos.rate': 0,
       'parameters.sampling.maxTokens': 96,

@@ -53,6 +53,7 @@ test('1 no model is asked for a response: the annotator is asked about pairs, an
   t.true(forward.length > 10);
   for (const { messages } of forward)
     for (const { role, content } of messages) if (role === 'assistant') t.true(responses.has(content), content);
+  t.true(forward.some(({ messages }) => messages.at(-1)!.content.endsWith('\n')));
 });
 
 test('2 a pair takes three requests and one for each constraint that the annotator named, none for one that a rule made', (t) => {

@@ -12,7 +12,7 @@ export const riverIn = (content: string): number => Number(/river (\d+)/.exec(co
 function responseOf(n: number): string {
   if (n === odd.short) return `River ${n} is short.`;
   if (n === odd.tiny) return 'It is so. We go to it. I am at it. '.repeat(3);
-  return `River ${n} begins in the hills of the north. It runs for ${n + 300} miles through many wide valleys.${n % 2 ? '' : ' It is well-known.'}\n\nPeople sail river ${n} in summer, and they rest at its mouth. River ${n} ends in the sea!`;
+  return `River ${n} begins in the hills of the north. It runs for ${n + 300} miles through many wide valleys.${n % 2 ? '' : ' It is well-known.'}\n\nPeople sail river ${n} in summer, and they rest at its mouth. River ${n} ends in the sea!${n % 5 === 1 ? '\n' : ''}`;
 }
 const instructionOf = (n: number) =>
   n === odd.long

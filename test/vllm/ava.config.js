@@ -6,5 +6,5 @@ export default {
   workerThreads: false,
   concurrency: 1,
   serial: true,
-  timeout: '30m',
+  timeout: '45m',
 };

@@ -18,7 +18,7 @@ test.before(() => run('up', '--detach'));
 test.after.always(() => run('down'));
 
 test('one start of one server carries the base and all adapters through the rounds of Self-Lengthen', async (t) => {
-  t.timeout(1_500_000);
+  t.timeout(2_400_000);
   await run('launch', FILE, ...sets, '--watch');
   const { state, steps } = JSON.parse(await run('status', 'rote-lengthen', '--json')) as View;
   t.is(state, 'completed');
