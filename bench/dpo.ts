@@ -100,6 +100,7 @@ const specOf = (from: string, data: string, run: string): TrainSpec => ({
   reference: null,
   microBatch: null,
   shard: 'none',
+  evaluate: null,
   checkpointEvery: 1,
   checkpointSeconds: 600,
   keepCheckpoints: 1,
