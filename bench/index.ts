@@ -14,7 +14,7 @@ const benches: Record<string, () => Promise<() => Promise<Result>>> = {
   handover: async () => (await import('./handover.ts')).handover,
   engine: async () => (await import('./engine.ts')).engine,
   smollm2: async () => (await import('./engine.ts')).smollm2,
-  'token-dpo': async () => (await import('./dpo.ts')).tokenDpo,
+  training: async () => (await import('./training.ts')).training,
   score: async () => (await import('./score.ts')).score,
   start: async () => (await import('./start.ts')).start,
   main: async () => (await import('./recipes.ts')).main,

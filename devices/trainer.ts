@@ -3,7 +3,15 @@
 import { open, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseEvent, verbOf, type StepEvent, type SubprocessSpec, type TrainEvent, type TrainSpec } from '../schemas/trainer.ts';
+import {
+  parseEvent,
+  verbOf,
+  type Measured,
+  type StepEvent,
+  type SubprocessSpec,
+  type TrainEvent,
+  type TrainSpec,
+} from '../schemas/trainer.ts';
 import type { TrainingCommand } from '../schemas/config.ts';
 import { abortable } from './abortable.ts';
 import type { Subprocess } from './subprocess.ts';
@@ -49,7 +57,7 @@ export interface Trained {
   /** Versions, devices and precision of the last start. */
   readonly computing: Readonly<Record<string, unknown>>;
   /** The steps in order; of a repeated one the last. */
-  readonly steps: readonly StepEvent[];
+  readonly steps: readonly Measured[];
   /** Tokens of all steps. Counts a repeated step once. */
   readonly tokens: number;
   readonly seconds: number;
@@ -166,7 +174,7 @@ async function follow(
 class Events {
   readonly #path: string;
   readonly #onEvent: ((event: TrainEvent) => void) | undefined;
-  readonly #steps = new Map<number, StepEvent>();
+  readonly #steps = new Map<number, Measured>();
   /** How the trainer reported its end. With several processes only the first one reports it; the exit code of their launcher tells nothing.
    */
   end: { readonly code: number; readonly message: string } | undefined;
@@ -201,6 +209,7 @@ class Events {
       if (!event) continue;
       this.#heard = performance.now();
       if (event.event === 'step') this.#step(event);
+      if (event.event === 'evaluation') this.#measured(event);
       if (event.event === 'checkpoint') this.checkpoint = event.step;
       if (event.event === 'start') this.#start(event);
       if (event.event === 'error') this.end = event;
@@ -234,6 +243,11 @@ class Events {
     this.#steps.set(event.step, event);
     this.#seconds = [...this.#seconds.slice(-50), event.seconds];
     this.medianStep = 1000 * this.#seconds.toSorted((a, b) => a - b)[this.#seconds.length >> 1]!;
+  }
+
+  #measured({ step, loss }: Extract<TrainEvent, { event: 'evaluation' }>): void {
+    const event = this.#steps.get(step);
+    if (event) this.#steps.set(step, { ...event, validationLoss: loss });
   }
 
   summary(): Omit<Trained, 'result'> {

@@ -15,6 +15,8 @@ export interface Live {
   /** null if not known. */
   readonly of: number | null;
   readonly loss?: number;
+  /** Of the held-out rows, as last measured. */
+  readonly validationLoss?: number;
 }
 
 /** Remembers its position in each file, so that a poll reads only new lines. */
@@ -52,6 +54,7 @@ export class LiveCounts {
       if (event?.event === 'start') live = { done: event.resumedFrom ?? 0, of: event.steps };
       if (event?.event === 'checkpoint') live = { ...live, done: Math.max(live.done, event.step) };
       if (event?.event === 'step') live = { ...live, done: event.step, loss: event.loss };
+      if (event?.event === 'evaluation') live = { ...live, validationLoss: event.loss };
     }
     this.#eventFiles.set(path, { offset: end, live });
     return end === 0 ? undefined : live;

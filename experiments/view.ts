@@ -30,8 +30,9 @@ export interface StepView {
   readonly numbers?: readonly string[];
   /** For a reducer with several results; then `output` is null. */
   readonly outputs?: Readonly<Record<string, OutputView>>;
-  /** For a training: the loss of its last step. */
+  /** For a training: the loss of its last step, and the lowest loss of its held-out rows with the step at which it was measured. */
   readonly loss?: number;
+  readonly validation?: { readonly loss: number; readonly step: number };
   /** Progress of a running step. */
   readonly live?: Live;
   /** Why a running step waits. */
@@ -105,7 +106,7 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
     requests: output?.requests ?? null,
     ...(output?.attempts ? { attempts: output.attempts } : {}),
     seconds: output?.seconds ?? null,
-    ...(output?.curve ? { loss: output.curve.last.loss } : {}),
+    ...lossesOf(output?.curve),
     output: result !== null && isRef(result) ? outputView(result) : null,
     ...(result !== null && isRef(result) && result.kind === 'report' ? { numbers: Object.keys(result.metrics) } : {}),
     ...(result !== null && !isRef(result)
@@ -113,6 +114,11 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
       : {}),
     ...(running ? { live: running } : {}),
   };
+}
+function lossesOf(curve: Output['curve']): Pick<StepView, 'loss' | 'validation'> {
+  if (!curve) return {};
+  const { last, best } = curve;
+  return { loss: last.loss, ...(best && { validation: { loss: best.validationLoss!, step: best.step } }) };
 }
 const waitsOf = (waits: Waits | undefined) => (waits ? { waits } : {});
 const outputView = (ref: AnyRef): OutputView => ({ digest: ref.digest, rows: ref.kind === 'dataset' ? ref.rows : null });

@@ -2,7 +2,17 @@
  *  real reports. Other steps return symbols, and `decide` then returns `assume`. */
 import { runRecipe, contextOf } from '../recipe/inputs.ts';
 import { RecipeRuntime, type Gate, type StepEngine } from '../recipe/runtime.ts';
-import { fingerprintOf, isRef, refsIn, type AnyRef, type DatasetRef, type ReportRef, type Result, type StepCall } from '../schemas/call.ts';
+import {
+  fingerprintOf,
+  isRef,
+  refsIn,
+  type AnyRef,
+  type DatasetRef,
+  type ModelRef,
+  type ReportRef,
+  type Result,
+  type StepCall,
+} from '../schemas/call.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { Plan, PlannedStep } from '../schemas/plan.ts';
@@ -23,6 +33,7 @@ import { recipes } from '../workflows/recipes/index.ts';
 import { sharingFault } from './devices.ts';
 import { estimateOf, keptRecords, type Estimate, type RecordsIn } from './estimate.ts';
 import { faultsIn } from './faults.ts';
+import { memoryWarning } from './memory.ts';
 import { ModelChecks } from './model-checks.ts';
 import { misfitOf, type Sample } from './misfits.ts';
 import { PlannedModels } from './models.ts';
@@ -214,6 +225,9 @@ class Planner implements StepEngine {
     if (misfit) (misfit.all ? this.#missing : this.#warnings).push(misfit.sentence);
     const unshared = known ? undefined : sharingFault(call, this.#context, this.#machine);
     if (unshared) this.#missing.push(unshared);
+    const from = call.verb === 'train' ? this.#models.sizes.get((call.inputs as { from: ModelRef }).from.digest) : undefined;
+    const large = from && !known ? memoryWarning(call, this.#context, this.#machine, from.shape) : undefined;
+    if (large) this.#warnings.push(large);
     for (const fault of await faultsIn(call, known, this.#context, this.registry, this.#models))
       if (!this.#missing.includes(fault)) this.#missing.push(fault);
   }

@@ -2,8 +2,12 @@
 import type { Settings } from '../recipe/api.ts';
 import type { StepCall, ModelRef } from '../schemas/call.ts';
 
-/** The architecture of a Llama; other architectures share some of the fields. */
-type Architecture = { readonly [K in 'hiddenSize' | 'layers' | 'heads' | 'headSize' | 'kvHeads' | 'mlp']: number };
+/** The architecture of a Llama; other architectures share some of the fields. A `vocabulary` of 0: the size of the model is unknown, as that of a
+ *  mixture of experts. */
+export type Architecture = { readonly [K in 'hiddenSize' | 'layers' | 'heads' | 'headSize' | 'kvHeads' | 'mlp' | 'vocabulary']: number } & {
+  /** Input and output embeddings are one matrix. */
+  readonly tied: boolean;
+};
 
 /** Bytes and architecture of a model's base weights, and for an adapter the digest of its base. */
 export interface Size {
@@ -18,7 +22,7 @@ export type Sizes = ReadonlyMap<string, Size>;
 export function bytesOfModel(call: StepCall, result: ModelRef, sizes: Sizes): number {
   const { whole, shape, base } = sizes.get(result.digest)!;
   if (base === null) return whole;
-  return adapterBytes((call.inputs as unknown as Settings).lora!, shape) + (base === mergedBase(result) ? whole : 0);
+  return 4 * adapterParameters((call.inputs as unknown as Settings).lora!, shape) + (base === mergedBase(result) ? whole : 0);
 }
 
 /** The config.json of a model. */
@@ -38,8 +42,9 @@ export function sizeOf(
     const base = size.base === null ? from.digest : adapter === 'merge' ? mergedBase(result) : size.base;
     return { ...size, base: lora && base };
   }
-  const { architecture } = call.inputs as { architecture?: Architecture };
-  if (architecture) return { whole: parameters(architecture) * 4, shape: architecture, base: null };
+  const { architecture } = call.inputs as { architecture?: Omit<Architecture, 'vocabulary'> };
+  const shape = architecture && { ...architecture, vocabulary: 0 };
+  if (shape) return { whole: parameters(shape) * 4, shape, base: null };
   if (files) return { whole: files.bytes, shape: shapeFrom(files.config ?? {}), base: null };
   return { whole: 0, shape: shapeFrom({}), base: null }; // external
 }
@@ -56,6 +61,8 @@ function shapeFrom(config: ModelConfig): Architecture {
     headSize: of('head_dim', hiddenSize / heads),
     kvHeads: of('num_key_value_heads', heads),
     mlp: of('intermediate_size'),
+    vocabulary: Object.keys(config).some((key) => key.includes('expert')) ? 0 : of('vocab_size'),
+    tied: config['tie_word_embeddings'] === true,
   };
 }
 
@@ -69,11 +76,14 @@ const weightShapes = ({ hiddenSize, heads, headSize, kvHeads, mlp }: Architectur
   up_proj: [mlp, hiddenSize],
   down_proj: [hiddenSize, mlp],
 });
-/** Counts parameters without the embedding, whose size depends on the tokenizer. */
-const parameters = (shape: Architecture): number =>
-  shape.layers * Object.values(weightShapes(shape)).reduce((sum, [rows, columns]) => sum + rows! * columns!, 0);
-/** Bytes of an adapter: `rank` rows and `rank` columns for each matrix. */
-const adapterBytes = ({ rank, targets }: NonNullable<Settings['lora']>, shape: Architecture): number => {
+/** Of one layer. */
+export const layerParameters = (shape: Architecture): number =>
+  Object.values(weightShapes(shape)).reduce((sum, [rows, columns]) => sum + rows! * columns!, 0);
+/** Of all layers and of the embeddings, whose size depends on the tokenizer. */
+export const parameters = (shape: Architecture): number =>
+  shape.layers * layerParameters(shape) + shape.vocabulary * shape.hiddenSize * (shape.tied ? 1 : 2);
+/** Of an adapter: `rank` rows and `rank` columns for each matrix. */
+export const adapterParameters = ({ rank, targets }: NonNullable<Settings['lora']>, shape: Architecture): number => {
   const targeted = Object.entries(weightShapes(shape)).filter(([name]) => targets?.includes(name) ?? true);
-  return 4 * rank * shape.layers * targeted.reduce((sum, [, [rows, columns]]) => sum + rows! + columns!, 0);
+  return rank * shape.layers * targeted.reduce((sum, [, [rows, columns]]) => sum + rows! + columns!, 0);
 };

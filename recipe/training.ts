@@ -108,6 +108,18 @@ export interface Settings<O extends Objective = 'sft'> {
   readonly clip?: number;
   /** @default 0 */
   readonly dropout?: number;
+  /** Rows that are not trained on, and whose loss is measured.
+   *  @default none */
+  readonly evaluate?: {
+    /** Of the rows, 0 to 1. Rows with the same prompt are on the same side, in every training. */
+    readonly share: number;
+    /** Steps between two measurements. The last step is always measured.
+     *  @default a tenth of the steps */
+    readonly every?: number;
+    /** The training ends after as many measurements without a lower loss, and gives the model of the lowest one.
+     *  @default none: it runs to its last step */
+    readonly patience?: number;
+  };
   /** @default the experiment's */
   readonly seed?: number;
   /** `muon` is for small models of which all weights are trained: it needs fewer steps.

@@ -59,7 +59,12 @@ const trainingElsewhere: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     ['deepspeed', 'quantization_bit', 'load_in_4bit', 'load_in_8bit', 'loss_type', 'pref_loss', 'rl'].map((name) => [name, notHere]),
   ),
-  ...Object.fromEntries(['eval_strategy', 'eval_steps', 'val_size', 'val_set_size'].map((name) => [name, notHere])),
+  ...Object.fromEntries(
+    ['eval_strategy', 'eval_steps', 'val_size', 'val_set_size', 'early_stopping_patience', 'load_best_model_at_end'].map((name) => [
+      name,
+      'held-out rows go into `evaluate`, as `share`, `every` and `patience`',
+    ]),
+  ),
 };
 /** What to do in place of a key of TRL, LLaMA-Factory or axolotl that stands beside these keys of ours; undefined: it is none. */
 export const sayElsewhere = (key: string, beside: readonly string[]): string | undefined =>

@@ -1,6 +1,6 @@
 /** Schemas of the manifests and step outputs in the store. On disk they are canonical JSON. */
 import { z } from 'zod';
-import { stepMeasures } from './trainer.ts';
+import { curveMeasures } from './trainer.ts';
 
 export const digest = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 in hex');
 export const stepKey = digest;
@@ -75,7 +75,7 @@ export const modelManifest = z.strictObject({
 });
 export type ModelManifest = z.infer<typeof modelManifest>;
 
-export const curvePoint = z.strictObject({ step: z.int().min(1), ...stepMeasures });
+export const curvePoint = z.strictObject({ step: z.int().min(1), ...curveMeasures });
 export type CurvePoint = z.infer<typeof curvePoint>;
 
 /** `outputs/STEPKEY.json`: result and counts of a step. The first writer wins. */
@@ -99,8 +99,9 @@ export const output = z.strictObject({
   answers: datasetRef.exactOptional(),
   /** For a source that reports places: the file and line of each record, by id. */
   origins: datasetRef.exactOptional(),
-  /** For a training: a dataset with a record for each optimizer step, and the measures of the last one. They are no part of the model. */
-  curve: z.strictObject({ records: datasetRef, last: curvePoint }).exactOptional(),
+  /** For a training: a dataset with a record for each optimizer step, the measures of the last one, and those of the one with the lowest
+   *  validation loss. They are no part of the model. */
+  curve: z.strictObject({ records: datasetRef, last: curvePoint, best: curvePoint.exactOptional() }).exactOptional(),
   requests: z.int().min(0),
   tokens: z.int().min(0),
   /** Attempts that operators made at records until one succeeded, the first included (`context.attempts`). */

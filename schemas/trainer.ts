@@ -45,6 +45,9 @@ export const trainSpec = z.strictObject({
   beta: z.number().positive().nullable(),
   /** Only for preference objectives; null: the model of `from`. */
   reference: z.strictObject({ folder: z.string(), base: z.string().nullable() }).nullable(),
+  /** Measures the loss of the rows with `"heldOut": true`, which are not trained on, every `every` steps and after the last one. After
+   *  `patience` measurements without a lower loss the run ends with the model of the lowest; null: it runs to its last step. */
+  evaluate: z.strictObject({ every: z.int().min(1), patience: z.int().min(1).nullable() }).nullable(),
   /** Steps between two checkpoints. Another one is written once the last is `checkpointSeconds` old. */
   checkpointEvery: z.int().min(1),
   checkpointSeconds: z.number().positive(),
@@ -193,6 +196,8 @@ export const stepMeasures = {
   logpsChosen: measure,
   logpsRejected: measure,
 };
+/** What a training keeps of a step. */
+export const curveMeasures = { ...stepMeasures, validationLoss: measure };
 
 /** A line of `events.jsonl`. A resumed training emits the steps since its checkpoint again. The steps of `embed`, `score` and `tag` are rows. */
 const trainEvent = z.discriminatedUnion('event', [
@@ -210,6 +215,10 @@ const trainEvent = z.discriminatedUnion('event', [
   /** Parts of the reference's log-probabilities that a preference training has computed before its first step. */
   of('reference', { done: z.int(), of: z.int() }),
   of('step', { step, ...stepMeasures }),
+  /** The loss of the held-out rows after a step. */
+  of('evaluation', { step, loss: z.number(), rows: z.int(), seconds: z.number() }),
+  /** Micro-batches of held-out rows that are done. */
+  of('evaluating', { done: z.int(), of: z.int() }),
   of('checkpoint', { step }),
   of('stopped', { step }),
   of('error', { message: z.string(), code: z.int() }),
@@ -217,6 +226,8 @@ const trainEvent = z.discriminatedUnion('event', [
 ]);
 export type TrainEvent = z.infer<typeof trainEvent>;
 export type StepEvent = Extract<TrainEvent, { event: 'step' }>;
+/** A step with the loss of the held-out rows after it, if that was measured. */
+export type Measured = StepEvent & { readonly validationLoss?: number };
 
 /** Undefined for a line that a kill has torn, and for an event of a newer trainer. */
 export function parseEvent(line: string): TrainEvent | undefined {

@@ -33,6 +33,20 @@ const options = {
     .describe('Default: 0.9 and 0.999.'),
   clip: z.number().positive().exactOptional().describe('Norm to which gradients are clipped. Default: none.'),
   dropout: z.number().min(0).lt(1).exactOptional().describe('Default: 0.'),
+  evaluate: z
+    .strictObject({
+      share: z.number().gt(0).lt(1).describe('Share of the rows that is held out. Rows with the same prompt are on the same side.'),
+      every: z.int().min(1).exactOptional().describe('Steps between two measurements. Default: a tenth of the steps.'),
+      patience: z
+        .int()
+        .min(1)
+        .exactOptional()
+        .describe(
+          'The training ends after as many measurements without a lower loss, and gives the model of the lowest. Default: it runs to its end.',
+        ),
+    })
+    .exactOptional()
+    .describe('Measures the loss of rows that are not trained on.'),
   seed: seed.exactOptional().describe("Default: the experiment's."),
   optimizer: z
     .enum(['adamw', 'muon'])

@@ -65,12 +65,17 @@ function mapInputs({ inputs }: StepCall, cast: Resolved['cast'], whole: boolean)
 }
 
 /** Inputs of any other step without its parameters, paths (the key holds digests of the files), and the seed of a training. Fills in the
- *  defaults of training settings. */
+ *  defaults of training settings. When held-out rows are measured only matters if that ends the training. */
 function otherInputs(call: StepCall): object {
   const { params: _, folder: __, path: ___, tokenizer: ____, chatTemplate: _____, ...rest } = call.inputs;
   if (call.verb !== 'train') return rest;
-  const { seed: ______, repeat: _______, ...training } = rest;
-  return { ...training, ...withTrainingDefaults(training as unknown as Settings) };
+  const { seed: ______, repeat: _______, evaluate, ...training } = rest;
+  const held = evaluate as Settings['evaluate'];
+  return {
+    ...training,
+    ...withTrainingDefaults(training as unknown as Settings),
+    ...(held && { evaluate: held.patience === undefined ? { share: held.share } : { every: null, ...held } }),
+  };
 }
 
 const pick = <T>(entries: Readonly<Record<string, T>>, keys: readonly string[]): Record<string, T> =>

@@ -11,7 +11,7 @@ import type { Output } from '../schemas/store.ts';
 import { isThere } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { DropCounter, weakestDeterminism, outputOf } from './commit.ts';
-import { putCurve } from './curve.ts';
+import { bestOf, putCurve } from './curve.ts';
 import { checkConservation } from './joined.ts';
 import { threadsOf } from './machine.ts';
 import type { MicroBatches } from './micro-batches.ts';
@@ -56,8 +56,8 @@ export function lengthOf(settings: Pick<Settings, 'length' | 'batch'>, rows: num
 }
 
 const renderingOf = (store: Store, registry: Registry, resolved: Resolved): Rendering => {
-  const { data, template } = inputsOf(resolved);
-  return { store, registry, data, template, folder: runFolder(store, resolved.stepKey) };
+  const { data, template, evaluate } = inputsOf(resolved);
+  return { store, registry, data, template, share: evaluate?.share, folder: runFolder(store, resolved.stepKey) };
 };
 
 /** The micro-batches that are known, and the kind of device that will compute. */
@@ -78,9 +78,10 @@ export async function prepareTraining(
   const settings = inputsOf(resolved);
   const rendering = renderingOf(store, registry, resolved);
   const { folder } = rendering;
-  const { kept: rows, refused } = await writeRows(rendering);
+  const { kept: rows, heldOut, refused } = await writeRows(rendering);
   checkRows(resolved, rows, refused);
-  const { batch, steps } = lengthOf(settings, rows);
+  checkHeldOut(resolved, rows, heldOut, context);
+  const { batch, steps } = lengthOf(settings, rows - heldOut);
   const { state } = await store.model(settings.from);
   if (state === 'init' && context.training.command)
     throw new BackspinError(
@@ -89,6 +90,7 @@ export async function prepareTraining(
     );
   const { folder: parent, base } = await foldersOf(store, settings.from);
   const { microBatch, shard = 'none' } = context.training;
+  const { evaluate } = settings;
   const spec: TrainSpec = {
     version: 1,
     ...withTrainingDefaults(settings),
@@ -110,6 +112,7 @@ export async function prepareTraining(
     reference: settings.reference ? await foldersOf(store, settings.reference) : null,
     microBatch: typeof microBatch === 'number' ? microBatch : null,
     shard,
+    evaluate: evaluate ? { every: evaluate.every ?? Math.ceil(steps / 10), patience: evaluate.patience ?? null } : null,
     checkpointEvery: Math.ceil(steps / 4),
     checkpointSeconds: CHECKPOINT_SECONDS,
     keepCheckpoints: 2,
@@ -150,6 +153,18 @@ function checkRows({ call }: Resolved, kept: number, refused: readonly Refused[]
   );
 }
 
+function checkHeldOut({ call }: Resolved, rows: number, heldOut: number, { training: { command } }: StepContext): void {
+  const { evaluate } = call.inputs as unknown as Inputs;
+  if (evaluate === undefined) return;
+  if (command)
+    throw new BackspinError('ConfigError', `Training ${call.path}: a command measures held-out rows itself: leave \`evaluate\` out.`);
+  if (heldOut === 0 || heldOut === rows)
+    throw new BackspinError(
+      'ConfigError',
+      `Training ${call.path}: \`evaluate.share\` of ${evaluate.share} holds out ${heldOut === 0 ? 'none' : 'all'} of ${rows} rows: ${heldOut === 0 ? 'raise' : 'lower'} it, or leave \`evaluate\` out.`,
+    );
+}
+
 /** Stores the trained model. Equal trainings give equal bytes, and so the same model. */
 export async function commitTraining(
   store: Store,
@@ -172,15 +187,22 @@ export async function commitTraining(
     ...(settings.reference ? [settings.reference] : []),
   ]);
   const { from, base, init, data, run, threads, reference, ...recorded } = spec;
+  const best = bestOf(done.steps);
+  const last = (spec.evaluate?.patience ? best : undefined) ?? done.steps.at(-1);
   const model = await store.putModel(join(spec.run, 'model'), {
     state: 'weights',
     base: await baseOf(store, settings.from, spec),
     from: settings.from.digest,
     dataset: settings.data.digest,
     template: settings.template ?? null,
-    settings: { ...recorded, rows: { in: rows, kept, dropped: drops.counts, truncated: done.truncated }, computing: done.computing },
-    steps: spec.steps,
-    lastLearningRate: done.lastLearningRate,
+    settings: {
+      ...recorded,
+      rows: { in: rows, kept, dropped: drops.counts, truncated: done.truncated },
+      ...(settings.evaluate && { evaluate: settings.evaluate, validationLoss: last?.validationLoss ?? null }),
+      computing: done.computing,
+    },
+    steps: last?.step ?? spec.steps,
+    lastLearningRate: last?.learningRate ?? done.lastLearningRate,
     determinism,
   });
   const counts = { in: rows, kept, dropped: drops.counts, requests: 0, tokens: done.tokens, seconds: done.seconds };

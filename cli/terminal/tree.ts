@@ -35,6 +35,7 @@ export function describeStep(step: StepView, rate?: number, now = Date.now()): s
   if (state !== 'completed') return state;
   const counts = isData(step) ? [formatKept(step)] : kind === 'train' && step.in !== null ? [`on ${formatRows(step)} rows`] : [];
   const loss = step.loss === undefined ? [] : [`loss ${step.loss.toFixed(3)}`];
+  if (step.validation) loss.push(`validation loss ${step.validation.loss.toFixed(3)} at step ${number(step.validation.step)}`);
   const reasons = formatDropped(step.dropped);
   const cost = cached
     ? ['cached']

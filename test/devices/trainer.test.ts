@@ -34,6 +34,15 @@ test('a training gives its model and its sums, and every event is told', async (
   t.is(p.record(), undefined);
 });
 
+test('a step has the loss of the held-out rows that was measured after it', async (t) => {
+  const p = place(t);
+  const { steps } = await run(p, { spec: spec(p.folder, { evaluate: { every: 3, patience: null } }) });
+  t.deepEqual(
+    steps.map(({ validationLoss }) => validationLoss),
+    [undefined, undefined, 1, undefined, undefined, 0.5],
+  );
+});
+
 test('a killed trainer goes on from its checkpoint, and a step counts once', async (t) => {
   const p = place(t);
   tell(p, 'die-4');

@@ -142,6 +142,20 @@ test('a setting of a training that is written down as it would be anyway makes n
   t.not(await keyOf(training(), { seed: 1 }), key);
 });
 
+test('the share of held-out rows is in the key, and when they are measured only where that may end the training', async (t) => {
+  const by = (evaluate?: object) => keyOf(training(evaluate && { evaluate }));
+  const share = await by({ share: 0.1 });
+  t.is(await by({ share: 0.1, every: 5 }), share);
+  const others = [
+    undefined,
+    { share: 0.2 },
+    { share: 0.1, patience: 2 },
+    { share: 0.1, patience: 3 },
+    { share: 0.1, patience: 2, every: 5 },
+  ];
+  t.is(new Set([share, ...(await Promise.all(others.map(by)))]).size, 6);
+});
+
 // ───────────────────────────── the seed ─────────────────────────────
 
 test('the demonstrations that MuSC draws are of a seed, at temperature 0 too', async (t) => {

@@ -1,6 +1,6 @@
 /** What a training of a low-rank adapter is given, and what becomes of it in the store. */
 import test from 'ava';
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resolve } from '../../steps/resolve.ts';
@@ -185,6 +185,66 @@ test.serial('what a training measured at each step stays with its result, and is
   }
   t.is(models[0], models[1]);
   t.like((await store.model({ digest: models[0]! })).settings, { computing: { torch: '2' } });
+});
+
+test.serial('rows with the same prompt are held out together, in every training, and the steps go by the others', async (t) => {
+  const chat = (asked: string, answered: string) => ({
+    messages: [
+      { role: 'user', content: asked },
+      { role: 'assistant', content: answered },
+    ],
+  });
+  const rows = Array.from({ length: 40 }, (_, at) => record(chat(`Question ${at >> 1}?`, `Answer ${at}.`)));
+  const prepared = async (given: typeof rows, share: number) => {
+    const inputs = { template: undefined, length: { epochs: 1 }, evaluate: { share, patience: 2 } };
+    const { before } = await refusing(inputs, given);
+    const lines = (await readFile(before.data, 'utf8')).trim().split('\n');
+    const read = lines.map((line) => JSON.parse(line) as ReturnType<typeof chat> & { heldOut?: true });
+    return { spec: before, held: read.filter(({ heldOut }) => heldOut).map(({ messages }) => messages[0]!.content) };
+  };
+  const { spec, held } = await prepared(rows, 0.3);
+  t.true(held.length > 2 && held.length < 30);
+  t.like(spec, { rows: 40, steps: 40 - held.length, evaluate: { every: Math.ceil((40 - held.length) / 10), patience: 2 } });
+  t.true([...Map.groupBy(held, (asked) => asked).values()].every((those) => those.length === 2));
+  const others = await prepared(rows.slice(10), 0.3);
+  t.deepEqual(
+    others.held,
+    held.filter((asked) => Number(/\d+/.exec(asked)![0]) >= 5),
+  );
+  await t.throwsAsync(prepared(rows.slice(0, 2), 1e-6), { message: /`evaluate.share` of 0.000001 holds out none of 2 rows: raise it/ });
+});
+
+test.serial('a training that ended early has the steps of its best model', async (t) => {
+  const rows = Array.from({ length: 30 }, (_, at) =>
+    record({
+      messages: [
+        { role: 'user', content: `${at}` },
+        { role: 'assistant', content: '!' },
+      ],
+    }),
+  );
+  for (const [patience, steps] of [
+    [2, 2],
+    [undefined, 3],
+  ] as const) {
+    const evaluate = { share: 0.5, ...(patience && { patience }) };
+    const { before, registry, resolved } = await refusing({ template: undefined, evaluate, learningRate: steps }, rows);
+    await rm(join(before.run, 'refused.jsonl'));
+    await mkdir(join(before.run, 'model'));
+    await writeFile(join(before.run, 'model/config.json'), `${steps}`);
+    const measured = [2, 1, 1.5].map(
+      (loss, at) =>
+        ({ v: 1, event: 'step', step: at + 1, loss, learningRate: 1 / (at + 1), tokens: 7, seconds: 1, validationLoss: loss }) as const,
+    );
+    const done = { seconds: 1, tokens: 21, truncated: 0, accumulation: 1, computing: {}, steps: measured, lastLearningRate: 1 / 3 };
+    const { curve, result } = await commitTraining(store, registry, resolved, before, done);
+    t.like(curve, { last: { step: 3 }, best: { step: 2, validationLoss: 1 } });
+    t.like(await store.model(result as ModelRef), {
+      steps,
+      lastLearningRate: 1 / steps,
+      settings: { evaluate, validationLoss: steps === 2 ? 1 : 1.5 },
+    });
+  }
 });
 
 test.serial('a training that is left without rows says what became of them', async (t) => {

@@ -106,6 +106,7 @@ export const spec = (run: string, changes: Partial<TrainSpec> = {}): TrainSpec =
   optimizer: 'adamw',
   beta: null,
   reference: null,
+  evaluate: null,
   checkpointEvery: 2,
   checkpointSeconds: 600,
   keepCheckpoints: 2,

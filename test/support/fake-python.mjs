@@ -85,6 +85,7 @@ function train() {
     if (!told(`hold-${step + 1}`)) {
       step++;
       say('step', { step, loss: 1, learningRate: 1 / step, tokens: 10, seconds });
+      if (spec.evaluate && step % spec.evaluate.every === 0) say('evaluation', { step, loss: 3 / step, rows: 2, seconds });
       if (step % 2 === 0) fs.writeFileSync(checkpoint, String(step));
     }
     setTimeout(next, 5);

@@ -49,7 +49,7 @@ def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Exampl
 
     A preference row has the prompt as `input_ids`, and `chosen`, `rejected` and their token weights instead of `labels`.
     A row for a tagger has the positions of its `words`, their `tags` and the `intent` instead.
-    The reasons of refused rows are `too-long`, `empty`, `invalid` and `group`. Raises Refusal 65 if the file is
+    With `spec.evaluate` it has the column `held_out`. The reasons of refused rows are `too-long`, `empty`, `invalid` and `group`. Raises Refusal 65 if the file is
     no JSONL.
     """
     tokenize = _TOKENIZE[spec.objective]
@@ -58,7 +58,8 @@ def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Exampl
     broken: set[str] = set()
     for line, row in read_rows(spec.data):
         try:
-            examples.append({"group": str(line)} | tokenize(spec, tokenizer, row) | {"line": line})
+            held_out = {"held_out": row.get("heldOut") is True} if spec.evaluate else {}
+            examples.append({"group": str(line)} | tokenize(spec, tokenizer, row) | {"line": line} | held_out)
         except _RowRefused as refusal:
             refused.append({"line": line, "reason": refusal.reason, "evidence": str(refusal)})
             broken.add(row["group"] if isinstance(row.get("group"), str) else str(line))
@@ -68,13 +69,23 @@ def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Exampl
     kept = len(examples)
     for example in examples:
         del example["line"]
-    rows = _pack(spec, examples) if spec.objective == "lm" else examples
+    rows = _packed(spec, examples) if spec.objective == "lm" else examples
     if not rows:
         return Examples(None, 0, 0, refused)
     dataset = Dataset.from_list(rows)
     unweighted = "weight" in dataset.column_names and set(dataset["weight"]) == {1.0}
     dataset = dataset.remove_columns("weight") if unweighted else dataset
     return Examples(dataset, kept, truncated, refused)
+
+
+def split(examples: Dataset) -> tuple[Dataset, Dataset | None]:
+    """The rows to train on, and those held out (None without `spec.evaluate`)."""
+    if "held_out" not in examples.column_names:
+        return examples, None
+    held_out = examples["held_out"]
+    parts = ([at for at, held in enumerate(held_out) if held is which] for which in (False, True))
+    train, held = (examples.select(part).remove_columns("held_out") for part in parts)
+    return train, held
 
 
 def has_system_turns(path: str) -> bool:
@@ -318,6 +329,17 @@ def _check_tags(tags: list[Any]) -> None:
                 "invalid", f"has the tag {tag} at token {number} after {before}: a slot begins with B-{kind}"
             )
         before = tag
+
+
+def _packed(spec: TrainSpec, documents: list[dict[str, Any]]) -> list[dict]:
+    """The documents to train on, packed, and then those held out."""
+    if not spec.evaluate:
+        return _pack(spec, documents)
+    return [
+        {**row, "held_out": held, "group": f"{held} {row['group']}"}
+        for held in (False, True)
+        for row in _pack(spec, [one for one in documents if one["held_out"] is held])
+    ]
 
 
 def _pack(spec: TrainSpec, documents: list[dict[str, Any]]) -> list[dict]:

@@ -61,6 +61,20 @@ class Lora:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """Measures the loss of the held-out rows every `every` steps and after the last one. After `patience` measurements
+    without a lower loss the run ends, and its model is that of the lowest one (None: it runs to its last step)."""
+
+    every: int
+    patience: int | None
+
+    def __post_init__(self) -> None:
+        for key in ("every", "patience"):
+            if (value := getattr(self, key)) is not None and value < 1:
+                raise invalid(f"evaluate.{key}", "must be at least 1")
+
+
+@dataclass(frozen=True)
 class TrainSpec:
     """One training run.
 
@@ -77,6 +91,8 @@ class TrainSpec:
     `rows` is the number of rows of `data` that `steps` was computed for (None: all). If the trainer keeps another
     number, it writes the refused rows to `refused.jsonl` in `run` and ends. `too_long` says whether to cut a row of more
     than `max_tokens`, or to refuse it.
+
+    With `evaluate`, rows with `"heldOut": true` are not trained on: the run measures their loss.
 
     `beta` and `reference` are for preference objectives: the strength of the KL penalty, and the reference model
     (None: the model of `from`).
@@ -113,6 +129,7 @@ class TrainSpec:
     too_long: Literal["drop", "truncate", "fail"] = "drop"
     beta: float | None = None
     reference: ModelFolders | None = None
+    evaluate: Evaluation | None = None
 
     def __post_init__(self) -> None:
         if (self.from_ is None) == (self.init is None):

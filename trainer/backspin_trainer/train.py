@@ -33,7 +33,8 @@ from .shard import any_process, check_world, is_sharded, opened, trained_weights
 from .spec import MergeSpec, ModelFolders, TrainSpec
 from .stop import Stop
 from .tokens import check_chat_template, read_fast_tokenizer, read_tokenizer, tokenizer_folder
-from .training import PreferenceTraining, TaggerTraining, Training, diverged, micro_batch
+from .training import PreferenceTraining, TaggerTraining, Training, micro_batch
+from .validation import best_folder, diverged, keeps_best
 
 _HANGS_AFTER = timedelta(days=1)  # the supervisor notices a hung training long before
 
@@ -94,28 +95,39 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     if spec.is_preference:
         pad, reference = tokenizer.pad_token_id, partial(_open_reference, spec, model)
         dataset = add_reference(dataset, reference, pad, run / "reference", micro_batch(spec), events, stop)
+    write = partial(_write, spec, model, labels, folder)
+    ended = False
     if not any_process(dataset is None or stop.requested()):
         trainer = PreferenceTraining if spec.is_preference else TaggerTraining if tagging else Training
-        training = trainer(spec, model, tokenizer, dataset, events, stop)
+        training = trainer(spec, model, tokenizer, dataset, events, stop, write)
         training.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
-        step = training.state.global_step
-    ended = step == spec.steps
-    weights = trained_weights(model) if ended and is_sharded(model) else None
+        step, ended = training.state.global_step, training.has_ended
+    if ended and not keeps_best(spec):
+        write(run / "model")
     if not world.is_main_process:
         return Exit.DONE
     if not ended:
         stop.clear()
         events.emit("stopped", step=step or 0)
         return Exit.INTERRUPTED
-    if not all(weight.isfinite().all() for weight in (weights or dict(model.named_parameters())).values()):
-        raise diverged("A weight", spec.steps)
-    if tagging:
-        tagger.write_tagger(model, labels, folder, run / "model")
-    else:
-        (write_adapter if spec.lora else write_model)(model, folder, run / "model", weights)
+    if keeps_best(spec):
+        best_folder(run, training.state.best_global_step).rename(run / "model")
     events.emit("done", step=step, loss=training.loss)
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
     return Exit.DONE
+
+
+def _write(spec: TrainSpec, model, labels: tagger.Labels | None, tokenizer: str, folder: Path) -> None:
+    """Writes the model, its adapter, or a tagger for `labels`, in the main process. All processes must call it."""
+    weights = trained_weights(model) if is_sharded(model) else None
+    if not PartialState().is_main_process:
+        return
+    if not all(weight.isfinite().all() for weight in (weights or dict(model.named_parameters())).values()):
+        raise diverged("A weight", spec.steps)
+    if labels:
+        tagger.write_tagger(model, labels, tokenizer, folder)
+    else:
+        (write_adapter if spec.lora else write_model)(model, tokenizer, folder, weights)
 
 
 def _check_vocabulary(model, tokenizer, dataset, folder: str) -> None:

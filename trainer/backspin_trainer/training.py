@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,13 +18,13 @@ from trl import SFTConfig, SFTTrainer
 from . import checkpoints, data, preferences, tagger
 from .device import computes_in_bf16, peak_memory
 from .events import Events
-from .exits import Exit, Refusal
 from .heads import IGNORED
 from .muon import Muon
 from .schedule import learning_rate
 from .spec import TrainSpec
 from .shard import is_sharded, load_optimizer, load_weights, save_shards, whole
 from .stop import Stop
+from .validation import Validation, diverged
 
 
 class Training(SFTTrainer):
@@ -34,9 +35,11 @@ class Training(SFTTrainer):
     all devices, is the loss of the batch.
     """
 
-    def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop, collate=None):
-        """`collate` is the data collator (None: that of TRL for language models)."""
-        self.spec, self.events, self.loss, self.grad_norm = spec, events, None, None
+    def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop, write: Callable, collate=None):
+        """`write` writes the model to a new folder. `collate` is the data collator (None: that of TRL for language models)."""
+        self.spec, self.events, self.loss, self.grad_norm, self.has_ended = spec, events, None, None, False
+        examples, held_out = data.split(examples)
+        self.validation = None if held_out is None else Validation(self, held_out, write)
         self.checkpoints = Path(spec.run) / "checkpoints"
         cuda, world, micro = torch.cuda.is_available(), PartialState().num_processes, micro_batch(spec)
         super().__init__(
@@ -200,6 +203,8 @@ class Training(SFTTrainer):
         checkpoints.save(self.checkpoints, self.state.global_step, self.spec.keep_checkpoints, write, seal=main)
         self._saved_at = time.monotonic()
         self._saving_seconds = self._saved_at - started
+        if self.validation and main:
+            self.validation.forget_others()
         self.events.emit("checkpoint", step=self.state.global_step)
 
 
@@ -218,23 +223,24 @@ class Training(SFTTrainer):
 class PreferenceTraining(Training):
     """DPO and token-DPO on pairs of answers; see `preferences` for the loss."""
 
-    def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop):
-        super().__init__(spec, model, tokenizer, examples, events, stop, preferences.pair_collator(tokenizer.pad_token_id))
+    def __init__(self, spec: TrainSpec, model, tokenizer, examples, *rest):
+        super().__init__(spec, model, tokenizer, examples, *rest, preferences.pair_collator(tokenizer.pad_token_id))
         self._signature_columns = preferences.signature_columns(examples)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         logps = preferences.weighted_logps(model, inputs)
         ratios = logps - inputs["reference"]
-        self.measure(**preferences.preference_measures(logps, ratios, self.spec.beta))
+        if model.training:
+            self.measure(**preferences.preference_measures(logps, ratios, self.spec.beta))
         return preferences.preference_loss(ratios, self.spec.beta)
 
 
 class TaggerTraining(Training):
     """A tagger; see `tagger` for the loss."""
 
-    def __init__(self, spec: TrainSpec, model, tokenizer, examples, events: Events, stop: Stop):
+    def __init__(self, spec: TrainSpec, model, tokenizer, examples, *rest):
         collate = tagger.collator(tagger.labels_of(examples), tokenizer.pad_token_id or 0)
-        super().__init__(spec, model, tokenizer, examples, events, stop, collate)
+        super().__init__(spec, model, tokenizer, examples, *rest, collate)
         self._signature_columns = ["input_ids", "words", "tags", "intent"]
 
     def count_items(self, inputs) -> int:
@@ -276,16 +282,17 @@ class _StepCallback(TrainerCallback):
     def __init__(self, training: Training, stop: Stop):
         self._training, self._stop = training, stop
 
+    def on_train_begin(self, args, state, control, **_):
+        if self._training.validation:
+            self._training.validation.begin()
+
     def on_step_end(self, args, state, control, **_):
         stopping, due = self._training.end_step(self._stop.requested())
-        last = state.global_step >= state.max_steps
-        control.should_save = (control.should_save or due) and not last
-        if stopping and not last:
-            control.should_save = control.should_training_stop = True
+        validation = self._training.validation
+        ended, best_so_far = validation.end_step() if validation else (False, False)
+        last = ended or state.global_step >= state.max_steps
+        self._training.has_ended = last
+        control.should_save = (control.should_save or due or best_so_far) and not last
+        if stopping or ended:
+            control.should_save, control.should_training_stop = not last, True
         return control
-
-
-def diverged(what: str, step: int) -> Refusal:
-    return Refusal(
-        Exit.DIVERGED, f"{what} is no longer finite at step {step}; lower learningRate, or look for broken rows."
-    )

@@ -1,0 +1,150 @@
+/** `training`: compares trainings by backspin's trainer and by TRL's, on the same batch of the same random model, on the CPU; and the memory
+ *  that `plan` estimates for them with the peaks. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { pythonOf, trainerEnvironment } from '../devices/python.ts';
+import { memoryOf } from '../plan/memory.ts';
+import type { TrainSpec } from '../schemas/trainer.ts';
+import { baseFolder } from '../test/support/embedded.ts';
+import { rounded, type Bound, type Result } from './support.ts';
+
+interface Trained {
+  /** The median of all steps but the first. */
+  readonly seconds: number;
+  /** Peak memory of the process. */
+  readonly megabytes: number;
+  readonly losses: readonly number[];
+  /** Tokens of a step, with padding. */
+  readonly places: number;
+}
+/** 42 million parameters, 16 million of them in a vocabulary of realistic size. */
+const SHAPE = {
+  vocab_size: 32_000,
+  hidden_size: 512,
+  intermediate_size: 1408,
+  num_hidden_layers: 8,
+  num_attention_heads: 8,
+  num_key_value_heads: 8,
+  max_position_embeddings: 512,
+  tie_word_embeddings: true,
+};
+const objectives = ['sft', 'dpo', 'token-dpo'] as const;
+type Objective = (typeof objectives)[number];
+
+/** `rows`: rows of the batch; `words`: words of an answer, nearly all of what is computed, as `plan` assumes. `token-dpo` has all weights 1, so that TRL's
+ *  DPO is its peer. */
+export async function training({ rows = 4, words = 60, steps = 4, threads = 2, shape = SHAPE } = {}): Promise<Result> {
+  const folder = await mkdtemp(join(tmpdir(), 'backspin-bench-training-'));
+  const model = join(folder, 'model');
+  const python = async (who: string, spec: TrainSpec): Promise<string> => {
+    const file = join(folder, 'job.json');
+    await writeFile(file, JSON.stringify({ who, spec, shape, tokenizer: baseFolder('plain') }));
+    const { python: path, trainerPath } = pythonOf();
+    const env = { ...process.env, ...trainerEnvironment(trainerPath), HF_HUB_OFFLINE: '1', TMPDIR: folder };
+    return (await promisify(execFile)(path, [join(import.meta.dirname, 'training.py'), file], { env, maxBuffer: 2 ** 26 })).stdout;
+  };
+  const trained = async (who: string, spec: TrainSpec) => JSON.parse((await python(who, spec)).trim().split('\n').at(-1)!) as Trained;
+  const specOf = async (objective: Objective) => {
+    const data = join(folder, `${objective}.jsonl`);
+    await writeFile(data, Array.from({ length: rows }, (_, n) => `${JSON.stringify(rowOf(objective, n, words))}\n`).join(''));
+    return {
+      ...fixed,
+      objective,
+      from: model,
+      data,
+      run: join(folder, objective),
+      steps,
+      batch: rows,
+      threads,
+      beta: objective === 'sft' ? null : 0.1,
+    };
+  };
+  const table: object[] = [];
+  const bounds: Bound[] = [];
+  try {
+    await python('make', await specOf('sft'));
+    for (const objective of objectives) {
+      const spec = await specOf(objective);
+      const peer = objective === 'token-dpo' ? { ...spec, ...(await specOf('dpo')) } : spec;
+      const [stock, ours] = [await trained('trl', peer), await trained('backspin', spec)];
+      const shown = (who: string, { seconds, megabytes }: Trained) => ({
+        objective,
+        who,
+        'seconds a step': rounded(seconds, 3),
+        MB: Math.round(megabytes),
+      });
+      table.push(shown('TRL', stock), shown('backspin', ours));
+      const difference = Math.max(...stock.losses.map((loss, step) => Math.abs(loss - ours.losses[step]!)));
+      bounds.push(
+        { what: `${objective}: times the seconds of a step`, is: rounded(ours.seconds / stock.seconds), atMost: 1 },
+        { what: `${objective}: times the memory`, is: rounded(ours.megabytes / stock.megabytes), atMost: objective === 'sft' ? 1 : 0.7 },
+        { what: `${objective}: difference of the losses`, is: rounded(difference, 6), atMost: 1e-4 },
+        {
+          what: `${objective}: estimated memory, times the peak`,
+          is: rounded(estimated(objective, ours) / ours.megabytes),
+          atLeast: 0.85,
+          atMost: 1.15,
+        },
+      );
+    }
+    return { rows: table, bounds };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** MB, of what the trainer computed. */
+function estimated(objective: Objective, { places }: Trained): number {
+  const shape = {
+    hiddenSize: SHAPE.hidden_size,
+    layers: SHAPE.num_hidden_layers,
+    heads: SHAPE.num_attention_heads,
+    headSize: SHAPE.hidden_size / SHAPE.num_attention_heads,
+    kvHeads: SHAPE.num_key_value_heads,
+    mlp: SHAPE.intermediate_size,
+    vocabulary: SHAPE.vocab_size,
+    tied: SHAPE.tie_word_embeddings,
+  };
+  const settings = { objective, lora: null, maxTokens: objective === 'sft' ? places : places / 2 };
+  const { total } = memoryOf({ shape, settings, rows: 1, accumulates: false, devices: 1, shard: 'none', device: 'cpu' });
+  return total / 2 ** 20;
+}
+
+/** `token-dpo` reads token ids, which it could only have from a scorer; texts whose tokens all weigh the same are `dpo`'s. */
+function rowOf(objective: Objective, n: number, words: number): object {
+  const text = (count: number, from: number) => Array.from({ length: count }, (_, at) => `word${(at * 37 + from) % 101}`).join(' ');
+  const prompt = [{ role: 'user', content: text(2, n) }];
+  const [chosen, rejected] = [text(words, n + 1), text(words - 1, n + 2)];
+  if (objective === 'sft') return { messages: [...prompt, { role: 'assistant', content: chosen }] };
+  return { prompt, chosen, rejected };
+}
+
+const fixed = {
+  version: 1,
+  base: null,
+  init: null,
+  lora: null,
+  adapter: 'merge',
+  rows: null,
+  seed: 0,
+  maxTokens: SHAPE.max_position_embeddings,
+  tooLong: 'drop',
+  learningRate: { from: 1e-4, to: 1e-4 },
+  schedule: 'linear',
+  warmup: 0,
+  weightDecay: 0,
+  betas: [0.9, 0.999] as [number, number],
+  clip: null,
+  dropout: 0,
+  optimizer: 'adamw',
+  reference: null,
+  microBatch: null,
+  shard: 'none',
+  evaluate: null,
+  checkpointEvery: 1000,
+  checkpointSeconds: 600,
+  keepCheckpoints: 1,
+} as const;
