@@ -8,7 +8,7 @@ import { externalsOf, withOwn } from '../steps/external.ts';
 import { noteBegun, noteFinished } from './step-notes.ts';
 import { checkRoom } from '../steps/open.ts';
 import type { MapWork, StageEnd, StepContext, StepMiss } from '../schemas/steps.ts';
-import { ownerOf } from './step-owner.ts';
+import { endOf, ownerOf } from './step-owner.ts';
 import { hasPoller } from './pollers.ts';
 import { recordedSteps } from '../steps/recorded.ts';
 import { changedImports } from '../steps/reread.ts';
@@ -76,6 +76,12 @@ export function dataActivities(services: Services, threads?: Threads): DataActiv
         if (owner && owner.experiment === known?.experiment && owner.path === known.path)
           throw notYet(`${owner.experiment} computes it as ${owner.path}.`);
         return owner;
+      }),
+    awaitEnd: (name, workflowId) =>
+      activity(async () => {
+        const end = await retryUntilItWorks(endOf(services.store, name, workflowId));
+        if (end === undefined) throw notYet(`${name} has not ended.`);
+        return end;
       }),
     changedImports: (imported, context) => activity(() => changedImports(services, imported, context)),
     awaitRoom: () => activity(() => retryUntilItWorks(checkRoom(services))),

@@ -2,7 +2,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
+import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
 import { queues } from '../schemas/names.ts';
+import type { Store } from '../store/store.ts';
 import { hasPoller } from './pollers.ts';
 import type { StepOwner, WantedStep } from '../schemas/steps.ts';
 
@@ -55,6 +57,14 @@ async function hasLease({ raw }: WorkflowExecutionDescription, store: string, pa
   if (leases.some(({ state }) => state !== SCHEDULED)) return true;
   const theirs = (leases[0]!.activityOptions?.taskQueue?.name ?? '').slice(queues.pool(store, '').length);
   return theirs === pool || (await hasPoller(store, theirs)) || !(await hasPoller(store, pool));
+}
+
+/** The state of an experiment that has ended; undefined while it runs. One that ended without a word in its record has failed. */
+export async function endOf(store: Store, name: string, workflowId: string): Promise<ExperimentRecord['state'] | undefined> {
+  const running = (await describe(Context.current().client, workflowId))?.status.name === 'RUNNING';
+  const record = await store.experiment(name); // after the look at its workflow, which writes the record before it ends
+  if (record && isClosed(record)) return record.state;
+  return running ? undefined : 'failed';
 }
 
 async function describe(client: Client, workflowId: string): Promise<WorkflowExecutionDescription | undefined> {

@@ -6,11 +6,14 @@ import type { Store } from '../store/store.ts';
 import { connect, type Temporal } from '../host/connect.ts';
 import { requireOpen, explain } from '../experiments/send.ts';
 import { openHome } from '../host/home-store.ts';
+import { sweepOf } from '../store/sweeps.ts';
 import { experimentOf } from '../experiments/record.ts';
 import { withEnd, progressOf } from '../experiments/progress.ts';
 
 export async function run(name: string): Promise<void> {
   const store = await openHome();
+  const sweep = await sweepOf(store, name);
+  if (sweep) return (await import('./sweep.ts')).cancelSweep(sweep);
   const record = await experimentOf(store, name);
   const temporal = await connect();
   try {

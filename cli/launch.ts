@@ -19,6 +19,8 @@ import { currentUp, homeFolder } from '../host/home.ts';
 import { openHome } from '../host/home-store.ts';
 import { readOrDiscard } from '../experiments/restore.ts';
 import { startExperiment, type Writes } from '../experiments/start.ts';
+import { loadSweep } from '../experiments/sweep.ts';
+import { sweepOf } from '../store/sweeps.ts';
 
 interface Options {
   readonly name?: string;
@@ -27,6 +29,8 @@ interface Options {
 }
 
 export async function run(file: string, { name, set, watch }: Options): Promise<number> {
+  const sweep = await loadSweep(file, set, name);
+  if (sweep) return (await import('./sweep.ts')).launchSweep(await openHome(), sweep, watch ?? false);
   const experiment = await loadExperiment(file, set, name);
   return launch(await openHome(), experiment, { parent: null, pins: {} }, watch ?? false);
 }
@@ -38,6 +42,36 @@ export async function launch(
   origin: Pick<ExperimentInput, 'parent' | 'pins'>,
   watch: boolean,
 ): Promise<number> {
+  if (await sweepOf(store, bound.name))
+    throw new BackspinError('NameInUse', `There is a sweep ${bound.name} already: give the experiment another name (--name).`);
+  const prepared = await prepare(store, { bound, digest }, origin);
+  const { before, begins } = prepared;
+  if (before?.state !== 'completed' || watch) await ensureUp();
+  if (begins) await refuseOtherBuild();
+  if (before?.state === 'completed') console.log(`${bound.name} was completed with this configuration; nothing is left to do.`);
+  else {
+    const { writes, record } = await writesOf(store, { bound, digest }, prepared, origin);
+    console.log(await startExperiment(store.id, { bound, digest }, origin, writes));
+    if (!(await readOrDiscard(store, bound.name))) await store.putExperiment(record); // it runs already, but its record is lost
+  }
+  if (watch) return (await import('./watch.ts')).run(bound.name);
+  await (await import('./status.ts')).run(bound.name, {});
+  return 0;
+}
+
+type Origin = Pick<ExperimentInput, 'parent' | 'pins'>;
+interface Prepared {
+  /** The record that the store has, and how it stands now. */
+  readonly found: ExperimentRecord | undefined;
+  readonly before: ExperimentRecord | undefined;
+  /** How the configuration differs from that of an experiment that has ended. */
+  readonly other: string | undefined;
+  /** Whether it starts from the beginning. */
+  readonly begins: boolean;
+}
+
+/** Checks that an experiment can be launched, and permits what it does. */
+export async function prepare(store: Store, { bound, digest }: Experiment, origin: Origin): Promise<Prepared> {
   const found = await readOrDiscard(store, bound.name);
   const before = found && (await currentRecord(found));
   const other =
@@ -45,29 +79,30 @@ export async function launch(
   const begins = !before || before.state === 'failed' || before.state === 'cancelled';
   if (begins) await refuseFaulty(bound, origin);
   await grantAll(store, contextOf(bound));
-  if (before?.state !== 'completed' || watch) await ensureUp();
-  if (begins) await refuseOtherBuild();
-  if (before?.state === 'completed') console.log(`${bound.name} was completed with this configuration; nothing is left to do.`);
-  else {
-    const kept = other === undefined ? undefined : await freeName(store, bound.name);
-    if (kept !== undefined) console.log(`${other}\nThe record of before is kept as ${kept}.`);
-    const record = newRecord(workflowId.experiment(store.id, bound.name), { bound, digest }, origin);
-    const writes: Writes = {
-      async begin() {
-        if (kept !== undefined) await store.putExperiment({ ...before!, name: kept });
-        await store.putExperiment(record);
-      },
-      async undo() {
-        await (found ? store.putExperiment(found) : store.removeExperiment(bound.name));
-        if (kept !== undefined) await store.removeExperiment(kept);
-      },
-    };
-    console.log(await startExperiment(store.id, { bound, digest }, origin, writes));
-    if (!(await readOrDiscard(store, bound.name))) await store.putExperiment(record); // it runs already, but its record is lost
-  }
-  if (watch) return (await import('./watch.ts')).run(bound.name);
-  await (await import('./status.ts')).run(bound.name, {});
-  return 0;
+  return { found, before, other, begins };
+}
+
+/** What a start writes, and what is left of the experiment that had the name before. */
+export async function writesOf(
+  store: Store,
+  { bound, digest }: Experiment,
+  { found, before, other }: Prepared,
+  origin: Origin,
+): Promise<{ readonly writes: Writes; readonly record: ExperimentRecord }> {
+  const kept = other === undefined ? undefined : await freeName(store, bound.name);
+  if (kept !== undefined) console.log(`${other}\nThe record of before is kept as ${kept}.`);
+  const record = newRecord(workflowId.experiment(store.id, bound.name), { bound, digest }, origin);
+  const writes: Writes = {
+    async begin() {
+      if (kept !== undefined) await store.putExperiment({ ...before!, name: kept });
+      await store.putExperiment(record);
+    },
+    async undo() {
+      await (found ? store.putExperiment(found) : store.removeExperiment(bound.name));
+      if (kept !== undefined) await store.removeExperiment(kept);
+    },
+  };
+  return { writes, record };
 }
 
 /** Throws for everything that `plan` finds missing: otherwise a step would need attention hours later. */

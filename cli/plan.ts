@@ -3,11 +3,14 @@ import { plan } from '../plan/planner.ts';
 import { openServices } from '../steps/services.ts';
 import type { Plan } from '../schemas/plan.ts';
 import { loadExperiment } from '../experiments/config.ts';
+import { loadSweep } from '../experiments/sweep.ts';
 import { homeFolder } from '../host/home.ts';
 import { formatDropped, printJson, table } from './terminal/text.ts';
 import { number, size } from '../schemas/units.ts';
 
 export async function run(file: string, { set, json, mermaid }: { set: string[]; json?: boolean; mermaid?: boolean }): Promise<number> {
+  const sweep = await loadSweep(file, set);
+  if (sweep && !mermaid) return (await import('./sweep.ts')).planSweep(sweep, json);
   const { bound } = await loadExperiment(file, set);
   const planned = await plan(await openServices(homeFolder()), bound);
   if (json) printJson(planned);

@@ -1,6 +1,7 @@
 /** `backspin status NAME`: shows the progress of an experiment. Answers from the store if no server is up. */
 import { currentProgress, withTemporal } from '../experiments/current.ts';
 import { openHome } from '../host/home-store.ts';
+import { sweepOf } from '../store/sweeps.ts';
 import { experimentOf, openExperiments } from '../experiments/record.ts';
 import { LiveCounts } from '../experiments/live.ts';
 import { printJson } from './terminal/text.ts';
@@ -9,6 +10,8 @@ import { viewOf } from '../experiments/view.ts';
 
 export async function run(name: string, { json }: { json?: boolean }): Promise<void> {
   const store = await openHome();
+  const sweep = await sweepOf(store, name);
+  if (sweep) return (await import('./sweep.ts')).statusOfSweep(store, sweep, json);
   const record = await experimentOf(store, name);
   await withTemporal(async (temporal, why) => {
     const progress = await currentProgress(temporal, why, record, () => openExperiments(store));

@@ -3,6 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { createLogUpdate } from 'log-update';
 import { connect, type Temporal } from '../host/connect.ts';
 import { openHome } from '../host/home-store.ts';
+import { sweepOf } from '../store/sweeps.ts';
 import { experimentOf, openExperiments } from '../experiments/record.ts';
 import { Lines, Rates } from './terminal/lines.ts';
 import { LiveCounts } from '../experiments/live.ts';
@@ -15,6 +16,8 @@ const EVERY = 1_000;
 
 export async function run(name: string): Promise<number> {
   const store = await openHome();
+  const sweep = await sweepOf(store, name);
+  if (sweep) return (await import('./sweep.ts')).watchSweep(store, sweep);
   await experimentOf(store, name);
   const temporal = await connect();
   try {

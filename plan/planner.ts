@@ -44,6 +44,13 @@ import { isReal, symbolOf } from './symbols.ts';
 export const plan = async (services: Services, config: BoundConfig): Promise<Plan> =>
   (await runPlanner(services, config, { whole: true, rounds: Infinity, pins: {} })).plan(config);
 
+/** A plan, and its calls. */
+export async function planned(services: Services, config: BoundConfig): Promise<{ readonly plan: Plan; readonly calls: PlannedCalls }> {
+  const planner = await runPlanner(services, config, { whole: true, rounds: Infinity, pins: {} });
+  const plan = planner.plan(config);
+  return { plan, calls: { calls: planner.calls, missing: plan.missing, registry: planner.registry, context: contextOf(config) } };
+}
+
 /** Returns `missing` of a plan without the checks that read complete files, because a launch must be quick. `pins`: steps that a fork
  *  takes from its parent. */
 export async function faultsOf(services: Services, config: BoundConfig, pins: Pins = {}): Promise<readonly string[]> {

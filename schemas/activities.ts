@@ -1,6 +1,6 @@
 /** Types of the activities that workflows call, by kind of worker. */
 import type { StepCall } from './call.ts';
-import type { LedgerEntry, RecordNews, RecordVersion } from './experiment.ts';
+import type { ExperimentRecord, LedgerEntry, RecordNews, RecordVersion } from './experiment.ts';
 import type {
   ImportedStep,
   Lease,
@@ -31,6 +31,8 @@ export interface DataActivities {
   changedImports(imported: readonly ImportedStep[], context: StepContext): Promise<readonly ImportedStep[]>;
   /** Resolves once the store has room for another step. */
   awaitRoom(): Promise<void>;
+  /** Resolves once an experiment has ended. */
+  awaitEnd(name: string, workflowId: string): Promise<ExperimentRecord['state']>;
   /** Returns false if the store lacks the version of the record that these news build on. */
   record(news: RecordNews): Promise<boolean>;
   /** Resolves once the record is written. */

@@ -4,6 +4,7 @@ import { architecture, registered, revision, seed } from './config.ts';
 import { external } from './external.ts';
 import { recipeSchemas } from './recipes/index.ts';
 import { templateVariables } from './sampling.ts';
+import { sweepSpec } from './sweep.ts';
 import { name, serving, servingChange } from './serving.ts';
 
 const chatTemplate = z
@@ -105,5 +106,6 @@ export const experimentFile = z.strictObject({
     .min(1)
     .exactOptional()
     .describe('Number of records that people must review at each gate (`backspin review`), before the experiment goes on.'),
+  sweep: sweepSpec.exactOptional().describe('Experiments to launch in place of one, which differ in these settings.'),
   parameters: params.default({}).describe('Parameters of the recipe; see its schema.'),
 });

@@ -17,6 +17,8 @@ export const taskQueueType = { workflow: 1, activity: 2 } as const;
 
 export const workflowId = {
   experiment: (store: string, name: string) => `${store}.${name}`,
+  /** Experiments have no point in their names. */
+  sweep: (store: string, name: string) => `${store}.sweep.${name}`,
   /** The same for all experiments of a store, so a step that two of them need is computed once. */
   stage: (store: string, what: string, stepKey: string) => `${workflowId.stages(store)}${what}.${stepKey.slice(0, 16)}`,
   /** Prefix of all stage ids. */

@@ -21,6 +21,9 @@ export interface Paths {
   prompt(digest: string): string;
   grant(digest: string): string;
   work(stepKey: string): string;
+  /** Folder of the sweeps, and a sweep in it. */
+  readonly sweeps: string;
+  sweep(name: string): string;
   /** What people have decided about records of a dataset so far. */
   review(digest: string): string;
 }
@@ -52,6 +55,8 @@ export function pathsOf(root: string): Paths {
     experiment: (name) => join(folders.experiments, `${name}.json`),
     notes: (name) => join(folders.experiments, `${name}.steps`),
     work: (stepKey) => join(folders.work, stepKey),
+    sweeps: folder('sweeps'),
+    sweep: (name) => join(root, 'sweeps', `${name}.json`),
     review: (digest) => join(root, 'reviews', `${digest}.jsonl`),
   };
 }

@@ -24,6 +24,27 @@ export const config: readonly Case[] = [
     /experiment\.yaml:10:3: .*put a colon and a blank behind the key/,
   ),
   plan('a quote is not closed', changed('humpback.pairs', '"humpback.pairs'), /experiment\.yaml:\d+:\d+: missing closing "quote/),
+  plan('a sweep sets nothing', `${sound}sweep: {}\n`, /experiment\.yaml:13:1 sweep: sets nothing; name values under `grid` or `pairs`/),
+  plan(
+    'a sweep sets a path both by itself and in pairs',
+    `${sound}sweep: { grid: { seed: [1, 2] }, pairs: [{ seed: 1 }] }\n`,
+    /experiment\.yaml:13:\d+ sweep\.pairs\.0\.seed: is in `grid` too; keep one/,
+  ),
+  plan(
+    'a sweep sets a parameter that does not exist',
+    `${sound}sweep: { grid: { parameters.round: [1, 2] } }\n`,
+    /parameters\.round: .*rounds/s,
+  ),
+  plan(
+    'a sweep makes too many experiments',
+    `${sound}sweep: { grid: { parameters.rounds: [1, 2, 3] }, seeds: 100 }\n`,
+    /makes 300 experiments; it may make 200/,
+  ),
+  plan(
+    'a sweep has a value for its grid, and no list',
+    `${sound}sweep: { grid: { parameters.rounds: 2 } }\n`,
+    /sweep\.grid\.parameters\.rounds: is 2; expected a list/,
+  ),
   plan('a key stands twice', `${sound}recipe: pretrain\n`, /experiment\.yaml:13:1: map keys must be unique: keep one of the two/),
   plan('an alias names no anchor', changed('rounds: 2', 'rounds: *two'), /experiment\.yaml:10:11: there is no &two before \*two/),
   plan(

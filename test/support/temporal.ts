@@ -26,6 +26,7 @@ import { poolActivities } from './pool.ts';
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 
+type Settings = Partial<Pick<BoundConfig, 'seed' | 'data' | 'models' | 'serving' | 'review'>>;
 export interface Site {
   readonly env: TestWorkflowEnvironment;
   readonly services: Services;
@@ -37,8 +38,10 @@ export interface Site {
     name: string,
     recipe: string,
     parameters: object,
-    more?: Partial<ExperimentInput> & Partial<Pick<BoundConfig, 'seed' | 'data' | 'models' | 'serving' | 'review'>>,
+    more?: Partial<ExperimentInput> & Settings,
   ): Promise<import('@temporalio/client').WorkflowHandleWithFirstExecutionRunId>;
+  /** The configuration of such an experiment. */
+  config(name: string, recipe: string, parameters: object, more?: Settings): BoundConfig;
   orchestrator(options?: Partial<WorkerOptions>): Promise<Worker>;
   data(options?: Partial<WorkerOptions>): Promise<Worker>;
   /** Workers of the pool `cpu` whose models the test plays: one for leases, and one that shows that the pool has a worker. */
@@ -70,10 +73,12 @@ export async function site({ ui = false } = {}): Promise<Site> {
     logger: new DefaultLogger('ERROR'),
   });
   const parts = { env, services, bundle };
+  const digest = await moduleDigest(toyModule);
   return {
     ...parts,
     ui: uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}`,
-    start: starter(parts, await moduleDigest(toyModule)),
+    start: starter(parts, digest),
+    config: (...of) => toyConfig(digest, ...of),
     ...workersOf(parts),
     onDevices: onDevicesOf(parts),
     close: () => env.teardown(),
@@ -96,27 +101,39 @@ async function startServer(uiPort: number | undefined): Promise<TestWorkflowEnvi
   });
 }
 
+function toyConfig(
+  digest: string,
+  name: string,
+  recipe: string,
+  parameters: object,
+  { seed = 0, data, models = {}, serving = SERVING, review }: Settings = {},
+): BoundConfig {
+  const count = (parameters as { count?: number }).count ?? 20;
+  return {
+    name,
+    recipe,
+    seed,
+    modules: [{ path: toyModule, digest }],
+    serving,
+    roles: {},
+    training: { pool: 'cpu', threads: 1 },
+    evaluation: {},
+    models,
+    data: data ?? { numbers: { source: 'toy.numbers', params: { count }, folder: '/' } },
+    ...(review !== undefined && { review }),
+    parameters,
+  };
+}
+
 function starter({ env, services }: Parts, digest: string): Site['start'] {
-  return async (name, recipe, parameters, { seed = 0, data, models = {}, serving = SERVING, review, ...more } = {}) => {
-    const config: BoundConfig = {
-      name,
-      recipe,
-      seed,
-      modules: [{ path: toyModule, digest }],
-      serving,
-      roles: {},
-      training: { pool: 'cpu', threads: 1 },
-      evaluation: {},
-      models,
-      data: data ?? {
-        numbers: { source: 'toy.numbers', params: { count: (parameters as { count?: number }).count ?? 20 }, folder: '/' },
-      },
-      ...(review !== undefined && { review }),
-      parameters,
-    };
-    const input: ExperimentInput = { store: services.store.id, configDigest: '0'.repeat(64), parent: null, pins: {}, ...more, config };
+  return async (name, recipe, parameters, more = {}) => {
+    const config = toyConfig(digest, name, recipe, parameters, more);
+    const { seed: _, data: __, models: ___, serving: ____, review: _____, ...input } = more;
     await grantAll(services.store, contextOf(config)); // for workers in processes of their own
-    return env.client.workflow.start('experiment', startOptions(input));
+    return env.client.workflow.start(
+      'experiment',
+      startOptions({ store: services.store.id, configDigest: '0'.repeat(64), parent: null, pins: {}, ...input, config }),
+    );
   };
 }
 

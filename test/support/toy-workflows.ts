@@ -18,8 +18,9 @@ import { listen } from '../../workflows/updates.ts';
 
 export { experiment } from '../../workflows/experiment.ts';
 export { stage } from '../../workflows/stage.ts';
+export { sweep } from '../../workflows/sweep.ts';
 
-const { double, sieve, fragile, total, truth, ask, compare, toAnswer, toQuestion } = operators<typeof import('./toy.ts')>('toy');
+const { double, sieve, fragile, total, truth, ask, rate, compare, toAnswer, toQuestion } = operators<typeof import('./toy.ts')>('toy');
 const { tagging } = operators<typeof import('../../operators/eval/index.ts')>('eval');
 interface Numbered {
   readonly n: number;
@@ -54,6 +55,14 @@ const toy: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { number
 const chatter: Recipe<ToyConfig, { data: Dataset<unknown> }> = async (run, { numbers, speaker, limits }) => ({
   data: await run.map(ask, numbers, { with: { speaker: speaker! }, ...limits }),
 });
+
+/** Asks a model about each number, keeps those from a minimum on, and draws from them. */
+const chooser: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, minimum, by }) => {
+  const judged = run.map(rate, numbers, { with: { speaker: speaker! } });
+  const data = run.map(sieve, run.reduce(select(judged, { where: { n: { atLeast: minimum } } })), { params: { by } });
+  void run.evaluate(data, truth);
+  return { data: await data };
+};
 
 /** Sends the same numbers to one model in each of `rounds` rounds. */
 const echo: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { numbers, speaker, rounds, limits }) => {
@@ -175,7 +184,7 @@ const doubtful: Recipe<ToyConfig, { data: Dataset<Numbered> }> = async (run, { n
   return { data: await run.map(sieve, doubled, { params: { by: 2 }, as: `sieve-${answers.join('-')}` }) };
 };
 
-Object.assign(recipes, { braid, crowd, faulty, doubtful, toy, chatter, echo, duet, sifter, adapters, school, taggers });
+Object.assign(recipes, { braid, chooser, crowd, faulty, doubtful, toy, chatter, echo, duet, sifter, adapters, school, taggers });
 
 /** Handles updates, throws at `pause`, and ends at `stopAfterRound`. */
 export async function flustered(): Promise<void> {

@@ -94,6 +94,20 @@ export const ask = operator({
   },
 });
 
+/** Asks a model about a number, and takes its likeliest reply. */
+export const rate = operator({
+  version: 1,
+  input: number,
+  output: z.object({ n: z.number(), said: z.string() }),
+  roles: ['speaker'],
+  capabilities: ['chat'],
+  stochastic: () => false,
+  async run({ n }, { chat }) {
+    const { text } = await chat('speaker', [{ role: 'user', content: `rate ${n}` }], { temperature: 0, maxTokens: 8 });
+    return keep({ n, said: text });
+  },
+});
+
 /** Sends the same number to two models. */
 export const compare = operator({
   version: 1,

@@ -1,0 +1,49 @@
+/** The parent of a sweep: starts its experiments as children, and ends when they have. Equal steps of them are one step of the store. */
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import {
+  CancellationScope,
+  getExternalWorkflowHandle,
+  isCancellation,
+  ParentClosePolicy,
+  startChild,
+  type ChildWorkflowOptions,
+} from '@temporalio/workflow';
+import type { ExperimentRecord } from '../schemas/experiment.ts';
+import { queues } from '../schemas/names.ts';
+import type { SweepInput } from '../schemas/sweep.ts';
+import { failureOf } from './errors.ts';
+import { data } from './options.ts';
+
+/** Returns how each experiment has ended. */
+export async function sweep({ store, name, members, starts }: SweepInput): Promise<Record<string, ExperimentRecord['state']>> {
+  const ended = async (member: SweepInput['members'][number]) => {
+    const watch = data({
+      id: `await ${member.name}`,
+      summary: `the end of ${member.name}`,
+      queue: queues.data(store),
+      experiment: name,
+    });
+    return [member.name, await watch.awaitEnd(member.name, member.workflowId)] as const;
+  };
+  try {
+    for (const options of starts) await start(options);
+    return Object.fromEntries(await Promise.all(members.map(ended)));
+  } catch (error) {
+    if (!isCancellation(error)) throw failureOf(error);
+    await CancellationScope.nonCancellable(async () => {
+      const cancelled = members.map(({ workflowId }) => getExternalWorkflowHandle(workflowId).cancel());
+      await Promise.allSettled(cancelled); // some have ended, or never began
+      await Promise.all(members.map(ended));
+    });
+    throw error;
+  }
+}
+
+/** An experiment that runs already is taken as it is. */
+async function start(options: ChildWorkflowOptions): Promise<void> {
+  try {
+    await startChild('experiment', { ...options, parentClosePolicy: ParentClosePolicy.ABANDON });
+  } catch (error) {
+    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+  }
+}
