@@ -173,18 +173,11 @@ test('a merge is shown three examples of as many constraints as it has itself, a
 });
 
 test('a check is of the initial instruction with the constraint that was added last, and of the answer to it', (t) => {
-  for (const { instruction, steps } of usual) {
-    const checks = ofRiver(asking('check'), riverIn(instruction)).map(({ content }) => content);
-    t.is(checks.length, 5);
-    steps.forEach(({ constraint, output }, i) => {
-      t.deepEqual(listedIn(checks[i]!), [constraint]);
-      t.true(checks[i]!.includes(`Instruction: ${instruction}\n`) && checks[i]!.includes(output!), checks[i]);
-      t.false(
-        steps.some((other) => other.constraint !== constraint && checks[i]!.includes(`${other.constraint}\n`)),
-        checks[i],
-      );
-    });
-  }
+  for (const { instruction, steps } of usual)
+    t.deepEqual(
+      ofRiver(asking('check'), riverIn(instruction)).map(({ content }) => [content.split('\n\nHow well')[0], listedIn(content)]),
+      steps.map(({ constraint, output }) => [`Instruction: ${instruction}\n\nAnswer:\n${output}`, [constraint]]),
+    );
 });
 
 test('a check that cannot be read is no score; an answer that is too short ends the document, and its constraint counts', (t) => {
