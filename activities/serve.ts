@@ -42,7 +42,8 @@ export async function serve(gpu: GpuWorker, input: LeaseInput, { signal, heartbe
   await services.check({ ...context, serving: lease.serving });
   heartbeat(leaseState('waiting'));
   const key = `serve.${stepKey}.${input.replica}`;
-  const engine = engineOf(lease.serving, await servedModels(services.store, lease), pythonOf());
+  const { store } = services;
+  const engine = engineOf(lease.serving, await servedModels(store, lease), pythonOf(), await baseNameOf(store, lease));
   await using slot = await slots.acquire(signal, { key, warm: engine.warmth });
   heartbeat(leaseState('starting', slot, await slot.foreignProcesses()));
   const server = await startServer(gpu, slot, key, engine, signal);
@@ -100,6 +101,13 @@ async function modelsOf(
 async function servedModels(store: Store, { models }: Lease): Promise<ServedModels> {
   const folders = Object.entries(models).map(async ([served, model]) => [served, await foldersOf(store, model)] as const);
   return Object.fromEntries(await Promise.all(folders));
+}
+
+/** Served name of the lease's base: of a model that is no adapter, or of that under an adapter. */
+async function baseNameOf(store: Store, { models }: Lease): Promise<string> {
+  const [model] = Object.values(models);
+  const { base } = await store.model(model!);
+  return servedName(base === null ? model! : { digest: base });
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>

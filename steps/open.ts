@@ -30,7 +30,7 @@ const IN_FLIGHT = 1.25;
 const AUTO = 16;
 
 export const inFlightOf = ({ serving }: Pick<Lease, 'serving'>): number => Math.ceil(serving.slots * IN_FLIGHT);
-export const servedName = (model: ModelRef) => model.digest.slice(0, 16);
+export const servedName = (model: Pick<ModelRef, 'digest'>) => model.digest.slice(0, 16);
 
 export async function openStep(services: Services, call: StepCall, context: StepContext): Promise<StepLookup> {
   const registry = await services.registry(context.modules);

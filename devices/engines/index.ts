@@ -13,5 +13,10 @@ export const repeats = ({ engine }: Serving): boolean => engine === 'embedded';
 /** How the engine takes `choice` and `schema` of sampling. The embedded one decodes choices only. */
 export const structuredBy = ({ engine }: Serving): 'choice' | 'structured_outputs' => (engine === 'vllm' ? 'structured_outputs' : 'choice');
 
-export const engineOf = (serving: Serving, models: ServedModels, trainer: Pick<EmbeddedOptions, 'python' | 'trainerPath'>): Engine =>
-  serving.engine === 'vllm' ? vllm(serving, models) : embedded({ ...serving, ...trainer }, models);
+/** `baseName`: served name of the base, if the models are its adapters. */
+export const engineOf = (
+  serving: Serving,
+  models: ServedModels,
+  trainer: Pick<EmbeddedOptions, 'python' | 'trainerPath'>,
+  baseName?: string,
+): Engine => (serving.engine === 'vllm' ? vllm(serving, models, baseName) : embedded({ ...serving, ...trainer }, models));

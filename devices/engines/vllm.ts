@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import type { VllmServing } from '../../schemas/serving.ts';
@@ -63,9 +63,10 @@ export async function vllmVersion(python: string): Promise<string> {
   }
 }
 
-export function vllm(serving: VllmServing, models: ServedModels): Engine {
+/** `baseName`: what a lease of the base calls it, so that one of its adapters alone can reuse the server. */
+export function vllm(serving: VllmServing, models: ServedModels, baseName = 'base'): Engine {
   const python = vllmPython(serving);
-  const { base, adapters } = layoutOf(models);
+  const { base, adapters } = layoutOf(models, baseName);
   const capacity = adapterCapacity(adapters, serving.maxLoraRank ?? 0);
   /** Prompt and generated tokens at the last check. */
   let lastTokens: number | undefined;
@@ -155,7 +156,10 @@ interface Adapter {
 }
 
 /** Throws `ConfigError` if the models have different bases. */
-function layoutOf(models: ServedModels): {
+function layoutOf(
+  models: ServedModels,
+  baseName: string,
+): {
   readonly base: { readonly name: string; readonly folder: string };
   readonly adapters: Adapter[];
 } {
@@ -166,11 +170,8 @@ function layoutOf(models: ServedModels): {
       'ConfigError',
       `A vLLM server has one base model, and this step asks ${folders.length}: ${folders.join(', ')}.`,
     );
-  const [folder] = folders as [string];
-  // A lease of the base gives it a name; one of adapters alone gives it the same, which its folder begins with.
-  const name = entries.find(([, { base }]) => base === null)?.[0] ?? basename(folder).slice(0, 16);
   return {
-    base: { name, folder },
+    base: { name: entries.find(([, { base }]) => base === null)?.[0] ?? baseName, folder: folders[0]! },
     adapters: entries.flatMap(([name, { folder, base }]) => (base === null ? [] : [{ name, path: folder }])),
   };
 }

@@ -140,22 +140,22 @@ test('a warm server is taken over by a lease of other adapters of its base: thos
 test('a server with room for adapters answers for its base and for whatever adapters come, whoever is first: one start', async (t) => {
   const p = place(t);
   const { base, adapters } = weights(p, { one: 8, two: 20 });
-  const alone = { base: { folder: base, base: null } };
+  const alone = { digest: { folder: base, base: null } };
   const pool = new Slots({ home: p.home, pool: 'cpu', groups: [[]] });
   const lease = async (key: string, models: Parameters<typeof vllm>[1], maxLoraRank: number) => {
-    const engine = vllm(options({ maxLoraRank }), models);
+    const engine = vllm(options({ maxLoraRank }), models, 'digest');
     await using slot = await pool.acquire(never, { key, warm: engine.warmth });
     const server = await ModelServer.start({ ...serving(p), key, engine, slot, signal: never });
     const names = await served(server);
     await server.keepWarm();
     return Object.keys(names).toSorted();
   };
-  t.deepEqual(await lease('serve.1', alone, 20), ['base']);
-  t.deepEqual(await lease('serve.2', adapters('one'), 20), ['base', 'one']);
-  t.deepEqual(await lease('serve.3', adapters('two'), 20), ['base', 'two']);
-  t.deepEqual(await lease('serve.4', alone, 20), ['base']);
+  t.deepEqual(await lease('serve.1', alone, 20), ['digest']);
+  t.deepEqual(await lease('serve.2', adapters('one'), 20), ['digest', 'one']);
+  t.deepEqual(await lease('serve.3', adapters('two'), 20), ['digest', 'two']);
+  t.deepEqual(await lease('serve.4', alone, 20), ['digest']);
   t.is(p.starts().length, 1);
-  t.deepEqual(await lease('serve.5', alone, 0), ['base']);
+  t.deepEqual(await lease('serve.5', alone, 0), ['digest']);
   t.is(p.starts().length, 2, 'one without room is another server');
   await pool.close();
 });

@@ -50,7 +50,7 @@ export function prepare(recipe: string, { files, models, sets }: RealRecipe): st
   return [
     file,
     '--set',
-    'serving.slots=16',
+    'serving.slots=8',
     '--set',
     `serving.maxModelLength=${maxModelLength}`,
     ...Object.entries(sets).flatMap(([path, value]) => ['--set', `${path}=${JSON.stringify(value)}`]),

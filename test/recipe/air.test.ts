@@ -63,7 +63,8 @@ test('3 a first constraint is compared with nothing, every later one once with a
     const river = riverIn(instruction);
     const compared = ofRiver(asking('compare'), river).map(({ content }) => listedIn(content));
     const found = steps.map(({ constraint }) => constraint);
-    t.is(compared.length, river === odd.duplicate ? 1 : Math.max(0, found.length - 1));
+    const later = river === odd.duplicate ? 1 : found.length - 1;
+    t.is(compared.length, Math.max(0, later));
     if (river !== odd.duplicate)
       t.deepEqual(
         compared,
@@ -172,16 +173,11 @@ test('a merge is shown three examples of as many constraints as it has itself, a
 });
 
 test('a check is of the initial instruction with the constraint that was added last, and of the answer to it', (t) => {
-  for (const { instruction, steps } of usual) {
-    const checks = ofRiver(asking('check'), riverIn(instruction)).map(({ content }) => content);
-    t.is(checks.length, 5);
-    steps.forEach(({ constraint, output }, i) => {
-      t.deepEqual(listedIn(checks[i]!), [constraint]);
-      t.true(checks[i]!.includes(`Instruction: ${instruction}\n`) && checks[i]!.includes(output!), checks[i]);
-      const others = steps.filter((other) => other.constraint !== constraint);
-      t.false(others.some((other) => checks[i]!.includes(`${other.constraint}\n`)));
-    });
-  }
+  for (const { instruction, steps } of usual)
+    t.deepEqual(
+      ofRiver(asking('check'), riverIn(instruction)).map(({ content }) => [content.split('\n\nHow well')[0], listedIn(content)]),
+      steps.map(({ constraint, output }) => [`Instruction: ${instruction}\n\nAnswer:\n${output}`, [constraint]]),
+    );
 });
 
 test('a check that cannot be read is no score; an answer that is too short ends the document, and its constraint counts', (t) => {
