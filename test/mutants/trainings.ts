@@ -226,4 +226,18 @@ export const ofTrainings: readonly Mutant[] = [
     to: 'const share = 1;',
     test: 'test/plan/memory.test.ts',
   },
+  {
+    name: 'training: ipo is dpo',
+    file: 'trainer/backspin_trainer/training.py',
+    from: 'if self.spec.loss == "ipo":',
+    to: 'if False:',
+    test: 'trainer/tests/test_mathematics.py',
+  },
+  {
+    name: 'training: ipo compares sums of answers',
+    file: 'trainer/backspin_trainer/preferences.py',
+    from: '(ratios / token_weights.sum(-1).clamp(min=1e-6)).chunk(2)',
+    to: 'ratios.chunk(2)',
+    test: 'trainer/tests/test_mathematics.py',
+  },
 ];
