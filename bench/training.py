@@ -1,7 +1,6 @@
 """`python training.py JOB`: trains with TRL's or backspin's trainer on one batch again and again, or makes the model for that."""
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -11,6 +10,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
+from backspin_trainer.device import computes_in_bf16, peak_memory
 from backspin_trainer.spec import TrainSpec, read_spec
 from backspin_trainer.stop import Stop
 from backspin_trainer.train import train
@@ -61,9 +61,9 @@ def stock() -> tuple[list[float], list[float]]:
         lr_scheduler_type="constant",
         adam_beta2=spec["betas"][1],
         max_grad_norm=0.0,
-        use_cpu=True,
-        bf16=False,
-        gradient_checkpointing=False,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=computes_in_bf16(),
+        gradient_checkpointing=torch.cuda.is_available(),
         logging_steps=1,
         save_strategy="no",
         report_to="none",
@@ -96,12 +96,26 @@ def weigh_tokens() -> None:
         file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
+class StopAfter(Stop):
+    """Requests a stop when it is asked for the `times`-th time: before the first step, and at the end of each."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self._left = times
+
+    def requested(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
 def ours() -> tuple[list[float], list[float]]:
     if spec["objective"] == "token-dpo":
         weigh_tokens()
     path = f"{spec['run']}.json"
     with open(path, "w") as file:
         json.dump(spec, file)
+    if job["who"] == "resumed":
+        train(read_spec(path, TrainSpec), StopAfter(2))
     train(read_spec(path, TrainSpec), Stop())
     with open(f"{spec['run']}/events.jsonl") as lines:
         steps = [event for event in map(json.loads, lines) if event["event"] == "step"]
@@ -115,5 +129,11 @@ if job["who"] == "make":
     make()
 else:
     seconds, losses = (stock if job["who"] == "trl" else ours)()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": sorted(seconds[1:])[len(seconds[1:]) // 2], "megabytes": peak, "losses": losses, "places": places}))
+    result = {
+        "seconds": sorted(seconds[1:])[len(seconds[1:]) // 2],
+        "megabytes": peak_memory() / 2**20,
+        "losses": losses,
+        "places": places,
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+    }
+    print(json.dumps(result))

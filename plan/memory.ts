@@ -67,15 +67,17 @@ const tokensOf = ({ rows, settings: { objective, maxTokens } }: Training): numbe
   rows * (['dpo', 'token-dpo'].includes(objective) ? 2 : 1) * maxTokens;
 
 /** What the backward pass needs of one token in one layer, in numbers: inputs of the norms and of the linear layers, queries, keys and values,
- *  the output of the attention, and the four widths of the gated MLP. */
-function numbersOf({ hiddenSize, heads, headSize, kvHeads, mlp }: Architecture): number {
-  return 6 * hiddenSize + 3 * heads * headSize + 2 * kvHeads * headSize + 4 * mlp;
+ *  the output of the attention, the four widths of the gated MLP, and what an adapter adds to each linear layer. */
+function numbersOf({ hiddenSize, heads, headSize, kvHeads, mlp }: Architecture, lora: object | null): number {
+  const [queries, keys] = [heads * headSize, kvHeads * headSize];
+  const outputs = lora ? queries + 2 * keys + 2 * mlp + 2 * hiddenSize : 0;
+  return 6 * hiddenSize + 3 * queries + 2 * keys + 4 * mlp + outputs;
 }
 
 /** One layer of all tokens, and what its backward pass holds for a while. */
 function layerBytes(training: Training): number {
-  const { shape, device } = training;
-  return tokensOf(training) * (device === 'cuda' ? BF16 : FP32) * (numbersOf(shape) + 2 * shape.mlp);
+  const { shape, settings, device } = training;
+  return tokensOf(training) * (device === 'cuda' ? BF16 : FP32) * (numbersOf(shape, settings.lora) + 2 * shape.mlp);
 }
 
 /** At the end of the forward pass: all layers, or their inputs and one layer; and the logits of a chunk, with their gradients. */
@@ -85,7 +87,7 @@ function activationBytes(training: Training): number {
   const hidden = tokens * shape.hiddenSize;
   const logits = Math.min(CHUNK, tokens * shape.vocabulary) * (device === 'cuda' ? 14 : 12);
   const head = settings.lora ? 0 : shape.vocabulary * shape.hiddenSize * FP32; // its gradient, before it is added
-  if (device === 'cpu') return tokens * FP32 * numbersOf(shape) * shape.layers + 4 * hidden * FP32 + logits + head;
+  if (device === 'cpu') return tokens * FP32 * numbersOf(shape, settings.lora) * shape.layers + 4 * hidden * FP32 + logits + head;
   // The residual stream has the precision of the weights.
   const inputs = hidden * shape.layers * (settings.lora || training.shard === 'fsdp2' ? BF16 : FP32);
   return inputs + Math.max(layerBytes(training), logits + head + 4 * hidden * FP32);

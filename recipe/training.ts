@@ -93,6 +93,9 @@ export interface Settings<O extends Objective = 'sft'> {
   /** How strongly a preference loss holds the model to its reference.
    *  @default 0.1 */
   readonly beta?: number;
+  /** Of a margin: that of DPO, or of IPO (2310.12036).
+   *  @default 'sigmoid' */
+  readonly loss?: 'sigmoid' | 'ipo';
   /** From the first learning rate to the last.
    *  @default 'linear' */
   readonly schedule?: 'linear' | 'cosine';

@@ -18,7 +18,9 @@ const training: Aliases = {
   adam_beta2: ['betas', 1],
   max_grad_norm: ['clip'],
   optim: ['optimizer'],
+  loss_type: ['loss'],
   // LLaMA-Factory
+  pref_loss: ['loss'],
   cutoff_len: ['maxTokens'],
   // axolotl
   sequence_len: ['maxTokens'],
@@ -56,9 +58,7 @@ const trainingElsewhere: Readonly<Record<string, string>> = {
       (name) => [name, notHere],
     ),
   ),
-  ...Object.fromEntries(
-    ['deepspeed', 'quantization_bit', 'load_in_4bit', 'load_in_8bit', 'loss_type', 'pref_loss', 'rl'].map((name) => [name, notHere]),
-  ),
+  ...Object.fromEntries(['deepspeed', 'quantization_bit', 'load_in_4bit', 'load_in_8bit', 'rl'].map((name) => [name, notHere])),
   ...Object.fromEntries(
     ['eval_strategy', 'eval_steps', 'val_size', 'val_set_size', 'early_stopping_patience', 'load_best_model_at_end'].map((name) => [
       name,
@@ -89,8 +89,11 @@ const values: Readonly<Record<string, Readonly<Record<string, string | undefined
   targets: { 'all-linear': undefined },
 };
 
-const aliasesBeside = (keys: readonly string[]): Aliases =>
-  keys.includes('learningRate') ? training : keys.includes('rank') ? lora : keys.includes('temperature') ? sampling : {};
+/** Of settings that stand among these keys: not every training has each of them. */
+function aliasesBeside(keys: readonly string[]): Aliases {
+  const all = keys.includes('learningRate') ? training : keys.includes('rank') ? lora : keys.includes('temperature') ? sampling : {};
+  return Object.fromEntries(Object.entries(all).filter(([, [key]]) => keys.includes(key)));
+}
 
 type Path = readonly PropertyKey[];
 /** A setting's path, and the path under which the file has it. */

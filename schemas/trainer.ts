@@ -43,6 +43,8 @@ export const trainSpec = z.strictObject({
   optimizer: z.enum(['adamw', 'muon']),
   /** Only for preference objectives: the strength of the KL penalty against the reference model. */
   beta: z.number().positive().nullable(),
+  /** For preference objectives. */
+  loss: z.enum(['sigmoid', 'ipo']),
   /** Only for preference objectives; null: the model of `from`. */
   reference: z.strictObject({ folder: z.string(), base: z.string().nullable() }).nullable(),
   /** Measures the loss of the rows with `"heldOut": true`, which are not trained on, every `every` steps and after the last one. After

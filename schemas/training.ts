@@ -94,8 +94,13 @@ export function trainingWith<D extends Partial<z.input<typeof training>>>(defaul
 export const taggerTrainingWith = <D extends Partial<z.input<typeof training>>>(defaults: D) =>
   trainingWith(defaults).extend({ lora: z.null().default(null), adapter: z.literal('merge').default('merge') });
 
-/** For preference trainings. */
-export const beta = z.number().positive().default(0.1).describe('How strongly the loss holds the model to its reference.');
+/** Settings of preference trainings alone. */
+const beta = z.number().positive().default(0.1).describe('How strongly the loss holds the model to its reference.');
+const loss = z
+  .enum(['sigmoid', 'ipo'])
+  .exactOptional()
+  .describe('Of a margin: sigmoid (DPO), or ipo (the squared distance of the mean margin of a token from 1 / (2 beta)). Default: sigmoid.');
+export const preference = { beta, loss };
 
 /** Changes relative to another training. */
 export const trainingChange = z.strictObject({

@@ -69,11 +69,12 @@ function mapInputs({ inputs }: StepCall, cast: Resolved['cast'], whole: boolean)
 function otherInputs(call: StepCall): object {
   const { params: _, folder: __, path: ___, tokenizer: ____, chatTemplate: _____, ...rest } = call.inputs;
   if (call.verb !== 'train') return rest;
-  const { seed: ______, repeat: _______, evaluate, ...training } = rest;
+  const { seed: ______, repeat: _______, evaluate, loss = 'sigmoid', ...training } = rest;
   const held = evaluate as Settings['evaluate'];
   return {
     ...training,
     ...withTrainingDefaults(training as unknown as Settings),
+    ...(loss !== 'sigmoid' && { loss }),
     ...(held && { evaluate: held.patience === undefined ? { share: held.share } : { every: null, ...held } }),
   };
 }

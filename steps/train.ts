@@ -109,6 +109,7 @@ export async function prepareTraining(
     seed: trainingSeed(resolved.call, context),
     steps,
     batch,
+    loss: settings.loss ?? 'sigmoid',
     reference: settings.reference ? await foldersOf(store, settings.reference) : null,
     microBatch: typeof microBatch === 'number' ? microBatch : null,
     shard,

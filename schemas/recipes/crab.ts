@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
-import { beta, trainingWith } from '../training.ts';
+import { preference, trainingWith } from '../training.ts';
 import { constraintType, constraintTypes } from './crab-types.ts';
 import { judgeCheck } from './shared.ts';
 
@@ -81,7 +81,7 @@ const dpo = trainingWith({
   maxTokens: 2048,
   schedule: 'cosine',
   warmup: 0.1,
-}).extend({ beta });
+}).extend(preference);
 
 const parameters = z.strictObject({
   seeds: seeds.prefault({}),

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { promptName, registered, type RecipeSchema } from '../config.ts';
 import { sampling } from '../sampling.ts';
-import { beta, trainingWith } from '../training.ts';
+import { preference, trainingWith } from '../training.ts';
 
 const share = z.number().min(0).max(1);
 
@@ -51,7 +51,7 @@ const dpo = trainingWith({
   lora: { rank: 8, alpha: 16 },
   schedule: 'cosine',
   warmup: 0.1,
-}).extend({ beta });
+}).extend(preference);
 
 const sure = { temperature: 0.1, maxTokens: 4096 };
 const free = { temperature: 0.5, maxTokens: 4096 };

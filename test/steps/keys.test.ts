@@ -132,12 +132,21 @@ test('a setting of a training that is written down as it would be anyway makes n
     betas: [0.9, 0.999],
     dropout: 0,
     optimizer: 'adamw',
+    loss: 'sigmoid',
     seed: 0,
     repeat: 0,
   };
   t.is(await keyOf(training(defaults)), key);
   t.not(await keyOf(training({ learningRate: { from: 1e-3, to: 0 } })), key, 'a plain number is 0 only after the last step');
-  const others = [{ warmup: 0.1 }, { schedule: 'cosine' }, { seed: 1 }, { repeat: 1 }, { length: { steps: 3 } }, { unheardOf: true }];
+  const others = [
+    { warmup: 0.1 },
+    { schedule: 'cosine' },
+    { seed: 1 },
+    { repeat: 1 },
+    { length: { steps: 3 } },
+    { loss: 'ipo' },
+    { unheardOf: true },
+  ];
   for (const more of others) t.not(await keyOf(training(more)), key, JSON.stringify(more));
   t.not(await keyOf(training(), { seed: 1 }), key);
 });

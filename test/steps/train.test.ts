@@ -231,7 +231,7 @@ test.serial('a training that ended early has the steps of its best model', async
     const { before, registry, resolved } = await refusing({ template: undefined, evaluate, learningRate: steps }, rows);
     await rm(join(before.run, 'refused.jsonl'));
     await mkdir(join(before.run, 'model'));
-    await writeFile(join(before.run, 'model/config.json'), `${steps}`);
+    await writeFile(join(before.run, 'model/config.json'), `until step ${steps}`);
     const measured = [2, 1, 1.5].map(
       (loss, at) =>
         ({ v: 1, event: 'step', step: at + 1, loss, learningRate: 1 / (at + 1), tokens: 7, seconds: 1, validationLoss: loss }) as const,

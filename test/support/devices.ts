@@ -107,6 +107,7 @@ export const spec = (run: string, changes: Partial<TrainSpec> = {}): TrainSpec =
   beta: null,
   reference: null,
   evaluate: null,
+  loss: 'sigmoid',
   checkpointEvery: 2,
   checkpointSeconds: 600,
   keepCheckpoints: 2,

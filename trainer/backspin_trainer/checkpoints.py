@@ -13,11 +13,11 @@ from .models import sync, sync_directory
 _SEAL = "COMPLETE.json"
 
 
-def newest(folder: Path) -> tuple[int, Path] | None:
-    """Step and path of the newest complete checkpoint in `folder`. Removes incomplete ones."""
+def newest(folder: Path, usable: Callable[[Path], bool] = lambda path: True) -> tuple[int, Path] | None:
+    """Step and path of the newest complete checkpoint in `folder`. Removes incomplete ones, and those that are not `usable`."""
     complete = []
     for path in folder.iterdir() if folder.is_dir() else ():
-        if _is_complete(path):
+        if _is_complete(path) and usable(path):
             complete.append((_step(path), path))
         else:
             shutil.rmtree(path)

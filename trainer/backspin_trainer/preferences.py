@@ -27,6 +27,13 @@ def preference_loss(ratios: torch.Tensor, beta: float) -> torch.Tensor:
     return -logsigmoid(beta * (chosen - rejected)).mean()
 
 
+def ipo_loss(ratios: torch.Tensor, token_weights: torch.Tensor, beta: float) -> torch.Tensor:
+    """The mean loss of n pairs by IPO (Azar et al. 2023, eq. 17): (h - 1 / (2 beta))^2, where h is the difference of the means
+    of r_t over the tokens of an answer, as in TRL. `token_weights` [2n, tokens] are the weights of r_t in `ratios`."""
+    chosen, rejected = (ratios / token_weights.sum(-1).clamp(min=1e-6)).chunk(2)
+    return (chosen - rejected - 1 / (2 * beta)).square().mean()
+
+
 @torch.no_grad()
 def preference_measures(logps: torch.Tensor, ratios: torch.Tensor, beta: float) -> dict[str, float]:
     """Means over the pairs, by the names of TRL. A reward is beta times the weighted sum of r_t of an answer, a margin

@@ -107,6 +107,11 @@ def save_shards(folder: Path, model: Model, optimizer: torch.optim.Optimizer) ->
     dcp.save({"optimizer": get_optimizer_state_dict(model, optimizer, options=_TRAINED)}, checkpoint_id=folder / "optimizer")
 
 
+def has_shards(checkpoint: Path) -> bool:
+    """Whether `save_shards` wrote the checkpoint. A training without shards cannot go on from it, nor the other way round."""
+    return (checkpoint / "optimizer").is_dir()
+
+
 def load_weights(folder: Path, model: Model) -> None:
     """Reads the shards of `save_shards`, whatever the number of processes that wrote them."""
     state = {"model": get_model_state_dict(model, options=_TRAINED)}

@@ -94,8 +94,8 @@ class TrainSpec:
 
     With `evaluate`, rows with `"heldOut": true` are not trained on: the run measures their loss.
 
-    `beta` and `reference` are for preference objectives: the strength of the KL penalty, and the reference model
-    (None: the model of `from`).
+    `beta`, `loss` and `reference` are for preference objectives: the strength of the KL penalty, the loss of a margin, and the
+    reference model (None: the model of `from`).
     """
 
     version: Literal[1]
@@ -130,6 +130,7 @@ class TrainSpec:
     beta: float | None = None
     reference: ModelFolders | None = None
     evaluate: Evaluation | None = None
+    loss: Literal["sigmoid", "ipo"] = "sigmoid"
 
     def __post_init__(self) -> None:
         if (self.from_ is None) == (self.init is None):
@@ -153,6 +154,8 @@ class TrainSpec:
             raise invalid("beta", "goes with the objectives 'dpo' and 'token-dpo', and they need it")
         if self.beta is not None and self.beta <= 0:
             raise invalid("beta", "must be above 0")
+        if self.loss != "sigmoid" and not self.is_preference:
+            raise invalid("loss", "goes with the objectives 'dpo' and 'token-dpo'")
         if self.reference is not None and not self.is_preference:
             raise invalid("reference", "goes with the objectives 'dpo' and 'token-dpo'; set it to null")
         if self.max_tokens < 2:

@@ -29,7 +29,7 @@ from .exits import Exit, Refusal, is_out_of_memory, out_of_memory
 from .heads import return_token_losses
 from .models import check_context, make_model, read_model, replacing, write_model
 from .reference import add_reference
-from .shard import any_process, check_world, is_sharded, opened, trained_weights
+from .shard import any_process, check_world, has_shards, is_sharded, opened, trained_weights
 from .spec import MergeSpec, ModelFolders, TrainSpec
 from .stop import Stop
 from .tokens import check_chat_template, read_fast_tokenizer, read_tokenizer, tokenizer_folder
@@ -80,7 +80,7 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     model = opened(spec, open_model)
     _check_vocabulary(model, tokenizer, dataset, folder)
     with world.main_process_first():
-        resumed = checkpoints.newest(run / "checkpoints")
+        resumed = checkpoints.newest(run / "checkpoints", lambda path: has_shards(path) == is_sharded(model))
     step = resumed[0] if resumed else None
     events.emit(
         "start",

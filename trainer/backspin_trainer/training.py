@@ -232,6 +232,8 @@ class PreferenceTraining(Training):
         ratios = logps - inputs["reference"]
         if model.training:
             self.measure(**preferences.preference_measures(logps, ratios, self.spec.beta))
+        if self.spec.loss == "ipo":
+            return preferences.ipo_loss(ratios, inputs["token_weights"], self.spec.beta)
         return preferences.preference_loss(ratios, self.spec.beta)
 
 

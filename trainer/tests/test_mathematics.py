@@ -73,16 +73,20 @@ def test_each_token_of_an_answer_counts_as_its_weight_says(spec_of_pairs, model,
     assert sums.tolist() == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize("beta", [0.1, 0.5])
-def test_the_loss_of_preferences_is_at_the_beta_of_the_spec(tmp_path, spec_of_pairs, model, tokenizer, beta):
+@pytest.mark.parametrize(("loss", "beta"), [("sigmoid", 0.1), ("sigmoid", 0.5), ("ipo", 0.2)])
+def test_the_loss_of_preferences_is_at_the_beta_of_the_spec(tmp_path, spec_of_pairs, model, tokenizer, loss, beta):
     other = world.make_model(tmp_path / "other", seed=7)
-    spec = spec_of_pairs(beta=beta, reference={"folder": str(other), "base": None})
+    spec = spec_of_pairs(beta=beta, loss=loss, reference={"folder": str(other), "base": None})
     examples = list(data.read_examples(parsed(spec), tokenizer).dataset)
     ratios = {}
     for side in ("chosen", "rejected"):
         policy, reference = (sums_by_hand(AutoModelForCausalLM.from_pretrained(of), examples, side) for of in (model, other))
         ratios[side] = torch.tensor(policy) - torch.tensor(reference)
-    expected = -logsigmoid(beta * (ratios["chosen"] - ratios["rejected"])).mean().item()
+        if loss == "ipo":
+            ratios[side] /= torch.tensor([sum(one[f"{side}_weights"]) for one in examples])
+    margins = ratios["chosen"] - ratios["rejected"]
+    losses = (margins - 1 / (2 * beta)) ** 2 if loss == "ipo" else -logsigmoid(beta * margins)
+    expected = losses.mean().item()
     assert first_loss(spec) == pytest.approx(expected, abs=1e-4)
 
 

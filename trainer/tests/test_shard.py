@@ -12,6 +12,7 @@ from test_memory import pairs
 from training import refused, run, steps
 from transformers import AutoModelForCausalLM
 
+from backspin_trainer import checkpoints, shard
 from backspin_trainer.exits import Exit
 
 
@@ -37,6 +38,14 @@ def test_a_sharded_training_killed_on_two_devices_ends_on_three_with_the_weights
     for alone, shared in zip(steps(tmp_path / "one"), {step["step"]: step for step in steps(folder)}.values(), strict=True):
         assert shared["loss"] == pytest.approx(alone["loss"], abs=1e-5)
         assert shared["gradNorm"] == pytest.approx(alone["gradNorm"], rel=1e-4)
+
+
+def test_a_checkpoint_of_shards_counts_for_a_sharded_training_alone(tmp_path):
+    folders = {1: lambda path: (path / "optimizer").mkdir(), 2: lambda path: (path / "optimizer.pt").write_bytes(b"whole")}
+    for step, write in folders.items():
+        checkpoints.save(tmp_path, step, 2, write)
+    assert checkpoints.newest(tmp_path, shard.has_shards) == (1, tmp_path / "step-1")
+    assert [path.name for path in tmp_path.iterdir()] == ["step-1"], "a later resume must not find the other one"
 
 
 @pytest.mark.parametrize(
