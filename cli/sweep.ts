@@ -16,7 +16,7 @@ import type { SweepRecord } from '../schemas/sweep.ts';
 import { number, size } from '../schemas/units.ts';
 import { openServices } from '../steps/services.ts';
 import type { Store } from '../store/store.ts';
-import { ensureUp, prepare, writesOf } from './launch.ts';
+import { ensureUp, prepare, writesOf } from './prepare.ts';
 import { printJson, table } from './terminal/text.ts';
 
 const NEW = { parent: null, pins: {} } as const;
