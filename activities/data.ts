@@ -9,6 +9,7 @@ import { noteBegun, noteFinished } from './step-notes.ts';
 import { checkRoom } from '../steps/open.ts';
 import type { MapWork, StageEnd, StepContext, StepMiss } from '../schemas/steps.ts';
 import { endOf, ownerOf } from './step-owner.ts';
+import { deliver } from './notify.ts';
 import { hasPoller } from './pollers.ts';
 import { recordedSteps } from '../steps/recorded.ts';
 import { changedImports } from '../steps/reread.ts';
@@ -83,6 +84,7 @@ export function dataActivities(services: Services, threads?: Threads): DataActiv
         if (end === undefined) throw notYet(`${name} has not ended.`);
         return end;
       }),
+    notify: (message, notify) => activity(({ signal }) => deliver(services.store, message, notify, signal)),
     changedImports: (imported, context) => activity(() => changedImports(services, imported, context)),
     awaitRoom: () => activity(() => retryUntilItWorks(checkRoom(services))),
     record: (news) => activity(() => services.store.addToExperiment(news)),

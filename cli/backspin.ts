@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** Parses the command line of `backspin`. Loads only the parser before the verb is known, so that `--help` is fast. */
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
 /** EX_USAGE of sysexits.h. */
 const USAGE = 64;
@@ -124,6 +124,13 @@ program
   .option(...json)
   .action(lazy(() => import('./show.ts')));
 program
+  .command('logs <name> <step>')
+  .description('print the ends of the logs of a step: of its subprocesses, else of its model servers and workers')
+  .option('--lines <count>', 'lines of each log', integerOption(1), 40)
+  .option('--all', 'print the logs of model servers and workers too')
+  .option('--follow', 'print new lines until you press Ctrl-C')
+  .action(lazy(() => import('./logs.ts')));
+program
   .command('sql <name> <query>')
   .description("run a DuckDB query over an experiment's records: from 'STEP', from 'STEP'.dropped, from steps, drops, metrics")
   .addOption(new Option('--format <format>', 'form of the rows').choices(['table', 'jsonl', 'csv', 'parquet']).default('table'))
@@ -239,6 +246,16 @@ program
   .command('schema')
   .description('print the JSON Schema of experiment files, for editors')
   .action(lazy(() => import('./schema.ts')));
+
+program
+  .command('completion')
+  .description('print the script with which your shell completes verbs, options, experiments and steps')
+  .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']))
+  .action(lazy(() => import('./completion.ts')));
+program
+  .command('complete', { hidden: true })
+  .argument('[words...]')
+  .action(async (words: string[]) => (await import('./complete.ts')).run(program, words));
 
 // Only the owner may read a home: it holds user data, tokens and databases. An export follows the owner's umask.
 program.hook('preAction', (_, command) => {

@@ -19,7 +19,7 @@ import { checkParams, isSource } from '../steps/definitions.ts';
 import { openServices } from '../steps/services.ts';
 import { recordsOf } from '../steps/source.ts';
 import type { Store } from '../store/store.ts';
-import { refuseMissing } from './launch.ts';
+import { refuseMissing } from './prepare.ts';
 import { printRecords } from './terminal/records.ts';
 import { printJson } from './terminal/text.ts';
 import { runTrial } from './trial.ts';

@@ -11,11 +11,12 @@ import { refuseOtherBuild } from '../host/builds.ts';
 import { identitiesOf, sharedPlan, type SharedPlan } from '../plan/equal-steps.ts';
 import { planned } from '../plan/planner.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { workflowId } from '../schemas/names.ts';
 import type { SweepRecord } from '../schemas/sweep.ts';
 import { number, size } from '../schemas/units.ts';
 import { openServices } from '../steps/services.ts';
 import type { Store } from '../store/store.ts';
-import { ensureUp, prepare, writesOf } from './launch.ts';
+import { ensureUp, prepare, writesOf } from './prepare.ts';
 import { printJson, table } from './terminal/text.ts';
 
 const NEW = { parent: null, pins: {} } as const;
@@ -97,7 +98,7 @@ export async function launchSweep(store: Store, sweep: Sweep, watch: boolean): P
   }
   const record = {
     name,
-    workflowId: '',
+    workflowId: workflowId.sweep(store.id, name),
     members: members.map(({ experiment, values, seed }) => ({ name: experiment.bound.name, values, seed })),
   };
   return watch ? watchSweep(store, record) : statusOfSweep(store, record).then(() => 0);
@@ -151,7 +152,7 @@ export async function watchSweep(store: Store, sweep: SweepRecord): Promise<numb
         printed.set(experiment, line);
       }
       const states = view.members.map(({ state }) => state);
-      if (states.every((state) => state !== 'running' && state !== 'paused')) {
+      if (states.every((state) => !['running', 'paused', 'not begun'].includes(state))) {
         console.log(`\n${viewText(view)}`);
         return states.every((state) => state === 'completed') ? 0 : states.includes('attention') ? 2 : 1;
       }
@@ -163,10 +164,10 @@ export async function watchSweep(store: Store, sweep: SweepRecord): Promise<numb
 }
 
 /** Cancels the experiments of a sweep that run. */
-export async function cancelSweep({ name, workflowId }: SweepRecord): Promise<void> {
+export async function cancelSweep({ name, workflowId: id }: SweepRecord): Promise<void> {
   const temporal = await connect();
   try {
-    await temporal.client.workflow.getHandle(workflowId).cancel();
+    await temporal.client.workflow.getHandle(id).cancel();
   } catch (error) {
     throw explain(error, name, temporal);
   } finally {

@@ -14,7 +14,7 @@ import { waitText } from '../experiments/waits.ts';
 import { contextOf } from '../recipe/inputs.ts';
 import { grantAll } from '../steps/grants.ts';
 import type { Store } from '../store/store.ts';
-import { ensureUp, newRecord } from './launch.ts';
+import { ensureUp, newRecord } from './prepare.ts';
 
 const EVERY = 300;
 /** Milliseconds without an end after which it says what it waits for. */

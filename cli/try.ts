@@ -9,7 +9,7 @@ import type { Store } from '../store/store.ts';
 import { loadExperiment } from '../experiments/config.ts';
 import { plannedCall, readSentence, trialOf } from '../experiments/trial.ts';
 import { homeFolder } from '../host/home.ts';
-import { refuseMissing } from './launch.ts';
+import { refuseMissing } from './prepare.ts';
 import { formatDropped, printJson } from './terminal/text.ts';
 import { printRecords } from './terminal/records.ts';
 import { runTrial, type Tried } from './trial.ts';

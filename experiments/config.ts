@@ -8,9 +8,10 @@ import type { z } from 'zod';
 import { isPromptFile } from '../steps/prompt-files.ts';
 import { loadRegistry, moduleDigest, type Registry } from '../steps/registry.ts';
 import { commandVersion, placeholders, unknownPlaceholders } from '../devices/command.ts';
-import type { BoundConfig, HubModel, RecipeSchema, TrainingCommand } from '../schemas/config.ts';
+import type { BoundConfig, RecipeSchema, TrainingCommand } from '../schemas/config.ts';
 import { experimentFile } from '../schemas/file.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import type { Notify } from '../schemas/notify.ts';
 import { recipeSchemas } from '../schemas/recipes/index.ts';
 import { inherited, serving as servingSchema, type Serving } from '../schemas/serving.ts';
 import { canonicalJson } from '../schemas/canonical.ts';
@@ -18,6 +19,7 @@ import { bindData } from './bind-data.ts';
 import { bindModels } from './bind-models.ts';
 import { bindPrompts, checkVariables, promptStore } from './bind-prompts.ts';
 import { bindServing, highestRank } from './bind-serving.ts';
+import { fileOf } from './file-of.ts';
 import type { Launched } from './hub-names.ts';
 import { namesIn } from './registered-names.ts';
 import { suggest } from '../schemas/nearest.ts';
@@ -107,6 +109,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
     roles,
     training: { pool, threads, microBatch, shard, ...command },
     evaluation: checked.evaluation,
+    ...(file!.notify && { notify: notifyOf(file!.notify, folder) }),
     ...(file!.review !== undefined && { review: file!.review }),
     parameters: parameters as object,
   };
@@ -178,6 +181,12 @@ async function bindCommand(source: Source, training: File['training'], folder: s
     return {};
   }
 }
+
+/** With an absolute path. */
+const notifyOf = ({ url, on }: Notify, folder: string): Notify => ({
+  url: typeof url === 'object' && 'file' in url ? { file: resolve(folder, url.file) } : url,
+  on,
+});
 
 async function bindModules(source: Source, modules: readonly string[], folder: string): Promise<BoundConfig['modules']> {
   const bound = [];
@@ -257,32 +266,3 @@ function tryLookUp<T>(look: () => T, otherwise: (sentence: string) => void): T |
     return undefined;
   }
 }
-
-const withoutCommit = ({ commit: _, ...model }: HubModel) => model;
-
-/** The experiment file that binds to `bound`; its paths are absolute. */
-function fileOf({ recipe, seed, modules, data, models, serving, roles, training, evaluation, review, parameters }: BoundConfig): object {
-  const labelled = <T>(entries: { readonly [label: string]: T }, give: (entry: T) => object) =>
-    Object.fromEntries(Object.entries(entries).map(([label, entry]) => [label, give(entry)]));
-  return {
-    recipe,
-    seed,
-    modules: modules.filter((module) => !isPromptFile(module)).map(({ path }) => path),
-    data: labelled(data, (it) => ({ source: it.source, params: it.params })),
-    models: labelled(models, (model) => ('hub' in model ? withoutCommit(model) : model)),
-    serving,
-    roles: labelled(roles, (own) =>
-      Object.fromEntries(Object.entries(own).filter(([key, value]) => serving[key as keyof typeof serving] !== value)),
-    ),
-    training: trainingOf(training),
-    evaluation: labelled(evaluation, ({ id, ...it }) => ({ suite: id, ...it })),
-    ...(review !== undefined && { review }),
-    parameters,
-  };
-}
-
-/** `training` as a file has it. */
-const trainingOf = ({ command, ...training }: BoundConfig['training']) =>
-  command
-    ? { ...training, engine: 'command', run: command.run, version: command.version, ...(command.config && { config: command.config.path }) }
-    : training;

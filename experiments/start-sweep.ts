@@ -87,10 +87,12 @@ export async function currentSweep(
   temporal: Temporal | undefined,
   why: string | null,
 ): Promise<SweepView> {
+  const starts = temporal !== undefined && (await isRunning(temporal.client, sweep.workflowId));
   const records: ExperimentRecord[] = [];
   for (const { name } of sweep.members) {
     const record = await readOrRestore(store, name, temporal);
-    if (record) records.push((await currentProgress(temporal, why, record)).record);
+    const progress = record && (await currentProgress(temporal, why, record));
+    if (progress && !(progress.gone && starts)) records.push(progress.record); // else it is about to start
   }
   return sweepView(sweep, records);
 }

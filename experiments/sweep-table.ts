@@ -22,7 +22,7 @@ export interface SweepView {
     readonly experiment: string;
     readonly values: SweepRow['values'];
     readonly seed: number;
-    readonly state: ExperimentRecord['state'] | 'missing';
+    readonly state: ExperimentRecord['state'] | 'not begun';
     readonly round: number | null;
   }[];
   /** Of the last round that each experiment has measured. */
@@ -36,7 +36,7 @@ export function sweepView({ name, members }: SweepRecord, records: readonly Expe
   return {
     sweep: name,
     members: members.map((member) => {
-      const { state = 'missing', round = null } = byName.get(member.name) ?? {};
+      const { state = 'not begun', round = null } = byName.get(member.name) ?? {};
       return { experiment: member.name, values: member.values, seed: member.seed, state, round } as const;
     }),
     rows: [...groups.values()].flatMap((group) =>

@@ -111,6 +111,8 @@ async function restart(client: Client, services: UpgradeContext, described: Work
       lost: said.lost ?? [],
       paused: said.paused ?? false,
       stopAfter: said.stopAfter ?? null,
+      ...(said.notified && { notified: said.notified }),
+      ...(said.undelivered && { undelivered: said.undelivered }),
       ...(said.reviews && { reviews: said.reviews }),
       upgraded: [...(said.upgraded ?? []), sentence].slice(-MAX_NOTICES),
       ledger: await reusableImports(services, config),

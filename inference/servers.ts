@@ -22,7 +22,7 @@ export class ExternalServers {
     const timeout = seconds && seconds * 1000;
     const dialect = { ...(structured && { structured }), ...(omit && { omit }), adapts: true };
     const client = new ModelClient({
-      endpoint: async () => ({ url, key: readKey(key) }),
+      endpoint: async () => ({ url, key: key && readSecret(key, 'the key of an external server') }),
       limiter,
       tries: 1,
       timeout,
@@ -34,15 +34,14 @@ export class ExternalServers {
   }
 }
 
-/** Reads the key for each request, so you can change it while workers run. */
-function readKey(key: External['key']): string | null {
-  if (key === null) return null;
+/** Reads a key or the like for each request, so you can change it while workers run. `what`: what it is, for the error sentence. */
+export function readSecret(key: NonNullable<External['key']>, what: string): string {
   const text = ('env' in key ? process.env[key.env] : readIfExists(key.file))?.trim();
   if (text) return text;
   const place = 'env' in key ? `environment variable ${key.env}` : `file ${key.file}`;
   throw new BackspinError(
     'ConfigError',
-    `The ${place} should hold the key of an external server, and holds nothing: put it there where the workers run, a variable before \`backspin up\`.`,
+    `The ${place} should hold ${what}, and holds nothing: put it there where the workers run, a variable before \`backspin up\`.`,
   );
 }
 function readIfExists(file: string): string | undefined {

@@ -64,6 +64,7 @@ export const contextOf = (config: BoundConfig, configDigest?: string) => ({
   roles: config.roles,
   training: config.training,
   external: externalModels(config),
+  ...(config.notify && { notify: config.notify }),
 });
 
 /** Data sources and models are read in by these calls. */

@@ -1,6 +1,7 @@
 /** Types of the activities that workflows call, by kind of worker. */
 import type { StepCall } from './call.ts';
 import type { ExperimentRecord, LedgerEntry, RecordNews, RecordVersion } from './experiment.ts';
+import type { Notification, Notify } from './notify.ts';
 import type {
   ImportedStep,
   Lease,
@@ -33,6 +34,8 @@ export interface DataActivities {
   awaitRoom(): Promise<void>;
   /** Resolves once an experiment has ended. */
   awaitEnd(name: string, workflowId: string): Promise<ExperimentRecord['state']>;
+  /** Posts a message, once over all retries. */
+  notify(message: Notification, notify: Notify): Promise<void>;
   /** Returns false if the store lacks the version of the record that these news build on. */
   record(news: RecordNews): Promise<boolean>;
   /** Resolves once the record is written. */

@@ -2,6 +2,7 @@
  *  share. */
 import { z } from 'zod';
 import type { External } from './external.ts';
+import type { Notify } from './notify.ts';
 import type { Serving } from './serving.ts';
 
 /** A range that all random generators accept, with room for repeated trainings. */
@@ -108,6 +109,8 @@ export interface BoundConfig {
       readonly data?: string;
     };
   };
+  /** Messages; missing: none. */
+  readonly notify?: Notify;
   /** Records that people must review at each gate; missing: none. */
   readonly review?: number;
   /** Already checked by the recipe's schema. */

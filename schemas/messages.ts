@@ -44,6 +44,10 @@ export interface ControlState {
   readonly stopAfter: number | null;
   /** What people found in the records of gates, by path of the gate. */
   readonly reviews?: { readonly [path: string]: Review };
+  /** Reasons of what waits and was notified of, hashed, by path. */
+  readonly notified?: { readonly [path: string]: string };
+  /** Sentences about messages that could not be delivered. */
+  readonly undelivered?: readonly string[];
   /** Sentences about changes of the build during the experiment. */
   readonly upgraded?: readonly string[];
 }

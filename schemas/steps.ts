@@ -3,6 +3,7 @@ import type { StepCall, DatasetRef, ModelRef } from './call.ts';
 import type { BoundConfig } from './config.ts';
 import type { LedgerEntry } from './experiment.ts';
 import type { External } from './external.ts';
+import type { Notify } from './notify.ts';
 import type { Serving } from './serving.ts';
 
 /** The part of an experiment that a step needs, sent with every call. */
@@ -17,6 +18,7 @@ export interface StepContext {
   readonly training: BoundConfig['training'];
   /** External models of the experiment file. */
   readonly external: readonly External[];
+  readonly notify?: Notify;
 }
 
 /**

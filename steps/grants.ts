@@ -2,6 +2,7 @@
  *  with any input, so workers accept only what a launch from their home has granted. */
 import type { TrainingCommand } from '../schemas/config.ts';
 import type { External } from '../schemas/external.ts';
+import type { Notify } from '../schemas/notify.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Serving } from '../schemas/serving.ts';
 import type { Store } from '../store/store.ts';
@@ -31,8 +32,14 @@ const ofCommand = ({ run, config }: TrainingCommand): Grant => ({
   grant: { command: { run, config: config && config.text } },
 });
 
-export type Granting = Pick<StepContext, 'serving' | 'roles' | 'external'> & Partial<Pick<StepContext, 'training'>>;
-export const ofContext = ({ serving, roles, external, training }: Granting): Grant[] => [
+export const ofNotify = ({ url }: Notify): Grant => ({
+  what: typeof url === 'string' ? `messages to ${new URL(url).host}` : 'messages to this address',
+  grant: { notify: { url } },
+});
+
+export type Granting = Pick<StepContext, 'serving' | 'roles' | 'external'> & Partial<Pick<StepContext, 'training' | 'notify'>>;
+export const ofContext = ({ serving, roles, external, training, notify }: Granting): Grant[] => [
+  ...(notify ? [ofNotify(notify)] : []),
   ...(training?.command ? [ofCommand(training.command)] : []),
   ...[serving, ...Object.values(roles)].flatMap(ofServing),
   ...external.flatMap(ofExternal),

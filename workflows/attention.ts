@@ -13,6 +13,9 @@ export const GIVEN_UP = 'GivenUp';
 interface AttentionHooks {
   /** Called when something begins to stand at attention, and when it stops. */
   readonly changed: () => void;
+  /** Called with what begins to stand at attention, and with its path when it stops, unless the next run goes on with it. */
+  readonly stands: (waiting: WaitingStep) => void;
+  readonly answered: (path: string) => void;
   /** Applies the settings and files that a person changed. Returns whether the recipe must run from the top for it. */
   readonly applyEdits: (edited: EditedConfig | undefined) => Promise<boolean>;
 }
@@ -63,10 +66,12 @@ export class AttentionControl {
     this.#state.attention.set(path, waiting);
     this.#running.waitingChanged(path);
     this.#hooks.changed();
+    this.#hooks.stands(waiting);
     try {
       return await end(waiting);
     } finally {
       this.#state.attention.delete(path);
+      if (!this.#state.leaving) this.#hooks.answered(path);
       this.#table.touch(path);
       this.#state.publish();
       this.#hooks.changed();

@@ -14,6 +14,7 @@ import { LedgerEngine } from './engine.ts';
 import { causeOf, failureOf } from './errors.ts';
 import { StepExecutor } from './executor.ts';
 import { Ledger } from './ledger.ts';
+import { Notifier } from './notifier.ts';
 import { recipes } from './recipes/index.ts';
 import { keepRecord, loadLedger } from './record.ts';
 import { RunningSteps } from './running-steps.ts';
@@ -31,7 +32,7 @@ const HISTORY = 1500;
 export async function experiment(input: ExperimentInput): Promise<Result> {
   const { config } = input;
   const parts = assemble(input);
-  const { state, ledger, recorder, latch, engine } = parts;
+  const { state, ledger, recorder, latch, engine, notifier } = parts;
   try {
     if (input.carried?.recorded) await loadLedger(input, input.carried.recorded, ledger);
     const recipe = runRecipe(new RecipeRuntime(engine), recipes[config.recipe]!, config) as Promise<Result>;
@@ -41,6 +42,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
     const result = await recipe;
     state.finish({ state: 'completed', result, failure: null });
     await recorder.record();
+    await notifier.ended('completed', null);
     return result;
   } catch (error) {
     if ((error as Error | null)?.name === 'ContinueAsNew') throw error;
@@ -50,6 +52,7 @@ export async function experiment(input: ExperimentInput): Promise<Result> {
       : ({ state: 'failed', failure: causeOf(error).message } as const);
     state.finish({ ...end, result: null });
     await recorder.record();
+    await notifier.ended(end.state, end.failure);
     throw failureOf(error);
   }
 }
@@ -65,8 +68,11 @@ function assemble(input: ExperimentInput) {
   listen(new Control(config, state, table, running));
   publishState(config, state, table);
   const recorder = keepRecord(input, { state, table, ledger, edits });
+  const notifier = new Notifier(store, config, state);
   const attention = new AttentionControl(state, table, running, {
     changed: () => void recorder.record(),
+    stands: (waiting) => notifier.stands(waiting),
+    answered: (path) => notifier.answered(path),
     async applyEdits(edited) {
       const kept = await edits.apply(edited, (fingerprint) => ledger.steps[fingerprint]?.stepKey);
       if (!kept) return false;
@@ -78,12 +84,13 @@ function assemble(input: ExperimentInput) {
   const supervisor = new StepSupervisor(config, state, table, running, attention);
   const executor = new StepExecutor(store, contextOf(config, input.configDigest), supervisor);
   const engine = new LedgerEngine({ ledger, edits, recorder, running, supervisor, executor, latch, historyLimit });
-  return { state, table, ledger, edits, recorder, latch, engine };
+  return { state, table, ledger, edits, recorder, latch, engine, notifier };
 }
 
 /** Continues as new, once the store has what the next run cannot carry. */
-async function startNextRun({ state, table, ledger, edits, recorder }: ReturnType<typeof assemble>): Promise<never> {
+async function startNextRun({ state, table, ledger, edits, recorder, notifier }: ReturnType<typeof assemble>): Promise<never> {
   await condition(allHandlersFinished);
+  await notifier.idle();
   await recorder.idle();
   const isLarge = ledger.large;
   if (isLarge) {

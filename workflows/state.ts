@@ -31,6 +31,10 @@ export class ExperimentState {
   readonly budgets: Map<string, Budget>;
   /** Sentences about leases that were lost. */
   readonly lost: Set<string>;
+  /** Hash of the reason that a message was posted about, by path of what waits. */
+  readonly notified: Map<string, string>;
+  /** Sentences about messages that could not be delivered. */
+  readonly undelivered: Set<string>;
   paused: boolean;
   stopAfter: number | null;
   /** Settings that a person changed. The next run begins with them. */
@@ -59,9 +63,22 @@ export class ExperimentState {
   changed = false;
 
   constructor(carried: Carried | undefined) {
-    const { approved, rejected, budgets, lost, paused, stopAfter, reviews = {}, upgraded = [] } = carried ?? initialControl;
+    const {
+      approved,
+      rejected,
+      budgets,
+      lost,
+      paused,
+      stopAfter,
+      reviews = {},
+      notified = {},
+      undelivered = [],
+      upgraded = [],
+    } = carried ?? initialControl;
     this.approved = new Set(approved);
     this.rejected = new Set(rejected);
+    this.notified = new Map(Object.entries(notified));
+    this.undelivered = new Set(undelivered);
     this.reviews = new Map(Object.entries(reviews));
     this.budgets = new Map(Object.entries(budgets));
     this.lost = new Set(lost);
@@ -99,6 +116,8 @@ export class ExperimentState {
       paused: this.paused,
       stopAfter: this.stopAfter,
       ...(this.reviews.size > 0 && { reviews: Object.fromEntries(this.reviews) }),
+      ...(this.notified.size > 0 && { notified: Object.fromEntries(this.notified) }),
+      ...(this.undelivered.size > 0 && { undelivered: [...this.undelivered] }),
       ...(this.upgraded.length > 0 && { upgraded: this.upgraded }),
       ...(this.edited && { mended: this.edited }),
     };

@@ -49,13 +49,14 @@ function attentionOf({ attention, recordFailure }: ExperimentState): Attention[]
   return [...waiting, { path: 'record', kind: 'space', reason, remedy }];
 }
 
-function noticesOf({ rejected, reviews, upgraded, lost, unpolled }: ExperimentState, steps: readonly Step[]): string[] {
+function noticesOf({ rejected, reviews, undelivered, upgraded, lost, unpolled }: ExperimentState, steps: readonly Step[]): string[] {
   const byPool = Map.groupBy(unpolled, ([, pool]) => pool);
   return [
     ...[...rejected].map((path) => `${path} was rejected, and its round undone.`),
     ...[...reviews].map(([path, { counts }]) => `${path} was reviewed: ${precisionText(counts)}.`),
     ...upgraded,
     ...lost,
+    ...undelivered,
     ...weakJudges(steps),
     ...[...byPool].map(
       ([pool, steps]) =>

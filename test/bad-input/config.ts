@@ -24,6 +24,12 @@ export const config: readonly Case[] = [
     /experiment\.yaml:10:3: .*put a colon and a blank behind the key/,
   ),
   plan('a quote is not closed', changed('humpback.pairs', '"humpback.pairs'), /experiment\.yaml:\d+:\d+: missing closing "quote/),
+  plan('messages go to no address', `${sound}notify: { url: slack }\n`, /experiment\.yaml:13:\d+ notify\.url: /),
+  plan(
+    'messages are posted for an event that there is not',
+    `${sound}notify: { url: https://a.example, on: [attention, done] }\n`,
+    /notify\.on\.1: is "done", which is none of attention, completed, failed, cancelled/,
+  ),
   plan('a sweep sets nothing', `${sound}sweep: {}\n`, /experiment\.yaml:13:1 sweep: sets nothing; name values under `grid` or `pairs`/),
   plan(
     'a sweep sets a path both by itself and in pairs',

@@ -118,6 +118,7 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   if (verb === 'doctor') return [1, /No workers are up here/];
   if (verb === 'list') return [0, /No experiment in|\[\]/];
   if (verb === 'init') return [0, /\.yaml is written/];
+  if (verb === 'completion') return [0, /backspin complete/];
   if (verb === 'schema') return [0, /json-schema\.org/];
   if (verb === 'chaos') return [1, /No folder can be made in .*TMPDIR/]; // it would run the experiment twice
   if (verb === 'gc') return words.includes('--apply') ? [1, /The plan no-plan\.json cannot be read/] : [0, /Nothing in .* can go/];

@@ -26,7 +26,7 @@ import { poolActivities } from './pool.ts';
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 
-type Settings = Partial<Pick<BoundConfig, 'seed' | 'data' | 'models' | 'serving' | 'review'>>;
+type Settings = Partial<Pick<BoundConfig, 'seed' | 'data' | 'models' | 'serving' | 'review' | 'notify'>>;
 export interface Site {
   readonly env: TestWorkflowEnvironment;
   readonly services: Services;
@@ -106,7 +106,7 @@ function toyConfig(
   name: string,
   recipe: string,
   parameters: object,
-  { seed = 0, data, models = {}, serving = SERVING, review }: Settings = {},
+  { seed = 0, data, models = {}, serving = SERVING, review, notify }: Settings = {},
 ): BoundConfig {
   const count = (parameters as { count?: number }).count ?? 20;
   return {
@@ -121,6 +121,7 @@ function toyConfig(
     models,
     data: data ?? { numbers: { source: 'toy.numbers', params: { count }, folder: '/' } },
     ...(review !== undefined && { review }),
+    ...(notify && { notify }),
     parameters,
   };
 }
@@ -128,7 +129,7 @@ function toyConfig(
 function starter({ env, services }: Parts, digest: string): Site['start'] {
   return async (name, recipe, parameters, more = {}) => {
     const config = toyConfig(digest, name, recipe, parameters, more);
-    const { seed: _, data: __, models: ___, serving: ____, review: _____, ...input } = more;
+    const { seed: _, data: __, models: ___, serving: ____, review: _____, notify: ______, ...input } = more;
     await grantAll(services.store, contextOf(config)); // for workers in processes of their own
     return env.client.workflow.start(
       'experiment',
