@@ -24,6 +24,7 @@ export const machine = (more: Partial<Machine> = {}): Machine => ({
   files: new FileDigests(),
   trainer: (verb) => Promise.resolve({ code: verb, torch: '1' }),
   device: () => 'cpu',
+  learn: async () => {},
   ...more,
 });
 export const model = (digit: string) => ({ kind: 'model', digest: digit.repeat(64) }) as const;
