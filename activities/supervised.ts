@@ -19,6 +19,7 @@ import { clearIfRowsChanged } from '../steps/runs.ts';
 import type { ActivityHandle } from '../steps/services.ts';
 import { beginSpan } from '../steps/spans.ts';
 import { leaseState, type GpuWorker } from './gpu-worker.ts';
+import { SharedRun } from './shared-run.ts';
 import { noteFinished } from './step-notes.ts';
 
 export interface Supervised<S extends SubprocessSpec> {
@@ -54,7 +55,9 @@ export async function supervised<S extends SubprocessSpec>(
   while (await clearIfRowsChanged(spec));
   const remember = async (rows: number) => onMicroBatch?.(spec, rows);
   const { command } = context.training;
-  const how = { prepare: prepared, remember, ...(call.verb === 'train' && command && { command }) };
+  const { shared: other } = services.store;
+  const shared = other && call.verb === 'train' ? await SharedRun.open(other, spec.run) : undefined;
+  const how = { prepare: prepared, remember, shared, ...(call.verb === 'train' && command && { command }) };
   const run = await onDevice(gpu, `train.${resolved.stepKey}`, spec, how, { signal, heartbeat });
   past();
   const { result, stepKey } = await commit(resolved, registry, run.spec, run.done, signal);
@@ -65,6 +68,7 @@ interface HowToRun<S> {
   readonly prepare: () => Promise<S>;
   readonly remember: (rows: number) => Promise<void>;
   readonly command?: TrainingCommand;
+  readonly shared: SharedRun | undefined;
 }
 
 /** Runs a spec on a device group. If the subprocess refuses rows, prepares the spec once more without them. */
@@ -72,7 +76,7 @@ async function onDevice<S extends SubprocessSpec>(
   { slots, lifeline }: GpuWorker,
   key: string,
   first: S,
-  { prepare, remember, ...command }: HowToRun<S>,
+  { prepare, remember, shared, ...command }: HowToRun<S>,
   { signal, heartbeat }: ActivityHandle,
 ): Promise<{ readonly spec: S; readonly done: Computed }> {
   const { attempt } = Context.current().info;
@@ -81,15 +85,22 @@ async function onDevice<S extends SubprocessSpec>(
   heartbeat(leaseState('starting', slot, await slot.foreignProcesses()));
   const began = Date.now();
   const endSpan = await beginSpan(join(first.run, 'spans.json'), join(first.run, 'events.jsonl'));
-  const onEvent = (event: TrainEvent) => heartbeat({ ...leaseState('training', slot, undefined, began), ...event });
+  const onEvent = (event: TrainEvent) => {
+    heartbeat({ ...leaseState('training', slot, undefined, began), ...event });
+    shared?.onEvent(event);
+  };
   const run = (spec: S) =>
     runTrainer({ slot, key, attempt, spec, lifeline, signal, ...pythonOf(), onEvent, onMicroBatch: remember, ...command });
   let spec = first;
-  const done = await run(spec).catch(async (error: unknown) => {
-    if (!(error instanceof BackspinError && error.type === 'SchemaError')) throw error;
-    spec = await prepare();
-    if (isDeepStrictEqual(spec, first)) throw error;
-    return run(spec);
-  });
-  return { spec, done: { ...done, subprocessSpans: await endSpan() } };
+  try {
+    const done = await run(spec).catch(async (error: unknown) => {
+      if (!(error instanceof BackspinError && error.type === 'SchemaError')) throw error;
+      spec = await prepare();
+      if (isDeepStrictEqual(spec, first)) throw error;
+      return run(spec);
+    });
+    return { spec, done: { ...done, subprocessSpans: await endSpan() } };
+  } finally {
+    await shared?.close(signal.aborted).catch(() => {}); // an earlier checkpoint is there
+  }
 }

@@ -28,6 +28,11 @@ const gigabytes = (text: string) => {
   if (number >= 0) return number;
   throw new InvalidArgumentError('a number of gigabytes is needed.');
 };
+const time = (text: string) => {
+  const [, number, unit] = /^(\d+)([smh])$/.exec(text) ?? [];
+  if (number === undefined || Number(number) === 0) throw new InvalidArgumentError('a time such as 30s, 5m or 2h is needed.');
+  return Number(number) * { s: 1_000, m: 60_000, h: 3_600_000 }[unit as 's' | 'm' | 'h'];
+};
 const collect = (text: string, before: readonly string[] | undefined) => [...(before ?? []), text];
 const setOption = () =>
   new Option('--set <path=value>', 'change one value of the file, such as parameters.rounds=3 (repeatable)')
@@ -51,6 +56,16 @@ program
   .option('--ui-port <port>', 'port of the Temporal UI (default: the previous one, else a free one)', port)
   .option('--low-water <GB>', "begin no new step with less free space on the store's disk (default: 2)", gigabytes)
   .action(lazy(() => import('./up.ts')));
+program
+  .command('worker')
+  .description('run only these workers on this host, for a Temporal server and an S3 store that hosts share')
+  .option('--orchestrator', 'run workflows')
+  .option('--data', 'run what needs no device, and requests to external models')
+  .option('--pool <name=groups>', 'serve and train on these device groups, such as gpu=auto or cpu=1 (repeatable)', collect)
+  .option('--idle-exit <time>', 'end after so long without work, such as 5m', time)
+  .option('--drain-before <time>', 'after SIGTERM or SIGUSR1 stop within this time: a training writes its checkpoint (default: 120s)', time)
+  .option('--low-water <GB>', "begin no new step with less free space on this host's disk (default: 2)", gigabytes)
+  .action(lazy(() => import('./worker.ts')));
 program
   .command('down')
   .description('stop what `up` started')

@@ -35,8 +35,8 @@ export async function launch(
     throw new BackspinError('NameInUse', `There is a sweep ${bound.name} already: give the experiment another name (--name).`);
   const prepared = await prepare(store, { bound, digest }, origin);
   const { before, begins } = prepared;
-  if (before?.state !== 'completed' || watch) await ensureUp();
-  if (begins) await refuseOtherBuild();
+  if (before?.state !== 'completed' || watch) await ensureUp(store);
+  if (begins) await refuseOtherBuild(store);
   if (before?.state === 'completed') console.log(`${bound.name} was completed with this configuration; nothing is left to do.`);
   else {
     const { writes, record } = await writesOf(store, { bound, digest }, prepared, origin);

@@ -5,11 +5,12 @@ import { faultsOf } from '../plan/planner.ts';
 import { openServices } from '../steps/services.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
-import { workflowId } from '../schemas/names.ts';
+import { queues, workflowId } from '../schemas/names.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import type { Store } from '../store/store.ts';
 import type { ExperimentInput } from '../schemas/messages.ts';
 import type { Experiment } from '../experiments/config.ts';
+import { connect } from '../host/connect.ts';
 import { namedServer } from '../host/profile.ts';
 import { differences } from '../experiments/difference.ts';
 import { asBoundToday } from '../experiments/earlier.ts';
@@ -99,16 +100,32 @@ async function freeName(store: Store, name: string): Promise<string> {
   return `${name}~${n}`;
 }
 
-/** `say` gets a line about what starts. */
-export async function ensureUp(say: (line: string) => void = console.log): Promise<void> {
+/** Starts `up` if nothing is up; of a store that hosts share, only checks that a host runs an orchestrator. `say` gets a line about what
+ *  starts. */
+export async function ensureUp(store: Store, say: (line: string) => void = console.log): Promise<void> {
   if (currentUp()?.ready) return;
   const server = namedServer();
+  if (store.shared && server) return requireOrchestrator(store);
   say(
     server
       ? `No workers are up here: starting them for the Temporal server at ${server.address} (backspin up --detach).`
       : 'Nothing is up: starting a Temporal server and workers (backspin up --detach).',
   );
   await (await import('../host/detach.ts')).detach({}, say);
+}
+
+async function requireOrchestrator(store: Store): Promise<void> {
+  const { polledQueue } = await import('../host/deployment.ts');
+  const temporal = await connect();
+  try {
+    if ((await polledQueue(temporal.client, [queues.orchestrator(store.id)])) !== undefined) return;
+    throw new BackspinError(
+      'NotUp',
+      `No host runs an orchestrator for ${store.location} at ${temporal.address}: start \`backspin worker --orchestrator --data\` on one, or \`backspin up\` here.`,
+    );
+  } finally {
+    await temporal.close();
+  }
 }
 
 export const newRecord = (id: string, { bound, digest }: Experiment, { parent }: Pick<ExperimentInput, 'parent'>): ExperimentRecord => ({

@@ -10,8 +10,8 @@ import { experimentOf } from '../experiments/record.ts';
 import { findEdits } from '../experiments/edits.ts';
 
 export async function run(name: string, step: string | undefined, { set }: { set: string[] }): Promise<void> {
-  await refuseOtherBuild();
   const store = await openHome();
+  await refuseOtherBuild(store);
   const record = await currentRecord(await experimentOf(store, name));
   const { experiment, lines } = await findEdits(record, set);
   if (experiment) await grantAll(store, contextOf(experiment.bound));

@@ -82,8 +82,8 @@ export async function launchSweep(store: Store, sweep: Sweep, watch: boolean): P
   const completed = new Set(
     prepared.flatMap(({ launch, experiment }) => (launch.before?.state === 'completed' ? [experiment.bound.name] : [])),
   );
-  await ensureUp();
-  await refuseOtherBuild();
+  await ensureUp(store);
+  await refuseOtherBuild(store);
   const temporal = await connect();
   try {
     const begun = await startSweep(temporal.client, store, sweep, completed, async () => {

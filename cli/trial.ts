@@ -30,7 +30,7 @@ export async function runTrial(store: Store, experiment: Experiment): Promise<Re
   const { bound } = experiment;
   await removeEnded(store);
   await grantAll(store, contextOf(bound));
-  await ensureUp(console.error);
+  await ensureUp(store, console.error);
   const record = newRecord(workflowId.experiment(store.id, bound.name), experiment, { parent: null });
   const writes = { begin: () => store.putExperiment(record), undo: () => store.removeExperiment(bound.name) };
   await startExperiment(store.id, experiment, { parent: null, pins: {} }, writes);

@@ -97,6 +97,9 @@ export async function failDeadAttempts(client: Client, home: string): Promise<nu
   return failed;
 }
 
+/** Whether a worker of this home runs an activity, or has just ended one. */
+export const isBusy = (home: string): boolean => namesIn(folderOf(home)).some((owner) => namesIn(join(folderOf(home), owner)).length > 0);
+
 function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);

@@ -27,6 +27,7 @@ export async function askedAbout(
   source: Rec<unknown>,
 ): Promise<Asked | null> {
   const { seed } = config as BoundConfig;
+  await store.shared?.pull(batchesFolder(store, output.stepKey));
   const journals = new EarlierReplies(batchesFolder(store, output.stepKey), '');
   try {
     const replies = (call: string) => journals.reply(call)?.reply;

@@ -1,6 +1,6 @@
 /** Reads the progress of running steps from the files that workers append to: a map's journals, and the event files of subprocesses that
  *  train, embed or score. */
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { JournalCounter } from '../steps/counter.ts';
 import type { Step } from '../schemas/experiment.ts';
@@ -25,9 +25,10 @@ export class LiveCounts {
   readonly #outputs = new Map<string, Output>();
   readonly #eventFiles = new Map<string, { offset: number; live: Live }>();
 
-  async of(store: Pick<Store, 'work'>, kind: Step['kind'], stepKey: string): Promise<Live | undefined> {
+  async of(store: Pick<Store, 'work'> & Partial<Pick<Store, 'shared'>>, kind: Step['kind'], stepKey: string): Promise<Live | undefined> {
     const folder = store.work(stepKey);
-    return this.#events(join(folder, 'run', 'events.jsonl')) ?? (kind === 'map' || kind === 'evaluate' ? this.#records(folder) : undefined);
+    await store.shared?.pullNow(folder).catch(() => {}); // the store is away: show what is here
+    return this.#events(eventFile(join(folder, 'run'))) ?? (kind === 'map' || kind === 'evaluate' ? this.#records(folder) : undefined);
   }
 
   /** Caches a step's output, which never changes. */
@@ -59,6 +60,12 @@ export class LiveCounts {
     this.#eventFiles.set(path, { offset: end, live });
     return end === 0 ? undefined : live;
   }
+}
+
+/** The newest event file: that of this host's subprocess, or of another host's, which has its name behind an @. */
+function eventFile(run: string): string {
+  const files = globSync(join(run, 'events.jsonl*')).map((path) => ({ path, at: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }));
+  return files.toSorted((a, b) => b.at - a.at)[0]?.path ?? join(run, 'events.jsonl');
 }
 
 /** Reads the number of input records and the folder of the batches, which the worker writes when it opens a step. */

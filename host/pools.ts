@@ -17,22 +17,26 @@ const duration = z
   .regex(/^\d+[smh]$/, 'a time such as 60s, 10m or 2h is needed')
   .transform((text) => Number(text.slice(0, -1)) * units[text.at(-1) as keyof typeof units]);
 
+/** A group for each CUDA device that this host shows; under Slurm those of the job. */
+const AUTO = 'auto';
 const DEVICE = '(\\d+|GPU-[0-9a-f-]+)';
 const groups = z.preprocess(
   (value) => (value === undefined || typeof value === 'string' ? value : JSON.stringify(value)),
   z
     .string()
     .regex(
-      new RegExp(`^([1-9]\\d*|cuda:${DEVICE}([,+]${DEVICE})*)$`),
-      'a number of groups without devices, such as 2, or devices by index or UUID are needed: cuda:0,1 are two groups, cuda:0+1 is one of two devices',
+      new RegExp(`^(auto|[1-9]\\d*|cuda:${DEVICE}([,+]${DEVICE})*)$`),
+      'a number of groups without devices, such as 2, or devices by index or UUID are needed: cuda:0,1 are two groups, cuda:0+1 is one of two devices, auto is a group for each CUDA device',
     )
     .transform((text) =>
-      text.startsWith('cuda:')
-        ? text
-            .slice('cuda:'.length)
-            .split(',')
-            .map((group) => group.split('+'))
-        : Array<string[]>(Number(text)).fill([]),
+      text === AUTO
+        ? [[AUTO]]
+        : text.startsWith('cuda:')
+          ? text
+              .slice('cuda:'.length)
+              .split(',')
+              .map((group) => group.split('+'))
+          : Array<string[]>(Number(text)).fill([]),
     ),
 );
 const pool = z.strictObject({ groups, keepWarm: duration.default(60_000), timeSlice: duration.default(600_000) });
@@ -72,7 +76,8 @@ function parse(option: string): readonly [string, Pool] {
 }
 
 /** Replaces device indices by UUIDs. Throws ConfigError for a device that is missing or in two groups. */
-export async function placed(pools: Pools): Promise<Pools> {
+export async function placed(declared: Pools): Promise<Pools> {
+  const pools = await found(declared);
   if (Object.values(pools).every(({ groups: own }) => own.flat().length === 0)) return pools;
   const devices = await cudaDevices();
   const taken = new Set<string>();
@@ -93,6 +98,22 @@ export async function placed(pools: Pools): Promise<Pools> {
     return [name, { ...own, groups: uuids }] as const;
   });
   return Object.fromEntries(placing);
+}
+
+/** Replaces `auto` by the devices of this host. */
+async function found(pools: Pools): Promise<Pools> {
+  if (!Object.values(pools).some(({ groups: [group] }) => group?.[0] === AUTO)) return pools;
+  const shown = process.env['CUDA_VISIBLE_DEVICES']?.split(',');
+  const devices = (await cudaDevices()).filter(({ index, uuid }) => shown?.some((one) => one === `${index}` || one === uuid) ?? true);
+  if (devices.length === 0)
+    throw new BackspinError(
+      'ConfigError',
+      'A pool is `auto`, and this host has no CUDA device: write a number of groups that compute on the CPU.',
+    );
+  const all = devices.map(({ uuid }) => [uuid]);
+  return Object.fromEntries(
+    Object.entries(pools).map(([name, own]) => [name, own.groups[0]?.[0] === AUTO ? { ...own, groups: all } : own]),
+  );
 }
 
 /** What each pool computes on, for step keys: `cpu`, or `cuda` with the compute capabilities of its devices. */

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { setTimeout as wait } from 'node:timers/promises';
-import { Connection, type ConnectionOptions } from '@temporalio/client';
+import { Connection, isGrpcServiceError, type ConnectionOptions } from '@temporalio/client';
 import { BackspinError } from '../schemas/errors.ts';
 import { searchAttributes } from '../schemas/names.ts';
 import { writeAtomic } from '../store/files.ts';
@@ -14,6 +14,8 @@ const OLDEST = [1, 29] as const;
 /** Days. The server's default is one; after that a closed experiment disappears from its UI. */
 export const RETENTION_DAYS = 90;
 const DAY = 86_400;
+/** Code of gRPC. */
+const NOT_FOUND = 5;
 /** `IndexedValueType` of Temporal's protocol. */
 export const attributeTypes = { KEYWORD: 2, INT: 3 } as const;
 const typeNames = ['unspecified', 'Text', 'Keyword', 'Int', 'Double', 'Bool', 'Datetime', 'KeywordList'];
@@ -96,6 +98,27 @@ export async function answers(options: ConnectionOptions, signal: AbortSignal): 
       await wait(50, undefined, { signal });
     }
   }
+}
+
+/** Throws unless the server answers and has the namespace. */
+export async function requireServer(options: ConnectionOptions, namespace: string): Promise<void> {
+  const { address } = options;
+  try {
+    await answers(options, AbortSignal.timeout(5_000));
+  } catch {
+    throw new BackspinError(
+      'ServerDown',
+      `No Temporal server answers at ${address}, which the environment or a Temporal profile names: start it, or unset TEMPORAL_ADDRESS to use one of our own.`,
+    );
+  }
+  await working(options, namespace).catch((error: unknown) => {
+    if (!isGrpcServiceError(error) || error.code !== NOT_FOUND) throw error;
+    throw new BackspinError(
+      'ServerDown',
+      `The Temporal server at ${address} has no namespace ${namespace}: \`temporal operator namespace create --address ${address} --retention ${RETENTION_DAYS}d -n ${namespace}\` makes it.`,
+      { cause: error },
+    );
+  });
 }
 
 /** Rejects if the server answers but dispatches no tasks. On a badly overloaded machine the dev server's database can stay interrupted for

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BatchTotals, MapStart } from '../schemas/steps.ts';
+import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import type { Done } from './journal.ts';
 
@@ -27,11 +28,29 @@ export interface BatchResult {
 /** Returns the result of a batch. Undefined if the batch has not ended, or if its file is torn or belongs to other records: then the batch
  *  runs again from its journal. */
 export async function batchResult(store: Store, stepKey: string, start: MapStart, batch: number): Promise<BatchResult | undefined> {
+  const path = batchPath(store, stepKey, start, batch, 'result');
+  return resultIn(await readFile(path, 'utf8').catch(() => ''), start);
+}
+
+function resultIn(text: string, { over, skip }: Pick<MapStart, 'over' | 'skip'>): BatchResult | undefined {
   try {
-    const result = JSON.parse(await readFile(batchPath(store, stepKey, start, batch, 'result'), 'utf8')) as Partial<BatchResult>;
-    const own = result.over === start.over.digest && result.skip === start.skip;
+    const result = JSON.parse(text) as Partial<BatchResult>;
+    const own = result.over === over.digest && result.skip === skip;
     return own && result.totals?.spans && result.done ? (result as BatchResult) : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** Writes the result of a batch and returns the one that stands: of two hosts that ran the batch to its end, that of the first. */
+export async function putBatchResult(store: Store, stepKey: string, start: MapStart, result: BatchResult): Promise<BatchResult> {
+  const path = batchPath(store, stepKey, start, result.totals.batch, 'result');
+  const whole = (other: string) => {
+    const { from, totals } = resultIn(other, start) ?? {};
+    return from === result.from && totals !== undefined && totals.in >= result.totals.in && totals.spent === null;
+  };
+  const text = JSON.stringify(result);
+  const stands = store.shared ? await store.shared.settle(path, text, whole) : text;
+  await writeAtomic(path, stands);
+  return stands === text ? result : resultIn(stands, start)!;
 }

@@ -2,10 +2,9 @@
 import type { RecordScheduler } from '../inference/flow.ts';
 import type { Rec } from '../recipe/define.ts';
 import type { MapLimits, BatchTotals, MapStart } from '../schemas/steps.ts';
-import { writeAtomic } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { turns } from '../store/turns.ts';
-import { batchPath, batchResult, startFolder, type BatchResult } from './batch-files.ts';
+import { batchPath, batchResult, putBatchResult, startFolder, type BatchResult } from './batch-files.ts';
 import { throughChain } from './chain.ts';
 import { Journal, type Done, type EarlierReplies } from './journal.ts';
 import { LimitWatcher } from './limit-watcher.ts';
@@ -38,15 +37,19 @@ export interface BatchWork extends MapStart, BatchResources {
  *  finished before, returns its totals. */
 export async function runBatch(work: BatchWork): Promise<BatchTotals> {
   const { store, resolved, batch, limits, from, to, over, skip } = work;
+  await store.shared?.pullFile(batchPath(store, resolved.stepKey, work, batch, 'result'));
   const before = await batchResult(store, resolved.stepKey, work, batch);
   if (before?.from === from && before.totals.in === to - from) return before.totals;
 
   await triggerPoint('batch: before its journal is opened');
   const path = batchPath(store, resolved.stepKey, work, batch, 'journal');
+  await store.shared?.pull(path, { mine: true });
   const endSpan = await beginSpan(`${path}.spans`, path);
   const journal = await Journal.open(path, work.earlier);
   const folder = startFolder(store, resolved.stepKey, work);
-  using watcher = limits && (await LimitWatcher.of(work.watchers, store.work(resolved.stepKey), folder, limits));
+  using sharing = store.shared?.followJournal(path);
+  using watcher =
+    limits && (await LimitWatcher.of(work.watchers, { work: store.work(resolved.stepKey), batches: folder, shared: store.shared }, limits));
   try {
     const { records, settled } = await runRecords(work, journal, watcher);
     const stragglerOf = (record: Rec<unknown>) => (watcher?.reached === 'quorum' ? straggler(record, work) : undefined);
@@ -66,14 +69,16 @@ export async function runBatch(work: BatchWork): Promise<BatchTotals> {
     };
     await triggerPoint('batch: before its result');
     const result: BatchResult = { over: over.digest, skip, from, totals, done };
-    await writeAtomic(batchPath(store, resolved.stepKey, work, batch, 'result'), JSON.stringify(result));
+    await sharing?.push();
+    const stands = await putBatchResult(store, resolved.stepKey, work, result);
     await triggerPoint('batch: after its result');
-    return totals;
+    return stands.totals;
   } catch (error) {
     await endSpan().catch(() => {}); // on a full disk this fails too; report the first error
     throw error;
   } finally {
     await journal.close();
+    await sharing?.push().catch(() => {}); // another host may go on with it
   }
 }
 

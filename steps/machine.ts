@@ -2,12 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { pythonOf, trainerIdentity, type TrainerIdentity } from '../devices/python.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import { poolDevices, poolMemory } from '../schemas/devices.ts';
 import type { SubprocessVerb } from '../schemas/trainer.ts';
 import { FileDigests } from '../store/digests.ts';
+import type { Store } from '../store/store.ts';
 
 export interface Machine {
   readonly files: Pick<FileDigests, 'of'>;
@@ -17,15 +18,25 @@ export interface Machine {
   device(pool: string): string;
   /** Bytes of memory of each device of each group of a pool; undefined: unknown. */
   groups(pool: string): readonly (readonly number[])[] | undefined;
+  /** Learns what a pool of other hosts computes on, unless it is known. */
+  learn(pool: string): Promise<void>;
 }
 
-/** `home` holds the file in which `up` records the devices of its pools. An unknown pool counts as CPU. */
-export function machineOf(home?: string): Machine {
+/** `home` holds the file in which `up` records the devices of its pools; `store`, if hosts share it, those of all hosts. An unknown pool counts
+ *  as CPU. */
+export function machineOf(home?: string, store?: Pick<Store, 'shared' | 'blobs'>): Machine {
+  const others = new Map<string, string>();
+  const own = (pool: string) => (home === undefined ? undefined : devicesIn(home)[pool]);
   return {
     files: new FileDigests(home && join(home, 'digests')),
     trainer: async (verb) => (await trainerIdentity(pythonOf()))[verb],
-    device: (pool) => (home === undefined ? undefined : devicesIn(home)[pool]) ?? 'cpu',
+    device: (pool) => own(pool) ?? others.get(pool) ?? 'cpu',
     groups: (pool) => (home === undefined ? undefined : memoryIn(home)[pool]),
+    async learn(pool) {
+      if (!store?.shared || own(pool) !== undefined || others.has(pool)) return;
+      const device = await sharedDevice(store, pool);
+      if (device !== undefined) others.set(pool, device);
+    },
   };
 }
 
@@ -43,6 +54,14 @@ function readKnown<T>(path: string, schema: z.ZodType<Record<string, T>>): Recor
   } catch {
     return {};
   }
+}
+
+/** What a pool computes on, in a store that hosts share: the same on all of them. */
+export const sharedPoolFile = ({ blobs }: Pick<Store, 'blobs'>, pool: string): string => join(blobs.paths.root, 'pools', `${pool}.json`);
+const sharedPool = z.object({ device: z.string() });
+export async function sharedDevice(store: Pick<Store, 'blobs'>, pool: string): Promise<string | undefined> {
+  const text = (await store.blobs.read(sharedPoolFile(store, pool)))?.toString();
+  return text === undefined ? undefined : sharedPool.parse(JSON.parse(text)).device;
 }
 
 export const threadsOf = ({ threads }: BoundConfig['training']): number => threads ?? cpus().length;

@@ -52,11 +52,14 @@ export async function openStep(services: Services, call: StepCall, context: Step
   if (lack) throw new BackspinError('CapabilityMissing', lack);
   const work = await workOf(services, resolved, context);
   // For `backspin watch`: the number of records, and the folder of the journals that count them.
-  if (work)
-    await writeAtomic(
+  if (work) {
+    const [path, text] = [
       join(services.store.work(resolved.stepKey), 'work.json'),
       JSON.stringify({ in: work.candidates, start: startName(work) }),
-    );
+    ];
+    await services.store.shared?.settle(path, text, () => false);
+    await writeAtomic(path, text);
+  }
   await triggerPoint('open: before its work is given');
   return { hit: null, stepKey: resolved.stepKey, work };
 }

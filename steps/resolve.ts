@@ -17,6 +17,7 @@ import type { Resolved, StoredLink } from './resolved.ts';
 
 /** `machine` describes the home whose workers perform the step. */
 export async function resolve(call: StepCall, context: StepContext, registry: Registry, machine: Machine = machineOf()): Promise<Resolved> {
+  await machine.learn(context.training.pool);
   const defined = definedBy(call, registry);
   const { params, versions, sources } = defined;
   const cast = castOf(call);

@@ -39,7 +39,7 @@ export async function openServices(home: string, { lowWater = LOW_WATER, build =
     home,
     store,
     servers: new ExternalServers(),
-    machine: machineOf(home),
+    machine: machineOf(home, store),
     lowWater,
     launchedOnly,
     build,

@@ -4,8 +4,19 @@ import { RecordScheduler } from '../inference/flow.ts';
 import type { PeerOutcomes } from '../inference/limiter.ts';
 import type { StepCall } from '../schemas/call.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
-import type { MapWork, StepLookup, StageEnd, BatchTotals, StepContext, Span, BatchInput, DownloadState } from '../schemas/steps.ts';
+import type {
+  MapStart,
+  MapWork,
+  StepLookup,
+  StageEnd,
+  BatchTotals,
+  StepContext,
+  Span,
+  BatchInput,
+  DownloadState,
+} from '../schemas/steps.ts';
 import type { Output } from '../schemas/store.ts';
+import type { Store } from '../store/store.ts';
 import { runBatch } from './batch.ts';
 import { batchesFolder, startFolder, startName } from './batch-files.ts';
 import { importExternal, checkExternals } from './canary.ts';
@@ -104,7 +115,7 @@ interface RunningStep {
   batches: number;
   readonly scheduler: RecordScheduler;
   readonly params: Promise<object>;
-  readonly earlier: EarlierReplies;
+  readonly earlier: Promise<EarlierReplies>;
   readonly peers: Map<string, PeerOutcomes>;
   readonly watchers: Map<string, LimitWatcher>;
 }
@@ -126,7 +137,7 @@ async function batchOf(
     batches: 0,
     scheduler: new RecordScheduler(resources.models.concurrency),
     params: loadParams(params, store),
-    earlier: new EarlierReplies(batchesFolder(store, stepKey), startName(work)),
+    earlier: earlierReplies(store, stepKey, work),
     peers: new Map(),
     watchers: new Map(),
   };
@@ -137,15 +148,22 @@ async function batchOf(
   const { seed } = context;
   const { scheduler, earlier, peers, watchers } = shared;
   try {
-    const loaded = await shared.params;
+    const [loaded, replies] = await Promise.all([shared.params, earlier]);
     const common = { store, registry, resolved: asked, params: loaded, seed, over, skip, build, limits };
-    return await runBatch({ ...common, batch, from, to, scheduler, earlier, peers, watchers, ...resources });
+    return await runBatch({ ...common, batch, from, to, scheduler, earlier: replies, peers, watchers, ...resources });
   } finally {
     if (--shared.batches === 0) running.delete(folder);
   }
 }
 
-function commitBatches({ store }: Services, { step }: ResolvedCall, work: MapWork, { batches, spent }: StageEnd): Promise<Output> {
+async function earlierReplies(store: Store, stepKey: string, start: MapStart): Promise<EarlierReplies> {
+  const batches = batchesFolder(store, stepKey);
+  await store.shared?.pull(batches, { except: startFolder(store, stepKey, start) });
+  return new EarlierReplies(batches, startName(start));
+}
+
+async function commitBatches({ store }: Services, { step }: ResolvedCall, work: MapWork, { batches, spent }: StageEnd): Promise<Output> {
+  await store.shared?.pull(startFolder(store, step.stepKey, work), { journals: false });
   const { over, skip, build, until, limits } = work;
   const cut = spent !== null;
   // Speed decides which records a quorum, or a budget of tokens, attempts or minutes, leaves out.
@@ -155,6 +173,7 @@ function commitBatches({ store }: Services, { step }: ResolvedCall, work: MapWor
 }
 
 async function commitAnswers({ store }: Services, { registry, step }: ResolvedCall, work: MapWork, end: StageEnd): Promise<Output> {
+  await store.shared?.pull(startFolder(store, step.stepKey, work), { journals: false });
   const settled = new Map<string, Done>();
   const cost = { requests: 0, tokens: 0, attempts: 0 };
   const spans: Span[] = [];

@@ -13,6 +13,21 @@ export const SHARE_EVERY = 3_000;
 /** `JOURNAL.jsonl/HOST/OFFSET`: lines that a host has appended to its journal. */
 const SEGMENT = /^(.*\.jsonl)\/([0-9a-f]{8})\/(\d+)$/;
 
+export interface Pull {
+  /** No other process of this host writes to these journals. */
+  readonly mine?: boolean;
+  /** False: only results. */
+  readonly journals?: boolean;
+  /** A folder whose files are not wanted. */
+  readonly except?: string;
+}
+
+/** A journal that reaches the store while it grows. */
+export interface FollowedJournal extends Disposable {
+  /** Resolves once all of it is in the store. */
+  push(): Promise<void>;
+}
+
 export class SharedWork {
   readonly #blobs: S3Blobs;
   /** This host, in the names of its journals. */
@@ -28,13 +43,16 @@ export class SharedWork {
     this.host = host;
   }
 
-  /** Brings what other hosts have written below a folder, or to a journal. `mine`: no other process of this host writes to these journals. */
-  async pull(path: string, mine = false): Promise<void> {
+  /** Brings what other hosts have written below a folder, or to a journal. */
+  async pull(path: string, { mine = false, journals: wanted = true, except }: Pull = {}): Promise<void> {
     const objects = await this.#blobs.client.list(`${this.#blobs.keyOf(path)}/`);
+    const left = except === undefined ? undefined : `${this.#blobs.keyOf(except)}/`;
     const journals = new Map<string, S3Object[]>();
     for (const object of objects) {
+      if (left !== undefined && object.key.startsWith(left)) continue;
       const [, journal, host, offset] = SEGMENT.exec(object.key) ?? [];
       if (journal === undefined) await this.#pullFile(object);
+      else if (!wanted) continue;
       else if (host !== this.host) journals.set(journal, [...(journals.get(journal) ?? []), object]);
       else this.#notePushed(journal, Number(offset) + object.bytes);
     }
@@ -51,8 +69,16 @@ export class SharedWork {
     return done;
   }
 
-  /** Stores the lines that were appended to a journal since the last push. */
-  async pushJournal(path: string): Promise<void> {
+  /** Stores a journal every few seconds. While the store does not answer, the journal waits on this host. */
+  followJournal(path: string): FollowedJournal {
+    let pushing: Promise<void> = Promise.resolve();
+    const push = () => (pushing = pushing.catch(() => {}).then(() => this.#pushJournal(path)));
+    const timer = setInterval(() => void push().catch(() => {}), SHARE_EVERY);
+    timer.unref();
+    return { push, [Symbol.dispose]: () => clearInterval(timer) };
+  }
+  /** Stores the lines that were appended since the last push. */
+  async #pushJournal(path: string): Promise<void> {
     const from = this.#pushed.get(path) ?? 0;
     const { lines, end } = linesFrom(path, from);
     if (lines.length === 0) return;
@@ -67,13 +93,18 @@ export class SharedWork {
     if (bytes) await this.#blobs.client.put(`${this.#blobs.keyOf(path)}@${this.host}`, bytes);
   }
 
-  /** Stores a file of the scratch unless another host has. Returns the stored text if it is another's. */
-  async putFirst(path: string, text: string): Promise<string | undefined> {
-    if (await this.#blobs.putIfAbsent(path, text)) return undefined;
-    return (await this.#blobs.read(path))?.toString();
+  /** Stores a file of the scratch. Returns the text that stands: an earlier one of another host if `stands` says so. */
+  async settle(path: string, text: string, stands: (other: string) => boolean): Promise<string> {
+    if (await this.#blobs.putIfAbsent(path, text)) return text;
+    const other = (await this.#blobs.read(path))?.toString();
+    if (other !== undefined && stands(other)) return other;
+    await this.#blobs.write(path, text);
+    return text;
   }
-  put(path: string, text: string): Promise<void> {
-    return this.#blobs.write(path, text);
+  /** Brings a file of the scratch, if there is one. */
+  async pullFile(path: string): Promise<void> {
+    const bytes = await this.#blobs.read(path);
+    if (bytes) await writeAtomic(path, bytes, this.#blobs.paths.temporary);
   }
 
   async clear(folder: string): Promise<void> {

@@ -65,7 +65,7 @@ const ENDS_WITHIN = 30_000;
 export async function runWorkers(
   workers: readonly Pick<Worker, 'run'>[],
   site: { readonly connection: Closable; readonly client: { readonly connection: Closable } },
-  endsWithin = ENDS_WITHIN,
+  endsWithin = Number(process.env['BACKSPIN_DRAIN']) || ENDS_WITHIN,
 ): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => exitAfter(endsWithin, signal));
   const running = Promise.all(workers.map((worker) => worker.run()));

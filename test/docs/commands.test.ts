@@ -122,6 +122,7 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   if (verb === 'schema') return [0, /json-schema\.org/];
   if (verb === 'chaos') return [1, /No folder can be made in .*TMPDIR/]; // it would run the experiment twice
   if (verb === 'gc') return words.includes('--apply') ? [1, /The plan no-plan\.json cannot be read/] : [0, /Nothing in .* can go/];
+  if (verb === 'worker') return [1, /No Temporal server is named|No Temporal server answers|The store is a folder of this host/];
   if (verb === 'store') return [1, /is no store/];
   if (verb === 'ui') return [1, /cannot be used: a part of the path is a file/]; // it would serve until it is interrupted
   return [1, /There is no experiment "(some-name|smollm2|A)"/];
@@ -129,6 +130,7 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
 const noServer = { TEMPORAL_ADDRESS: '127.0.0.1:9', PATH: `${nvidia(0, 0, 0, 0).folder}:${process.env['PATH']}` };
 const environments: Readonly<Record<string, NodeJS.ProcessEnv>> = {
   up: noServer,
+  worker: noServer,
   launch: noServer,
   try: noServer,
   chaos: { TMPDIR: '/no/such/folder' },

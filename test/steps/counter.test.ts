@@ -57,7 +57,11 @@ test('attempts of finished records are counted, line by line and by totals, and 
   await counter.look();
   t.deepEqual([counter.records, counter.tokens, counter.attempts], [4, 7, 25]);
   const reached = async (attempts: number) => {
-    using bounds = await LimitWatcher.of(new Map(), batches, batches, { quorum: null, tokens: null, attempts, minutes: null });
+    using bounds = await LimitWatcher.of(
+      new Map(),
+      { work: batches, batches, shared: undefined },
+      { quorum: null, tokens: null, attempts, minutes: null },
+    );
     return bounds.reached;
   };
   t.deepEqual([await reached(25), await reached(26)], ['attempts', undefined]);
@@ -77,11 +81,12 @@ test('nothing is read again of what has not grown', async (t) => {
 
 test('minutes of two leases of a step add up, wherever they run, and those of the batches of one lease do not', async (t) => {
   const work = folder();
+  const files = { work, batches: work, shared: undefined };
   const limits = { quorum: null, tokens: null, attempts: null, minutes: 1 };
   const [one, other] = [new Map<string, LimitWatcher>(), new Map<string, LimitWatcher>()];
-  const first = await LimitWatcher.of(one, work, work, limits);
-  t.is(await LimitWatcher.of(one, work, work, limits), first);
-  t.not(await LimitWatcher.of(other, work, work, limits), first);
+  const first = await LimitWatcher.of(one, files, limits);
+  t.is(await LimitWatcher.of(one, files, limits), first);
+  t.not(await LimitWatcher.of(other, files, limits), first);
   first[Symbol.dispose]();
   t.is(one.size, 1);
   first[Symbol.dispose]();

@@ -25,6 +25,7 @@ export const machine = (more: Partial<Machine> = {}): Machine => ({
   trainer: (verb) => Promise.resolve({ code: verb, torch: '1' }),
   device: () => 'cpu',
   groups: () => undefined,
+  learn: async () => {},
   ...more,
 });
 export const model = (digit: string) => ({ kind: 'model', digest: digit.repeat(64) }) as const;
