@@ -163,11 +163,11 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     models: ['base'],
     sets: {
       'evaluation.length.params': {
-        items: [{ instruction: 'Describe a busy market in about 100 words.', demand: { about: 100 } }],
+        items: [{ instruction: 'Describe a busy market in about 40 words.', demand: { about: 40 } }],
         sampling: free(96),
       },
       'evaluation.quality.params': {
-        items: [{ instruction: 'Describe a busy market.' }],
+        items: [{ instruction: 'Describe a busy market in one sentence.' }],
         sampling: { respond: free(96), judge: { temperature: 0, maxTokens: 96 } },
       },
       'parameters.rounds': 1,
