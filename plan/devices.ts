@@ -1,17 +1,18 @@
-/** Checks whether the device groups of a training's pool can run it. */
+/** Checks whether the trainer and the device groups of its pool can run a training. */
 import type { Settings } from '../recipe/api.ts';
 import type { StepCall } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import type { Machine } from '../steps/machine.ts';
 
-/** Returns a sentence for a training that its device groups cannot share; undefined if they can, or if the pool has not been up yet. */
-export function sharingFault(
+/** Returns a sentence for a training that its trainer or its device groups refuse. Of a pool that has not been up yet, nothing is known. */
+export function trainingFault(
   { verb, inputs, path }: StepCall,
   { training: { pool, shard, command } }: StepContext,
   machine: Pick<Machine, 'groups'>,
 ): string | undefined {
-  if (verb !== 'train' || command) return undefined;
-  const { objective, optimizer, batch } = inputs as unknown as Settings<'sft' | 'tagger'>;
+  if (verb !== 'train') return undefined;
+  const { objective, optimizer, batch, evaluate } = inputs as unknown as Settings<'sft' | 'tagger'>;
+  if (command) return evaluate && `Step ${path}: a command measures held-out rows itself: leave \`evaluate\` out.`;
   const groups = machine.groups(pool) ?? [];
   const whole = objective === 'tagger' ? 'a tagger' : optimizer === 'muon' ? 'a training with `optimizer: muon`' : undefined;
   if (shard === 'fsdp2' && whole)

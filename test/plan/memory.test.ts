@@ -2,6 +2,7 @@
 import test from 'ava';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { trainingFault } from '../../plan/devices.ts';
 import { memoryOf, memoryWarning, type Training } from '../../plan/memory.ts';
 import { parameters } from '../../plan/sizes.ts';
 import { call, context, machine, model } from '../support/keys.ts';
@@ -58,6 +59,14 @@ test('a plan warns of a training that will not fit, with what would help', (t) =
   t.is(on([Array<number>(8).fill(80e9)], {}, { shard: 'fsdp2' }), undefined);
   t.regex(on([Array<number>(2).fill(40e9)], {}, { shard: 'fsdp2' })!, /name more devices in a group/);
   t.is(on([[]]), undefined, 'of a pool on the CPU nothing is said');
+});
+
+test('a plan refuses held-out rows of a training by a command', (t) => {
+  const command = { run: ['train'], config: null, version: '1' };
+  const faultOf = (evaluate?: object) =>
+    trainingFault(call('train', 'sft', { batch: 1, evaluate }), { ...context, training: { pool: 'cpu', threads: 1, command } }, machine());
+  t.is(faultOf(), undefined);
+  t.regex(faultOf({ share: 0.1 })!, /^Step r1\/step: a command measures held-out rows itself/);
 });
 
 test('the table in docs/training.md is what the plan computes', (t) => {

@@ -104,10 +104,13 @@ def test_a_stop_file_is_obeyed_in_the_step_in_which_it_appears_once_and_changes_
     assert world.contents(folder / "model") == world.contents(tmp_path / "undisturbed" / "model")
 
 
-def test_a_finished_run_is_done_at_once_and_leaves_no_checkpoints(tmp_path, model, rows):
+def test_a_finished_run_is_done_at_once_leaves_no_checkpoints_and_says_what_computed_it(tmp_path, model, rows):
     spec = world.train_spec(model, rows, tmp_path / "run", steps=2, checkpointEvery=1)
     assert run(spec) == Exit.DONE
     before = world.events(tmp_path / "run")
+    computing = before[0]["computing"]
+    assert set(computing) == {"torch", "transformers", "trl", "peft", "accelerate", "trainer", "device", "devices", "precision"}
+    assert computing["trainer"].startswith("0.1.0 ") and (computing["devices"], computing["precision"]) == (1, "float32")
     assert before[-1]["event"] == "done" and not (tmp_path / "run" / "checkpoints").exists()
     assert run(spec) == Exit.DONE
     assert world.events(tmp_path / "run") == before
