@@ -3,6 +3,7 @@
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { currentProgress, withTemporal } from '../experiments/current.ts';
 import { explainError } from './terminal/failure.ts';
+import { experimentsInUi } from '../host/home.ts';
 import { openHome } from '../host/home-store.ts';
 import { readOrRestore } from '../experiments/restore.ts';
 import { printJson, table } from './terminal/text.ts';
@@ -30,7 +31,10 @@ export async function run({ json }: { json?: boolean }): Promise<number> {
     const current = progress.map(({ record }) => record).toSorted((a, b) => b.updated.localeCompare(a.updated));
     if (json) printJson(current.map(fields));
     else if (current.length === 0) console.log(`No experiment in ${store.location} yet: backspin launch FILE starts one.`);
-    else console.log(table(['experiment', 'recipe', 'state', 'round', 'fork of', 'updated'], current.map(row)));
+    else {
+      console.log(table(['experiment', 'recipe', 'state', 'round', 'fork of', 'updated'], current.map(row)));
+      if (temporal?.ui) console.log(`\nIn the Temporal UI: ${experimentsInUi(temporal.ui, temporal.namespace)}`);
+    }
   });
   for (const note of notes) console.error(note);
   return code;

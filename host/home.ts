@@ -25,6 +25,10 @@ export const homeFolder = (): string => resolve(process.env['BACKSPIN_HOME'] || 
 export const inHome = (...parts: string[]): string => join(homeFolder(), ...parts);
 export const lifelinePath = (): string => inHome('lifeline');
 
+/** The list of experiments in the Temporal UI. Without the query, their stages would bury them. */
+export const experimentsInUi = (ui: string, namespace: string): string =>
+  `${ui}/namespaces/${namespace}/workflows?query=${encodeURIComponent('BackspinExperiment IS NOT NULL')}`;
+
 /** The running `up` of this home; undefined if there is none or its process has died. */
 export function currentUp(): Up | undefined {
   try {

@@ -15,7 +15,7 @@ import { findStep, outputOf } from '../experiments/steps.ts';
 import { histogramOf, pageOf, reasonsOf, type Filter } from '../experiments/tables/page.ts';
 import { tablesOf, type StepTable } from '../experiments/tables/steps.ts';
 import { viewOf } from '../experiments/view.ts';
-import { currentUp } from '../host/home.ts';
+import { currentUp, experimentsInUi } from '../host/home.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import type { Store } from '../store/store.ts';
@@ -122,7 +122,7 @@ async function allRecords(store: Store) {
 function temporalList(): string | null {
   const up = currentUp();
   if (!up?.uiAddress) return null;
-  return `${up.uiAddress}/namespaces/${up.namespace}/workflows?query=${encodeURIComponent('BackspinExperiment IS NOT NULL')}`;
+  return experimentsInUi(up.uiAddress, up.namespace);
 }
 function temporalPage({ workflowId, runId }: ExperimentRecord): string | null {
   const up = currentUp();
