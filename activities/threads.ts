@@ -2,6 +2,7 @@
  *  Meanwhile the main thread must heartbeat and run short activities. */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { SOURCE } from '../devices/installation.ts';
 import { Semaphore } from '../inference/limiter.ts';
 import type { StepCall } from '../schemas/call.ts';
 import { BackspinError, type ErrorType } from '../schemas/errors.ts';
@@ -79,7 +80,7 @@ class Thread {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(site: ThreadContext) {
-    this.#worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: site });
+    this.#worker = new Worker(new URL(`./thread${SOURCE}`, import.meta.url), { workerData: site });
     this.#worker.on('message', (ended: Ended) => this.#running?.resolve(ended));
     this.#worker.on('error', (error) => this.#running?.reject(error)); // for example out of memory
     this.#worker.on('exit', () => {

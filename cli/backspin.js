@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 if (Number(process.versions.node.split('.')[0]) < 24) {
   console.error(
-    `backspin needs Node 24 or newer, and this is ${process.versions.node}: run it as \`npx backspin\` in its folder, where set-up has put one.`,
+    `backspin needs Node 24 or newer, and this is ${process.versions.node}: install one, or run \`npx backspin\` in a checkout, where set-up has put one.`,
   );
   process.exit(1);
 }

@@ -71,6 +71,11 @@ program
   .description('stop what `up` started')
   .action(lazy(() => import('./down.ts')));
 program
+  .command('setup')
+  .description('find or install what backspin needs beside its npm package: Python packages, the Temporal CLI')
+  .option('--workers', 'leave out the Temporal CLI: this host runs workers for a server elsewhere')
+  .action(lazy(() => import('./setup.ts')));
+program
   .command('doctor')
   .description('check versions, server, queues, Python, devices and disk; name each remedy')
   .option(...json)

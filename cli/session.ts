@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { devicesIn, memoryIn, poolMemoryFile, poolsFile } from '../steps/machine.ts';
 import { openServices } from '../steps/services.ts';
+import { SOURCE } from '../devices/installation.ts';
 import { makeLifeline, type Lifeline } from '../devices/lifeline.ts';
 import { self } from '../devices/processes.ts';
 import type { Pool } from '../schemas/devices.ts';
@@ -171,7 +172,7 @@ class Session {
     return this.#add({
       name: name === undefined ? `${kind} worker` : `${kind} worker of pool ${name}`,
       // A small nursery keeps a worker small; answers of model servers that are in flight would outlive it.
-      command: [process.execPath, ...(pool ? [] : ['--max-semi-space-size=4']), join(this.#build.folder, 'workers', `${kind}.ts`)],
+      command: [process.execPath, ...(pool ? [] : ['--max-semi-space-size=4']), join(this.#build.folder, 'workers', kind + SOURCE)],
       env: {
         // Node strips types and compiles once for each build, not again in each worker and thread.
         NODE_COMPILE_CACHE: join(this.#build.folder, 'cache'),

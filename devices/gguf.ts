@@ -1,16 +1,17 @@
 /** Converts models in GGUF files with the trainer's Python. */
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import { pythonOf, trainerIdentity } from './python.ts';
+import { cacheFolder } from './installation.ts';
 import { runVerb } from './verb.ts';
 
 export const isGguf = (path: string): boolean => /\.gguf$/i.test(path);
 
 /** Beside the small files of a model: the bytes that its weights will have. */
 const WEIGHTS = 'weights.json';
-const CACHE = join(dirname(import.meta.dirname), 'node_modules/.cache/backspin/gguf');
+const CACHE = cacheFolder('gguf');
 
 /** Returns a folder with config, tokenizer and chat template of the model in a file, which a plan and the checks of a file read. It is
  *  made once for a path, size and time. Throws `ConfigError` for what cannot be converted. */

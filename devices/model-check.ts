@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { canonicalJson, sha256 } from '../schemas/canonical.ts';
 import type { CheckSpec, ModelUse } from '../schemas/trainer.ts';
 import { pythonOf, trainerIdentity } from './python.ts';
+import { cacheFolder } from './installation.ts';
 import { runVerb } from './verb.ts';
 
 /** A new model, or one in a folder: its small files and its safetensors files, by name, and the text of the chat template that replaces its
@@ -16,7 +17,7 @@ export type CheckedModel =
   | { readonly folder: string; readonly small: Paths; readonly weights: Paths; readonly chatTemplate: string | null };
 type Paths = Readonly<Record<string, string>>;
 
-const CACHE = join(dirname(import.meta.dirname), 'node_modules/.cache/backspin/checks');
+const CACHE = cacheFolder('checks');
 const refusal = z.string().nullable();
 
 /** Returns a sentence for each of `uses`; null: the trainer would not refuse it. */

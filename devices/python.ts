@@ -1,11 +1,12 @@
 /** Finds the Python of the trainer package and the versions that its results depend on. */
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { readdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { BackspinError } from '../schemas/errors.ts';
 import type { SubprocessVerb } from '../schemas/trainer.ts';
 import { neededEnvironment } from './environment.ts';
+import { readSetup, SET_UP } from './installation.ts';
 
 /** A Python with the packages of the trainer, and the folder of the trainer's own package. */
 export interface TrainerPython {
@@ -16,16 +17,11 @@ export interface TrainerPython {
 /** Lets Python find the package and keeps it from importing files of the working folder, such as a user's `random.py`. */
 export const trainerEnvironment = (trainerPath: string) => ({ PYTHONPATH: trainerPath, PYTHONSAFEPATH: '1' });
 
-/** The Python that `npm run setup` made, and the trainer beside this code. */
-export function pythonOf(): TrainerPython {
-  const root = dirname(import.meta.dirname);
-  try {
-    const { python } = JSON.parse(readFileSync(resolve(root, 'node_modules/.backspin-setup.json'), 'utf8')) as { python: string };
-    return { python, trainerPath: resolve(root, 'trainer') };
-  } catch {
-    throw new BackspinError('ConfigError', 'The Python environment is not set up: run `npm run setup` in the backspin folder.');
-  }
-}
+/** The Python that set-up made, and the trainer beside this code. */
+export const pythonOf = (): TrainerPython => ({
+  python: readSetup().python,
+  trainerPath: join(dirname(import.meta.dirname), 'trainer'),
+});
 
 /** Output of `backspin_trainer identity`: for each verb a digest of its code and the versions of the packages that compute. */
 export type TrainerIdentity = Readonly<Record<SubprocessVerb | 'serve' | 'check' | 'gguf', object>>;
@@ -48,10 +44,7 @@ async function requestIdentity(python: string, trainerPath: string): Promise<Tra
     return JSON.parse(stdout) as TrainerIdentity;
   } catch (error) {
     const lastLine = (error as { stderr?: string }).stderr?.trim().split('\n').at(-1) || (error as Error).message;
-    throw new BackspinError(
-      'ConfigError',
-      `${python} does not run the trainer (${lastLine}): run \`npm run setup\` in the backspin folder.`,
-    );
+    throw new BackspinError('ConfigError', `${python} does not run the trainer (${lastLine}): ${SET_UP}.`);
   }
 }
 

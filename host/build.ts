@@ -1,6 +1,7 @@
 /** Copies the sources that workers run into the home when `up` starts, named by their digest. So an edit or a `git pull` during an `up`
  *  changes nothing, even if a worker restarts; the next `up` uses the new sources. */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { CHECKOUT } from '../steps/source-files.ts';
@@ -40,7 +41,7 @@ export async function pinBuild(home: string): Promise<Build> {
   }
   // The checkout of this command; it may have moved.
   await rm(join(folder, 'node_modules'), { force: true });
-  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
+  await symlink(packagesFolder(), join(folder, 'node_modules'));
   await writeFile(join(folder, CHECKOUT), root);
   return { digest, folder };
 }
@@ -61,10 +62,22 @@ async function read(folder: string, parts: string): Promise<Sources> {
 }
 
 async function filesIn(folder: string, part: string): Promise<string[]> {
-  if ((await stat(join(folder, part))).isFile()) return [part];
+  const stats = await stat(join(folder, part)).catch((error: unknown) => {
+    if (part !== 'package-lock.json') throw error;
+  });
+  if (!stats) return []; // an npm package has no lock
+  if (stats.isFile()) return [part];
   const entries = await readdir(join(folder, part), { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
   return files.filter((file) => !file.split(sep).includes('__pycache__'));
+}
+
+/** The folder that holds the packages: of an npm package it may be the one above. */
+function packagesFolder(): string {
+  for (let at = root; ; at = dirname(at)) {
+    const folder = join(at, 'node_modules');
+    if (existsSync(join(folder, '@temporalio', 'worker')) || at === dirname(at)) return folder;
+  }
 }
 
 function digestOf(sources: Sources): string {

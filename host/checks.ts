@@ -19,7 +19,7 @@ import { currentUp, homeFolder, inHome } from './home.ts';
 import { openHome } from './home-store.ts';
 import { leftovers } from './leftovers.ts';
 import { attributeFaults, checkTemporal, RETENTION_DAYS, retentionDays } from './server.ts';
-import { readSetup } from './setup.ts';
+import { readSetup, SET_UP } from './setup.ts';
 import { size } from '../schemas/units.ts';
 
 export interface Finding {
@@ -71,7 +71,7 @@ async function python(): Promise<Finding[]> {
       {
         what: 'Python',
         is: executable,
-        problem: `It does not run the trainer (${lastLine(answer.stderr)}): run \`npm run setup\` in the backspin folder.`,
+        problem: `It does not run the trainer (${lastLine(answer.stderr)}): ${SET_UP}.`,
       },
     ];
   }

@@ -7,6 +7,7 @@ import { Connection, isGrpcServiceError, type ConnectionOptions } from '@tempora
 import { BackspinError } from '../schemas/errors.ts';
 import { searchAttributes } from '../schemas/names.ts';
 import { writeAtomic } from '../store/files.ts';
+import { SET_UP } from './setup.ts';
 import { inHome } from './home.ts';
 import type { Ports } from './ports.ts';
 
@@ -57,14 +58,14 @@ export async function checkTemporal(temporal: string): Promise<string> {
   } catch (error) {
     throw new BackspinError(
       'ConfigError',
-      `The Temporal CLI ${temporal} does not run (${(error as Error).message.split('\n')[0]}): run \`npm run setup\` in the backspin folder.`,
+      `The Temporal CLI ${temporal} does not run (${(error as Error).message.split('\n')[0]}): ${SET_UP}.`,
     );
   }
   const [, version, major, minor] = /Server ((\d+)\.(\d+)[.\d]*)/.exec(text) ?? [];
   if (version === undefined || Number(major) < OLDEST[0] || (Number(major) === OLDEST[0] && Number(minor) < OLDEST[1])) {
     throw new BackspinError(
       'ConfigError',
-      `${temporal} has server ${version ?? 'of unknown version'}, needed is ${OLDEST.join('.')} or newer: run \`npm run setup\` in the backspin folder, which finds or fetches one.`,
+      `${temporal} has server ${version ?? 'of unknown version'}, needed is ${OLDEST.join('.')} or newer: ${SET_UP}, which finds or fetches one.`,
     );
   }
   return version;

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { bin, root } from './paths.js';
+import { bin, isPackage, root } from './paths.js';
 
 // npm puts the checkout's Node first; `npm ci` deletes that Node, so every subprocess gets the system's PATH.
 export const searchPath = (process.env.PATH ?? '')
@@ -31,7 +31,7 @@ export function run(command, args, { lock, cwd = root, env, signal, remedy = '' 
 
 /** Runs a program under the checkout's Node, with its packages. */
 export function script(text, args, options) {
-  return run(path.join(bin, 'node'), ['--input-type=module', '-e', text, ...args], options);
+  return run(isPackage ? process.execPath : path.join(bin, 'node'), ['--input-type=module', '-e', text, ...args], options);
 }
 
 export function which(command) {

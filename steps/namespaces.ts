@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { namespaces as operators } from '../operators/index.ts';
 import type { Definition } from '../recipe/define.ts';
+import { SOURCE } from '../devices/installation.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { Store } from '../store/store.ts';
 import { importModule, importVersion, type Module } from './modules.ts';
@@ -34,8 +35,8 @@ const builtIn: Readonly<Record<string, readonly (readonly [entry: string, load: 
   Object.entries(operators).map(([name, load]) => [
     name,
     [
-      [join(root, 'operators', name, 'index.ts'), load],
-      ...(name === 'std' ? [[join(root, 'sources', 'index.ts'), () => import('../sources/index.ts')] as const] : []),
+      [join(root, 'operators', name, `index${SOURCE}`), load],
+      ...(name === 'std' ? [[join(root, 'sources', `index${SOURCE}`), () => import('../sources/index.ts')] as const] : []),
     ],
   ]),
 );

@@ -1,6 +1,7 @@
 /** Finds the files behind a definition: the file that exports it and all its relative imports. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
+import { SOURCE } from '../devices/installation.ts';
 import { sha256 } from '../schemas/canonical.ts';
 
 const root = dirname(import.meta.dirname);
@@ -61,7 +62,7 @@ function read(path: string): Source | undefined {
     /^\.{1,2}\//.test(specifier)
       ? [inBuild(resolve(dirname(path), specifier))]
       : specifier === 'backspin'
-        ? [join(root, 'recipe', 'index.ts')]
+        ? [join(root, 'recipe', `index${SOURCE}`)]
         : [],
   );
   return { digest: sha256(text), imports: files };

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { bundleWorkflowCode } from '@temporalio/worker';
+import { SOURCE } from '../devices/installation.ts';
 import { sha256 } from '../schemas/canonical.ts';
 import { writeAtomic } from '../store/files.ts';
 import { sourcesDigest } from '../host/build.ts';
@@ -13,7 +14,7 @@ const BUNDLED = 'workflows recipe schemas package.json package-lock.json';
 export async function workflowBundle(home: string): Promise<{ codePath: string }> {
   const codePath = join(home, 'cache', `workflows-${await sourcesDigest(BUNDLED)}.js`);
   if (!(await isWhole(codePath))) {
-    const { code } = await bundleWorkflowCode({ workflowsPath: join(root, 'workflows', 'index.ts') });
+    const { code } = await bundleWorkflowCode({ workflowsPath: join(root, 'workflows', `index${SOURCE}`) });
     await writeAtomic(codePath, code);
     await writeAtomic(digestPath(codePath), sha256(code));
   }

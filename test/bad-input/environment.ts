@@ -67,13 +67,19 @@ export const environment: readonly Case[] = [
     { TEMPORAL_ADDRESS: '127.0.0.1:9', TEMPORAL_TLS_CLIENT_CERT_PATH: '/no/such.pem', TEMPORAL_TLS_CLIENT_KEY_PATH: '/no/such.key' },
     /the environment and .* \(ENOENT: .*'\/no\/such\.pem'\): mend what it names, or leave it out/,
   ),
-  command('an older Node', ['list'], 1, /backspin needs Node 24 or newer, and this is 20\.1\.0: run it as `npx backspin` in its folder/, {
-    env: {
-      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent("Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.1.0' } })")}`,
+  command(
+    'an older Node',
+    ['list'],
+    1,
+    /backspin needs Node 24 or newer, and this is 20\.1\.0: install one, or run `npx backspin` in a checkout/,
+    {
+      env: {
+        NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent("Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.1.0' } })")}`,
+      },
     },
-  }),
-  installation('set-up never ran', null, /not set up: run `npm run setup` in its folder/),
-  installation('set-up was killed as it wrote its result', '{"node": "/usr/b', /not set up: run `npm run setup` in its folder/),
+  ),
+  installation('set-up never ran', null, /not set up: run `npm run setup` in the backspin folder/),
+  installation('set-up was killed as it wrote its result', '{"node": "/usr/b', /not set up: run `npm run setup` in the backspin folder/),
   installation(
     'the Temporal CLI of set-up was deleted',
     JSON.stringify({ node: '', temporal: '/no/such/temporal', python: '', cache: '' }),

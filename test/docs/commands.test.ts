@@ -123,6 +123,7 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   if (verb === 'chaos') return [1, /No folder can be made in .*TMPDIR/]; // it would run the experiment twice
   if (verb === 'gc') return words.includes('--apply') ? [1, /The plan no-plan\.json cannot be read/] : [0, /Nothing in .* can go/];
   if (verb === 'worker') return [1, /No Temporal server is named|No Temporal server answers|The store is a folder of this host/];
+  if (verb === 'setup') return [1, /This is a checkout/];
   if (verb === 'store') return [1, /is no store/];
   if (verb === 'ui') return [1, /cannot be used: a part of the path is a file/]; // it would serve until it is interrupted
   return [1, /There is no experiment "(some-name|smollm2|A)"/];

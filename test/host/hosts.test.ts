@@ -103,7 +103,7 @@ test.after.always(async () => {
 onHosts(
   'three hosts over one store give the digests of one host, though gpu hosts are lost with their disks in a training and in a map, and one is drained',
   async (t) => {
-    t.timeout(2_400_000);
+    t.timeout(1_380_000);
     const alone = ofOneHost();
     alone.catch(() => {}); // awaited below
     const orchestrator = await new Host('--orchestrator').ready(); // the first one names the build of all
