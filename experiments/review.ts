@@ -9,7 +9,7 @@ import type { ReviewCounts } from '../schemas/precision.ts';
 import type { Verdict } from '../schemas/review.ts';
 import type { Rec } from '../recipe/define.ts';
 import { RECORDS } from '../steps/commit.ts';
-import { addVerdict, verdictsOf } from '../store/reviews.ts';
+import { putVerdict, verdictsOf } from '../store/reviews.ts';
 import type { Store } from '../store/store.ts';
 import { findStep, outputOf } from './steps.ts';
 import { tablesOf } from './tables/steps.ts';
@@ -42,7 +42,7 @@ export async function openReview(
   const { step, of } = await recordsToReview(store, record, wanted);
   const gate = record.attention.find(({ records }) => records?.digest === of.digest)?.path ?? null;
   const records = await sampleOf(store, of, count);
-  const decided = verdictsOf(store, of.digest);
+  const decided = await verdictsOf(store, of.digest);
   const verdicts = new Map(records.flatMap(({ id }) => (decided.has(id) ? [[id, decided.get(id)!] as const] : [])));
   return { experiment: record.name, step, gate, of, records, verdicts };
 }
@@ -114,7 +114,7 @@ export async function decide(
   const record = records.find((one) => one.id === id);
   if (!record) throw new BackspinError('NotFound', `The record "${id}" is not of the sample under review.`);
   const edited = verdict === 'edit' ? checkEdit(record, value ?? {}) : null;
-  await addVerdict(store, of.digest, { of: id, verdict, note: note || null, value: edited });
+  await putVerdict(store, of.digest, { of: id, verdict, note: note || null, value: edited });
 }
 
 const kindOf = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? 'list' : typeof value);

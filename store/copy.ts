@@ -44,8 +44,9 @@ export async function copyStore(from: string, to: string, copies: string): Promi
     datasets += await attempt(`the dataset ${digest}`, () => copyDataset(source, target, digest));
   for (const digest of await digests(folders.models))
     models += await attempt(`the model ${digest}`, () => copyModel(source, target, digest));
-  for (const folder of ['grants', 'same', 'prompts'].map((name) => join(root, name))) await copyFiles(source, target, folder, 1);
+  for (const folder of ['grants', 'same', 'prompts', 'sweeps'].map((name) => join(root, name))) await copyFiles(source, target, folder, 1);
   await copyFiles(source, target, folders.outputs, 2);
+  await copyFiles(source, target, source.blobs.paths.reviews, 2);
   await copyFiles(source, target, folders.experiments, 1);
   return { from: source, to: target, datasets, models, left };
 }

@@ -25,6 +25,7 @@ export interface Paths {
   readonly sweeps: string;
   sweep(name: string): string;
   /** What people have decided about records of a dataset so far. */
+  readonly reviews: string;
   review(digest: string): string;
 }
 
@@ -57,6 +58,7 @@ export function pathsOf(root: string): Paths {
     work: (stepKey) => join(folders.work, stepKey),
     sweeps: folder('sweeps'),
     sweep: (name) => join(root, 'sweeps', `${name}.json`),
-    review: (digest) => join(root, 'reviews', `${digest}.jsonl`),
+    reviews: folder('reviews'),
+    review: (digest) => join(root, 'reviews', digest),
   };
 }

@@ -1,5 +1,6 @@
 /** What a person decides about a sample of records, by keys and in Argilla, and what becomes of the records. */
-import { appendFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { reviewByKeys, type Desk } from '../../cli/terminal/review.ts';
 import { argillaRecords, readArgilla } from '../../experiments/argilla.ts';
@@ -80,14 +81,14 @@ test('an edit keeps fields and types; another is refused with its reason, and th
   t.like(verdicts.get(records[0]!.id), { verdict: 'edit', value: { ...records[0]!.value, response: 'better' } });
 });
 
-test('a line that a kill has torn is no verdict, and spoils no other', async (t) => {
+test('a verdict in a damaged file is named, and not taken for none', async (t) => {
   const { home, open } = await begun();
   await press(home.store, await open(), 'aa');
   const { of, records } = await open();
-  appendFileSync(pathsOf(home.store.root).review(of.digest), `{"of":"${records[2]!.id}","verd`);
-  t.is((await open()).verdicts.size, 2);
-  await press(home.store, await open(), 'r');
-  t.deepEqual(countsOf(await open()), { approved: 2, rejected: 1, edited: 0 });
+  const file = join(pathsOf(home.store.root).review(of.digest), `${records[0]!.id}.json`);
+  writeFileSync(file, '{}');
+  const { message } = await t.throwsAsync(open(), { name: 'ArtifactDamaged' });
+  t.true(message.includes(file), message);
 });
 
 test('a record that is not of the sample is refused', async (t) => {
