@@ -1,5 +1,6 @@
 /** Faults that the tests of the engine's core must notice. */
 import type { Mutant } from './mutant.ts';
+import { ofRecipes } from './recipes.ts';
 import { ofTrainings } from './trainings.ts';
 
 export const mutants: readonly Mutant[] = [
@@ -213,4 +214,5 @@ export const mutants: readonly Mutant[] = [
     test: 'test/steps/tag.test.ts',
   },
   ...ofTrainings,
+  ...ofRecipes,
 ];
