@@ -49,8 +49,8 @@ def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Exampl
 
     A preference row has the prompt as `input_ids`, and `chosen`, `rejected` and their token weights instead of `labels`.
     A row for a tagger has the positions of its `words`, their `tags` and the `intent` instead.
-    With `spec.evaluate` it has the column `held_out`. The reasons of refused rows are `too-long`, `empty`, `invalid` and `group`. Raises Refusal 65 if the file is
-    no JSONL.
+    With `spec.evaluate` the dataset has the column `held_out`. The reasons of refused rows are `too-long`, `empty`, `invalid`
+    and `group`. Raises Refusal 65 if the file is no JSONL.
     """
     tokenize = _TOKENIZE[spec.objective]
     examples: list[dict[str, Any]] = []
