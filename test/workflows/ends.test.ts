@@ -101,7 +101,7 @@ test.serial('an experiment whose own code fails its task, which no recipe can be
     const { stale } = await until(async () => {
       const now = await progressOf(on.env as never, record);
       return now.stale?.includes('its own code') && now;
-    }, 60_000);
+    });
     t.regex(stale!, /^its workflow fails by its own code.* tried \d+ times.* stands still until that is mended$/);
     await handle.terminate();
   });
@@ -116,10 +116,10 @@ test.serial('a record that cannot be written is told and holds nothing up; once 
     const told = await until(async () => {
       const now = await view(handle);
       return now.attention.length > 0 && now;
-    }, 60_000);
+    });
     t.like(told.attention[0], { path: 'record', kind: 'space' });
     t.regex(told.attention[0]!.reason, /cannot be written to the store: Error: permission denied/);
-    await until(async () => (await view(handle)).state === 'completed', 60_000);
+    await until(async () => (await view(handle)).state === 'completed');
     t.is((await handle.describe()).status.name, 'RUNNING', 'it ends when the store knows');
     store.putExperiment = putExperiment;
     await handle.result();
@@ -155,7 +155,7 @@ test.serial(
       const now = await until(async () => {
         const seen = await view(handle);
         return seen.steps.some(({ path, state }) => path === 'sieve-12' && state === 'completed') && seen;
-      }, 60_000);
+      });
       t.deepEqual(
         now.attention.map(({ path, reason }) => [path, reason]),
         [['aside/fragile', 'ConfigError: the toy is broken']],
@@ -181,7 +181,7 @@ test.serial('the store knows of attention as long as it lasts, and no longer', a
   await on.working(async () => {
     const records = await written('mended', async () => {
       const handle = await on.start('mended', 'braid', { rounds: 1, by: 37, count: 21 });
-      await until(async () => (await on.services.store.experiment('mended'))?.attention.length === 1, 60_000);
+      await until(async () => (await on.services.store.experiment('mended'))?.attention.length === 1);
       await rm(broken);
       await handle.executeUpdate('retryStep', { args: [{}] });
       await handle.result();

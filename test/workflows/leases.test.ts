@@ -35,7 +35,7 @@ const standing = (handle: WorkflowHandle) =>
   until(async () => {
     const now = await view(handle);
     return now.state === 'attention' && now;
-  }, 60_000);
+  });
 /** How the stage of the step `ask` ended. */
 async function stageOf({ steps }: ExperimentRecord) {
   const { stepKey } = steps.find(({ path }) => path === 'ask')!;

@@ -38,12 +38,12 @@ const start = (name: string, recipe: string, count: number, parameters: object =
   on.start(name, recipe, { count, ...parameters }, { models: { speaker: { path: model } }, ...more });
 const view = (handle: WorkflowHandle) => handle.query<ExperimentRecord>('progress');
 const step = async (handle: WorkflowHandle, path: string) => (await view(handle)).steps.find((one) => one.path === path);
-const waitingFor = (handle: WorkflowHandle, path = 'ask') => until(async () => (await step(handle, path))?.computedBy, 60_000);
+const waitingFor = (handle: WorkflowHandle, path = 'ask') => until(async () => (await step(handle, path))?.computedBy);
 const begun = (handle: WorkflowHandle) =>
   until(async () => {
     const { raw } = await handle.describe();
     return raw.pendingActivities?.some(({ activityId, state }) => activityId === 'serve ask' && state === 2);
-  }, 60_000);
+  });
 const working = async (body: () => Promise<void>, more?: readonly Worker[]) => on.working(body, more ?? (await on.pool(models)));
 const rowsOf = async (handle: WorkflowHandle) => ((await handle.result()) as { data: DatasetRef }).data.rows;
 
@@ -56,7 +56,7 @@ test.serial('it says which experiment computes the step, adds no event while it 
     const attempt = async () =>
       (await second.describe()).raw.pendingActivities?.find(({ activityId }) => activityId === 'wait ask')?.attempt ?? 0;
     const { historyLength } = await second.describe();
-    await until(async () => (await attempt()) >= 4, 60_000);
+    await until(async () => (await attempt()) >= 4);
     t.is((await second.describe()).historyLength, historyLength);
     t.true(historyLength < 50, `${historyLength} events`);
     speaks.resolve();
@@ -100,7 +100,7 @@ test.serial('an experiment continues as new while one of its steps waits for ano
     const first = await start('owner', 'chatter', 330);
     await begun(first);
     const second = await start('waiter', 'braid', 330, { rounds: 12, by: 31 }, { historyLimit: 60 });
-    await until(async () => (await step(second, 'sieve-12'))?.state === 'completed', 60_000);
+    await until(async () => (await step(second, 'sieve-12'))?.state === 'completed');
     t.is(await waitingFor(second, 'aside/ask'), 'another experiment: owner, its step ask');
     const { runId } = await second.describe();
     t.not(runId, second.firstExecutionRunId);
@@ -118,7 +118,7 @@ test.serial('a stage that somebody cancels is begun again', async (t) => {
     const stage = on.env.client.workflow.getHandle(workflowId.stage(on.services.store.id, 'toy.ask', stepKey!));
     const { runId } = await stage.describe();
     await stage.cancel();
-    await until(async () => (await stage.describe()).runId !== runId, 60_000);
+    await until(async () => (await stage.describe()).runId !== runId);
     speaks.resolve();
     t.is(await rowsOf(handle), 340);
   });

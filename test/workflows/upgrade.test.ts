@@ -64,7 +64,7 @@ test.serial('a step in flight: the changed recipe runs from the top, to the resu
   const start = (name: string) => on.start(name, 'braid', { ...parameters, count: 300 }, { models: { speaker: { path: model } } });
   const handle = await start('braid');
   const asked = async () => (await now(handle).describe()).raw.pendingChildren?.some(({ workflowId }) => workflowId?.includes('toy.ask'));
-  await under('one', () => until(asked, 60_000), await on.pool(models));
+  await under('one', () => until(asked), await on.pool(models));
   const { runId } = await handle.describe();
   t.deepEqual(await upgrade(), ['braid']);
   t.deepEqual(await upgrade(), [], 'what has not run yet is any build’s');
@@ -97,7 +97,7 @@ test.serial('what a person has said holds under the new code: an approval, a las
   });
   await upgrade();
   await under('two', async () => {
-    await until(async () => (await view(now(handle))).state === 'paused', 60_000);
+    await until(async () => (await view(now(handle))).state === 'paused');
     await now(handle).executeUpdate('resume');
     await waiting(now(handle), 'r2/gate');
     await now(handle).executeUpdate('approve', { args: [{}] });
@@ -192,7 +192,7 @@ test.serial('an upgrade that died after its first word is done again; under the 
   ] as const) {
     const handle = await on.start(name, 'chatter', { count }, { models: { speaker: { path: model } } });
     const stage = async () => (await now(handle).describe()).raw.pendingChildren?.find(({ workflowId }) => workflowId?.includes('toy.ask'));
-    await under('one', () => until(stage, 60_000), await on.pool(models));
+    await under('one', () => until(stage), await on.pool(models));
     await on.env.client.workflow.getHandle((await stage())!.workflowId!).terminate();
     if (build === 'two') t.deepEqual(await upgrade(), [name]);
     speaks = true;
@@ -204,7 +204,7 @@ test.serial('an upgrade that died after its first word is done again; under the 
 test.serial('an experiment that was cancelled while nothing was up is closed, and not begun anew', async (t) => {
   const handle = await on.start('cancelled', 'toy', { ...parameters, minimum: 1000, count: 51 });
   const recorded = async () => (await on.services.store.experiment('cancelled'))?.state === 'attention';
-  await under('one', () => until(recorded, 60_000));
+  await under('one', () => until(recorded));
   await handle.cancel();
   await upgrade();
   t.is((await now(handle).describe()).status.name, 'TERMINATED');

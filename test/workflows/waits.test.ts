@@ -28,7 +28,7 @@ const waiting = <S extends Waits['state']>(
     const records = await Promise.all(others.map(view));
     const all = [...(await waitsOf(on.env, await view(handle), async () => records)).values()];
     return all.find((waits): waits is Extract<Waits, { state: S }> => waits.state === state && fits(waits as never));
-  }, 60_000);
+  });
 const end = async (...handles: readonly WorkflowHandle[]) => {
   for (const handle of handles) await handle.cancel();
   await Promise.allSettled(handles.map((handle) => handle.result()));
