@@ -61,10 +61,9 @@ async function hasLease({ raw }: WorkflowExecutionDescription, store: string, pa
 
 /** The state of an experiment that has ended; undefined while it runs. One that ended without a word in its record has failed. */
 export async function endOf(store: Store, name: string, workflowId: string): Promise<ExperimentRecord['state'] | undefined> {
-  const running = (await describe(Context.current().client, workflowId))?.status.name === 'RUNNING';
+  if ((await describe(Context.current().client, workflowId))?.status.name === 'RUNNING') return undefined;
   const record = await store.experiment(name); // after the look at its workflow, which writes the record before it ends
-  if (record && isClosed(record)) return record.state;
-  return running ? undefined : 'failed';
+  return record && isClosed(record) ? record.state : 'failed';
 }
 
 async function describe(client: Client, workflowId: string): Promise<WorkflowExecutionDescription | undefined> {
