@@ -154,6 +154,8 @@ const fixed = {
   shard: 'none',
   evaluate: null,
   loss: 'sigmoid',
+  gamma: null,
+  sft: 0,
   checkpointEvery: 1000,
   checkpointSeconds: 600,
   keepCheckpoints: 1,

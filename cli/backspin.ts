@@ -155,6 +155,15 @@ program
   .option('--to <file>', 'the HTML file; the JSON stands beside it', 'report.html')
   .action(lazy(() => import('./report.ts')));
 program
+  .command('track <name>')
+  .description('write the curves of trainings and the metrics of rounds into an experiment tracker; what it has is not written twice')
+  .addOption(new Option('--to <tracker>', 'the tracker').choices(['tensorboard', 'trackio', 'wandb', 'mlflow']).makeOptionMandatory())
+  .option('--follow', 'go on until the experiment ends')
+  .option('--project <name>', 'project of trackio and wandb, experiment of mlflow', 'backspin')
+  .option('--folder <folder>', 'for event files of tensorboard, and runs of wandb', 'runs')
+  .option('--python <path>', 'a Python that has the tracker', 'python3')
+  .action(lazy(() => import('./track.ts')));
+program
   .command('fork <name>')
   .description('start a new experiment that takes its rounds up to K from an old one')
   .requiredOption('--from-round <K>', 'last round to take from the parent', integerOption(0))
@@ -166,14 +175,9 @@ program
   .description('write a model as a folder that transformers loads, a dataset for `load_dataset` (default: the result)')
   .requiredOption('--to <folder>', 'a new or empty folder')
   .addOption(
-    new Option('--format <format>', 'form of a dataset (default: jsonl)').choices([
-      'jsonl',
-      'parquet',
-      'trl-sft',
-      'trl-dpo',
-      'sharegpt',
-      'alpaca',
-    ]),
+    new Option('--format <format>', 'form of a dataset (default: jsonl)').choices(
+      'jsonl parquet trl-sft trl-dpo sharegpt alpaca'.split(' '),
+    ),
   )
   .option('--adapter', 'write a low-rank adapter without its base (default: both merged)')
   .action(lazy(() => import('./export.ts')));
@@ -256,7 +260,7 @@ program
 
 // Only the owner may read a home: it holds user data, tokens and databases. An export follows the owner's umask.
 program.hook('preAction', (_, command) => {
-  if (!['export', 'init', 'report', 'sql'].includes(command.name())) process.umask(0o077);
+  if (!['export', 'init', 'report', 'sql', 'track'].includes(command.name())) process.umask(0o077);
 });
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -25,10 +25,11 @@ export class LiveCounts {
   readonly #outputs = new Map<string, Output>();
   readonly #eventFiles = new Map<string, { offset: number; live: Live }>();
 
-  async of(store: Pick<Store, 'work'> & Partial<Pick<Store, 'shared'>>, kind: Step['kind'], stepKey: string): Promise<Live | undefined> {
-    const folder = store.work(stepKey);
-    await store.shared?.pullNow(folder).catch(() => {}); // the store is away: show what is here
-    return this.#events(eventFile(join(folder, 'run'))) ?? (kind === 'map' || kind === 'evaluate' ? this.#records(folder) : undefined);
+  async of(store: Work, kind: Step['kind'], stepKey: string): Promise<Live | undefined> {
+    return (
+      this.#events(await eventFileOf(store, stepKey)) ??
+      (kind === 'map' || kind === 'evaluate' ? this.#records(store.work(stepKey)) : undefined)
+    );
   }
 
   /** Caches a step's output, which never changes. */
@@ -62,8 +63,13 @@ export class LiveCounts {
   }
 }
 
-/** The newest event file: that of this host's subprocess, or of another host's, which has its name behind an @. */
-function eventFile(run: string): string {
+type Work = Pick<Store, 'work'> & Partial<Pick<Store, 'shared'>>;
+
+/** The newest event file of a step: that of this host's subprocess, or of another host's, which has its name behind an @. */
+export async function eventFileOf(store: Work, stepKey: string): Promise<string> {
+  const folder = store.work(stepKey);
+  await store.shared?.pullNow(folder).catch(() => {}); // the store is away: show what is here
+  const run = join(folder, 'run');
   const files = globSync(join(run, 'events.jsonl*')).map((path) => ({ path, at: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }));
   return files.toSorted((a, b) => b.at - a.at)[0]?.path ?? join(run, 'events.jsonl');
 }

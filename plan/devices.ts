@@ -1,5 +1,5 @@
 /** Checks whether the trainer and the device groups of its pool can run a training. */
-import type { Settings } from '../recipe/api.ts';
+import type { Objective, Settings } from '../recipe/api.ts';
 import type { StepCall } from '../schemas/call.ts';
 import type { StepContext } from '../schemas/steps.ts';
 import type { Machine } from '../steps/machine.ts';
@@ -11,8 +11,10 @@ export function trainingFault(
   machine: Pick<Machine, 'groups'>,
 ): string | undefined {
   if (verb !== 'train') return undefined;
-  const { objective, optimizer, batch, evaluate } = inputs as unknown as Settings<'sft' | 'tagger'>;
+  const { objective, optimizer, batch, evaluate, loss, gamma, sft } = inputs as unknown as Settings<Objective>;
   if (command) return evaluate && `Step ${path}: a command measures held-out rows itself: leave \`evaluate\` out.`;
+  if (gamma !== undefined && loss !== 'simpo') return `Step ${path}: \`gamma\` goes with \`loss: simpo\`: set that, or leave it out.`;
+  if (sft !== undefined && loss === 'orpo') return `Step ${path}: \`loss: orpo\` has the whole SFT loss anyway: leave \`sft\` out.`;
   const groups = machine.groups(pool) ?? [];
   const whole = objective === 'tagger' ? 'a tagger' : optimizer === 'muon' ? 'a training with `optimizer: muon`' : undefined;
   if (shard === 'fsdp2' && whole)

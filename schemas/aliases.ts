@@ -19,8 +19,11 @@ const training: Aliases = {
   max_grad_norm: ['clip'],
   optim: ['optimizer'],
   loss_type: ['loss'],
+  simpo_gamma: ['gamma'],
+  rpo_alpha: ['sft'],
   // LLaMA-Factory
   pref_loss: ['loss'],
+  pref_ftx: ['sft'],
   cutoff_len: ['maxTokens'],
   // axolotl
   sequence_len: ['maxTokens'],
@@ -46,7 +49,7 @@ const trainingElsewhere: Readonly<Record<string, string>> = {
   logging_steps: 'every step is kept beside the model',
   fsdp: '`shard: fsdp2` under `training` divides a model among the devices of a group',
   fsdp_config: '`shard: fsdp2` under `training` divides a model among the devices of a group',
-  report_to: 'every step is kept beside the model',
+  report_to: 'every step is kept beside the model, and `backspin track` writes it into a tracker',
   lora_r: 'it goes into `lora`, as `r`',
   lora_rank: 'it goes into `lora`, as `rank`',
   lora_alpha: 'it goes into `lora`',

@@ -44,8 +44,12 @@ export const trainSpec = z.strictObject({
   /** Only for preference objectives: the strength of the KL penalty against the reference model. */
   beta: z.number().positive().nullable(),
   /** For preference objectives. */
-  loss: z.enum(['sigmoid', 'ipo']),
-  /** Only for preference objectives; null: the model of `from`. */
+  loss: z.enum(['sigmoid', 'ipo', 'orpo', 'simpo']),
+  /** Target margin of the loss simpo, else null. */
+  gamma: z.number().min(0).nullable(),
+  /** Share of the SFT loss of chosen answers. */
+  sft: z.number().min(0),
+  /** Only for preference objectives with a loss that compares; null: the model of `from`. */
   reference: z.strictObject({ folder: z.string(), base: z.string().nullable() }).nullable(),
   /** Measures the loss of the rows with `"heldOut": true`, which are not trained on, every `every` steps and after the last one. After
    *  `patience` measurements without a lower loss the run ends with the model of the lowest; null: it runs to its last step. */

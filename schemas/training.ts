@@ -97,10 +97,18 @@ export const taggerTrainingWith = <D extends Partial<z.input<typeof training>>>(
 /** Settings of preference trainings alone. */
 const beta = z.number().positive().default(0.1).describe('How strongly the loss holds the model to its reference.');
 const loss = z
-  .enum(['sigmoid', 'ipo'])
+  .enum(['sigmoid', 'ipo', 'orpo', 'simpo'])
   .exactOptional()
-  .describe('Of a margin: sigmoid (DPO), or ipo (the squared distance of the mean margin of a token from 1 / (2 beta)). Default: sigmoid.');
-export const preference = { beta, loss };
+  .describe(
+    'Of a margin: sigmoid (DPO), or ipo (the squared distance of the mean margin of a token from 1 / (2 beta)); without a reference model orpo (SFT on chosen answers, and beta times their odds ratio) or simpo (the mean margin of a token times beta, less gamma). Default: sigmoid.',
+  );
+const gamma = z.number().min(0).exactOptional().describe('Target margin of the loss simpo. Default: 0.5.');
+const sft = z
+  .number()
+  .positive()
+  .exactOptional()
+  .describe('Adds as many times the SFT loss of the chosen answers, token by token. Default: none; orpo has it once.');
+export const preference = { beta, loss, gamma, sft };
 
 /** Changes relative to another training. */
 export const trainingChange = z.strictObject({

@@ -18,7 +18,7 @@ import type { MicroBatches } from './micro-batches.ts';
 import { trainingSeed } from './call-inputs.ts';
 import type { Resolved } from './resolved.ts';
 import { dropRefused, rowsFile, writeRows, type Refused, type Rendering } from './rows.ts';
-import { withTrainingDefaults } from './training-defaults.ts';
+import { pairLossOf, withTrainingDefaults } from './training-defaults.ts';
 import type { StepContext } from '../schemas/steps.ts';
 
 type Inputs = Settings & {
@@ -109,7 +109,7 @@ export async function prepareTraining(
     seed: trainingSeed(resolved.call, context),
     steps,
     batch,
-    loss: settings.loss ?? 'sigmoid',
+    ...pairLossOf(settings),
     reference: settings.reference ? await foldersOf(store, settings.reference) : null,
     microBatch: typeof microBatch === 'number' ? microBatch : null,
     shard,

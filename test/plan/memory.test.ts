@@ -69,6 +69,14 @@ test('a plan refuses held-out rows of a training by a command', (t) => {
   t.regex(faultOf({ share: 0.1 })!, /^Step r1\/step: a command measures held-out rows itself/);
 });
 
+test('a plan refuses settings of one loss of preferences beside another loss', (t) => {
+  const faultOf = (settings: object) =>
+    trainingFault(call('train', 'dpo', { batch: 1, ...settings }), { ...context, training: { pool: 'cpu', threads: 1 } }, machine());
+  t.is(faultOf({ loss: 'simpo', gamma: 1, sft: 0.5 }), undefined);
+  t.regex(faultOf({ gamma: 1 })!, /^Step r1\/step: `gamma` goes with `loss: simpo`/);
+  t.regex(faultOf({ loss: 'orpo', sft: 0.5 })!, /^Step r1\/step: `loss: orpo` has the whole SFT loss anyway/);
+});
+
 test('the table in docs/training.md is what the plan computes', (t) => {
   const docs = readFileSync(join(import.meta.dirname, '../../docs/training.md'), 'utf8');
   t.true(docs.includes(fitsTable()), `docs/training.md needs this table:\n${fitsTable()}`);

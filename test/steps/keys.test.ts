@@ -133,6 +133,7 @@ test('a setting of a training that is written down as it would be anyway makes n
     dropout: 0,
     optimizer: 'adamw',
     loss: 'sigmoid',
+    sft: 0,
     seed: 0,
     repeat: 0,
   };
@@ -145,10 +146,15 @@ test('a setting of a training that is written down as it would be anyway makes n
     { repeat: 1 },
     { length: { steps: 3 } },
     { loss: 'ipo' },
+    { sft: 0.5 },
+    { loss: 'simpo', gamma: 1 },
     { unheardOf: true },
   ];
   for (const more of others) t.not(await keyOf(training(more)), key, JSON.stringify(more));
   t.not(await keyOf(training(), { seed: 1 }), key);
+  const simpo = await keyOf(training({ loss: 'simpo' }));
+  t.is(await keyOf(training({ loss: 'simpo', gamma: 0.5 })), simpo);
+  t.not(await keyOf(training({ loss: 'simpo', gamma: 1 })), simpo);
 });
 
 test('the share of held-out rows is in the key, and when they are measured only where that may end the training', async (t) => {

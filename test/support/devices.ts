@@ -108,6 +108,8 @@ export const spec = (run: string, changes: Partial<TrainSpec> = {}): TrainSpec =
   reference: null,
   evaluate: null,
   loss: 'sigmoid',
+  gamma: null,
+  sft: 0,
   checkpointEvery: 2,
   checkpointSeconds: 600,
   keepCheckpoints: 2,

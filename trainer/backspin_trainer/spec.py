@@ -94,8 +94,9 @@ class TrainSpec:
 
     With `evaluate`, rows with `"heldOut": true` are not trained on: the run measures their loss.
 
-    `beta`, `loss` and `reference` are for preference objectives: the strength of the KL penalty, the loss of a margin, and the
-    reference model (None: the model of `from`).
+    `beta`, `loss`, `gamma`, `sft` and `reference` are for preference objectives: the strength of the KL penalty (of "simpo" the
+    scale of rewards, of "orpo" the share of the odds ratio), the loss of a margin, the target margin of "simpo", the share
+    of the SFT loss of the chosen answers, and the reference model (None: the model of `from`).
     """
 
     version: Literal[1]
@@ -130,7 +131,9 @@ class TrainSpec:
     beta: float | None = None
     reference: ModelFolders | None = None
     evaluate: Evaluation | None = None
-    loss: Literal["sigmoid", "ipo"] = "sigmoid"
+    loss: Literal["sigmoid", "ipo", "orpo", "simpo"] = "sigmoid"
+    gamma: float | None = None
+    sft: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.from_ is None) == (self.init is None):
@@ -156,8 +159,12 @@ class TrainSpec:
             raise invalid("beta", "must be above 0")
         if self.loss != "sigmoid" and not self.is_preference:
             raise invalid("loss", "goes with the objectives 'dpo' and 'token-dpo'")
-        if self.reference is not None and not self.is_preference:
-            raise invalid("reference", "goes with the objectives 'dpo' and 'token-dpo'; set it to null")
+        if self.reference is not None and not self.has_reference:
+            raise invalid("reference", "goes with the objectives 'dpo' and 'token-dpo' and a loss that compares; set it to null")
+        if (self.gamma is not None) != (self.loss == "simpo"):
+            raise invalid("gamma", "goes with the loss 'simpo', which needs it")
+        if self.sft < 0 or (self.sft > 0 and (not self.is_preference or self.loss == "orpo")):
+            raise invalid("sft", "must be at least 0, and 0 but for preferences; 'orpo' has the whole SFT loss anyway")
         if self.max_tokens < 2:
             raise invalid("maxTokens", "must be at least 2: one token predicts the next")
         if self.shard == "fsdp2" and (self.optimizer == "muon" or self.objective == "tagger"):
@@ -169,6 +176,16 @@ class TrainSpec:
     @property
     def is_preference(self) -> bool:
         return self.objective in ("dpo", "token-dpo")
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether the loss compares the model with a reference model."""
+        return self.is_preference and self.loss in ("sigmoid", "ipo")
+
+    @property
+    def sft_share(self) -> float:
+        """The share of the loss that is SFT on the chosen answers, to the whole of which ORPO adds its odds ratio."""
+        return 1.0 if self.loss == "orpo" else self.sft
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
         computing=_computing(),
         accumulation=spec.batch // world.num_processes // micro_batch(spec),
     )
-    if spec.is_preference:
+    if spec.has_reference:
         pad, reference = tokenizer.pad_token_id, partial(_open_reference, spec, model)
         dataset = add_reference(dataset, reference, pad, run / "reference", micro_batch(spec), events, stop)
     write = partial(_write, spec, model, labels, folder)

@@ -221,20 +221,31 @@ class Training(SFTTrainer):
 
 
 class PreferenceTraining(Training):
-    """DPO and token-DPO on pairs of answers; see `preferences` for the loss."""
+    """DPO, token-DPO and their kin on pairs of answers; see `preferences` for the losses."""
 
     def __init__(self, spec: TrainSpec, model, tokenizer, examples, *rest):
         super().__init__(spec, model, tokenizer, examples, *rest, preferences.pair_collator(tokenizer.pad_token_id))
         self._signature_columns = preferences.signature_columns(examples)
 
+    def count_items(self, inputs) -> int:
+        """The number of labels in the chosen answers of a micro-batch."""
+        chosen, _ = inputs["labels"].chunk(2)
+        return int((chosen != IGNORED).sum())
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        logps = preferences.weighted_logps(model, inputs)
-        ratios = logps - inputs["reference"]
+        weights = inputs.pop("weights", None)
+        nll = preferences.token_losses(model, inputs)
+        logps = preferences.weighted_logps(nll, inputs)
+        ratios = logps - inputs["reference"] if self.spec.has_reference else preferences.mean_ratios(logps, inputs)
         if model.training:
             self.measure(**preferences.preference_measures(logps, ratios, self.spec.beta))
         if self.spec.loss == "ipo":
-            return preferences.ipo_loss(ratios, inputs["token_weights"], self.spec.beta)
-        return preferences.preference_loss(ratios, self.spec.beta)
+            ratios = preferences.mean_ratios(ratios, inputs)
+        losses = preferences.pair_losses(self.spec, ratios)
+        loss = (losses if weights is None else weights * losses).mean()
+        if self.spec.sft_share:
+            loss = loss + self.spec.sft_share * mean_nll(nll.chunk(2)[0], weights, num_items_in_batch)
+        return loss
 
 
 class TaggerTraining(Training):
