@@ -51,6 +51,7 @@ program
   .command('setup')
   .description('find or install what backspin needs beside its npm package: Python packages, the Temporal CLI')
   .option('--workers', 'leave out the Temporal CLI: this host runs workers for a server elsewhere')
+  .option('--lm-eval', "install EleutherAI's harness too, for the suite eval.lm-eval")
   .action(lazy(() => import('./setup.ts')));
 program
   .command('doctor')
@@ -173,13 +174,16 @@ program
 program
   .command('export <name> [step]')
   .description('write a model as a folder that transformers loads, a dataset for `load_dataset` (default: the result)')
-  .requiredOption('--to <folder>', 'a new or empty folder')
+  .option('--to <folder>', 'a new or empty folder')
+  .option('--push <owner/name>', 'upload it to a repository on the Hugging Face Hub, which is made if there is none')
+  .option('--private', 'make that repository a private one')
   .addOption(
     new Option('--format <format>', 'form of a dataset (default: jsonl)').choices(
       'jsonl parquet trl-sft trl-dpo sharegpt alpaca'.split(' '),
     ),
   )
   .option('--adapter', 'write a low-rank adapter without its base (default: both merged)')
+  .option('--ollama', "write a Modelfile beside a model, with its chat template in Ollama's words")
   .action(lazy(() => import('./export.ts')));
 
 const controlCommand = (verb: string, args: string, about: string) => program.command(`${verb} ${args}`).description(about);
