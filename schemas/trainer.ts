@@ -123,6 +123,7 @@ export interface CheckSpec {
   readonly init?: NonNullable<TrainSpec['init']>;
   readonly weights?: readonly string[];
   readonly chatTemplate?: string | null;
+  readonly endToken?: string | null;
 }
 
 /** The spec of `backspin_trainer score`: `rows` is a file of `{"requests": [...]}` lines, each request a `ScoreRequest`. */
