@@ -4,6 +4,7 @@ import { isBusy } from '../devices/inflight.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { homeFolder } from '../host/home.ts';
 import { openHome } from '../host/home-store.ts';
+import type { Listen } from '../host/ports.ts';
 import { readPools } from '../host/pools.ts';
 import { namedServer } from '../host/profile.ts';
 import { runSession } from './session.ts';
@@ -17,6 +18,7 @@ export interface Options {
   readonly drainBefore?: number;
   /** Gigabytes. */
   readonly lowWater?: number;
+  readonly metrics?: Listen;
 }
 
 /** Milliseconds in which workers stop after a signal, by default, and at least. */
@@ -31,6 +33,7 @@ export async function run({
   idleExit,
   drainBefore = DRAIN,
   lowWater,
+  metrics,
 }: Options): Promise<void> {
   if (!orchestrator && !data && pool.length === 0)
     throw new BackspinError('ConfigError', 'Say what this host shall do: --orchestrator, --data, or --pool such as gpu=auto or cpu=2.');
@@ -55,6 +58,7 @@ export async function run({
     pools: pool.length === 0 ? {} : readPools(pool),
     drain: Math.max(drainBefore - RESERVE, RESERVE),
     ...(lowWater !== undefined && { lowWater }),
+    ...(metrics && { metrics }),
     ...(idleExit !== undefined && { over: (signal) => idle(idleExit, signal) }),
   });
 }

@@ -11,6 +11,7 @@ import {
   type ChatTemplateArguments,
   type TemplateSettings,
 } from '../steps/chat-template.ts';
+import { tokenId } from '../steps/end-token.ts';
 import { templateFault, type SpecialTokens } from './chat-template.ts';
 
 /** Returns the fault of a folder that should hold a Hugging Face model; undefined if none is visible. */
@@ -39,9 +40,9 @@ export function repositoryFault(
   }: { readonly folder: string; readonly used: readonly string[]; readonly files: readonly { readonly name: string }[] },
   encodes: boolean,
 ): string | undefined {
-  const holdsGguf = !used.includes('config.json') && files.some(({ name }) => isGguf(name));
-  if (holdsGguf)
-    return `${hub} holds GGUF files only; download one (\`hf download ${hub} FILE.gguf --local-dir .\`) and give its path, or ${FOLDER_OF_GGUF}`;
+  const ggufs = files.map(({ name }) => name).filter(isGguf);
+  if (!used.includes('config.json') && ggufs.length > 0)
+    return `${hub} holds GGUF files only; name one of them (${ggufs.join(', ')}) as \`file\` beside \`hub\`, or ${FOLDER_OF_GGUF}`;
   if (!used.includes('config.json')) return `${hub} has no config.json: it is no model that transformers can load`;
   if (!used.some((name) => /^[^/]+\.(safetensors|bin)$/.test(name)))
     return `${hub} has no weights that can be trained; safetensors or pytorch_model.bin are needed`;
@@ -100,8 +101,20 @@ function listedEnds(folder: string): string[] {
     return typeof value === 'string' ? {} : value;
   };
   const ids = [read('generation_config.json')['eos_token_id'] ?? []].flat();
-  const { added_tokens: added = [] } = read('tokenizer.json') as { readonly added_tokens?: readonly { id: number; content: string }[] };
-  return added.filter(({ id }) => ids.includes(id)).map(({ content }) => content);
+  return addedTokens(folder)
+    .filter(({ id }) => ids.includes(id))
+    .map(({ content }) => content);
+}
+function addedTokens(folder: string): readonly { readonly id: number; readonly content: string }[] {
+  const tokenizer = readObject(join(folder, 'tokenizer.json'));
+  return typeof tokenizer === 'string' ? [] : ((tokenizer['added_tokens'] as { id: number; content: string }[] | undefined) ?? []);
+}
+
+/** Returns the fault of a token that should end turns; undefined if the tokenizer in the folder has it. */
+export function endTokenFault(folder: string, token: string): string | undefined {
+  const tokenizer = readObject(join(folder, 'tokenizer.json'));
+  if (typeof tokenizer === 'string' || tokenId(tokenizer, token) !== undefined) return undefined;
+  return `the tokenizer in ${folder} has no token ${token}`;
 }
 
 /** Returns the fault of a model's chat template, or of the file that replaces it, under these settings. `fixed`: nobody can edit the folder.
@@ -118,8 +131,10 @@ export function chatFault(folder: string, file?: string, fixed = false, settings
   if (template === undefined && file !== undefined) return `${file} cannot be read; give a file with a chat template`;
   const whole = template === undefined || template.trim() === '' ? '' : withSettings(template, settings);
   const tokens = specialTokensIn(folder) as SpecialTokens;
-  const ends = [tokens.eos_token, ...listedEnds(folder)];
+  const ends = [tokens.eos_token, ...listedEnds(folder), ...(settings.endToken === undefined ? [] : [settings.endToken])];
   const fault = templateFault(whole, tokens, ends);
+  const end = fault && addedTokens(folder).find(({ content }) => templateFault(whole, tokens, [content]) === undefined)?.content;
+  if (end !== undefined) return `${it} ${fault}; set endToken: '${end}', which it writes there`;
   const thinks = fault && readsVariable(whole, THINKING) && !(THINKING in (settings.chatTemplateArguments ?? {}));
   const mended = thinks && templateFault(withSettings(whole, { chatTemplateArguments: { [THINKING]: false } }), tokens, ends) === undefined;
   return fault && `${it} ${fault}; ${mended ? `set chatTemplateArguments: { ${THINKING}: false }, under which it is sound` : remedy}`;

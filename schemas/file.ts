@@ -19,6 +19,11 @@ const system = z
   .string()
   .exactOptional()
   .describe("The system turn of conversations that have none. '' is an empty one, for models whose chat template adds a turn of its own.");
+const endToken = z
+  .string()
+  .min(1)
+  .exactOptional()
+  .describe("A token that ends a turn beside the model's own end tokens, such as <|im_end|> for a base model whose end token is another.");
 const params = z.record(z.string(), z.unknown());
 /** Of a dataset or a model; recipes have names such as metaDocuments. */
 const inputName = z
@@ -37,13 +42,25 @@ export const experimentFile = z.strictObject({
       inputName,
       z.union([
         z.string().describe('A Hugging Face model folder if there is one at this path, else the name of a model on the Hugging Face Hub.'),
-        z.strictObject({ path: z.string().describe('A Hugging Face model folder.'), chatTemplate, chatTemplateArguments, system }),
         z.strictObject({
-          hub: z.string().describe('A model on the Hugging Face Hub, such as Qwen/Qwen2.5-0.5B.'),
-          revision: revision.default('main'),
+          path: z.string().describe('A Hugging Face model folder, or a GGUF file.'),
           chatTemplate,
           chatTemplateArguments,
           system,
+          endToken,
+        }),
+        z.strictObject({
+          hub: z.string().describe('A model on the Hugging Face Hub, such as Qwen/Qwen2.5-0.5B.'),
+          revision: revision.default('main'),
+          file: z
+            .string()
+            .regex(/\.gguf$/i, 'the name of a GGUF file')
+            .exactOptional()
+            .describe('A GGUF file in the repository, such as model-Q8_0.gguf, which is the model then.'),
+          chatTemplate,
+          chatTemplateArguments,
+          system,
+          endToken,
         }),
         z.strictObject({ init: z.strictObject({ architecture, tokenizer: z.string(), seed }) }),
         z.strictObject({ external }),

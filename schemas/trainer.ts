@@ -98,6 +98,15 @@ export interface HubSpec {
   readonly files: readonly string[] | null;
 }
 
+/** The spec of `backspin_trainer push`: uploads the files of a folder to a repository, which it makes if there is none. */
+export interface PushSpec {
+  readonly version: 1;
+  readonly kind: 'model' | 'dataset';
+  readonly repository: string;
+  readonly folder: string;
+  readonly private: boolean;
+}
+
 /** The spec of `backspin_trainer gguf`: writes the model in `file` as a Hugging Face folder to the new folder `to`, or only its small files. */
 export interface GgufSpec {
   readonly version: 1;
@@ -123,6 +132,7 @@ export interface CheckSpec {
   readonly init?: NonNullable<TrainSpec['init']>;
   readonly weights?: readonly string[];
   readonly chatTemplate?: string | null;
+  readonly endToken?: string | null;
 }
 
 /** The spec of `backspin_trainer score`: `rows` is a file of `{"requests": [...]}` lines, each request a `ScoreRequest`. */

@@ -7,11 +7,13 @@ const TOKENIZER_CONFIG = 'tokenizer_config.json';
 
 /** JSON values by variable of the template. */
 export type ChatTemplateArguments = Readonly<Record<string, unknown>>;
-/** What an experiment file sets for a model's chat template. */
+/** What an experiment file sets for a model's chat template, and for the end of its turns. */
 export interface TemplateSettings {
   readonly chatTemplateArguments?: ChatTemplateArguments;
   /** Text of the system turn of conversations that have none. */
   readonly system?: string;
+  /** A token that ends a turn, beside those that the model's files list. */
+  readonly endToken?: string;
 }
 
 /** The default template among the files of a model (name -> path); undefined: it has none. */

@@ -99,6 +99,8 @@ def _tokenizer(spec: CheckSpec) -> PreTrainedTokenizerBase:
             tokenizer.chat_template = Path(spec.chat_template).read_text()
         except OSError as error:
             raise Refusal(Exit.MODEL, f"Cannot read {spec.chat_template}: {error.strerror}.") from error
+    if spec.end_token is not None:
+        tokenizer.listed_ends.append(tokenizer.convert_tokens_to_ids(spec.end_token))
     return tokenizer
 
 

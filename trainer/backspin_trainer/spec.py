@@ -310,7 +310,8 @@ class ModelUse:
 class CheckSpec:
     """A model to check for `uses`: the folder of a full model, whose weights may be missing, or a new one (`init`).
 
-    `weights` names safetensors files in the folder. `chat_template` is a file that replaces the tokenizer's own.
+    `weights` names safetensors files in the folder. `chat_template` is a file that replaces the tokenizer's own, and
+    `end_token` a token that ends turns beside those of the folder.
     """
 
     version: Literal[1]
@@ -320,6 +321,7 @@ class CheckSpec:
     init: Init | None = None
     weights: list[str] | None = None
     chat_template: str | None = None
+    end_token: str | None = None
 
     def __post_init__(self) -> None:
         if (self.folder == "") == (self.init is None):
