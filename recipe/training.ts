@@ -137,9 +137,20 @@ export interface Settings<O extends Objective = 'sft'> {
   };
   /** @default the experiment's */
   readonly seed?: number;
-  /** `muon` is for small models of which all weights are trained: it needs fewer steps.
+  /** `muon` is for small models of which all weights are trained: it needs fewer steps. `adamw-8bit` keeps its state in 8 bits.
    *  @default 'adamw' */
-  readonly optimizer?: 'adamw' | 'muon';
+  readonly optimizer?: 'adamw' | 'adamw-8bit' | 'muon';
+  /** Of the frozen base of an adapter, while it is trained (QLoRA, 2305.14314).
+   *  @default 'none' */
+  readonly quantization?: 'none' | 'nf4';
+  /** @default 'sdpa' */
+  readonly attention?: 'sdpa' | 'flash-attention-2' | 'flash-attention-3';
+  /** Computes the rows of a micro-batch as one sequence without padding, in which rows do not see each other.
+   *  @default false */
+  readonly packing?: boolean;
+  /** Kernels of Liger for norms, rotations and MLPs.
+   *  @default false */
+  readonly liger?: boolean;
 }
 
 /** What `train` takes. A template is required unless the records are training rows already. */

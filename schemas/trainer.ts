@@ -40,7 +40,13 @@ export const trainSpec = z.strictObject({
   betas: z.tuple([z.number(), z.number()]),
   clip: z.number().nullable(),
   dropout: z.number().min(0).max(1),
-  optimizer: z.enum(['adamw', 'muon']),
+  optimizer: z.enum(['adamw', 'adamw-8bit', 'muon']),
+  quantization: z.enum(['none', 'nf4']),
+  attention: z.enum(['sdpa', 'flash-attention-2', 'flash-attention-3']),
+  packing: z.boolean(),
+  liger: z.boolean(),
+  /** Asks for algorithms that give the same bits again on CUDA devices. */
+  deterministic: z.boolean(),
   /** Only for preference objectives: the strength of the KL penalty against the reference model. */
   beta: z.number().positive().nullable(),
   /** For preference objectives. */
@@ -111,7 +117,10 @@ export interface GgufSpec {
 
 /** What an experiment does with a model. */
 export type ModelUse =
-  | ({ readonly verb: 'train' } & Pick<TrainSpec, 'objective' | 'maxTokens' | 'dropout' | 'lora'>)
+  | ({ readonly verb: 'train' } & Pick<
+      TrainSpec,
+      'objective' | 'maxTokens' | 'dropout' | 'lora' | 'optimizer' | 'quantization' | 'attention' | 'packing' | 'liger'
+    >)
   | { readonly verb: 'serve' | 'score' | 'embed' };
 /** The spec of `backspin_trainer check`: it writes to `to` a JSON list with the sentence for which it would refuse each use, or null. Either
  *  `folder` or `init` is set; `weights` are the safetensors files in `folder`. */

@@ -49,9 +49,24 @@ const options = {
     .describe('Measures the loss of rows that are not trained on.'),
   seed: seed.exactOptional().describe("Default: the experiment's."),
   optimizer: z
-    .enum(['adamw', 'muon'])
+    .enum(['adamw', 'adamw-8bit', 'muon'])
     .exactOptional()
-    .describe('Default: adamw. muon is for small models of which all weights are trained: it needs fewer steps.'),
+    .describe(
+      'Default: adamw. adamw-8bit keeps its state in 8 bits, by bitsandbytes. muon is for small models of which all weights are trained: it needs fewer steps.',
+    ),
+  quantization: z
+    .enum(['none', 'nf4'])
+    .exactOptional()
+    .describe('nf4: the frozen base of an adapter is in 4 bits while it is trained (QLoRA), by bitsandbytes. Default: none.'),
+  attention: z
+    .enum(['sdpa', 'flash-attention-2', 'flash-attention-3'])
+    .exactOptional()
+    .describe("Default: sdpa, PyTorch's own. The others are packages for CUDA devices."),
+  packing: z
+    .boolean()
+    .exactOptional()
+    .describe('Computes the rows of a micro-batch as one sequence without padding, in which rows do not see each other. Default: false.'),
+  liger: z.boolean().exactOptional().describe('Kernels of Liger for norms, rotations and MLPs, for CUDA devices. Default: false.'),
 };
 
 const lora = z.strictObject({

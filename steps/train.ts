@@ -89,7 +89,7 @@ export async function prepareTraining(
       `Training ${resolved.call.path}: a command trains weights, and this model has none yet: leave \`engine: command\` out.`,
     );
   const { folder: parent, base } = await foldersOf(store, settings.from);
-  const { microBatch, shard = 'none' } = context.training;
+  const { microBatch, shard = 'none', deterministic = false } = context.training;
   const { evaluate } = settings;
   const spec: TrainSpec = {
     version: 1,
@@ -113,6 +113,7 @@ export async function prepareTraining(
     reference: settings.reference ? await foldersOf(store, settings.reference) : null,
     microBatch: typeof microBatch === 'number' ? microBatch : null,
     shard,
+    deterministic,
     evaluate: evaluate ? { every: evaluate.every ?? Math.ceil(steps / 10), patience: evaluate.patience ?? null } : null,
     checkpointEvery: Math.ceil(steps / 4),
     checkpointSeconds: CHECKPOINT_SECONDS,

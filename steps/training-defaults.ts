@@ -17,6 +17,10 @@ type Settled = Pick<
   | 'clip'
   | 'dropout'
   | 'optimizer'
+  | 'quantization'
+  | 'attention'
+  | 'packing'
+  | 'liger'
   | 'beta'
 >;
 
@@ -46,6 +50,10 @@ export function withTrainingDefaults(settings: Settings): Settled {
     clip: settings.clip ?? null,
     dropout: settings.dropout ?? 0,
     optimizer: settings.optimizer ?? 'adamw',
+    quantization: settings.quantization ?? 'none',
+    attention: settings.attention ?? 'sdpa',
+    packing: settings.packing ?? false,
+    liger: settings.liger ?? false,
     beta: isPreference(settings.objective) ? (settings.beta ?? 0.1) : null,
   };
 }

@@ -115,6 +115,10 @@ test('the kind of device is in the key of what a pool computes, the number of th
     t.is(await keyOf(one, { training: { pool: 'cpu', threads: 1, microBatch: 2 } }), await keyOf(one), 'nor is the micro-batch');
     t.is((await resolved(one, on('gpu', 1))).determinism, 'sampled');
   }
+  const repeatable = { training: { pool: 'gpu', threads: 1, deterministic: true }, machine: cuda };
+  t.is((await resolved(training(), repeatable)).determinism, 'seeded', 'unless it asks for algorithms that repeat');
+  t.is((await resolved(clusters, repeatable)).determinism, 'sampled');
+  t.not(await keyOf(training(), repeatable), await keyOf(training(), on('gpu', 1)));
   t.deepEqual(await Promise.all([training(), clusters, scoring, tagging].map(async (one) => (await resolved(one)).determinism)), [
     'seeded',
     'seeded',
@@ -132,6 +136,8 @@ test('a setting of a training that is written down as it would be anyway makes n
     betas: [0.9, 0.999],
     dropout: 0,
     optimizer: 'adamw',
+    packing: false,
+    attention: 'sdpa',
     loss: 'sigmoid',
     sft: 0,
     seed: 0,
@@ -146,6 +152,7 @@ test('a setting of a training that is written down as it would be anyway makes n
     { repeat: 1 },
     { length: { steps: 3 } },
     { loss: 'ipo' },
+    { packing: true },
     { sft: 0.5 },
     { loss: 'simpo', gamma: 1 },
     { unheardOf: true },

@@ -92,6 +92,10 @@ class TrainSpec:
     number, it writes the refused rows to `refused.jsonl` in `run` and ends. `too_long` says whether to cut a row of more
     than `max_tokens`, or to refuse it.
 
+    `packing` computes the rows of a micro-batch as one sequence without padding, in which rows do not see each other.
+    `quantization` is that of the frozen base of an adapter while it is trained. What options need is in `options`.
+    `deterministic` asks PyTorch for algorithms that give the same bits again on CUDA devices.
+
     With `evaluate`, rows with `"heldOut": true` are not trained on: the run measures their loss.
 
     `beta`, `loss`, `gamma`, `sft` and `reference` are for preference objectives: the strength of the KL penalty (of "simpo" the
@@ -119,7 +123,7 @@ class TrainSpec:
     betas: tuple[float, float]
     clip: float | None
     dropout: float
-    optimizer: Literal["adamw", "muon"]
+    optimizer: Literal["adamw", "adamw-8bit", "muon"]
     checkpoint_every: int
     threads: int
     keep_checkpoints: int = 2
@@ -134,6 +138,11 @@ class TrainSpec:
     loss: Literal["sigmoid", "ipo", "orpo", "simpo"] = "sigmoid"
     gamma: float | None = None
     sft: float = 0.0
+    quantization: Literal["none", "nf4"] = "none"
+    attention: Literal["sdpa", "flash-attention-2", "flash-attention-3"] = "sdpa"
+    packing: bool = False
+    liger: bool = False
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         if (self.from_ is None) == (self.init is None):
@@ -169,6 +178,12 @@ class TrainSpec:
             raise invalid("maxTokens", "must be at least 2: one token predicts the next")
         if self.shard == "fsdp2" and (self.optimizer == "muon" or self.objective == "tagger"):
             raise invalid("shard", "must be 'none' for the optimizer 'muon' and for taggers, which take whole matrices")
+        if self.shard == "fsdp2" and (self.optimizer == "adamw-8bit" or self.quantization == "nf4"):
+            raise invalid("shard", "must be 'none' for numbers of 8 and 4 bits, which bitsandbytes keeps whole")
+        if self.quantization == "nf4" and self.lora is None:
+            raise invalid("quantization", "goes with an adapter: set 'lora', since numbers of 4 bits cannot be trained")
+        if self.packing and self.objective == "tagger":
+            raise invalid("packing", "must be false for a tagger")
         for key, value in (("init", self.init), ("base", self.base), ("lora", self.lora)):
             if self.objective == "tagger" and value is not None:
                 raise invalid(key, "must be null for a tagger, which trains all weights of an encoder in 'from'")
@@ -284,6 +299,11 @@ class ModelUse:
     max_tokens: int = 2
     dropout: float = 0.0
     lora: Lora | None = None
+    optimizer: Literal["adamw", "adamw-8bit", "muon"] = "adamw"
+    quantization: Literal["none", "nf4"] = "none"
+    attention: Literal["sdpa", "flash-attention-2", "flash-attention-3"] = "sdpa"
+    packing: bool = False
+    liger: bool = False
 
 
 @dataclass(frozen=True)

@@ -91,16 +91,17 @@ class Training(SFTTrainer):
             is_matrix = weight.dim() == 2 and id(weight) not in embedding_ids
             (rest if weight.dim() < 2 else matrices if is_matrix else others).append(weight)
         decay = self.spec.weight_decay
-        self.optimizer = (Muon if muon else torch.optim.AdamW)(
-            [
-                {"params": matrices, "weight_decay": decay, "muon": muon},
-                {"params": others, "weight_decay": decay, "muon": False},
-                {"params": rest, "weight_decay": 0.0, "muon": False},
-            ],
-            lr=1.0,
-            betas=self.spec.betas,
-            fused=True,
-        )
+        groups = [
+            {"params": matrices, "weight_decay": decay, "muon": muon},
+            {"params": others, "weight_decay": decay, "muon": False},
+            {"params": rest, "weight_decay": 0.0, "muon": False},
+        ]
+        if self.spec.optimizer == "adamw-8bit":
+            from bitsandbytes.optim import AdamW8bit
+
+            self.optimizer = AdamW8bit(groups, lr=1.0, betas=self.spec.betas)
+        else:
+            self.optimizer = (Muon if muon else torch.optim.AdamW)(groups, lr=1.0, betas=self.spec.betas, fused=True)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps, optimizer=None):
@@ -126,7 +127,8 @@ class Training(SFTTrainer):
         if self._started is None:
             self._started, self._rate = time.monotonic(), self.optimizer.param_groups[0]["lr"]
         mask = inputs["attention_mask"]
-        self._count(tokens=int(mask.sum()), places=mask.numel())
+        tokens = int(mask.sum())
+        self._count(tokens=tokens, places=tokens if self.spec.packing else mask.numel())
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._count(loss=loss.item())
         return loss
