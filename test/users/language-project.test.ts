@@ -16,7 +16,7 @@ folder = pathlib.Path(sys.argv[1])
 for subset, files in (("wiki", 2), ("news", 1)):
     (folder / subset).mkdir(parents=True)
     for number in range(files):
-        texts = [f"Fjorden ved by {number}.{n} er {n} meter dyb. " + "Året rundt sejler små både ud på åen. " * 4 for n in range(8)]
+        texts = [f"Fjorden ved by {number}.{n} er {n} meter dyb. Året rundt sejler små både ud på åen. Om vinteren fryser søen bag kirken til is." for n in range(8)]
         rows = {"text": texts, "title": [f"Fjord {number}.{n}" for n in range(8)], "id": list(range(8)), "source": [subset] * 8}
         pq.write_table(pa.table(rows), folder / subset / f"{number}.parquet", compression="zstd")`;
 const card = `---
@@ -79,7 +79,9 @@ async function teacher(t: ExecutionContext) {
         { type: 'text', text: `Teksten svarer på det.\nScore: ${number === undefined || Number(number) % 2 === 0 ? 5 : 2}` },
       ];
       const message = { role: 'assistant', content, reasoning_content: 'Score: 1?' };
-      answer(200, { choices: [{ index: 0, message, finish_reason: 'stop' }] }); // it counts no tokens
+      const usage = { prompt_tokens: 9, completion_tokens: 9 };
+      // One reply in a while counts no tokens.
+      answer(200, { choices: [{ index: 0, message, finish_reason: 'stop' }], ...(number !== '4' && { usage }) });
     });
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');

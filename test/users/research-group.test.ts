@@ -16,7 +16,7 @@ data:
   corpus: { source: std.documents, params: { path: web, minChars: 60, onInvalid: drop } }
 models:
   base: models/llama-2
-serving: { engine: embedded, slots: 16, maxModelLength: 512 }
+serving: { engine: embedded, slots: 16, maxModelLength: 2048 }
 evaluation:
   forward: { suite: humpback.answers, params: { instructions: [What is a harbour?], sampling: { temperature: 1, maxTokens: 8 } } }
 parameters:
