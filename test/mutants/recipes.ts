@@ -17,6 +17,20 @@ export const ofRecipes: readonly Mutant[] = [
     test: 'test/operators/kun.test.ts',
   },
   {
+    name: 'kun: the blind control is drawn from what the judge calls good',
+    file: 'workflows/recipes/kun.ts',
+    from: 'select(labelled, { take: { as: good } })',
+    to: 'select(good, { take: { as: good } })',
+    test: 'test/recipe/kun.test.ts',
+  },
+  {
+    name: 'self-lengthen: a text is never too long to be kept',
+    file: 'workflows/recipes/self-lengthen.ts',
+    from: 'words: { atLeast: min, atMost: max }',
+    to: 'words: { atLeast: min }',
+    test: 'test/recipe/self-lengthen.test.ts',
+  },
+  {
     name: 'tegit: an output may echo the request',
     file: 'operators/tegit/index.ts',
     from: '[fields.instruction, fields.output].find',
