@@ -10,6 +10,13 @@ export const ofRecipes: readonly Mutant[] = [
     test: 'test/recipe/back-and-forth.test.ts',
   },
   {
+    name: 'back-and-forth: what is distilled is not filtered',
+    file: 'workflows/recipes/back-and-forth.ts',
+    from: 'arm.map(distil, filtered(),',
+    to: 'arm.map(distil, pool,',
+    test: 'test/recipe/back-and-forth.test.ts',
+  },
+  {
     name: 'kun: a response of 19 characters is long enough',
     file: 'operators/kun/index.ts',
     from: 'codePoints(response.trim()) < minChars',
