@@ -10,6 +10,8 @@ import { hint, notes, step } from './steps.js';
 const SERVER = 'v1.32.1';
 const GO = [1, 26];
 const servers = path.join(cache, 'temporal-server', SERVER.slice(1));
+/** By the folders of their sources, the names under which Temporal's releases have them. */
+const programs = { server: 'temporal-server', sql: 'temporal-sql-tool' };
 
 export async function hostsSteps() {
   const temporal = await step('Temporal server', cache, async () => (isWhole() ? servers : undefined), buildServer);
@@ -28,7 +30,7 @@ export async function hostsSteps() {
   return { temporal, postgres, slurm };
 }
 
-const isWhole = () => ['server', 'sql'].every((name) => fs.existsSync(path.join(servers, name)));
+const isWhole = () => Object.values(programs).every((name) => fs.existsSync(path.join(servers, name)));
 
 /** The folder of PostgreSQL's programs. */
 function postgresFolder() {
@@ -71,7 +73,7 @@ async function buildServer(lock) {
   try {
     const packages = ['cmd/server', 'cmd/tools/sql'].map((name) => `go.temporal.io/server/${name}@${SERVER}`);
     await run(go, ['install', '-ldflags', '-s -w', ...packages], { lock, cwd: cache, env: { GOBIN: part } });
-    fs.mkdirSync(path.dirname(servers), { recursive: true });
+    for (const [built, name] of Object.entries(programs)) fs.renameSync(path.join(part, built), path.join(part, name));
     await flushed();
     fs.rmSync(servers, { recursive: true, force: true });
     fs.renameSync(part, servers);
