@@ -36,6 +36,8 @@ const presence = await Worker.create({
   activities: { here: async () => {} },
   maxConcurrentActivityTaskExecutions: 1,
   maxConcurrentActivityTaskPolls: 1,
+  // So the controller of Slurm's jobs knows which of them are up.
+  ...(process.env['SLURM_JOB_ID'] && { identity: `slurm-${process.env['SLURM_JOB_ID']}` }),
 });
 await runWorkers([worker, presence], site);
 await slots.close();
