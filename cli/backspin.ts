@@ -54,6 +54,16 @@ program
   .option('--lm-eval', "install EleutherAI's harness too, for the suite eval.lm-eval")
   .action(lazy(() => import('./setup.ts')));
 program
+  .command('setup-server')
+  .description('prepare the Temporal server that environment or profile names: namespace, retention, search attributes')
+  .option(
+    '--retention <days>',
+    'days for which closed experiments stay in its UI (default: 90; an existing longer one stays)',
+    integerOption(1),
+  )
+  .option('--schema', 'make or update its databases in PostgreSQL instead, which a new server needs before it starts')
+  .action(lazy(() => import('./setup-server.ts')));
+program
   .command('doctor')
   .description('check versions, server, queues, Python, devices and disk; name each remedy')
   .option(...json)

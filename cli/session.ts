@@ -23,6 +23,8 @@ import { addressOf, adjacent, choosePorts, type Listen, type Ports } from '../ho
 import { answers, checkDatabase, checkTemporal, prepare, requireServer, serverCommand, working } from '../host/server.ts';
 import { restoreRecords } from '../experiments/restore.ts';
 import { readSetup } from '../host/setup.ts';
+import { runSlurmPools } from '../host/slurm/index.ts';
+import type { SlurmSettings } from '../host/slurm/settings.ts';
 import { Supervised, type Part } from '../host/supervisor.ts';
 import { upgradeExperiments } from '../experiments/upgrade.ts';
 
@@ -31,6 +33,8 @@ export interface SessionOptions {
   readonly orchestrator: boolean;
   readonly data: boolean;
   readonly pools: Pools;
+  /** Pools whose workers are Slurm jobs. Only with an orchestrator, and a server and a store that hosts share. */
+  readonly slurm?: Readonly<Record<string, SlurmSettings>>;
   readonly port?: number;
   readonly uiPort?: number;
   /** Gigabytes. */
@@ -76,6 +80,8 @@ class Session {
   readonly #devices: Readonly<Record<string, string>>;
   readonly #build: Build;
   readonly #parts: Supervised[] = [];
+  readonly #stopping = new AbortController();
+  #slurm: Promise<void> | undefined;
   #lifeline: Lifeline | undefined;
   #ports: Ports | undefined;
   /** Where each worker serves its metrics. */
@@ -112,6 +118,7 @@ class Session {
     await Promise.all(workers.map((worker) => worker.ready));
     await this.#writeStatus(true);
     if (orchestrator) await restoreRecords(await openHome()).catch(() => {}); // commands that need a damaged record report it
+    if (Object.keys(this.#options.slurm ?? {}).length > 0) this.#slurm = this.#runSlurm(options, this.#options.slurm!);
     const ui = this.#uiAddress;
     console.log(
       `backspin is up in ${homeFolder()}: Temporal at ${address}${ui === null ? '' : `, its UI at ${ui}`}. \`backspin down\` stops it.`,
@@ -121,6 +128,8 @@ class Session {
 
   /** Stops workers first, so that they release their devices and tasks; then the server; then all leftovers. */
   async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#slurm;
     const server = this.#parts.find(({ part }) => part.name === SERVER);
     await Promise.all(this.#parts.filter((one) => one !== server).map((one) => one.stop()));
     await server?.stop();
@@ -141,6 +150,16 @@ class Session {
       if (!orchestrator) return;
       const taken = await upgradeExperiments(client, services, this.#build.digest);
       for (const name of taken) console.log(`${name} goes on under the files of backspin as they are now; what it has finished stays.`);
+    } finally {
+      await connection.close();
+    }
+  }
+
+  async #runSlurm(options: ConnectionOptions, pools: Readonly<Record<string, SlurmSettings>>): Promise<void> {
+    const connection = await Connection.connect(options);
+    try {
+      const client = new Client({ connection, namespace: this.#namespace });
+      await runSlurmPools(pools, { store: await openHome(), client, signal: this.#stopping.signal });
     } finally {
       await connection.close();
     }

@@ -145,9 +145,7 @@ async function folderBytes(folder: string): Promise<number> {
 
 /** The chat template that the import gives the model; null: its own. */
 async function replacedTemplate(files: Readonly<Record<string, string>>, inputs: StepCall['inputs']): Promise<string | null> {
-  const { chatTemplate, chatTemplateArguments, system } = inputs as { readonly chatTemplate?: string } & TemplateSettings;
-  if ((chatTemplate ?? chatTemplateArguments ?? system) === undefined) return null;
+  const { chatTemplate } = inputs as { readonly chatTemplate?: string };
   const template = await templateIn({ ...files, ...(chatTemplate !== undefined && { [CHAT_TEMPLATE]: chatTemplate }) });
-  if (template === undefined) return null;
-  return (chatTemplateArguments ?? system) === undefined ? template : withSettings(template, inputs);
+  return template === undefined ? null : withSettings(template, inputs);
 }

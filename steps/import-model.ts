@@ -104,10 +104,11 @@ async function importGguf(store: Store, resolved: Resolved, file: string, { 'mod
 /** The files that settings of the experiment file change, written to the folder `to`: the chat template, and the generation config with the
  *  end tokens. */
 async function changedFiles({ call }: Resolved, files: Overrides, to: string): Promise<Files> {
-  const { chatTemplateArguments, system, endToken } = call.inputs as TemplateSettings;
-  const template = (chatTemplateArguments ?? system) === undefined ? undefined : await templateIn(files);
+  const { endToken } = call.inputs as TemplateSettings;
+  const template = await templateIn(files);
+  const set = template === undefined ? undefined : withSettings(template, call.inputs);
   const texts = {
-    ...(template !== undefined && { [CHAT_TEMPLATE]: withSettings(template, call.inputs) }),
+    ...(set !== undefined && set !== template && { [CHAT_TEMPLATE]: set }),
     ...(endToken !== undefined && { [GENERATION_CONFIG]: canonicalJson(await withEndToken(files, endToken)) }),
   };
   await mkdir(to, { recursive: true });

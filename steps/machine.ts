@@ -18,6 +18,8 @@ export interface Machine {
   device(pool: string): string;
   /** Bytes of memory of each device of each group of a pool; undefined: unknown. */
   groups(pool: string): readonly (readonly number[])[] | undefined;
+  /** Whether that is known. */
+  knows(pool: string): boolean;
   /** Learns what a pool of other hosts computes on, unless it is known. */
   learn(pool: string): Promise<void>;
 }
@@ -30,6 +32,7 @@ export function machineOf(home?: string, store?: Pick<Store, 'shared' | 'blobs'>
   return {
     files: new FileDigests(home && join(home, 'digests')),
     trainer: async (verb) => (await trainerIdentity(pythonOf()))[verb],
+    knows: (pool) => (own(pool) ?? others.get(pool)) !== undefined,
     device: (pool) => own(pool) ?? others.get(pool) ?? 'cpu',
     groups: (pool) => (home === undefined ? undefined : memoryIn(home)[pool]),
     async learn(pool) {

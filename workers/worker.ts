@@ -2,9 +2,10 @@
 import { writeSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { Client, Connection } from '@temporalio/client';
-import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
+import { NativeConnection, Runtime, type Worker } from '@temporalio/worker';
 import { openServices, type Services } from '../steps/services.ts';
 import { failDeadAttempts } from '../devices/inflight.ts';
+import { workerLogger } from './log.ts';
 import { exporter, metricsOf } from './metrics.ts';
 import { LOW_WATER } from '../store/store.ts';
 import { namedServer } from '../host/profile.ts';
@@ -22,9 +23,7 @@ export interface WorkerContext {
 export async function openWorker(): Promise<WorkerContext> {
   const bindAddress = process.env['BACKSPIN_METRICS'];
   Runtime.install({
-    logger: new DefaultLogger('WARN', ({ level, message, meta }) => {
-      process.stderr.write(`${new Date().toISOString()} ${level} ${message} ${JSON.stringify(meta ?? {}).slice(0, 600)}\n`);
-    }),
+    logger: workerLogger(),
     shutdownSignals: ['SIGTERM', 'SIGINT'],
     ...(bindAddress && { telemetryOptions: exporter(bindAddress) }),
   });

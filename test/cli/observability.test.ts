@@ -1,12 +1,12 @@
-/** `up --metrics` for real: what Prometheus reads from the workers is what the steps of an experiment say. */
-import { readFileSync } from 'node:fs';
+/** What collectors get from the workers of a real `up`: metrics that say what the steps say, and logs that name steps. */
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import { currentRecord } from '../../experiments/current.ts';
 import { experimentOf } from '../../experiments/record.ts';
 import { openStoreOf } from '../../store/open.ts';
-import { backspin, root, temporary } from './cli.ts';
+import { backspin, root, temporary, until } from './cli.ts';
 
 const home = temporary();
 /** Adjacent ports that are probably free. */
@@ -42,7 +42,7 @@ async function scraped(): Promise<Record<string, number>> {
 }
 
 test.before(async (t) => {
-  const up = await backspin(home, ['up', '--detach', '--metrics', `${first}`]);
+  const up = await backspin(home, ['up', '--detach', '--metrics', `${first}`], { BACKSPIN_LOG_FORMAT: 'json' });
   t.is(up.code, 0, up.stderr);
 });
 test.after.always(async () => void (await backspin(home, ['down'])));
@@ -99,6 +99,31 @@ test.serial('requests, tokens, records and drops are those that the steps say', 
 test.serial('the document and the board speak of all metrics, and of no others', async (t) => {
   const served = sorted(Object.keys(await scraped()).map((key) => key.split('{')[0]!.replace(/_(bucket|sum|count)$/, '')));
   for (const file of ['docs/deploying.md', 'deploy/grafana.json']) t.deepEqual(namedIn(file), served, file);
+});
+
+test.serial('a log line of an activity is JSON, and names experiment and step', async (t) => {
+  const folder = temporary();
+  writeFileSync(
+    join(folder, 'broken.ts'),
+    `import { source } from 'backspin';\nimport { z } from 'zod';\nexport const namespace = 'broken';\nexport const pairs = source({ version: 1, output: z.object({ text: z.string() }), *rows() { throw new Error('no pair today'); } });\n`,
+  );
+  const data = '{ seed: { source: broken.pairs }, corpus: { source: broken.pairs } }';
+  writeFileSync(
+    join(folder, 'broken.yaml'),
+    `recipe: humpback\nmodules: [broken.ts]\ndata: ${data}\nmodels: { base: { path: ${root}/examples/textworld/base/rated } }\nparameters: { rounds: 1, keep: { threshold: 5 }, sft: { maxTokens: 256 } }\n`,
+  );
+  const { code, stderr } = await backspin(home, ['launch', join(folder, 'broken.yaml')]);
+  t.is(code, 0, stderr);
+  const lines = () =>
+    readFileSync(join(home, 'logs/data.log'), 'utf8')
+      .split('\n')
+      .flatMap((line) => (line.includes('no pair today') ? [JSON.parse(line) as Record<string, unknown>] : []));
+  await until(() => lines().length > 0, 'the failure is logged');
+  const { level, time, experiment, step, activityType, attempt } = lines()[0]!;
+  t.deepEqual({ level, experiment, activityType, attempt }, { level: 'warn', experiment: 'broken', activityType: 'compute', attempt: 1 });
+  t.true(['data-seed', 'data-corpus'].includes(String(step)));
+  t.false(Number.isNaN(Date.parse(String(time))));
+  t.is((await backspin(home, ['cancel', 'broken'])).code, 0);
 });
 
 test.serial('ports that are taken are named', async (t) => {
