@@ -104,6 +104,8 @@ export const output = z.strictObject({
   curve: z.strictObject({ records: datasetRef, last: curvePoint, best: curvePoint.exactOptional() }).exactOptional(),
   requests: z.int().min(0),
   tokens: z.int().min(0),
+  /** Requests and tokens by digest of the model. */
+  uses: z.record(z.string(), z.strictObject({ requests: z.int(), read: z.int(), written: z.int() })).exactOptional(),
   /** Attempts that operators made at records until one succeeded, the first included (`context.attempts`). */
   attempts: z.int().min(0).exactOptional(),
   seconds: z.number().min(0),

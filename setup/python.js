@@ -19,16 +19,23 @@ export async function findPythons() {
     .filter(({ version }) => atLeast(version, PYTHON));
 }
 
-/** Makes an environment with exactly the packages of a lock; `finish` gets its Python. It serves every patch release of its Python. */
-export function environmentStep(label, pythons, requirements, finish) {
-  const folderOf = ({ version: [major, minor] }) =>
+/** Python of the environment of a lock that an earlier run has made; undefined: none has. */
+export function findEnvironment(pythons, requirements) {
+  return pythons
+    .map(folderOf(requirements))
+    .filter((folder) => fs.existsSync(path.join(folder, 'complete.json')))
+    .map((folder) => path.join(folder, 'bin', 'python'))
+    .find((python) => fs.existsSync(python));
+}
+
+const folderOf =
+  (requirements) =>
+  ({ version: [major, minor] }) =>
     path.join(cache, 'python', digest(read(requirements), `${major}.${minor}`).slice(0, 16));
-  const find = () =>
-    pythons
-      .map(folderOf)
-      .filter((folder) => fs.existsSync(path.join(folder, 'complete.json')))
-      .map((folder) => path.join(folder, 'bin', 'python'))
-      .find((python) => fs.existsSync(python));
+
+/** Makes an environment with exactly the packages of a lock; `finish` gets its Python. It serves every patch release of its Python. */
+export function environmentStep(label, pythons, requirements, { finish, time = 'pip, 2 to 3 minutes, 5 GB' } = {}) {
+  const find = () => findEnvironment(pythons, requirements);
   return step(label, cache, find, async (lock) => {
     const [python] = pythons;
     if (!python) {
@@ -38,8 +45,8 @@ export function environmentStep(label, pythons, requirements, finish) {
       );
     }
     requireSpace(cache, 7);
-    hint('pip, 2 to 3 minutes, 5 GB');
-    return installEnvironment(python.executable, folderOf(python), requirements, finish, lock);
+    hint(time);
+    return installEnvironment(python.executable, folderOf(requirements)(python), requirements, finish, lock);
   });
 }
 
