@@ -116,6 +116,13 @@ program
   .option(...json)
   .action(lazy(() => import('./try.ts')));
 program
+  .command('chat <name> [step-or-round]')
+  .description('talk with a model of an experiment (default: the last that was trained)')
+  .option('--system <text>', 'a system turn')
+  .option('--temperature <number>', 'of sampling; 0 decodes greedily', Number, 0.7)
+  .option('--max-tokens <count>', 'maximum of tokens in a reply', integerOption(1), 512)
+  .action(lazy(() => import('./chat.ts')));
+program
   .command('list')
   .description('list all experiments')
   .option(...json)
@@ -192,14 +199,9 @@ program
   .option('--push <owner/name>', 'upload it to a repository on the Hugging Face Hub, which is made if there is none')
   .option('--private', 'make that repository a private one')
   .addOption(
-    new Option('--format <format>', 'form of a dataset (default: jsonl)').choices([
-      'jsonl',
-      'parquet',
-      'trl-sft',
-      'trl-dpo',
-      'sharegpt',
-      'alpaca',
-    ]),
+    new Option('--format <format>', 'form of a dataset (default: jsonl)').choices(
+      'jsonl parquet trl-sft trl-dpo sharegpt alpaca'.split(' '),
+    ),
   )
   .option('--adapter', 'write a low-rank adapter without its base (default: both merged)')
   .option('--ollama', "write a Modelfile beside a model, with its chat template in Ollama's words")
