@@ -20,6 +20,7 @@ const benches: Record<string, () => Promise<() => Promise<Result>>> = {
   main: async () => (await import('./recipes.ts')).main,
   'cycle-instruct': async () => (await import('./recipes.ts')).cycleInstruct,
   musc: async () => (await import('./recipes.ts')).musc,
+  crab: async () => (await import('./recipes.ts')).crab,
   textworld: async () => (await import('./textworld.ts')).textworld,
 };
 

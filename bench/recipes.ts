@@ -1,4 +1,4 @@
-/** `main`, `cycle-instruct`, `musc`: measure what these recipes learn on the text world, on three data seeds by two kinds of arithmetic,
+/** `main`, `cycle-instruct`, `musc`, `crab`: measure what these recipes learn on the text world, on three data seeds by two kinds of arithmetic,
  *  next to the control arms of their files. */
 import { learnt, type Kind, type Learnt } from './learning.ts';
 import { rounded, type Result, type Row } from './support.ts';

@@ -17,6 +17,27 @@ export const ofRecipes: readonly Mutant[] = [
     test: 'test/recipe/back-and-forth.test.ts',
   },
   {
+    name: 'back-and-forth: the least likely pairs are kept',
+    file: 'workflows/recipes/back-and-forth.ts',
+    from: "order: 'highest'",
+    to: "order: 'lowest'",
+    test: 'test/recipe/back-and-forth.test.ts',
+  },
+  {
+    name: 'kun: what stands five times in a row is repetitive',
+    file: 'operators/kun/rules.ts',
+    from: 'const MAX_REPEATS = 5;',
+    to: 'const MAX_REPEATS = 4;',
+    test: 'test/operators/kun.test.ts',
+  },
+  {
+    name: 'air: characters are counted in code units',
+    file: 'operators/air/documents.ts',
+    from: 'signs > symbols * Array.from(text).length',
+    to: 'signs > symbols * text.length',
+    test: 'test/operators/air.test.ts',
+  },
+  {
     name: 'kun: a response of 19 characters is long enough',
     file: 'operators/kun/index.ts',
     from: 'codePoints(response.trim()) < minChars',

@@ -67,6 +67,7 @@ test('documents of a length that can be read, not full of signs or repetitions',
   t.is(judge('word '.repeat(61)), 'long');
   t.is(judge('河水流入大海'), undefined, 'a Han character is a word');
   t.is(judge('-#*|+=><~_%& a b c d e'), 'symbols');
+  t.is(judge('𠮷𠮷𠮷𠮷𠮷!?!?!?'), 'symbols', 'a character of two code units is one');
   t.is(judge(`${plain}\n`.repeat(3)), 'repeated-lines');
   t.is(judge(`${plain} ${'!'.repeat(11)}`), 'repeated-character');
   t.is(judge(`${plain} ${'!'.repeat(10)}`), undefined);

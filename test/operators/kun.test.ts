@@ -42,6 +42,7 @@ for (const [instruction, tidy] of [
     t.is(tidyInstruction(instruction), tidy));
 for (const [text, unit] of [
   ['哈哈哈哈哈哈', '哈'],
+  ['哈哈哈哈哈', undefined],
   ['No no no no no', undefined],
   ['It rains. '.repeat(6), true],
   [`A start of its own, then ${'again and '.repeat(6)}`, true],

@@ -4,7 +4,7 @@ import { parseLetter, markers } from '../../operators/back-and-forth/parse.ts';
 import type { Rewritten } from '../../operators/back-and-forth/records.ts';
 import { parseRating } from '../../operators/humpback/parse.ts';
 import type { Judged, Labelled, Pair } from '../../operators/humpback/records.ts';
-import type { DatasetRef, ModelRef, ReportRef } from '../../schemas/call.ts';
+import type { ModelRef, ReportRef } from '../../schemas/call.ts';
 import type { BackAndForthParameters } from '../../schemas/recipes/back-and-forth.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { checkIn } from '../support/judge-check.ts';
@@ -118,7 +118,7 @@ for (const role of ['base', 'student'])
   });
 
 test('each arm rewrites, distils or takes the pairs that it is to show: filtered ones, or those of any document', (t) => {
-  const over = (path: string) => (ran.step(path).call.inputs as unknown as { readonly over: DatasetRef }).over.digest;
+  const over = (path: string) => inputsOf(ran, path).over.digest;
   const [pool, filtered] = ['backtranslate', 'filtered'].map((path) => ran.step(path).data.digest);
   t.deepEqual(['both/rewrite', 'rewrite/rewrite', 'distil/distil'].map(over), [filtered, pool, filtered]);
 });
@@ -235,6 +235,8 @@ test.serial('one gate stands before all trainings, where the arms have too few p
 test.serial('a share of the pairs can be kept by their likelihood, where a model cannot rate', async (t) => {
   const half = await made.run({ ...given({ judge: 'likelihood', keep: { share: 0.5 }, arms: ['both'] }), evaluation: {} });
   t.is(half.step('filtered').data.rows, Math.floor(pool.length / 2));
+  const scores = async (path: string) => (await valuesOf<Judged>(half, path)).map(({ score }) => score).toSorted((a, b) => b - a);
+  t.deepEqual(await scores('filtered'), (await scores('judge')).slice(0, Math.floor(pool.length / 2)), 'the likeliest');
   t.is(of('scorer', half).length, 0);
 });
 

@@ -46,7 +46,7 @@ function reply(role: string, model: string, content: string): string {
 export const name = 'back-and-forth';
 export const made = await stage(
   name,
-  { reply, score: () => [{ id: 0, logprob: -1, entropy: null }] },
+  { reply, score: ({ continuation }) => [{ id: 0, logprob: -lot(continuation, 100), entropy: null }] },
   {
     'seed.jsonl': jsonl(seedPairs),
     'documents.jsonl': jsonl(documents),
