@@ -103,6 +103,13 @@ program
   .option(...json)
   .action(lazy(() => import('./try.ts')));
 program
+  .command('chat <name> [step-or-round]')
+  .description('talk with a model of an experiment (default: the last that was trained)')
+  .option('--system <text>', 'a system turn')
+  .option('--temperature <number>', 'of sampling; 0 decodes greedily', Number, 0.7)
+  .option('--max-tokens <count>', 'maximum of tokens in a reply', integerOption(1), 512)
+  .action(lazy(() => import('./chat.ts')));
+program
   .command('list')
   .description('list all experiments')
   .option(...json)

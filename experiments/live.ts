@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { JournalCounter } from '../steps/counter.ts';
 import type { Step } from '../schemas/experiment.ts';
 import type { Output } from '../schemas/store.ts';
+import { addUses, type TokenUses } from '../schemas/steps.ts';
 import { parseEvent, type StepEvent } from '../schemas/trainer.ts';
 import { SpikeDetector } from '../steps/curve.ts';
 import { linesFrom } from '../store/files.ts';
@@ -22,6 +23,8 @@ export interface Live {
   readonly validationLoss?: number;
   /** The steps whose loss jumped. */
   readonly spikes?: readonly number[];
+  /** Requests and tokens so far, by digest of the model. */
+  readonly uses?: TokenUses;
 }
 
 /** Losses that `Live` holds. */
@@ -48,11 +51,13 @@ export class LiveCounts {
   }
 
   async #records(folder: string): Promise<Live | undefined> {
-    const { in: of, start } = readWork(folder);
+    const { in: of, start, models = {} } = readWork(folder);
     const batches = join(folder, 'batches', start);
     const counter = this.#counters.get(batches) ?? new JournalCounter(batches);
     this.#counters.set(batches, counter);
-    return (await counter.look()) ? { done: counter.records, of } : undefined;
+    if (!(await counter.look())) return undefined;
+    const uses = Object.entries(counter.uses).reduce<TokenUses>((sum, [role, use]) => addUses(sum, { [models[role] ?? role]: use }), {});
+    return { done: counter.records, of, uses };
   }
 
   #events(path: string): Live | undefined {
@@ -89,9 +94,13 @@ export async function eventFileOf(store: Work, stepKey: string): Promise<string>
 }
 
 /** Reads the number of input records and the folder of the batches, which the worker writes when it opens a step. */
-function readWork(folder: string): { readonly in: number | null; readonly start: string } {
+function readWork(folder: string): {
+  readonly in: number | null;
+  readonly start: string;
+  readonly models?: Readonly<Record<string, string>>;
+} {
   try {
-    return JSON.parse(readFileSync(join(folder, 'work.json'), 'utf8')) as { in: number; start: string };
+    return JSON.parse(readFileSync(join(folder, 'work.json'), 'utf8')) as ReturnType<typeof readWork>;
   } catch {
     return { in: null, start: '' };
   }

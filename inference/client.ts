@@ -30,10 +30,11 @@ type Counting = <T extends { readonly tokens: number }>(send: () => Promise<T>) 
 export interface SeededRequestOptions extends RequestOptions {
   readonly seed: number;
 }
-/** `tokens`: prompt and completion tokens of the request. */
+/** `tokens`: prompt and completion tokens; `written`: the latter alone. */
 export interface Answer<T> {
   readonly reply: T;
   readonly tokens: number;
+  readonly written: number;
 }
 
 /** The most tokens that a chat template adds: in total, and for each message. If this estimate does not fit, the server counts. */
@@ -152,8 +153,9 @@ export class ModelClient {
     const { text, finish } = reply;
     if (finish === 'content_filter') throw new Rejected(200, 'the server withheld its reply (content_filter)');
     this.#reportsUsage ||= usage !== undefined;
-    const estimate = () => Math.ceil((maxTokensOf(prompt) + Buffer.byteLength(text)) / BYTES_PER_TOKEN);
-    return { reply: { ...reply, finish }, tokens: usage ? usage.prompt_tokens + usage.completion_tokens : estimate() };
+    const tokensIn = (bytes: number) => Math.ceil(bytes / BYTES_PER_TOKEN);
+    const written = usage?.completion_tokens ?? tokensIn(Buffer.byteLength(text));
+    return { reply: { ...reply, finish }, tokens: written + (usage?.prompt_tokens ?? tokensIn(maxTokensOf(prompt))), written };
   }
 
   /**
@@ -187,7 +189,7 @@ export class ModelClient {
     if (tokens >= context) throw new TooLong(`prompt and continuation have ${tokens} tokens, the context ${context} for them and one more`);
     if (before.length === 0) throw new Rejected(400, 'the prompt has no tokens, so nothing predicts the first of the continuation');
     const post: Post = (body, reply) => this.#post('/v1/completions', { model, ...body }, reply, options);
-    return { reply: await scoreContinuations(post, before, all), tokens };
+    return { reply: await scoreContinuations(post, before, all), tokens, written: 0 };
   }
 
   /** Throws TooLong. A token has at least one byte, so short texts need no count. */

@@ -111,6 +111,8 @@ export const output = z.strictObject({
     .exactOptional(),
   requests: z.int().min(0),
   tokens: z.int().min(0),
+  /** Requests and tokens by digest of the model. */
+  uses: z.record(z.string(), z.strictObject({ requests: z.int(), read: z.int(), written: z.int() })).exactOptional(),
   /** Attempts that operators made at records until one succeeded, the first included (`context.attempts`). */
   attempts: z.int().min(0).exactOptional(),
   seconds: z.number().min(0),

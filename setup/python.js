@@ -19,17 +19,24 @@ export async function findPythons() {
     .filter(({ version }) => atLeast(version, PYTHON));
 }
 
+/** Python of the environment of a lock that an earlier run has made; undefined: none has. */
+export function findEnvironment(pythons, requirements) {
+  return pythons
+    .map(folderOf(requirements))
+    .filter((folder) => fs.existsSync(path.join(folder, 'complete.json')))
+    .map((folder) => path.join(folder, 'bin', 'python'))
+    .find((python) => fs.existsSync(python));
+}
+
+const folderOf =
+  (requirements) =>
+  ({ version: [major, minor] }) =>
+    path.join(cache, 'python', digest(read(requirements), `${major}.${minor}`).slice(0, 16));
+
 /** Makes an environment with exactly the packages of a lock; `finish` gets its Python. It serves every patch release of its Python.
  *  `gigabytes` of disk is what it takes. */
 export function environmentStep(label, pythons, requirements, { finish, gigabytes = 5 } = {}) {
-  const folderOf = ({ version: [major, minor] }) =>
-    path.join(cache, 'python', digest(read(requirements), `${major}.${minor}`).slice(0, 16));
-  const find = () =>
-    pythons
-      .map(folderOf)
-      .filter((folder) => fs.existsSync(path.join(folder, 'complete.json')))
-      .map((folder) => path.join(folder, 'bin', 'python'))
-      .find((python) => fs.existsSync(python));
+  const find = () => findEnvironment(pythons, requirements);
   return step(label, cache, find, async (lock) => {
     const [python] = pythons;
     if (!python) {
@@ -39,8 +46,8 @@ export function environmentStep(label, pythons, requirements, { finish, gigabyte
       );
     }
     requireSpace(cache, gigabytes + 2);
-    hint(`pip, ${gigabytes < 1 ? 'a minute' : `2 to 3 minutes, ${gigabytes} GB`}`);
-    return installEnvironment(python.executable, folderOf(python), requirements, finish, lock);
+    hint(`pip, ${gigabytes < 1 ? 'a minute' : '2 to 3 minutes'}, ${gigabytes} GB`);
+    return installEnvironment(python.executable, folderOf(requirements)(python), requirements, finish, lock);
   });
 }
 

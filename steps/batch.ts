@@ -64,6 +64,7 @@ export async function runBatch(work: BatchWork): Promise<BatchTotals> {
       in: done.length,
       kept: done.reduce((sum, one) => sum + one.kept.at(-1)!.length, 0),
       requests: journal.requests,
+      uses: journal.uses,
       tokens: journal.tokens,
       attempts: journal.attempts,
       spans: await endSpan(),

@@ -3,6 +3,7 @@ import { metricNames } from '../../workflows/measured.ts';
 import { formatDropped, formatEndings, sparkline, table } from './text.ts';
 import { duration, number } from '../../schemas/units.ts';
 import { pad, widthOf } from './terminal.ts';
+import { moneyText, type Money } from '../../experiments/cost.ts';
 import type { StepView, View } from '../../experiments/view.ts';
 import { waitText } from '../../experiments/waits.ts';
 
@@ -11,9 +12,11 @@ export type Rate = (path: string) => number | undefined;
 
 const marks = { running: '…', attention: '!', completed: '✓', failed: '✗', cancelled: '–' } as const;
 
-export function tree(view: View, rate: Rate = () => undefined): string[] {
+/** `left`: seconds until it ends; null: not known. */
+export function tree(view: View, rate: Rate = () => undefined, left: number | null = null): string[] {
   const { experiment, recipe, state, round, steps, failure } = view;
-  const lines = [`${experiment} (${recipe}): ${state}${round === null ? '' : `, round ${round}`}`];
+  const head = [state, ...(round === null ? [] : [`round ${round}`]), ...costText(view.cost), ...leftText(left)];
+  const lines = [`${experiment} (${recipe}): ${head.join(', ')}`];
   const groups = Map.groupBy(steps, (step) =>
     [...(step.round === null ? [] : [`round ${step.round}`]), ...(step.arm === null ? [] : [`arm ${step.arm}`])].join(', '),
   );
@@ -27,11 +30,18 @@ export function tree(view: View, rate: Rate = () => undefined): string[] {
   return lines;
 }
 
+const costText = (cost: Money): string[] => (Object.keys(cost).length === 0 ? [] : [moneyText(cost)]);
+export const leftText = (left: number | null): string[] => (left === null ? [] : [`about ${duration(left)} left`]);
+
 /** Describes a step in one line. */
 export function describeStep(step: StepView, rate?: number, now = Date.now()): string {
   const { state, cached, kind, live, waits } = step;
   if (state === 'running')
-    return [...(live ? [describeLive(live, kind, rate)] : []), ...(waits ? [waitText(waits, now)] : [])].join(', ') || 'running';
+    return (
+      [...(live ? [describeLive(live, kind, rate)] : []), ...costText(step.cost ?? {}), ...(waits ? [waitText(waits, now)] : [])].join(
+        ', ',
+      ) || 'running'
+    );
   if (state !== 'completed') return state;
   const counts = isData(step) ? [formatKept(step)] : kind === 'train' && step.in !== null ? [`on ${formatRows(step)} rows`] : [];
   const loss = step.loss === undefined ? [] : [`loss ${step.loss.toFixed(3)}`];
@@ -43,6 +53,8 @@ export function describeStep(step: StepView, rate?: number, now = Date.now()): s
     : [
         ...(step.requests ? [`${number(step.requests)} calls`] : []),
         ...(step.attempts ? [`${number(step.attempts)} attempts`] : []),
+        ...(step.tokens ? [`${number(step.tokens.read)} + ${number(step.tokens.written)} tokens`] : []),
+        ...costText(step.cost ?? {}),
         ...(step.seconds === null ? [] : [duration(step.seconds)]),
       ];
   const unread = step.unread ? ` (unread endings: ${formatEndings(step.unread, 1)})` : '';

@@ -3,6 +3,7 @@ import test, { type ExecutionContext } from 'ava';
 import { join } from 'node:path';
 import { pairwise } from '../../operators/eval/index.ts';
 import { winRates } from '../../operators/eval/win-rate.ts';
+import { resolve } from '../../steps/resolve.ts';
 import type { ReportRef } from '../../schemas/call.ts';
 import { jsonl, stage } from '../support/recipe.ts';
 
@@ -62,6 +63,15 @@ test('each answer is asked once and judged twice, once in each place', (t) => {
 
 const near = (t: ExecutionContext, value: number, wanted: number, most: number) =>
   t.true(Math.abs(value - wanted) <= most, `${value}, wanted ${wanted}`);
+
+test('the requests of the model and of the judge are counted apart, by their digests', async (t) => {
+  const { services, context } = made.bench;
+  const { call } = ran.step('r1/evaluate-forward');
+  const { stepKey, cast } = await resolve(call, context, await services.registry([]));
+  const { uses } = (await services.store.output(stepKey))!;
+  t.is(uses![cast['judge']!.digest]!.requests, 8);
+  t.is(uses![cast['model']!.digest]!.requests, 5);
+});
 
 /** Comparisons of answers of which the longer one wins with the probability 0.8, whoever wrote it. */
 const byLength = (longer: number, share: number) => [
