@@ -72,6 +72,7 @@ def test_an_option_whose_package_is_missing_is_refused_with_how_to_install_it(tm
 @pytest.mark.parametrize("settings", OF_PACKAGES, ids=named)
 def test_an_option_for_cuda_devices_is_refused_without_one(tmp_path, model, monkeypatch, settings):
     monkeypatch.setattr(options, "find_spec", lambda name: name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     error = refused(spec(model, tmp_path / "run", **settings))
     assert error.code == Exit.SPEC and f"'{next(iter(settings))}' needs a CUDA device" in str(error)
 
