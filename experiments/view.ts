@@ -39,6 +39,8 @@ export interface StepView {
   /** For a training: the loss of its last step, and the lowest loss of its held-out rows with the step at which it was measured. */
   readonly loss?: number;
   readonly validation?: { readonly loss: number; readonly step: number };
+  /** For a training: the steps whose loss jumped. */
+  readonly spikes?: readonly number[];
   /** Progress of a running step. */
   readonly live?: Live;
   /** Why a running step waits. */
@@ -132,10 +134,10 @@ function usesOf(uses: TokenUses | undefined, prices: Prices): Pick<StepView, 'to
   const sum = (of: 'read' | 'written') => Object.values(uses).reduce((total, use) => total + use[of], 0);
   return { tokens: { read: sum('read'), written: sum('written') }, ...(cost && { cost }) };
 }
-function lossesOf(curve: Output['curve']): Pick<StepView, 'loss' | 'validation'> {
+function lossesOf(curve: Output['curve']): Pick<StepView, 'loss' | 'validation' | 'spikes'> {
   if (!curve) return {};
-  const { last, best } = curve;
-  return { loss: last.loss, ...(best && { validation: { loss: best.validationLoss!, step: best.step } }) };
+  const { last, best, spikes } = curve;
+  return { loss: last.loss, ...(best && { validation: { loss: best.validationLoss!, step: best.step } }), ...(spikes && { spikes }) };
 }
 const waitsOf = (waits: Waits | undefined) => (waits ? { waits } : {});
 const outputView = (ref: AnyRef): OutputView => ({ digest: ref.digest, rows: ref.kind === 'dataset' ? ref.rows : null });

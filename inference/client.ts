@@ -21,9 +21,12 @@ export class TooLong extends Error {
 
 export interface ClientOptions extends Omit<TransportOptions, 'sockets'> {
   readonly limiter: Limiter;
+  /** Counts requests. Default: nobody does. */
+  readonly count?: Counting;
   /** Default: neither `choice` nor `schema`. */
   readonly dialect?: Dialect;
 }
+type Counting = <T extends { readonly tokens: number }>(send: () => Promise<T>) => Promise<T>;
 export interface SeededRequestOptions extends RequestOptions {
   readonly seed: number;
 }
@@ -57,6 +60,7 @@ interface ChatFields {
 export class ModelClient {
   readonly #transport: Transport;
   readonly #limiter: Limiter;
+  readonly #count: Counting;
   readonly #dialect: Dialect;
   readonly #learnt: Learnt = { maxTokensField: 'max_tokens', seeds: true };
   /** Context length by served name. A name stands for the same weights for ever. */
@@ -69,8 +73,9 @@ export class ModelClient {
   /** Whether the server has reported the tokens of a reply. */
   #reportsUsage = false;
 
-  constructor({ limiter, dialect = {}, ...transport }: ClientOptions) {
+  constructor({ limiter, count = (send) => send(), dialect = {}, ...transport }: ClientOptions) {
     this.#limiter = limiter;
+    this.#count = count;
     this.#dialect = dialect;
     this.#transport = new Transport({ ...transport, sockets: limiter.limit });
   }
@@ -87,10 +92,7 @@ export class ModelClient {
 
   /** Continues the prompt. After messages with `prefill` it continues the turn that `prefill` opens. */
   complete(model: string, prompt: Prompt, sampling: Sampling, options: SeededRequestOptions): Promise<Answer<Reply>> {
-    return this.#limiter.run(options.signal, () => this.#complete(model, prompt, sampling, options), {
-      ...options,
-      alive: () => this.alive(model, prompt, options.signal),
-    });
+    return this.#run(() => this.#complete(model, prompt, sampling, options), model, prompt, options);
   }
 
   /** Sends a small request of the same kind, or to the endpoint `path`. Returns whether the server answers it. */
@@ -167,10 +169,12 @@ export class ModelClient {
     continuations: readonly string[],
     options: RequestOptions,
   ): Promise<Answer<readonly (readonly TokenScore[])[]>> {
-    return this.#limiter.run(options.signal, () => this.#score(model, prompt, continuations, options), {
-      ...options,
-      alive: () => this.alive(model, 'score', options.signal),
-    });
+    return this.#run(() => this.#score(model, prompt, continuations, options), model, 'score', options);
+  }
+
+  #run<T extends { readonly tokens: number }>(send: () => Promise<T>, model: string, similarTo: Prompt | 'score', options: RequestOptions) {
+    const alive = () => this.alive(model, similarTo, options.signal);
+    return this.#limiter.run(options.signal, () => this.#count(send), { ...options, alive });
   }
 
   async #score(

@@ -124,7 +124,7 @@ interface RunningStep {
 type RunningSteps = Map<string, RunningStep>;
 
 async function batchOf(
-  { store }: Services,
+  { store, metrics }: Services,
   running: RunningSteps,
   { registry, step }: ResolvedCall,
   { context, work, batch }: BatchInput,
@@ -150,7 +150,7 @@ async function batchOf(
   const { scheduler, earlier, peers, watchers } = shared;
   try {
     const [loaded, replies] = await Promise.all([shared.params, earlier]);
-    const common = { store, registry, resolved: asked, params: loaded, seed, over, skip, build, limits };
+    const common = { store, metrics, registry, resolved: asked, params: loaded, seed, over, skip, build, limits };
     return await runBatch({ ...common, batch, from, to, scheduler, earlier: replies, peers, watchers, ...resources });
   } finally {
     if (--shared.batches === 0) running.delete(folder);

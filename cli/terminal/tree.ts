@@ -1,6 +1,6 @@
 /** Formats an experiment as a tree of rounds and steps, and its summary as numbers and links. */
 import { metricNames } from '../../workflows/measured.ts';
-import { formatDropped, table, formatEndings } from './text.ts';
+import { formatDropped, formatEndings, sparkline, table } from './text.ts';
 import { duration, number } from '../../schemas/units.ts';
 import { pad, widthOf } from './terminal.ts';
 import { moneyText, type Money } from '../../experiments/cost.ts';
@@ -46,6 +46,7 @@ export function describeStep(step: StepView, rate?: number, now = Date.now()): s
   const counts = isData(step) ? [formatKept(step)] : kind === 'train' && step.in !== null ? [`on ${formatRows(step)} rows`] : [];
   const loss = step.loss === undefined ? [] : [`loss ${step.loss.toFixed(3)}`];
   if (step.validation) loss.push(`validation loss ${step.validation.loss.toFixed(3)} at step ${number(step.validation.step)}`);
+  loss.push(...formatSpikes(step.spikes));
   const reasons = formatDropped(step.dropped);
   const cost = cached
     ? ['cached']
@@ -67,14 +68,22 @@ const formatRows = ({ kept, in: entered }: StepView): string =>
 const formatKept = ({ kept, in: entered }: StepView): string =>
   kept === null ? '' : entered === null || entered === kept ? `${number(kept)} kept` : `${number(kept)} of ${number(entered)} kept`;
 
-function describeLive({ done, of, loss }: NonNullable<StepView['live']>, kind: StepView['kind'], rate: number | undefined): string {
+const formatSpikes = (spikes: readonly number[] = []): string[] =>
+  spikes.length === 0 ? [] : [`loss jumped at step ${spikes.slice(-3).map(number).join(', ')}`];
+
+function describeLive(
+  { done, of, loss, losses, validationLoss, spikes }: NonNullable<StepView['live']>,
+  kind: StepView['kind'],
+  rate: number | undefined,
+): string {
   const parts = [`${number(done)}${of === null ? '' : ` of ${number(of)}`} ${kind === 'train' ? 'steps' : 'records'}`];
   if (rate !== undefined && rate > 0) {
     parts.push(`${rate.toFixed(1)}/s`);
     if (of !== null && of > done) parts.push(`${duration((of - done) / rate)} left`);
   }
-  if (loss !== undefined) parts.push(`loss ${loss.toFixed(3)}`);
-  return parts.join(', ');
+  if (loss !== undefined) parts.push(`loss ${loss.toFixed(3)}${losses ? ` ${sparkline(losses)}` : ''}`);
+  if (validationLoss !== undefined) parts.push(`validation loss ${validationLoss.toFixed(3)}`);
+  return [...parts, ...formatSpikes(spikes)].join(', ');
 }
 
 /** The metrics of each round, and links. */
