@@ -2,8 +2,8 @@
 // Makes a checkout ready: npm packages (they bring Node 24), the Temporal CLI, the trainer's Python environment, a browser for
 // tests of pages; with --vllm, an environment with vLLM's build for CPUs as well, for `npm run test:vllm`; with --real, a small
 // real model, for `npm run test:real`; with --s3, an S3 server, for the tests of stores in S3; with --trackers, an environment with
-// the trackers that the tests of `backspin track` write to; with --hosts, what `npm run test:hosts` needs: Temporal's server,
-// PostgreSQL and Slurm; with --lm-eval, an environment with EleutherAI's harness, for the suite eval.lm-eval.
+// the trackers that the tests of `backspin track` write to; with --lm-eval, one with EleutherAI's harness, for the suite
+// eval.lm-eval; with --hosts, what `npm run test:hosts` needs: Temporal's server, PostgreSQL and Slurm.
 // In an installed package `backspin setup` runs it: npm has installed the packages then, and pages are not tested. With --workers it
 // leaves out the Temporal CLI: workers ask a server elsewhere.
 // Runs under the system's Node, before anything is installed, so it and setup/ import nothing but Node itself.

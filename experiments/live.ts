@@ -21,10 +21,10 @@ export interface Live {
   readonly losses?: readonly number[];
   /** Of the held-out rows, as last measured. */
   readonly validationLoss?: number;
-  /** Requests and tokens so far, by digest of the model. */
-  readonly uses?: TokenUses;
   /** The steps whose loss jumped. */
   readonly spikes?: readonly number[];
+  /** Requests and tokens so far, by digest of the model. */
+  readonly uses?: TokenUses;
 }
 
 /** Losses that `Live` holds. */

@@ -118,9 +118,9 @@ export interface Settings<O extends Objective = 'sft'> {
   readonly weightDecay?: number;
   /** @default [0.9, 0.999] */
   readonly betas?: readonly [number, number];
-  /** Norm to which gradients are clipped.
-   *  @default none */
-  readonly clip?: number;
+  /** Norm to which gradients are clipped; null: they are not.
+   *  @default 1 */
+  readonly clip?: number | null;
   /** @default 0 */
   readonly dropout?: number;
   /** Rows that are not trained on, and whose loss is measured.

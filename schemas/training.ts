@@ -31,7 +31,7 @@ const options = {
     .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
     .exactOptional()
     .describe('Default: 0.9 and 0.999.'),
-  clip: z.number().positive().exactOptional().describe('Norm to which gradients are clipped. Default: none.'),
+  clip: z.number().positive().nullable().exactOptional().describe('Norm to which gradients are clipped; null: none. Default: 1.'),
   dropout: z.number().min(0).lt(1).exactOptional().describe('Default: 0.'),
   evaluate: z
     .strictObject({

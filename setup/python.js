@@ -46,7 +46,7 @@ export function environmentStep(label, pythons, requirements, { finish, gigabyte
       );
     }
     requireSpace(cache, gigabytes + 2);
-    hint(`pip, ${gigabytes < 1 ? 'a minute' : `2 to 3 minutes, ${gigabytes} GB`}`);
+    hint(`pip, ${gigabytes < 1 ? 'a minute' : '2 to 3 minutes'}, ${gigabytes} GB`);
     return installEnvironment(python.executable, folderOf(requirements)(python), requirements, finish, lock);
   });
 }

@@ -47,7 +47,7 @@ export function withTrainingDefaults(settings: Settings): Settled {
     warmup: settings.warmup ?? 0,
     weightDecay: settings.weightDecay ?? 0,
     betas: [...(settings.betas ?? [0.9, 0.999])] as [number, number],
-    clip: settings.clip ?? null,
+    clip: settings.clip === undefined ? 1 : settings.clip,
     dropout: settings.dropout ?? 0,
     optimizer: settings.optimizer ?? 'adamw',
     quantization: settings.quantization ?? 'none',

@@ -10,7 +10,7 @@ export const command = join(root, 'cli/backspin.js');
 
 /** Of the command, in the order of its help. */
 export const verbs: readonly string[] =
-  'up worker down setup setup-server doctor init plan launch prompt try chat list status watch cancel show logs sql trace ui compare report fork export approve review reject set-budget retry-step give-up pause resume stop gc store chaos schema completion'.split(
+  'up worker down setup setup-server doctor init plan launch prompt try chat list status watch cancel show logs sql trace ui compare report track fork export approve review reject set-budget retry-step give-up pause resume stop gc store chaos schema completion'.split(
     ' ',
   );
 

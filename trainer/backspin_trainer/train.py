@@ -28,7 +28,7 @@ from .device import check_devices, computes_in_bf16
 from .events import Events
 from .exits import Exit, Refusal, is_out_of_memory, out_of_memory
 from .heads import return_token_losses
-from .identity import code_of
+from .identity import code_of, versions_for_options
 from .models import check_context, make_model, read_model, replacing, write_model
 from .reference import add_reference
 from .shard import any_process, check_world, has_shards, is_sharded, opened, trained_weights
@@ -200,7 +200,7 @@ def _computing() -> dict[str, str | int]:
     """What a person wants to know of a model later: versions, the trainer's with a digest of its code, devices and precision."""
     versions = {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate")}
     cuda = torch.cuda.is_available()
-    return versions | {
+    return versions | versions_for_options() | {
         "trainer": f"{__version__} {code_of(Path(__file__).parent, 'train')[:12]}",
         "device": torch.cuda.get_device_name() if cuda else platform.machine(),
         "devices": PartialState().num_processes,
