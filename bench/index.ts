@@ -17,6 +17,7 @@ const benches: Record<string, () => Promise<() => Promise<Result>>> = {
   training: async () => (await import('./training.ts')).training,
   score: async () => (await import('./score.ts')).score,
   start: async () => (await import('./start.ts')).start,
+  records: async () => (await import('./records.ts')).records,
   main: async () => (await import('./recipes.ts')).main,
   'cycle-instruct': async () => (await import('./recipes.ts')).cycleInstruct,
   musc: async () => (await import('./recipes.ts')).musc,

@@ -38,14 +38,13 @@ export interface Answer<T> {
   readonly written: number;
 }
 
-/** Bytes of text per token, roughly. */
-const BYTES_PER_TOKEN = 4;
+/** Tokens of a text of this many bytes, roughly. */
+const tokensIn = (bytes: number): number => Math.ceil(bytes / 4);
 /** Texts to continue. A tokenizer may merge the end of one with what follows. */
 const BEGINNINGS = [':', 'a', '\n'];
 const tokenizeReply = z.object({ tokens: z.array(z.int()), max_model_len: z.int() });
 /** An adapter has the context of its base (`parent`). A server that does not tell its context lengths refuses prompts that are too long. */
-const modelEntry = z.object({ id: z.string(), parent: z.string().nullish(), max_model_len: z.int().nullish() });
-const modelList = z.object({ data: z.array(modelEntry) });
+const modelList = z.object({ data: z.array(z.object({ id: z.string(), parent: z.string().nullish(), max_model_len: z.int().nullish() })) });
 
 export class ModelClient {
   readonly #transport: Transport;
@@ -143,7 +142,6 @@ export class ModelClient {
     const { text, finish } = reply;
     if (finish === 'content_filter') throw new Rejected(200, 'the server withheld its reply (content_filter)');
     this.#reportsUsage ||= usage !== undefined;
-    const tokensIn = (bytes: number) => Math.ceil(bytes / BYTES_PER_TOKEN);
     const written = usage?.completion_tokens ?? tokensIn(Buffer.byteLength(text));
     return { reply: { ...reply, finish }, tokens: written + (usage?.prompt_tokens ?? tokensIn(maxTokensOf(prompt))), written };
   }

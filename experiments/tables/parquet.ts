@@ -41,7 +41,7 @@ async function makeTable(store: Store, ref: Pick<DatasetRef, 'digest'>, layout: 
         : `read_json([${files.map(text).join()}], format = 'newline_delimited', compression = 'zstd', maximum_object_size = ${largest},` +
           ` columns = {id: 'VARCHAR', "from": 'VARCHAR[]', value: 'JSON'})`;
     const [found] = await database.rows<{ structure: string | null; huge: boolean | null }>(
-      `select json_group_structure(value)::varchar as structure, bool_or(regexp_matches(value, '[:,[]-?[0-9]{19}')) as huge from ${lines}`,
+      `select json_group_structure(value)::varchar as structure, bool_or(huge) as huge from (${oneOfEach(lines)})`,
     );
     const fields = typed(JSON.parse(found?.structure ?? '{}') as Structure, found?.huge ? 'DOUBLE' : 'BIGINT');
     const types = text(JSON.stringify(typeof fields === 'object' && Object.keys(fields).length === 0 ? 'JSON' : fields));
@@ -56,6 +56,10 @@ async function makeTable(store: Store, ref: Pick<DatasetRef, 'digest'>, layout: 
     await rm(part, { force: true });
   }
 }
+
+/** A value of each structure: json_group_structure keeps all that it sees in memory. */
+const oneOfEach = (lines: string): string =>
+  `select any_value(value) as value, bool_or(regexp_matches(value, '[:,[]-?[0-9]{19}')) as huge from ${lines} group by json_structure(value)`;
 
 /** The select list: every field of the records as a column. A field called as another column gets `value_` before its name. */
 function columnsOf(fields: Structure, layout: Layout): string {

@@ -3,6 +3,7 @@ import test from 'ava';
 import { engine } from '../../bench/engine.ts';
 import { handover } from '../../bench/handover.ts';
 import { scale } from '../../bench/scale.ts';
+import { records } from '../../bench/records.ts';
 import { score, SHAPE } from '../../bench/score.ts';
 import type { Result } from '../../bench/support.ts';
 import { lognormal, storm, throughput } from '../../bench/throughput.ts';
@@ -34,6 +35,13 @@ test.serial('scale: memory and history of a map are measured', async (t) => {
   const result = await scale({ sizes: [100, 1000], rounds: 3, steps: 4 });
   t.is(bound(result, 'records lost'), 0);
   t.true(bound(result, 'MB') < 400);
+});
+
+test.serial('records: each filter finds its records', async (t) => {
+  const { rows } = await records({ count: 1000 });
+  const found = Object.fromEntries((rows as { arm: string; found: number }[]).map((row) => [row.arm, row.found]));
+  t.like(found, { 'first page': 1000, 'a page in the middle': 1000, 'sorted by score': 1000, 'a text in any field': 1 });
+  t.true(found['a score range']! > 0 && found['a score range']! < 1000);
 });
 
 test.serial('handover: the same work by hand has the same answers', async (t) => {
