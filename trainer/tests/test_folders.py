@@ -163,6 +163,19 @@ def test_a_weight_that_has_no_place_in_the_model_stops_a_training(tmp_path, fold
     assert training.run(world.train_spec(folder, rows, tmp_path / "again", steps=2)) == Exit.DONE
 
 
+def test_a_head_that_config_json_denies_is_used_by_nobody(tmp_path, folder, rows):
+    tensors = load_file(folder / "model.safetensors")
+    head = {"lm_head.weight": tensors["model.embed_tokens.weight"] + 1}
+    save_file(tensors | head, folder / "model.safetensors", metadata={"format": "pt"})
+    change(folder / "config.json", tie_word_embeddings=True)
+    for use in (
+        lambda: training.run(world.train_spec(folder, rows, tmp_path / "run", steps=2)),
+        lambda: Llama(read_weights(ModelFolders(str(folder))), 2, 1),
+    ):
+        with pytest.raises(Refusal, match="set tie_word_embeddings to false"):
+            use()
+
+
 def test_quantized_weights_are_served_and_trained_by_nobody(tmp_path, folder, rows):
     change(folder / "config.json", quantization_config={"quant_method": "fp8"})
     with pytest.raises(Refusal, match="quantized"):
