@@ -119,6 +119,13 @@ def test_a_template_writes_the_same_date_every_day(tmp_path, monkeypatch):
     assert tokens.DATE != datetime.date.today()
 
 
+def test_a_date_that_an_import_writes_into_a_template_goes_before_the_function_of_whoever_renders_it(tmp_path):
+    fixed = "{%- macro strftime_now(format) %}{{ format | replace('%-d', '1') | replace('%Y', '1999') }}{%- endmacro %}\n"
+    world.make_tokenizer(tmp_path / "dated", template=fixed + "{{ strftime_now('%-d %Y') }}" + world.TEMPLATE)
+    tokenizer = load_tokenizer(str(tmp_path / "dated"))
+    assert tokenizer.decode(template_tokens(tokenizer, TURNS)).startswith("1 1999")
+
+
 def test_a_generation_config_that_cannot_be_saved_does_not_stop_a_training(tmp_path, folder, rows):
     change(folder / "generation_config.json", temperature=0.9, top_p=0.6)
     assert training.run(world.train_spec(folder, rows, tmp_path / "run", steps=2)) == Exit.DONE
