@@ -39,7 +39,13 @@ const drawn = faults[Math.floor(Math.random() * faults.length)];
 const leftOut = process.env.BACKSPIN_DRAW === 'faults' ? faults.filter((name) => name !== drawn) : [];
 
 export default {
-  files: ['test/**/*.test.ts', '!test/vllm/**', '!test/real/**', ...leftOut.map((name) => `!test/faults/${name}.test.ts`)],
+  files: [
+    'test/**/*.test.ts',
+    '!test/vllm/**',
+    '!test/real/**',
+    '!test/hosts/**',
+    ...leftOut.map((name) => `!test/faults/${name}.test.ts`),
+  ],
   extensions: ['ts'],
   require: ['./test/support/temporary.ts'],
   workerThreads: false,

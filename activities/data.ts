@@ -11,6 +11,7 @@ import type { MapWork, StageEnd, StepContext, StepMiss } from '../schemas/steps.
 import { endOf, ownerOf } from './step-owner.ts';
 import { deliver } from './notify.ts';
 import { hasPoller } from './pollers.ts';
+import { poolNotice } from '../steps/pool-notices.ts';
 import { recordedSteps } from '../steps/recorded.ts';
 import { changedImports } from '../steps/reread.ts';
 import { castOf } from '../steps/call-inputs.ts';
@@ -53,14 +54,18 @@ export function dataActivities(services: Services, threads?: Threads): DataActiv
     open: (call, context) =>
       activity(async () => {
         const opened = await steps.open(call, context);
+        if (!opened.hit) await requireDevice(services, call, context, opened);
         await (opened.hit ? noteFinished(services, call, context, opened.hit) : noteBegun(services, call, context, opened.stepKey));
         const pool = opened.hit ? undefined : poolOf(call, context, opened);
         const unpolled = pool !== undefined && !(await hasPoller(services.store.id, pool));
         return { ...opened, unpolled: unpolled ? pool : null };
       }),
-    awaitPoller: (pool) =>
+    awaitPoller: (pool, known) =>
       activity(async () => {
-        if (!(await hasPoller(services.store.id, pool))) throw notYet(`No worker polls the pool ${pool}.`);
+        if (await hasPoller(services.store.id, pool)) return null;
+        const notice = await retryUntilItWorks(poolNotice(services.store, pool));
+        if (notice !== null && notice !== known) return notice;
+        throw notYet(`No worker polls the pool ${pool}.`);
       }),
     batch: (input) =>
       activity(async (beat) => {
@@ -94,5 +99,18 @@ export function dataActivities(services: Services, threads?: Threads): DataActiv
 }
 
 /** The pool whose gpu worker the step needs; undefined: none. */
-const poolOf = (call: StepCall, { training }: StepContext, { work }: StepMiss): string | undefined =>
-  call.verb === 'train' || embeds(call) || work?.batch ? training.pool : work?.lease?.serving.pool;
+const poolOf = (call: StepCall, { training }: StepContext, miss: StepMiss): string | undefined =>
+  onTrainingPool(call, miss) ? training.pool : miss.work?.lease?.serving.pool;
+const onTrainingPool = (call: StepCall, { work }: StepMiss): boolean => call.verb === 'train' || embeds(call) || (work?.batch ?? false);
+
+/** What the training pool computes on is a part of the key of such a step. Its first worker brings it; until then the step cannot be opened. */
+async function requireDevice(
+  { store, machine }: Services,
+  call: StepCall,
+  { training: { pool } }: StepContext,
+  miss: StepMiss,
+): Promise<void> {
+  if (!store.shared || !onTrainingPool(call, miss) || machine.knows(pool)) return;
+  const notice = await poolNotice(store, pool).catch(() => null);
+  throw notYet(`No worker of the pool ${pool} has ever joined, and the key of this step depends on its devices. ${notice ?? ''}`.trim());
+}

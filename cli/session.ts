@@ -1,5 +1,6 @@
 /** What `backspin up` and `backspin worker` keep alive on a host: workers, for `up` a Temporal server too, until a signal. */
 import { mkdirSync, rmSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { devicesIn, memoryIn, poolMemoryFile, poolsFile } from '../steps/machine.ts';
@@ -18,10 +19,12 @@ import { homeFolder, inHome, lifelinePath, type Up } from '../host/home.ts';
 import { openHome } from '../host/home-store.ts';
 import { holdHome, sweepLeftovers } from '../host/leftovers.ts';
 import { devicesOf, memoryOf, placed, type Pools } from '../host/pools.ts';
-import { choosePorts, type Ports } from '../host/ports.ts';
+import { addressOf, adjacent, choosePorts, type Listen, type Ports } from '../host/ports.ts';
 import { answers, checkDatabase, checkTemporal, prepare, requireServer, serverCommand, working } from '../host/server.ts';
 import { restoreRecords } from '../experiments/restore.ts';
 import { readSetup } from '../host/setup.ts';
+import { runSlurmPools } from '../host/slurm/index.ts';
+import type { SlurmSettings } from '../host/slurm/settings.ts';
 import { Supervised, type Part } from '../host/supervisor.ts';
 import { upgradeExperiments } from '../experiments/upgrade.ts';
 
@@ -30,10 +33,14 @@ export interface SessionOptions {
   readonly orchestrator: boolean;
   readonly data: boolean;
   readonly pools: Pools;
+  /** Pools whose workers are Slurm jobs. Only with an orchestrator, and a server and a store that hosts share. */
+  readonly slurm?: Readonly<Record<string, SlurmSettings>>;
   readonly port?: number;
   readonly uiPort?: number;
   /** Gigabytes. */
   readonly lowWater?: number;
+  /** Where the first worker serves its metrics. The others take the next ports. */
+  readonly metrics?: Listen;
   /** Milliseconds in which workers stop after a signal: a training writes its checkpoint. Default: 20,000, and trainings are stopped then. */
   readonly drain?: number;
   /** Resolves when the session may end by itself. */
@@ -73,8 +80,12 @@ class Session {
   readonly #devices: Readonly<Record<string, string>>;
   readonly #build: Build;
   readonly #parts: Supervised[] = [];
+  readonly #stopping = new AbortController();
+  #slurm: Promise<void> | undefined;
   #lifeline: Lifeline | undefined;
   #ports: Ports | undefined;
+  /** Where each worker serves its metrics. */
+  #metrics: readonly Listen[] | undefined;
 
   constructor(options: SessionOptions, devices: Readonly<Record<string, string>>, build: Build) {
     this.#options = options;
@@ -89,27 +100,25 @@ class Session {
         'ConfigError',
         'A Temporal server is named by the environment or a profile, so none is started: leave --port and --ui-port out, or unset TEMPORAL_ADDRESS.',
       );
+    await this.#placeMetrics();
     this.#lifeline = makeLifeline(lifelinePath());
     return this;
   }
 
   async start(): Promise<void> {
     const address = this.#address;
-    const { orchestrator, data, pools } = this.#options;
+    const { orchestrator } = this.#options;
     await this.#writeStatus(false);
     if (this.#ports) await this.#startServer(this.#ports);
     const options = namedServer()?.options ?? { address };
     await requireServer(options, this.#namespace);
     if (orchestrator) await prepare(options, this.#namespace, this.#ports !== undefined);
     await this.#join(options);
-    const workers = [
-      ...(orchestrator ? [this.#worker('orchestrator')] : []),
-      ...(data ? [this.#worker('data')] : []),
-      ...Object.entries(pools).map(([name, pool]) => this.#worker('gpu', name, pool)),
-    ];
+    const workers = this.#wanted.map((worker, n) => this.#worker(worker, this.#metrics?.[n]));
     await Promise.all(workers.map((worker) => worker.ready));
     await this.#writeStatus(true);
     if (orchestrator) await restoreRecords(await openHome()).catch(() => {}); // commands that need a damaged record report it
+    if (Object.keys(this.#options.slurm ?? {}).length > 0) this.#slurm = this.#runSlurm(options, this.#options.slurm!);
     const ui = this.#uiAddress;
     console.log(
       `backspin is up in ${homeFolder()}: Temporal at ${address}${ui === null ? '' : `, its UI at ${ui}`}. \`backspin down\` stops it.`,
@@ -119,12 +128,14 @@ class Session {
 
   /** Stops workers first, so that they release their devices and tasks; then the server; then all leftovers. */
   async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#slurm;
     const server = this.#parts.find(({ part }) => part.name === SERVER);
     await Promise.all(this.#parts.filter((one) => one !== server).map((one) => one.stop()));
     await server?.stop();
     this.#lifeline?.close();
     await sweepLeftovers();
-    rmSync(inHome('up.json'), { force: true });
+    for (const file of ['up.json', TARGETS]) rmSync(inHome(file), { force: true });
     releaseHome();
   }
 
@@ -139,6 +150,16 @@ class Session {
       if (!orchestrator) return;
       const taken = await upgradeExperiments(client, services, this.#build.digest);
       for (const name of taken) console.log(`${name} goes on under the files of backspin as they are now; what it has finished stays.`);
+    } finally {
+      await connection.close();
+    }
+  }
+
+  async #runSlurm(options: ConnectionOptions, pools: Readonly<Record<string, SlurmSettings>>): Promise<void> {
+    const connection = await Connection.connect(options);
+    try {
+      const client = new Client({ connection, namespace: this.#namespace });
+      await runSlurmPools(pools, { store: await openHome(), client, signal: this.#stopping.signal });
     } finally {
       await connection.close();
     }
@@ -168,7 +189,29 @@ class Session {
     }
   }
 
-  #worker(kind: string, name?: string, pool?: Pool): Supervised {
+  /** Prometheus finds the metrics of all workers by a file of the home. */
+  async #placeMetrics(): Promise<void> {
+    const { metrics } = this.#options;
+    if (!metrics) return;
+    const places = await adjacent(metrics, this.#wanted.length);
+    this.#metrics = places;
+    const targets = this.#wanted.map(({ kind, name }, n) => ({
+      targets: [addressOf({ ...places[n]!, host: metrics.host === '0.0.0.0' ? hostname() : metrics.host })],
+      labels: { worker: kind, ...(name !== undefined && { pool: name }) },
+    }));
+    await writeAtomic(inHome(TARGETS), `${JSON.stringify(targets, null, 2)}\n`);
+  }
+
+  get #wanted(): readonly WorkerOfHost[] {
+    const { orchestrator, data, pools } = this.#options;
+    return [
+      ...(orchestrator ? [{ kind: 'orchestrator' }] : []),
+      ...(data ? [{ kind: 'data' }] : []),
+      ...Object.entries(pools).map(([name, pool]) => ({ kind: 'gpu', name, pool })),
+    ];
+  }
+
+  #worker({ kind, name, pool }: WorkerOfHost, metrics: Listen | undefined): Supervised {
     return this.#add({
       name: name === undefined ? `${kind} worker` : `${kind} worker of pool ${name}`,
       // A small nursery keeps a worker small; answers of model servers that are in flight would outlive it.
@@ -176,6 +219,7 @@ class Session {
       env: {
         // Node strips types and compiles once for each build, not again in each worker and thread.
         NODE_COMPILE_CACHE: join(this.#build.folder, 'cache'),
+        BACKSPIN_METRICS: metrics ? addressOf(metrics) : '',
         ...(name !== undefined && { BACKSPIN_POOL: name, BACKSPIN_POOL_SETTINGS: JSON.stringify(pool) }),
       },
       // API keys of external servers and of the Temporal server
@@ -239,4 +283,13 @@ class Session {
   }
 }
 
+interface WorkerOfHost {
+  readonly kind: string;
+  /** Of the pool. */
+  readonly name?: string;
+  readonly pool?: Pool;
+}
+
 const SERVER = 'Temporal server';
+/** In the format of Prometheus' `file_sd_configs`. */
+const TARGETS = 'metrics.json';

@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isBusy } from '../devices/inflight.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { homeFolder } from '../host/home.ts';
-import { openHome } from '../host/home-store.ts';
-import { readPools } from '../host/pools.ts';
-import { namedServer } from '../host/profile.ts';
+import type { Listen } from '../host/ports.ts';
+import { readPools, readSlurmPools } from '../host/pools.ts';
+import { requireShared } from '../host/shared.ts';
 import { runSession } from './session.ts';
 
 export interface Options {
@@ -17,6 +17,7 @@ export interface Options {
   readonly drainBefore?: number;
   /** Gigabytes. */
   readonly lowWater?: number;
+  readonly metrics?: Listen;
 }
 
 /** Milliseconds in which workers stop after a signal, by default, and at least. */
@@ -31,6 +32,7 @@ export async function run({
   idleExit,
   drainBefore = DRAIN,
   lowWater,
+  metrics,
 }: Options): Promise<void> {
   if (!orchestrator && !data && pool.length === 0)
     throw new BackspinError('ConfigError', 'Say what this host shall do: --orchestrator, --data, or --pool such as gpu=auto or cpu=2.');
@@ -39,22 +41,15 @@ export async function run({
       'ConfigError',
       'An orchestrator must stay, because experiments wait in it: leave --idle-exit out, or --orchestrator.',
     );
-  if (!namedServer())
-    throw new BackspinError(
-      'ConfigError',
-      'No Temporal server is named, and several hosts need a common one: set TEMPORAL_ADDRESS or a Temporal profile. On one machine alone `backspin up` does all.',
-    );
-  if (!(await openHome()).shared)
-    throw new BackspinError(
-      'ConfigError',
-      'The store is a folder of this host, and several hosts need a common one: set BACKSPIN_STORE=s3://BUCKET/PREFIX. On one machine alone `backspin up` does all.',
-    );
+  await requireShared('several hosts need a common one');
   await runSession({
     orchestrator,
     data,
     pools: pool.length === 0 ? {} : readPools(pool),
+    ...(orchestrator && { slurm: readSlurmPools() }),
     drain: Math.max(drainBefore - RESERVE, RESERVE),
     ...(lowWater !== undefined && { lowWater }),
+    ...(metrics && { metrics }),
     ...(idleExit !== undefined && { over: (signal) => idle(idleExit, signal) }),
   });
 }

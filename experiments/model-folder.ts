@@ -142,7 +142,9 @@ export function chatFault(folder: string, file?: string, fixed = false, settings
   const tokens = specialTokensIn(folder) as SpecialTokens;
   const ends = [tokens.eos_token, ...listedEnds(folder), ...(settings.endToken === undefined ? [] : [settings.endToken])];
   const fault = templateFault(whole, tokens, ends);
-  const end = fault && addedTokens(folder).find(({ content }) => whole.includes(content) && templateFault(whole, tokens, [content]) === undefined)?.content;
+  const end =
+    fault &&
+    addedTokens(folder).find(({ content }) => whole.includes(content) && templateFault(whole, tokens, [content]) === undefined)?.content;
   if (end !== undefined) return `${it} ${fault}; set endToken: '${end}', which it writes there`;
   const thinks = fault && readsVariable(whole, THINKING) && !(THINKING in (settings.chatTemplateArguments ?? {}));
   const mended = thinks && templateFault(withSettings(whole, { chatTemplateArguments: { [THINKING]: false } }), tokens, ends) === undefined;

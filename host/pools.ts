@@ -4,18 +4,14 @@ import { z } from 'zod';
 import { cudaCapabilities, cudaDevices, type Device } from '../devices/nvidia.ts';
 import type { Pool } from '../schemas/devices.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { duration } from './duration.ts';
 import { inHome } from './home.ts';
+import { slurmSettings, type SlurmSettings } from './slurm/settings.ts';
 import { Source } from '../schemas/yaml.ts';
 
 export interface Pools {
   readonly [name: string]: Pool;
 }
-
-const units = { s: 1_000, m: 60_000, h: 3_600_000 } as const;
-const duration = z
-  .string()
-  .regex(/^\d+[smh]$/, 'a time such as 60s, 10m or 2h is needed')
-  .transform((text) => Number(text.slice(0, -1)) * units[text.at(-1) as keyof typeof units]);
 
 /** A group for each CUDA device that this host shows; under Slurm those of the job. */
 const AUTO = 'auto';
@@ -40,29 +36,49 @@ const groups = z.preprocess(
     ),
 );
 const pool = z.strictObject({ groups, keepWarm: duration.default(60_000), timeSlice: duration.default(600_000) });
+const slurmPool = z.strictObject({ slurm: slurmSettings });
 const names = z.record(z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens'), z.unknown());
 
 /** Pools as declared, with devices by index or UUID. Throws one ConfigError with all problems. */
-export function readPools(options: readonly string[]): Pools {
-  if (options.length > 0) return Object.fromEntries(options.map(parse));
+export const readPools = (options: readonly string[]): Pools =>
+  options.length > 0 ? Object.fromEntries(options.map(parse)) : readFile().own;
+
+/** Pools whose workers are Slurm jobs. */
+export const readSlurmPools = (): Readonly<Record<string, SlurmSettings>> => readFile().slurm;
+
+interface Declared {
+  /** Pools of this host. */
+  readonly own: Pools;
+  readonly slurm: Readonly<Record<string, SlurmSettings>>;
+}
+
+/** Reads `pools.yaml`. */
+function readFile(): Declared {
   const path = inHome('pools.yaml');
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return { cpu: pool.parse({ groups: 1 }) };
+    if (code === 'ENOENT') return { own: { cpu: pool.parse({ groups: 1 }) }, slurm: {} };
     throw new BackspinError('ConfigError', `${path} cannot be read (${code}): mend it, or remove it.`);
   }
   const source = new Source(path, text);
-  const declared = Object.entries(source.check(names, source.value) ?? {}).map(([name, own]) => {
-    if (typeof own === 'object' && own !== null && !Array.isArray(own)) return [name, source.check(pool, own, [name])];
+  const slurm: Record<string, SlurmSettings> = {};
+  const entries = Object.entries(source.check(names, source.value) ?? {});
+  const declared = entries.flatMap(([name, own]) => {
+    if (typeof own === 'object' && own !== null && 'slurm' in own) {
+      const settings = source.check(slurmPool, own, [name]);
+      if (settings) slurm[name] = settings.slurm;
+      return [];
+    }
+    if (typeof own === 'object' && own !== null && !Array.isArray(own)) return [[name, source.check(pool, own, [name])]];
     const alone = source.check(groups, own, [name]);
-    return [name, alone && { ...pool.parse({ groups: 1 }), groups: alone }];
+    return [[name, alone && { ...pool.parse({ groups: 1 }), groups: alone }]];
   });
-  if (declared.length === 0) source.problem([], 'declares no pool; write one, such as `cpu: 1`, or remove the file');
+  if (entries.length === 0) source.problem([], 'declares no pool; write one, such as `cpu: 1`, or remove the file');
   source.throwIfAny();
-  return Object.fromEntries(declared) as Pools;
+  return { own: Object.fromEntries(declared) as Pools, slurm };
 }
 
 function parse(option: string): readonly [string, Pool] {

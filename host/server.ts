@@ -101,22 +101,26 @@ export async function answers(options: ConnectionOptions, signal: AbortSignal): 
   }
 }
 
-/** Throws unless the server answers and has the namespace. */
-export async function requireServer(options: ConnectionOptions, namespace: string): Promise<void> {
-  const { address } = options;
+export async function requireAnswer(options: ConnectionOptions): Promise<void> {
   try {
     await answers(options, AbortSignal.timeout(5_000));
   } catch {
     throw new BackspinError(
       'ServerDown',
-      `No Temporal server answers at ${address}, which the environment or a Temporal profile names: start it, or unset TEMPORAL_ADDRESS to use one of our own.`,
+      `No Temporal server answers at ${options.address}, which the environment or a Temporal profile names: start it, or unset TEMPORAL_ADDRESS to use one of our own.`,
     );
   }
+}
+
+/** Throws unless the server answers and has the namespace. */
+export async function requireServer(options: ConnectionOptions, namespace: string): Promise<void> {
+  const { address } = options;
+  await requireAnswer(options);
   await working(options, namespace).catch((error: unknown) => {
     if (!isGrpcServiceError(error) || error.code !== NOT_FOUND) throw error;
     throw new BackspinError(
       'ServerDown',
-      `The Temporal server at ${address} has no namespace ${namespace}: \`temporal operator namespace create --address ${address} --retention ${RETENTION_DAYS}d -n ${namespace}\` makes it.`,
+      `The Temporal server at ${address} has no namespace ${namespace}: \`backspin setup-server\` makes it.`,
       { cause: error },
     );
   });

@@ -20,8 +20,8 @@ import type {
 export interface DataActivities {
   /** Also returns the step's pool if no worker polls it. */
   open(call: StepCall, context: StepContext): Promise<StepLookup & { readonly unpolled: string | null }>;
-  /** Resolves once the pool has a worker. */
-  awaitPoller(pool: string): Promise<void>;
+  /** Resolves once the pool has a worker (with null), or once what starts its workers says something else than `known` about it. */
+  awaitPoller(pool: string, known: string | null): Promise<string | null>;
   batch(input: BatchInput): Promise<BatchTotals>;
   canary(call: StepCall, context: StepContext): Promise<void>;
   commit(call: StepCall, context: StepContext, work: MapWork, end: StageEnd): Promise<LedgerEntry>;

@@ -101,6 +101,7 @@ export interface BoundConfig {
     readonly threads: number | null;
     readonly microBatch?: number | 'auto';
     readonly shard?: 'none' | 'fsdp2';
+    readonly deterministic?: boolean;
     readonly command?: TrainingCommand;
   };
   /** `with`: for each role of the suite, its name under `models`. `data`: the name of its items under `data`. */

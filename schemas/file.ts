@@ -90,6 +90,10 @@ export const experimentFile = z.strictObject({
         .describe(
           'The most rows that a device computes at once; a step adds up the gradients of its batch. auto: the whole share of the device, and half as many each time memory runs out.',
         ),
+      deterministic: z
+        .boolean()
+        .default(false)
+        .describe('Asks PyTorch for algorithms that give the same bits again on CUDA devices, some of them slower.'),
       shard: z
         .enum(['none', 'fsdp2'])
         .default('none')
@@ -97,11 +101,12 @@ export const experimentFile = z.strictObject({
           'fsdp2: the devices of a group divide weights, gradients and optimizer state among themselves. none: each device has all of them.',
         ),
     })
-    .superRefine(({ engine, run, config, version, shard }, context) => {
+    .superRefine(({ engine, run, config, version, shard, deterministic }, context) => {
       const say = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
       if (engine === 'command' && !run) say('run', 'is missing; `engine: command` needs the program and its arguments');
       for (const [key, value] of Object.entries({ run, config, version }))
         if (engine === 'trl' && value !== undefined) say(key, 'goes with `engine: command`');
+      if (engine === 'command' && deterministic) say('deterministic', 'is for `engine: trl`');
       if (engine === 'command' && shard !== 'none') say('shard', 'is for `engine: trl`; a command divides its model itself');
     })
     .prefault({}),

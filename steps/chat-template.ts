@@ -36,7 +36,16 @@ export function listedTemplate(config: unknown): string | undefined {
 }
 
 /** Writes 1 January 2025 in the place of today: trained rows and prompts must not change overnight. */
-const DATES = Object.entries({ '%-d': '1', '%d': '01', '%A': 'Wednesday', '%a': 'Wed', '%B': 'January', '%b': 'Jan', '%-m': '1', '%m': '01' })
+const DATES = Object.entries({
+  '%-d': '1',
+  '%d': '01',
+  '%A': 'Wednesday',
+  '%a': 'Wed',
+  '%B': 'January',
+  '%b': 'Jan',
+  '%-m': '1',
+  '%m': '01',
+})
   .concat(Object.entries({ '%Y': '2025', '%y': '25', '%H': '00', '%I': '12', '%M': '00', '%S': '00', '%p': 'AM' }))
   .map(([code, text]) => ` | replace('${code}', '${text}')`);
 const DATE = `{%- macro ${NOW}(format) %}{{ format${DATES.join('')} }}{%- endmacro %}`;

@@ -18,6 +18,8 @@ export interface Machine {
   device(pool: string): string;
   /** Bytes of memory of each device of each group of a pool; undefined: unknown. */
   groups(pool: string): readonly (readonly number[])[] | undefined;
+  /** Whether that is known. */
+  knows(pool: string): boolean;
   /** Learns what a pool of other hosts computes on, unless it is known. */
   learn(pool: string): Promise<void>;
 }
@@ -30,6 +32,7 @@ export function machineOf(home?: string, store?: Pick<Store, 'shared' | 'blobs'>
   return {
     files: new FileDigests(home && join(home, 'digests')),
     trainer: async (verb) => (await trainerIdentity(pythonOf()))[verb],
+    knows: (pool) => (own(pool) ?? others.get(pool)) !== undefined,
     device: (pool) => own(pool) ?? others.get(pool) ?? 'cpu',
     groups: (pool) => (home === undefined ? undefined : memoryIn(home)[pool]),
     async learn(pool) {
@@ -74,9 +77,16 @@ export async function computing(machine: Machine, verb: SubprocessVerb, training
     return { command: { run, config: config && config.text, version } };
   }
   const device = machine.device(training.pool);
-  return { ...(await machine.trainer(verb)), device, ...(device === 'cpu' ? { threads: threadsOf(training) } : {}) };
+  const { deterministic } = training;
+  return {
+    ...(await machine.trainer(verb)),
+    device,
+    ...(device === 'cpu' && { threads: threadsOf(training) }),
+    ...(verb === 'train' && device !== 'cpu' && deterministic && { deterministic }),
+  };
 }
 
-/** CUDA kernels add in no fixed order, so a repeated training gives other bits. Of a command nothing is known. */
-export const repeatsOn = (machine: Machine, verb: SubprocessVerb, { pool, command }: BoundConfig['training']): boolean =>
-  machine.device(pool) === 'cpu' && !(verb === 'train' && command);
+/** CUDA kernels add in no fixed order, so a repeated training gives other bits, unless it asks for those that do. Of a command nothing is
+ *  known. */
+export const repeatsOn = (machine: Machine, verb: SubprocessVerb, { pool, command, deterministic }: BoundConfig['training']): boolean =>
+  verb === 'train' ? !command && (machine.device(pool) === 'cpu' || deterministic === true) : machine.device(pool) === 'cpu';

@@ -24,8 +24,8 @@ export interface StepObserver {
   budgetOf(call: StepCall): Budget;
   /** True: the map is done, with the records that it kept. False: it goes on under a new budget. */
   spent(call: StepCall, spent: Spent): Promise<boolean>;
-  /** No worker polls the pool that the step needs (null: one does, or the step has ended). */
-  unpolled(call: StepCall, pool: string | null): void;
+  /** No worker polls the pool that the step needs (null: one does, or the step has ended). `notice`: what starts its workers says why. */
+  unpolled(call: StepCall, pool: string | null, notice?: string): void;
   /** Who else computes the step, in words (null: nobody, or the step has ended). */
   other(call: StepCall, who: string | null): void;
   /** One of `of` leases is lost for good, and the others go on. */
@@ -79,15 +79,18 @@ export class StepExecutor {
   async #watching<T>(call: StepCall, pool: string, carryOut: () => Promise<T>): Promise<T> {
     const watch = new CancellationScope();
     const watching = watch.run(async () => {
-      let polled = false;
-      const coming = this.#data('watch', call)
-        .awaitPoller(pool)
-        .then(() => {
-          polled = true;
-        });
+      let [polled, grace] = [false, true];
+      let notice: string | null = null;
+      const report = () => void (!polled && !grace && this.#observer.unpolled(call, pool, notice ?? undefined));
+      const coming = (async () => {
+        // In earlier histories the activity returns nothing, and has seen a worker.
+        for (let news; (news = (await this.#data('watch', call).awaitPoller(pool, notice)) ?? null) !== null; report()) notice = news;
+        polled = true;
+      })();
       coming.catch(() => {}); // a step that ends within 30 s cancels it, and nobody awaits it then
       if (await condition(() => polled, '30s')) return;
-      this.#observer.unpolled(call, pool);
+      grace = false;
+      report();
       await coming;
       this.#observer.unpolled(call, null);
     });

@@ -50,8 +50,8 @@ export class ExperimentState {
   readonly attention = new Map<string, WaitingStep>();
   /** Who else computes the step. */
   readonly others = new Map<string, string>();
-  /** The pool that the step needs and that has no worker. */
-  readonly unpolled = new Map<string, string>();
+  /** The pool that the step needs and that has no worker, and what is known about why. */
+  readonly unpolled = new Map<string, { readonly pool: string; readonly notice: string | undefined }>();
 
   round: number | null = null;
   /** The run is about to continue as new. The next run takes over what waits. */

@@ -109,9 +109,9 @@ export class StepSupervisor implements StepObserver {
     this.#state.publish();
   }
 
-  unpolled({ path }: StepCall, pool: string | null): void {
+  unpolled({ path }: StepCall, pool: string | null, notice?: string): void {
     if (pool === null) this.#state.unpolled.delete(path);
-    else this.#state.unpolled.set(path, pool);
+    else this.#state.unpolled.set(path, { pool, notice });
     this.#running.waitingChanged(path);
   }
   other({ path }: StepCall, who: string | null): void {

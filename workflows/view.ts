@@ -50,7 +50,7 @@ function attentionOf({ attention, recordFailure }: ExperimentState): Attention[]
 }
 
 function noticesOf({ rejected, reviews, undelivered, upgraded, lost, unpolled }: ExperimentState, steps: readonly Step[]): string[] {
-  const byPool = Map.groupBy(unpolled, ([, pool]) => pool);
+  const byPool = Map.groupBy(unpolled, ([, { pool }]) => pool);
   return [
     ...[...rejected].map((path) => `${path} was rejected, and its round undone.`),
     ...[...reviews].map(([path, { counts }]) => `${path} was reviewed: ${precisionText(counts)}.`),
@@ -58,10 +58,11 @@ function noticesOf({ rejected, reviews, undelivered, upgraded, lost, unpolled }:
     ...lost,
     ...undelivered,
     ...weakJudges(steps),
-    ...[...byPool].map(
-      ([pool, steps]) =>
-        `No worker polls the pool ${pool}, which ${steps.map(([path]) => path).join(' and ')} waits for: \`backspin up --pool ${pool}=...\` starts one where its devices are.`,
-    ),
+    ...[...byPool].map(([pool, steps]) => {
+      const notice = steps.find(([, { notice: found }]) => found !== undefined)?.[1].notice;
+      const remedy = `\`backspin up --pool ${pool}=...\` starts one where its devices are.`;
+      return `No worker polls the pool ${pool}, which ${steps.map(([path]) => path).join(' and ')} waits for: ${notice ?? remedy}`;
+    }),
   ];
 }
 

@@ -42,7 +42,9 @@ const refusals: Readonly<Record<string, string>> = {
 /** Returns the sentence for a known error, else undefined. */
 export function explainError(error: unknown): string | undefined {
   if (error instanceof BackspinError) return error.message;
-  const { code = '', path } = error as NodeJS.ErrnoException;
+  const { code = '', path, message } = error as NodeJS.ErrnoException;
+  const namespace = /\bNamespace (\S+) is not found/.exec(message)?.[1];
+  if (namespace !== undefined) return `The Temporal server has no namespace ${namespace}: \`backspin setup-server\` makes it.`;
   if (path === undefined || !(code in refusals)) return undefined;
   const way = path.startsWith(homeFolder()) ? 'or set BACKSPIN_HOME to another folder' : 'or give another path';
   return `${path} cannot be used: ${refusals[code]} (${code}). Fix that, ${way}.`;

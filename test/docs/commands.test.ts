@@ -125,6 +125,7 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   if (verb === 'worker' && words.length === 1) return [1, /Say what this host shall do/];
   if (verb === 'worker') return [1, /No Temporal server is named|No Temporal server answers|The store is a folder of this host/];
   if (verb === 'setup') return [1, /This is a checkout/];
+  if (verb === 'setup-server') return [1, words.includes('--schema') ? /Say where PostgreSQL is/ : /No Temporal server is named/];
   if (verb === 'store') return [1, /is no store/];
   if (verb === 'ui') return [1, /cannot be used: a part of the path is a file/]; // it would serve until it is interrupted
   return [1, /There is no experiment "(some-name|smollm2|A)"/];

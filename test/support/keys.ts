@@ -23,6 +23,7 @@ export const context: StepContext = {
 export const machine = (more: Partial<Machine> = {}): Machine => ({
   files: new FileDigests(),
   trainer: (verb) => Promise.resolve({ code: verb, torch: '1' }),
+  knows: () => true,
   device: () => 'cpu',
   groups: () => undefined,
   learn: async () => {},

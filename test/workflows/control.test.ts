@@ -3,12 +3,14 @@ import test from 'ava';
 import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { WorkflowHandle } from '@temporalio/client';
 import { retryIfDropped } from '../../experiments/send.ts';
 import type { DatasetRef } from '../../schemas/call.ts';
 import type { ExperimentRecord } from '../../schemas/experiment.ts';
 import { queues } from '../../schemas/names.ts';
 import { put, read } from '../support/store.ts';
+import { putPoolNotice } from '../../steps/pool-notices.ts';
 import { makeModel, replays, site, type Site, until } from '../support/temporal.ts';
 
 let on: Site;
@@ -245,6 +247,9 @@ test.serial('a pool without a worker is said within two minutes, and no more onc
     t.deepEqual(notices, [
       'No worker polls the pool cpu, which ask waits for: `backspin up --pool cpu=...` starts one where its devices are.',
     ]);
+    await putPoolNotice(on.services.store, 'cpu', 'Slurm takes no job.');
+    const said = ['No worker polls the pool cpu, which ask waits for: Slurm takes no job.'];
+    await until(async () => isDeepStrictEqual((await view(handle)).notices, said), 120_000);
   });
   await on.working(
     async () => {

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from . import weights
+from . import options, weights
 from .exits import Exit, Refusal, first_line, writing
 from .llama import bind_weights
 from .models import (
@@ -57,6 +57,9 @@ def _train(spec: CheckSpec, use: ModelUse) -> None:
         check_encoder(spec.folder, use.max_tokens)
         return
     model, tokenizer = _causal_model(spec, use.dropout)
+    options.check_packages(use)
+    if use.packing:
+        options.check_packing(model)
     if use.objective != "lm":
         check_chat_template(tokenizer, spec.tokenizer, with_system=False)
     check_dropout(model, spec.tokenizer, use.dropout)

@@ -44,14 +44,14 @@ _TOKENIZER_FILES = (
 )
 
 
-def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.float32) -> PreTrainedModel:
-    """The causal LM in `folder`, in fp32 or `dtype` ("auto": its own), with attention `dropout`.
+def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.float32, **loading) -> PreTrainedModel:
+    """The causal LM in `folder`, in fp32 or `dtype` ("auto": its own), with attention `dropout`. `loading` goes to `from_pretrained`.
 
     Raises Refusal 66.
     """
     config = read_config(folder, dropout)
     check_decoder(folder, config)
-    model = load_weights(AutoModelForCausalLM, folder, config, dtype)
+    model = load_weights(AutoModelForCausalLM, folder, config, dtype, **loading)
     check_causal(folder, model)
     check_dropout(model, folder, dropout)
     return model
@@ -145,6 +145,7 @@ def load_weights(
     dtype: torch.dtype | str = torch.float32,
     is_new: Callable[[str], bool] = lambda name: False,
     partly: bool = False,
+    **loading,
 ) -> PreTrainedModel:
     """The model of class `cls` in `folder`. Weights may be missing if `is_new` accepts their names: they are then
     initialized at random. With `partly` the folder may have more weights, such as a head. Raises Refusal 66."""
@@ -156,6 +157,7 @@ def load_weights(
             dtype=dtype,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            **loading,
         )
     _repair(getattr(model, "generation_config", None), folder)
     # Transformers initializes missing weights at random.
