@@ -100,7 +100,7 @@ test.serial(
     process.env['PYTHONPATH'] = join(root, 'trainer');
     writeFileSync(join(home, 'gguf.json'), JSON.stringify({ version: 1, file: models.gemma, to, weights: true }));
     await python('-m', 'backspin_trainer', 'gguf', '--spec', join(home, 'gguf.json'));
-      const says = `import sys, torch
+    const says = `import sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 model, tokenizer = AutoModelForCausalLM.from_pretrained(sys.argv[1]), AutoTokenizer.from_pretrained(sys.argv[1])
 ids = tokenizer("The capital of France is", return_tensors="pt")
