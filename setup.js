@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Makes a checkout ready: npm packages (they bring Node 24), the Temporal CLI, the trainer's Python environment, a browser for
-// tests of pages; with --vllm, an environment with vLLM's build for CPUs as well, for `npm run test:vllm`; with --real, a small
-// real model, for `npm run test:real`; with --s3, an S3 server, for the tests of stores in S3; with --trackers, an environment with
+// tests of pages; with --vllm, an environment with vLLM's build for CPUs as well, for `npm run test:vllm`; with --real, small
+// real models, for `npm run test:real`; with --s3, an S3 server, for the tests of stores in S3; with --trackers, an environment with
 // the trackers that the tests of `backspin track` write to; with --lm-eval, one with EleutherAI's harness, for the suite
 // eval.lm-eval; with --hosts, what `npm run test:hosts` needs: Temporal's server, PostgreSQL and Slurm.
 // In an installed package `backspin setup` runs it: npm has installed the packages then, and pages are not tested. With --workers it
@@ -16,6 +16,7 @@ import { hostsSteps } from './setup/hosts.js';
 import { findPackages, installPackages } from './setup/packages.js';
 import { cache, isPackage, record, root } from './setup/paths.js';
 import { environmentStep, findEnvironment, findPythons, nameVllm } from './setup/python.js';
+import { realModelsStep } from './setup/real-models.js';
 import { s3Step } from './setup/s3.js';
 import { smollm2Step } from './setup/smollm2.js';
 import { seconds, step } from './setup/steps.js';
@@ -37,7 +38,7 @@ try {
   const lmEval = process.argv.includes('--lm-eval')
     ? await environmentStep('lm_eval', pythons, LM_EVAL, { gigabytes: 0.8 })
     : findEnvironment(pythons, LM_EVAL);
-  const smollm2 = process.argv.includes('--real') ? await smollm2Step(python) : null;
+  const real = process.argv.includes('--real') ? { ...(await smollm2Step(python)), ...(await realModelsStep(python)) } : null;
   const trackers = process.argv.includes('--trackers')
     ? await environmentStep('trackers for tests', pythons, 'trainer/trackers.lock', { gigabytes: 0.5 })
     : null;
@@ -46,7 +47,7 @@ try {
   const browser = isPackage ? null : await step('browser for tests', cache, findBrowser, unpackBrowser);
   writeAtomically(record, JSON.stringify({ node, temporal, python, browser, cache, ...(lmEval && { lmEval }) }, null, 2) + '\n');
   if (vllm) recordBeside('vllm', { python: vllm });
-  if (smollm2) recordBeside('real', { smollm2 });
+  if (real) recordBeside('real', real);
   if (trackers) recordBeside('trackers', { python: trackers });
   if (s3) recordBeside('s3', { s3 });
   if (hosts) recordBeside('hosts', hosts);

@@ -54,6 +54,9 @@ export function repositoryFault(
 function filesFault(folder: string): string | undefined {
   const files = listFolder(folder);
   if (!files) return `${folder} is not a folder that can be read; give the folder of a model`;
+  const name = /(?:^|\/)models--([^/]+)$/.exec(folder)?.[1]?.replaceAll('--', '/');
+  if (name !== undefined && files.includes('snapshots'))
+    return `${folder} is a repository in the Hub's cache; give { hub: ${name} }, or one of the folders in ${join(folder, 'snapshots')}`;
   if (!files.includes('config.json') && files.includes('adapter_config.json'))
     return `${folder} is an adapter; give the model that \`merge_and_unload\` of PEFT makes of it and its base`;
   if (!files.includes('config.json')) return `${folder} has no config.json; give the folder of a whole Hugging Face model`;

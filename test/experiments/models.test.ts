@@ -182,6 +182,11 @@ test('a turn may end with any token that generation_config.json lists, as the tu
   writeFileSync(join(folder, 'generation_config.json'), JSON.stringify({ eos_token_id: [1, id] }));
   await t.notThrowsAsync(loadExperiment(write(given)));
 });
+test("a repository in the Hub's cache is told by its name and its snapshots", async (t) => {
+  const folder = join(temporary(), 'models--toy--base');
+  mkdirSync(join(folder, 'snapshots'), { recursive: true });
+  t.regex(await fault(t, sound.replace(`${world}/base/rated`, folder)), /give \{ hub: toy\/base \}, or one of the folders in .*snapshots/);
+});
 for (const [part, harm, says] of parts) {
   test(`a model folder without its ${part} is refused, and the part is named`, async (t) => {
     const folder = join(temporary(), 'model');

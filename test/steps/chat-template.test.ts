@@ -44,7 +44,7 @@ test('a template that writes the date writes the same one every day, whoever ren
   t.is(render(withSettings(dated, {})), '01 January 2025Hi');
   t.is(withSettings(withSettings(dated, {}), {}), withSettings(dated, {}), 'once');
   t.is(withSettings(thinking, {}), thinking, 'another template stays as it is');
-  // trainer/tests/test_folders.py renders this text as the trainer does.
+  // trainer/tests/test_folders.py renders the like as the trainer does.
   t.regex(withSettings(dated, {}), /^\{%- macro strftime_now\(format\) %\}\{\{ format \| replace\('%-d', '1'\)/);
 });
 

@@ -125,7 +125,7 @@ test('a national-language project: Parquet subsets, a base of the Hub and a teac
   t.like(at('backtranslate'), { in: 16 });
   t.is(at('r1/judge').kept, at('backtranslate').kept, 'every reply of the teacher is read');
   t.true(at('r1/curated').kept! >= 1);
-  t.true(bodies.length > 0 && bodies.every((body) => body['max_completion_tokens'] === 64));
+  t.true(bodies.every((body) => 'max_completion_tokens' in body) && bodies.some((body) => body['max_completion_tokens'] === 64));
   const shown = (await run('show', 'danish', 'r1/curated', '--limit', '1')).stdout;
   t.regex(shown, /response: Fjorden ved by \d\.\d er [02468] meter dyb\. Året rundt/);
   t.notRegex(shown, /Score: 1\?/);

@@ -1,5 +1,5 @@
-/** A research group: a chat model in the form of Llama 2 in shards, many segments of web text, the scorer's probabilities as the judge, and an
- *  adapter. `test/users/llama2.py` tells what is particular about such a model. */
+/** A research group: a chat model in the form of Llama 2 in shards, many segments of web text, the likelihood of a response as its
+ *  judgement, and adapters. `test/users/llama2.py` tells what is particular about such a model. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -22,7 +22,7 @@ evaluation:
 parameters:
   rounds: 2
   minimum: 4
-  judge: expected
+  judge: likelihood
   judgeCheck: { pairs: 8 }
   keep: { share: 0.1 }
   instructionChars: { min: 1, max: 800 }

@@ -1,11 +1,13 @@
 /** vLLM as it is, under our supervision: two roles on one server, what is taken over, what is noticed, what is left behind. */
 import test from 'ava';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { ModelServer, type ServerOptions } from '../../devices/server.ts';
 import { Slots } from '../../devices/slots.ts';
 import { checkCapabilities } from '../../inference/capability.ts';
 import { ModelClient } from '../../inference/client.ts';
 import { FixedLimiter } from '../../inference/limiter.ts';
+import { inSchema } from '../../operators/reply.ts';
 import type { TokenScore } from '../../recipe/index.ts';
 import { place, serving, until, type Place } from '../support/devices.ts';
 import { engine, engineFor, makeWeights, processesOf, weights } from './support.ts';
@@ -88,6 +90,21 @@ test('an API server or an engine core that is killed, or stands still, loses no 
   }
   const last = await start(p, engine('one', 'two'));
   await last.server.stop();
+});
+
+test('with `schema: true` each reply is JSON of the schema by which an operator reads it', async (t) => {
+  const p = place(t);
+  const { server } = await start(p, engine('one'));
+  const dialect = { structured: 'structured_outputs' } as const;
+  const client = new ModelClient({ endpoint: (signal) => server.endpoint(signal), limiter: new FixedLimiter(20), dialect });
+  const judgement = z.strictObject({ good: z.boolean(), score: z.literal([1, 2, 3, 4, 5]) });
+  const asked = inSchema({ temperature: 1, maxTokens: 64, schema: true }, judgement);
+  await checkCapabilities(client, 'one', { capabilities: ['chat'], samplings: [asked] }, never);
+  const replies = await Promise.all(
+    Array.from({ length: 8 }, (_, id) => client.chat('one', [{ role: 'user', content: `Rate ${id}.` }], asked, ask(id))),
+  );
+  for (const { reply } of replies) t.notThrows(() => judgement.parse(JSON.parse(reply.text)), reply.text);
+  await server.stop();
 });
 
 test('an engine that dies of a request every time is given up, with what it said', async (t) => {

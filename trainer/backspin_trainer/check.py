@@ -29,6 +29,7 @@ from .pooling import read_pooling
 from .quantization import check_stored
 from .spec import CheckSpec, ModelUse
 from .targets import check_targets
+from .tied import check_head
 from .tokens import check_chat_template, load_tokenizer, read_fast_tokenizer, read_tokenizer
 
 
@@ -80,6 +81,7 @@ def _serve(spec: CheckSpec, use: ModelUse) -> None:
     weights.check_vocabulary(tokenizer, spec.folder, config.vocab_size)
     kinds = _stored(spec)
     check_stored(spec.folder, kinds)
+    check_head(spec.folder, spec.weights or [])
     if kinds:
         empty = dict.fromkeys(kinds, torch.empty(0))
         bind_weights(weights.Weights(spec.folder, config, empty), lambda matrix: lambda x: matrix)
@@ -117,6 +119,7 @@ def _causal_model(spec: CheckSpec, dropout: float = 0.0) -> tuple[PreTrainedMode
             return make_model(spec.init, tokenizer, dropout), tokenizer
     config = read_config(spec.folder, dropout)
     check_stored(spec.folder, _stored(spec))
+    check_head(spec.folder, spec.weights or [])
     check_decoder(spec.folder, config)
     model = empty_model(AutoModelForCausalLM, spec.folder, config)
     check_causal(spec.folder, model)

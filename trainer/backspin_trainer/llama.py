@@ -14,6 +14,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from .exits import Exit, Refusal
 from .shapes import Shapes, Trial, find_shapes
+from .tied import other_head
 from .weights import ModelConfig, Weights
 
 CHUNK = 16  # tokens of a prompt that are computed together
@@ -234,6 +235,8 @@ def bind_weights(weights: Weights, product: Callable[[torch.Tensor], Product]) -
         embedding, norm = tensors.pop("model.embed_tokens.weight"), tensors.pop("model.norm.weight")
         tied = config.tie_word_embeddings
         head = tensors.pop("lm_head.weight", embedding) if tied else tensors.pop("lm_head.weight")
+        if tied and not torch.equal(head, embedding):
+            raise other_head(weights.folder)
         layers = [
             _Layer(
                 tensors.pop(f"model.layers.{layer}.input_layernorm.weight"),

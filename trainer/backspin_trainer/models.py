@@ -27,6 +27,7 @@ from .exits import Exit, Refusal, first_line, is_out_of_memory, writing
 from .quantization import check_files
 from .quantization import refusal as quantization_refusal
 from .spec import Init
+from .tied import other_head
 
 _ATTENTION_DROPOUT = "attention_dropout"
 # What old checkpoints hold beside weights: it is computed from the config.
@@ -167,7 +168,17 @@ def load_weights(
         raise Refusal(
             Exit.MODEL, f"The weights in {folder} do not fit its config.json: {faults[0]}. Replace one of the two."
         )
+    _check_head(folder, model)
     return model
+
+
+def _check_head(folder: str, model: PreTrainedModel) -> None:
+    """Transformers takes the head in the files where it differs from the embeddings that config.json ties it to, and vLLM
+    does not."""
+    head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
+    tied = model.config.get_text_config().tie_word_embeddings and model._tied_weights_keys
+    if tied and head is not None and head.weight is not embeddings.weight:
+        raise other_head(folder)
 
 
 def check_generation_config(folder: str) -> None:

@@ -60,7 +60,7 @@ def make_tagger(spec: TrainSpec, labels: Labels) -> PreTrainedModel:
     cls = _class_of(folder, config, len(labels.intents))
     torch.manual_seed(spec.seed)
     encoder = f"{cls.base_model_prefix}."
-    model = load_weights(cls, folder, config, is_new=lambda name: not name.startswith(encoder))
+    model = load_weights(cls, folder, config, is_new=lambda name: not name.startswith(encoder), partly=True)
     model.intent_dropout.p = spec.dropout
     _check_positions(model, spec.max_tokens)
     return model

@@ -91,6 +91,18 @@ def test_quantized_weights_without_a_word_in_config_json_are_refused(folder, use
     assert "qweight" in refusals(folder, use, weights=False)[0]
 
 
+@pytest.mark.parametrize("use", [TRAIN, SERVE, ModelUse("score")])
+def test_a_head_of_its_own_is_refused_where_the_embeddings_are_to_be_the_head(folder, use):
+    path = folder / "model.safetensors"
+    change(folder, "config.json", tie_word_embeddings=True)
+    embeddings = load_file(path)["model.embed_tokens.weight"]
+    tensors = load_file(path) | {"lm_head.weight": embeddings.clone()}
+    save_file(tensors, path, metadata={"format": "pt"})
+    assert refusals(folder, use) == [None]
+    save_file(tensors | {"lm_head.weight": embeddings + 1}, path, metadata={"format": "pt"})
+    assert "set tie_word_embeddings to false" in refusals(folder, use)[0]
+
+
 def test_a_quantization_that_a_file_beside_config_json_describes_is_one(folder):
     (folder / "hf_quant_config.json").write_text(json.dumps({"quantization": {"quant_algo": "FP8"}}))
     assert all("are quantized (hf_quant_config.json)" in fault for fault in refusals(folder, TRAIN, ModelUse("embed"), SERVE))

@@ -119,6 +119,13 @@ def test_a_template_writes_the_same_date_every_day(tmp_path, monkeypatch):
     assert tokens.DATE != datetime.date.today()
 
 
+def test_a_date_that_an_import_writes_into_a_template_goes_before_the_function_of_whoever_renders_it(tmp_path):
+    fixed = "{%- macro strftime_now(format) %}{{ format | replace('%-d', '1') | replace('%Y', '1999') }}{%- endmacro %}\n"
+    world.make_tokenizer(tmp_path / "dated", template=fixed + "{{ strftime_now('%-d %Y') }}" + world.TEMPLATE)
+    tokenizer = load_tokenizer(str(tmp_path / "dated"))
+    assert tokenizer.decode(template_tokens(tokenizer, TURNS)).startswith("1 1999")
+
+
 def test_a_generation_config_that_cannot_be_saved_does_not_stop_a_training(tmp_path, folder, rows):
     change(folder / "generation_config.json", temperature=0.9, top_p=0.6)
     assert training.run(world.train_spec(folder, rows, tmp_path / "run", steps=2)) == Exit.DONE
@@ -161,6 +168,19 @@ def test_a_weight_that_has_no_place_in_the_model_stops_a_training(tmp_path, fold
     buffer = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(1)}  # old checkpoints of Llamas hold it
     save_file(tensors | buffer, folder / "model.safetensors", metadata={"format": "pt"})
     assert training.run(world.train_spec(folder, rows, tmp_path / "again", steps=2)) == Exit.DONE
+
+
+def test_a_head_that_config_json_denies_is_used_by_nobody(tmp_path, folder, rows):
+    tensors = load_file(folder / "model.safetensors")
+    head = {"lm_head.weight": tensors["model.embed_tokens.weight"] + 1}
+    save_file(tensors | head, folder / "model.safetensors", metadata={"format": "pt"})
+    change(folder / "config.json", tie_word_embeddings=True)
+    for use in (
+        lambda: training.run(world.train_spec(folder, rows, tmp_path / "run", steps=2)),
+        lambda: Llama(read_weights(ModelFolders(str(folder))), 2, 1),
+    ):
+        with pytest.raises(Refusal, match="set tie_word_embeddings to false"):
+            use()
 
 
 def test_quantized_weights_are_served_and_trained_by_nobody(tmp_path, folder, rows):
