@@ -22,10 +22,17 @@ export interface Ran {
 
 export const temporary = (): string => realpathSync(mkdtempSync(join(tmpdir(), 'backspin-cli-')));
 
-/** Runs `backspin ARGS` to its end. */
-export async function backspin(home: string, args: readonly string[], env: NodeJS.ProcessEnv = {}, script = command): Promise<Ran> {
+/** Runs `backspin ARGS` to its end. `prefix`: words before it. */
+export async function backspin(
+  home: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  script = command,
+  prefix: readonly string[] = [],
+): Promise<Ran> {
   const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_') && name !== 'BACKSPIN_HOME'));
-  const child = spawn(process.execPath, [script, ...args], {
+  const [program, ...words] = [...prefix, process.execPath, script, ...args];
+  const child = spawn(program!, words, {
     cwd: home,
     env: { ...own, BACKSPIN_HOME: home, TEMPORAL_CONFIG_FILE: join(home, 'no-profile.toml'), NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
