@@ -6,6 +6,7 @@ import type { BatchInput, BatchTotals } from '../schemas/steps.ts';
 import type { Services } from '../steps/services.ts';
 import type { Models } from '../steps/models.ts';
 import { ActivitySlots, tunerOf } from './slots.ts';
+import { logAttributes } from './log-attributes.ts';
 import { activity } from './wrap.ts';
 
 export interface LeaseContext {
@@ -40,7 +41,7 @@ export async function runBatches(
           return slots.run((onAllStarted) => steps.batch(input, models, beat, onAllStarted));
         }),
     },
-    interceptors: { activity: [inflight(services.home)] },
+    interceptors: { activity: [inflight(services.home), logAttributes] },
     tuner: tunerOf(slots),
     maxConcurrentActivityTaskPolls: 1,
     maxHeartbeatThrottleInterval: '1s',

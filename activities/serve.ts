@@ -47,6 +47,7 @@ export async function serve(gpu: GpuWorker, input: LeaseInput, { signal, heartbe
   await using slot = await slots.acquire(signal, { key, warm: engine.warmth });
   heartbeat(leaseState('starting', slot, await slot.foreignProcesses()));
   const server = await startServer(gpu, slot, key, engine, signal);
+  services.metrics.lease(lease.serving.pool, 1);
   const over = new AbortController();
   let gaveWay = false;
   let ended = false;
@@ -61,6 +62,7 @@ export async function serve(gpu: GpuWorker, input: LeaseInput, { signal, heartbe
     return gaveWay;
   } finally {
     over.abort();
+    services.metrics.lease(lease.serving.pool, -1);
     await (ended || gaveWay ? server.keepWarm() : server.stop());
   }
 }
@@ -84,6 +86,7 @@ async function modelsOf(
   const client = new ModelClient({
     endpoint: (waiting, silent) => server.endpoint(waiting, silent),
     limiter: new FixedLimiter(concurrency),
+    count: (send) => services.metrics.request(lease.serving.pool, send),
     timeout: timeout && timeout * 1000,
     dialect: { structured: structuredBy(lease.serving) },
   });

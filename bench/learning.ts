@@ -2,6 +2,7 @@
  *  runs in `.backspin/bench`, so that an interrupted bench continues while the world's files stay the same. */
 import { createHash } from 'node:crypto';
 import { appendFile, mkdir, readFile, readdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { homeFor, sources, type Row } from './support.ts';
@@ -10,15 +11,17 @@ interface Arithmetic {
   readonly env?: Readonly<Record<string, string>>;
   readonly settings?: readonly string[];
 }
+const avx2 = { ATEN_CPU_CAPABILITY: 'avx2', ONEDNN_MAX_CPU_ISA: 'AVX2', MKL_ENABLE_INSTRUCTIONS: 'AVX2' };
+const settings = ['--set', 'training.threads=1'];
 /** Kinds of arithmetic that round differently, the most restricted processor first. */
 const arithmetics = {
-  avx2: { env: { ATEN_CPU_CAPABILITY: 'avx2', ONEDNN_MAX_CPU_ISA: 'AVX2', MKL_ENABLE_INSTRUCTIONS: 'AVX2' } },
+  avx2: { env: avx2 },
   default: {},
   'no vectors in PyTorch': { env: { ATEN_CPU_CAPABILITY: 'default' } },
-  'one thread': { settings: ['--set', 'training.threads=1'] },
+  'one thread': { settings },
+  'avx2, one thread': { env: avx2, settings },
 } satisfies Record<string, Arithmetic>;
 export type Kind = keyof typeof arithmetics;
-export const kinds = Object.keys(arithmetics) as Kind[];
 
 /** A finished experiment. */
 export interface Learnt {
@@ -30,7 +33,8 @@ export interface Learnt {
 }
 const world = resolve(import.meta.dirname, '../examples/textworld');
 
-/** Runs `recipe`.yaml on each seed with each kind of arithmetic, each in a home of its own; calls `told` after each. */
+/** Runs `recipe`.yaml on each seed with each kind of arithmetic, each in a home of its own; calls `told` after each. If all run with one
+ *  thread, as many run at once as there are cores. */
 export async function learnt(
   recipe: string,
   seeds: readonly number[],
@@ -41,16 +45,21 @@ export async function learnt(
   await mkdir(folder, { recursive: true });
   const log = join(folder, `${recipe}-${await digest(recipe)}.jsonl`);
   const done = (await readFile(log, 'utf8').catch(() => '')).split('\n').flatMap((line) => (line ? [JSON.parse(line) as Learnt] : []));
+  const left = by.flatMap((arithmetic) => seeds.map((seed) => ({ arithmetic, seed })));
   const all: Learnt[] = [];
-  for (const arithmetic of by)
-    for (const seed of seeds) {
+  const work = async () => {
+    for (let next = left.shift(); next; next = left.shift()) {
+      const { arithmetic, seed } = next;
       const before = done.find((one) => one.seed === seed && one.arithmetic === arithmetic);
       const one = before ?? (await carriedOut(recipe, seed, arithmetic));
       if (!before) await appendFile(log, `${JSON.stringify(one)}\n`);
       if (!before) told(one);
       all.push(one);
     }
-  return all;
+  };
+  const atOnce = by.every((kind) => kind.endsWith('one thread')) ? availableParallelism() : 1;
+  await Promise.all(Array.from({ length: atOnce }, work));
+  return all.toSorted((a, b) => by.indexOf(a.arithmetic) - by.indexOf(b.arithmetic) || a.seed - b.seed);
 }
 
 async function carriedOut(recipe: string, seed: number, arithmetic: Kind): Promise<Learnt> {

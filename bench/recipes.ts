@@ -5,14 +5,15 @@ import { rounded, type Result, type Row } from './support.ts';
 
 const SEEDS = [0, 1, 2];
 const KINDS: readonly Kind[] = ['avx2', 'default'];
+const ONE_THREAD: readonly Kind[] = ['avx2, one thread', 'one thread'];
 
 interface Measured {
   at(round: number, name: string, arm?: string): number;
 }
 
-async function measured(recipe: string): Promise<{ all: Measured[]; rows: object[] }> {
+async function measured(recipe: string, kinds = KINDS): Promise<{ all: Measured[]; rows: object[] }> {
   const rowsOf = ({ metrics, ...one }: Learnt) => metrics.map((row) => ({ ...one, ...shortened(row) }));
-  const done = await learnt(recipe, SEEDS, KINDS, (one) => console.table(rowsOf(one)));
+  const done = await learnt(recipe, SEEDS, kinds, (one) => console.table(rowsOf(one)));
   const all = done.map(({ metrics }) => {
     const of = (round: number, arm?: string) => metrics.find((one) => one.round === round && (one.arm ?? undefined) === arm);
     return { at: (round: number, metric: string, arm?: string) => Number(of(round, arm)?.[metric] ?? NaN) };
@@ -78,6 +79,22 @@ export async function musc(): Promise<Result> {
         what: 'both constraints kept, above where both answers are to the whole instruction',
         is: least(all, (one) => gain(one, 'bothSampled') - gain(one, 'bothSampled', 'uncorrupted')),
         atLeast: 0.08,
+      },
+    ],
+  };
+}
+
+export async function crab(): Promise<Result> {
+  const { all, rows } = await measured('crab', ONE_THREAD);
+  const both = (one: Measured, arm?: string) => one.at(0, 'evaluate-forward.both', arm);
+  return {
+    rows,
+    bounds: [
+      { what: 'constraints named rightly', is: least(all, (one) => one.at(0, 'namedPrecision')), atLeast: 0.95 },
+      {
+        what: 'both constraints kept, above where pairs are learnt as they came',
+        is: least(all, (one) => both(one) - both(one, 'plain')),
+        atLeast: 0.05,
       },
     ],
   };

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** Parses the command line of `backspin`. Loads only the parser before the verb is known, so that `--help` is fast. */
-import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
+import { collect, gigabytes, integerOption, json, metricsOption, port, setOption, time } from './options.ts';
 
 /** EX_USAGE of sysexits.h. */
 const USAGE = 64;
@@ -13,32 +14,6 @@ const lazy =
     (await import('./terminal/terminal.ts')).guardConsole();
     process.exitCode = (await (await load()).run(...args)) ?? 0;
   };
-
-const integerOption =
-  (least: number, most = Number.MAX_SAFE_INTEGER) =>
-  (text: string) => {
-    const number = text.trim() === '' ? NaN : Number(text);
-    if (Number.isInteger(number) && number >= least && number <= most) return number;
-    const limit = most === Number.MAX_SAFE_INTEGER ? '' : ` and at most ${most}`;
-    throw new InvalidArgumentError(`a whole number of at least ${least}${limit} is needed.`);
-  };
-const port = integerOption(1, 65_535);
-const gigabytes = (text: string) => {
-  const number = text.trim() === '' ? NaN : Number(text);
-  if (number >= 0) return number;
-  throw new InvalidArgumentError('a number of gigabytes is needed.');
-};
-const time = (text: string) => {
-  const [, number, unit] = /^(\d+)([smh])$/.exec(text) ?? [];
-  if (number === undefined || Number(number) === 0) throw new InvalidArgumentError('a time such as 30s, 5m or 2h is needed.');
-  return Number(number) * { s: 1_000, m: 60_000, h: 3_600_000 }[unit as 's' | 'm' | 'h'];
-};
-const collect = (text: string, before: readonly string[] | undefined) => [...(before ?? []), text];
-const setOption = () =>
-  new Option('--set <path=value>', 'change one value of the file, such as parameters.rounds=3 (repeatable)')
-    .argParser(collect)
-    .default([], 'none');
-const json = ['--json', 'print one JSON document'] as const;
 
 const program = new Command('backspin')
   .description('Durable self-alignment for language models: experiments of many rounds as Temporal workflows.')
@@ -55,6 +30,7 @@ program
   .option('--port <port>', 'port of the dev server (default: the previous one, else a free one)', port)
   .option('--ui-port <port>', 'port of the Temporal UI (default: the previous one, else a free one)', port)
   .option('--low-water <GB>', "begin no new step with less free space on the store's disk (default: 2)", gigabytes)
+  .addOption(metricsOption())
   .action(lazy(() => import('./up.ts')));
 program
   .command('worker')
@@ -65,6 +41,7 @@ program
   .option('--idle-exit <time>', 'end after so long without work, such as 5m', time)
   .option('--drain-before <time>', 'after SIGTERM or SIGUSR1 stop within this time: a training writes its checkpoint (default: 120s)', time)
   .option('--low-water <GB>', "begin no new step with less free space on this host's disk (default: 2)", gigabytes)
+  .addOption(metricsOption())
   .action(lazy(() => import('./worker.ts')));
 program
   .command('down')
@@ -74,6 +51,7 @@ program
   .command('setup')
   .description('find or install what backspin needs beside its npm package: Python packages, the Temporal CLI')
   .option('--workers', 'leave out the Temporal CLI: this host runs workers for a server elsewhere')
+  .option('--lm-eval', "install EleutherAI's harness too, for the suite eval.lm-eval")
   .action(lazy(() => import('./setup.ts')));
 program
   .command('setup-server')
@@ -124,6 +102,13 @@ program
   .addOption(setOption())
   .option(...json)
   .action(lazy(() => import('./try.ts')));
+program
+  .command('chat <name> [step-or-round]')
+  .description('talk with a model of an experiment (default: the last that was trained)')
+  .option('--system <text>', 'a system turn')
+  .option('--temperature <number>', 'of sampling; 0 decodes greedily', Number, 0.7)
+  .option('--max-tokens <count>', 'maximum of tokens in a reply', integerOption(1), 512)
+  .action(lazy(() => import('./chat.ts')));
 program
   .command('list')
   .description('list all experiments')
@@ -188,6 +173,15 @@ program
   .option('--to <file>', 'the HTML file; the JSON stands beside it', 'report.html')
   .action(lazy(() => import('./report.ts')));
 program
+  .command('track <name>')
+  .description('write the curves of trainings and the metrics of rounds into an experiment tracker; what it has is not written twice')
+  .addOption(new Option('--to <tracker>', 'the tracker').choices(['tensorboard', 'trackio', 'wandb', 'mlflow']).makeOptionMandatory())
+  .option('--follow', 'go on until the experiment ends')
+  .option('--project <name>', 'project of trackio and wandb, experiment of mlflow', 'backspin')
+  .option('--folder <folder>', 'for event files of tensorboard, and runs of wandb', 'runs')
+  .option('--python <path>', 'a Python that has the tracker', 'python3')
+  .action(lazy(() => import('./track.ts')));
+program
   .command('fork <name>')
   .description('start a new experiment that takes its rounds up to K from an old one')
   .requiredOption('--from-round <K>', 'last round to take from the parent', integerOption(0))
@@ -197,18 +191,16 @@ program
 program
   .command('export <name> [step]')
   .description('write a model as a folder that transformers loads, a dataset for `load_dataset` (default: the result)')
-  .requiredOption('--to <folder>', 'a new or empty folder')
+  .option('--to <folder>', 'a new or empty folder')
+  .option('--push <owner/name>', 'upload it to a repository on the Hugging Face Hub, which is made if there is none')
+  .option('--private', 'make that repository a private one')
   .addOption(
-    new Option('--format <format>', 'form of a dataset (default: jsonl)').choices([
-      'jsonl',
-      'parquet',
-      'trl-sft',
-      'trl-dpo',
-      'sharegpt',
-      'alpaca',
-    ]),
+    new Option('--format <format>', 'form of a dataset (default: jsonl)').choices(
+      'jsonl parquet trl-sft trl-dpo sharegpt alpaca'.split(' '),
+    ),
   )
   .option('--adapter', 'write a low-rank adapter without its base (default: both merged)')
+  .option('--ollama', "write a Modelfile beside a model, with its chat template in Ollama's words")
   .action(lazy(() => import('./export.ts')));
 
 const controlCommand = (verb: string, args: string, about: string) => program.command(`${verb} ${args}`).description(about);
@@ -289,7 +281,7 @@ program
 
 // Only the owner may read a home: it holds user data, tokens and databases. An export follows the owner's umask.
 program.hook('preAction', (_, command) => {
-  if (!['export', 'init', 'report', 'sql'].includes(command.name())) process.umask(0o077);
+  if (!['export', 'init', 'report', 'sql', 'track'].includes(command.name())) process.umask(0o077);
 });
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -47,5 +47,6 @@ const STORED: Readonly<Record<string, (store: Store, given: readonly string[]) =
   a: names,
   b: names,
   'file-or-name': names,
+  'step-or-round': async (store, given) => STORED['step']!(store, given),
   step: async (store, [name = '']) => (await store.experiment(name))?.steps.map(({ path }) => path) ?? [],
 };

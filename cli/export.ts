@@ -1,6 +1,7 @@
 /** `backspin export NAME [STEP] --to FOLDER`: writes models as Hugging Face folders and datasets as files that `load_dataset` reads, each
- *  with a card. Needs no server. */
-import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+ *  with a card; `--push OWNER/NAME` uploads them to the Hub. Needs no server. */
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { runVerb } from '../devices/verb.ts';
 import { isRef, type AnyRef, type DatasetRef, type ModelRef } from '../schemas/call.ts';
@@ -17,14 +18,22 @@ import { experimentOf } from '../experiments/record.ts';
 import { findStep } from '../experiments/steps.ts';
 import type { Format } from '../experiments/tables/formats.ts';
 import { number } from '../schemas/units.ts';
+import { push } from './push.ts';
+import { modelfileOf } from '../experiments/ollama.ts';
 
 interface Options {
-  readonly to: string;
+  readonly to?: string;
+  readonly push?: string;
+  readonly private?: boolean;
   readonly adapter?: boolean;
+  readonly ollama?: boolean;
   readonly format?: Format;
 }
 
-export async function run(name: string, wanted: string | undefined, { to, adapter = false, format }: Options): Promise<void> {
+export async function run(name: string, wanted: string | undefined, options: Options): Promise<void> {
+  const { to, push: repository, adapter = false, format } = options;
+  if (to === undefined && repository === undefined)
+    throw new BackspinError('ConfigError', 'Say where it goes: --to FOLDER, or --push OWNER/NAME for the Hugging Face Hub, or both.');
   const store = await openHome();
   const record = await currentRecord(await experimentOf(store, name));
   const step = wanted === undefined ? undefined : findStep(record, wanted);
@@ -44,10 +53,15 @@ export async function run(name: string, wanted: string | undefined, { to, adapte
   }
   if (format !== undefined && Object.values(refs).every((ref) => ref.kind === 'model'))
     throw new BackspinError('ConfigError', `${step?.path ?? name} is a model, which has one format: leave --format away.`);
-  const folder = resolve(to);
+  const scratch = to === undefined ? await mkdtemp(join(tmpdir(), 'backspin-')) : undefined;
+  if (options.ollama && (adapter || Object.values(refs).some((ref) => ref.kind !== 'model')))
+    throw new BackspinError('ConfigError', '--ollama goes with a whole model: name a step that trained one, and leave --adapter away.');
+  const folder = resolve(to ?? join(scratch!, 'export'));
   if (((await ifThere(readdir(folder))) ?? []).length > 0)
     throw new BackspinError('ConfigError', `${folder} is not empty: give a new folder, so that nothing is mixed up.`);
   const several = Object.keys(refs).length > 1;
+  if (several && repository !== undefined)
+    throw new BackspinError('ConfigError', `The result has ${Object.keys(refs).join(' and ')}, and a repository holds one: name a step.`);
   const output = step?.stepKey ? await store.output(step.stepKey) : undefined;
   const made = temporary(dirname(folder), basename(folder));
   try {
@@ -61,12 +75,17 @@ export async function run(name: string, wanted: string | undefined, { to, adapte
         join(made, part),
         adapter,
       );
+      if (options.ollama) await writeFile(join(made, part, 'Modelfile'), await modelfileOf(join(made, part)));
       lines.push(`${join(folder, part, file)}: ${what}`);
     }
     await rename(made, folder); // all or nothing
-    console.log(lines.join('\n'));
+    if (to !== undefined) console.log(lines.join('\n'));
+    if (to !== undefined && options.ollama) console.log(`ollama create ${name} -f ${join(folder, 'Modelfile')}`);
+    const kind = Object.values(refs)[0]!.kind === 'model' ? 'model' : 'dataset';
+    if (repository !== undefined) await push({ kind, repository, folder, private: options.private ?? false });
   } finally {
     await rm(made, { recursive: true, force: true });
+    if (scratch !== undefined) await rm(scratch, { recursive: true, force: true });
   }
 }
 

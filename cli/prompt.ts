@@ -1,6 +1,6 @@
 /** `backspin prompt FILE_OR_NAME STEP`: shows what a step asks a model for a record, and with `--ask` what the model answers. */
 import { existsSync } from 'node:fs';
-import { plannedCall, producerOf, questionTo, take } from '../experiments/trial.ts';
+import { plannedCall, producerOf, take } from '../experiments/trial.ts';
 import { firstRequests, type Request } from '../experiments/first-requests.ts';
 import { loadExperiment } from '../experiments/config.ts';
 import { experimentOf } from '../experiments/record.ts';
@@ -19,10 +19,10 @@ import { checkParams, isSource } from '../steps/definitions.ts';
 import { openServices } from '../steps/services.ts';
 import { recordsOf } from '../steps/source.ts';
 import type { Store } from '../store/store.ts';
+import { answerTo, type Answer } from './ask.ts';
 import { refuseMissing } from './prepare.ts';
 import { printRecords } from './terminal/records.ts';
 import { printJson } from './terminal/text.ts';
-import { runTrial } from './trial.ts';
 
 interface Options {
   readonly record: number;
@@ -43,7 +43,7 @@ export async function run(file: string, wanted: string, { record: place, ask, se
   const stepKey = isRef(found.result) ? found.result.digest : call.path;
   const asked = await firstRequests(call, record, { ...planned, store, stepKey });
   if ('none' in asked) throw new BackspinError('NotFound', `For record ${place} of step ${call.path} no model is asked: ${asked.none}.`);
-  const answers = ask ? [await answerTo(asked.requests[0]!, found, { bound, planned, store })] : [];
+  const answers = ask ? [await answerOf(asked.requests[0]!, found, { bound, planned, store })] : [];
   if (json)
     return printJson({
       step: call.path,
@@ -115,28 +115,14 @@ async function nth(records: AsyncIterable<Rec<unknown>>, place: number, what: st
   throw new BackspinError('NotFound', `${what} ${number(read.length)} records: there is no record ${number(place)}.`);
 }
 
-interface Answer {
-  readonly reply: string;
-  readonly finish: string;
-  readonly tokens: number;
-  readonly seconds: number;
-}
-async function answerTo(
+async function answerOf(
   { role, prompt, sampling }: Request,
   { call }: PlannedCall,
   { bound, planned, store }: { bound: BoundConfig; planned: PlannedCalls; store: Store },
 ): Promise<Answer> {
   if (!sampling) throw new BackspinError('ConfigError', `Step ${call.path} only scores texts: there is no reply to show.`);
   refuseMissing(bound.name, planned.missing);
-  const model = castOf(call)[role] as ModelRef;
-  const tried = await runTrial(store, await questionTo(bound, planned, { role, model, prompt, sampling }, store));
-  const { result, dropped, droppedRecords, tokens, seconds } = tried.get('ask')!.output;
-  for await (const { value } of store.read(result as DatasetRef))
-    return { ...(value as Pick<Answer, 'reply' | 'finish'>), tokens, seconds };
-  const [reason] = Object.keys(dropped);
-  for await (const { value } of store.read(droppedRecords!))
-    throw new BackspinError('ConfigError', `The model gave no reply (${reason}): ${(value as { evidence: string }).evidence}`);
-  throw new BackspinError('ConfigError', `The model gave no reply (${reason}).`);
+  return answerTo({ role, model: castOf(call)[role] as ModelRef, prompt, sampling }, bound, planned, store);
 }
 
 function formatRequest({ role, prompt, continuations, sampling }: Request): string {

@@ -1,5 +1,6 @@
 /** What `backspin up` and `backspin worker` keep alive on a host: workers, for `up` a Temporal server too, until a signal. */
 import { mkdirSync, rmSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { devicesIn, memoryIn, poolMemoryFile, poolsFile } from '../steps/machine.ts';
@@ -18,7 +19,7 @@ import { homeFolder, inHome, lifelinePath, type Up } from '../host/home.ts';
 import { openHome } from '../host/home-store.ts';
 import { holdHome, sweepLeftovers } from '../host/leftovers.ts';
 import { devicesOf, memoryOf, placed, type Pools } from '../host/pools.ts';
-import { choosePorts, type Ports } from '../host/ports.ts';
+import { addressOf, adjacent, choosePorts, type Listen, type Ports } from '../host/ports.ts';
 import { answers, checkDatabase, checkTemporal, prepare, requireServer, serverCommand, working } from '../host/server.ts';
 import { restoreRecords } from '../experiments/restore.ts';
 import { readSetup } from '../host/setup.ts';
@@ -38,6 +39,8 @@ export interface SessionOptions {
   readonly uiPort?: number;
   /** Gigabytes. */
   readonly lowWater?: number;
+  /** Where the first worker serves its metrics. The others take the next ports. */
+  readonly metrics?: Listen;
   /** Milliseconds in which workers stop after a signal: a training writes its checkpoint. Default: 20,000, and trainings are stopped then. */
   readonly drain?: number;
   /** Resolves when the session may end by itself. */
@@ -81,6 +84,8 @@ class Session {
   #slurm: Promise<void> | undefined;
   #lifeline: Lifeline | undefined;
   #ports: Ports | undefined;
+  /** Where each worker serves its metrics. */
+  #metrics: readonly Listen[] | undefined;
 
   constructor(options: SessionOptions, devices: Readonly<Record<string, string>>, build: Build) {
     this.#options = options;
@@ -95,24 +100,21 @@ class Session {
         'ConfigError',
         'A Temporal server is named by the environment or a profile, so none is started: leave --port and --ui-port out, or unset TEMPORAL_ADDRESS.',
       );
+    await this.#placeMetrics();
     this.#lifeline = makeLifeline(lifelinePath());
     return this;
   }
 
   async start(): Promise<void> {
     const address = this.#address;
-    const { orchestrator, data, pools } = this.#options;
+    const { orchestrator } = this.#options;
     await this.#writeStatus(false);
     if (this.#ports) await this.#startServer(this.#ports);
     const options = namedServer()?.options ?? { address };
     await requireServer(options, this.#namespace);
     if (orchestrator) await prepare(options, this.#namespace, this.#ports !== undefined);
     await this.#join(options);
-    const workers = [
-      ...(orchestrator ? [this.#worker('orchestrator')] : []),
-      ...(data ? [this.#worker('data')] : []),
-      ...Object.entries(pools).map(([name, pool]) => this.#worker('gpu', name, pool)),
-    ];
+    const workers = this.#wanted.map((worker, n) => this.#worker(worker, this.#metrics?.[n]));
     await Promise.all(workers.map((worker) => worker.ready));
     await this.#writeStatus(true);
     if (orchestrator) await restoreRecords(await openHome()).catch(() => {}); // commands that need a damaged record report it
@@ -133,7 +135,7 @@ class Session {
     await server?.stop();
     this.#lifeline?.close();
     await sweepLeftovers();
-    rmSync(inHome('up.json'), { force: true });
+    for (const file of ['up.json', TARGETS]) rmSync(inHome(file), { force: true });
     releaseHome();
   }
 
@@ -187,7 +189,29 @@ class Session {
     }
   }
 
-  #worker(kind: string, name?: string, pool?: Pool): Supervised {
+  /** Prometheus finds the metrics of all workers by a file of the home. */
+  async #placeMetrics(): Promise<void> {
+    const { metrics } = this.#options;
+    if (!metrics) return;
+    const places = await adjacent(metrics, this.#wanted.length);
+    this.#metrics = places;
+    const targets = this.#wanted.map(({ kind, name }, n) => ({
+      targets: [addressOf({ ...places[n]!, host: metrics.host === '0.0.0.0' ? hostname() : metrics.host })],
+      labels: { worker: kind, ...(name !== undefined && { pool: name }) },
+    }));
+    await writeAtomic(inHome(TARGETS), `${JSON.stringify(targets, null, 2)}\n`);
+  }
+
+  get #wanted(): readonly WorkerOfHost[] {
+    const { orchestrator, data, pools } = this.#options;
+    return [
+      ...(orchestrator ? [{ kind: 'orchestrator' }] : []),
+      ...(data ? [{ kind: 'data' }] : []),
+      ...Object.entries(pools).map(([name, pool]) => ({ kind: 'gpu', name, pool })),
+    ];
+  }
+
+  #worker({ kind, name, pool }: WorkerOfHost, metrics: Listen | undefined): Supervised {
     return this.#add({
       name: name === undefined ? `${kind} worker` : `${kind} worker of pool ${name}`,
       // A small nursery keeps a worker small; answers of model servers that are in flight would outlive it.
@@ -195,6 +219,7 @@ class Session {
       env: {
         // Node strips types and compiles once for each build, not again in each worker and thread.
         NODE_COMPILE_CACHE: join(this.#build.folder, 'cache'),
+        BACKSPIN_METRICS: metrics ? addressOf(metrics) : '',
         ...(name !== undefined && { BACKSPIN_POOL: name, BACKSPIN_POOL_SETTINGS: JSON.stringify(pool) }),
       },
       // API keys of external servers and of the Temporal server
@@ -258,4 +283,13 @@ class Session {
   }
 }
 
+interface WorkerOfHost {
+  readonly kind: string;
+  /** Of the pool. */
+  readonly name?: string;
+  readonly pool?: Pool;
+}
+
 const SERVER = 'Temporal server';
+/** In the format of Prometheus' `file_sd_configs`. */
+const TARGETS = 'metrics.json';

@@ -13,7 +13,7 @@ import { planned } from '../plan/planner.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { workflowId } from '../schemas/names.ts';
 import type { SweepRecord } from '../schemas/sweep.ts';
-import { number, size } from '../schemas/units.ts';
+import { duration, number, size } from '../schemas/units.ts';
 import { openServices } from '../steps/services.ts';
 import type { Store } from '../store/store.ts';
 import { ensureUp, prepare, writesOf } from './prepare.ts';
@@ -55,17 +55,18 @@ function memberTable(
     readonly seed: number;
     readonly state?: string;
     readonly round?: number | null;
+    readonly deviceSeconds?: number;
   }[],
 ) {
   const paths = [...new Set(members.flatMap(({ values }) => Object.keys(values)))];
   const hasState = members.some(({ state }) => state !== undefined);
   return table(
-    ['experiment', ...paths, 'seed', ...(hasState ? ['state', 'round'] : [])],
-    members.map(({ experiment, values, seed, state, round }) => [
+    ['experiment', ...paths, 'seed', ...(hasState ? ['state', 'round', 'device time'] : [])],
+    members.map(({ experiment, values, seed, state, round, deviceSeconds }) => [
       experiment,
       ...paths.map((path) => formatValue(values[path])),
       seed,
-      ...(hasState ? [state ?? '', round ?? null] : []),
+      ...(hasState ? [state ?? '', round ?? null, deviceSeconds ? duration(deviceSeconds) : null] : []),
     ]),
   );
 }

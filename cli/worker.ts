@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isBusy } from '../devices/inflight.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { homeFolder } from '../host/home.ts';
+import type { Listen } from '../host/ports.ts';
 import { readPools, readSlurmPools } from '../host/pools.ts';
 import { requireShared } from '../host/shared.ts';
 import { runSession } from './session.ts';
@@ -16,6 +17,7 @@ export interface Options {
   readonly drainBefore?: number;
   /** Gigabytes. */
   readonly lowWater?: number;
+  readonly metrics?: Listen;
 }
 
 /** Milliseconds in which workers stop after a signal, by default, and at least. */
@@ -30,6 +32,7 @@ export async function run({
   idleExit,
   drainBefore = DRAIN,
   lowWater,
+  metrics,
 }: Options): Promise<void> {
   if (!orchestrator && !data && pool.length === 0)
     throw new BackspinError('ConfigError', 'Say what this host shall do: --orchestrator, --data, or --pool such as gpu=auto or cpu=2.');
@@ -46,6 +49,7 @@ export async function run({
     ...(orchestrator && { slurm: readSlurmPools() }),
     drain: Math.max(drainBefore - RESERVE, RESERVE),
     ...(lowWater !== undefined && { lowWater }),
+    ...(metrics && { metrics }),
     ...(idleExit !== undefined && { over: (signal) => idle(idleExit, signal) }),
   });
 }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
-import type { HubSpec } from '../schemas/trainer.ts';
+import type { HubSpec, PushSpec } from '../schemas/trainer.ts';
 import { hubEnvironment } from './environment.ts';
 import { errorOfExit } from './exits.ts';
 import { pythonOf, trainerEnvironment } from './python.ts';
@@ -62,29 +62,51 @@ export async function downloadFiles(
   if (missing.length > 0) await runHub({ version: 1, ...repository, revision: commit, small: '$^', files: missing }, follower);
 }
 
-/** The subprocess ends with this process: it reads its standard input to the end. */
 async function runHub(spec: HubSpec, { signal, onProgress }: Partial<DownloadFollower> = {}): Promise<Snapshot> {
+  let last: Snapshot | undefined;
+  for await (const line of hubLines<Snapshot | DownloadProgress>('hub', spec, signal)) {
+    if ('of' in line) onProgress?.(line);
+    else last = line;
+  }
+  return last!;
+}
+
+/** A file of the folder; `sent` is false if the Hub had it already. */
+export interface PushedFile {
+  readonly name: string;
+  readonly sent: boolean;
+}
+
+/** Uploads a folder to a repository, which is made if there is none, and leaves out the files that it has. Returns the address of the
+ *  repository. Throws `ConfigError` if the Hub refuses it, and `Down` without a network. */
+export async function pushFolder(spec: Omit<PushSpec, 'version'>, onFile: (file: PushedFile) => void): Promise<string> {
+  let last: { readonly url: string } | undefined;
+  for await (const line of hubLines<PushedFile | { readonly url: string }>('push', { version: 1, ...spec })) {
+    if ('name' in line) onFile(line);
+    else last = line;
+  }
+  return last!.url;
+}
+
+/** What a verb of the trainer that talks to the Hub prints. The subprocess ends with this process: it reads its standard input to the end. */
+async function* hubLines<Line>(verb: 'hub' | 'push', spec: HubSpec | PushSpec, signal?: AbortSignal): AsyncGenerator<Line> {
   signal?.throwIfAborted();
   const { python, trainerPath } = pythonOf();
   const scratch = await mkdtemp(join(tmpdir(), 'backspin-'));
   const file = join(scratch, 'hub.json');
   try {
     await writeFile(file, JSON.stringify(spec));
-    const child = spawn(python, ['-m', 'backspin_trainer', 'hub', '--spec', file], {
+    const child = spawn(python, ['-m', 'backspin_trainer', verb, '--spec', file], {
       env: { ...hubEnvironment(), ...trainerEnvironment(trainerPath) },
     });
     const stop = () => child.kill('SIGKILL');
     signal?.addEventListener('abort', stop, { once: true });
     const [errors, ended] = [text(child.stderr), once(child, 'close') as Promise<[number | null]>];
-    let last: Snapshot | DownloadProgress | undefined;
-    for await (const line of createInterface(child.stdout)) {
-      last = JSON.parse(line) as Snapshot | DownloadProgress;
-      if ('of' in last) onProgress?.(last);
-    }
+    for await (const line of createInterface(child.stdout)) yield JSON.parse(line) as Line;
     const [code] = await ended;
     signal?.removeEventListener('abort', stop);
     signal?.throwIfAborted();
-    if (code === 0 && last && 'commit' in last) return last;
+    if (code === 0) return;
     const said = (await errors).trim().split('\n').at(-1)!;
     throw errorOfExit(code, file, said) ?? new Error(`The client of the Hub ended with exit code ${code}: ${said}`);
   } finally {

@@ -19,6 +19,8 @@ export interface Setup {
   /** Browser for the tests of web pages; null if this machine has none. */
   readonly browser: string | null;
   readonly cache: string;
+  /** Python with EleutherAI's harness, if set-up ran with `--lm-eval`. */
+  readonly lmEval?: string;
 }
 
 /** As in `setup/paths.js`. */

@@ -10,11 +10,17 @@ import { pythonOf, trainerIdentity } from './python.ts';
 import { cacheFolder } from './installation.ts';
 import { runVerb } from './verb.ts';
 
-/** A new model, or one in a folder: its small files and its safetensors files, by name, and the text of the chat template that replaces its
- *  own. */
+/** A new model, or one in a folder: its small files and its safetensors files, by name, the text of the chat template that replaces its
+ *  own, and a token that ends turns beside its own. */
 export type CheckedModel =
   | { readonly init: NonNullable<CheckSpec['init']>; readonly small: Paths }
-  | { readonly folder: string; readonly small: Paths; readonly weights: Paths; readonly chatTemplate: string | null };
+  | {
+      readonly folder: string;
+      readonly small: Paths;
+      readonly weights: Paths;
+      readonly chatTemplate: string | null;
+      readonly endToken: string | null;
+    };
 type Paths = Readonly<Record<string, string>>;
 
 const CACHE = cacheFolder('checks');
@@ -48,7 +54,9 @@ async function ask(model: CheckedModel, uses: readonly ModelUse[]): Promise<read
     const template = 'init' in model || model.chatTemplate === null ? null : join(scratch, 'chat_template.jinja');
     if (template !== null) await writeFile(template, (model as { chatTemplate: string }).chatTemplate);
     const of =
-      'init' in model ? { init: model.init } : { folder: model.folder, weights: Object.keys(model.weights), chatTemplate: template };
+      'init' in model
+        ? { init: model.init }
+        : { folder: model.folder, weights: Object.keys(model.weights), chatTemplate: template, endToken: model.endToken };
     await runVerb('check', { uses, to, ...of });
     return z.array(refusal).parse(JSON.parse(await readFile(to, 'utf8')));
   } finally {
@@ -71,9 +79,9 @@ const withPlace = (sentence: string | null, from: string, to: string): string | 
 async function identityOf(model: CheckedModel): Promise<object> {
   const small = await digests(model.small, (path) => readFile(path));
   if ('init' in model) return { init: { ...model.init, tokenizer: null }, small };
-  const { weights, chatTemplate } = model;
+  const { weights, chatTemplate, endToken } = model;
   const template = chatTemplate === null ? {} : { chatTemplate: sha256(chatTemplate) };
-  return { small, template, weights: await digests(weights, headerOf) };
+  return { small, template, endToken, weights: await digests(weights, headerOf) };
 }
 const digests = async (paths: Paths, read: (path: string) => Promise<Buffer>): Promise<object> =>
   Object.fromEntries(

@@ -17,11 +17,11 @@ export interface TrainerPython {
 /** Lets Python find the package and keeps it from importing files of the working folder, such as a user's `random.py`. */
 export const trainerEnvironment = (trainerPath: string) => ({ PYTHONPATH: trainerPath, PYTHONSAFEPATH: '1' });
 
+/** Folder of the Python code beside this code. */
+export const trainerFolder: string = join(dirname(import.meta.dirname), 'trainer');
+
 /** The Python that set-up made, and the trainer beside this code. */
-export const pythonOf = (): TrainerPython => ({
-  python: readSetup().python,
-  trainerPath: join(dirname(import.meta.dirname), 'trainer'),
-});
+export const pythonOf = (): TrainerPython => ({ python: readSetup().python, trainerPath: trainerFolder });
 
 /** Output of `backspin_trainer identity`: for each verb a digest of its code and the versions of the packages that compute. */
 export type TrainerIdentity = Readonly<Record<SubprocessVerb | 'serve' | 'check' | 'gguf', object>>;

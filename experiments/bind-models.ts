@@ -9,11 +9,12 @@ import type { External } from '../schemas/external.ts';
 import type { experimentFile } from '../schemas/file.ts';
 import type { Source } from '../schemas/yaml.ts';
 import type { TemplateSettings } from '../steps/chat-template.ts';
-import { lookUpModel, type HubModelName } from '../steps/hub-model.ts';
+import { downloadModel, lookUpModel, type HubModelName } from '../steps/hub-model.ts';
 import { resolveName, type Launched } from './hub-names.ts';
 import {
   chatFault,
   encoderFault,
+  endTokenFault,
   FOLDER_OF_GGUF,
   ggufIn,
   modelFault,
@@ -57,7 +58,7 @@ async function bindModel(source: Source, models: Models, name: string, { folder,
   const file = named.chatTemplate === undefined ? undefined : resolve(folder, named.chatTemplate);
   const encodes = recipe?.models[name]?.endsWith('encoder') ?? false;
   const { bound, place, fault } = 'hub' in named ? await bindHub(named, launched, encodes) : await bindFolder(named.path, folder, encodes);
-  const { chatTemplateArguments: values, system } = named;
+  const { chatTemplateArguments: values, system, endToken } = named;
   const mute = fault || encodes || place === undefined ? undefined : chatFault(place, file, 'hub' in named, named);
   const at = (key: string) => ['models', name, ...(typeof model === 'string' ? [] : [key])];
   const key = 'hub' in named ? 'hub' : 'path';
@@ -71,12 +72,16 @@ async function bindModel(source: Source, models: Models, name: string, { folder,
       'key',
     );
   if (encodes && system !== undefined) source.problem(['models', name, 'system'], 'an encoder has no chat template', 'key');
+  const endless =
+    endToken === undefined || fault ? undefined : encodes ? 'an encoder ends no turn' : place && endTokenFault(place, endToken);
+  if (endless) source.problem(['models', name, 'endToken'], endless);
   if (mute) source.problem(at(file === undefined ? key : 'chatTemplate'), mute);
   return {
     ...bound,
     ...(file !== undefined && { chatTemplate: file }),
     ...(values && { chatTemplateArguments: values }),
     ...(system !== undefined && { system }),
+    ...(endToken !== undefined && { endToken }),
   };
 }
 
@@ -111,12 +116,14 @@ async function bindGguf(path: string, encodes: boolean): Promise<Checked> {
   }
 }
 
-async function bindHub({ hub, revision }: HubModelName, launched: Launched, encodes: boolean): Promise<Checked> {
+async function bindHub({ hub, revision, ...rest }: HubModelName, launched: Launched, encodes: boolean): Promise<Checked> {
   try {
     const name = { kind: 'model', repository: hub, revision } as const;
-    const found = await resolveName(name, launched, (at) => lookUpModel({ hub, revision: at }));
-    const bound = { hub, revision, commit: found.commit };
+    const file = rest.file === undefined ? {} : { file: rest.file };
+    const found = await resolveName(name, launched, (at) => lookUpModel({ ...file, hub, revision: at }));
+    const bound = { hub, revision, commit: found.commit, ...file };
     if (!('used' in found)) return { bound };
+    if (rest.file !== undefined) return { ...(await bindGguf(await downloadModel(bound), encodes)), bound };
     const fault = repositoryFault(hub, found, encodes);
     const partial = `only a part of ${hub} is in the Hub's cache (${found.folder}), and the Hub cannot be asked for the rest`;
     return { bound, place: found.folder, fault: fault && !found.listed ? partial : fault };

@@ -88,7 +88,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
   const { training, seed } = file!;
   const rank = highestRank(parameters);
   const serving = await bindServing(source, file!.serving, ['serving'], rank);
-  const { pool = serving.pool, threads, microBatch, shard } = training;
+  const { pool = serving.pool, threads, microBatch, shard, deterministic } = training;
   const command = await bindCommand(source, training, folder);
   const roles: Record<string, Serving> = {};
   for (const [role, own] of Object.entries(given.roles ?? {})) {
@@ -107,7 +107,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
     models,
     serving,
     roles,
-    training: { pool, threads, microBatch, shard, ...command },
+    training: { pool, threads, microBatch, shard, deterministic, ...command },
     evaluation: checked.evaluation,
     ...(file!.notify && { notify: notifyOf(file!.notify, folder) }),
     ...(file!.review !== undefined && { review: file!.review }),

@@ -11,6 +11,7 @@ import {
   type ChatTemplateArguments,
   type TemplateSettings,
 } from '../steps/chat-template.ts';
+import { tokenId } from '../steps/end-token.ts';
 import { templateFault, type SpecialTokens } from './chat-template.ts';
 
 /** Returns the fault of a folder that should hold a Hugging Face model; undefined if none is visible. */
@@ -39,9 +40,9 @@ export function repositoryFault(
   }: { readonly folder: string; readonly used: readonly string[]; readonly files: readonly { readonly name: string }[] },
   encodes: boolean,
 ): string | undefined {
-  const holdsGguf = !used.includes('config.json') && files.some(({ name }) => isGguf(name));
-  if (holdsGguf)
-    return `${hub} holds GGUF files only; download one (\`hf download ${hub} FILE.gguf --local-dir .\`) and give its path, or ${FOLDER_OF_GGUF}`;
+  const ggufs = files.map(({ name }) => name).filter(isGguf);
+  if (!used.includes('config.json') && ggufs.length > 0)
+    return `${hub} holds GGUF files only; name one of them (${ggufs.join(', ')}) as \`file\` beside \`hub\`, or ${FOLDER_OF_GGUF}`;
   if (!used.includes('config.json')) return `${hub} has no config.json: it is no model that transformers can load`;
   if (!used.some((name) => /^[^/]+\.(safetensors|bin)$/.test(name)))
     return `${hub} has no weights that can be trained; safetensors or pytorch_model.bin are needed`;
@@ -53,6 +54,8 @@ export function repositoryFault(
 function filesFault(folder: string): string | undefined {
   const files = listFolder(folder);
   if (!files) return `${folder} is not a folder that can be read; give the folder of a model`;
+  if (!files.includes('config.json') && files.includes('adapter_config.json'))
+    return `${folder} is an adapter; give the model that \`merge_and_unload\` of PEFT makes of it and its base`;
   if (!files.includes('config.json')) return `${folder} has no config.json; give the folder of a whole Hugging Face model`;
   const config = readObject(join(folder, 'config.json'));
   if (typeof config === 'string') return config;
@@ -84,24 +87,40 @@ function vocabularyFault(folder: string): string | undefined {
 }
 
 const configIn = (folder: string) => readObject(join(folder, 'tokenizer_config.json')) as Record<string, unknown>;
-/** Reads special tokens such as `eos_token`: each is a text, or an object that holds it. */
+/** Reads special tokens such as `eos_token`: each is a text, or an object that holds it. Old folders have them in special_tokens_map.json, and
+ *  those of GPT-2 the id of the end token in config.json alone. */
 function specialTokensIn(folder: string): Record<string, string> {
-  const tokens = Object.entries(configIn(folder)).flatMap(([name, token]) => {
+  const { eos_token_id: id } = objectIn(folder, 'config.json');
+  const end = addedTokens(folder).find((token) => token.id === id)?.content;
+  const all = { ...(end !== undefined && { eos_token: end }), ...objectIn(folder, 'special_tokens_map.json'), ...configIn(folder) };
+  const tokens = Object.entries(all).flatMap(([name, token]) => {
     const text = typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token;
     return name.endsWith('_token') && typeof text === 'string' ? [[name, text] as const] : [];
   });
   return Object.fromEntries(tokens);
 }
+/** The JSON object in a file of the folder; an empty one if it has none. */
+function objectIn(folder: string, name: string): Record<string, unknown> {
+  const value = readObject(join(folder, name));
+  return typeof value === 'string' ? {} : value;
+}
 
 /** The tokens that generation_config.json lists as ends, such as Gemma's `<end_of_turn>` beside its EOS `<eos>`. */
 function listedEnds(folder: string): string[] {
-  const read = (name: string) => {
-    const value = readObject(join(folder, name));
-    return typeof value === 'string' ? {} : value;
-  };
-  const ids = [read('generation_config.json')['eos_token_id'] ?? []].flat();
-  const { added_tokens: added = [] } = read('tokenizer.json') as { readonly added_tokens?: readonly { id: number; content: string }[] };
-  return added.filter(({ id }) => ids.includes(id)).map(({ content }) => content);
+  const ids = [objectIn(folder, 'generation_config.json')['eos_token_id'] ?? []].flat();
+  return addedTokens(folder)
+    .filter(({ id }) => ids.includes(id))
+    .map(({ content }) => content);
+}
+function addedTokens(folder: string): readonly { readonly id: number; readonly content: string }[] {
+  return (objectIn(folder, 'tokenizer.json')['added_tokens'] as { id: number; content: string }[] | undefined) ?? [];
+}
+
+/** Returns the fault of a token that should end turns; undefined if the tokenizer in the folder has it. */
+export function endTokenFault(folder: string, token: string): string | undefined {
+  const tokenizer = readObject(join(folder, 'tokenizer.json'));
+  if (typeof tokenizer === 'string' || tokenId(tokenizer, token) !== undefined) return undefined;
+  return `the tokenizer in ${folder} has no token ${token}`;
 }
 
 /** Returns the fault of a model's chat template, or of the file that replaces it, under these settings. `fixed`: nobody can edit the folder.
@@ -118,8 +137,12 @@ export function chatFault(folder: string, file?: string, fixed = false, settings
   if (template === undefined && file !== undefined) return `${file} cannot be read; give a file with a chat template`;
   const whole = template === undefined || template.trim() === '' ? '' : withSettings(template, settings);
   const tokens = specialTokensIn(folder) as SpecialTokens;
-  const ends = [tokens.eos_token, ...listedEnds(folder)];
+  const ends = [tokens.eos_token, ...listedEnds(folder), ...(settings.endToken === undefined ? [] : [settings.endToken])];
   const fault = templateFault(whole, tokens, ends);
+  const end =
+    fault &&
+    addedTokens(folder).find(({ content }) => whole.includes(content) && templateFault(whole, tokens, [content]) === undefined)?.content;
+  if (end !== undefined) return `${it} ${fault}; set endToken: '${end}', which it writes there`;
   const thinks = fault && readsVariable(whole, THINKING) && !(THINKING in (settings.chatTemplateArguments ?? {}));
   const mended = thinks && templateFault(withSettings(whole, { chatTemplateArguments: { [THINKING]: false } }), tokens, ends) === undefined;
   return fault && `${it} ${fault}; ${mended ? `set chatTemplateArguments: { ${THINKING}: false }, under which it is sound` : remedy}`;
@@ -152,6 +175,9 @@ function linkFault(folder: string, files: readonly string[]): string | undefined
 
 function weightsFault(folder: string, files: readonly string[]): string | undefined {
   const weights = files.filter((file) => file.endsWith('.safetensors'));
+  const names = ['model.safetensors', 'model.safetensors.index.json'];
+  if (weights.length > 0 && !names.some((name) => files.includes(name)))
+    return `${folder} has neither ${names.join(' nor ')}, which says what is in ${weights[0]}; fetch the one that belongs to it`;
   if (weights.length === 0 && !files.some((file) => PICKLED.test(file)))
     return `${folder} has no weights; safetensors or pytorch_model.bin are needed`;
   const missing = indexFault(folder, files);

@@ -8,6 +8,7 @@ import type { Database, Row } from './tables/duckdb.ts';
 import { name as quoted } from './tables/duckdb.ts';
 import { binned, fieldsOf, type Field, type Histogram } from './tables/page.ts';
 import { allOf, openDatabase, tablesOf, type StepTable } from './tables/steps.ts';
+import type { Money } from './cost.ts';
 import { viewOf, type View } from './view.ts';
 
 export interface ExperimentReport {
@@ -41,6 +42,8 @@ export interface Sample {
 export interface Cost {
   readonly requests: number;
   readonly tokens: number;
+  /** By the prices of external models; empty without prices. */
+  readonly money: Money;
   readonly seconds: Readonly<Record<Step['kind'], number>>;
 }
 
@@ -74,7 +77,16 @@ export async function reportOf(store: Store, record: ExperimentRecord): Promise<
   const { name: _, ...config } = record.config as BoundConfig;
   const { configDigest } = record;
   const metrics = metricCells(view);
-  return { view, config, configDigest, metrics, distributions, samples, cost: costOf(ended), determinism: classesOf(ended) };
+  return {
+    view,
+    config,
+    configDigest,
+    metrics,
+    distributions,
+    samples,
+    cost: { ...costOf(ended), money: view.cost },
+    determinism: classesOf(ended),
+  };
 }
 
 async function distributionsOf(database: Database, path: string, query: string, fields: readonly Field[]): Promise<Distribution[]> {
@@ -97,7 +109,7 @@ async function sampleOf(database: Database, path: string, table: StepTable, quer
 
 type Ended = readonly { readonly step: Step; readonly output: Output }[];
 
-function costOf(ended: Ended): Cost {
+function costOf(ended: Ended): Omit<Cost, 'money'> {
   const own = ended.filter(({ step }) => !step.cached).map(({ output }) => output);
   const sum = (of: (output: Output) => number, some = own) => some.reduce((total, output) => total + of(output), 0);
   const seconds = (verb: Step['kind']) =>

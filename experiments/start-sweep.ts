@@ -11,6 +11,7 @@ import { currentProgress } from './current.ts';
 import { readOrRestore } from './restore.ts';
 import { startOptions } from './start.ts';
 import type { Sweep } from './sweep.ts';
+import { deviceSeconds } from './cost.ts';
 import { sweepView, type SweepView } from './sweep-table.ts';
 
 /** Characters. Temporal takes at most 2 MB as the input of a workflow. */
@@ -94,5 +95,6 @@ export async function currentSweep(
     const progress = record && (await currentProgress(temporal, why, record));
     if (progress && !(progress.gone && starts)) records.push(progress.record); // else it is about to start
   }
-  return sweepView(sweep, records);
+  const devices = records.map(async (one) => [one.name, await deviceSeconds(store, one)] as const);
+  return sweepView(sweep, records, new Map(await Promise.all(devices)));
 }

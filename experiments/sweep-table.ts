@@ -24,20 +24,27 @@ export interface SweepView {
     readonly seed: number;
     readonly state: ExperimentRecord['state'] | 'not begun';
     readonly round: number | null;
+    /** Seconds on device groups, without what other experiments had computed. */
+    readonly deviceSeconds: number;
   }[];
   /** Of the last round that each experiment has measured. */
   readonly rows: readonly SweepRow[];
 }
 
-/** `records` of the members that there are. */
-export function sweepView({ name, members }: SweepRecord, records: readonly ExperimentRecord[]): SweepView {
+/** `records` of the members that there are; `devices`: seconds on device groups by experiment. */
+export function sweepView(
+  { name, members }: SweepRecord,
+  records: readonly ExperimentRecord[],
+  devices: ReadonlyMap<string, number>,
+): SweepView {
   const byName = new Map(records.map((record) => [record.name, record]));
   const groups = Map.groupBy(members, ({ values }) => JSON.stringify(values));
   return {
     sweep: name,
     members: members.map((member) => {
       const { state = 'not begun', round = null } = byName.get(member.name) ?? {};
-      return { experiment: member.name, values: member.values, seed: member.seed, state, round } as const;
+      const deviceSeconds = devices.get(member.name) ?? 0;
+      return { experiment: member.name, values: member.values, seed: member.seed, state, round, deviceSeconds } as const;
     }),
     rows: [...groups.values()].flatMap((group) =>
       rowsOf(

@@ -4,6 +4,8 @@ import type { Attention, ExperimentRecord, Step } from '../schemas/experiment.ts
 import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';
 import { measured, type Measured } from '../workflows/measured.ts';
+import { addMoney, costOf, pricesOf, type Money, type Prices } from './cost.ts';
+import type { TokenUses } from '../schemas/steps.ts';
 import type { Live, LiveCounts } from './live.ts';
 import type { Waits } from './waits.ts';
 
@@ -25,6 +27,10 @@ export interface StepView {
   /** Samples that operators took until one could be parsed, the first included; absent if no operator resamples. */
   readonly attempts?: number;
   readonly seconds: number | null;
+  /** Tokens that models read and wrote; absent for a step without requests. */
+  readonly tokens?: { readonly read: number; readonly written: number };
+  /** Of external models with a price; of a cached step what it had cost. */
+  readonly cost?: Money;
   readonly output: OutputView | null;
   /** Names of what an evaluation measured. */
   readonly numbers?: readonly string[];
@@ -33,6 +39,8 @@ export interface StepView {
   /** For a training: the loss of its last step, and the lowest loss of its held-out rows with the step at which it was measured. */
   readonly loss?: number;
   readonly validation?: { readonly loss: number; readonly step: number };
+  /** For a training: the steps whose loss jumped. */
+  readonly spikes?: readonly number[];
   /** Progress of a running step. */
   readonly live?: Live;
   /** Why a running step waits. */
@@ -57,6 +65,8 @@ export interface View {
   readonly attention: readonly Attention[];
   readonly notices: readonly string[];
   readonly steps: readonly StepView[];
+  /** Of all steps that this experiment has computed itself. Empty without prices. */
+  readonly cost: Money;
 }
 
 export async function viewOf(
@@ -66,8 +76,9 @@ export async function viewOf(
   waits: ReadonlyMap<string, Waits> = new Map(),
 ): Promise<View> {
   const { name, workflowId, runId, recipe, state, round, result, failure, parent, attention, notices } = record;
+  const prices = pricesOf(record);
   const steps = await Promise.all(
-    record.steps.map(async (step) => ({ ...(await stepView(store, step, live)), ...waitsOf(waits.get(step.path)) })),
+    record.steps.map(async (step) => ({ ...(await stepView(store, step, prices, live)), ...waitsOf(waits.get(step.path)) })),
   );
   return {
     experiment: name,
@@ -83,10 +94,11 @@ export async function viewOf(
     attention,
     notices,
     steps,
+    cost: addMoney(steps.map(({ cached, cost }) => (cached ? undefined : cost))),
   };
 }
 
-async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<StepView> {
+async function stepView(store: Store, step: Step, prices: Prices, live?: LiveCounts): Promise<StepView> {
   const { path, arm, stepKey, name, kind, round, state, cached, result } = step;
   const output = stepKey === null ? undefined : await (live ? live.output(store, stepKey) : store.output(stepKey));
   const running = state === 'running' && !output && stepKey !== null ? await live?.of(store, kind, stepKey) : undefined;
@@ -106,6 +118,7 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
     requests: output?.requests ?? null,
     ...(output?.attempts ? { attempts: output.attempts } : {}),
     seconds: output?.seconds ?? null,
+    ...usesOf(output?.uses ?? running?.uses, prices),
     ...lossesOf(output?.curve),
     output: result !== null && isRef(result) ? outputView(result) : null,
     ...(result !== null && isRef(result) && result.kind === 'report' ? { numbers: Object.keys(result.metrics) } : {}),
@@ -115,10 +128,16 @@ async function stepView(store: Store, step: Step, live?: LiveCounts): Promise<St
     ...(running ? { live: running } : {}),
   };
 }
-function lossesOf(curve: Output['curve']): Pick<StepView, 'loss' | 'validation'> {
+function usesOf(uses: TokenUses | undefined, prices: Prices): Pick<StepView, 'tokens' | 'cost'> {
+  if (!uses) return {};
+  const cost = costOf(uses, prices);
+  const sum = (of: 'read' | 'written') => Object.values(uses).reduce((total, use) => total + use[of], 0);
+  return { tokens: { read: sum('read'), written: sum('written') }, ...(cost && { cost }) };
+}
+function lossesOf(curve: Output['curve']): Pick<StepView, 'loss' | 'validation' | 'spikes'> {
   if (!curve) return {};
-  const { last, best } = curve;
-  return { loss: last.loss, ...(best && { validation: { loss: best.validationLoss!, step: best.step } }) };
+  const { last, best, spikes } = curve;
+  return { loss: last.loss, ...(best && { validation: { loss: best.validationLoss!, step: best.step } }), ...(spikes && { spikes }) };
 }
 const waitsOf = (waits: Waits | undefined) => (waits ? { waits } : {});
 const outputView = (ref: AnyRef): OutputView => ({ digest: ref.digest, rows: ref.kind === 'dataset' ? ref.rows : null });

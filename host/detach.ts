@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { putAside } from '../devices/logs.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { homeFolder, inHome } from './home.ts';
+import { addressOf, type Listen } from './ports.ts';
 
 /** Options of `up`. */
 export interface Options {
@@ -14,10 +15,14 @@ export interface Options {
   readonly uiPort?: number;
   /** Gigabytes. */
   readonly lowWater?: number;
+  readonly metrics?: Listen;
 }
 
 /** `say` gets the line that names the addresses. */
-export async function detach({ pool = [], port, uiPort, lowWater }: Options, say: (line: string) => void = console.log): Promise<void> {
+export async function detach(
+  { pool = [], port, uiPort, lowWater, metrics }: Options,
+  say: (line: string) => void = console.log,
+): Promise<void> {
   mkdirSync(inHome('logs'), { recursive: true });
   const log = inHome('logs', 'up.log');
   putAside(log);
@@ -28,6 +33,7 @@ export async function detach({ pool = [], port, uiPort, lowWater }: Options, say
     ...(port === undefined ? [] : ['--port', `${port}`]),
     ...(uiPort === undefined ? [] : ['--ui-port', `${uiPort}`]),
     ...(lowWater === undefined ? [] : ['--low-water', `${lowWater}`]),
+    ...(metrics === undefined ? [] : ['--metrics', addressOf(metrics)]),
   ];
   const child = spawn(process.execPath, [join(import.meta.dirname, '..', 'cli', 'backspin.js'), 'up', ...options], {
     detached: true,

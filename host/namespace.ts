@@ -52,7 +52,7 @@ async function whenKnown<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-const hasCode = (error: unknown, ...codes: readonly number[]): boolean => isGrpcServiceError(error) && codes.includes(error.code as number);
+const hasCode = (error: unknown, ...codes: readonly number[]): boolean => isGrpcServiceError(error) && codes.includes(error.code);
 
 const elsewhere = ({ address }: ConnectionOptions, namespace: string, days: number): BackspinError =>
   new BackspinError(

@@ -10,6 +10,25 @@ const port = z.int().min(1).max(65_535);
 const known = z.object({ server: port, ui: port, http: port, metrics: port });
 export type Ports = Readonly<z.infer<typeof known>>;
 
+/** Where to listen. */
+export interface Listen {
+  readonly host: string;
+  readonly port: number;
+}
+export const addressOf = ({ host, port }: Listen): string => `${host}:${port}`;
+
+/** Returns `count` places from the first on, of adjacent ports. Throws if one is taken. */
+export async function adjacent({ host, port: first }: Listen, count: number): Promise<readonly Listen[]> {
+  const places = Array.from({ length: count }, (_, n) => ({ host, port: first + n }));
+  for (const place of places)
+    if (place.port > 65_535 || (await listen(place.port, host)) === undefined)
+      throw new BackspinError(
+        'ConfigError',
+        `Metrics need ${count} adjacent ports, one for each worker, and ${addressOf(place)} cannot be used: choose others with --metrics.`,
+      );
+  return places;
+}
+
 /** Throws if a requested port is taken. */
 export async function choosePorts(asked: { server?: number | undefined; ui?: number | undefined }): Promise<Ports> {
   const before = lastPorts();
@@ -45,11 +64,11 @@ function lastPorts(): Partial<Ports> {
 }
 
 /** Returns the port if it is free; 0 chooses any. */
-function listen(port: number): Promise<number | undefined> {
+function listen(port: number, host = '127.0.0.1'): Promise<number | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', () => resolve(undefined));
-    server.listen(port, '127.0.0.1', () => {
+    server.listen(port, host, () => {
       const { port: given } = server.address() as AddressInfo;
       server.close(() => resolve(given));
     });

@@ -21,16 +21,20 @@ export class TooLong extends Error {
 
 export interface ClientOptions extends Omit<TransportOptions, 'sockets'> {
   readonly limiter: Limiter;
+  /** Counts requests. Default: nobody does. */
+  readonly count?: Counting;
   /** Default: neither `choice` nor `schema`. */
   readonly dialect?: Dialect;
 }
+type Counting = <T extends { readonly tokens: number }>(send: () => Promise<T>) => Promise<T>;
 export interface SeededRequestOptions extends RequestOptions {
   readonly seed: number;
 }
-/** `tokens`: prompt and completion tokens of the request. */
+/** `tokens`: prompt and completion tokens; `written`: the latter alone. */
 export interface Answer<T> {
   readonly reply: T;
   readonly tokens: number;
+  readonly written: number;
 }
 
 /** The most tokens that a chat template adds: in total, and for each message. If this estimate does not fit, the server counts. */
@@ -56,6 +60,7 @@ interface ChatFields {
 export class ModelClient {
   readonly #transport: Transport;
   readonly #limiter: Limiter;
+  readonly #count: Counting;
   readonly #dialect: Dialect;
   readonly #learnt: Learnt = { maxTokensField: 'max_tokens', seeds: true };
   /** Context length by served name. A name stands for the same weights for ever. */
@@ -68,8 +73,9 @@ export class ModelClient {
   /** Whether the server has reported the tokens of a reply. */
   #reportsUsage = false;
 
-  constructor({ limiter, dialect = {}, ...transport }: ClientOptions) {
+  constructor({ limiter, count = (send) => send(), dialect = {}, ...transport }: ClientOptions) {
     this.#limiter = limiter;
+    this.#count = count;
     this.#dialect = dialect;
     this.#transport = new Transport({ ...transport, sockets: limiter.limit });
   }
@@ -86,10 +92,7 @@ export class ModelClient {
 
   /** Continues the prompt. After messages with `prefill` it continues the turn that `prefill` opens. */
   complete(model: string, prompt: Prompt, sampling: Sampling, options: SeededRequestOptions): Promise<Answer<Reply>> {
-    return this.#limiter.run(options.signal, () => this.#complete(model, prompt, sampling, options), {
-      ...options,
-      alive: () => this.alive(model, prompt, options.signal),
-    });
+    return this.#run(() => this.#complete(model, prompt, sampling, options), model, prompt, options);
   }
 
   /** Sends a small request of the same kind, or to the endpoint `path`. Returns whether the server answers it. */
@@ -150,8 +153,9 @@ export class ModelClient {
     const { text, finish } = reply;
     if (finish === 'content_filter') throw new Rejected(200, 'the server withheld its reply (content_filter)');
     this.#reportsUsage ||= usage !== undefined;
-    const estimate = () => Math.ceil((maxTokensOf(prompt) + Buffer.byteLength(text)) / BYTES_PER_TOKEN);
-    return { reply: { ...reply, finish }, tokens: usage ? usage.prompt_tokens + usage.completion_tokens : estimate() };
+    const tokensIn = (bytes: number) => Math.ceil(bytes / BYTES_PER_TOKEN);
+    const written = usage?.completion_tokens ?? tokensIn(Buffer.byteLength(text));
+    return { reply: { ...reply, finish }, tokens: written + (usage?.prompt_tokens ?? tokensIn(maxTokensOf(prompt))), written };
   }
 
   /**
@@ -165,10 +169,12 @@ export class ModelClient {
     continuations: readonly string[],
     options: RequestOptions,
   ): Promise<Answer<readonly (readonly TokenScore[])[]>> {
-    return this.#limiter.run(options.signal, () => this.#score(model, prompt, continuations, options), {
-      ...options,
-      alive: () => this.alive(model, 'score', options.signal),
-    });
+    return this.#run(() => this.#score(model, prompt, continuations, options), model, 'score', options);
+  }
+
+  #run<T extends { readonly tokens: number }>(send: () => Promise<T>, model: string, similarTo: Prompt | 'score', options: RequestOptions) {
+    const alive = () => this.alive(model, similarTo, options.signal);
+    return this.#limiter.run(options.signal, () => this.#count(send), { ...options, alive });
   }
 
   async #score(
@@ -183,7 +189,7 @@ export class ModelClient {
     if (tokens >= context) throw new TooLong(`prompt and continuation have ${tokens} tokens, the context ${context} for them and one more`);
     if (before.length === 0) throw new Rejected(400, 'the prompt has no tokens, so nothing predicts the first of the continuation');
     const post: Post = (body, reply) => this.#post('/v1/completions', { model, ...body }, reply, options);
-    return { reply: await scoreContinuations(post, before, all), tokens };
+    return { reply: await scoreContinuations(post, before, all), tokens, written: 0 };
   }
 
   /** Throws TooLong. A token has at least one byte, so short texts need no count. */

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { External } from '../schemas/external.ts';
 import { BackspinError } from '../schemas/errors.ts';
+import { noMetrics, type Metrics } from '../schemas/metrics.ts';
 import { AdaptiveLimiter } from './adaptive.ts';
 import { ModelClient } from './client.ts';
 
@@ -13,6 +14,11 @@ export interface ExternalServer {
 /** One client per external server. Models that declare the same address, key and limits share it. */
 export class ExternalServers {
   readonly #servers = new Map<string, ExternalServer>();
+  readonly #metrics: Metrics;
+
+  constructor(metrics = noMetrics) {
+    this.#metrics = metrics;
+  }
 
   of({ url, key, inFlight, requestsPerMinute, tokensPerMinute, timeout: seconds, structured, omit }: External): ExternalServer {
     const id = JSON.stringify([url, key, inFlight, requestsPerMinute, tokensPerMinute, seconds, structured, omit]);
@@ -24,6 +30,7 @@ export class ExternalServers {
     const client = new ModelClient({
       endpoint: async () => ({ url, key: key && readSecret(key, 'the key of an external server') }),
       limiter,
+      count: (send) => this.#metrics.request(new URL(url).host, send),
       tries: 1,
       timeout,
       dialect,

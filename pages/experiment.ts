@@ -46,7 +46,7 @@ export function metricsOf(view: Pick<View, 'metrics' | 'steps'>): Part {
   });
   const head = ['number', 'arm', ...rounds.map((round) => (round === 0 ? 'start' : `round ${round}`))];
   const caption =
-    'What evaluations measured. In brackets, for a number that is a share of n items as far as one can see: its 95 % interval (Wilson). With ±: one standard deviation over repeated trainings.';
+    'What evaluations measured. In brackets, for a number that is a share of n items as far as one can see: its 95 % interval (Wilson), or the interval that the suite gives. With ±: one standard deviation over repeated trainings.';
   const curves = [...Map.groupBy(cells, ({ metric }) => metric)].filter(([, line]) => new Set(line.map(({ round }) => round)).size > 1);
   return html`<h2>Measured</h2>
     ${table(head, rows, caption)}
@@ -69,7 +69,7 @@ function metricCell(cell: MetricCell | undefined): Part {
   const around =
     interval.kind === 'seeds'
       ? `± ${short(interval.high - value)}`
-      : `(${short(interval.low)} to ${short(interval.high)}, n ${number(interval.of!)})`;
+      : `(${short(interval.low)} to ${short(interval.high)}${interval.of === null ? '' : `, n ${number(interval.of)}`})`;
   return html`${short(value)} <span class="soft">${around}</span>`;
 }
 

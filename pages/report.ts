@@ -2,6 +2,7 @@
 import { html, raw } from 'hono/html';
 import { stringify } from 'yaml';
 import type { Comparison } from '../experiments/comparison.ts';
+import { moneyText } from '../experiments/cost.ts';
 import type { Distribution, ExperimentReport, Sample } from '../experiments/report.ts';
 import { duration, number } from '../schemas/units.ts';
 import { histogram } from './charts.ts';
@@ -57,7 +58,9 @@ function experimentPart(report: ExperimentReport, several: boolean): Html {
     <p>
       ${number(cost.requests)} requests to models, ${number(cost.tokens)} tokens read and written. Time of work, added up over workers:
       ${duration(cost.seconds.map)} for maps, ${duration(cost.seconds.train)} for trainings, ${duration(cost.seconds.evaluate)} for
-      evaluations, ${duration(cost.seconds.reduce)} for the rest. Steps that another experiment had computed before cost nothing here.
+      evaluations, ${duration(cost.seconds.reduce)} for the rest.
+      ${Object.keys(cost.money).length === 0 ? '' : `External models cost ${moneyText(cost.money)}.`} Steps that another experiment had
+      computed before cost nothing here.
     </p>
     <h2>What can be had again</h2>
     ${promises(report.determinism)}

@@ -9,7 +9,7 @@ import { adapterParameters, layerParameters, parameters, type Architecture } fro
 /** A training as it runs on one device. */
 export interface Training {
   readonly shape: Architecture;
-  readonly settings: Pick<Settings<Objective>, 'objective' | 'lora' | 'maxTokens' | 'optimizer'>;
+  readonly settings: Pick<Settings<Objective>, 'objective' | 'lora' | 'maxTokens' | 'optimizer' | 'quantization'>;
   /** Rows that the device computes at once; a preference counts once. */
   readonly rows: number;
   /** A step adds up the gradients of several micro-batches. */
@@ -35,6 +35,8 @@ export interface Memory {
 
 const FP32 = 4;
 const BF16 = 2;
+/** 4 bits, and the scale of each 64 numbers in 8. */
+const NF4 = 0.52;
 /** The Python process with all libraries; on a CUDA device its context and what its allocator cannot use. */
 const RUNTIME = { cpu: 0.89e9, cuda: 1.0e9 };
 /** Logits that the trainer computes at once. */
@@ -47,10 +49,12 @@ export function memoryOf(training: Training): Memory {
   const trained = settings.lora ? adapter : all;
   const frozen = settings.lora ? all : 0;
   const share = shard === 'fsdp2' ? devices : 1;
-  const weights = (trained * FP32 + frozen * (device === 'cuda' ? BF16 : FP32)) / share;
+  // Embeddings and head stay as they are.
+  const quantized = settings.lora && settings.quantization === 'nf4' ? shape.layers * layerParameters(shape) : 0;
+  const weights = (trained * FP32 + quantized * NF4 + (frozen - quantized) * (device === 'cuda' ? BF16 : FP32)) / share;
   // Data parallelism sends gradients in buckets beside them.
   const gradients = (trained * FP32 * (shard === 'none' && devices > 1 ? 2 : 1)) / share;
-  const states = settings.optimizer === 'muon' ? 1.2 : 2;
+  const states = { muon: 1.2, 'adamw-8bit': 0.5, adamw: 2 }[settings.optimizer ?? 'adamw'];
   const optimizer = (trained * FP32 * states) / share;
   const gathered = shard === 'fsdp2' ? gatheredBytes(training) : 0;
   // Autocast keeps copies of the trained weights until the end of the forward pass.
@@ -119,6 +123,7 @@ export function memoryWarning(
   if (total <= least) return undefined;
   const remedies = [
     ...(settings.lora ? [] : ['train an adapter (`lora`)']),
+    ...(settings.lora && settings.quantization !== 'nf4' && shard === 'none' ? ['hold its base in 4 bits (`quantization: nf4`)'] : []),
     ...(shard === 'none' ? ['divide it among the devices of a group (`shard: fsdp2` under `training`)'] : ['name more devices in a group']),
     'lower `maxTokens`',
   ];

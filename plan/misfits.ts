@@ -2,6 +2,8 @@
 import type { Schema } from '../recipe/define.ts';
 import type { StepCall, DatasetRef } from '../schemas/call.ts';
 import type { Registry } from '../steps/registry.ts';
+import { formatLike } from '../sources/conversations.ts';
+import type { Values } from '../sources/lines.ts';
 import { itemsIn } from '../steps/call-inputs.ts';
 import { fit } from '../steps/chain.ts';
 import type { Sourced } from '../steps/source.ts';
@@ -30,11 +32,13 @@ export function misfitOf(
   });
   if (misfits.length === 0) return undefined;
   const all = misfits.length === sample.length;
+  const like = all ? formatLike(sample[0]!.value as Values) : undefined;
+  const hint = like ? ` It looks like the format ${like}: set \`format: ${like}\` in the params of its source.` : '';
   const of = `${sample.length < SAMPLE_SIZE ? 'the' : 'the first'} ${sample.length}`;
   return {
     all,
     sentence: all
-      ? `Step ${path} reads records by ${reader}, and the first of them does not fit: ${misfits[0]}. None of ${of} does.`
+      ? `Step ${path} reads records by ${reader}, and the first of them does not fit: ${misfits[0]}. None of ${of} does.${hint}`
       : `Step ${path} reads records by ${reader}, and will drop ${misfits.length} of ${of} that do not fit, such as ${misfits[0]}.`,
   };
 }

@@ -43,8 +43,9 @@ export class ModelChecks {
 function usesOf(call: StepCall, context: StepContext, registry: Registry): { readonly model: ModelRef; readonly use: ModelUse }[] {
   if (call.verb === 'train') {
     const settings = call.inputs as unknown as Settings & { readonly from: ModelRef; readonly reference?: ModelRef };
-    const { objective, maxTokens, dropout, lora } = withTrainingDefaults(settings);
-    const training = { model: settings.from, use: { verb: 'train', objective, maxTokens, dropout, lora } as const };
+    const { objective, maxTokens, dropout, lora, optimizer, quantization, attention, packing, liger } = withTrainingDefaults(settings);
+    const options = { optimizer, quantization, attention, packing, liger };
+    const training = { model: settings.from, use: { verb: 'train', objective, maxTokens, dropout, lora, ...options } as const };
     return settings.reference ? [training, { model: settings.reference, use: { verb: 'score' } }] : [training];
   }
   if (embeds(call))

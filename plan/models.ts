@@ -11,7 +11,7 @@ import type { StepContext } from '../schemas/steps.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { TAGGER } from '../steps/checks.ts';
 import { externalOf } from '../steps/external.ts';
-import { hubModelOf, isHubModel, lookUpModel } from '../steps/hub-model.ts';
+import { downloadModel, hubModelOf, isHubModel, lookUpModel } from '../steps/hub-model.ts';
 import type { CheckSpec } from '../schemas/trainer.ts';
 import { modelFiles } from '../store/models.ts';
 import type { Store } from '../store/store.ts';
@@ -89,6 +89,7 @@ export class PlannedModels {
       small: Object.fromEntries(all.filter(([name]) => !isWeights(name))),
       weights: Object.fromEntries(all.filter(([name]) => name.endsWith('.safetensors'))),
       chatTemplate: await replacedTemplate(Object.fromEntries(all), inputs),
+      endToken: (inputs as TemplateSettings).endToken ?? null,
     };
     return { model, architecture: architectures.includes(LLAMA) ? LLAMA : architectures[0], origin };
   }
@@ -96,16 +97,14 @@ export class PlannedModels {
   /** Configuration and bytes of a model folder, or of a model on the Hub. */
   async #filesOf(call: StepCall, model: ModelRef): Promise<ModelFiles | undefined> {
     const { path } = call.inputs as { path?: string };
-    if (path !== undefined && isGguf(path)) {
-      const folder = await smallFilesOf(path);
-      return { folder, config: await configIn(folder), bytes: await weightBytesIn(folder) };
-    }
+    if (path !== undefined && isGguf(path)) return ggufFiles(path);
     if (path !== undefined)
       return { folder: path, config: await configIn(path), bytes: await folderBytes(path), isTagger: existsSync(join(path, TAGGER)) };
     if (!isHubModel(call)) return undefined;
     const stored = isReal(model) ? (await this.#store.model(model)).files.reduce((sum, file) => sum + file.bytes, 0) : undefined;
     try {
-      const { hub, commit } = hubModelOf(call);
+      const { hub, commit, file } = hubModelOf(call);
+      if (file !== undefined) return await ggufFiles(await downloadModel({ hub, commit, file }));
       const { folder, files, used } = await lookUpModel({ hub, revision: commit });
       const bytes = files.filter(({ name }) => used.includes(name)).reduce((sum, file) => sum + file.bytes, 0);
       return { folder, config: await configIn(folder), bytes: stored ?? bytes, isTagger: used.includes(TAGGER) };
@@ -114,6 +113,11 @@ export class PlannedModels {
       return { config: undefined, bytes: stored ?? 0, ...(stored === undefined && { fault: `Step ${call.path}: ${error.message}` }) };
     }
   }
+}
+
+async function ggufFiles(file: string): Promise<ModelFiles> {
+  const folder = await smallFilesOf(file);
+  return { folder, config: await configIn(folder), bytes: await weightBytesIn(folder) };
 }
 
 interface ModelFiles {
@@ -141,9 +145,7 @@ async function folderBytes(folder: string): Promise<number> {
 
 /** The chat template that the import gives the model; null: its own. */
 async function replacedTemplate(files: Readonly<Record<string, string>>, inputs: StepCall['inputs']): Promise<string | null> {
-  const { chatTemplate, chatTemplateArguments, system } = inputs as { readonly chatTemplate?: string } & TemplateSettings;
-  if ((chatTemplate ?? chatTemplateArguments ?? system) === undefined) return null;
+  const { chatTemplate } = inputs as { readonly chatTemplate?: string };
   const template = await templateIn({ ...files, ...(chatTemplate !== undefined && { [CHAT_TEMPLATE]: chatTemplate }) });
-  if (template === undefined) return null;
-  return (chatTemplateArguments ?? system) === undefined ? template : withSettings(template, inputs);
+  return template === undefined ? null : withSettings(template, inputs);
 }

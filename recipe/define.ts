@@ -5,6 +5,7 @@
 import type { Labels, Tagged } from './training.ts';
 import type { Dataset, Metrics, ModelKind, Outputs, Params, Report, MaybePromise } from './types.ts';
 import { keep, labeler, type Dropped, type Operator, type Prompt, type Rec, type Schema } from './operator.ts';
+import type { HarnessRequests } from './harness.ts';
 import type { EmbeddedRow } from '../schemas/trainer.ts';
 
 export * from './operator.ts';
@@ -184,6 +185,8 @@ export interface SuiteDef<K extends ModelKind, out M extends Metrics, Roles exte
   items(params: P): readonly unknown[];
   readonly ask: Operator<never, unknown, Roles | 'model', never>;
   measure(answers: readonly { readonly item: unknown; readonly answer: unknown }[], params: P): M;
+  /** The requests of the tasks of EleutherAI's harness with their `answers`: it makes numbers of them, beside those of `measure`. */
+  harness?(answers: readonly { readonly item: unknown; readonly answer: unknown }[]): readonly object[];
   /** Measurements of one answer, which `show` prints beside it. */
   each?(answered: { readonly item: unknown; readonly answer: unknown }, params: P): object;
 }
@@ -199,6 +202,8 @@ export function suite<Item, Answer, M extends Metrics, Roles extends string = ne
   items?(params: P): readonly Item[];
   readonly ask: Operator<Item, Answer, Roles | 'model', P>;
   measure(answers: readonly { readonly item: Item; readonly answer: Answer | undefined }[], params: P): M;
+  /** Lines for EleutherAI's harness, whose numbers join those of `measure`. */
+  harness?(answers: readonly { readonly item: Item; readonly answer: Answer | undefined }[]): readonly object[];
   each?(answered: { readonly item: Item; readonly answer: Answer }, params: P): object;
 }): SuiteDef<'lm', M, Roles, P> {
   return { is: 'suite', oracle: false, kind: 'lm', asksData: !spec.items, items: () => [], ...spec, params: spec.params } as never;
@@ -260,6 +265,8 @@ export interface SourceDef<out T, in P extends Params> {
   files(params: P): readonly string[];
   /** A dataset on the Hub, whose files it reads in place of `files`; they are downloaded before. Its commit is part of the step's key. */
   hub?(params: P): HubDataset | undefined;
+  /** Tasks of EleutherAI's harness, whose requests it reads, as one file of JSON Lines in place of `files`. */
+  harness?(params: P): HarnessRequests;
   /** Names of the files that are taken from a folder, or from the Hub. Default: all but hidden ones. */
   readonly endings?: RegExp;
   /** Yields records, and invalid lines as dropped, with file and line in `evidence`. Call `place` before each to report where it comes from. */
@@ -274,6 +281,7 @@ export function source<T, P extends Params = {}>(spec: {
   readonly params?: Schema<P>;
   files?(params: P): readonly string[];
   hub?(params: P): HubDataset | undefined;
+  harness?(params: P): HarnessRequests;
   readonly endings?: RegExp;
   rows(params: P, files: readonly string[], place?: PlaceReporter): AsyncIterable<T | Dropped> | Iterable<T | Dropped>;
 }): SourceDef<T, P> {

@@ -24,6 +24,9 @@ export interface Preference {
   readonly prompt: readonly Message[];
   readonly chosen: string;
   readonly rejected: string;
+  /** Scales the loss of the pair.
+   *  @default 1 */
+  readonly weight?: number;
 }
 /** Token ids of the response and one weight per id, at the token's own position. With `text` (which the ids encode) and `hash` (of the
  *  tokenizer and chat template that made them), a training with another tokenizer or chat template refuses the row. */
@@ -38,6 +41,9 @@ export interface WeightedPreference {
   readonly prompt: readonly Message[];
   readonly chosen: Weighted;
   readonly rejected: Weighted;
+  /** Scales the loss of the pair.
+   *  @default 1 */
+  readonly weight?: number;
 }
 /** The labels of a sentence: a BIO tag for each token (`B-city`, `I-city`, `O`), and one intent. */
 export interface Labels {
@@ -93,9 +99,15 @@ export interface Settings<O extends Objective = 'sft'> {
   /** How strongly a preference loss holds the model to its reference.
    *  @default 0.1 */
   readonly beta?: number;
-  /** Of a margin: that of DPO, or of IPO (2310.12036).
+  /** Of a margin: that of DPO, or of IPO (2310.12036); without a reference model ORPO (2403.07691) or SimPO (2405.14734).
    *  @default 'sigmoid' */
-  readonly loss?: 'sigmoid' | 'ipo';
+  readonly loss?: 'sigmoid' | 'ipo' | 'orpo' | 'simpo';
+  /** Target margin of SimPO.
+   *  @default 0.5 */
+  readonly gamma?: number;
+  /** Adds as many times the SFT loss of the chosen answers to a preference loss. ORPO has it once anyway.
+   *  @default none */
+  readonly sft?: number;
   /** From the first learning rate to the last.
    *  @default 'linear' */
   readonly schedule?: 'linear' | 'cosine';
@@ -106,9 +118,9 @@ export interface Settings<O extends Objective = 'sft'> {
   readonly weightDecay?: number;
   /** @default [0.9, 0.999] */
   readonly betas?: readonly [number, number];
-  /** Norm to which gradients are clipped.
-   *  @default none */
-  readonly clip?: number;
+  /** Norm to which gradients are clipped; null: they are not.
+   *  @default 1 */
+  readonly clip?: number | null;
   /** @default 0 */
   readonly dropout?: number;
   /** Rows that are not trained on, and whose loss is measured.
@@ -125,9 +137,20 @@ export interface Settings<O extends Objective = 'sft'> {
   };
   /** @default the experiment's */
   readonly seed?: number;
-  /** `muon` is for small models of which all weights are trained: it needs fewer steps.
+  /** `muon` is for small models of which all weights are trained: it needs fewer steps. `adamw-8bit` keeps its state in 8 bits.
    *  @default 'adamw' */
-  readonly optimizer?: 'adamw' | 'muon';
+  readonly optimizer?: 'adamw' | 'adamw-8bit' | 'muon';
+  /** Of the frozen base of an adapter, while it is trained (QLoRA, 2305.14314).
+   *  @default 'none' */
+  readonly quantization?: 'none' | 'nf4';
+  /** @default 'sdpa' */
+  readonly attention?: 'sdpa' | 'flash-attention-2' | 'flash-attention-3';
+  /** Computes the rows of a micro-batch as one sequence without padding, in which rows do not see each other.
+   *  @default false */
+  readonly packing?: boolean;
+  /** Kernels of Liger for norms, rotations and MLPs.
+   *  @default false */
+  readonly liger?: boolean;
 }
 
 /** What `train` takes. A template is required unless the records are training rows already. */

@@ -18,18 +18,32 @@ const training: Aliases = {
   adam_beta2: ['betas', 1],
   max_grad_norm: ['clip'],
   optim: ['optimizer'],
+  attn_implementation: ['attention'],
+  padding_free: ['packing'],
+  use_liger_kernel: ['liger'],
   loss_type: ['loss'],
+  simpo_gamma: ['gamma'],
+  rpo_alpha: ['sft'],
   // LLaMA-Factory
   pref_loss: ['loss'],
+  pref_ftx: ['sft'],
   cutoff_len: ['maxTokens'],
+  quantization_bit: ['quantization'],
+  flash_attn: ['attention'],
+  neat_packing: ['packing'],
+  enable_liger_kernel: ['liger'],
   // axolotl
   sequence_len: ['maxTokens'],
   num_epochs: ['length', 'epochs'],
   excess_length_strategy: ['tooLong'],
+  load_in_4bit: ['quantization'],
+  flash_attention: ['attention'],
+  sample_packing: ['packing'],
   lr_scheduler: ['schedule'],
 };
 const ofAllDevices = '`batch` counts the rows of all devices together';
-const notHere = "backspin's trainer has no such option; `engine: command` under `training` runs a trainer that has it";
+const command = '`engine: command` under `training` runs a trainer that has it';
+const notHere = `backspin's trainer has no such option; ${command}`;
 /** Settings of theirs that are none of ours, and what to do. */
 const trainingElsewhere: Readonly<Record<string, string>> = {
   per_device_train_batch_size: `${ofAllDevices}; \`microBatch\` under \`training\` is the most that a device computes at once`,
@@ -46,19 +60,21 @@ const trainingElsewhere: Readonly<Record<string, string>> = {
   logging_steps: 'every step is kept beside the model',
   fsdp: '`shard: fsdp2` under `training` divides a model among the devices of a group',
   fsdp_config: '`shard: fsdp2` under `training` divides a model among the devices of a group',
-  report_to: 'every step is kept beside the model',
+  report_to: 'every step is kept beside the model, and `backspin track` writes it into a tracker',
   lora_r: 'it goes into `lora`, as `r`',
   lora_rank: 'it goes into `lora`, as `rank`',
   lora_alpha: 'it goes into `lora`',
   lora_dropout: 'it goes into `lora`',
   lora_target_modules: 'it goes into `lora`, as `target_modules`',
   lora_target: 'it goes into `lora`, as `target_modules`',
-  ...Object.fromEntries(
-    ['packing', 'sample_packing', 'padding_free', 'attn_implementation', 'flash_attn', 'flash_attention', 'use_liger_kernel'].map(
-      (name) => [name, notHere],
-    ),
-  ),
-  ...Object.fromEntries(['deepspeed', 'quantization_bit', 'load_in_4bit', 'load_in_8bit', 'rl'].map((name) => [name, notHere])),
+  full_determinism: '`deterministic: true` under `training` asks for it',
+  deepspeed: `\`shard: fsdp2\` under \`training\` divides a model among the devices of a group; ${command}`,
+  desirable_weight: notHere,
+  undesirable_weight: notHere,
+  kto_chosen_weight: notHere,
+  label_smoothing: notHere,
+  rl: 'the recipe sets the objective; `loss` says what is learned from a pair',
+  load_in_8bit: '`quantization: nf4` holds the base of an adapter in 4 bits',
   ...Object.fromEntries(
     ['eval_strategy', 'eval_steps', 'val_size', 'val_set_size', 'early_stopping_patience', 'load_best_model_at_end'].map((name) => [
       name,
@@ -84,7 +100,17 @@ const sampling: Aliases = {
 };
 /** Their name of a value -> ours, by our key. undefined: our default. */
 const values: Readonly<Record<string, Readonly<Record<string, string | undefined>>>> = {
-  optimizer: { adamw_torch: 'adamw', adamw_torch_fused: 'adamw' },
+  optimizer: {
+    ...Object.fromEntries(['adamw_torch', 'adamw_torch_fused'].map((name) => [name, 'adamw'])),
+    ...Object.fromEntries(['adamw_8bit', 'adamw_bnb_8bit'].map((name) => [name, 'adamw-8bit'])),
+  },
+  quantization: { true: 'nf4', '4': 'nf4', false: 'none' },
+  attention: {
+    auto: 'sdpa',
+    false: 'sdpa',
+    ...Object.fromEntries(['flash_attention_2', 'fa2', 'true'].map((name) => [name, 'flash-attention-2'])),
+    ...Object.fromEntries(['flash_attention_3', 'fa3'].map((name) => [name, 'flash-attention-3'])),
+  },
   tooLong: { raise: 'fail' },
   targets: { 'all-linear': undefined },
 };

@@ -54,9 +54,12 @@ export interface HubModel {
   readonly hub: string;
   readonly revision: string;
   readonly commit: string;
+  /** A GGUF file in the repository. */
+  readonly file?: string;
   readonly chatTemplate?: string;
   readonly chatTemplateArguments?: Readonly<Record<string, unknown>>;
   readonly system?: string;
+  readonly endToken?: string;
 }
 
 /** A command that trains. `version` is that of its program. */
@@ -85,7 +88,7 @@ export interface BoundConfig {
   };
   readonly models: {
     readonly [name: string]:
-      | ({ readonly path: string } & Omit<HubModel, 'hub' | 'revision' | 'commit'>)
+      | ({ readonly path: string } & Omit<HubModel, 'hub' | 'revision' | 'commit' | 'file'>)
       | HubModel
       | { readonly init: { readonly architecture: z.infer<typeof architecture>; readonly tokenizer: string; readonly seed: number } }
       | { readonly external: External };
@@ -98,6 +101,7 @@ export interface BoundConfig {
     readonly threads: number | null;
     readonly microBatch?: number | 'auto';
     readonly shard?: 'none' | 'fsdp2';
+    readonly deterministic?: boolean;
     readonly command?: TrainingCommand;
   };
   /** `with`: for each role of the suite, its name under `models`. `data`: the name of its items under `data`. */

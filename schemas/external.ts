@@ -21,6 +21,17 @@ export const external = z.strictObject({
   inFlight: z.int().min(1).default(64).describe('Maximum of requests in flight; below it, backspin finds the capacity of the server.'),
   requestsPerMinute: z.number().positive().nullable().default(null).describe('Maximum rate. null: no limit.'),
   tokensPerMinute: z.number().positive().nullable().default(null).describe('Maximum rate of tokens, read and written. null: no limit.'),
+  price: z
+    .strictObject({
+      input: z.number().min(0),
+      output: z.number().min(0),
+      currency: z
+        .string()
+        .regex(/^[A-Z]{3}$/, 'three letters')
+        .default('USD'),
+    })
+    .exactOptional()
+    .describe('What a million tokens cost, read (`input`) and written (`output`). Default: no cost is counted.'),
   timeout: timeout.exactOptional(),
   structured: z
     .enum(['structured_outputs', 'response_format'])

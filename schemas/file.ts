@@ -19,6 +19,11 @@ const system = z
   .string()
   .exactOptional()
   .describe("The system turn of conversations that have none. '' is an empty one, for models whose chat template adds a turn of its own.");
+const endToken = z
+  .string()
+  .min(1)
+  .exactOptional()
+  .describe("A token that ends a turn beside the model's own end tokens, such as <|im_end|> for a base model whose end token is another.");
 const params = z.record(z.string(), z.unknown());
 /** Of a dataset or a model; recipes have names such as metaDocuments. */
 const inputName = z
@@ -37,13 +42,25 @@ export const experimentFile = z.strictObject({
       inputName,
       z.union([
         z.string().describe('A Hugging Face model folder if there is one at this path, else the name of a model on the Hugging Face Hub.'),
-        z.strictObject({ path: z.string().describe('A Hugging Face model folder.'), chatTemplate, chatTemplateArguments, system }),
         z.strictObject({
-          hub: z.string().describe('A model on the Hugging Face Hub, such as Qwen/Qwen2.5-0.5B.'),
-          revision: revision.default('main'),
+          path: z.string().describe('A Hugging Face model folder, or a GGUF file.'),
           chatTemplate,
           chatTemplateArguments,
           system,
+          endToken,
+        }),
+        z.strictObject({
+          hub: z.string().describe('A model on the Hugging Face Hub, such as Qwen/Qwen2.5-0.5B.'),
+          revision: revision.default('main'),
+          file: z
+            .string()
+            .regex(/\.gguf$/i, 'the name of a GGUF file')
+            .exactOptional()
+            .describe('A GGUF file in the repository, such as model-Q8_0.gguf, which is the model then.'),
+          chatTemplate,
+          chatTemplateArguments,
+          system,
+          endToken,
         }),
         z.strictObject({ init: z.strictObject({ architecture, tokenizer: z.string(), seed }) }),
         z.strictObject({ external }),
@@ -73,6 +90,10 @@ export const experimentFile = z.strictObject({
         .describe(
           'The most rows that a device computes at once; a step adds up the gradients of its batch. auto: the whole share of the device, and half as many each time memory runs out.',
         ),
+      deterministic: z
+        .boolean()
+        .default(false)
+        .describe('Asks PyTorch for algorithms that give the same bits again on CUDA devices, some of them slower.'),
       shard: z
         .enum(['none', 'fsdp2'])
         .default('none')
@@ -80,11 +101,12 @@ export const experimentFile = z.strictObject({
           'fsdp2: the devices of a group divide weights, gradients and optimizer state among themselves. none: each device has all of them.',
         ),
     })
-    .superRefine(({ engine, run, config, version, shard }, context) => {
+    .superRefine(({ engine, run, config, version, shard, deterministic }, context) => {
       const say = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
       if (engine === 'command' && !run) say('run', 'is missing; `engine: command` needs the program and its arguments');
       for (const [key, value] of Object.entries({ run, config, version }))
         if (engine === 'trl' && value !== undefined) say(key, 'goes with `engine: command`');
+      if (engine === 'command' && deterministic) say('deterministic', 'is for `engine: trl`');
       if (engine === 'command' && shard !== 'none') say('shard', 'is for `engine: trl`; a command divides its model itself');
     })
     .prefault({}),

@@ -100,6 +100,26 @@ export interface Span {
   readonly ended: number;
 }
 
+/** Requests to a model, and the tokens that it read and wrote. */
+export interface TokenUse {
+  readonly requests: number;
+  readonly read: number;
+  readonly written: number;
+}
+export type TokenUses = Readonly<Record<string, TokenUse>>;
+
+/** The sum for each key. */
+export function addUses(a: TokenUses, b: TokenUses = {}): TokenUses {
+  const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
+  return Object.fromEntries(
+    keys.map((key) => {
+      const [one, other] = [a[key] ?? noUse, b[key] ?? noUse];
+      return [key, { requests: one.requests + other.requests, read: one.read + other.read, written: one.written + other.written }];
+    }),
+  );
+}
+const noUse: TokenUse = { requests: 0, read: 0, written: 0 };
+
 /** The outcome of one batch. */
 export interface BatchTotals {
   readonly batch: number;
@@ -107,6 +127,8 @@ export interface BatchTotals {
   /** Records that the last operator of the chain kept, for `until`. */
   readonly kept: number;
   readonly requests: number;
+  /** By role. Missing in totals of an earlier version. */
+  readonly uses?: TokenUses;
   readonly tokens: number;
   /** Attempts that operators made (`context.attempts`). */
   readonly attempts: number;

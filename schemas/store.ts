@@ -99,11 +99,20 @@ export const output = z.strictObject({
   answers: datasetRef.exactOptional(),
   /** For a source that reports places: the file and line of each record, by id. */
   origins: datasetRef.exactOptional(),
-  /** For a training: a dataset with a record for each optimizer step, the measures of the last one, and those of the one with the lowest
-   *  validation loss. They are no part of the model. */
-  curve: z.strictObject({ records: datasetRef, last: curvePoint, best: curvePoint.exactOptional() }).exactOptional(),
+  /** For a training: a dataset with a record for each optimizer step, the measures of the last one, those of the one with the lowest
+   *  validation loss, and the last steps whose loss jumped. They are no part of the model. */
+  curve: z
+    .strictObject({
+      records: datasetRef,
+      last: curvePoint,
+      best: curvePoint.exactOptional(),
+      spikes: z.array(z.int().min(1)).exactOptional(),
+    })
+    .exactOptional(),
   requests: z.int().min(0),
   tokens: z.int().min(0),
+  /** Requests and tokens by digest of the model. */
+  uses: z.record(z.string(), z.strictObject({ requests: z.int(), read: z.int(), written: z.int() })).exactOptional(),
   /** Attempts that operators made at records until one succeeded, the first included (`context.attempts`). */
   attempts: z.int().min(0).exactOptional(),
   seconds: z.number().min(0),

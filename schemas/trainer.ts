@@ -40,12 +40,22 @@ export const trainSpec = z.strictObject({
   betas: z.tuple([z.number(), z.number()]),
   clip: z.number().nullable(),
   dropout: z.number().min(0).max(1),
-  optimizer: z.enum(['adamw', 'muon']),
+  optimizer: z.enum(['adamw', 'adamw-8bit', 'muon']),
+  quantization: z.enum(['none', 'nf4']),
+  attention: z.enum(['sdpa', 'flash-attention-2', 'flash-attention-3']),
+  packing: z.boolean(),
+  liger: z.boolean(),
+  /** Asks for algorithms that give the same bits again on CUDA devices. */
+  deterministic: z.boolean(),
   /** Only for preference objectives: the strength of the KL penalty against the reference model. */
   beta: z.number().positive().nullable(),
   /** For preference objectives. */
-  loss: z.enum(['sigmoid', 'ipo']),
-  /** Only for preference objectives; null: the model of `from`. */
+  loss: z.enum(['sigmoid', 'ipo', 'orpo', 'simpo']),
+  /** Target margin of the loss simpo, else null. */
+  gamma: z.number().min(0).nullable(),
+  /** Share of the SFT loss of chosen answers. */
+  sft: z.number().min(0),
+  /** Only for preference objectives with a loss that compares; null: the model of `from`. */
   reference: z.strictObject({ folder: z.string(), base: z.string().nullable() }).nullable(),
   /** Measures the loss of the rows with `"heldOut": true`, which are not trained on, every `every` steps and after the last one. After
    *  `patience` measurements without a lower loss the run ends with the model of the lowest; null: it runs to its last step. */
@@ -88,6 +98,15 @@ export interface HubSpec {
   readonly files: readonly string[] | null;
 }
 
+/** The spec of `backspin_trainer push`: uploads the files of a folder to a repository, which it makes if there is none. */
+export interface PushSpec {
+  readonly version: 1;
+  readonly kind: 'model' | 'dataset';
+  readonly repository: string;
+  readonly folder: string;
+  readonly private: boolean;
+}
+
 /** The spec of `backspin_trainer gguf`: writes the model in `file` as a Hugging Face folder to the new folder `to`, or only its small files. */
 export interface GgufSpec {
   readonly version: 1;
@@ -98,7 +117,10 @@ export interface GgufSpec {
 
 /** What an experiment does with a model. */
 export type ModelUse =
-  | ({ readonly verb: 'train' } & Pick<TrainSpec, 'objective' | 'maxTokens' | 'dropout' | 'lora'>)
+  | ({ readonly verb: 'train' } & Pick<
+      TrainSpec,
+      'objective' | 'maxTokens' | 'dropout' | 'lora' | 'optimizer' | 'quantization' | 'attention' | 'packing' | 'liger'
+    >)
   | { readonly verb: 'serve' | 'score' | 'embed' };
 /** The spec of `backspin_trainer check`: it writes to `to` a JSON list with the sentence for which it would refuse each use, or null. Either
  *  `folder` or `init` is set; `weights` are the safetensors files in `folder`. */
@@ -110,6 +132,7 @@ export interface CheckSpec {
   readonly init?: NonNullable<TrainSpec['init']>;
   readonly weights?: readonly string[];
   readonly chatTemplate?: string | null;
+  readonly endToken?: string | null;
 }
 
 /** The spec of `backspin_trainer score`: `rows` is a file of `{"requests": [...]}` lines, each request a `ScoreRequest`. */

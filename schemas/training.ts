@@ -31,7 +31,7 @@ const options = {
     .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
     .exactOptional()
     .describe('Default: 0.9 and 0.999.'),
-  clip: z.number().positive().exactOptional().describe('Norm to which gradients are clipped. Default: none.'),
+  clip: z.number().positive().nullable().exactOptional().describe('Norm to which gradients are clipped; null: none. Default: 1.'),
   dropout: z.number().min(0).lt(1).exactOptional().describe('Default: 0.'),
   evaluate: z
     .strictObject({
@@ -49,9 +49,24 @@ const options = {
     .describe('Measures the loss of rows that are not trained on.'),
   seed: seed.exactOptional().describe("Default: the experiment's."),
   optimizer: z
-    .enum(['adamw', 'muon'])
+    .enum(['adamw', 'adamw-8bit', 'muon'])
     .exactOptional()
-    .describe('Default: adamw. muon is for small models of which all weights are trained: it needs fewer steps.'),
+    .describe(
+      'Default: adamw. adamw-8bit keeps its state in 8 bits, by bitsandbytes. muon is for small models of which all weights are trained: it needs fewer steps.',
+    ),
+  quantization: z
+    .enum(['none', 'nf4'])
+    .exactOptional()
+    .describe('nf4: the frozen base of an adapter is in 4 bits while it is trained (QLoRA), by bitsandbytes. Default: none.'),
+  attention: z
+    .enum(['sdpa', 'flash-attention-2', 'flash-attention-3'])
+    .exactOptional()
+    .describe("Default: sdpa, PyTorch's own. The others are packages for CUDA devices."),
+  packing: z
+    .boolean()
+    .exactOptional()
+    .describe('Computes the rows of a micro-batch as one sequence without padding, in which rows do not see each other. Default: false.'),
+  liger: z.boolean().exactOptional().describe('Kernels of Liger for norms, rotations and MLPs, for CUDA devices. Default: false.'),
 };
 
 const lora = z.strictObject({
@@ -97,10 +112,18 @@ export const taggerTrainingWith = <D extends Partial<z.input<typeof training>>>(
 /** Settings of preference trainings alone. */
 const beta = z.number().positive().default(0.1).describe('How strongly the loss holds the model to its reference.');
 const loss = z
-  .enum(['sigmoid', 'ipo'])
+  .enum(['sigmoid', 'ipo', 'orpo', 'simpo'])
   .exactOptional()
-  .describe('Of a margin: sigmoid (DPO), or ipo (the squared distance of the mean margin of a token from 1 / (2 beta)). Default: sigmoid.');
-export const preference = { beta, loss };
+  .describe(
+    'Of a margin: sigmoid (DPO), or ipo (the squared distance of the mean margin of a token from 1 / (2 beta)); without a reference model orpo (SFT on chosen answers, and beta times their odds ratio) or simpo (the mean margin of a token times beta, less gamma). Default: sigmoid.',
+  );
+const gamma = z.number().min(0).exactOptional().describe('Target margin of the loss simpo. Default: 0.5.');
+const sft = z
+  .number()
+  .positive()
+  .exactOptional()
+  .describe('Adds as many times the SFT loss of the chosen answers, token by token. Default: none; orpo has it once.');
+export const preference = { beta, loss, gamma, sft };
 
 /** Changes relative to another training. */
 export const trainingChange = z.strictObject({

@@ -19,16 +19,24 @@ export async function findPythons() {
     .filter(({ version }) => atLeast(version, PYTHON));
 }
 
-/** Makes an environment with exactly the packages of a lock; `finish` gets its Python. It serves every patch release of its Python. */
-export function environmentStep(label, pythons, requirements, finish) {
-  const folderOf = ({ version: [major, minor] }) =>
+/** Python of the environment of a lock that an earlier run has made; undefined: none has. */
+export function findEnvironment(pythons, requirements) {
+  return pythons
+    .map(folderOf(requirements))
+    .filter((folder) => fs.existsSync(path.join(folder, 'complete.json')))
+    .map((folder) => path.join(folder, 'bin', 'python'))
+    .find((python) => fs.existsSync(python));
+}
+
+const folderOf =
+  (requirements) =>
+  ({ version: [major, minor] }) =>
     path.join(cache, 'python', digest(read(requirements), `${major}.${minor}`).slice(0, 16));
-  const find = () =>
-    pythons
-      .map(folderOf)
-      .filter((folder) => fs.existsSync(path.join(folder, 'complete.json')))
-      .map((folder) => path.join(folder, 'bin', 'python'))
-      .find((python) => fs.existsSync(python));
+
+/** Makes an environment with exactly the packages of a lock; `finish` gets its Python. It serves every patch release of its Python.
+ *  `gigabytes` of disk is what it takes. */
+export function environmentStep(label, pythons, requirements, { finish, gigabytes = 5 } = {}) {
+  const find = () => findEnvironment(pythons, requirements);
   return step(label, cache, find, async (lock) => {
     const [python] = pythons;
     if (!python) {
@@ -37,16 +45,16 @@ export function environmentStep(label, pythons, requirements, finish) {
           'Install one (Debian, Ubuntu: apt install python3 python3-venv), then run this again.',
       );
     }
-    requireSpace(cache, 7);
-    hint('pip, 2 to 3 minutes, 5 GB');
-    return installEnvironment(python.executable, folderOf(python), requirements, finish, lock);
+    requireSpace(cache, gigabytes + 2);
+    hint(`pip, ${gigabytes < 1 ? 'a minute' : '2 to 3 minutes'}, ${gigabytes} GB`);
+    return installEnvironment(python.executable, folderOf(requirements)(python), requirements, finish, lock);
   });
 }
 
 /** Builds the environment in its final place, because a virtual environment cannot be moved; writes `complete.json` last. */
 async function installEnvironment(executable, folder, requirements, finish, lock) {
   fs.rmSync(folder, { recursive: true, force: true });
-  const remedy = 'pip needs the network, and 7 GB of disk: check both, then run this again.';
+  const remedy = 'pip needs the network, and some GB of disk: check both, then run this again.';
   await run(executable, ['-m', 'venv', folder], { lock, remedy });
   const python = path.join(folder, 'bin', 'python');
   const pip = ['-m', 'pip', 'install', '--quiet', '--no-input', '--disable-pip-version-check', '--require-hashes', '--no-deps'];

@@ -1,6 +1,6 @@
 /** Turns rows in the formats of public instruction data into pairs of instruction and response. */
 import { drop, type Dropped } from '../recipe/index.ts';
-import { getAt, type Entry, type Values } from './lines.ts';
+import { getAt, parseValue, type Entry, type Values } from './lines.ts';
 
 interface Turn {
   readonly by: 'user' | 'assistant' | 'other';
@@ -16,10 +16,10 @@ export interface Pair {
 type Format = (row: Values) => readonly Turn[] | string;
 
 const USER = new Set(['user', 'human', 'prompter']);
-const ASSISTANT = new Set(['assistant', 'gpt', 'chatgpt', 'model', 'bot', 'bard', 'bing']);
+const ASSISTANT = new Set(['assistant', 'ai', 'gpt', 'chatgpt', 'model', 'bot', 'bard', 'bing']);
 const OTHER = new Set(['system', 'developer', 'tool', 'function', 'function_call', 'observation']);
 const roleOf = (name: unknown): Turn['by'] | undefined => {
-  const role = String(name).toLowerCase();
+  const role = String(name).trim().toLowerCase();
   return USER.has(role) ? 'user' : ASSISTANT.has(role) ? 'assistant' : OTHER.has(role) ? 'other' : undefined;
 };
 
@@ -30,10 +30,10 @@ const LISTS = ['messages', 'conversations', 'conversation'];
 const spoken =
   (list: string, role: string, text: string): Format =>
   (row) => {
-    const turns = [list, ...LISTS].map((name) => row[name]).find(Array.isArray);
+    const turns = [list, ...LISTS].map((name) => listIn(row[name])).find((found) => found !== undefined);
     if (!turns) return `has no list "${list}"`;
     const read: Turn[] = [];
-    for (const turn of turns as Values[]) {
+    for (const turn of turns as readonly Values[]) {
       const by = roleOf(turn?.[role]);
       const said = textOf(turn?.[text]);
       if (by === undefined) return `has a turn by ${JSON.stringify(turn?.[role])}, which is no known role`;
@@ -43,6 +43,14 @@ const spoken =
     }
     return read;
   };
+
+/** A list, or the JSON text of one, as a cell of a CSV file holds it. */
+function listIn(value: unknown): readonly unknown[] | undefined {
+  if (Array.isArray(value)) return value;
+  if (typeof value !== 'string' || !/^\s*\[/.test(value)) return undefined;
+  const parsed = parseValue(value);
+  return 'value' in parsed && Array.isArray(parsed.value) ? parsed.value : undefined;
+}
 
 /** A text, or a list of text parts. */
 function textOf(content: unknown): string | undefined {
@@ -60,13 +68,16 @@ const one = (instruction: unknown, response: unknown, names: string): readonly T
       ]
     : `has no texts "${names}"`;
 
+/** An input of Alpaca that is none. */
+const NO_INPUT = /^\s*(<?no ?input>?)?\s*$/i;
+
 type FormatName = 'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'preference' | 'lima' | 'guanaco' | 'oasst';
 const formats: Readonly<Record<FormatName, Format>> = {
   messages: spoken('messages', 'role', 'content'),
   sharegpt: spoken('conversations', 'from', 'value'),
   alpaca: ({ instruction, input, output }) => {
-    const context = typeof input === 'string' && input.trim() !== '' ? `\n\n${input}` : '';
-    return one(typeof instruction === 'string' ? instruction + context : undefined, output, 'instruction" and "output');
+    const parts = [instruction, input].filter((text) => typeof text === 'string' && !NO_INPUT.test(text));
+    return one(typeof instruction === 'string' ? parts.join('\n\n') : undefined, output, 'instruction" and "output');
   },
   'prompt-completion': ({ prompt, completion }) => {
     if (!Array.isArray(prompt)) return one(prompt, completion, 'prompt" and "completion');
@@ -76,7 +87,11 @@ const formats: Readonly<Record<FormatName, Format>> = {
   },
   preference: ({ prompt, chosen, rejected }) => {
     if (rejected === undefined) return 'has no "rejected"';
-    if (Array.isArray(chosen) && prompt === undefined) return formats.messages({ messages: chosen as unknown[] });
+    if (Array.isArray(chosen) && (prompt === undefined || roleOf((chosen[0] as Values | undefined)?.['role']) !== 'assistant'))
+      return formats.messages({ messages: chosen as unknown[] });
+    if (typeof chosen === 'string' && prompt === undefined) return dialogue(chosen);
+    if (typeof prompt === 'string' && Array.isArray(chosen))
+      return formats.messages({ messages: [{ role: 'user', content: prompt }, ...(chosen as unknown[])] });
     const read = formats['prompt-completion']({ prompt, completion: chosen });
     return typeof read === 'string' ? 'has no texts, and no messages, "prompt" and "chosen"' : read;
   },
@@ -94,6 +109,13 @@ const formats: Readonly<Record<FormatName, Format>> = {
   oasst: (row) => bestAnswers(getAt(row, 'prompt') as Values | undefined),
 };
 export const formatNames = Object.keys(formats) as readonly FormatName[];
+
+/** A conversation as Anthropic's HH-RLHF writes it: "\n\nHuman: ... \n\nAssistant: ...". */
+function dialogue(text: string): readonly Turn[] | string {
+  const turns = [...text.matchAll(/(?:^|\n\n)(Human|Assistant):([^]*?)(?=\n\n(?:Human|Assistant):|$)/g)];
+  if (turns.length < 2) return 'has no texts, and no messages, "prompt" and "chosen"';
+  return turns.map(([, by, said]) => ({ by: by === 'Human' ? 'user' : 'assistant', text: said!.trim() }));
+}
 
 /** A tree of Open Assistant, followed along the best ranked replies. */
 function bestAnswers(root: Values | undefined): readonly Turn[] | string {

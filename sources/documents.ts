@@ -72,7 +72,7 @@ const segment = z.strictObject({ text: z.string(), header: z.string(), document:
  *  text as `no-header`, `capitals`, `navigation`, `too-short`, `too-long`, `repetitive`, `duplicate` (the same text twice), `invalid` (a
  *  row of a table) or `empty` (a document without text). `std.dedup` drops near-duplicates. */
 export const documents = source<z.infer<typeof segment>, Params>({
-  version: 6,
+  version: 7,
   output: segment,
   params,
   endings: new RegExp(`\\.(md|markdown|html?|txt|rst)(\\.gz|\\.zst)?$|${TABLES.source}`, 'i'),

@@ -23,7 +23,7 @@ const params = z.strictObject({ ...hubDataset, ...rowParams }).check(formatOrFie
 
 /** Yields one object per row, as `table` does. */
 export const hub = source<Values, z.infer<typeof params>>({
-  version: 1,
+  version: 2,
   output: z.record(z.string(), z.unknown()),
   params,
   endings: TABLES,

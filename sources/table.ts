@@ -56,7 +56,7 @@ type Fields = RowParams['fields'];
  *  with a `SchemaError`, or drops the row as `invalid`. Each message names file and line. Integers beyond 2^53 become texts; of duplicate
  *  keys the last one counts. */
 export const table = source<Values, z.infer<typeof params>>({
-  version: 1,
+  version: 2,
   output: z.record(z.string(), z.unknown()),
   params,
   endings: TABLES,

@@ -4,7 +4,7 @@ import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'h
 import { compressors } from 'hyparquet-compressors';
 import { pipeline, Readable } from 'node:stream';
 import { arrowRows } from './arrow.ts';
-import { bytesOf, objectsOf, parseValue, textOf, type Entry, type Values } from './lines.ts';
+import { bytesOf, getAt, objectsOf, parseValue, textOf, type Entry, type Values } from './lines.ts';
 import { byJq, formatOf, notUtf8, type Fault } from './unreadable.ts';
 
 /** What a file name must end in, to be taken from a folder. */
@@ -27,18 +27,32 @@ const tooLargeList = (path: string): Fault => ({
   fault: `is too large: a JSON list can have ${MAX_LIST >> 20} MiB`,
   remedy: `write its entries one a line (${byJq(path, '.[]')})`,
 });
-/** A file that holds one list of objects. A `.json` file with an object a line is read as JSON Lines. */
+/** Names under which a JSON object holds the rows of a dataset. */
+const ROWS = ['data', 'rows', 'records', 'examples', 'instances', 'items'];
+
+/** A file that holds one list of objects, or an object with such a list. A `.json` file with an object a line is read as JSON Lines. */
 async function* listOf(path: string): AsyncGenerator<Entry> {
   const text = await textOf(path, MAX_LIST, tooLargeList);
   if (typeof text !== 'string') return yield text;
-  if (!/^\ufeff?\s*\[/.test(text)) return yield* objectsOf(path);
-  const list = parseValue(text.replace('\ufeff', ''));
-  if ('fault' in list) return yield { ...list, remedy: 'mend the file' };
-  for (const [index, value] of (list.value as unknown[]).entries()) {
+  const whole = parseValue(text.replace('\ufeff', ''));
+  const isList = /^\ufeff?\s*\[/.test(text);
+  if ('fault' in whole) return isList ? yield { ...whole, remedy: 'mend the file' } : yield* objectsOf(path);
+  const list = isList ? whole.value : ROWS.map((name) => getAt(whole.value, name)).find(Array.isArray);
+  if (isByColumns(whole.value)) {
+    const remedy = 'write its rows (`to_json(path, orient="records", lines=True)` of pandas does)';
+    return yield { fault: 'has its columns one by one, as pandas writes them', remedy };
+  }
+  if (list === undefined) return yield* objectsOf(path);
+  for (const [index, value] of (list as unknown[]).entries()) {
     if (isObject(value)) yield { number: index + 1, value };
     else yield { number: index + 1, fault: 'is not a JSON object', remedy: `leave it out (${byJq(path, '.[]')})` };
   }
 }
+/** Whether each value is an object of cells by row number. */
+const isByColumns = (value: unknown): boolean => {
+  const columns = isObject(value) ? Object.values(value) : [];
+  return columns.length > 0 && columns.every((column) => isObject(column) && '0' in column);
+};
 const isObject = (value: unknown): value is Values => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const CSV = {

@@ -1,5 +1,6 @@
 /** Maps records with the answers of a subprocess in place of a model's. */
 import { RecordScheduler } from '../inference/flow.ts';
+import { noMetrics } from '../schemas/metrics.ts';
 import type { MapWork, Span, StepContext } from '../schemas/steps.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';
@@ -46,7 +47,7 @@ export async function commitAnswered(
       watchers: new Map(),
       signal,
     };
-    await runBatch({ store, registry, resolved: { ...resolved, chain }, params, seed, over, skip: 0, build, ...part });
+    await runBatch({ store, metrics: noMetrics, registry, resolved: { ...resolved, chain }, params, seed, over, skip: 0, build, ...part });
   }
   return commitMap(store, resolved, {
     over,

@@ -1,6 +1,7 @@
 /** Runs one batch of a map. Every record goes through the chain independently; the limiter bounds the requests in flight. */
 import type { RecordScheduler } from '../inference/flow.ts';
 import type { Rec } from '../recipe/define.ts';
+import type { Metrics } from '../schemas/metrics.ts';
 import type { MapLimits, BatchTotals, MapStart } from '../schemas/steps.ts';
 import type { Store } from '../store/store.ts';
 import { turns } from '../store/turns.ts';
@@ -15,6 +16,7 @@ import { triggerPoint } from './trigger-points.ts';
 
 export interface BatchWork extends MapStart, BatchResources {
   readonly store: Store;
+  readonly metrics: Metrics;
   readonly resolved: Resolved;
   /** The parameters of `resolved` with their datasets loaded. */
   readonly params: object;
@@ -62,6 +64,7 @@ export async function runBatch(work: BatchWork): Promise<BatchTotals> {
       in: done.length,
       kept: done.reduce((sum, one) => sum + one.kept.at(-1)!.length, 0),
       requests: journal.requests,
+      uses: journal.uses,
       tokens: journal.tokens,
       attempts: journal.attempts,
       spans: await endSpan(),
@@ -72,6 +75,8 @@ export async function runBatch(work: BatchWork): Promise<BatchTotals> {
     await sharing?.push();
     const stands = await putBatchResult(store, resolved.stepKey, work, result);
     await triggerPoint('batch: after its result');
+    const dropped = done.flatMap((one) => (one.kept.at(-1)!.length === 0 ? one.dropped.slice(-1).map(({ reason }) => reason) : []));
+    work.metrics.batch(resolved.experiment, { kept: done.length - dropped.length, dropped });
     return stands.totals;
   } catch (error) {
     await endSpan().catch(() => {}); // on a full disk this fails too; report the first error

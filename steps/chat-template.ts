@@ -3,15 +3,19 @@ import { readFile } from 'node:fs/promises';
 import { Template } from '@huggingface/jinja';
 
 export const CHAT_TEMPLATE = 'chat_template.jinja';
+/** The function of a chat template that gives the date. */
+const NOW = 'strftime_now';
 const TOKENIZER_CONFIG = 'tokenizer_config.json';
 
 /** JSON values by variable of the template. */
 export type ChatTemplateArguments = Readonly<Record<string, unknown>>;
-/** What an experiment file sets for a model's chat template. */
+/** What an experiment file sets for a model's chat template, and for the end of its turns. */
 export interface TemplateSettings {
   readonly chatTemplateArguments?: ChatTemplateArguments;
   /** Text of the system turn of conversations that have none. */
   readonly system?: string;
+  /** A token that ends a turn, beside those that the model's files list. */
+  readonly endToken?: string;
 }
 
 /** The default template among the files of a model (name -> path); undefined: it has none. */
@@ -31,16 +35,32 @@ export function listedTemplate(config: unknown): string | undefined {
   return (template as { readonly name?: unknown; readonly template?: string }[]).find(({ name }) => name === 'default')?.template;
 }
 
-/** The template with these values for variables that a request does not set, and this system turn for conversations without one. So whoever
- *  renders it (trainer, embedded server, vLLM) uses them. The line break keeps the first line of the template a first line, and is not
- *  printed. */
+/** Writes 1 January 2025 in the place of today: trained rows and prompts must not change overnight. */
+const DATES = Object.entries({
+  '%-d': '1',
+  '%d': '01',
+  '%A': 'Wednesday',
+  '%a': 'Wed',
+  '%B': 'January',
+  '%b': 'Jan',
+  '%-m': '1',
+  '%m': '01',
+})
+  .concat(Object.entries({ '%Y': '2025', '%y': '25', '%H': '00', '%I': '12', '%M': '00', '%S': '00', '%p': 'AM' }))
+  .map(([code, text]) => ` | replace('${code}', '${text}')`);
+const DATE = `{%- macro ${NOW}(format) %}{{ format${DATES.join('')} }}{%- endmacro %}`;
+
+/** The template with these values for variables that a request does not set, this system turn for conversations without one, and a fixed
+ *  date in the place of today's. So whoever renders it (trainer, embedded server, vLLM) uses them. The line break keeps the first line of the
+ *  template a first line, and is not printed. */
 export function withSettings(template: string, { chatTemplateArguments: values = {}, system }: TemplateSettings): string {
   const lines = Object.entries(values).map(
     ([name, value]) => `{%- if ${name} is not defined %}{%- set ${name} = ${literal(value)} %}{%- endif %}`,
   );
   const turn = literal({ role: 'system', content: system });
+  if (readsVariable(template, NOW) && !template.includes(DATE)) lines.unshift(DATE);
   if (system !== undefined) lines.push(`{%- if messages[0].role != 'system' %}{%- set messages = [${turn}] + messages %}{%- endif %}`);
-  return `${lines.join('')}\n${template}`;
+  return lines.length === 0 ? template : `${lines.join('')}\n${template}`;
 }
 
 /** A JSON value in the syntax of Jinja. */

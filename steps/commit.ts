@@ -8,7 +8,7 @@ import { beforeStart, checkConservation, joinBatches, type Joining } from './joi
 import type { Done } from './journal.ts';
 import { triggerPoint } from './trigger-points.ts';
 import { THREW } from './chain.ts';
-import type { BatchTotals, MapStart, Span } from '../schemas/steps.ts';
+import { addUses, type BatchTotals, type MapStart, type Span, type TokenUses } from '../schemas/steps.ts';
 import { secondsOf } from './spans.ts';
 import { Endings } from './unread.ts';
 import { cutKey } from './key.ts';
@@ -17,7 +17,7 @@ import type { Resolved } from './resolved.ts';
 /** Schema of record datasets: `{ id, from, value }`. */
 export const RECORDS = 'backspin/records@1';
 
-export type Counts = Pick<Output, 'in' | 'kept' | 'dropped' | 'parts' | 'unread' | 'requests' | 'tokens' | 'attempts' | 'seconds'>;
+export type Counts = Pick<Output, 'in' | 'kept' | 'dropped' | 'parts' | 'unread' | 'requests' | 'uses' | 'tokens' | 'attempts' | 'seconds'>;
 
 export function outputOf(
   resolved: Resolved,
@@ -41,6 +41,13 @@ export function outputOf(
     determinism,
     made: new Date().toISOString(),
   };
+}
+
+/** Uses of roles as those of their models. */
+export function usesOf({ cast }: Pick<Resolved, 'cast'>, byRole: TokenUses): Pick<Counts, 'uses'> {
+  const entries = Object.entries(byRole);
+  if (entries.length === 0) return {};
+  return { uses: entries.reduce<TokenUses>((sum, [role, use]) => addUses(sum, { [cast[role]!.digest]: use }), {}) };
 }
 
 /** The weakest determinism of the step itself and its inputs, including models. */
@@ -100,10 +107,12 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
   const writer = store.write(RECORDS);
   const drops = new DropCounter(store, Object.keys(resolved.cast).length > 0);
   const counts = { in: 0, kept: 0, requests: 0, tokens: 0, attempts: 0 };
+  let uses: TokenUses = {};
   const spans: Span[] = [...(subprocessSpans ?? [])];
   const onBatch = (totals: BatchTotals) => {
     counts.requests += totals.requests;
     counts.tokens += totals.tokens;
+    uses = addUses(uses, totals.uses);
     counts.attempts += totals.attempts;
     spans.push(...totals.spans);
   };
@@ -137,7 +146,9 @@ async function commitPrefix(store: Store, resolved: Resolved, prefix: Prefix): P
     const dropped = { dropped: drops.counts, ...(Object.keys(drops.parts).length > 0 && { parts: drops.parts }), ...drops.unread };
     const droppedRecords = await drops.commit(determinism);
     await triggerPoint('commit: before an output');
-    return await store.putOutput(outputOf(step, result, { ...counts, ...dropped, seconds: secondsOf(spans) }, droppedRecords, determinism));
+    return await store.putOutput(
+      outputOf(step, result, { ...counts, ...dropped, ...usesOf(resolved, uses), seconds: secondsOf(spans) }, droppedRecords, determinism),
+    );
   } catch (error) {
     await writer.abort();
     await drops.abort();

@@ -1,6 +1,7 @@
 /** Counts the finished records, tokens and attempts of a running step from the files of its batches, whichever process writes them. */
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { addUses, type TokenUses } from '../schemas/steps.ts';
 import { ifThere } from '../store/files.ts';
 
 /** Counts of one batch. */
@@ -8,12 +9,15 @@ interface Count {
   readonly records: number;
   readonly tokens: number;
   readonly attempts: number;
+  /** By role. */
+  readonly uses: TokenUses;
 }
-const none: Count = { records: 0, tokens: 0, attempts: 0 };
+const none: Count = { records: 0, tokens: 0, attempts: 0, uses: {} };
 const sum = (a: Count, b: Count): Count => ({
   records: a.records + b.records,
   tokens: a.tokens + b.tokens,
   attempts: a.attempts + b.attempts,
+  uses: addUses(a.uses, b.uses),
 });
 
 /** Counts a finished batch once, by its totals. Of an open batch it reads only new lines. So the cost of a look does not grow with the
@@ -40,6 +44,10 @@ export class JournalCounter {
   /** Attempts of finished records. */
   get attempts(): number {
     return this.#count.attempts;
+  }
+  /** Requests and tokens by role. */
+  get uses(): TokenUses {
+    return this.#count.uses;
   }
   get #count(): Count {
     return [...this.#open.values()].reduce(sum, this.#endedCount);
@@ -80,23 +88,34 @@ const HEAD_BYTES = 4096;
 async function totalsOf(result: string): Promise<Count | undefined> {
   const head = (await readRange(result, 0, HEAD_BYTES)).toString('latin1');
   const match = /"totals":\{"batch":\d+,"in":(\d+),[^[]*"tokens":(\d+),(?:"attempts":(\d+),)?"spans":\[[^\]]*\],"spent":null\}/.exec(head);
-  return match ? { records: Number(match[1]), tokens: Number(match[2]), attempts: Number(match[3] ?? 0) } : undefined;
+  const [, uses = '{}'] = /"uses":(\{(?:"[^"]*":\{[^}]*\},?)*\})/.exec(head) ?? [];
+  return match
+    ? { records: Number(match[1]), tokens: Number(match[2]), attempts: Number(match[3] ?? 0), uses: JSON.parse(uses) as TokenUses }
+    : undefined;
 }
 
 /** Recognizes lines by their start and end, because a reply in between may be long. */
 function countIn(lines: Buffer): Count {
   let [records, tokens, attempts] = [0, 0, 0];
+  const uses: Record<string, { requests: number; read: number; written: number }> = {};
   for (let at = 0, end; at < lines.length; at = end + 1) {
     end = lines.indexOf(0x0a, at);
-    const spent = /"tokens":(\d+)\}$/.exec(lines.toString('latin1', Math.max(at, end - 32), end));
+    const spent = /(?:"role":"([^"]*)","written":(\d+),)?"tokens":(\d+)\}$/.exec(lines.toString('latin1', Math.max(at, end - 128), end));
     if (spent) {
-      tokens += Number(spent[1]);
+      const [, role, written, all] = spent;
+      tokens += Number(all);
+      if (role !== undefined) {
+        const use = (uses[role] ??= { requests: 0, read: 0, written: 0 });
+        use.requests++;
+        use.read += Number(all) - Number(written);
+        use.written += Number(written);
+      }
       continue;
     }
     const done = /^\{"r":"[^"]*",(?:"attempts":(\d+),)?"done":\{/.exec(lines.toString('latin1', at, Math.min(end, at + 128)));
     if (done) [records, attempts] = [records + 1, attempts + Number(done[1] ?? 0)];
   }
-  return { records, tokens, attempts };
+  return { records, tokens, attempts, uses };
 }
 
 /** Empty if the file does not exist. */

@@ -1,6 +1,7 @@
 /** Evaluates a suite: over a model it asks about each item and computes metrics; over a dataset it only computes metrics. */
 import type { DatasetRef, StepCall } from '../schemas/call.ts';
 import type { Sampling, SuiteDef } from '../recipe/define.ts';
+import { harnessMetrics } from '../devices/lm-eval.ts';
 import type { WantedCapabilities } from '../inference/capability.ts';
 import type { Output } from '../schemas/store.ts';
 import { recordId } from '../schemas/canonical.ts';
@@ -8,7 +9,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { Registry } from './registry.ts';
 import type { Store } from '../store/store.ts';
 import { itemsIn, operatorCalls } from './call-inputs.ts';
-import { DropCounter, weakestDeterminism, outputOf, RECORDS } from './commit.ts';
+import { DropCounter, weakestDeterminism, outputOf, RECORDS, type Counts } from './commit.ts';
 import { checkParams, promptIds } from './definitions.ts';
 import { checkConservation } from './joined.ts';
 import type { Done } from './journal.ts';
@@ -83,7 +84,7 @@ export async function measureModel(
   resolved: Resolved,
   items: DatasetRef,
   done: ReadonlyMap<string, Done>,
-  spent: { requests: number; tokens: number; attempts: number; seconds: number },
+  spent: Pick<Counts, 'uses'> & { requests: number; tokens: number; attempts: number; seconds: number },
 ): Promise<Output> {
   const suite = registry.suite(resolved.call.operation) as AnySuite;
   const { params } = resolved;
@@ -105,7 +106,8 @@ export async function measureModel(
       const value = { item, answer, ...(suite.each && { measured: suite.each({ item, answer }, params) }) };
       await writer.add({ id: recordId(value, [id]), from: [id], value });
     }
-    const result = reportRef(resolved, suite.measure(pairs, params), suite.oracle);
+    const metrics = { ...(suite.harness && (await harnessMetrics(suite.harness(pairs)))), ...suite.measure(pairs, params) };
+    const result = reportRef(resolved, metrics, suite.oracle);
     const determinism = await weakestDeterminism(store, resolved.determinism, Object.values(resolved.cast));
     const counts = { in: items.rows, kept: items.rows - drops.count, dropped: drops.counts, ...spent };
     const answers = await writer.commit(determinism);

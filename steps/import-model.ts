@@ -1,15 +1,16 @@
 /** Imports models whose weights, or architecture and tokenizer, come from outside the store. */
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, realpath, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { convertGguf, isGguf } from '../devices/gguf.ts';
 import { runVerb } from '../devices/verb.ts';
 import type { ModelRef } from '../schemas/call.ts';
-import { canonicalJson, sha256 } from '../schemas/canonical.ts';
+import { canonicalJson } from '../schemas/canonical.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { digestOf } from '../store/digests.ts';
 import { modelFiles, PICKLED, PICKLED_INDEX, type Overrides } from '../store/models.ts';
 import type { Store } from '../store/store.ts';
 import { CHAT_TEMPLATE, templateIn, withSettings, type TemplateSettings } from './chat-template.ts';
+import { GENERATION_CONFIG, withEndToken } from './end-token.ts';
 import { downloadModel, hubModelOf, isHubModel } from './hub-model.ts';
 import { importedFiles } from './input-files.ts';
 import type { Resolved } from './resolved.ts';
@@ -51,25 +52,32 @@ async function importFolder(store: Store, resolved: Resolved, folder: string, ov
   if (isGguf(folder)) return importGguf(store, resolved, folder, overrides);
   const files = await modelFiles(folder);
   const converted = await safetensorsOf(files, join(store.work(resolved.stepKey), 'converted'));
-  const argued = await arguedTemplate(resolved, { ...files, ...overrides }, join(store.work(resolved.stepKey), 'template'));
-  const result = await store.putModel(folder, { ...about, state: 'weights' }, { ...overrides, ...converted, ...argued.overrides });
+  const before = { ...files, ...overrides };
+  const changed = await changedFiles(resolved, before, join(store.work(resolved.stepKey), 'settings'));
+  const result = await store.putModel(folder, { ...about, state: 'weights' }, { ...overrides, ...converted, ...changed });
   const digests = new Map((await store.model(result)).files.map(({ name, sha256 }) => [name, sha256]));
   for (const [name, path] of Object.entries(converted)) {
     if (path !== null) digests.delete(name);
     else digests.set(name, await digestOf(files[name]!));
   }
-  if (argued.before !== null) digests.delete(CHAT_TEMPLATE);
-  if (argued.before) digests.set(CHAT_TEMPLATE, argued.before);
+  for (const name of Object.keys(changed)) {
+    const path = before[name];
+    if (path) digests.set(name, await digestOf(path));
+    else digests.delete(name);
+  }
   if (isHubModel(resolved.call)) {
-    // The cache names large files by their digests.
-    for (const [name, path] of Object.entries(files))
-      if (/^[0-9a-f]{64}$/.test(basename(path)) && !(name in overrides) && digests.get(name) !== basename(path))
-        throw new BackspinError(
-          'ArtifactDamaged',
-          `${path} does not hold what the Hub has: remove it and retry the step, which fetches it again.`,
-        );
+    for (const [name, path] of Object.entries(files)) if (!(name in overrides)) checkDownload(path, digests.get(name));
   } else checkUnchanged(folder, Object.fromEntries(digests), resolved);
   return result;
+}
+
+/** The Hub's cache names large files by their digests. */
+function checkDownload(path: string, digest: string | undefined): void {
+  if (/^[0-9a-f]{64}$/.test(basename(path)) && digest !== basename(path))
+    throw new BackspinError(
+      'ArtifactDamaged',
+      `${path} does not hold what the Hub has: remove it and retry the step, which fetches it again.`,
+    );
 }
 
 function checkUnchanged(path: string, digests: object, { files }: Resolved): void {
@@ -81,23 +89,36 @@ async function importGguf(store: Store, resolved: Resolved, file: string, { 'mod
   const to = join(store.work(resolved.stepKey), 'converted');
   await rm(to, { recursive: true, force: true });
   await convertGguf(file, to);
-  const result = await store.putModel(to, { ...about, state: 'weights' }, overrides);
+  const changed = await changedFiles(resolved, { ...(await modelFiles(to)), ...overrides }, join(store.work(resolved.stepKey), 'settings'));
+  const result = await store.putModel(to, { ...about, state: 'weights' }, { ...overrides, ...changed });
+  if (isHubModel(resolved.call)) {
+    const blob = await realpath(file);
+    checkDownload(blob, await digestOf(blob));
+    return result;
+  }
   const own = Object.entries(overrides).map(async ([name, path]) => [name, await digestOf(path!)] as const);
   checkUnchanged(file, { 'model.gguf': await digestOf(file), ...Object.fromEntries(await Promise.all(own)) }, resolved);
   return result;
 }
 
-/** The chat template with the settings of the experiment file, written to the folder `to`. `before`: the digest of the file that it
- *  replaces; undefined: there is no such file; null: there are no settings. */
-async function arguedTemplate({ call }: Resolved, files: Overrides, to: string) {
-  const { chatTemplateArguments, system } = call.inputs as TemplateSettings;
-  const template = (chatTemplateArguments ?? system) === undefined ? undefined : await templateIn(files);
-  if (template === undefined) return { overrides: {}, before: null };
+/** The files that settings of the experiment file change, written to the folder `to`: the chat template, and the generation config with the
+ *  end tokens. */
+async function changedFiles({ call }: Resolved, files: Overrides, to: string): Promise<Files> {
+  const { endToken } = call.inputs as TemplateSettings;
+  const template = await templateIn(files);
+  const set = template === undefined ? undefined : withSettings(template, call.inputs);
+  const texts = {
+    ...(set !== undefined && set !== template && { [CHAT_TEMPLATE]: set }),
+    ...(endToken !== undefined && { [GENERATION_CONFIG]: canonicalJson(await withEndToken(files, endToken)) }),
+  };
   await mkdir(to, { recursive: true });
-  const path = join(to, CHAT_TEMPLATE);
-  await writeFile(path, withSettings(template, call.inputs));
-  return { overrides: { [CHAT_TEMPLATE]: path }, before: files[CHAT_TEMPLATE] === undefined ? undefined : sha256(template) };
+  const written = Object.entries(texts).map(async ([name, text]) => {
+    await writeFile(join(to, name), text);
+    return [name, join(to, name)] as const;
+  });
+  return Object.fromEntries(await Promise.all(written));
 }
+type Files = Readonly<Record<string, string>>;
 
 /** Weights in PyTorch's pickle format, written as safetensors to the folder `to`; nothing for a model without such weights. */
 async function safetensorsOf(files: Readonly<Record<string, string>>, to: string): Promise<Overrides> {

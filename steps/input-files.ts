@@ -1,6 +1,7 @@
 /** Lists and hashes the files outside the store that a source or an imported model reads. */
 import { existsSync, globSync, statSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
+import { harnessIdentity } from '../devices/lm-eval.ts';
 import type { StepCall } from '../schemas/call.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { Unread } from '../store/digests.ts';
@@ -14,7 +15,10 @@ import type { Resolved } from './resolved.ts';
 /** sha256 of each file: a list for a source, by name for a model. Throws `ConfigError` for an unreadable file. */
 export async function fileDigests(call: StepCall, registry: Registry, params: object, machine: Machine): Promise<Resolved['files']> {
   if (hubDatasetOf(call, registry)) return []; // its commit is in the key
-  if (isSource(call)) return Promise.all(sourceFiles(call, registry, params).map((file) => digestOf(file, machine)));
+  if (isSource(call)) {
+    const digests = await Promise.all(sourceFiles(call, registry, params).map((file) => digestOf(file, machine)));
+    return sourceOf(call, registry).harness ? [harnessIdentity(), ...digests] : digests;
+  }
   if (!isImport(call)) return [];
   const digests = Object.entries(await importedFiles(call)).map(async ([name, file]) => [name, await digestOf(file, machine)] as const);
   return Object.fromEntries(await Promise.all(digests));

@@ -5,6 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { BackspinError } from '../schemas/errors.ts';
+import { addUses, type TokenUses } from '../schemas/steps.ts';
 import { triggerPoint } from './trigger-points.ts';
 
 /** A finished record: the records that each operator of the chain kept, and the drops. */
@@ -27,8 +28,17 @@ export interface CallName {
 }
 const keyOf = ({ r, n }: CallName) => `${r}#${n}`;
 
+/** A reply of the model in `role`. Journals of an earlier version have neither this nor the tokens that it wrote. `tokens` comes last: whoever
+ *  counts a running step reads the end of the line. */
+interface Answered {
+  readonly reply: unknown;
+  readonly role?: string;
+  readonly written?: number;
+  readonly tokens: number;
+}
+
 type Line =
-  | (CallName & { reply: unknown; tokens: number })
+  | (CallName & Answered)
   /** The call `of` failed while the server answered others: kind of failure, and message. */
   | (CallName & { of: string; failed: string; said: string })
   | { r: string; /** Made by its operators, if any. */ attempts?: number; done: Done };
@@ -40,7 +50,7 @@ const SYNC_EVERY = 1000;
 
 export class Journal {
   readonly #fd: number;
-  readonly #calls = new Map<string, { reply: unknown; tokens: number }>();
+  readonly #calls = new Map<string, Answered>();
   readonly #done = new Map<string, Done>();
   readonly #failures = new Map<string, Map<string, number>>();
   readonly #timer: NodeJS.Timeout;
@@ -79,7 +89,7 @@ export class Journal {
       }
       if ('done' in line) this.#keep(line.r, line.done, line.attempts);
       else if ('failed' in line) this.#count({ r: line.r, n: line.of }, line.failed);
-      else this.#calls.set(keyOf(line), { reply: line.reply, tokens: line.tokens });
+      else this.#calls.set(keyOf(line), answeredOf(line));
       at = next + 1;
     }
     this.#timer = setInterval(() => void this.#sync(), SYNC_EVERY);
@@ -97,12 +107,19 @@ export class Journal {
     return this.#calls.values().reduce((sum, call) => sum + call.tokens, 0);
   }
 
+  get uses(): TokenUses {
+    let uses: TokenUses = {};
+    for (const { role, written = 0, tokens } of this.#calls.values())
+      if (role !== undefined) uses = addUses(uses, { [role]: { requests: 1, read: tokens - written, written } });
+    return uses;
+  }
+
   /** Returns the journaled reply of a call, from this or an earlier start, or else calls `ask`. */
-  async call<T>(name: CallName, ask: () => Promise<{ reply: T; tokens: number }>): Promise<T> {
+  async call<T>(name: CallName, ask: () => Promise<Answered & { readonly reply: T }>): Promise<T> {
     const key = keyOf(name);
     const known = this.#calls.get(key);
     if (known) return known.reply as T;
-    const answer = (this.#earlier?.reply(key) as { reply: T; tokens: number } | undefined) ?? (await ask());
+    const answer = (this.#earlier?.reply(key) as (Answered & { readonly reply: T }) | undefined) ?? (await ask());
     this.#calls.set(key, answer);
     await this.#append({ ...name, ...answer });
     const held = triggerPoint('record: after a reply');
@@ -196,7 +213,7 @@ export class EarlierReplies {
       if (start !== own) for (const name of journalsIn(join(batches, start)) ?? []) this.#index(join(batches, start, name));
   }
 
-  reply(call: string): { readonly reply: unknown; readonly tokens: number } | undefined {
+  reply(call: string): Answered | undefined {
     const place = this.#places.get(call);
     if (!place) return undefined;
     const bytes = Buffer.alloc(place.bytes);
@@ -206,8 +223,7 @@ export class EarlierReplies {
     } finally {
       closeSync(file);
     }
-    const { reply, tokens } = JSON.parse(bytes.toString()) as { reply: unknown; tokens: number };
-    return { reply, tokens };
+    return answeredOf(JSON.parse(bytes.toString()) as Answered);
   }
 
   #index(path: string): void {
@@ -218,6 +234,13 @@ export class EarlierReplies {
     }
   }
 }
+
+const answeredOf = ({ reply, role, written, tokens }: Answered): Answered => ({
+  reply,
+  ...(role !== undefined && { role }),
+  ...(written !== undefined && { written }),
+  tokens,
+});
 
 function foldersIn(path: string): string[] {
   try {

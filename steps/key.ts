@@ -8,7 +8,7 @@ import { budgetOf, isStochastic, trainingSeed, type OperatorCall } from './call-
 import { definedBy } from './definitions.ts';
 import type { Registry } from './registry.ts';
 import type { Defined, Resolved } from './resolved.ts';
-import { withTrainingDefaults } from './training-defaults.ts';
+import { pairLossOf, withTrainingDefaults } from './training-defaults.ts';
 
 export interface KeyInputs extends Pick<Resolved, 'cast' | 'files'> {
   readonly call: StepCall;
@@ -69,12 +69,13 @@ function mapInputs({ inputs }: StepCall, cast: Resolved['cast'], whole: boolean)
 function otherInputs(call: StepCall): object {
   const { params: _, folder: __, path: ___, tokenizer: ____, chatTemplate: _____, ...rest } = call.inputs;
   if (call.verb !== 'train') return rest;
-  const { seed: ______, repeat: _______, evaluate, loss = 'sigmoid', ...training } = rest;
+  const { seed: ______, repeat: _______, evaluate, loss, gamma, sft, ...training } = rest;
+  const pair = pairLossOf({ loss, gamma, sft } as Settings<'dpo'>);
   const held = evaluate as Settings['evaluate'];
   return {
     ...training,
     ...withTrainingDefaults(training as unknown as Settings),
-    ...(loss !== 'sigmoid' && { loss }),
+    ...(pair.loss !== 'sigmoid' || pair.sft > 0 ? pair : {}),
     ...(held && { evaluate: held.patience === undefined ? { share: held.share } : { every: null, ...held } }),
   };
 }

@@ -77,9 +77,16 @@ export async function computing(machine: Machine, verb: SubprocessVerb, training
     return { command: { run, config: config && config.text, version } };
   }
   const device = machine.device(training.pool);
-  return { ...(await machine.trainer(verb)), device, ...(device === 'cpu' ? { threads: threadsOf(training) } : {}) };
+  const { deterministic } = training;
+  return {
+    ...(await machine.trainer(verb)),
+    device,
+    ...(device === 'cpu' && { threads: threadsOf(training) }),
+    ...(verb === 'train' && device !== 'cpu' && deterministic && { deterministic }),
+  };
 }
 
-/** CUDA kernels add in no fixed order, so a repeated training gives other bits. Of a command nothing is known. */
-export const repeatsOn = (machine: Machine, verb: SubprocessVerb, { pool, command }: BoundConfig['training']): boolean =>
-  machine.device(pool) === 'cpu' && !(verb === 'train' && command);
+/** CUDA kernels add in no fixed order, so a repeated training gives other bits, unless it asks for those that do. Of a command nothing is
+ *  known. */
+export const repeatsOn = (machine: Machine, verb: SubprocessVerb, { pool, command, deterministic }: BoundConfig['training']): boolean =>
+  verb === 'train' ? !command && (machine.device(pool) === 'cpu' || deterministic === true) : machine.device(pool) === 'cpu';

@@ -10,7 +10,7 @@ import type { Link } from './resolved.ts';
 import type { Client, Models } from './models.ts';
 import type { Registry } from './registry.ts';
 
-type Answer<T> = { readonly reply: T; readonly tokens: number };
+type Answer<T> = { readonly reply: T; readonly tokens: number; readonly written?: number };
 type CallOptions = Readonly<Record<'requestId', string> & Record<'seed', number> & { signal: AbortSignal; failedBefore: boolean }>;
 interface ModelCall<T> {
   readonly role: string;
@@ -59,7 +59,10 @@ export function operatorContext(record: Rec<unknown>, op: number, link: Link, wo
     timesCalled.set(hash, before + 1);
     const name = { r: owner, n: `${hash}/${before}` };
     const options = { seed: seedOf(seed, stepKey, record.id, hash, before), requestId: `${stepKey.slice(0, 16)}/${owner}/${name.n}` };
-    const reply = journal.call(name, () => callWithRetries(question, name, options, work));
+    const reply = journal.call(name, async () => {
+      const { reply, written = 0, tokens } = await callWithRetries(question, name, options, work);
+      return { reply, role: question.role, written, tokens };
+    });
     return reply.catch((error: Error) => {
       failedCalls.add(error);
       throw error;

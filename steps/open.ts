@@ -51,11 +51,11 @@ export async function openStep(services: Services, call: StepCall, context: Step
   const lack = unbatched(call, context, registry);
   if (lack) throw new BackspinError('CapabilityMissing', lack);
   const work = await workOf(services, resolved, context);
-  // For `backspin watch`: the number of records, and the folder of the journals that count them.
+  // For `backspin watch`: the number of records, the folder of the journals that count them, and digests of models by role.
   if (work) {
     const [path, text] = [
       join(services.store.work(resolved.stepKey), 'work.json'),
-      JSON.stringify({ in: work.candidates, start: startName(work) }),
+      JSON.stringify({ in: work.candidates, start: startName(work), models: digestsOf(resolved.cast) }),
     ];
     await services.store.shared?.settle(path, text, () => false);
     await writeAtomic(path, text);
@@ -63,6 +63,8 @@ export async function openStep(services: Services, call: StepCall, context: Step
   await triggerPoint('open: before its work is given');
   return { hit: null, stepKey: resolved.stepKey, work };
 }
+
+const digestsOf = (cast: Resolved['cast']) => Object.fromEntries(Object.entries(cast).map(([role, { digest }]) => [role, digest]));
 
 /** The stored result of the step, if all of it still exists. By default the complete result, or one cut short under the same budget. */
 export async function lookUp(

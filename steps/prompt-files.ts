@@ -6,6 +6,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { PROMPT_FILE } from '../schemas/config.ts';
 import type { Store } from '../store/store.ts';
 import type { Module } from './modules.ts';
+import { withRows } from './prompt-rows.ts';
 
 /** The namespace of prompts in files. */
 export const JINJA = 'jinja';
@@ -15,14 +16,14 @@ export const promptId = (digest: string): string => `${JINJA}.p${digest}`;
 /** The digest in such a name; undefined: it is another's. */
 export const digestOf = (id: string): string | undefined => /^jinja\.p([0-9a-f]{64})$/.exec(id)?.[1];
 
-/** Throws `ConfigError` if the file cannot be read. */
+/** Reads a file, with the rows of tables that it names in its text. Throws `ConfigError` if one of them cannot be read. */
 export async function readPromptFile(path: string): Promise<{ readonly text: string; readonly digest: string }> {
   const bytes = await readFile(path).catch((error: unknown) => {
     const { code } = error as NodeJS.ErrnoException;
     throw new BackspinError('ConfigError', `The prompt file ${path} cannot be read (${code}): check its path.`, { cause: error });
   });
   if (!isUtf8(bytes)) throw new BackspinError('ConfigError', `The prompt file ${path} is not a text in UTF-8: save it as one.`);
-  const text = bytes.toString();
+  const text = await withRows(bytes.toString(), path);
   return { text, digest: sha256(text) };
 }
 

@@ -1,6 +1,7 @@
 /** Opens the store, servers and registries that activities share, once per worker process. */
 import { ExternalServers } from '../inference/servers.ts';
 import { loadRegistry, type Registry } from './registry.ts';
+import { noMetrics, type Metrics } from '../schemas/metrics.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import { openStoreOf } from '../store/open.ts';
 import { LOW_WATER, type Store } from '../store/store.ts';
@@ -11,6 +12,7 @@ export interface Services {
   readonly home: string;
   readonly store: Store;
   readonly servers: ExternalServers;
+  readonly metrics: Metrics;
   readonly machine: Machine;
   /** Digest of the sources that this process runs; empty if they are not pinned. */
   readonly build: string;
@@ -31,14 +33,18 @@ export interface ActivityHandle {
 }
 
 /** `launchedOnly` is for workers, because every user of the machine can start workflows on the Temporal server. */
-export async function openServices(home: string, { lowWater = LOW_WATER, build = '', launchedOnly = false } = {}): Promise<Services> {
+export async function openServices(
+  home: string,
+  { lowWater = LOW_WATER, build = '', launchedOnly = false, metrics = noMetrics } = {},
+): Promise<Services> {
   const store = await openStoreOf(home);
   const checked = async (grants: readonly Grant[]) => void (launchedOnly && (await checkGrants(store, grants)));
   const registries = new Map<string, Promise<Registry>>();
   return {
     home,
     store,
-    servers: new ExternalServers(),
+    servers: new ExternalServers(metrics),
+    metrics,
     machine: machineOf(home, store),
     lowWater,
     launchedOnly,

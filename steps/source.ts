@@ -1,5 +1,7 @@
 /** Reads the records of a data source, for importing or counting them. */
-import { relative } from 'node:path';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative, resolve as resolvePath } from 'node:path';
 import type { StepCall } from '../schemas/call.ts';
 import { drop, type Dropped, type Emitted, type PlaceReporter, type Rec, type Schema } from '../recipe/define.ts';
 import type { Registry } from './registry.ts';
@@ -7,7 +9,9 @@ import { BackspinError } from '../schemas/errors.ts';
 import { faultOf } from '../schemas/faults.ts';
 import { recordId } from '../schemas/canonical.ts';
 import { sourceOf } from './definitions.ts';
+import type { AnySource } from './resolved.ts';
 import { downloadDataset, hubDatasetOf } from './hub-data.ts';
+import { writeRequests } from '../devices/lm-eval.ts';
 import { sourceFiles } from './input-files.ts';
 
 /** A record, and the file (relative to the experiment's folder) and line that it comes from, if its source reports them. */
@@ -23,7 +27,8 @@ export async function* recordsOf(call: StepCall, registry: Registry, params: obj
   const { folder } = call.inputs as { folder: string };
   let where: string | undefined;
   const dataset = hubDatasetOf(call, registry);
-  const files = dataset ? await downloadDataset(dataset, source) : sourceFiles(call, registry, params);
+  await using requests = await requestsOf(source, params, folder);
+  const files = requests?.files ?? (dataset ? await downloadDataset(dataset, source) : sourceFiles(call, registry, params));
   const nameOf = (file: string) => (dataset ? `${dataset.repository}/${nameInSnapshot(file)}` : relative(folder, file));
   const place: PlaceReporter = (file, line) => (where = `${nameOf(file)}${line === undefined ? '' : `:${line}`}`);
   let read = 0;
@@ -47,6 +52,20 @@ export async function* recordsOf(call: StepCall, registry: Registry, params: obj
     const why = read === 0 ? 'it holds nothing' : `all ${read} were dropped (${[...reasons].join(', ')})`;
     throw new BackspinError('SchemaError', `${id} (${call.label}) gives no record: ${why}. Give it other files or parameters.`);
   }
+}
+
+/** The requests of a source that has the harness write them, in a file that disappears; undefined for another source. */
+async function requestsOf({ harness }: AnySource, params: object, folder: string) {
+  if (!harness) return undefined;
+  const { include, tasks } = harness(params);
+  const scratch = await mkdtemp(join(tmpdir(), 'backspin-'));
+  const file = join(scratch, 'requests.jsonl');
+  const remove = () => rm(scratch, { recursive: true, force: true });
+  await writeRequests(tasks, include === null ? null : resolvePath(folder, include), file).catch(async (error: unknown) => {
+    await remove();
+    throw error;
+  });
+  return { files: [file], [Symbol.asyncDispose]: remove };
 }
 
 /** The name of a file in its repository, by its path in the Hub's cache. */

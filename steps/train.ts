@@ -18,7 +18,7 @@ import type { MicroBatches } from './micro-batches.ts';
 import { trainingSeed } from './call-inputs.ts';
 import type { Resolved } from './resolved.ts';
 import { dropRefused, rowsFile, writeRows, type Refused, type Rendering } from './rows.ts';
-import { withTrainingDefaults } from './training-defaults.ts';
+import { pairLossOf, withTrainingDefaults } from './training-defaults.ts';
 import type { StepContext } from '../schemas/steps.ts';
 
 type Inputs = Settings & {
@@ -89,7 +89,7 @@ export async function prepareTraining(
       `Training ${resolved.call.path}: a command trains weights, and this model has none yet: leave \`engine: command\` out.`,
     );
   const { folder: parent, base } = await foldersOf(store, settings.from);
-  const { microBatch, shard = 'none' } = context.training;
+  const { microBatch, shard = 'none', deterministic = false } = context.training;
   const { evaluate } = settings;
   const spec: TrainSpec = {
     version: 1,
@@ -109,10 +109,11 @@ export async function prepareTraining(
     seed: trainingSeed(resolved.call, context),
     steps,
     batch,
-    loss: settings.loss ?? 'sigmoid',
+    ...pairLossOf(settings),
     reference: settings.reference ? await foldersOf(store, settings.reference) : null,
     microBatch: typeof microBatch === 'number' ? microBatch : null,
     shard,
+    deterministic,
     evaluate: evaluate ? { every: evaluate.every ?? Math.ceil(steps / 10), patience: evaluate.patience ?? null } : null,
     checkpointEvery: Math.ceil(steps / 4),
     checkpointSeconds: CHECKPOINT_SECONDS,

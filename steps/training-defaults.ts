@@ -1,5 +1,5 @@
 /** Fills in the defaults of a training's settings, so it makes no difference whether you write a default down. */
-import type { Settings } from '../recipe/api.ts';
+import type { Objective, Settings } from '../recipe/api.ts';
 import type { TrainSpec } from '../schemas/trainer.ts';
 
 type Settled = Pick<
@@ -17,8 +17,22 @@ type Settled = Pick<
   | 'clip'
   | 'dropout'
   | 'optimizer'
+  | 'quantization'
+  | 'attention'
+  | 'packing'
+  | 'liger'
   | 'beta'
 >;
+
+/** Objectives whose rows are pairs of answers. */
+export const isPreference = (objective: Settings<Objective>['objective']): boolean => objective === 'dpo' || objective === 'token-dpo';
+
+/** The loss of a preference training. */
+export const pairLossOf = ({ loss = 'sigmoid', gamma, sft = 0 }: Pick<Settings<'dpo'>, 'loss' | 'gamma' | 'sft'>) => ({
+  loss,
+  gamma: loss === 'simpo' ? (gamma ?? 0.5) : null,
+  sft,
+});
 
 export function withTrainingDefaults(settings: Settings): Settled {
   const { lora, learningRate: rate } = settings;
@@ -33,9 +47,13 @@ export function withTrainingDefaults(settings: Settings): Settled {
     warmup: settings.warmup ?? 0,
     weightDecay: settings.weightDecay ?? 0,
     betas: [...(settings.betas ?? [0.9, 0.999])] as [number, number],
-    clip: settings.clip ?? null,
+    clip: settings.clip === undefined ? 1 : settings.clip,
     dropout: settings.dropout ?? 0,
     optimizer: settings.optimizer ?? 'adamw',
-    beta: ['dpo', 'token-dpo'].includes(settings.objective) ? (settings.beta ?? 0.1) : null,
+    quantization: settings.quantization ?? 'none',
+    attention: settings.attention ?? 'sdpa',
+    packing: settings.packing ?? false,
+    liger: settings.liger ?? false,
+    beta: isPreference(settings.objective) ? (settings.beta ?? 0.1) : null,
   };
 }

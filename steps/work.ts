@@ -15,13 +15,14 @@ import type {
   BatchInput,
   DownloadState,
 } from '../schemas/steps.ts';
+import { addUses, type TokenUses } from '../schemas/steps.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';
 import { runBatch } from './batch.ts';
 import { batchesFolder, startFolder, startName } from './batch-files.ts';
 import { importExternal, checkExternals } from './canary.ts';
 import { loadParams } from './chain.ts';
-import { commitMap } from './commit.ts';
+import { commitMap, usesOf } from './commit.ts';
 import { suiteOperatorStep, measureData, measureModel } from './evaluate.ts';
 import { isSource, sourceOf } from './definitions.ts';
 import { downloadDataset, hubDatasetOf } from './hub-data.ts';
@@ -123,7 +124,7 @@ interface RunningStep {
 type RunningSteps = Map<string, RunningStep>;
 
 async function batchOf(
-  { store }: Services,
+  { store, metrics }: Services,
   running: RunningSteps,
   { registry, step }: ResolvedCall,
   { context, work, batch }: BatchInput,
@@ -149,7 +150,7 @@ async function batchOf(
   const { scheduler, earlier, peers, watchers } = shared;
   try {
     const [loaded, replies] = await Promise.all([shared.params, earlier]);
-    const common = { store, registry, resolved: asked, params: loaded, seed, over, skip, build, limits };
+    const common = { store, metrics, registry, resolved: asked, params: loaded, seed, over, skip, build, limits };
     return await runBatch({ ...common, batch, from, to, scheduler, earlier: replies, peers, watchers, ...resources });
   } finally {
     if (--shared.batches === 0) running.delete(folder);
@@ -176,16 +177,22 @@ async function commitAnswers({ store }: Services, { registry, step }: ResolvedCa
   await store.shared?.pull(startFolder(store, step.stepKey, work), { journals: false });
   const settled = new Map<string, Done>();
   const cost = { requests: 0, tokens: 0, attempts: 0 };
+  let uses: TokenUses = {};
   const spans: Span[] = [];
   for (let batch = 0; batch < end.batches; batch++) {
     const { totals, done } = await readBatch(store, step, work, batch);
     cost.requests += totals.requests;
     cost.tokens += totals.tokens;
+    uses = addUses(uses, totals.uses);
     cost.attempts += totals.attempts;
     spans.push(...totals.spans);
     for (const one of done) settled.set(one.id, one);
   }
-  const output = await measureModel(store, registry, step, work.over, settled, { ...cost, seconds: secondsOf(spans) });
+  const output = await measureModel(store, registry, step, work.over, settled, {
+    ...cost,
+    ...usesOf(step, uses),
+    seconds: secondsOf(spans),
+  });
   await store.clearWork(step.stepKey);
   return output;
 }

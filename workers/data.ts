@@ -2,6 +2,7 @@
 import { Worker, type WorkerOptions } from '@temporalio/worker';
 import { dataActivities } from '../activities/data.ts';
 import { Threads } from '../activities/threads.ts';
+import { logAttributes } from '../activities/log-attributes.ts';
 import { inflight } from '../devices/inflight.ts';
 import { queues } from '../schemas/names.ts';
 import { runWorkers, openWorker } from './worker.ts';
@@ -12,7 +13,7 @@ const common = {
   connection: site.connection,
   namespace: site.namespace,
   activities: dataActivities(site.services, new Threads(site.services).prepare()),
-  interceptors: { activity: [inflight(home)] },
+  interceptors: { activity: [inflight(home), logAttributes] },
   maxHeartbeatThrottleInterval: '1s',
 } satisfies Omit<WorkerOptions, 'taskQueue'>;
 const data = Worker.create({

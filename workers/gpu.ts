@@ -2,6 +2,7 @@
 import { Worker } from '@temporalio/worker';
 import { gpuActivities } from '../activities/gpu.ts';
 import { ActivitySlots, tunerOf } from '../activities/slots.ts';
+import { logAttributes } from '../activities/log-attributes.ts';
 import { inflight } from '../devices/inflight.ts';
 import { Slots } from '../devices/slots.ts';
 import type { Pool } from '../schemas/devices.ts';
@@ -22,7 +23,7 @@ const worker = await Worker.create({
     { services: site.services, slots, timeSlice, connections, namespace: site.namespace, lifeline: required('BACKSPIN_LIFELINE') },
     room,
   ),
-  interceptors: { activity: [inflight(site.services.home)] },
+  interceptors: { activity: [inflight(site.services.home), logAttributes] },
   tuner: tunerOf(room),
   // A lease that is released must end at once, whatever its heartbeat timeout: its heartbeat delivers the cancellation.
   maxHeartbeatThrottleInterval: '500ms',

@@ -2,9 +2,11 @@
 import { writeSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { Client, Connection } from '@temporalio/client';
-import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
+import { NativeConnection, Runtime, type Worker } from '@temporalio/worker';
 import { openServices, type Services } from '../steps/services.ts';
 import { failDeadAttempts } from '../devices/inflight.ts';
+import { workerLogger } from './log.ts';
+import { exporter, metricsOf } from './metrics.ts';
 import { LOW_WATER } from '../store/store.ts';
 import { namedServer } from '../host/profile.ts';
 
@@ -19,14 +21,20 @@ export interface WorkerContext {
 
 /** Connects, and fails the attempts of dead workers of this host, so the server retries them at once. */
 export async function openWorker(): Promise<WorkerContext> {
+  const bindAddress = process.env['BACKSPIN_METRICS'];
   Runtime.install({
-    logger: new DefaultLogger('WARN', ({ level, message, meta }) => {
-      process.stderr.write(`${new Date().toISOString()} ${level} ${message} ${JSON.stringify(meta ?? {}).slice(0, 600)}\n`);
-    }),
+    logger: workerLogger(),
     shutdownSignals: ['SIGTERM', 'SIGINT'],
+    ...(bindAddress && { telemetryOptions: exporter(bindAddress) }),
   });
+  const metrics = metricsOf(bindAddress ? Runtime.instance().metricMeter : undefined);
   const lowWater = Number(process.env['BACKSPIN_LOW_WATER'] || LOW_WATER);
-  const services = await openServices(required('BACKSPIN_HOME'), { lowWater, build: required('BACKSPIN_BUILD'), launchedOnly: true });
+  const services = await openServices(required('BACKSPIN_HOME'), {
+    lowWater,
+    build: required('BACKSPIN_BUILD'),
+    launchedOnly: true,
+    metrics,
+  });
   const namespace = process.env['TEMPORAL_NAMESPACE'] ?? 'default';
   // A profile's keys and certificates are for the server that it names, not for our own.
   const named = process.env['BACKSPIN_OWN_SERVER'] ? undefined : namedServer();

@@ -1,5 +1,5 @@
 /** Prints the progress of `watch` as lines if there is no terminal. */
-import { describeStep } from './tree.ts';
+import { describeStep, leftText } from './tree.ts';
 import type { StepView, View } from '../../experiments/view.ts';
 
 /** Milliseconds. */
@@ -44,9 +44,9 @@ export class Lines {
     this.#print = print;
   }
 
-  show(view: View, stale: string | null): void {
+  show(view: View, stale: string | null, left: number | null = null): void {
     this.#rates.sample(view, this.#clock.now());
-    for (const step of view.steps) this.#step(step);
+    for (const step of view.steps) this.#step(step, left);
     const { state, round, failure, experiment, notices } = view;
     for (const notice of notices) this.#printChange(notice, '', notice);
     this.#printChange(
@@ -57,12 +57,13 @@ export class Lines {
     this.#printChange('stale', stale ?? '', stale === null ? 'the orchestrator answers' : `note: ${stale}`, stale === null);
   }
 
-  #step(step: StepView): void {
+  #step(step: StepView, left: number | null): void {
     const { path, state } = step;
     const before = this.#printed.get(path);
     if (state === 'running' && before?.state === state && this.#clock.now() - before.at >= EVERY) {
       this.#printed.delete(path);
-      return this.#printChange(path, state, `${path} ${describeStep(step, this.#rates.of(path), this.#clock.now())}`);
+      const line = `${path} ${describeStep(step, this.#rates.of(path), this.#clock.now())}`;
+      return this.#printChange(path, state, [line, ...leftText(left)].join('; in all '));
     }
     this.#printChange(path, state, `${path} ${state}${state === 'completed' ? `: ${describeStep(step)}` : ''}`);
   }

@@ -46,4 +46,11 @@ export const formatEndings = (unread: readonly { readonly ending: string; readon
     .map(({ ending, count }) => `${JSON.stringify(ending)} (${number(count)})`)
     .join(', ');
 
+/** Numbers as bars of one line. */
+export function sparkline(numbers: readonly number[]): string {
+  const bars = '▁▂▃▄▅▆▇█';
+  const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
+  return numbers.map((one) => bars[Math.round(((one - least) / (most - least || 1)) * (bars.length - 1))]).join('');
+}
+
 export const printJson = (value: unknown): void => void process.stdout.write(`${escapeControlsJson(JSON.stringify(value, null, 2))}\n`);

@@ -1,8 +1,9 @@
 /** Formats an experiment as a tree of rounds and steps, and its summary as numbers and links. */
 import { metricNames } from '../../workflows/measured.ts';
-import { formatDropped, table, formatEndings } from './text.ts';
+import { formatDropped, formatEndings, sparkline, table } from './text.ts';
 import { duration, number } from '../../schemas/units.ts';
 import { pad, widthOf } from './terminal.ts';
+import { moneyText, type Money } from '../../experiments/cost.ts';
 import type { StepView, View } from '../../experiments/view.ts';
 import { waitText } from '../../experiments/waits.ts';
 
@@ -11,9 +12,11 @@ export type Rate = (path: string) => number | undefined;
 
 const marks = { running: '…', attention: '!', completed: '✓', failed: '✗', cancelled: '–' } as const;
 
-export function tree(view: View, rate: Rate = () => undefined): string[] {
+/** `left`: seconds until it ends; null: not known. */
+export function tree(view: View, rate: Rate = () => undefined, left: number | null = null): string[] {
   const { experiment, recipe, state, round, steps, failure } = view;
-  const lines = [`${experiment} (${recipe}): ${state}${round === null ? '' : `, round ${round}`}`];
+  const head = [state, ...(round === null ? [] : [`round ${round}`]), ...costText(view.cost), ...leftText(left)];
+  const lines = [`${experiment} (${recipe}): ${head.join(', ')}`];
   const groups = Map.groupBy(steps, (step) =>
     [...(step.round === null ? [] : [`round ${step.round}`]), ...(step.arm === null ? [] : [`arm ${step.arm}`])].join(', '),
   );
@@ -27,21 +30,31 @@ export function tree(view: View, rate: Rate = () => undefined): string[] {
   return lines;
 }
 
+const costText = (cost: Money): string[] => (Object.keys(cost).length === 0 ? [] : [moneyText(cost)]);
+export const leftText = (left: number | null): string[] => (left === null ? [] : [`about ${duration(left)} left`]);
+
 /** Describes a step in one line. */
 export function describeStep(step: StepView, rate?: number, now = Date.now()): string {
   const { state, cached, kind, live, waits } = step;
   if (state === 'running')
-    return [...(live ? [describeLive(live, kind, rate)] : []), ...(waits ? [waitText(waits, now)] : [])].join(', ') || 'running';
+    return (
+      [...(live ? [describeLive(live, kind, rate)] : []), ...costText(step.cost ?? {}), ...(waits ? [waitText(waits, now)] : [])].join(
+        ', ',
+      ) || 'running'
+    );
   if (state !== 'completed') return state;
   const counts = isData(step) ? [formatKept(step)] : kind === 'train' && step.in !== null ? [`on ${formatRows(step)} rows`] : [];
   const loss = step.loss === undefined ? [] : [`loss ${step.loss.toFixed(3)}`];
   if (step.validation) loss.push(`validation loss ${step.validation.loss.toFixed(3)} at step ${number(step.validation.step)}`);
+  loss.push(...formatSpikes(step.spikes));
   const reasons = formatDropped(step.dropped);
   const cost = cached
     ? ['cached']
     : [
         ...(step.requests ? [`${number(step.requests)} calls`] : []),
         ...(step.attempts ? [`${number(step.attempts)} attempts`] : []),
+        ...(step.tokens ? [`${number(step.tokens.read)} + ${number(step.tokens.written)} tokens`] : []),
+        ...costText(step.cost ?? {}),
         ...(step.seconds === null ? [] : [duration(step.seconds)]),
       ];
   const unread = step.unread ? ` (unread endings: ${formatEndings(step.unread, 1)})` : '';
@@ -55,14 +68,22 @@ const formatRows = ({ kept, in: entered }: StepView): string =>
 const formatKept = ({ kept, in: entered }: StepView): string =>
   kept === null ? '' : entered === null || entered === kept ? `${number(kept)} kept` : `${number(kept)} of ${number(entered)} kept`;
 
-function describeLive({ done, of, loss }: NonNullable<StepView['live']>, kind: StepView['kind'], rate: number | undefined): string {
+const formatSpikes = (spikes: readonly number[] = []): string[] =>
+  spikes.length === 0 ? [] : [`loss jumped at step ${spikes.slice(-3).map(number).join(', ')}`];
+
+function describeLive(
+  { done, of, loss, losses, validationLoss, spikes }: NonNullable<StepView['live']>,
+  kind: StepView['kind'],
+  rate: number | undefined,
+): string {
   const parts = [`${number(done)}${of === null ? '' : ` of ${number(of)}`} ${kind === 'train' ? 'steps' : 'records'}`];
   if (rate !== undefined && rate > 0) {
     parts.push(`${rate.toFixed(1)}/s`);
     if (of !== null && of > done) parts.push(`${duration((of - done) / rate)} left`);
   }
-  if (loss !== undefined) parts.push(`loss ${loss.toFixed(3)}`);
-  return parts.join(', ');
+  if (loss !== undefined) parts.push(`loss ${loss.toFixed(3)}${losses ? ` ${sparkline(losses)}` : ''}`);
+  if (validationLoss !== undefined) parts.push(`validation loss ${validationLoss.toFixed(3)}`);
+  return [...parts, ...formatSpikes(spikes)].join(', ');
 }
 
 /** The metrics of each round, and links. */

@@ -1,5 +1,5 @@
 /** The command as a person runs it: its own process, a home of its own, and nothing of the environment that names a server. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, realpathSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -10,7 +10,7 @@ export const command = join(root, 'cli/backspin.js');
 
 /** Of the command, in the order of its help. */
 export const verbs: readonly string[] =
-  'up worker down setup setup-server doctor init plan launch prompt try list status watch cancel show logs sql trace ui compare report fork export approve review reject set-budget retry-step give-up pause resume stop gc store chaos schema completion'.split(
+  'up worker down setup setup-server doctor init plan launch prompt try chat list status watch cancel show logs sql trace ui compare report track fork export approve review reject set-budget retry-step give-up pause resume stop gc store chaos schema completion'.split(
     ' ',
   );
 
@@ -22,12 +22,13 @@ export interface Ran {
 
 export const temporary = (): string => realpathSync(mkdtempSync(join(tmpdir(), 'backspin-cli-')));
 
-/** Runs `backspin ARGS` to its end. `prefix`: words before it. */
+/** Runs `backspin ARGS` to its end. `started` gets its process; `prefix`: words before the command. */
 export async function backspin(
   home: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
   script = command,
+  started: (child: ChildProcess) => void = () => {},
   prefix: readonly string[] = [],
 ): Promise<Ran> {
   const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_') && name !== 'BACKSPIN_HOME'));
@@ -37,6 +38,7 @@ export async function backspin(
     env: { ...own, BACKSPIN_HOME: home, TEMPORAL_CONFIG_FILE: join(home, 'no-profile.toml'), NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  started(child);
   const code = new Promise<number | null>((done) => child.once('close', done));
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
   return { code: await code, stdout, stderr };

@@ -39,7 +39,7 @@ test('help loads nothing heavy: the command itself, and of all packages the pars
   const own = loaded.filter((url) => url.startsWith('file:') && !url.includes('/node_modules/commander/'));
   t.deepEqual(
     own.toSorted(),
-    ['backspin.js', 'backspin.ts'].map((name) => pathToFileURL(join(root, 'cli', name)).href),
+    ['backspin.js', 'backspin.ts', 'options.ts'].map((name) => pathToFileURL(join(root, 'cli', name)).href),
   );
 });
 

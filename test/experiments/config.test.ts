@@ -161,12 +161,21 @@ test('settings of TRL, LLaMA-Factory and axolotl are taken by their names, or an
   const bound = async (sft: string) => (await loadExperiment(write(twoTrainings(sft)))).bound.parameters;
   const ours = await bound('{ maxTokens: 512, tooLong: fail, length: { epochs: 2 }, schedule: cosine }');
   t.deepEqual(await bound('{ sequence_len: 512, excess_length_strategy: raise, num_epochs: 2, lr_scheduler: cosine }'), ours);
+  const faster = '{ packing: true, liger: true, optimizer: adamw-8bit, quantization: nf4, attention: flash-attention-2 }';
+  const theirs = [
+    '{ padding_free: true, use_liger_kernel: true, optim: adamw_bnb_8bit, quantization: nf4, attn_implementation: flash_attention_2 }',
+    '{ neat_packing: true, enable_liger_kernel: true, optim: adamw_8bit, quantization_bit: 4, flash_attn: fa2 }',
+    '{ sample_packing: true, liger: true, optimizer: adamw-8bit, load_in_4bit: true, flash_attention: true }',
+  ];
+  for (const one of theirs) t.deepEqual(await bound(one), await bound(faster), one);
   t.deepEqual(await bound('{ cutoff_len: 512, tooLong: fail, num_train_epochs: 2, lr_scheduler_type: cosine }'), ours);
   for (const [key, says] of [
     ['per_device_train_batch_size', /unknown key: `batch` counts the rows of all devices together; `microBatch` under `training`/],
     ['gradient_accumulation_steps', /unknown key: `batch` counts the rows of all devices together/],
     ['report_to', /unknown key: every step is kept beside the model/],
-    ['deepspeed', /unknown key: .*`engine: command` under `training` runs a trainer that has it/],
+    ['deepspeed', /unknown key: `shard: fsdp2` under `training`.*; `engine: command` under `training` runs a trainer that has it/],
+    ['full_determinism', /unknown key: `deterministic: true` under `training`/],
+    ['label_smoothing', /unknown key: backspin's trainer has no such option/],
   ] as const)
     t.regex(await fault(t, twoTrainings(`{ ${key}: 1 }`)), says);
   t.regex(await fault(t, twoTrainings('{ constructor: 1 }')), /unknown key; /);

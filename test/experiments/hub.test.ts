@@ -157,7 +157,7 @@ const refusals: readonly (readonly [what: string, model: string, says: RegExp, e
   [
     'GGUF files alone',
     '{ hub: toy/gguf }',
-    /toy\/gguf holds GGUF files only; download one .* and give its path, or give the folder of the model/,
+    /toy\/gguf holds GGUF files only; name one of them \(model-Q4_K_M\.gguf\) as `file` beside `hub`, or give the folder of the model/,
   ],
   ['a GGUF file that is not there', './model.gguf', /there is no file .*model\.gguf/],
   ['a shard too few', '{ hub: toy/torn }', /has no b\.safetensors, which .*index\.json names/],

@@ -32,6 +32,18 @@ parameters: { sft: { maxTokens: 256 } }
   t.regex(await fault(t, given(join(world, 'base/plain'))), /models\.encoder\.path: .* has no tokenizer\.json/);
 });
 
+test('an end token that special_tokens_map.json or the config alone names is one, as that of GPT-2', async (t) => {
+  const folder = join(temporary(), 'model');
+  cpSync(join(world, 'base/rated'), folder, { recursive: true });
+  const given = write(sound.replace(`${world}/base/rated`, folder));
+  writeFileSync(join(folder, 'tokenizer_config.json'), '{}');
+  await t.notThrowsAsync(loadExperiment(given));
+  edit(folder, 'config.json', (text) => JSON.stringify({ ...(JSON.parse(text) as object), eos_token_id: null }));
+  await t.throwsAsync(loadExperiment(given), { message: /has no end token/ });
+  writeFileSync(join(folder, 'special_tokens_map.json'), '{"eos_token": {"content": "<|end|>"}, "bos_token": "<|doc|>"}');
+  await t.notThrowsAsync(loadExperiment(given));
+});
+
 test("a chat template in a file takes the place of the model's own; other words are another model", async (t) => {
   const template = (words: string) =>
     `{{ bos_token }}{% for message in messages %}{{ '${words} ' + message.role + message.content + eos_token }}{% endfor %}{% if add_generation_prompt %}{{ '${words} assistant' }}{% endif %}`;
@@ -113,6 +125,16 @@ test('a plan says that an external model can be neither trained nor exported, an
 const parts: readonly (readonly [title: string, harm: (folder: string) => void, says: RegExp])[] = [
   ['config.json', (folder) => rmSync(join(folder, 'config.json')), /has no config\.json/],
   ['weights', (folder) => rmSync(join(folder, 'model.safetensors')), /has no weights/],
+  [
+    'index of its shards',
+    (folder) => renameSync(join(folder, 'model.safetensors'), join(folder, 'model-00001-of-00001.safetensors')),
+    /has neither model\.safetensors nor model\.safetensors\.index\.json, which says what is in model-00001-of-00001\.safetensors/,
+  ],
+  [
+    'base, beside an adapter',
+    (folder) => renameSync(join(folder, 'config.json'), join(folder, 'adapter_config.json')),
+    /is an adapter; give the model that `merge_and_unload` of PEFT makes/,
+  ],
   ['tokenizer', (folder) => rmSync(join(folder, 'tokenizer.json')), /has no tokenizer\.json/],
   [
     'tokenizer.json beside its tokenizer.model',
@@ -147,7 +169,12 @@ test('a turn may end with any token that generation_config.json lists, as the tu
   cpSync(join(world, 'base/rated'), folder, { recursive: true });
   edit(folder, 'chat_template.jinja', (text) => text.replaceAll('<|end|>', '<|doc|>'));
   const given = sound.replace(`${world}/base/rated`, folder);
-  await t.throwsAsync(loadExperiment(write(given)), { message: /does not end a turn with the end token <\|end\|>/ });
+  await t.throwsAsync(loadExperiment(write(given)), {
+    message: /does not end a turn with the end token <\|end\|>.*; set endToken: '<\|doc\|>', which it writes there/,
+  });
+  const named = (token: string) => loadExperiment(write(given.replace(`${folder} }`, `${folder}, endToken: '${token}' }`)));
+  t.like((await named('<|doc|>')).bound.models['base'], { endToken: '<|doc|>' });
+  await t.throwsAsync(named('<|none|>'), { message: /models\.base\.endToken: the tokenizer in .* has no token <\|none\|>/ });
   const { added_tokens } = JSON.parse(readFileSync(join(folder, 'tokenizer.json'), 'utf8')) as {
     added_tokens: readonly { readonly id: number; readonly content: string }[];
   };

@@ -30,7 +30,7 @@ export class Deployment {
     return host;
   }
   /** Runs a command on a host that runs no worker. */
-  run = (...args: readonly string[]): Promise<Ran> => backspin(this.#home, args, this.env, command, this.login);
+  run = (...args: readonly string[]): Promise<Ran> => backspin(this.#home, args, this.env, command, undefined, this.login);
   async succeeds(...args: readonly string[]): Promise<void> {
     const { code, stdout, stderr } = await this.run(...args);
     if (code !== 0) throw new Error(`backspin ${args.join(' ')}: ${stdout}${stderr}`);

@@ -32,7 +32,7 @@ export class TemporalServer {
     const log = openSync(join(this.folder, 'log'), 'a');
     const program = join(found.temporal!, 'temporal-server');
     const [first, ...rest] = [...this.#prefix, program, '--config-file', join(this.folder, 'config.yaml'), '--allow-no-auth', 'start'];
-    this.#process = spawn(first!, rest, { stdio: ['ignore', log, log] });
+    this.#process = spawn(first, rest, { stdio: ['ignore', log, log] });
     if (this.#prefix.length === 0) await answers({ address: this.address }, AbortSignal.timeout(60_000));
   }
   async kill(): Promise<void> {

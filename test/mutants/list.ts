@@ -1,4 +1,5 @@
 /** Faults that the tests of the engine's core must notice. */
+import { ofLosses } from './losses.ts';
 import type { Mutant } from './mutant.ts';
 import { ofRecipes } from './recipes.ts';
 import { ofTrainings } from './trainings.ts';
@@ -214,5 +215,6 @@ export const mutants: readonly Mutant[] = [
     test: 'test/steps/tag.test.ts',
   },
   ...ofTrainings,
+  ...ofLosses,
   ...ofRecipes,
 ];

@@ -10,11 +10,32 @@ export const ofRecipes: readonly Mutant[] = [
     test: 'test/recipe/back-and-forth.test.ts',
   },
   {
+    name: 'back-and-forth: what is distilled is not filtered',
+    file: 'workflows/recipes/back-and-forth.ts',
+    from: 'arm.map(distil, filtered(),',
+    to: 'arm.map(distil, pool,',
+    test: 'test/recipe/back-and-forth.test.ts',
+  },
+  {
     name: 'kun: a response of 19 characters is long enough',
     file: 'operators/kun/index.ts',
     from: 'codePoints(response.trim()) < minChars',
     to: 'codePoints(response) < minChars - 1',
     test: 'test/operators/kun.test.ts',
+  },
+  {
+    name: 'kun: the blind control is drawn from what the judge calls good',
+    file: 'workflows/recipes/kun.ts',
+    from: 'select(labelled, { take: { as: good } })',
+    to: 'select(good, { take: { as: good } })',
+    test: 'test/recipe/kun.test.ts',
+  },
+  {
+    name: 'self-lengthen: a text is never too long to be kept',
+    file: 'workflows/recipes/self-lengthen.ts',
+    from: 'words: { atLeast: min, atMost: max }',
+    to: 'words: { atLeast: min }',
+    test: 'test/recipe/self-lengthen.test.ts',
   },
   {
     name: 'tegit: an output may echo the request',

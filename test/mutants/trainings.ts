@@ -5,15 +5,15 @@ export const ofTrainings: readonly Mutant[] = [
   {
     name: 'training: token weights only mask tokens',
     file: 'trainer/backspin_trainer/preferences.py',
-    from: 'return -(weights * nll).sum(-1)',
-    to: 'return -((weights != 0) * nll).sum(-1)',
+    from: 'return -(batch["token_weights"][:, 1:] * nll).sum(-1)',
+    to: 'return -((batch["token_weights"][:, 1:] != 0) * nll).sum(-1)',
     test: 'trainer/tests/test_mathematics.py',
   },
   {
     name: 'training: beta is always 0.1',
-    file: 'trainer/backspin_trainer/training.py',
-    from: 'preference_loss(ratios, self.spec.beta)',
-    to: 'preference_loss(ratios, 0.1)',
+    file: 'trainer/backspin_trainer/preferences.py',
+    from: 'margins, beta = chosen - rejected, spec.beta',
+    to: 'margins, beta = chosen - rejected, 0.1',
     test: 'trainer/tests/test_mathematics.py',
   },
   {
@@ -138,8 +138,8 @@ export const ofTrainings: readonly Mutant[] = [
   {
     name: 'training: rejected answers count as chosen ones',
     file: 'trainer/backspin_trainer/preferences.py',
-    from: 'return -logsigmoid(beta * (chosen - rejected)).mean()',
-    to: 'return -logsigmoid(beta * (chosen + rejected)).mean()',
+    from: 'margins, beta = chosen - rejected, spec.beta',
+    to: 'margins, beta = chosen + rejected, spec.beta',
     test: 'trainer/tests/test_mathematics.py',
   },
   {
@@ -225,19 +225,5 @@ export const ofTrainings: readonly Mutant[] = [
     from: "const share = shard === 'fsdp2' ? devices : 1;",
     to: 'const share = 1;',
     test: 'test/plan/memory.test.ts',
-  },
-  {
-    name: 'training: ipo is dpo',
-    file: 'trainer/backspin_trainer/training.py',
-    from: 'if self.spec.loss == "ipo":',
-    to: 'if False:',
-    test: 'trainer/tests/test_mathematics.py',
-  },
-  {
-    name: 'training: ipo compares sums of answers',
-    file: 'trainer/backspin_trainer/preferences.py',
-    from: '(ratios / token_weights.sum(-1).clamp(min=1e-6)).chunk(2)',
-    to: 'ratios.chunk(2)',
-    test: 'trainer/tests/test_mathematics.py',
   },
 ];

@@ -68,7 +68,7 @@ test('compare prints the same', async (t) => {
   t.regex(stdout, /^r1\/curated +5 +5 +0$/m);
 });
 
-test("the interval of a share is Wilson's, and only a share gets one", (t) => {
+test("the interval of a share is Wilson's; other numbers have one where a suite or repeated trainings give it", (t) => {
   const { low, high } = wilson(0.5, 100);
   t.is(low.toFixed(4), '0.4038');
   t.is(high.toFixed(4), '0.5962');
@@ -77,11 +77,12 @@ test("the interval of a share is Wilson's, and only a share gets one", (t) => {
   const step = { kind: 'evaluate', name: 'ours', round: 1, arm: null, in: 8, numbers: ['exact', 'length', 'odd'] } as never;
   const cells = metricCells({
     steps: [step],
-    metrics: [{ round: 1, arm: null, exact: 0.25, length: 31.5, odd: 0.3, xMean: 2, xStd: 0.5 }],
+    metrics: [{ round: 1, arm: null, exact: 0.25, length: 31.5, odd: 0.3, xMean: 2, xStd: 0.5, rate: 0.5, rateLow: 0.3, rateHigh: 0.8 }],
   });
   const of = (name: string) => cells.find(({ metric }) => metric === name)?.interval;
   t.like(of('exact'), { kind: 'share', of: 8 });
   t.deepEqual([of('length'), of('odd')], [null, null]);
   t.deepEqual(of('xMean'), { kind: 'seeds', low: 1.5, high: 2.5, of: null });
-  t.is(of('xStd'), undefined);
+  t.deepEqual(of('rate'), { kind: 'own', low: 0.3, high: 0.8, of: null });
+  t.deepEqual([of('xStd'), of('rateLow'), of('rateHigh')], [undefined, undefined, undefined]);
 });

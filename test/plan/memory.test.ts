@@ -69,6 +69,39 @@ test('a plan refuses held-out rows of a training by a command', (t) => {
   t.regex(faultOf({ share: 0.1 })!, /^Step r1\/step: a command measures held-out rows itself/);
 });
 
+test('a plan refuses settings of one loss of preferences beside another loss', (t) => {
+  const faultOf = (settings: object) =>
+    trainingFault(call('train', 'dpo', { batch: 1, ...settings }), { ...context, training: { pool: 'cpu', threads: 1 } }, machine());
+  t.is(faultOf({ loss: 'simpo', gamma: 1, sft: 0.5 }), undefined);
+  t.regex(faultOf({ gamma: 1 })!, /^Step r1\/step: `gamma` goes with `loss: simpo`/);
+  t.regex(faultOf({ loss: 'orpo', sft: 0.5 })!, /^Step r1\/step: `loss: orpo` has the whole SFT loss anyway/);
+});
+
+test('a plan refuses an option for CUDA devices where the pool has none, and options that exclude each other', (t) => {
+  const faultOf = (settings: object, group?: readonly number[], training: object = {}) =>
+    trainingFault(
+      call('train', 'sft', { batch: 1, ...settings }),
+      { ...context, training: { pool: 'some', threads: 1, ...training } },
+      { groups: () => group && [group] },
+    );
+  const options = [{ quantization: 'nf4', lora }, { optimizer: 'adamw-8bit' }, { attention: 'flash-attention-3' }, { liger: true }];
+  for (const settings of options) {
+    t.regex(faultOf(settings, [])!, /^Step r1\/step: `.*` needs a CUDA device, and the pool "some" has none/);
+    t.is(faultOf(settings, [24e9]), undefined);
+    t.is(faultOf(settings), undefined, 'of a pool that has not been up nothing is known');
+  }
+  t.is(faultOf({ packing: true }, []), undefined);
+  t.regex(faultOf({ quantization: 'nf4' }, [24e9])!, /is for the frozen base of an adapter: set `lora`/);
+  t.regex(faultOf({ optimizer: 'adamw-8bit' }, [24e9, 24e9], { shard: 'fsdp2' })!, /cannot divide numbers of 8 or 4 bits/);
+  t.regex(faultOf({ objective: 'tagger', packing: true }, [])!, /rows of a tagger are not packed/);
+});
+
+test('a base of 4 bits takes a quarter of the memory of its layers, and 8 bits of state a quarter of that of 32', (t) => {
+  const of = (more: object) => memoryOf({ ...one, settings: { ...settings, lora, ...more } });
+  t.true(of({ quantization: 'nf4' }).weights < 0.4 * of({}).weights);
+  t.is(of({ optimizer: 'adamw-8bit' }).optimizer, of({}).optimizer / 4);
+});
+
 test('the table in docs/training.md is what the plan computes', (t) => {
   const docs = readFileSync(join(import.meta.dirname, '../../docs/training.md'), 'utf8');
   t.true(docs.includes(fitsTable()), `docs/training.md needs this table:\n${fitsTable()}`);

@@ -16,8 +16,8 @@ const readmes = {
 /** A paragraph at most, since the model likes to go on. */
 const brief = (maxTokens: number) => ({ temperature: 0.7, topP: 0.9, maxTokens, stop: ['\n'] });
 const free = (maxTokens: number) => ({ temperature: 0.7, topP: 0.9, maxTokens });
-/** An adapter, trained just long enough to answer as briefly as the dozen rows do: most of the time goes into trainings. */
-const few = (training: string, steps = 8) => ({
+/** An adapter, trained for a few steps: most of the time goes into trainings. */
+const few = (training: string, steps = 4) => ({
   [`${training}.learningRate`]: 1e-3,
   [`${training}.length`]: { steps },
   [`${training}.batch`]: 2,
@@ -94,13 +94,20 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     sets: {
       'parameters.judgeCheck.pairs': 4,
       'data.documents': readmes,
+      evaluation: {
+        forward: {
+          suite: 'back-and-forth.winRate',
+          with: { judge: 'rewriter' },
+          params: { items: [{ instruction: 'Why do cats purr?', reference: 'Because they are content.' }], sampling: brief(48) },
+        },
+      },
       'parameters.arms': ['both', 'distil'],
       'parameters.size': 8,
       'parameters.minimum': 1,
       'parameters.judge': 'expected',
       'parameters.keep': { share: 0.75 },
       'parameters.attempts.rewrite': 3,
-      'parameters.steps': [8],
+      'parameters.steps': [4],
       'parameters.pickBest': null,
       'parameters.prompts.rewrite': 'back-and-forth.rewritingShown',
       'parameters.sampling': { backtranslate: free(48), judge: free(64), rewrite: free(192) },
@@ -122,8 +129,8 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.templates': { toInstruction: 'kun.toInstructionEnglish' },
       'parameters.prompts': { label: 'kun.labellingEnglish', point: 'kun.pointingEnglish', polish: 'kun.polishingEnglish' },
       'parameters.sampling': { label: free(48), point: brief(16), polish: brief(96) },
-      ...few('parameters.labelSft'),
-      ...few('parameters.chatSft'),
+      ...few('parameters.labelSft', 8),
+      ...few('parameters.chatSft', 8),
     },
     drops: [...reply, 'repeated-lines', 'keyword', 'no-verdict', 'bad', 'too-long', 'short', 'repetitive'],
   },
@@ -135,7 +142,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.minimum': 1,
       'parameters.arms': [],
       'parameters.sampling': { wrap: { temperature: 0, maxTokens: 128 } },
-      ...few('parameters.sft'),
+      ...few('parameters.sft', 8),
       'parameters.wrapperSft.length': { steps: 24 }, // it must learn three fields
     },
     drops: [...reply, 'no-fields', 'marker', 'empty-field', 'echo'],
@@ -174,7 +181,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.perRound': 4,
       'parameters.collect': 2,
       'parameters.quorum': 1,
-      'parameters.attempts': { propose: 10, write: 4, extend: 3, demand: 6 },
+      'parameters.attempts': { propose: 6, write: 3, extend: 3, demand: 3 },
       'parameters.extension.iterations': 1,
       'parameters.extension.gain': 1,
       'parameters.lengthBias.scale': 0,
@@ -182,7 +189,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.minimum': 1,
       'parameters.sampling': {
         propose: { ...brief(48), stop: ['\n'] },
-        judge: { temperature: 0.7, maxTokens: 8, stop: [' ', ',', '.', '\n'] }, // its first word: the model goes on to explain
+        judge: { temperature: 0.7, maxTokens: 8, choice: ['Yes', 'No'] }, // the model would go on to explain
         write: free(192),
         extend: free(256),
         demand: brief(64),

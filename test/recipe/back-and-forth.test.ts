@@ -4,7 +4,7 @@ import { parseLetter, markers } from '../../operators/back-and-forth/parse.ts';
 import type { Rewritten } from '../../operators/back-and-forth/records.ts';
 import { parseRating } from '../../operators/humpback/parse.ts';
 import type { Judged, Labelled, Pair } from '../../operators/humpback/records.ts';
-import type { ModelRef, ReportRef } from '../../schemas/call.ts';
+import type { DatasetRef, ModelRef, ReportRef } from '../../schemas/call.ts';
 import type { BackAndForthParameters } from '../../schemas/recipes/back-and-forth.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { checkIn } from '../support/judge-check.ts';
@@ -116,6 +116,12 @@ for (const role of ['base', 'student'])
     const { message } = await t.throwsAsync(made.run(given({}, { rewriter: model(role) })));
     t.regex(message, /models\.rewriter is the model that is trained: .*another lineage/);
   });
+
+test('each arm rewrites, distils or takes the pairs that it is to show: filtered ones, or those of any document', (t) => {
+  const over = (path: string) => (ran.step(path).call.inputs as unknown as { readonly over: DatasetRef }).over.digest;
+  const [pool, filtered] = ['backtranslate', 'filtered'].map((path) => ran.step(path).data.digest);
+  t.deepEqual(['both/rewrite', 'rewrite/rewrite', 'distil/distil'].map(over), [filtered, pool, filtered]);
+});
 
 test('B5 every arm is trained on equally many pairs, as many as the smallest has, and on the whole seed', async (t) => {
   const sizes = await Promise.all(arms.map(async (arm) => (await valuesOf(ran, `${arm}/pairs`)).length));

@@ -5,7 +5,7 @@ import type { Pair } from '../../operators/humpback/records.ts';
 import type { Judged } from '../../operators/kun/records.ts';
 import { codePoints } from '../../operators/lengths.ts';
 import { findRepetition, findKeyword } from '../../operators/kun/rules.ts';
-import type { ModelRef } from '../../schemas/call.ts';
+import type { DatasetRef, ModelRef } from '../../schemas/call.ts';
 import { checkIn } from '../support/judge-check.ts';
 import { beyond, planOf } from '../support/planned.ts';
 import { jsonl, stage } from '../support/recipe.ts';
@@ -213,6 +213,8 @@ test('the final model learns the polished pairs, its control the same instructio
     pairs.map(({ instruction, text }) => [instruction, text]),
   );
   t.is(ran.step('unjudged/drawn').data.rows, ran.step('point').data.rows);
+  const drawn = ran.step('unjudged/drawn').call.inputs as unknown as { readonly inputs: { readonly of: DatasetRef } };
+  t.is(drawn.inputs.of.digest, ran.step('label').data.digest, 'also those that the judge calls bad');
 });
 
 test.serial('a judge and an answer model that are given take the place of the chat model', async (t) => {

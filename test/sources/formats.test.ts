@@ -25,6 +25,14 @@ test('a JSON list has the rows of the same JSON lines', async (t) => {
   await t.throwsAsync(only({ 'a.json': '[{"id": 1}, ' }), { message: /a\.json is not JSON .*: mend the file/ });
 });
 
+test('a JSON object that holds a list has its rows, an object a line is a row, and a table by columns is refused', async (t) => {
+  const list = { messages: chat(['user', 'a'], ['assistant', 'b']) };
+  const read = async (value: object) => (await only({ 'a.json': JSON.stringify(value) }, {})).rows;
+  for (const name of ['data', 'rows']) t.deepEqual(await read({ version: 'v2', [name]: [{ a: 1 }, { a: 2 }] }), [{ a: 1 }, { a: 2 }]);
+  t.deepEqual(await read(list), [list]);
+  await t.throwsAsync(read({ a: { 0: 'x', 1: 'y' } }), { message: /a\.json has its columns one by one.*orient="records"/ });
+});
+
 test('CSV and TSV: quotes, line ends in cells, semicolons, and rows that do not fit', async (t) => {
   const rows = [
     { q: 'Name a "sea", please', a: 'Baltic.\nOr North.' },
@@ -155,11 +163,18 @@ test('Alpaca: the input follows the instruction, where there is one', async (t) 
       'a.json': JSON.stringify([
         { instruction: 'Translate into French.', input: 'Good morning', output: 'Bonjour' },
         { instruction: 'Name a sea.', input: '', output: 'Baltic.' },
+        { instruction: 'Name a lake.', input: '<noinput>', output: 'Garda.' },
+        { instruction: '', input: 'Name a river.', output: 'Elbe.' },
       ]),
     },
     { format: 'alpaca' },
   );
-  t.deepEqual(rows, pairs(['Translate into French.\n\nGood morning', 'Bonjour'], ['Name a sea.', 'Baltic.']));
+  const bare = [
+    ['Name a sea.', 'Baltic.'],
+    ['Name a lake.', 'Garda.'],
+    ['Name a river.', 'Elbe.'],
+  ] as const;
+  t.deepEqual(rows, pairs(['Translate into French.\n\nGood morning', 'Bonjour'], ...bare));
 });
 
 test('prompt and completion, LIMA, Guanaco, and trees of Open Assistant', async (t) => {
@@ -184,6 +199,10 @@ test('of preferences the chosen answer is taken, whether texts or messages, with
   t.deepEqual(await read({ prompt: [user], chosen: [good], rejected: [bad] }), expected);
   t.deepEqual(await read({ prompt: [user], chosen: 'Baltic.', rejected: 'No.' }), expected);
   t.deepEqual(await read({ chosen: [user, good], rejected: [user, bad], score_chosen: 8 }), expected);
+  t.deepEqual(await read({ prompt: 'Name a sea.', chosen: [user, good], rejected: [user, bad] }), expected);
+  t.deepEqual(await read({ prompt: 'Name a sea.', chosen: [good], rejected: [bad] }), expected);
+  const dialogue = (answer: string) => `\n\nHuman: Name a sea.\n\nAssistant: ${answer}\n\nHuman: Why?\n\nAssistant: Who knows.`;
+  t.deepEqual(await read({ chosen: dialogue('Baltic.'), rejected: dialogue('No.') }), expected);
   await t.throwsAsync(read({ chosen: 'Human: a', rejected: 'Human: b' }), {
     message: /has no texts, and no messages, "prompt" and "chosen"/,
   });
@@ -222,6 +241,8 @@ test('a list of turns may have any of its usual names, and an assistant that cal
     (await read('messages', { conversation: [user, answer] }, { conversations: [user, answer] })).rows,
     pairs(['a', 'b'], ['a', 'b']),
   );
+  t.deepEqual((await read('messages', { messages: JSON.stringify([user, answer]) })).rows, pairs(['a', 'b']));
+  t.deepEqual((await read('messages', { messages: chat([' User', 'a'], ['AI', 'b']) })).rows, pairs(['a', 'b']));
   t.deepEqual((await read('sharegpt', { conversation: shared(['human', 'a'], ['gpt', 'b']) })).rows, pairs(['a', 'b']));
   const tools = await read('messages', { messages: [user, call, { role: 'tool', content: '1' }, answer] });
   t.deepEqual(

@@ -35,7 +35,7 @@ async function world() {
       const stopped = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
       await Promise.race([turns.get(name)?.promise ?? stopped, stopped]);
       setImmediate(() => turns.get(order[order.indexOf(name) + 1] ?? '')?.resolve());
-      return { reply: { text: `<${content} ${seed}>`, finish: 'stop' }, tokens: 1 };
+      return { reply: { text: `<${content} ${seed}>`, finish: 'stop' }, tokens: 1, written: 0 };
     };
     const none = () => Promise.reject(new Error('nobody asks so'));
     const models: Models = { concurrency: 4, of: () => ({ served: 'm', client: { chat, complete: none, score: none } }) };

@@ -39,6 +39,37 @@ test('arguments are what a request leaves open: it may set them itself, and what
   );
 });
 
+test('a template that writes the date writes the same one every day, whoever renders it', (t) => {
+  const dated = `{{ strftime_now('%d %B %Y') }}{% for message in messages %}{{ message.content }}{% endfor %}`;
+  t.is(render(withSettings(dated, {})), '01 January 2025Hi');
+  t.is(withSettings(withSettings(dated, {}), {}), withSettings(dated, {}), 'once');
+  t.is(withSettings(thinking, {}), thinking, 'another template stays as it is');
+  // trainer/tests/test_folders.py renders this text as the trainer does.
+  t.regex(withSettings(dated, {}), /^\{%- macro strftime_now\(format\) %\}\{\{ format \| replace\('%-d', '1'\)/);
+});
+
+test('a token that ends turns is listed beside those that the model has; one that the tokenizer lacks is refused', async (t) => {
+  const store = await newStore();
+  const added_tokens = [
+    { id: 7, content: '<|endoftext|>' },
+    { id: 9, content: '<|im_end|>' },
+  ];
+  const tokenizer = { 'tokenizer.json': JSON.stringify({ added_tokens }), 'tokenizer_config.json': '{"eos_token": "<|endoftext|>"}' };
+  const listed = async (endToken: string, more = {}) => {
+    const folder = await folderOf({ ...tokenizer, ...more });
+    const step = await resolved(imported(folder, { endToken }));
+    const { result } = await reduceStep({ store, registry: step.registry, resolved: step, seed: 0, signal: new AbortController().signal });
+    if (!isRef(result)) throw new Error('no model');
+    return JSON.parse(await readFile(join(await store.modelFolder(result), 'generation_config.json'), 'utf8')) as object;
+  };
+  t.deepEqual(await listed('<|im_end|>'), { eos_token_id: [7, 9] });
+  t.deepEqual(await listed('<|im_end|>', { 'generation_config.json': '{"eos_token_id": [7, 8], "top_k": 5}' }), {
+    eos_token_id: [7, 8, 9],
+    top_k: 5,
+  });
+  await t.throwsAsync(listed('<|none|>'), { message: /has no token <\|none\|>/ });
+});
+
 test('a system turn of the file comes where the conversation has none, in place of the one that the template would add', (t) => {
   const own = `{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}[system]You are Someone.{% endif %}[{{ message['role'] }}]{{ message['content'] }}{% endfor %}`;
   const asked = { role: 'user', content: 'Hi' };

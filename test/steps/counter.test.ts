@@ -93,3 +93,20 @@ test('minutes of two leases of a step add up, wherever they run, and those of th
   t.is(one.size, 0);
   other.values().next().value![Symbol.dispose]();
 });
+
+test('requests and tokens are counted by role, of batches that have ended and of those under way', async (t) => {
+  const batches = folder();
+  mkdirSync(join(batches, '00000.jsonl'));
+  const uses = { judge: { requests: 2, read: 8, written: 2 }, model: { requests: 1, read: 1, written: 0 } };
+  const ended = JSON.parse(result(256, 10)) as { totals: object };
+  const { requests, ...totals } = ended.totals as { requests: number };
+  const { tokens, spans, spent, ...before } = totals as unknown as Record<string, unknown>;
+  writeFileSync(join(batches, '00000.json'), JSON.stringify({ totals: { ...before, requests, uses, tokens, spans, spent } }));
+  const line = (role: string, written: number, all: number) =>
+    `${JSON.stringify({ r: '0/a', n: 'q/0', reply: 'x', role, written, tokens: all })}\n`;
+  writeFileSync(join(batches, '00001.jsonl'), `${line('judge', 3, 10)}${line('model', 0, 5)}${call('0/old', 4)}`);
+  const counter = new JournalCounter(batches);
+  await counter.look();
+  t.is(counter.tokens, 29);
+  t.like(counter.uses, { judge: { requests: 3, read: 15, written: 5 }, model: { requests: 2, read: 6, written: 0 } });
+});

@@ -13,7 +13,7 @@ function speaker(onFailure: (times: number) => void = () => {}, alive = true) {
     score: none,
     alive: () => Promise.resolve(alive),
     chat: async (_model, [message]) => {
-      if (message!.content !== 'say 2') return { reply: { text: message!.content, finish: 'stop' }, tokens: 1 };
+      if (message!.content !== 'say 2') return { reply: { text: message!.content, finish: 'stop' }, tokens: 1, written: 0 };
       onFailure(++made.times);
       throw new BackspinError('Down', 'status 500, it broke');
     },

@@ -8,11 +8,12 @@ import { pythonOf } from '../../devices/python.ts';
 import { loadExperiment } from '../../experiments/config.ts';
 import { faultsOf, plan } from '../../plan/planner.ts';
 import type { ModelRef } from '../../schemas/call.ts';
+import type { HubModel } from '../../schemas/config.ts';
 import { resolve as resolveStep } from '../../steps/resolve.ts';
 import { openServices } from '../../steps/services.ts';
 import { stepsOf } from '../../steps/work.ts';
-import { temporary } from '../cli/cli.ts';
-import { base } from '../support/hub-home.ts';
+import { file as written, temporary } from '../cli/cli.ts';
+import { base, experiment as yaml, hubHome } from '../support/hub-home.ts';
 import { call, context } from '../support/keys.ts';
 
 const experiment = resolve(import.meta.dirname, '../support/miniature.yaml');
@@ -67,6 +68,29 @@ test.serial('its step is keyed by the bytes of the file and writes a Hugging Fac
   t.false(names.some((name) => /gguf|weights\.json/.test(name)));
   writeFileSync(renamed, Buffer.concat([readFileSync(file), Buffer.from('more')]));
   t.not(await keyOf(file), await keyOf(renamed));
+});
+
+test.serial('a file in a repository of the Hub is the model that the same file on the disk is, keyed by its commit', async (t) => {
+  const { hub, home, env, plan: planFile } = await hubHome(t);
+  hub.publish('models', 'toy/gguf', { 'README.md': 'Two files.', 'a-F32.gguf': readFileSync(file), 'b.gguf': 'GGUF' });
+  const { code, stdout, stderr } = await planFile('{ hub: toy/gguf, file: a-F32.gguf }');
+  t.is(code, 0, stdout + stderr);
+  t.regex(stdout, /base: toy\/gguf of the Hub at main, commit [0-9a-f]{40}/);
+  const downloaded = () => hub.seen.filter(({ method, path }) => method === 'GET' && path.includes('/resolve/'));
+  t.true(
+    downloaded().every(({ path }) => path.endsWith('/a-F32.gguf')),
+    'of its files the one that is named',
+  );
+  Object.assign(process.env, env);
+  await t.throwsAsync(loadExperiment(written(home, 'none.yaml', yaml('{ hub: toy/gguf, file: none.gguf }'))), {
+    message: /toy\/gguf has no file none\.gguf; its GGUF files are a-F32\.gguf, b\.gguf/,
+  });
+  const services = await openServices(temporary());
+  const { bound } = await loadExperiment(written(home, 'experiment.yaml', yaml('{ hub: toy/gguf, file: a-F32.gguf }')));
+  const { revision: _, ...named } = bound.models['base'] as HubModel;
+  const compute = async (operation: string, inputs: object) =>
+    (await stepsOf(services).compute(call('reduce', operation, inputs), context, beat)).result as ModelRef;
+  t.deepEqual(await compute('model:hub', named), await compute('model:path', { path: file }));
 });
 
 test.serial('small files that a killed process left half made are made again', async (t) => {

@@ -5,12 +5,14 @@ import type { PromptDef } from '../../recipe/define.ts';
 import { recipeSchemas } from '../../schemas/recipes/index.ts';
 import { checkPrompt, jinjaPrompt } from '../../steps/jinja-prompt.ts';
 import { JinjaError } from '../../steps/jinja-source.ts';
+import { readPromptFile } from '../../steps/prompt-files.ts';
+import { file, temporary } from '../cli/cli.ts';
 
 const render = (text: string, slots: object) => jinjaPrompt(text).render(slots as never);
 const example = { instruction: 'Why?', response: 'So.', types: [{ name: 'tone', about: 'is kind' }] };
 
 test('a file renders as turns; an assistant turn at its end opens the reply', (t) => {
-  const file = `{# for small models #}
+  const prompt = `{# for small models #}
 {% system %}
 You rate answers.
 {% endsystem %}
@@ -24,7 +26,7 @@ Question: {{ instruction }}
 Score:
 {% endassistant %}
 `;
-  t.deepEqual(render(file, example), {
+  t.deepEqual(render(prompt, example), {
     messages: [
       { role: 'system', content: 'You rate answers.' },
       { role: 'user', content: 'Question: Why?\n- tone' },
@@ -41,6 +43,40 @@ Score:
     ],
   });
   t.deepEqual(render('{% text %}Question: {{ instruction }}\nAnswer:{% endtext %}', example), { text: 'Question: Why?\nAnswer:' });
+});
+
+test('rows of a table beside the file are examples, whatever their texts hold, and part of its content', async (t) => {
+  const folder = temporary();
+  const text = `{% rows shots = 'shots.jsonl' %}
+{% for shot in shots[:2] %}
+{% user %}{{ shot.q }}{% enduser %}
+{% assistant %}{{ shot.a.score }}{% endassistant %}
+{% endfor %}
+{% user %}{{ instruction }}{% enduser %}`;
+  const path = file(folder, 'judge.jinja', text);
+  const odd = 'A {% enduser %} and {{ secret }} #} {# }}}} "quoted" \\ é\n- 2';
+  const write = (...rows: object[]) => file(folder, 'shots.jsonl', rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  write({ q: odd, a: { score: 5 } }, { q: 'Two?', a: { score: null } }, { q: 'Three?', a: {} });
+  const read = await readPromptFile(path);
+  checkPrompt(read.text, example);
+  t.deepEqual(render(read.text, example), {
+    messages: [
+      { role: 'user', content: odd },
+      { role: 'assistant', content: '5' },
+      { role: 'user', content: 'Two?' },
+      { role: 'assistant', content: '' },
+      { role: 'user', content: 'Why?' },
+    ],
+  });
+  write({ q: 'Another?', a: { score: 1 } });
+  t.not((await readPromptFile(path)).digest, read.digest);
+  const refused = (message: RegExp) => t.throwsAsync(readPromptFile(path), { name: 'ConfigError', message });
+  file(folder, 'shots.jsonl', '{"q": }\n');
+  await refused(/shots\.jsonl, whose rows the prompt file .*judge\.jinja names, is not JSON .*\(row 1\): mend the line/);
+  file(folder, 'shots.jsonl', '');
+  await refused(/shots\.jsonl, .* has no rows/);
+  file(folder, 'judge.jinja', text.replace('shots.jsonl', 'none.csv'));
+  await refused(/none\.csv, .* cannot be read \(ENOENT\)/);
 });
 
 test('the text of a record stays as it is, but for white space at its end, and opens no turn', (t) => {

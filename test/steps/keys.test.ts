@@ -115,6 +115,10 @@ test('the kind of device is in the key of what a pool computes, the number of th
     t.is(await keyOf(one, { training: { pool: 'cpu', threads: 1, microBatch: 2 } }), await keyOf(one), 'nor is the micro-batch');
     t.is((await resolved(one, on('gpu', 1))).determinism, 'sampled');
   }
+  const repeatable = { training: { pool: 'gpu', threads: 1, deterministic: true }, machine: cuda };
+  t.is((await resolved(training(), repeatable)).determinism, 'seeded', 'unless it asks for algorithms that repeat');
+  t.is((await resolved(clusters, repeatable)).determinism, 'sampled');
+  t.not(await keyOf(training(), repeatable), await keyOf(training(), on('gpu', 1)));
   t.deepEqual(await Promise.all([training(), clusters, scoring, tagging].map(async (one) => (await resolved(one)).determinism)), [
     'seeded',
     'seeded',
@@ -130,9 +134,13 @@ test('a setting of a training that is written down as it would be anyway makes n
     warmup: 0,
     weightDecay: 0,
     betas: [0.9, 0.999],
+    clip: 1,
     dropout: 0,
     optimizer: 'adamw',
+    packing: false,
+    attention: 'sdpa',
     loss: 'sigmoid',
+    sft: 0,
     seed: 0,
     repeat: 0,
   };
@@ -145,10 +153,17 @@ test('a setting of a training that is written down as it would be anyway makes n
     { repeat: 1 },
     { length: { steps: 3 } },
     { loss: 'ipo' },
+    { packing: true },
+    { clip: null },
+    { sft: 0.5 },
+    { loss: 'simpo', gamma: 1 },
     { unheardOf: true },
   ];
   for (const more of others) t.not(await keyOf(training(more)), key, JSON.stringify(more));
   t.not(await keyOf(training(), { seed: 1 }), key);
+  const simpo = await keyOf(training({ loss: 'simpo' }));
+  t.is(await keyOf(training({ loss: 'simpo', gamma: 0.5 })), simpo);
+  t.not(await keyOf(training({ loss: 'simpo', gamma: 1 })), simpo);
 });
 
 test('the share of held-out rows is in the key, and when they are measured only where that may end the training', async (t) => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resolve } from '../../steps/resolve.ts';
 import { MicroBatches } from '../../steps/micro-batches.ts';
+import { putCurve } from '../../steps/curve.ts';
 import { commitTraining, prepareTraining } from '../../steps/train.ts';
 import type { StepCall, ModelRef } from '../../schemas/call.ts';
 import { bench } from '../support/memory.ts';
@@ -185,6 +186,14 @@ test.serial('what a training measured at each step stays with its result, and is
   }
   t.is(models[0], models[1]);
   t.like((await store.model({ digest: models[0]! })).settings, { computing: { torch: '2' } });
+});
+
+test.serial('the steps at which a loss jumped stay with the curve', async (t) => {
+  const step = (at: number) =>
+    ({ v: 1, event: 'step', step: at, loss: at === 30 ? 9 : 1, learningRate: 0.1, tokens: 7, seconds: 1 }) as const;
+  const steps = Array.from({ length: 40 }, (_, at) => step(at + 1));
+  t.deepEqual((await putCurve(store, steps)).curve!.spikes, [30]);
+  t.is((await putCurve(store, steps.slice(0, 20))).curve!.spikes, undefined);
 });
 
 test.serial('rows with the same prompt are held out together, in every training, and the steps go by the others', async (t) => {

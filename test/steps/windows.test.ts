@@ -84,7 +84,7 @@ const answering = (asked: string[]): Models => ({
         asked.push(requestId);
         await Promise.resolve();
         const text = String(Number.parseInt(sha256(`${seed} ${messages[0]!.content}`).slice(0, 6), 16));
-        return { reply: { text, finish: 'stop' }, tokens: 1 };
+        return { reply: { text, finish: 'stop' }, tokens: 1, written: 0 };
       },
       complete: () => Promise.reject(new Error('nobody completes')),
       score: () => Promise.reject(new Error('nobody scores')),

@@ -125,7 +125,8 @@ export class LocalHub {
 
   #create(response: ServerResponse, { type = 'model', name, organization }: Created): void {
     const repository = organization ? `${organization}/${name}` : name;
-    this.publish(`${type}s`, repository, {});
+    if (this.files(`${type}s`, repository)) response.statusCode = 409;
+    else this.publish(`${type}s`, repository, {});
     json(response, { url: `${this.endpoint}/${type === 'dataset' ? 'datasets/' : ''}${repository}`, name: repository });
   }
 
@@ -220,7 +221,7 @@ const entryOf = (path: string, bytes: Buffer) => ({
   type: 'file',
   path,
   size: bytes.length,
-  oid: hash('sha1', bytes),
+  oid: hash('sha1', Buffer.concat([Buffer.from(`blob ${bytes.length}\0`), bytes])),
   ...(bytes.length >= LARGE && { lfs: { oid: hash('sha256', bytes), size: bytes.length, pointerSize: 130 } }),
 });
 

@@ -159,7 +159,7 @@ function playing(self: Bench, played: Played, cast: Readonly<Record<string, Mode
         self.requests++;
         const said = played.reply({ role, model, prompt, seed });
         const text = typeof said === 'string' ? said : await Promise.race([said, rejectedOn(signal)]);
-        return { reply: { text, finish: 'stop' as const }, tokens: 1 };
+        return { reply: { text, finish: 'stop' as const }, tokens: 1, written: 0 };
       };
       return {
         served: role,
@@ -168,7 +168,11 @@ function playing(self: Bench, played: Played, cast: Readonly<Record<string, Mode
           complete: (_model, prompt, _sampling, options) => answer(prompt, options),
           async score(_model, prompt, continuations) {
             self.requests++;
-            return { reply: continuations.map((continuation) => played.score!({ role, model, prompt, continuation })), tokens: 1 };
+            return {
+              reply: continuations.map((continuation) => played.score!({ role, model, prompt, continuation })),
+              tokens: 1,
+              written: 0,
+            };
           },
         },
       };

@@ -53,7 +53,7 @@ export const small = {
   collect: 20,
   attempts: { propose: 3, write: 2, extend: 3, demand: 2 },
   quorum: 1,
-  keepWords: { min: 60, max: 400 },
+  keepWords: { min: 60, max: 240 },
   minimum: 1,
 };
 export const run = (parameters: object = {}, evaluation: object = {}) =>

@@ -15,6 +15,9 @@ const sets = [
 const { run, logs } = homeOf('cpu: { groups: 1, keepWarm: 1h }\ntraining: { groups: 1 }\n');
 
 test.before(() => run('up', '--detach'));
+test.afterEach.always((t) => {
+  if (!t.passed) t.log(logs().slice(-20_000)); // they go with the home
+});
 test.after.always(() => run('down'));
 
 test('one start of one server carries the base and all adapters through the rounds of Self-Lengthen', async (t) => {

@@ -1,4 +1,4 @@
-"""python -m backspin_trainer train|embed|score|tag|merge|serve|hub|convert|gguf|check --spec FILE, or doctor, or identity."""
+"""python -m backspin_trainer train|embed|score|tag|merge|serve|hub|push|convert|gguf|check --spec FILE, or doctor, or identity."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _ENVIRONMENT = {
 def main() -> int:
     """Runs one verb and returns its exit code. If it fails, prints one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="backspin_trainer", description=__doc__)
-    parser.add_argument("verb", choices="train embed score tag merge serve hub convert gguf check doctor identity".split())
+    parser.add_argument("verb", choices="train embed score tag merge serve hub push convert gguf check doctor identity".split())
     parser.add_argument("--spec", help="JSON file with the spec of the verb")
     arguments = parser.parse_args()
     if arguments.verb not in ("doctor", "identity") and arguments.spec is None:
         parser.error(f"{arguments.verb} needs --spec FILE")
     for name, value in _ENVIRONMENT.items():
-        if (arguments.verb, name) != ("hub", "HF_HUB_OFFLINE"):
+        if name != "HF_HUB_OFFLINE" or arguments.verb not in ("hub", "push"):
             os.environ.setdefault(name, value)
     try:
         return _run(arguments.verb, arguments.spec)
@@ -75,6 +75,10 @@ def _run(verb: str, spec: str | None) -> int:
         from .hub import hub
 
         return hub(read_spec(spec, HubSpec))
+    if verb == "push":
+        from .push import PushSpec, push
+
+        return push(read_spec(spec, PushSpec))
     os.dup2(2, 1)  # what a library prints to stdout goes to the log on stderr
     if verb == "train":
         stop, read = Stop(), read_spec(spec, TrainSpec)

@@ -73,11 +73,11 @@ def causal_lm(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
-def read_adapted(model: ModelFolders, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
-    """A full model, or a base in `dtype` with its adapter in fp32, which is not merged. Raises Refusal."""
+def read_adapted(model: ModelFolders, dtype: torch.dtype, **loading) -> PreTrainedModel | PeftModel:
+    """A full model, or a base in `dtype` with its adapter in fp32, which is not merged. `loading` goes to `from_pretrained`. Raises Refusal."""
     if not model.base:
-        return read_model(model.folder, 0.0, dtype)
-    adapted = get_peft_model(read_model(model.base, 0.0, dtype), _read_config(model.folder))
+        return read_model(model.folder, 0.0, dtype, **loading)
+    adapted = get_peft_model(read_model(model.base, 0.0, dtype, **loading), _read_config(model.folder))
     _load(adapted, model.folder)
     return adapted
 

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from . import weights
+from . import options, weights
 from .exits import Exit, Refusal, first_line, writing
 from .llama import bind_weights
 from .models import (
@@ -26,6 +26,7 @@ from .models import (
     read_config,
 )
 from .pooling import read_pooling
+from .quantization import check_stored
 from .spec import CheckSpec, ModelUse
 from .targets import check_targets
 from .tokens import check_chat_template, load_tokenizer, read_fast_tokenizer, read_tokenizer
@@ -55,6 +56,9 @@ def _train(spec: CheckSpec, use: ModelUse) -> None:
         check_encoder(spec.folder, use.max_tokens)
         return
     model, tokenizer = _causal_model(spec, use.dropout)
+    options.check_packages(use)
+    if use.packing:
+        options.check_packing(model)
     if use.objective != "lm":
         check_chat_template(tokenizer, spec.tokenizer, with_system=False)
     check_dropout(model, spec.tokenizer, use.dropout)
@@ -74,8 +78,10 @@ def _serve(spec: CheckSpec, use: ModelUse) -> None:
         return
     config, tokenizer = weights.read_config(spec.folder), _tokenizer(spec)
     weights.check_vocabulary(tokenizer, spec.folder, config.vocab_size)
-    if names := _weight_names(spec):
-        empty = dict.fromkeys(names, torch.empty(0))
+    kinds = _stored(spec)
+    check_stored(spec.folder, kinds)
+    if kinds:
+        empty = dict.fromkeys(kinds, torch.empty(0))
         bind_weights(weights.Weights(spec.folder, config, empty), lambda matrix: lambda x: matrix)
 
 
@@ -83,6 +89,7 @@ def _embed(spec: CheckSpec, use: ModelUse) -> None:
     load_tokenizer(spec.tokenizer)
     read_pooling(spec.tokenizer)
     if not spec.init:
+        check_stored(spec.folder, _stored(spec))
         empty_model(AutoModel, spec.folder, read_config(spec.folder))
 
 
@@ -96,6 +103,8 @@ def _tokenizer(spec: CheckSpec) -> PreTrainedTokenizerBase:
             tokenizer.chat_template = Path(spec.chat_template).read_text()
         except OSError as error:
             raise Refusal(Exit.MODEL, f"Cannot read {spec.chat_template}: {error.strerror}.") from error
+    if spec.end_token is not None:
+        tokenizer.listed_ends.append(tokenizer.convert_tokens_to_ids(spec.end_token))
     return tokenizer
 
 
@@ -107,6 +116,7 @@ def _causal_model(spec: CheckSpec, dropout: float = 0.0) -> tuple[PreTrainedMode
         with torch.device("meta"):
             return make_model(spec.init, tokenizer, dropout), tokenizer
     config = read_config(spec.folder, dropout)
+    check_stored(spec.folder, _stored(spec))
     check_decoder(spec.folder, config)
     model = empty_model(AutoModelForCausalLM, spec.folder, config)
     check_causal(spec.folder, model)
@@ -123,14 +133,18 @@ def _causal_model(spec: CheckSpec, dropout: float = 0.0) -> tuple[PreTrainedMode
     return model, tokenizer
 
 
-def _weight_names(spec: CheckSpec) -> list[str]:
-    names: list[str] = []
+def _stored(spec: CheckSpec) -> dict[str, str]:
+    """The names of the weights and their number formats; of weights that are not here yet, the names in their index."""
+    kinds: dict[str, str] = {}
+    index = Path(spec.folder) / "model.safetensors.index.json"
+    if not spec.weights and index.is_file():
+        return dict.fromkeys(json.loads(index.read_text()).get("weight_map", {}), "")
     for file in spec.weights or []:
         try:
             with safe_open(Path(spec.folder) / file, "pt") as opened:
-                names += opened.keys()
+                kinds |= {name: opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
         except Exception as error:
             raise Refusal(
                 Exit.MODEL, f"Cannot read {Path(spec.folder) / file}: {first_line(error)}. Replace the file."
             ) from error
-    return names
+    return kinds

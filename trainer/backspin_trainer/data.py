@@ -179,15 +179,13 @@ def _conversation(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict
             "invalid",
             'needs "messages", a list of {"role", "content"} that ends with the assistant and has a turn before it',
         )
-    weight = row.get("weight", 1)
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-        raise _RowRefused("invalid", f"has weight {json.dumps(weight)}; give a number of at least 0, or none")
+    weight = _row_weight(row)
     if not isinstance(row.get("group", ""), str):
         raise _RowRefused("invalid", f"has group {json.dumps(row['group'])}; give a string, or none")
     prompt, answer = _tokenize_turn(tokenizer, messages[:-1], messages[-1]["content"])
     cut = _answer_length(spec, prompt, answer)
     labels = [IGNORED] * len(prompt) + answer[:cut]
-    example = {"input_ids": prompt + answer[:cut], "labels": labels, "weight": float(weight)}
+    example = {"input_ids": prompt + answer[:cut], "labels": labels, "weight": weight}
     return example | {"truncated": cut < len(answer)} | ({"group": row["group"]} if "group" in row else {})
 
 
@@ -196,7 +194,7 @@ def _preference(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict[s
     messages = row.get("prompt")
     if not are_turns(messages) or messages[-1]["role"] == "assistant":
         raise _RowRefused("invalid", 'needs "prompt", a list of {"role", "content"} that ends before the assistant')
-    example: dict[str, Any] = {"weight": 1.0, "truncated": False}
+    example: dict[str, Any] = {"weight": _row_weight(row), "truncated": False}
     for side in ("chosen", "rejected"):
         given = row.get(side)
         if spec.objective == "dpo":
@@ -211,6 +209,13 @@ def _preference(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict[s
         example |= {"input_ids": prompt, side: answer[:cut], f"{side}_weights": weights[:cut]}
         example["truncated"] |= cut < len(answer)
     return example
+
+
+def _row_weight(row: dict[str, Any]) -> float:
+    weight = row.get("weight", 1)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+        raise _RowRefused("invalid", f"has weight {json.dumps(weight)}; give a number of at least 0, or none")
+    return float(weight)
 
 
 def _weighted_answer(tokenizer: PreTrainedTokenizerBase, side: str, given: Any) -> tuple[list[int], list[float]]:

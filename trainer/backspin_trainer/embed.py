@@ -14,9 +14,9 @@ from torch.nn.functional import normalize
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from .adapters import merged_folder
-from .exits import Exit, Refusal, first_line
+from .exits import Exit
 from .markers import encode_text
-from .models import context_of, positions, replacing
+from .models import context_of, load_weights, positions, read_config, replacing
 from .parts import BatchJob, run_job
 from .pooling import Pooling, read_pooling
 from .rows import read_rows, row_refusal
@@ -122,10 +122,10 @@ def _vectors(
     spec: EmbedSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pooling: Pooling, texts: list[str]
 ) -> torch.Tensor:
     """Vectors [len(texts), width] of length 1. Texts are batched by length, in any order."""
-    limits = (spec.max_tokens, pooling.max_tokens, positions(model), context_of(model.config))
+    limits = (spec.max_tokens, pooling.limit(tokenizer), positions(model), context_of(model.config))
     max_length, pad = min(limits), tokenizer.pad_token_id or 0
     placeholder = pad if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    ids = [encode_text(tokenizer, pooling.prompt + text, max_tokens=max_length) or [placeholder] for text in texts]
+    ids = [encode_text(tokenizer, pooling.text(text), max_tokens=max_length) or [placeholder] for text in texts]
     order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
     vectors = torch.empty(len(ids), model.config.hidden_size)
     for start in range(0, len(order), spec.batch):
@@ -141,15 +141,15 @@ def _vectors(
 
 def _open_model(spec: EmbedSpec) -> PreTrainedModel:
     folder = merged_folder(spec.model, Path(spec.run))
-    try:
-        model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-    except Exception as error:
-        raise Refusal(
-            Exit.MODEL, f"Cannot load the model in {folder}: {first_line(error)}. Repair or replace it."
-        ) from error
+    model = load_weights(AutoModel, folder, read_config(folder), is_new=_is_unused, partly=True)
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _is_unused(name: str) -> bool:
+    """Whether no vector depends on a weight: that of a pooler, or of a decoder."""
+    return name.startswith(("pooler.", "decoder."))
 
 
 def _texts(path: str) -> Iterator[list[str]]:

@@ -59,6 +59,7 @@ def gguf(spec: GgufSpec) -> Exit:
         else:
             model.save_pretrained(to)
         tokenizer.save_pretrained(to)
+        _write_ends(reader, to / "generation_config.json")
         sync(to)
     return Exit.DONE
 
@@ -91,6 +92,14 @@ def _own_tokenizer(path: Path, reader: GGUFReader, read: PreTrainedTokenizerBase
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(rules)), **named)
     tokenizer.chat_template = read.chat_template
     return tokenizer
+
+
+def _write_ends(reader: GGUFReader, path: Path) -> None:
+    """Lists the end of a turn beside the end token: llama.cpp ends an answer with either."""
+    eos, turn = (_field(reader, f"tokenizer.ggml.{end}_token_id") for end in ("eos", "eot"))
+    if turn is not None and turn != eos:
+        config = json.loads(path.read_text()) if path.is_file() else {}
+        path.write_text(json.dumps(config | {"eos_token_id": [int(eos), int(turn)]}))
 
 
 def _set_splitting(path: Path, rule: str | None, kind: str | None, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -62,24 +62,33 @@ class _IdentityBody(torch.nn.Module):
         return self.kind(last_hidden_state=inputs_embeds)
 
 
-def return_token_losses(model: PreTrainedModel) -> None:
+def return_token_losses(model: PreTrainedModel, packing: bool = False) -> None:
     """Makes the forward pass of `model` return `{"nll": [n, tokens - 1]}`: for each token but the first its negative
     log-likelihood (nats, of the fp32 log-softmax), and 0 where `labels` [n, tokens] ignore it.
 
     It computes logits only for labels, and those of `_LOGITS` numbers at a time, so no logits of whole sequences are in
-    memory, and none at all between the forward and the backward pass of several chunks.
+    memory, and none at all between the forward and the backward pass of several chunks. With `packing` the rows are one
+    sequence without padding for the model, whose positions begin anew with each row: so Transformers masks other rows.
     """
     head, forward = Head(model), model.forward
 
     def token_losses(input_ids, attention_mask, labels, **_: Any) -> dict[str, torch.Tensor]:
         targets = labels[:, 1:]
         kept = targets != IGNORED
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "use_cache": False}
+        if packing:
+            is_token = attention_mask.bool()
+            positions = attention_mask.cumsum(-1) - 1
+            inputs = {"input_ids": input_ids[is_token][None], "position_ids": positions[is_token][None]}
+            place = (is_token.flatten().cumsum(0) - 1).view_as(is_token)
+            before = (0, place[:, :-1][kept])
+        else:
+            inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+            before = kept.nonzero(as_tuple=True)
         if head.is_separate:
-            hidden = head.body(**inputs).last_hidden_state[:, :-1][kept]
+            hidden = head.body(**inputs, use_cache=False).last_hidden_state[before]
             nll = _chunked_nll(head, hidden, targets[kept])
         else:
-            logits = forward(**inputs).logits[:, :-1][kept]
+            logits = forward(**inputs, use_cache=False).logits[before]
             nll = cross_entropy(logits.float(), targets[kept], reduction="none")
         return {"nll": torch.zeros_like(targets, dtype=nll.dtype).masked_scatter(kept, nll)}
 

@@ -63,7 +63,7 @@ def hub(spec: HubSpec) -> Exit:
         else:
             found = repository.download(spec.files, lambda progress: print(json.dumps(progress), file=out, flush=True))
     except Exception as error:
-        raise _refusal(error, spec) or error from error
+        raise refusal_of(error, spec) or error from error
     print(json.dumps(found), file=out, flush=True)
     return Exit.DONE
 
@@ -182,7 +182,7 @@ def _size(path: Path | None) -> int:
         return 0
 
 
-def _refusal(error: Exception, spec: HubSpec) -> Refusal | None:
+def refusal_of(error: Exception, spec) -> Refusal | None:
     """The sentence about a failure; None for a defect."""
     what, endpoint = f"the {spec.kind} {spec.repository}", constants.ENDPOINT
     page = f"{endpoint}/{'datasets/' if spec.kind == 'dataset' else ''}{spec.repository}"
@@ -221,7 +221,7 @@ def _refusal_of_status(status: int, what: str, endpoint: str) -> Refusal:
     if status == 401:
         return Refusal(Exit.MODEL, f"{endpoint} does not accept your token for {what} (401): {_LOGIN}.")
     if status == 403:
-        sentence = f"{endpoint} refuses {what} to your token (403): give it the right to read, or {_LOGIN}."
+        sentence = f"{endpoint} refuses {what} to your token (403): give it the right to read (to push, to write), or {_LOGIN}."
         return Refusal(Exit.MODEL, sentence)
     if status in (408, 425, 429) or status >= 500:
         return _unreachable(endpoint, f"it answers {status}")

@@ -20,6 +20,8 @@ _SCORE = (*_SERVE, "peft", "numpy")
 _TAG = (*_SERVE, "numpy")
 _PACKAGES = {"train": (*_SCORE, "trl", "accelerate"), "embed": _SCORE, "score": _SCORE, "tag": _TAG, "serve": _SERVE, "check": _SCORE, "gguf": (*_SERVE, "gguf")}
 
+_OF_OPTIONS = ("bitsandbytes", "flash-attn", "flash-attn-3", "liger-kernel")  # see `options`
+
 
 def identity() -> Exit:
     """Prints, for each verb, a SHA-256 of its code, and the versions of the packages that compute."""
@@ -31,7 +33,13 @@ def identity() -> Exit:
 def _identity_of(verb: str, packages: tuple[str, ...], read: Read) -> dict[str, str | None]:
     python = ".".join(platform.python_version_tuple()[:2])
     code = code_of(Path(__file__).parent, verb, read)
-    return {"code": code, "python": python, **{name: _version(name) for name in packages}}
+    options = versions_for_options() if verb in ("train", "check") else {}
+    return {"code": code, "python": python, **{name: _version(name) for name in packages}, **options}
+
+
+def versions_for_options() -> dict[str, str]:
+    """Versions of the packages that options of a training need, as far as they are installed."""
+    return {name: found for name in _OF_OPTIONS if (found := _version(name))}
 
 
 def code_of(package: Path, module: str, read: Read | None = None) -> str:

@@ -66,7 +66,8 @@ class Llama:
     """
 
     def __init__(self, weights: Weights, slots: int, threads: int, context: int | None = None):
-        self.weights, config = weights, weights.config
+        config = weights.config
+        self._base = weights.base or weights  # kept for further adapters; an adapter's own matrices may go once they are packed
         wide = config.hidden_size >= WIDE
         self.threads = threads if wide else 1
         torch.set_num_threads(self.threads)  # of this thread: shapes must be found with the threads that compute later

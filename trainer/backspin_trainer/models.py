@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,9 +24,13 @@ from transformers import (
 )
 
 from .exits import Exit, Refusal, first_line, is_out_of_memory, writing
+from .quantization import check_files
+from .quantization import refusal as quantization_refusal
 from .spec import Init
 
 _ATTENTION_DROPOUT = "attention_dropout"
+# What old checkpoints hold beside weights: it is computed from the config.
+_BUFFER = re.compile(r"rotary_emb\.|(^|\.)position_ids$|attn\.(masked_)?bias$|attention\.(masked_)?bias$")
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -38,14 +43,14 @@ _TOKENIZER_FILES = (
 )
 
 
-def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.float32) -> PreTrainedModel:
-    """The causal LM in `folder`, in fp32 or `dtype` ("auto": its own), with attention `dropout`.
+def read_model(folder: str, dropout: float, dtype: torch.dtype | str = torch.float32, **loading) -> PreTrainedModel:
+    """The causal LM in `folder`, in fp32 or `dtype` ("auto": its own), with attention `dropout`. `loading` goes to `from_pretrained`.
 
     Raises Refusal 66.
     """
     config = read_config(folder, dropout)
     check_decoder(folder, config)
-    model = load_weights(AutoModelForCausalLM, folder, config, dtype)
+    model = load_weights(AutoModelForCausalLM, folder, config, dtype, **loading)
     check_causal(folder, model)
     check_dropout(model, folder, dropout)
     return model
@@ -124,12 +129,12 @@ def _set_dropout(config: PreTrainedConfig, attention: float) -> None:
 
 def check_precision(folder: str, config: PreTrainedConfig) -> None:
     """Raises Refusal 66 for quantized weights, which are no numbers to compute with."""
-    quantization = getattr(config, "quantization_config", None)
+    quantization = getattr(config, "quantization_config", None) or getattr(config, "compression_config", None)
     if quantization is not None:
-        method = quantization.get("quant_method", "some way") if isinstance(quantization, dict) else quantization
-        raise Refusal(
-            Exit.MODEL, f"The weights in {folder} are quantized ({method}): give the model in bfloat16 or float32."
+        raise quantization_refusal(
+            folder, quantization.get("quant_method", "some way") if isinstance(quantization, dict) else quantization
         )
+    check_files(folder)
 
 
 def load_weights(
@@ -138,9 +143,11 @@ def load_weights(
     config: PreTrainedConfig,
     dtype: torch.dtype | str = torch.float32,
     is_new: Callable[[str], bool] = lambda name: False,
+    partly: bool = False,
+    **loading,
 ) -> PreTrainedModel:
     """The model of class `cls` in `folder`. Weights may be missing if `is_new` accepts their names: they are then
-    initialized at random. Raises Refusal 66."""
+    initialized at random. With `partly` the folder may have more weights, such as a head. Raises Refusal 66."""
     with _loading(folder):
         model, loaded = cls.from_pretrained(
             folder,
@@ -149,11 +156,13 @@ def load_weights(
             dtype=dtype,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            **loading,
         )
     _repair(getattr(model, "generation_config", None), folder)
     # Transformers initializes missing weights at random.
     faults = [f"{name} is missing" for name in sorted(loaded["missing_keys"]) if not is_new(name)]
     faults += [f"{name} has another shape" for name, *_ in sorted(loaded["mismatched_keys"]) if not is_new(name)]
+    faults += [f"{name} has no place" for name in sorted(loaded["unexpected_keys"]) if not partly and not _BUFFER.search(name)]
     if faults:
         raise Refusal(
             Exit.MODEL, f"The weights in {folder} do not fit its config.json: {faults[0]}. Replace one of the two."

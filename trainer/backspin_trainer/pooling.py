@@ -10,8 +10,12 @@ from typing import Any
 
 import torch
 
+from transformers import PreTrainedTokenizerBase
+
 from .exits import Exit, Refusal
 
+# Old folders name the file of limits after the architecture.
+_LIMITS = [f"sentence_{kind}_config.json" for kind in "bert roberta distilbert camembert albert xlm-roberta xlnet".split()]
 _MODES = ("mean", "cls", "max", "lasttoken")
 
 
@@ -22,6 +26,15 @@ class Pooling:
     mode: str = "mean"
     max_tokens: float = math.inf
     prompt: str = ""
+    lower: bool = False  # texts are written in small letters first
+
+    def limit(self, tokenizer: PreTrainedTokenizerBase) -> float:
+        """The most tokens of a text: what the folder says, else what its tokenizer does."""
+        return self.max_tokens if self.max_tokens < math.inf else tokenizer.model_max_length
+
+    def text(self, text: str) -> str:
+        """The text that is embedded in the place of `text`."""
+        return (self.prompt + text).lower() if self.lower else self.prompt + text
 
     def pool(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Vectors [n, width] of hidden states [n, tokens, width], padded on the right where `mask` [n, tokens] is 0."""
@@ -39,18 +52,21 @@ def read_pooling(folder: str) -> Pooling:
     modules = _read(folder, "modules.json")
     if modules is None:
         return Pooling()
-    mode = "mean"
+    mode, config = "mean", {}
     for module in modules:
         kind, path = module["type"].rsplit(".", 1)[-1], module["path"]
         if kind == "Pooling":
-            mode = _mode(folder, _read(folder, f"{path}/config.json") or {})
+            config = _read(folder, f"{path}/config.json") or {}
+            mode = _mode(folder, config)
         elif kind not in ("Transformer", "Normalize"):
             raise _refusal(folder, f"a layer of the kind {kind} after its encoder")
-    limits = _read(folder, "sentence_bert_config.json") or {}
+    limits = next(filter(None, (_read(folder, name) for name in _LIMITS)), {})
     prompts = _read(folder, "config_sentence_transformers.json") or {}
     default = prompts.get("default_prompt_name")
     prompt = (prompts.get("prompts") or {}).get(default, "") if default else ""
-    return Pooling(mode, limits.get("max_seq_length") or math.inf, prompt)
+    if prompt and config.get("include_prompt") is False:
+        raise _refusal(folder, "a prompt whose tokens its pooling leaves out")
+    return Pooling(mode, limits.get("max_seq_length") or math.inf, prompt, bool(limits.get("do_lower_case")))
 
 
 def _mode(folder: str, config: dict[str, Any]) -> str:

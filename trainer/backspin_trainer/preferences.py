@@ -1,4 +1,4 @@
-"""Direct preference optimisation (Rafailov et al. 2023, DPO), with a weight for each token (2502.11541, MuSC).
+"""Losses of pairs of answers: DPO (Rafailov et al. 2023) and its kin, with a weight for each token (2502.11541, MuSC).
 
     z = sum over chosen of w_t beta r_t - sum over rejected of w_t beta r_t,  r_t = log p(y_t | x, y_<t) - log p_ref(...)
     loss = -log sigmoid(z), mean over the pairs of a batch
@@ -9,6 +9,7 @@ With all weights 1 this is DPO. The weights are data: no gradient flows through 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,26 +18,34 @@ from datasets import Dataset
 from torch.nn.functional import logsigmoid
 
 from .heads import IGNORED
+from .spec import TrainSpec
 
-_COLUMNS = ["input_ids", "chosen", "rejected", "chosen_weights", "rejected_weights", "reference"]
+_COLUMNS = ["input_ids", "chosen", "rejected", "chosen_weights", "rejected_weights", "reference", "weight"]
 
 
-def preference_loss(ratios: torch.Tensor, beta: float) -> torch.Tensor:
-    """The mean loss of n pairs. `ratios` [2n], in nats: the weighted sum of r_t of each answer, n chosen ones first."""
+def pair_losses(spec: TrainSpec, ratios: torch.Tensor) -> torch.Tensor:
+    """The losses [n] of n pairs by `spec.loss`. `ratios` [2n], in nats, n chosen answers first: for "sigmoid" the weighted sums
+    of r_t of each answer, otherwise their weighted means, as in TRL. Without a reference r_t is log p(y_t | x, y_<t).
+    """
     chosen, rejected = ratios.chunk(2)
-    return -logsigmoid(beta * (chosen - rejected)).mean()
+    margins, beta = chosen - rejected, spec.beta
+    if spec.loss == "ipo":  # Azar et al. 2023, eq. 17
+        return (margins - 1 / (2 * beta)).square()
+    if spec.loss == "simpo":  # Meng et al. 2024, eq. 6
+        return -logsigmoid(beta * margins - spec.gamma)
+    if spec.loss == "orpo":  # Hong et al. 2024, eq. 7
+        return -beta * logsigmoid(margins - log_complement(chosen) + log_complement(rejected))
+    return -logsigmoid(beta * margins)
 
 
-def ipo_loss(ratios: torch.Tensor, token_weights: torch.Tensor, beta: float) -> torch.Tensor:
-    """The mean loss of n pairs by IPO (Azar et al. 2023, eq. 17): (h - 1 / (2 beta))^2, where h is the difference of the means
-    of r_t over the tokens of an answer, as in TRL. `token_weights` [2n, tokens] are the weights of r_t in `ratios`."""
-    chosen, rejected = (ratios / token_weights.sum(-1).clamp(min=1e-6)).chunk(2)
-    return (chosen - rejected - 1 / (2 * beta)).square().mean()
+def log_complement(logps: torch.Tensor) -> torch.Tensor:
+    """log(1 - p) of log-probabilities below 0."""
+    return torch.where(logps > -math.log(2), torch.log(-torch.expm1(logps)), torch.log1p(-torch.exp(logps)))
 
 
 @torch.no_grad()
 def preference_measures(logps: torch.Tensor, ratios: torch.Tensor, beta: float) -> dict[str, float]:
-    """Means over the pairs, by the names of TRL. A reward is beta times the weighted sum of r_t of an answer, a margin
+    """Means over the pairs, by the names of TRL. A reward is beta times the ratio of an answer, a margin
     the reward of the chosen answer minus that of the rejected one, and the accuracy the share of margins above 0."""
     chosen, rejected = (beta * ratios).chunk(2)
     logps_chosen, logps_rejected = logps.chunk(2)
@@ -78,11 +87,19 @@ def pair_collator(pad: int) -> Callable[[list[dict[str, Any]]], dict[str, torch.
     return collate
 
 
-def weighted_logps(model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The weighted sum [2n], in nats, of the log-probabilities of each answer's tokens. `model` returns token losses."""
-    nll = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=batch["labels"])["nll"]
-    weights = batch["token_weights"][:, 1:]
-    return -(weights * nll).sum(-1)
+def token_losses(model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The negative log-likelihoods [2n, tokens - 1] of the answers' tokens; 0 elsewhere. `model` returns token losses."""
+    return model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=batch["labels"])["nll"]
+
+
+def weighted_logps(nll: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The weighted sum [2n], in nats, of the log-probabilities of each answer's tokens, from their `token_losses`."""
+    return -(batch["token_weights"][:, 1:] * nll).sum(-1)
+
+
+def mean_ratios(ratios: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Weighted means over the tokens of each answer, from their weighted sums."""
+    return ratios / batch["token_weights"].sum(-1).clamp(min=1e-6)
 
 
 def signature_columns(examples: Dataset) -> list[str]:

@@ -14,7 +14,7 @@ from datasets import Dataset
 from .device import computes_in_bf16
 from .events import Events
 from .models import replacing
-from .preferences import pair_collator, weighted_logps
+from .preferences import pair_collator, token_losses, weighted_logps
 from .shard import any_process, is_sharded
 from .stop import Stop
 
@@ -68,6 +68,6 @@ def _logps(examples: list[dict], model: torch.nn.Module, pad: int, micro_batch: 
         rows = examples[number * micro_batch : (number + 1) * micro_batch]
         batch = {name: value.to(device) for name, value in collate(rows or examples[:1]).items()}
         with torch.autocast(device.type, torch.bfloat16, enabled=computes_in_bf16() and not sharded):
-            sums = weighted_logps(model, batch).float().view(2, -1).T.cpu()
+            sums = weighted_logps(token_losses(model, batch), batch).float().view(2, -1).T.cpu()
         values += [sums] if rows else []
     return torch.cat(values)

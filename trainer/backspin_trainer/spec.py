@@ -92,10 +92,15 @@ class TrainSpec:
     number, it writes the refused rows to `refused.jsonl` in `run` and ends. `too_long` says whether to cut a row of more
     than `max_tokens`, or to refuse it.
 
+    `packing` computes the rows of a micro-batch as one sequence without padding, in which rows do not see each other.
+    `quantization` is that of the frozen base of an adapter while it is trained. What options need is in `options`.
+    `deterministic` asks PyTorch for algorithms that give the same bits again on CUDA devices.
+
     With `evaluate`, rows with `"heldOut": true` are not trained on: the run measures their loss.
 
-    `beta`, `loss` and `reference` are for preference objectives: the strength of the KL penalty, the loss of a margin, and the
-    reference model (None: the model of `from`).
+    `beta`, `loss`, `gamma`, `sft` and `reference` are for preference objectives: the strength of the KL penalty (of "simpo" the
+    scale of rewards, of "orpo" the share of the odds ratio), the loss of a margin, the target margin of "simpo", the share
+    of the SFT loss of the chosen answers, and the reference model (None: the model of `from`).
     """
 
     version: Literal[1]
@@ -118,7 +123,7 @@ class TrainSpec:
     betas: tuple[float, float]
     clip: float | None
     dropout: float
-    optimizer: Literal["adamw", "muon"]
+    optimizer: Literal["adamw", "adamw-8bit", "muon"]
     checkpoint_every: int
     threads: int
     keep_checkpoints: int = 2
@@ -130,7 +135,14 @@ class TrainSpec:
     beta: float | None = None
     reference: ModelFolders | None = None
     evaluate: Evaluation | None = None
-    loss: Literal["sigmoid", "ipo"] = "sigmoid"
+    loss: Literal["sigmoid", "ipo", "orpo", "simpo"] = "sigmoid"
+    gamma: float | None = None
+    sft: float = 0.0
+    quantization: Literal["none", "nf4"] = "none"
+    attention: Literal["sdpa", "flash-attention-2", "flash-attention-3"] = "sdpa"
+    packing: bool = False
+    liger: bool = False
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         if (self.from_ is None) == (self.init is None):
@@ -156,12 +168,22 @@ class TrainSpec:
             raise invalid("beta", "must be above 0")
         if self.loss != "sigmoid" and not self.is_preference:
             raise invalid("loss", "goes with the objectives 'dpo' and 'token-dpo'")
-        if self.reference is not None and not self.is_preference:
-            raise invalid("reference", "goes with the objectives 'dpo' and 'token-dpo'; set it to null")
+        if self.reference is not None and not self.has_reference:
+            raise invalid("reference", "goes with the objectives 'dpo' and 'token-dpo' and a loss that compares; set it to null")
+        if (self.gamma is not None) != (self.loss == "simpo"):
+            raise invalid("gamma", "goes with the loss 'simpo', which needs it")
+        if self.sft < 0 or (self.sft > 0 and (not self.is_preference or self.loss == "orpo")):
+            raise invalid("sft", "must be at least 0, and 0 but for preferences; 'orpo' has the whole SFT loss anyway")
         if self.max_tokens < 2:
             raise invalid("maxTokens", "must be at least 2: one token predicts the next")
         if self.shard == "fsdp2" and (self.optimizer == "muon" or self.objective == "tagger"):
             raise invalid("shard", "must be 'none' for the optimizer 'muon' and for taggers, which take whole matrices")
+        if self.shard == "fsdp2" and (self.optimizer == "adamw-8bit" or self.quantization == "nf4"):
+            raise invalid("shard", "must be 'none' for numbers of 8 and 4 bits, which bitsandbytes keeps whole")
+        if self.quantization == "nf4" and self.lora is None:
+            raise invalid("quantization", "goes with an adapter: set 'lora', since numbers of 4 bits cannot be trained")
+        if self.packing and self.objective == "tagger":
+            raise invalid("packing", "must be false for a tagger")
         for key, value in (("init", self.init), ("base", self.base), ("lora", self.lora)):
             if self.objective == "tagger" and value is not None:
                 raise invalid(key, "must be null for a tagger, which trains all weights of an encoder in 'from'")
@@ -169,6 +191,16 @@ class TrainSpec:
     @property
     def is_preference(self) -> bool:
         return self.objective in ("dpo", "token-dpo")
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether the loss compares the model with a reference model."""
+        return self.is_preference and self.loss in ("sigmoid", "ipo")
+
+    @property
+    def sft_share(self) -> float:
+        """The share of the loss that is SFT on the chosen answers, to the whole of which ORPO adds its odds ratio."""
+        return 1.0 if self.loss == "orpo" else self.sft
 
 
 @dataclass(frozen=True)
@@ -267,13 +299,19 @@ class ModelUse:
     max_tokens: int = 2
     dropout: float = 0.0
     lora: Lora | None = None
+    optimizer: Literal["adamw", "adamw-8bit", "muon"] = "adamw"
+    quantization: Literal["none", "nf4"] = "none"
+    attention: Literal["sdpa", "flash-attention-2", "flash-attention-3"] = "sdpa"
+    packing: bool = False
+    liger: bool = False
 
 
 @dataclass(frozen=True)
 class CheckSpec:
     """A model to check for `uses`: the folder of a full model, whose weights may be missing, or a new one (`init`).
 
-    `weights` names safetensors files in the folder. `chat_template` is a file that replaces the tokenizer's own.
+    `weights` names safetensors files in the folder. `chat_template` is a file that replaces the tokenizer's own, and
+    `end_token` a token that ends turns beside those of the folder.
     """
 
     version: Literal[1]
@@ -283,6 +321,7 @@ class CheckSpec:
     init: Init | None = None
     weights: list[str] | None = None
     chat_template: str | None = None
+    end_token: str | None = None
 
     def __post_init__(self) -> None:
         if (self.folder == "") == (self.init is None):

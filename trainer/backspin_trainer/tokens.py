@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import AddedToken, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .exits import Exit, Refusal, first_line
 from .markers import encode_masked, encode_text, mask
@@ -37,7 +37,21 @@ def read_tokenizer(folder: str, model: str | None = None) -> PreTrainedTokenizer
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.listed_ends = _listed_ends(model or folder)
+    _mark_turns(tokenizer)
     return tokenizer
+
+
+def _mark_turns(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Makes control tokens of what the chat template writes around turns. Some tokenizers have them as other added tokens, as
+    DeepSeek's has `<｜User｜>`, and a text that holds one would open a turn. Thoughts are no turns."""
+    try:
+        turns = [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}]
+        rendered = _render(tokenizer, turns[:1], True) + _render(tokenizer, turns, False)
+    except Exception:
+        return  # check_chat_template says what is wrong with it
+    plain = [token for token in tokenizer.added_tokens_decoder.values() if not token.special and token.content.strip()]
+    names = [token.content for token in plain if token.content in rendered and "think" not in token.content.lower()]
+    tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True)
 
 
 def turn_ends(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
@@ -70,11 +84,21 @@ def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
             "protobuf installed, AutoTokenizer.from_pretrained(folder).save_pretrained(folder) of Transformers writes one.",
         )
     try:
-        return _class_of(config).from_pretrained(folder, local_files_only=True)
+        tokenizer = _class_of(config).from_pretrained(folder, local_files_only=True)
+        if tokenizer.eos_token is None:
+            tokenizer.eos_token = _end_in_config(folder, tokenizer)
+        return tokenizer
     except Exception as error:
         raise Refusal(
             Exit.MODEL, f"Cannot load the tokenizer in {folder}: {first_line(error)}. Repair its files."
         ) from error
+
+
+def _end_in_config(folder: str, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The end token of a tokenizer that names none: GPT-2's has it in its class, and its id in config.json."""
+    path = Path(folder) / "config.json"
+    end = json.loads(path.read_text()).get("eos_token_id") if path.is_file() else None
+    return tokenizer.convert_ids_to_tokens(end) if isinstance(end, int) else None
 
 
 def read_fast_tokenizer(folder: str) -> PreTrainedTokenizerBase:

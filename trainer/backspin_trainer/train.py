@@ -19,15 +19,16 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
+from transformers import enable_full_determinism
 from transformers.utils.logging import disable_progress_bar
 
-from . import __version__, checkpoints, data, tagger
+from . import __version__, checkpoints, data, options, tagger
 from .adapters import add_adapter, causal_lm, continue_adapter, merge, read_adapted, write_adapter
 from .device import check_devices, computes_in_bf16
 from .events import Events
 from .exits import Exit, Refusal, is_out_of_memory, out_of_memory
 from .heads import return_token_losses
-from .identity import code_of
+from .identity import code_of, versions_for_options
 from .models import check_context, make_model, read_model, replacing, write_model
 from .reference import add_reference
 from .shard import any_process, check_world, has_shards, is_sharded, opened, trained_weights
@@ -62,6 +63,10 @@ def train(spec: TrainSpec, stop: Stop) -> Exit:
 
 def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     check_devices()
+    options.check_packages(spec)
+    options.check_cuda(spec)
+    if spec.deterministic:
+        enable_full_determinism(spec.seed)
     torch.set_num_threads(spec.threads)
     world = PartialState(cpu=not torch.cuda.is_available(), timeout=_HANGS_AFTER)
     check_world(spec, world.num_processes)
@@ -93,7 +98,7 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
         computing=_computing(),
         accumulation=spec.batch // world.num_processes // micro_batch(spec),
     )
-    if spec.is_preference:
+    if spec.has_reference:
         pad, reference = tokenizer.pad_token_id, partial(_open_reference, spec, model)
         dataset = add_reference(dataset, reference, pad, run / "reference", micro_batch(spec), events, stop)
     write = partial(_write, spec, model, labels, folder)
@@ -174,13 +179,20 @@ def _open_model(spec: TrainSpec, run: Path, tokenizer):
         while not merged.is_dir():  # no barrier, since those time out
             time.sleep(0.05)
         folder = str(merged)
-    model = read_model(folder, spec.dropout, _precision(spec)) if folder else make_model(spec.init, tokenizer, spec.dropout)
+    model = (
+        read_model(folder, spec.dropout, _precision(spec), **options.quantization(spec))
+        if folder
+        else make_model(spec.init, tokenizer, spec.dropout)
+    )
     check_context(model, spec.max_tokens)
+    if spec.packing:
+        options.check_packing(model)
     if spec.lora:
         model = add_adapter(model, spec.lora, spec.seed)
         if spec.base and spec.adapter == "continue":
             continue_adapter(model, spec.from_)
-    return_token_losses(causal_lm(model))
+    return_token_losses(causal_lm(model), spec.packing)
+    options.use_kernels(causal_lm(model), spec)
     return model
 
 
@@ -188,7 +200,7 @@ def _computing() -> dict[str, str | int]:
     """What a person wants to know of a model later: versions, the trainer's with a digest of its code, devices and precision."""
     versions = {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate")}
     cuda = torch.cuda.is_available()
-    return versions | {
+    return versions | versions_for_options() | {
         "trainer": f"{__version__} {code_of(Path(__file__).parent, 'train')[:12]}",
         "device": torch.cuda.get_device_name() if cuda else platform.machine(),
         "devices": PartialState().num_processes,
@@ -200,8 +212,9 @@ def _open_reference(spec: TrainSpec, policy):
     """The reference model, which returns token losses: `spec.reference`, or else `policy` before its first step."""
 
     def read():
-        model = read_adapted(spec.reference, _precision(spec))
-        return_token_losses(causal_lm(model))
+        model = read_adapted(spec.reference, _precision(spec), **options.quantization(spec))
+        return_token_losses(causal_lm(model), spec.packing)
+        options.use_kernels(causal_lm(model), spec)
         return model
 
     return opened(spec, read) if spec.reference else policy

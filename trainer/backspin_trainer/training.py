@@ -91,16 +91,17 @@ class Training(SFTTrainer):
             is_matrix = weight.dim() == 2 and id(weight) not in embedding_ids
             (rest if weight.dim() < 2 else matrices if is_matrix else others).append(weight)
         decay = self.spec.weight_decay
-        self.optimizer = (Muon if muon else torch.optim.AdamW)(
-            [
-                {"params": matrices, "weight_decay": decay, "muon": muon},
-                {"params": others, "weight_decay": decay, "muon": False},
-                {"params": rest, "weight_decay": 0.0, "muon": False},
-            ],
-            lr=1.0,
-            betas=self.spec.betas,
-            fused=True,
-        )
+        groups = [
+            {"params": matrices, "weight_decay": decay, "muon": muon},
+            {"params": others, "weight_decay": decay, "muon": False},
+            {"params": rest, "weight_decay": 0.0, "muon": False},
+        ]
+        if self.spec.optimizer == "adamw-8bit":
+            from bitsandbytes.optim import AdamW8bit
+
+            self.optimizer = AdamW8bit(groups, lr=1.0, betas=self.spec.betas)
+        else:
+            self.optimizer = (Muon if muon else torch.optim.AdamW)(groups, lr=1.0, betas=self.spec.betas, fused=True)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps, optimizer=None):
@@ -126,7 +127,8 @@ class Training(SFTTrainer):
         if self._started is None:
             self._started, self._rate = time.monotonic(), self.optimizer.param_groups[0]["lr"]
         mask = inputs["attention_mask"]
-        self._count(tokens=int(mask.sum()), places=mask.numel())
+        tokens = int(mask.sum())
+        self._count(tokens=tokens, places=tokens if self.spec.packing else mask.numel())
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._count(loss=loss.item())
         return loss
@@ -221,20 +223,31 @@ class Training(SFTTrainer):
 
 
 class PreferenceTraining(Training):
-    """DPO and token-DPO on pairs of answers; see `preferences` for the loss."""
+    """DPO, token-DPO and their kin on pairs of answers; see `preferences` for the losses."""
 
     def __init__(self, spec: TrainSpec, model, tokenizer, examples, *rest):
         super().__init__(spec, model, tokenizer, examples, *rest, preferences.pair_collator(tokenizer.pad_token_id))
         self._signature_columns = preferences.signature_columns(examples)
 
+    def count_items(self, inputs) -> int:
+        """The number of labels in the chosen answers of a micro-batch."""
+        chosen, _ = inputs["labels"].chunk(2)
+        return int((chosen != IGNORED).sum())
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        logps = preferences.weighted_logps(model, inputs)
-        ratios = logps - inputs["reference"]
+        weights = inputs.pop("weights", None)
+        nll = preferences.token_losses(model, inputs)
+        logps = preferences.weighted_logps(nll, inputs)
+        ratios = logps - inputs["reference"] if self.spec.has_reference else preferences.mean_ratios(logps, inputs)
         if model.training:
             self.measure(**preferences.preference_measures(logps, ratios, self.spec.beta))
         if self.spec.loss == "ipo":
-            return preferences.ipo_loss(ratios, inputs["token_weights"], self.spec.beta)
-        return preferences.preference_loss(ratios, self.spec.beta)
+            ratios = preferences.mean_ratios(ratios, inputs)
+        losses = preferences.pair_losses(self.spec, ratios)
+        loss = (losses if weights is None else weights * losses).mean()
+        if self.spec.sft_share:
+            loss = loss + self.spec.sft_share * mean_nll(nll.chunk(2)[0], weights, num_items_in_batch)
+        return loss
 
 
 class TaggerTraining(Training):

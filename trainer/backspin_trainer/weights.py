@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from .exits import Exit, Refusal, first_line
+from .quantization import check_files, check_stored
 from .spec import ModelFolders
 
 
@@ -116,7 +118,12 @@ def _read_adapter_config(folder: str) -> dict:
 
 def _load(path: Path) -> dict[str, torch.Tensor]:
     try:
+        with safe_open(path, "pt") as opened:
+            formats = {name: opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
+        check_stored(str(path.parent), formats)
         return {name: value.float() for name, value in load_file(path).items()}
+    except Refusal:
+        raise
     except Exception as error:
         raise Refusal(Exit.MODEL, f"Cannot load weights from {path}: {first_line(error)}. Replace the file.") from error
 
@@ -136,6 +143,7 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerBase, folder: str, vocabulary
 
 def read_config(folder: str) -> ModelConfig:
     path = Path(folder) / "config.json"
+    check_files(folder)
     try:
         written = json.loads(path.read_text())
         kind = written["model_type"]

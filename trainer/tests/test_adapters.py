@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import weakref
 from pathlib import Path
 
 import client
@@ -13,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from backspin_trainer.adapters import merge
 from backspin_trainer.exits import Exit, Refusal
+from backspin_trainer.llama import Llama
 from backspin_trainer.spec import MergeSpec, ModelFolders, TrainSpec, read_spec
 from backspin_trainer.stop import Stop
 from backspin_trainer.train import train
@@ -130,6 +132,15 @@ def test_adapters_share_with_their_base_what_they_leave_alone(tmp_path, model, o
     assert changed == {name for name in base.tensors if "q_proj" in name or "v_proj" in name}
     whole = read_weights(ModelFolders(str(merged(one, model, tmp_path / "one"))))
     assert all(torch.equal(adapted.tensors[name], tensor) for name, tensor in whole.tensors.items())
+
+
+def test_an_adapter_that_is_served_holds_the_weights_of_its_base_for_others_and_lets_its_merged_ones_go(model, one):
+    weights = read_weights(at(one, model))
+    served = Llama(weights, slots=2, threads=1, context=32)
+    merged, base = weakref.ref(weights), weakref.ref(weights.base)
+    del weights
+    assert merged() is None, "beside the packed matrices there is a second copy of them"
+    assert served and read_weights(ModelFolders(str(model))) is base()
 
 
 def test_an_adapter_that_the_server_cannot_run_is_refused_by_what_it_has(tmp_path, model, untied, one):

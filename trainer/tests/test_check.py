@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import world
+from safetensors.torch import load_file, save_file
 
 from backspin_trainer.check import check
 from backspin_trainer.exits import Exit
@@ -71,6 +74,36 @@ def test_each_refusal_is_said(folder, use, name, values, says):
         change(folder, name, **values)
     (fault,) = refusals(folder, use)
     assert fault and says in fault
+
+
+@pytest.mark.parametrize("use", [TRAIN, SERVE, ModelUse("score"), ModelUse("embed")])
+def test_quantized_weights_without_a_word_in_config_json_are_refused(folder, use):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    name = "model.layers.0.mlp.up_proj.weight"
+    save_file(tensors | {name: tensors[name].to(torch.float8_e4m3fn)}, path, metadata={"format": "pt"})
+    assert f"are quantized ({name})" in refusals(folder, use)[0]
+    save_file(tensors | {f"{name}_scale_inv": torch.ones(1)}, path, metadata={"format": "pt"})
+    assert f"are quantized ({name}_scale_inv)" in refusals(folder, use)[0]
+    path.unlink()
+    index = {"weight_map": {name.replace(".weight", ".qweight"): "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "qweight" in refusals(folder, use, weights=False)[0]
+
+
+def test_a_quantization_that_a_file_beside_config_json_describes_is_one(folder):
+    (folder / "hf_quant_config.json").write_text(json.dumps({"quantization": {"quant_algo": "FP8"}}))
+    assert all("are quantized (hf_quant_config.json)" in fault for fault in refusals(folder, TRAIN, ModelUse("embed"), SERVE))
+
+
+def test_a_token_may_end_turns_beside_those_of_the_folder(folder):
+    template, to = folder.parent / "chat.jinja", folder.parent / "faults.json"
+    template.write_text(world.TEMPLATE.replace("<|end|>", "<|doc|>"))
+    spec = CheckSpec(1, [TRAIN], str(to), str(folder), chat_template=str(template))
+    assert check(spec) is Exit.DONE
+    assert "end token <|end|>" in json.loads(to.read_text())[0]
+    assert check(dataclasses.replace(spec, end_token="<|doc|>")) is Exit.DONE
+    assert json.loads(to.read_text()) == [None]
 
 
 def test_a_chat_template_in_a_file_takes_the_place_of_the_tokenizers(folder):

@@ -86,6 +86,15 @@ def test_a_tokenizer_does_what_its_file_says_whatever_class_is_named_beside_it(f
     assert ids == tokenizer.encode(text) and tokenizer.decode(ids) == text
 
 
+def test_an_end_token_that_config_json_alone_names_is_one(folder, tokenizer):
+    """The tokenizer_config.json of GPT-2 names none."""
+    (folder / "tokenizer_config.json").write_text("{}")
+    change(folder / "config.json", eos_token_id=tokenizer.eos_token_id)
+    assert load_tokenizer(str(folder)).eos_token == tokenizer.eos_token
+    change(folder / "config.json", eos_token_id=None)
+    assert load_tokenizer(str(folder)).eos_token is None
+
+
 def test_a_sentencepiece_model_alone_is_refused_with_the_way_to_a_tokenizer_json(folder):
     (folder / "tokenizer.json").rename(folder / "tokenizer.model")
     with pytest.raises(Refusal, match=r"is a tokenizer\.model alone.*save_pretrained") as error:
@@ -141,6 +150,17 @@ def add_token(folder: Path, text: str, special: bool = True, **config) -> None:
     value["added_tokens"].append({"id": number, "content": text, "special": special, **plain})
     file.write_text(json.dumps(value))
     change(folder / "tokenizer_config.json", **config)
+
+
+@pytest.mark.parametrize("name", ["model.layers.0.self_attn.q_proj.weight_scale", "model.layers.0.self_attn.q_proj.bias"])
+def test_a_weight_that_has_no_place_in_the_model_stops_a_training(tmp_path, folder, rows, name):
+    tensors = load_file(folder / "model.safetensors")
+    save_file({**tensors, name: torch.ones(1)}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(Refusal, match=f"{name} has no place"):
+        training.run(world.train_spec(folder, rows, tmp_path / "run", steps=2))
+    buffer = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(1)}  # old checkpoints of Llamas hold it
+    save_file(tensors | buffer, folder / "model.safetensors", metadata={"format": "pt"})
+    assert training.run(world.train_spec(folder, rows, tmp_path / "again", steps=2)) == Exit.DONE
 
 
 def test_quantized_weights_are_served_and_trained_by_nobody(tmp_path, folder, rows):
@@ -214,6 +234,34 @@ def pooled(folder: Path, config: dict, *more: str) -> Path:
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling/config.json").write_text(json.dumps(config))
     return folder
+
+
+def test_its_length_is_in_the_file_of_its_architecture_or_that_of_its_tokenizer_and_texts_may_be_in_small_letters(tmp_path):
+    folder = pooled(tmp_path, {"pooling_mode_mean_tokens": True})
+    tokenizer = sentence_piece(tmp_path / "piece")
+    tokenizer.model_max_length = 128
+    assert read_pooling(str(folder)).limit(tokenizer) == 128
+    (folder / "sentence_roberta_config.json").write_text(json.dumps({"max_seq_length": 64, "do_lower_case": True}))
+    pooling = read_pooling(str(folder))
+    assert (pooling.limit(tokenizer), pooling.text("A Town")) == (64, "a town")
+
+
+def test_a_prompt_that_its_pooling_leaves_out_is_refused(tmp_path):
+    folder = pooled(tmp_path, {"pooling_mode_mean_tokens": True, "include_prompt": False})
+    assert read_pooling(str(folder)).prompt == ""
+    prompts = {"prompts": {"query": "Query: "}, "default_prompt_name": "query"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    with pytest.raises(Refusal, match="a prompt whose tokens its pooling leaves out"):
+        read_pooling(str(folder))
+
+
+def test_an_encoder_whose_weights_do_not_fit_its_config_is_refused(tmp_path):
+    folder = world.make_encoder(tmp_path / "encoder", world.TEXTS)
+    tensors = load_file(folder / "model.safetensors")
+    save_file({f"wrong.{name}": value for name, value in tensors.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    spec = EmbedSpec(1, ModelFolders(str(folder)), "rows.jsonl", str(tmp_path / "run"), 1, 0, 16, 1)
+    with pytest.raises(Refusal, match="do not fit its config.json: .* is missing"):
+        _open_model(spec)
 
 
 def test_its_length_and_its_default_prompt_are_kept(tmp_path):

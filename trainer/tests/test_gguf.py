@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.gguf import WEIGHTS, gguf
 from backspin_trainer.spec import GgufSpec
-from backspin_trainer.tokens import read_tokenizer
+from backspin_trainer.tokens import read_tokenizer, turn_ends
 
 NAMES = {
     "model.embed_tokens": "token_embd",
@@ -63,6 +63,8 @@ def write_gguf(folder: Path, path: Path, kind: library.GGMLQuantizationType, **c
         (file.add_pad_token_id, tokenizer.pad_token_id),
     ):
         add(token)
+    if changed.get("turn"):
+        file.add_eot_token_id(tokenizer.convert_tokens_to_ids(changed["turn"]))
     file.add_chat_template(tokenizer.chat_template)
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and config["tie_word_embeddings"]:
@@ -107,6 +109,15 @@ def test_a_file_is_converted_to_the_model_and_tokenizer_that_it_was_written_from
                 weight.copy_(torch.from_numpy(library.dequantize(library.quantize(weight.numpy(), kind), kind)))
         difference = ours(torch.tensor([ids])).logits - theirs(torch.tensor([ids])).logits
     assert difference.abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_the_end_of_a_turn_is_listed_beside_the_end_token(tmp_path, weights):
+    original, path, to = world.make_model(tmp_path / "original"), tmp_path / "model.gguf", tmp_path / "folder"
+    write_gguf(original, path, library.GGMLQuantizationType.F16, turn="<|doc|>")
+    gguf(GgufSpec(1, str(path), str(to), weights=weights))
+    tokenizer = read_tokenizer(str(to))
+    assert turn_ends(tokenizer) == frozenset(tokenizer.convert_tokens_to_ids(["<|end|>", "<|doc|>"]))
 
 
 def test_the_small_files_alone_are_those_of_the_whole_folder(folder, tmp_path):

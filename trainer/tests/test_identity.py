@@ -39,3 +39,12 @@ def test_identity_names_the_packages_that_a_verb_computes_with(capsys):
     assert "peft" not in report["tag"] and "trl" not in report["tag"]
     assert len({verb["code"] for verb in report.values()}) == 7
     assert report["train"]["torch"]
+
+
+def test_identity_names_a_package_for_options_once_it_is_installed_so_that_a_plan_asks_again(capsys, monkeypatch):
+    installed = {"bitsandbytes": "0.50.2"}
+    monkeypatch.setattr("backspin_trainer.identity._version", installed.get)
+    assert identity() == Exit.DONE
+    report = json.loads(capsys.readouterr().out)
+    assert report["train"]["bitsandbytes"] == report["check"]["bitsandbytes"] == "0.50.2"
+    assert "liger-kernel" not in report["train"] and "bitsandbytes" not in report["score"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from safetensors.torch import load_file
 from torch.nn.functional import logsigmoid
 from training import parsed, run, steps
 from transformers import AutoModelForCausalLM
+from trl.experimental.cpo import CPOTrainer
+from trl.experimental.orpo import ORPOTrainer
 
 from backspin_trainer import data, preferences
 from backspin_trainer.exits import Exit
@@ -56,10 +59,14 @@ def sums_by_hand(network, examples: list[dict], side: str) -> list[float]:
 
 @pytest.fixture
 def spec_of_pairs(tmp_path, model, tokenizer):
-    rows = world.write_rows(tmp_path / "pairs.jsonl", [pair(number, tokenizer) for number in range(4)])
-    return lambda **changes: world.train_spec(
-        model, rows, tmp_path / "run", **{"objective": "token-dpo", "beta": 0.1, "steps": 1, **changes}
-    )
+    """Of one step on four pairs, which have `weights`."""
+
+    def spec(weights: list[float] | None = None, **changes) -> dict:
+        weighted = [pair(number, tokenizer) | ({"weight": weights[number]} if weights else {}) for number in range(4)]
+        rows = world.write_rows(tmp_path / "pairs.jsonl", weighted)
+        return world.train_spec(model, rows, tmp_path / "run", **{"objective": "token-dpo", "beta": 0.1, "steps": 1, **changes})
+
+    return spec
 
 
 def test_each_token_of_an_answer_counts_as_its_weight_says(spec_of_pairs, model, tokenizer):
@@ -68,26 +75,56 @@ def test_each_token_of_an_answer_counts_as_its_weight_says(spec_of_pairs, model,
     taking = AutoModelForCausalLM.from_pretrained(model)
     return_token_losses(taking)
     with torch.no_grad():
-        sums = preferences.weighted_logps(taking, preferences.pair_collator(tokenizer.pad_token_id)(examples))
+        batch = preferences.pair_collator(tokenizer.pad_token_id)(examples)
+        sums = preferences.weighted_logps(preferences.token_losses(taking, batch), batch)
     expected = [*sums_by_hand(network, examples, "chosen"), *sums_by_hand(network, examples, "rejected")]
     assert sums.tolist() == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize(("loss", "beta"), [("sigmoid", 0.1), ("sigmoid", 0.5), ("ipo", 0.2)])
-def test_the_loss_of_preferences_is_at_the_beta_of_the_spec(tmp_path, spec_of_pairs, model, tokenizer, loss, beta):
+PAIR_LOSSES = [
+    {"loss": "sigmoid", "beta": 0.1},
+    {"loss": "sigmoid", "beta": 0.5, "sft": 0.3},
+    {"loss": "ipo", "beta": 0.2},
+    {"loss": "orpo", "beta": 0.7},
+    {"loss": "simpo", "beta": 2.0, "gamma": 0.5},
+]
+
+
+@pytest.mark.parametrize("settings", PAIR_LOSSES, ids=lambda settings: f"{settings['loss']}-{settings['beta']}")
+@pytest.mark.parametrize("row_weights", [None, [1, 0, 2.5, 0.5]])
+def test_the_loss_of_pairs_is_at_the_settings_of_the_spec_and_the_weights_of_rows(
+    tmp_path, spec_of_pairs, model, tokenizer, settings, row_weights
+):
+    compares = settings["loss"] in ("sigmoid", "ipo")
     other = world.make_model(tmp_path / "other", seed=7)
-    spec = spec_of_pairs(beta=beta, loss=loss, reference={"folder": str(other), "base": None})
+    spec = spec_of_pairs(row_weights, **settings, reference={"folder": str(other), "base": None} if compares else None)
     examples = list(data.read_examples(parsed(spec), tokenizer).dataset)
-    ratios = {}
-    for side in ("chosen", "rejected"):
-        policy, reference = (sums_by_hand(AutoModelForCausalLM.from_pretrained(of), examples, side) for of in (model, other))
-        ratios[side] = torch.tensor(policy) - torch.tensor(reference)
-        if loss == "ipo":
-            ratios[side] /= torch.tensor([sum(one[f"{side}_weights"]) for one in examples])
-    margins = ratios["chosen"] - ratios["rejected"]
-    losses = (margins - 1 / (2 * beta)) ** 2 if loss == "ipo" else -logsigmoid(beta * margins)
-    expected = losses.mean().item()
-    assert first_loss(spec) == pytest.approx(expected, abs=1e-4)
+    policy = AutoModelForCausalLM.from_pretrained(model)
+    ratios = {side: torch.tensor(sums_by_hand(policy, examples, side)) for side in ("chosen", "rejected")}
+    for side in ratios if compares else ():
+        ratios[side] -= torch.tensor(sums_by_hand(AutoModelForCausalLM.from_pretrained(other), examples, side))
+    for side in () if settings["loss"] == "sigmoid" else ratios:
+        ratios[side] /= torch.tensor([sum(one[f"{side}_weights"]) for one in examples])
+    weights = torch.tensor(row_weights or [1.0] * 4)
+    expected = (weights * losses_by_hand(settings, **ratios)).mean()
+    nll = -torch.tensor([by_hand(policy, one["input_ids"], one["chosen"], [1.0] * len(one["chosen"])) for one in examples])
+    share = 1.0 if settings["loss"] == "orpo" else settings.get("sft", 0.0)
+    expected += share * (weights * nll).sum() / sum(len(one["chosen"]) for one in examples)
+    for micro_batch in (None, 1):
+        changed = {**spec, "run": str(tmp_path / f"micro-{micro_batch}"), "microBatch": micro_batch}
+        assert first_loss(changed) == pytest.approx(expected.item(), abs=1e-4)
+
+
+def losses_by_hand(settings: dict, chosen: torch.Tensor, rejected: torch.Tensor) -> torch.Tensor:
+    """Those of TRL where no other formula is at hand."""
+    cpu = SimpleNamespace(device="cpu")
+    if settings["loss"] == "orpo":
+        return -ORPOTrainer.odds_ratio_loss(SimpleNamespace(beta=settings["beta"], accelerator=cpu), chosen, rejected)[0]
+    if settings["loss"] == "simpo":
+        own = {"loss_type": "simpo", "alpha": 0.0, "label_smoothing": 0.0, "simpo_gamma": settings["gamma"]}
+        return CPOTrainer.cpo_loss(SimpleNamespace(**own, beta=settings["beta"], accelerator=cpu), chosen, rejected)[0]
+    margins = chosen - rejected
+    return (margins - 1 / (2 * settings["beta"])) ** 2 if settings["loss"] == "ipo" else -logsigmoid(settings["beta"] * margins)
 
 
 @pytest.mark.parametrize(

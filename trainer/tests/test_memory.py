@@ -132,7 +132,7 @@ def test_no_loss_holds_the_logits_of_whole_sequences_and_chunks_change_no_gradie
         heads.return_token_losses(network)
         with LargestLogits() as largest:
             if objective == "dpo":
-                preferences.preference_loss(preferences.weighted_logps(network, batch), 0.1).backward()
+                preferences.weighted_logps(preferences.token_losses(network, batch), batch).sigmoid().sum().backward()
             else:
                 network(**batch)["nll"].sum().backward()
         gradients.append([weight.grad for weight in network.parameters()])

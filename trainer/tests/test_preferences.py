@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,7 +27,16 @@ ANSWERS = ["a town", "the river is long", "no", "birds sing at night"]
 
 def loss(chosen: list[float], rejected: list[float], beta: float = 0.1) -> float:
     sums = [(torch.tensor(weights) * ratios).sum() for weights, ratios in ((chosen, CHOSEN), (rejected, REJECTED))]
-    return preferences.preference_loss(torch.stack(sums), beta).item()
+    return loss_of(torch.stack(sums), beta)
+
+
+def loss_of(ratios: torch.Tensor, beta: float, loss: str = "sigmoid", gamma: float | None = None) -> float:
+    """The mean loss of the pairs."""
+    return preferences.pair_losses(SimpleNamespace(loss=loss, beta=beta, gamma=gamma), ratios).mean().item()
+
+
+def logps(policy, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    return preferences.weighted_logps(preferences.token_losses(policy, batch), batch)
 
 
 def pairs(count: int = 12) -> list[dict]:
@@ -65,6 +75,18 @@ def losses(given: dict) -> list[float]:
     return [event["loss"] for event in world.events(Path(given["run"])) if event["event"] == "step"]
 
 
+def stock_dpo(policy, reference: Path, tokenizer, rows: list[dict], **settings) -> DPOTrainer:
+    """TRL's trainer on `rows`."""
+    side = lambda text: [{"role": "assistant", "content": text}]  # noqa: E731
+    return DPOTrainer(
+        model=policy,
+        ref_model=AutoModelForCausalLM.from_pretrained(reference, dtype=torch.float32),
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_list([row | {name: side(row[name]) for name in ("chosen", "rejected")} for row in rows]),
+        args=DPOConfig(output_dir=str(reference / "trl"), beta=0.1, use_cpu=True, bf16=False, report_to="none", max_length=None, **settings),
+    )
+
+
 def batch_of(model: Path, rows: list[dict], run: Path, tokenizer, **changes) -> tuple[object, dict[str, torch.Tensor]]:
     examples = read_examples(read(spec(model, rows, run, **changes)), tokenizer).dataset
     policy = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
@@ -82,7 +104,7 @@ def test_2_weights_scale_what_each_token_adds():
 
 def test_3_weights_of_0_and_a_policy_that_is_its_reference_give_ln_2():
     assert loss([0, 0, 0], [0, 0]) == pytest.approx(math.log(2), abs=1e-6)
-    assert preferences.preference_loss(torch.zeros(4), 0.7).item() == pytest.approx(math.log(2), abs=1e-6)
+    assert loss_of(torch.zeros(4), 0.7) == pytest.approx(math.log(2), abs=1e-6)
 
 
 def test_4_weights_of_c_are_dpo_at_c_times_beta():
@@ -96,7 +118,7 @@ def test_5_without_the_first_token_of_each_answer():
 
 def test_7_no_gradient_flows_into_weights_and_none_from_tokens_of_weight_0(tmp_path, model, tokenizer):
     policy, batch = batch_of(model, weighted(tokenizer, lambda at: 0.0), tmp_path / "run", tokenizer)
-    preferences.preference_loss(preferences.weighted_logps(policy, batch), 0.1).backward()
+    logps(policy, batch).sum().backward()
     assert all(not weight.grad.any() for weight in policy.parameters())
     assert not batch["token_weights"].requires_grad
 
@@ -111,10 +133,10 @@ def test_10_there_is_a_weight_for_each_token_of_an_answer_and_padding_changes_no
             assert batch["token_weights"][at][learnt].tolist() == row[side]["weights"]
             assert not batch["token_weights"][at][~learnt].any()
     with torch.no_grad():
-        together = preferences.weighted_logps(policy, batch)
+        together = logps(policy, batch)
         for n, row in enumerate(rows):
             _, alone = batch_of(model, [row], tmp_path / str(n), tokenizer)
-            each = preferences.weighted_logps(policy, alone)
+            each = logps(policy, alone)
             assert torch.allclose(each, together[[n, n + len(rows)]], atol=1e-4)
 
 
@@ -122,29 +144,18 @@ def test_dpo_equals_the_loss_of_trl_on_the_same_batch(tmp_path, model, tokenizer
     rows = pairs()
     policy, batch = batch_of(model, rows, tmp_path / "run", tokenizer, objective="dpo")
     with torch.no_grad():
-        reference = preferences.weighted_logps(policy, batch)
+        reference = logps(policy, batch)
         torch.manual_seed(0)
         for weight in policy.parameters():
             weight.add_(torch.randn_like(weight) * 0.02)
-        ours = preferences.preference_loss(preferences.weighted_logps(policy, batch) - reference, 0.1)
+        ours = loss_of(logps(policy, batch) - reference, 0.1)
     del policy.forward  # logits again
-    side = lambda text: [{"role": "assistant", "content": text}]  # noqa: E731
-    stock = DPOTrainer(
-        model=policy,
-        ref_model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
-        processing_class=tokenizer,
-        train_dataset=Dataset.from_list(
-            [row | {"chosen": side(row["chosen"]), "rejected": side(row["rejected"])} for row in rows]
-        ),
-        args=DPOConfig(
-            output_dir=str(tmp_path / "trl"), beta=0.1, use_cpu=True, bf16=False, report_to="none", max_length=None
-        ),
-    )
+    stock = stock_dpo(policy, model, tokenizer, rows)
     stock.model.eval()
     with torch.no_grad():
         theirs = stock.compute_loss(stock.model, stock.data_collator(list(stock.train_dataset)))
-    assert ours.item() == pytest.approx(theirs.item(), abs=1e-6)
-    assert abs(ours.item() - math.log(2)) > 1e-4
+    assert ours == pytest.approx(theirs.item(), abs=1e-6)
+    assert abs(ours - math.log(2)) > 1e-4
 
 
 def test_token_dpo_with_weights_of_1_trains_as_dpo_does(tmp_path, model, tokenizer):
@@ -176,6 +187,21 @@ def test_another_model_can_be_the_reference(tmp_path, model, tokenizer):
     assert abs(losses(given)[0] - math.log(2)) > 1e-4
 
 
+def test_a_loss_without_a_reference_computes_none(tmp_path, model, tokenizer):
+    given = spec(model, weighted(tokenizer), tmp_path / "run", loss="orpo", steps=2)
+    losses(given)
+    assert not (tmp_path / "run" / "reference").exists()
+
+
+def test_the_share_of_sft_is_that_of_trl(tmp_path, model, tokenizer):
+    rows = pairs(4)
+    ours = losses(spec(model, rows, tmp_path / "run", "dpo", steps=1, sft=0.3))[0]
+    stock = stock_dpo(AutoModelForCausalLM.from_pretrained(model), model, tokenizer, rows, loss_type=["sigmoid", "sft"], loss_weights=[1, 0.3])
+    with torch.no_grad():
+        theirs = stock.compute_loss(stock.model.eval(), stock.data_collator(list(stock.train_dataset)))
+    assert ours == pytest.approx(theirs.item(), abs=1e-5)
+
+
 def test_killed_between_checkpoints_a_run_ends_with_the_very_weights_of_an_undisturbed_one(tmp_path, model, tokenizer):
     whole, killed = (spec(model, weighted(tokenizer), tmp_path / name, steps=8) for name in ("whole", "killed"))
     assert train(read(whole), Stop()) == Exit.DONE
@@ -197,6 +223,7 @@ def test_killed_between_checkpoints_a_run_ends_with_the_very_weights_of_an_undis
         ("dpo", {"chosen": None}, 'invalid: needs "chosen", a string'),
         ("dpo", {"rejected": " \n"}, "empty: there is nothing to learn"),
         ("dpo", {"rejected": "long " * 80}, "too-long: has "),
+        ("dpo", {"weight": -1}, "invalid: has weight -1"),
         ("token-dpo", {"rejected": "text"}, 'needs "rejected", an answer\'s token "ids"'),
         ("token-dpo", {"rejected": {"ids": [5], "weights": [1, 1]}}, 'as many "weights"'),
         ("token-dpo", {"rejected": {"ids": [999999], "weights": [1]}}, "of this tokenizer"),
@@ -233,8 +260,13 @@ def test_answers_that_are_too_long_are_cut_with_their_weights_where_that_is_aske
         {"objective": "dpo", "beta": None},
         {"objective": "dpo", "beta": 0.0},
         {"objective": "sft", "beta": None, "reference": {"folder": "x", "base": None}},
+        {"objective": "dpo", "loss": "orpo", "reference": {"folder": "x", "base": None}},
+        {"objective": "dpo", "loss": "simpo"},
+        {"objective": "dpo", "gamma": 1.0},
+        {"objective": "dpo", "loss": "orpo", "sft": 0.5},
+        {"objective": "sft", "beta": None, "sft": 0.5},
     ],
 )
-def test_beta_and_reference_go_with_preferences_alone(tmp_path, model, changes):
-    with pytest.raises(Refusal, match=r"'(beta|reference)'"):
+def test_settings_of_preferences_go_with_preferences_and_with_their_own_loss_alone(tmp_path, model, changes):
+    with pytest.raises(Refusal, match=r"'(beta|reference|gamma|sft)'"):
         read(spec(model, pairs(), tmp_path / "run") | changes)

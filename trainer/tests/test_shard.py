@@ -55,3 +55,18 @@ def test_a_checkpoint_of_shards_counts_for_a_sharded_training_alone(tmp_path):
 def test_a_training_that_cannot_be_sharded_is_refused(tmp_path, model, rows, changes, words):
     error = refused(world.train_spec(model, rows, tmp_path / "run", shard="fsdp2", **changes))
     assert error.code == Exit.SPEC and words in str(error)
+
+
+@pytest.mark.parametrize("changes", [{"shard": "fsdp2"}, {"microBatch": 2}], ids=["sharded", "whole"])
+def test_the_sft_share_weights_and_packing_of_pairs_are_those_of_one_device_on_two(tmp_path, untied, changes):
+    rows = world.write_rows(tmp_path / "pairs.jsonl", [pair | {"weight": 0.5 + at % 2} for at, pair in enumerate(pairs())])
+    settings = {"objective": "dpo", "beta": 0.5, "loss": "orpo", "packing": True, "batch": 8, "steps": 3}
+    settings["learningRate"] = {"from": 1e-5, "to": 1e-5}
+    assert run(world.train_spec(untied, rows, tmp_path / "one", **settings)) == Exit.DONE
+    spec = world.train_spec(untied, rows, tmp_path / "two", **settings, **changes)
+    (tmp_path / "two").mkdir()
+    assert world.start("train", spec, tmp_path / "two.json", processes=2).wait() == 0
+    one, two = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two"))
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 2e-6
+    for alone, shared in zip(steps(tmp_path / "one"), steps(tmp_path / "two"), strict=True):
+        assert shared["loss"] == pytest.approx(alone["loss"], abs=1e-5)

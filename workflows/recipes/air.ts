@@ -42,9 +42,8 @@ export const air: Recipe<AirConfig, { model: Model; data: Dataset<Complex> }> = 
   const { student, encoder = student, pick, levels, prompts, sampling, lengths, templates, evaluation } = config;
   const guidance = guide(run, config);
   const asking = { prompts, sampling, lengths };
-  const examine = (turn: Run, model: MaybePromise<Model>) => {
-    const suite = evaluation.forward;
-    if (suite) void turn.evaluate(model, suite, { as: 'evaluate-forward' });
+  const examine = (turn: Run, model: MaybePromise<Model>, as = 'evaluate-forward') => {
+    if (evaluation.forward) void turn.evaluate(model, evaluation.forward, { as });
   };
   const learn = (turn: Run, data: MaybePromise<Dataset<Complex>>, template: Template<Complex, Chat>) => {
     const suite = evaluation.data;
@@ -53,7 +52,7 @@ export const air: Recipe<AirConfig, { model: Model; data: Dataset<Complex> }> = 
     examine(turn, model);
     return model;
   };
-  examine(run, student);
+  examine(run, student, 'evaluate-student');
 
   // Stage 1: documents that lie far apart, and an initial instruction for each that is worth refining.
   const { words, quality } = config;

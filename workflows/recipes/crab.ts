@@ -43,9 +43,8 @@ export interface CrabConfig extends CrabParameters {
 export const crab: Recipe<CrabConfig, { model: Model; sft: Model; data: Dataset<Tidied> }> = async (run, config) => {
   const annotator = teach(run, config);
   const { base, seeds, types, rules, prompts, sampling, similarity, evaluation } = config;
-  const examine = (turn: Run, model: MaybePromise<Model>) => {
-    const suite = evaluation.forward;
-    if (suite) void turn.evaluate(model, suite, { as: 'evaluate-forward' });
+  const examine = (turn: Run, model: MaybePromise<Model>, as = 'evaluate-forward') => {
+    if (evaluation.forward) void turn.evaluate(model, evaluation.forward, { as });
   };
   const learn = (turn: Run, parts: { readonly [part: string]: MaybePromise<Dataset<Conversation>> }) => {
     const data = turn.reduce(mix(parts));
@@ -53,7 +52,7 @@ export const crab: Recipe<CrabConfig, { model: Model; sft: Model; data: Dataset<
     examine(turn, model);
     return model;
   };
-  examine(run, base);
+  examine(run, base, 'evaluate-base');
 
   // Constraints that the responses meet: named by the annotator and by rules, checked, told apart.
   const { minWords, bypass, perSource } = seeds;
@@ -81,7 +80,7 @@ export const crab: Recipe<CrabConfig, { model: Model; sft: Model; data: Dataset<
 
   if (!config.preferences) return { model: sft, sft, data };
   const model = await run.train('dpo', { ...config.dpo, objective: 'dpo', from: sft, data: config.preferences }); // D1
-  examine(run, model);
+  examine(run, model, 'evaluate-dpo');
   return { model, sft, data };
 };
 

@@ -1,0 +1,96 @@
+/** Faults of the losses of preferences, of options of trainings, and of trackers. */
+import type { Mutant } from './mutant.ts';
+
+export const ofLosses: readonly Mutant[] = [
+  {
+    name: 'training: ipo is dpo',
+    file: 'trainer/backspin_trainer/preferences.py',
+    from: 'if spec.loss == "ipo":',
+    to: 'if False:',
+    test: 'trainer/tests/test_mathematics.py',
+  },
+  {
+    name: 'training: ipo compares sums of answers',
+    file: 'trainer/backspin_trainer/training.py',
+    from: 'if self.spec.loss == "ipo":',
+    to: 'if False:',
+    test: 'trainer/tests/test_mathematics.py',
+  },
+  {
+    name: 'packing: positions go on from row to row',
+    file: 'trainer/backspin_trainer/heads.py',
+    from: 'positions = attention_mask.cumsum(-1) - 1',
+    to: 'positions = attention_mask.flatten().cumsum(-1).view_as(attention_mask) - 1',
+    test: 'trainer/tests/test_options.py',
+  },
+  {
+    name: 'packing: architectures that mix rows are taken',
+    file: 'trainer/backspin_trainer/options.py',
+    from: 'return not torch.allclose(first, second, rtol=1e-3, atol=1e-3)',
+    to: 'return False',
+    test: 'trainer/tests/test_options.py',
+  },
+  {
+    name: 'packing: a loss is that of the token before',
+    file: 'trainer/backspin_trainer/heads.py',
+    from: 'before = (0, place[:, :-1][kept])',
+    to: 'before = (0, place[:, 1:][kept])',
+    test: 'trainer/tests/test_options.py',
+  },
+  {
+    name: 'options: a missing package is found when the training begins',
+    file: 'trainer/backspin_trainer/check.py',
+    from: 'options.check_packages(use)',
+    to: 'pass',
+    test: 'trainer/tests/test_options.py',
+  },
+  {
+    name: 'deterministic: it promises the bits of CUDA without being asked to',
+    file: 'steps/machine.ts',
+    from: "(machine.device(pool) === 'cpu' || deterministic === true)",
+    to: 'true',
+    test: 'test/steps/keys.test.ts',
+  },
+  {
+    name: 'track: what a tracker has is written again',
+    file: 'trainer/backspin_track.py',
+    from: 'if (point.step, name) not in known}',
+    to: '}',
+    test: 'test/cli/track.test.ts',
+  },
+  {
+    name: 'training: simpo wants no margin',
+    file: 'trainer/backspin_trainer/preferences.py',
+    from: 'beta * margins - spec.gamma)',
+    to: 'beta * margins)',
+    test: 'trainer/tests/test_mathematics.py',
+  },
+  {
+    name: 'training: orpo compares probabilities, not odds',
+    file: 'trainer/backspin_trainer/preferences.py',
+    from: 'margins - log_complement(chosen) + log_complement(rejected)',
+    to: 'margins',
+    test: 'trainer/tests/test_mathematics.py',
+  },
+  {
+    name: 'training: pairs have no weight',
+    file: 'trainer/backspin_trainer/training.py',
+    from: '(losses if weights is None else weights * losses).mean()',
+    to: 'losses.mean()',
+    test: 'trainer/tests/test_mathematics.py',
+  },
+  {
+    name: 'training: the share of SFT learns rejected answers',
+    file: 'trainer/backspin_trainer/training.py',
+    from: 'mean_nll(nll.chunk(2)[0], weights',
+    to: 'mean_nll(nll.chunk(2)[1], weights',
+    test: 'trainer/tests/test_mathematics.py',
+  },
+  {
+    name: 'training: the share of SFT counts the labels of both answers',
+    file: 'trainer/backspin_trainer/training.py',
+    from: 'return int((chosen != IGNORED).sum())',
+    to: 'return int((inputs["labels"] != IGNORED).sum())',
+    test: 'trainer/tests/test_mathematics.py',
+  },
+];
