@@ -58,7 +58,10 @@ export class SlurmController {
     if (needed) this.#lastNeeded = now;
     this.#judgeEnded(jobs, polling, now);
     const { submit, cancel } = decide({ jobs, polling, needed, idle: now - this.#lastNeeded }, settings);
-    for (const id of cancel) await slurm.cancel(id);
+    for (const id of cancel) {
+      await slurm.cancel(id);
+      this.#known.delete(id);
+    }
     if (submit && now >= this.#notBefore) {
       try {
         const id = await slurm.submit();
@@ -85,9 +88,10 @@ export class SlurmController {
     }
     for (const { id, state } of jobs) {
       if (state === 'ended') continue;
-      const polled = polling.has(id) || (this.#known.get(id)?.polled ?? false);
+      const before = this.#known.get(id)?.polled ?? false;
+      const polled = before || polling.has(id);
       this.#known.set(id, { polled });
-      if (polled) [this.#pause, this.#trouble, this.#notBefore] = [0, null, -Infinity];
+      if (polled && !before) [this.#pause, this.#trouble, this.#notBefore] = [0, null, -Infinity];
     }
   }
 

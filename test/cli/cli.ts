@@ -22,16 +22,18 @@ export interface Ran {
 
 export const temporary = (): string => realpathSync(mkdtempSync(join(tmpdir(), 'backspin-cli-')));
 
-/** Runs `backspin ARGS` to its end. `started` gets its process. */
+/** Runs `backspin ARGS` to its end. `started` gets its process; `prefix`: words before the command. */
 export async function backspin(
   home: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
   script = command,
   started: (child: ChildProcess) => void = () => {},
+  prefix: readonly string[] = [],
 ): Promise<Ran> {
   const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_') && name !== 'BACKSPIN_HOME'));
-  const child = spawn(process.execPath, [script, ...args], {
+  const [program, ...words] = [...prefix, process.execPath, script, ...args];
+  const child = spawn(program!, words, {
     cwd: home,
     env: { ...own, BACKSPIN_HOME: home, TEMPORAL_CONFIG_FILE: join(home, 'no-profile.toml'), NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

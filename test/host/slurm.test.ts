@@ -98,6 +98,11 @@ test('what Slurm refuses reaches people in its own words, is tried again with gr
   up(1);
   await controller.turn(100 * SECOND);
   t.is(last(), null);
+  slurm.write('refuse', 'sbatch: error: QOSMaxSubmitJobPerUserLimit\n'); // for another job beside them
+  up(2);
+  await controller.turn(110 * SECOND);
+  await controller.turn(120 * SECOND);
+  t.regex(last()!, /QOSMaxSubmitJobPerUserLimit.*pause of 30 s/);
 });
 
 test('a job that never starts says why, in the words of squeue', async (t) => {

@@ -12,23 +12,29 @@ export class Deployment {
   readonly file = FILE;
   /** Working folder of all hosts. */
   readonly folder = temporary();
-  readonly #env: NodeJS.ProcessEnv;
+  /** Temporal server, store and credentials. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Words before a command that a person types, which put it on a host. */
+  login: readonly string[] = [];
   readonly #hosts: Host[] = [];
-  readonly #login = temporary();
+  readonly #home = temporary();
 
-  /** `env`: Temporal server, store and credentials. */
   constructor(env: NodeJS.ProcessEnv) {
-    this.#env = { ...env, TEMPORAL_CONFIG_FILE: join(this.folder, 'no-profile.toml') };
+    this.env = { ...env, TEMPORAL_CONFIG_FILE: join(this.folder, 'no-profile.toml') };
   }
 
   /** Starts `backspin worker ARGS`; `prefix` are words before it, which put it elsewhere. */
   host(args: readonly string[], home = temporary(), prefix: readonly string[] = []): Host {
-    const host = new Host([...prefix, process.execPath, command, 'worker', ...args], this.folder, { ...this.#env, BACKSPIN_HOME: home });
+    const host = new Host([...prefix, process.execPath, command, 'worker', ...args], this.folder, { ...this.env, BACKSPIN_HOME: home });
     this.#hosts.push(host);
     return host;
   }
   /** Runs a command on a host that runs no worker. */
-  run = (...args: readonly string[]): Promise<Ran> => backspin(this.#login, args, this.#env);
+  run = (...args: readonly string[]): Promise<Ran> => backspin(this.#home, args, this.env, command, undefined, this.login);
+  async succeeds(...args: readonly string[]): Promise<void> {
+    const { code, stdout, stderr } = await this.run(...args);
+    if (code !== 0) throw new Error(`backspin ${args.join(' ')}: ${stdout}${stderr}`);
+  }
   /** The digest of each step's output, by path. */
   async digests(name: string): Promise<Record<string, unknown>> {
     return digestsOf(JSON.parse((await this.run('status', name, '--json')).stdout) as View);
@@ -57,16 +63,16 @@ export class Host {
   /** Kills all its processes at once. */
   async destroy(): Promise<void> {
     const ended = this.process.exitCode === null && this.process.signalCode === null ? once(this.process, 'exit') : undefined;
-    for (const pid of [this.process.pid!, ...this.#children()])
+    for (const pid of [this.process.pid!, ...this.#processes()])
       try {
         process.kill(pid, 'SIGKILL');
       } catch {
         // it has ended
       }
     await ended;
-    await until(() => this.#children().length === 0, 'its processes are gone');
+    await until(() => this.#processes().length === 0, 'its processes are gone');
   }
-  #children = (): number[] => startedWith(`BACKSPIN_LIFELINE=${this.home}/lifeline\0`);
+  #processes = (): number[] => startedWith(`BACKSPIN_HOME=${this.home}\0`);
 }
 
 /** Runs the miniature in a home of its own, and returns the digests of its steps. */

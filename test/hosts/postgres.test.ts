@@ -58,7 +58,7 @@ onPostgres(
       const before = await completed();
       await seen(async () => (await completed()) > before);
       await postgres.kill();
-      postgres.resume();
+      await postgres.resume();
       const watched = await deployment.run('watch', 'miniature');
       t.is(watched.code, 0, watched.stdout + watched.stderr);
       t.deepEqual(await deployment.digests('miniature'), alone);

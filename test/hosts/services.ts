@@ -1,6 +1,6 @@
 /** What `node setup.js --hosts` found on this machine. */
 import { readFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { resolve } from 'node:path';
 
 interface Found {
@@ -20,19 +20,22 @@ export const found: Found = (() => {
   }
 })();
 
-/** The first of `count` free ports in a row, as far as they can be had. */
+/** Temporal keeps the ports of its members in PostgreSQL as `smallint`. */
+const MOST = 32_767;
+const LEAST = 10_000;
+
+/** The first of `count` free ports in a row. */
 export async function freePorts(count: number): Promise<number> {
   for (;;) {
-    const first = await freePort(0);
-    const others = Array.from({ length: count - 1 }, (_, i) => freePort(first + 1 + i));
-    if ((await Promise.allSettled(others)).every(({ status }) => status === 'fulfilled')) return first;
+    const first = LEAST + Math.floor(Math.random() * (MOST - LEAST - count));
+    const all = Array.from({ length: count }, (_, i) => isFree(first + i));
+    if ((await Promise.all(all)).every(Boolean)) return first;
   }
 }
 
-async function freePort(wanted: number): Promise<number> {
+function isFree(port: number): Promise<boolean> {
   const server = createServer();
-  await new Promise<void>((done, failed) => void server.once('error', failed).listen(wanted, '127.0.0.1', done));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((done) => void server.close(done));
-  return port;
+  return new Promise((done) => {
+    server.once('error', () => done(false)).listen(port, '127.0.0.1', () => void server.close(() => done(true)));
+  });
 }

@@ -27,13 +27,17 @@ export class S3Server {
   #process: ChildProcess | undefined;
   #stores = 0;
 
-  private constructor(port: number) {
-    this.port = port;
+  readonly #address: string;
+  readonly #prefix: readonly string[];
+
+  private constructor(port: number, address: string, prefix: readonly string[]) {
+    [this.port, this.#address, this.#prefix] = [port, address, prefix];
   }
 
-  /** Starts the server, and has this process and its children use it. */
-  static async start(): Promise<S3Server> {
-    const server = new S3Server(await freePort());
+  /** Starts the server, and has this process and its children use it. `prefix`: words before its command, which put it on another host;
+   *  `address`: of that host. */
+  static async start(address = '127.0.0.1', prefix: readonly string[] = []): Promise<S3Server> {
+    const server = new S3Server(await freePort(), address, prefix);
     mkdirSync(join(server.folder, 'data', BUCKET), { recursive: true });
     mkdirSync(join(server.folder, 'iam'));
     Object.assign(process.env, server.env);
@@ -44,7 +48,7 @@ export class S3Server {
   /** What a process needs to reach it. */
   get env(): Record<string, string> {
     return {
-      AWS_ENDPOINT_URL: `http://127.0.0.1:${this.port}`,
+      AWS_ENDPOINT_URL: `http://${this.#address}:${this.port}`,
       AWS_ACCESS_KEY_ID: 'test',
       AWS_SECRET_ACCESS_KEY: 'testtest1',
       AWS_REGION: 'us-east-1',
@@ -54,9 +58,10 @@ export class S3Server {
   async resume(): Promise<void> {
     const { folder, port } = this;
     const secrets = ['--access', 'test', '--secret', 'testtest1', '--region', 'us-east-1'];
-    const place = ['--port', `127.0.0.1:${port}`, '--iam-dir', join(folder, 'iam'), '--quiet', 'posix', join(folder, 'data')];
-    this.#process = spawn(s3Program!, [...secrets, ...place], { stdio: 'ignore' });
-    for (;;) {
+    const place = ['--port', `${this.#address}:${port}`, '--iam-dir', join(folder, 'iam'), '--quiet', 'posix', join(folder, 'data')];
+    const [program, ...args] = [...this.#prefix, s3Program!, ...secrets, ...place];
+    this.#process = spawn(program!, args, { stdio: 'ignore' });
+    while (this.#prefix.length === 0) {
       if (this.#process.exitCode !== null) throw new Error(`versitygw ended with exit code ${this.#process.exitCode}`);
       try {
         await fetch(`http://127.0.0.1:${port}/`);
