@@ -8,7 +8,7 @@ import type { Serving } from './serving.ts';
 /** A range that all random generators accept, with room for repeated trainings. */
 export const seed = z.int32().min(0);
 /** `namespace.name` in the registry of operators, prompts, templates, suites and sources. */
-export const registered = z.string().regex(/^[a-z][a-z0-9-]*\.[A-Za-z][A-Za-z0-9]*$/, 'a registered name such as std.table');
+export const registered = z.string().regex(/^[a-z][a-z0-9-]*\.[A-Za-z][A-Za-z0-9-]*$/, 'a registered name such as std.table');
 
 /** Names of files that hold a prompt in Jinja. */
 export const PROMPT_FILE = /\.(?:jinja|jinja2|j2)$/;
