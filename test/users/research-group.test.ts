@@ -34,7 +34,7 @@ const merged = `import sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 model, tokenizer = AutoModelForCausalLM.from_pretrained(sys.argv[1]), AutoTokenizer.from_pretrained(sys.argv[1])
 prompt = tokenizer.apply_chat_template([{"role": "user", "content": "What is a harbour?"}], return_tensors="pt", return_dict=True)
-print(tokenizer.convert_ids_to_tokens(prompt["input_ids"][0])[:2], model.generate(**prompt, max_new_tokens=4).shape[1] > prompt["input_ids"].shape[1])`;
+print(tokenizer.convert_ids_to_tokens(prompt["input_ids"][0]).count("<s>"), model.generate(**prompt, max_new_tokens=4).shape[1] > prompt["input_ids"].shape[1])`;
 
 test('a research group: Llama 2 in shards, many segments, two rounds with adapters, from plan to a merged export', async (t) => {
   t.timeout(1_200_000);
@@ -62,7 +62,7 @@ test('a research group: Llama 2 in shards, many segments, two rounds with adapte
 
   const view = await completed(t, user, file, 'group');
   const at = (path: string) => view.steps.find((step) => step.path === path)!;
-  t.like(at('data-corpus'), { kept: SEGMENTS, dropped: 1 });
+  t.like(at('data-corpus'), { kept: SEGMENTS, dropped: { invalid: 1 } });
   t.like(at('backtranslate'), { in: SEGMENTS });
   for (const round of ['r1', 'r2']) {
     t.true(at(`${round}/judge`).kept! > SEGMENTS / 2, `${round}: most pairs have a rating`);
@@ -74,6 +74,6 @@ test('a research group: Llama 2 in shards, many segments, two rounds with adapte
   const exported = await run('export', 'group', '--to', to);
   t.is(exported.code, 0, exported.stderr);
   t.false(existsSync(join(to, 'adapter_config.json')));
-  t.is((await python('-c', merged, to)).trim().split('\n').at(-1), "['<s>', '▁['] True", 'one <s> begins a prompt');
+  t.is((await python('-c', merged, to)).trim().split('\n').at(-1), '1 True', 'one <s> begins a prompt');
   t.like(JSON.parse(readFileSync(join(to, 'generation_config.json'), 'utf8')), { temperature: 0.6, do_sample: true });
 });
