@@ -5,6 +5,7 @@ import type { Prompt, Reply, Sampling, TokenScore } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { adviceOn, chosenText, learn, samplingFields, takes, type Dialect, type Learnt } from './fields.ts';
 import type { Limiter } from './limiter.ts';
+import { chatFields, contentOf, isChat, maxTokensOf, minimalPrompt, type TemplateKwargs } from './prompts.ts';
 import { chatReplies, parseReply, textReplies, type FinishReason, type Usage } from './replies.ts';
 import { scoreContinuations, type Post } from './scores.ts';
 import { Rejected, Transport, type RequestOptions, type TransportOptions } from './transport.ts';
@@ -37,9 +38,6 @@ export interface Answer<T> {
   readonly written: number;
 }
 
-/** The most tokens that a chat template adds: in total, and for each message. If this estimate does not fit, the server counts. */
-const MAX_TEMPLATE_TOKENS = { itself: 64, message: 16 };
-
 /** Bytes of text per token, roughly. */
 const BYTES_PER_TOKEN = 4;
 /** Texts to continue. A tokenizer may merge the end of one with what follows. */
@@ -48,14 +46,6 @@ const tokenizeReply = z.object({ tokens: z.array(z.int()), max_model_len: z.int(
 /** An adapter has the context of its base (`parent`). A server that does not tell its context lengths refuses prompts that are too long. */
 const modelEntry = z.object({ id: z.string(), parent: z.string().nullish(), max_model_len: z.int().nullish() });
 const modelList = z.object({ data: z.array(modelEntry) });
-
-type TemplateKwargs = Sampling['chatTemplateKwargs'];
-interface ChatFields {
-  readonly messages: readonly Message[];
-  readonly add_generation_prompt?: false;
-  readonly continue_final_message?: true;
-  readonly chat_template_kwargs?: NonNullable<TemplateKwargs>;
-}
 
 export class ModelClient {
   readonly #transport: Transport;
@@ -275,28 +265,4 @@ export class ModelClient {
   async #post<T>(path: string, body: object, reply: z.ZodType<T>, options: RequestOptions): Promise<T> {
     return parseReply(await this.#transport.request('post', path, body, options), reply, path);
   }
-}
-
-/** A minimal prompt of the same kind. */
-function minimalPrompt(prompt: Prompt): Prompt {
-  if (!isChat(prompt)) return { text: 'A' };
-  return { messages: [{ role: 'user', content: 'A' }], ...(prompt.prefill !== undefined && { prefill: 'A' }) };
-}
-
-const isChat = (prompt: Prompt): prompt is Extract<Prompt, { messages: unknown }> => 'messages' in prompt;
-const contentOf = (prompt: Exclude<Prompt, { messages: unknown }>) => ('text' in prompt ? prompt.text : prompt.tokens);
-
-/** With `prefill` the server continues the assistant's turn instead of answering it. */
-function chatFields({ messages, prefill }: Extract<Prompt, { messages: unknown }>, kwargs?: TemplateKwargs): ChatFields {
-  const more = kwargs === undefined ? {} : { chat_template_kwargs: kwargs };
-  if (prefill === undefined) return { messages, ...more };
-  const opened = { role: 'assistant', content: prefill } as const;
-  return { messages: [...messages, opened], add_generation_prompt: false, continue_final_message: true, ...more };
-}
-
-function maxTokensOf(prompt: Prompt): number {
-  if ('tokens' in prompt) return prompt.tokens.length;
-  if ('text' in prompt) return Buffer.byteLength(prompt.text) + MAX_TEMPLATE_TOKENS.itself;
-  const { messages } = chatFields(prompt);
-  return messages.reduce((sum, { content }) => sum + Buffer.byteLength(content) + MAX_TEMPLATE_TOKENS.message, MAX_TEMPLATE_TOKENS.itself);
 }
