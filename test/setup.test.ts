@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import test from 'ava';
 import { forwardingTo, newCheckout, printing, ready } from './support/checkout.ts';
 import { until } from './support/devices.ts';
@@ -145,7 +145,7 @@ test('without any browser set-up says in one line that the UI tests are skipped,
   t.is(checkout.made().browser, null);
 });
 
-test('with --real a model is converted once, and a conversion that fails leaves none', async (t) => {
+test('with --real models are unpacked and converted once, and a conversion that fails leaves none', async (t) => {
   const checkout = newCheckout(t);
   checkout.cacheTemporal();
   const failed = await checkout.setup({ NO_CONVERSION: '1' }, '--real');
@@ -154,10 +154,14 @@ test('with --real a model is converted once, and a conversion that fails leaves 
 
   const made = await checkout.setup({}, '--real');
   t.is(made.code, 0, made.output);
-  const real = JSON.parse(readFileSync(join(checkout.root, 'node_modules/.backspin-real.json'), 'utf8')) as { smollm2: string };
-  t.deepEqual(readdirSync(dirname(real.smollm2)).sort(), ['complete.json', 'model']);
+  const real = JSON.parse(readFileSync(join(checkout.root, 'node_modules/.backspin-real.json'), 'utf8')) as Record<
+    'smollm2' | 'gguf' | 'minilm' | 'gemma',
+    string
+  >;
+  t.deepEqual(readdirSync(dirname(real.smollm2)).sort(), [basename(real.gguf), 'complete.json', 'model']);
+  t.deepEqual(readdirSync(dirname(real.gemma)).sort(), ['complete.json', basename(real.gemma), basename(real.minilm)]);
   const times = checkout.times();
-  t.regex((await checkout.setup({}, '--real')).output, /SmolLM2 135M \.+ cached/);
+  t.regex((await checkout.setup({}, '--real')).output, /SmolLM2 135M \.+ cached[^]*MiniLM, Gemma 3 270M \.+ cached/);
   t.deepEqual(checkout.times(), times);
 });
 

