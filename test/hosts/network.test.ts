@@ -3,7 +3,7 @@
 import { globSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { slotRecord } from '../../schemas/devices.ts';
 import { temporary } from '../cli/cli.ts';
 import { s3Program, S3Server } from '../support/s3.ts';
@@ -48,31 +48,13 @@ onNetwork(
       await Promise.all(GPUS.map(bring));
       await deployment.succeeds('launch', deployment.file, ...ROUNDS);
 
-      const progress = () => progressOf(join(s3.folder, 'data'));
-      /** Waits for a host that does this, and for its first traces in the store. */
-      const doing = async (kind: 'serve' | 'train'): Promise<number> => {
-        for (const end = performance.now() + 300_000; performance.now() < end; await delay(100)) {
-          const at = GPUS.find((host) => kindsIn(gpus.get(host)!.home).includes(kind));
-          if (at === undefined) continue;
-          await delay(4_000);
-          if (kindsIn(gpus.get(at)!.home).includes(kind)) return at;
-        }
-        throw new Error(`no host has something to ${kind}`);
-      };
-      /** The clock starts when the fault has ended; that of a host lasts. */
-      const strike = async (what: string, fault: () => unknown) => {
-        await fault();
-        const [from, before] = [performance.now(), progress()];
-        while (progress() === before) await delay(100);
-        t.log(`${what}: progress after ${((performance.now() - from) / 1000).toFixed(1)} s`);
-      };
-
-      const training = await doing('train');
-      await strike('cable of a GPU host, in a training', () => network.cut(training));
+      const struck = strikesOf(t, join(s3.folder, 'data'));
+      const training = await hostDoing('train', gpus);
+      await struck('cable of a GPU host, in a training', () => network.cut(training));
       await delay(70_000); // by then the other host has the training, and this one still computes
       network.heal(training);
-      const serving = await doing('serve');
-      await strike('power of a GPU host, in a map', () => network.off(serving));
+      const serving = await hostDoing('serve', gpus);
+      await struck('power of a GPU host, in a map', () => network.off(serving));
       await network.boot(serving);
       await bring(serving);
       const services = [
@@ -81,8 +63,8 @@ onNetwork(
         ['PostgreSQL', postgres],
       ] as const;
       for (const [name, service] of services) {
-        await doing(name === 'S3 server' ? 'train' : 'serve');
-        await strike(`${name}, SIGKILL, away for ${AWAY / 1000} s`, async () => {
+        await hostDoing(name === 'S3 server' ? 'train' : 'serve', gpus);
+        await struck(`${name}, SIGKILL, away for ${AWAY / 1000} s`, async () => {
           await service.kill();
           await delay(AWAY);
           await service.resume();
@@ -100,6 +82,28 @@ onNetwork(
     }
   },
 );
+
+/** Waits for a host that does this, and for its first traces in the store. */
+async function hostDoing(kind: 'serve' | 'train', gpus: ReadonlyMap<number, Host>): Promise<number> {
+  for (const end = performance.now() + 300_000; performance.now() < end; await delay(100)) {
+    const at = GPUS.find((host) => kindsIn(gpus.get(host)!.home).includes(kind));
+    if (at === undefined) continue;
+    await delay(4_000);
+    if (kindsIn(gpus.get(at)!.home).includes(kind)) return at;
+  }
+  throw new Error(`no host has something to ${kind}`);
+}
+
+/** Logs how long each fault holds up the experiment whose store is in this folder. The clock starts when the fault of a service has ended;
+ *  that of a host lasts. */
+function strikesOf(t: ExecutionContext, folder: string) {
+  return async (what: string, fault: () => unknown): Promise<void> => {
+    await fault();
+    const [from, before] = [performance.now(), progressOf(folder)];
+    while (progressOf(folder) === before) await delay(100);
+    t.log(`${what}: progress after ${((performance.now() - from) / 1000).toFixed(1)} s`);
+  };
+}
 
 /** What runs on the device groups of a host. */
 function kindsIn(home: string): readonly string[] {
