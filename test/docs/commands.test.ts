@@ -122,7 +122,7 @@ function answer([verb, ...words]: readonly string[]): readonly [code: number, sa
   if (verb === 'schema') return [0, /json-schema\.org/];
   if (verb === 'chaos') return [1, /No folder can be made in .*TMPDIR/]; // it would run the experiment twice
   if (verb === 'gc') return words.includes('--apply') ? [1, /The plan no-plan\.json cannot be read/] : [0, /Nothing in .* can go/];
-  if (verb === 'worker' && words.length === 1) return [1, /Say what this host shall do/];
+  if (verb === 'worker' && words.length === 0) return [1, /Say what this host shall do/];
   if (verb === 'worker') return [1, /No Temporal server is named|No Temporal server answers|The store is a folder of this host/];
   if (verb === 'setup') return [1, /This is a checkout/];
   if (verb === 'setup-server') return [1, words.includes('--schema') ? /Say where PostgreSQL is/ : /No Temporal server is named/];
