@@ -153,12 +153,13 @@ class Planner implements StepEngine {
   }
 
   shared(call: StepCall, result: Promise<Result>): void {
-    void result.then(() => {
+    const share = () => {
       const first = this.#steps.get(this.#paths.get(fingerprintOf(call))!)!;
       const name = { path: call.path, arm: call.arm, round: call.round, name: call.label };
       this.#steps.set(call.path, { ...first, ...name, cached: true, requests: 0, trainingSteps: 0, bytes: 0 });
       this.calls.set(call.path, { ...this.calls.get(first.path)!, call });
-    });
+    };
+    result.then(share, () => {}); // the recipe gets the error
   }
 
   async decide(path: string, reports: Readonly<Record<string, ReportRef>>, rule: () => unknown, assume: unknown): Promise<unknown> {

@@ -35,7 +35,10 @@ export async function runInMemory(
       return result;
     },
     shared(call, result) {
-      void result.then((given) => performed.push({ call, result: given }));
+      result.then(
+        (given) => performed.push({ call, result: given }),
+        () => {}, // the recipe gets the error
+      );
     },
     decide: async (_path, _reports, rule) => rule(),
     async gate(_of, gate) {

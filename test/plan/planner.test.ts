@@ -36,6 +36,19 @@ test('a model that would be asked in another form than it is trained in fails th
   t.is((await backspin(home, ['plan', file])).code, 0);
 });
 
+test('a source that fails ends the plan with its sentence, also where two entries of `data` are the same', async (t) => {
+  const home = temporary();
+  const module = `import { source } from 'backspin';\nimport { z } from 'zod';\nexport const namespace = 'broken';\nexport const pairs = source({ version: 1, output: z.object({ text: z.string() }), *rows() { throw new Error('no pair today'); } });\n`;
+  writeFileSync(join(home, 'broken.ts'), module);
+  writeFileSync(
+    join(home, 'broken.yaml'),
+    `recipe: humpback\nmodules: [broken.ts]\ndata: { seed: { source: broken.pairs }, corpus: { source: broken.pairs } }\nmodels: { base: { path: ${resolve(file, '../../../examples/textworld/base/rated')} } }\nparameters: { rounds: 1, keep: { threshold: 5 }, sft: { maxTokens: 256 } }\n`,
+  );
+  const { code, stderr } = await backspin(home, ['plan', 'broken.yaml']);
+  t.is(code, 1);
+  t.is(stderr, 'The source broken.pairs failed (no pair today): mend it, or give it other parameters.\n');
+});
+
 test('a launch finds what a plan finds, however many rounds there are, and reads no large file for it', async (t) => {
   const { compare } = operators<typeof import('../support/toy.ts')>('toy');
   const duo: Recipe<{ numbers: Dataset<{ n: number }>; speaker: Model; other: Model }, { data: Dataset<unknown> }> = async (
