@@ -200,6 +200,7 @@ program
     ),
   )
   .option('--adapter', 'write a low-rank adapter without its base (default: both merged)')
+  .option('--license <id>', 'license that the card names, such as apache-2.0 (default: `license` of the experiment file)')
   .option('--ollama', "write a Modelfile beside a model, with its chat template in Ollama's words")
   .action(lazy(() => import('./export.ts')));
 

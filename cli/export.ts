@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { runVerb } from '../devices/verb.ts';
 import { isRef, type AnyRef, type DatasetRef, type ModelRef } from '../schemas/call.ts';
+import { license, type BoundConfig } from '../schemas/config.ts';
 import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { ModelManifest } from '../schemas/store.ts';
@@ -12,6 +13,7 @@ import { ifThere, temporary } from '../store/files.ts';
 import type { Store } from '../store/store.ts';
 import { modelCard } from '../experiments/cards.ts';
 import { currentRecord } from '../experiments/current.ts';
+import { curveOf, makerOf, metricsOf, provenanceOf } from '../experiments/provenance.ts';
 import { openHome } from '../host/home-store.ts';
 import type { ExportedData } from '../experiments/export-data.ts';
 import { experimentOf } from '../experiments/record.ts';
@@ -27,6 +29,7 @@ interface Options {
   readonly private?: boolean;
   readonly adapter?: boolean;
   readonly ollama?: boolean;
+  readonly license?: string;
   readonly format?: Format;
 }
 
@@ -46,6 +49,7 @@ export async function run(name: string, wanted: string | undefined, options: Opt
         : `The experiment ${name} has no result (${record.state}): name a step, as \`backspin status ${name}\` lists them.`,
     );
   }
+  const licensed = licenseOf(record, options.license);
   const refs = isRef(result) ? { '': result } : result;
   for (const ref of Object.values(refs)) {
     if (adapter && (ref.kind !== 'model' || (await store.model(ref)).base === null))
@@ -70,7 +74,7 @@ export async function run(name: string, wanted: string | undefined, options: Opt
     for (const [label, ref] of Object.entries(refs)) {
       const part = several ? label : '';
       const { file, what } = await write(
-        { store, record, output, from: step?.path ?? (label || 'result'), format: format ?? 'jsonl' },
+        { store, record, output, from: step?.path ?? (label || 'result'), format: format ?? 'jsonl', license: licensed },
         ref,
         join(made, part),
         adapter,
@@ -89,16 +93,25 @@ export async function run(name: string, wanted: string | undefined, options: Opt
   }
 }
 
+/** Of the command, else of the experiment file. */
+function licenseOf({ config }: ExperimentRecord, given: string | undefined): string | undefined {
+  const checked = license.optional().safeParse(given);
+  if (!checked.success) throw new BackspinError('ConfigError', `--license: "${given}" must be ${checked.error.issues[0]!.message}.`);
+  return given ?? (config as BoundConfig).license;
+}
+
 /** The main file of an export ('' for the whole folder), and a description. */
 interface Written {
   readonly file: string;
   readonly what: string;
 }
 
-async function write(exported: Omit<ExportedData, 'table'>, ref: AnyRef, folder: string, adapter: boolean): Promise<Written> {
-  const { store, record, from, output } = exported;
+async function write(wanted: Omit<ExportedData, 'table' | 'provenance'>, ref: AnyRef, folder: string, adapter: boolean): Promise<Written> {
+  const { store, record, from, output } = wanted;
+  const maker = record.steps.find(({ path }) => path === from) ?? makerOf(record, ref);
+  const exported = { ...wanted, provenance: await provenanceOf(store, record, maker) };
   await mkdir(folder, { recursive: true });
-  if (ref.kind === 'model') return writeModel(store, record, ref, folder, from, adapter);
+  if (ref.kind === 'model') return writeModel(exported, ref, folder, adapter);
   if (ref.kind === 'dataset') return writeDataset(exported, ref, folder);
   await writeFile(join(folder, 'report.json'), `${JSON.stringify(ref, null, 2)}\n`);
   const numbers = `${Object.keys(ref.metrics).length} numbers`;
@@ -108,11 +121,9 @@ async function write(exported: Omit<ExportedData, 'table'>, ref: AnyRef, folder:
 }
 
 async function writeModel(
-  store: Store,
-  record: ExperimentRecord,
+  { store, record, from, provenance, license: licensed }: Omit<ExportedData, 'table'>,
   ref: ModelRef,
   folder: string,
-  from: string,
   adapter: boolean,
 ): Promise<Written> {
   const manifest = await store.model(ref);
@@ -126,7 +137,10 @@ async function writeModel(
       await mkdir(dirname(join(folder, name)), { recursive: true });
       await copyFile(join(source, name), join(folder, name));
     }
-  await writeFile(join(folder, 'README.md'), modelCard(record, await lineageOf(store, manifest), from, adapter));
+  const made = provenance.steps.at(-1);
+  const metrics = made ? await metricsOf(store, record, made.step, ref) : { rounds: [], own: [] };
+  const about = { ...provenance, from, license: licensed, adapter, metrics, curve: made ? await curveOf(store, made.output) : [] };
+  await writeFile(join(folder, 'README.md'), modelCard(record, await ancestorsOf(store, manifest), about));
   const what = adapter
     ? 'an adapter (PeftModel.from_pretrained loads it upon its base)'
     : 'a model (AutoModelForCausalLM.from_pretrained loads it)';
@@ -134,9 +148,9 @@ async function writeModel(
 }
 
 /** The model and those that it was trained from in turn, as far as the store has them. */
-async function lineageOf(store: Store, manifest: ModelManifest): Promise<ModelManifest[]> {
+async function ancestorsOf(store: Store, manifest: ModelManifest): Promise<ModelManifest[]> {
   const parent = manifest.from === null ? undefined : await store.model({ digest: manifest.from }).catch(() => undefined);
-  return parent ? [manifest, ...(await lineageOf(store, parent))] : [manifest];
+  return parent ? [manifest, ...(await ancestorsOf(store, parent))] : [manifest];
 }
 
 async function writeDataset(exported: Omit<ExportedData, 'table'>, ref: DatasetRef, folder: string): Promise<Written> {

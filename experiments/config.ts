@@ -111,6 +111,7 @@ async function bind(source: Source, folder: string, fallbackName: string, forced
     evaluation: checked.evaluation,
     ...(file!.notify && { notify: notifyOf(file!.notify, folder) }),
     ...(file!.review !== undefined && { review: file!.review }),
+    ...(file!.license !== undefined && { license: file!.license }),
     parameters: parameters as object,
   };
   return { bound, digest: configDigest(bound) };

@@ -5,6 +5,7 @@ import type { ExperimentRecord } from '../schemas/experiment.ts';
 import type { Output } from '../schemas/store.ts';
 import type { Store } from '../store/store.ts';
 import { datasetCard, type Config } from './cards.ts';
+import type { Provenance } from './provenance.ts';
 import { text, type Database } from './tables/duckdb.ts';
 import { exportQuery, featuresOf, type Format } from './tables/formats.ts';
 import { allOf, openDatabase, type StepTable } from './tables/steps.ts';
@@ -18,6 +19,9 @@ export interface ExportedData {
   /** How messages and the card call it. */
   readonly from: string;
   readonly format: Format;
+  readonly provenance: Provenance;
+  /** What the card names; undefined: unknown. */
+  readonly license: string | undefined;
 }
 
 /** Rows of the file, and records that lack a field that the format needs. */
@@ -27,7 +31,10 @@ export interface ExportedRows {
   readonly left: number;
 }
 
-export async function exportData({ store, record, table, output, from, format }: ExportedData, folder: string): Promise<ExportedRows> {
+export async function exportData(
+  { store, record, table, output, from, format, provenance, license }: ExportedData,
+  folder: string,
+): Promise<ExportedRows> {
   const database = await openDatabase(store);
   const ending = format === 'parquet' ? 'parquet' : 'jsonl';
   const write = (query: string, file: string) => copy(database, query, join(folder, file), ending);
@@ -41,7 +48,8 @@ export async function exportData({ store, record, table, output, from, format }:
       const gone = `dropped.${ending}`;
       configs.push({ name: 'dropped', file: gone, rows: await write(dropped, gone), features: await featuresOf(database, dropped) });
     }
-    await writeFile(join(folder, 'README.md'), datasetCard(record, await store.dataset(table.ref), configs, { from, output, format }));
+    const about = { ...provenance, from, output, format, license };
+    await writeFile(join(folder, 'README.md'), datasetCard(record, await store.dataset(table.ref), configs, about));
     return { file, rows: configs[0]!.rows, left: table.ref.rows - configs[0]!.rows };
   } finally {
     database.close();

@@ -23,6 +23,12 @@ export const promptName = z
 /** Of a repository on the Hugging Face Hub. */
 export const revision = z.string().min(1).describe('A branch, a tag or a commit. It is resolved to a commit at the launch.');
 
+/** Of what an experiment makes. */
+export const license = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9.-]*$/, 'an identifier of the Hugging Face Hub such as apache-2.0, or other')
+  .describe('License of the models and datasets, which the cards of exports name, such as apache-2.0. Default: the cards name none.');
+
 export const architecture = z.strictObject({
   hiddenSize: z.int().min(1),
   layers: z.int().min(1),
@@ -117,6 +123,8 @@ export interface BoundConfig {
   readonly notify?: Notify;
   /** Records that people must review at each gate; missing: none. */
   readonly review?: number;
+  /** For the cards of exports; missing: unknown. */
+  readonly license?: string;
   /** Already checked by the recipe's schema. */
   readonly parameters: object;
 }

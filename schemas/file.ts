@@ -1,6 +1,6 @@
 /** Schema of the experiment file. */
 import { z } from 'zod';
-import { architecture, registered, revision, seed } from './config.ts';
+import { architecture, license, registered, revision, seed } from './config.ts';
 import { external } from './external.ts';
 import { notify } from './notify.ts';
 import { recipeSchemas } from './recipes/index.ts';
@@ -129,6 +129,7 @@ export const experimentFile = z.strictObject({
     .min(1)
     .exactOptional()
     .describe('Number of records that people must review at each gate (`backspin review`), before the experiment goes on.'),
+  license: license.exactOptional(),
   notify: notify.exactOptional().describe('Posts a message when something waits for a person, and at the end.'),
   sweep: sweepSpec.exactOptional().describe('Experiments to launch in place of one, which differ in these settings.'),
   parameters: params.default({}).describe('Parameters of the recipe; see its schema.'),

@@ -136,6 +136,16 @@ test('a card tells counts, reasons, versions and the whole configuration', async
   t.regex(card, /^```yaml\n[^]*^ {2}keep:\n {4}threshold: 5$/m);
 });
 
+test('a license that nobody gave is unknown, and one that is no identifier is refused', async (t) => {
+  t.is((await run('unlicensed', 'hard')).code, 0);
+  const card = readFileSync(join(to('unlicensed'), 'README.md'), 'utf8');
+  t.regex(card, /^\| license \| unknown: none was given \|$/m);
+  t.notRegex(card, /^license:/m);
+  const { code, stderr } = await run('licensed', 'hard', '--license', 'Apache License');
+  t.is(code, 1);
+  t.regex(stderr, /--license: "Apache License" must be an identifier of the Hugging Face Hub such as apache-2\.0/);
+});
+
 test('records without the fields of a format are refused with those that they have, and nothing is written', async (t) => {
   const { code, stderr } = await run('none', 'hard', '--format', 'trl-dpo');
   t.is(code, 1);

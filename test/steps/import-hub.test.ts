@@ -146,10 +146,25 @@ test('the card of a model names the repository and the commit that its trainings
   const record = {
     name: 'toy',
     recipe: 'humpback',
-    config: { models: { base: { hub: 'toy/base', revision: 'main', commit: 'c0ffee' } } },
+    config: {
+      modules: [],
+      data: {},
+      roles: {},
+      training: {},
+      evaluation: {},
+      models: { base: { hub: 'toy/base', revision: 'main', commit: 'c0ffee' } },
+    },
     steps: [{ path: 'model-base', result: { kind: 'model', digest: 'a' } }],
   } as unknown as ExperimentRecord;
-  const card = modelCard(record, [manifest('b', 'a'), manifest('a', null)], 'forward', false);
+  const card = modelCard(record, [manifest('b', 'a'), manifest('a', null)], {
+    from: 'forward',
+    license: undefined,
+    adapter: false,
+    curve: [],
+    metrics: { rounds: [], own: [] },
+    steps: [],
+    licenses: [],
+  });
   t.regex(card, /^base_model: toy\/base$/m);
   t.regex(card, /^\| base model \| toy\/base at main, commit `c0ffee` \|$/m);
 });
