@@ -22,7 +22,7 @@ export const commands: readonly Case[] = [
   command('an option is misspelt', 'backspin show toy r1/judge --jsno', 64, /unknown option '--jsno'\n\(Did you mean --json\?\)/),
   command('an argument is left out', 'backspin show toy', 64, /missing required argument 'step'/),
   command('an option has no value', 'backspin export toy --to', 64, /option '--to <folder>' argument missing/),
-  command('an option that is needed is left out', 'backspin export toy', 64, /required option '--to <folder>' not specified/),
+  command('an option that is needed is left out', 'backspin export toy', 1, /Say where it goes: --to FOLDER, or --push OWNER\/NAME/),
   command(
     'a number is a word',
     'backspin stop toy --after-round two',

@@ -68,7 +68,10 @@ export const models: readonly Case[] = [
   ),
   model(
     'a tokenizer without an end token',
-    { 'tokenizer_config.json': '{"tokenizer_class":"TokenizersBackend"}' },
+    {
+      'tokenizer_config.json': '{"tokenizer_class":"TokenizersBackend"}',
+      'config.json': String(file('config.json')).replace('"eos_token_id": 1,', ''),
+    },
     /the tokenizer in .*model has no end token; set eos_token in its tokenizer_config\.json/,
   ),
   model(
