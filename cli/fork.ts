@@ -5,7 +5,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { Store } from '../store/store.ts';
 import type { ExperimentInput } from '../schemas/messages.ts';
 import { number } from '../schemas/units.ts';
-import { changedInputs, stepOf } from '../workflows/pins.ts';
+import { changedInputs, stepsOf } from '../workflows/pins.ts';
 import { rebind } from '../experiments/config.ts';
 import { currentRecord } from '../experiments/current.ts';
 import { openHome } from '../host/home-store.ts';
@@ -34,7 +34,7 @@ export async function run(
 /** Returns the steps whose results a fork takes regardless of its parameters: those of rounds up to `fromRound`, and imports and other
  *  steps before the first round whose data and models have not changed. The store answers for steps after the rounds as usual. */
 export function pinnedSteps(steps: readonly Step[], fromRound: number, changed: readonly string[]): Step[] {
-  const gone = changed.map(stepOf);
+  const gone = changed.flatMap(stepsOf);
   const first = steps.findIndex(({ round }) => round !== null);
   return steps.filter(({ path, round }, index) => (round === null ? index < first && !gone.includes(path) : round <= fromRound));
 }

@@ -11,6 +11,7 @@ import { resolveName, type Launched } from './hub-names.ts';
 interface Checked {
   readonly id: string;
   readonly params: object;
+  readonly decontaminate?: BoundConfig['data'][string]['decontaminate'];
 }
 interface Binding {
   readonly folder: string;
@@ -24,12 +25,13 @@ export async function bindData(
   data: Readonly<Record<string, Checked>>,
   { folder, registry, launched }: Binding,
 ): Promise<BoundConfig['data']> {
-  const bound = Object.entries(data).map(async ([label, { id, params }]) => {
+  const bound = Object.entries(data).map(async ([label, { id, params, decontaminate }]) => {
     const definition = registry.source(id);
     const dataset = definition.hub?.(params as never);
     const commit = dataset && (await commitOf(source, label, dataset, definition, launched));
     const { repository, revision } = dataset ?? {};
-    return [label, { source: id, params, folder, ...(commit !== undefined && { hub: { repository, revision, commit } }) }] as const;
+    const hub = commit !== undefined && { hub: { repository, revision, commit } };
+    return [label, { source: id, params, folder, ...hub, ...(decontaminate && { decontaminate }) }] as const;
   });
   return Object.fromEntries(await Promise.all(bound)) as BoundConfig['data'];
 }

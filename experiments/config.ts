@@ -121,8 +121,12 @@ export const configDigest = (bound: BoundConfig): string => createHash('sha256')
 
 function checkNames(source: Source, recipe: RecipeSchema, file: File, parameters: object = {}): void {
   const casts = Object.values(file.evaluation).flatMap((it) => (it.with ? [it.with] : []));
+  /** What the recipe need not know. */
   const ofSuites = {
-    data: Object.values(file.evaluation).flatMap(({ data }) => data ?? []),
+    data: [
+      ...Object.values(file.evaluation).flatMap(({ data }) => data ?? []),
+      ...Object.values(file.data).flatMap(({ decontaminate }) => Object.keys(decontaminate?.against ?? {})),
+    ],
     models: casts.flatMap((cast) => Object.values(cast)),
     roles: casts.flatMap((cast) => Object.keys(cast)),
   };
@@ -148,11 +152,18 @@ function checkNames(source: Source, recipe: RecipeSchema, file: File, parameters
   }
   const mustExist = (part: 'data' | 'models', named: string, ...path: string[]) => {
     if (named in file[part]) return;
-    source.problem(['evaluation', ...path], `there is no ${named} under \`${part}\`${suggest(named, Object.keys(file[part]))}`);
+    source.problem(path, `there is no ${named} under \`${part}\`${suggest(named, Object.keys(file[part]))}`);
   };
   for (const [label, { with: cast = {}, data }] of Object.entries(file.evaluation)) {
-    if (data !== undefined) mustExist('data', data, label, 'data');
-    for (const [role, model] of Object.entries(cast)) mustExist('models', model, label, 'with', role);
+    if (data !== undefined) mustExist('data', data, 'evaluation', label, 'data');
+    for (const [role, model] of Object.entries(cast)) mustExist('models', model, 'evaluation', label, 'with', role);
+  }
+  for (const [label, { decontaminate }] of Object.entries(file.data)) {
+    for (const named of Object.keys(decontaminate?.against ?? {})) {
+      const path = ['data', label, 'decontaminate', 'against', named];
+      if (named === label) source.problem(path, 'is the dataset itself, of which nothing would be left', 'key');
+      else mustExist('data', named, ...path);
+    }
   }
   for (const name of Object.keys(file.evaluation)) {
     if (!recipe.evaluation.includes(name))
@@ -216,7 +227,10 @@ function checkRegistered(source: Source, registry: Registry, file: File, paramet
     const own = definition?.params ? source.check(definition.params, params, [part, label, 'params']) : params;
     return [label, { id, params: own ?? {} }] as const;
   };
-  const data = Object.entries(file.data).map(([label, it]) => checked('data', label, 'source', it.source, it.params));
+  const data = Object.entries(file.data).map(([label, { source: id, params, ...further }]) => {
+    const [, read] = checked('data', label, 'source', id, params);
+    return [label, { ...read, ...further }] as const;
+  });
   const evaluation = Object.entries(file.evaluation).map(([label, { suite: id, params, ...chosen }]) => {
     const [, suite] = checked('evaluation', label, 'suite', id, params);
     checkChoice(source, registry, file, label);

@@ -45,7 +45,7 @@ export function fileOf({
     recipe,
     seed,
     modules: modules.filter((module) => !isPromptFile(module)).map(({ path }) => path),
-    data: labelled(data, (it) => ({ source: it.source, params: it.params })),
+    data: labelled(data, ({ source, params, decontaminate }) => ({ source, params, ...(decontaminate && { decontaminate }) })),
     models: labelled(models, (model) => ('hub' in model ? withoutCommit(model) : model)),
     serving,
     roles: labelled(roles, (own) =>

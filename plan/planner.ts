@@ -138,7 +138,8 @@ class Planner implements StepEngine {
     const estimate = unread ? UNBOUNDED : await estimateOf(call, registry, known, this.#recordsIn);
     const result = stored.known?.result ?? symbolOf(call, registry, estimate.rows ?? 0);
     if (isRef(result) && call.operation.startsWith('source:') && !unread) this.#sources.set(result.digest, call);
-    if (isRef(result) && estimate.sample) this.#samples.set(result.digest, estimate.sample);
+    const sample = estimate.sample ?? this.#filteredSample(call);
+    if (isRef(result) && sample) this.#samples.set(result.digest, sample);
     await this.#check(call, known);
     const needs = [...new Set(refsIn(call.inputs).flatMap((ref) => this.#producers.get(ref.digest) ?? []))];
     for (const ref of refsIn(result)) if (!this.#producers.has(ref.digest)) this.#producers.set(ref.digest, call.path);
@@ -207,6 +208,12 @@ class Planner implements StepEngine {
         bytes: sum((step) => step.bytes),
       },
     };
+  }
+
+  /** The first records of what a filter reads: it changes none. */
+  #filteredSample({ verb, operation, inputs }: StepCall): readonly Sample[] | undefined {
+    if (verb !== 'reduce' || !('inputs' in inputs) || !('filters' in this.registry.reducer(operation))) return undefined;
+    return this.#samples.get((inputs['inputs'] as { of: DatasetRef }).of.digest);
   }
 
   async #stored(call: StepCall): Promise<StoredStep> {

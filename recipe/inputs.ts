@@ -1,7 +1,7 @@
 /** Data sources and models of an experiment file become steps like any other; a recipe gets their results under their names. */
 import type { BoundConfig, HubModel } from '../schemas/config.ts';
 import type { External } from '../schemas/external.ts';
-import type { StepCall } from '../schemas/call.ts';
+import type { Result, StepCall } from '../schemas/call.ts';
 import { RecipeRuntime, type StepEngine } from './runtime.ts';
 
 /** What an external model is, wherever it is served. */
@@ -35,7 +35,11 @@ export async function recipeInputs(
       ] as const,
   );
   const all = await Promise.all([...data, ...models].map(async ([name, result]) => [name, await result] as const));
-  const named = Object.fromEntries(all);
+  const read = Object.fromEntries(all);
+  const clean = Object.entries(config.data).map(
+    async ([name, { decontaminate }]) => [name, decontaminate ? await cleaned(verbs, name, decontaminate, read) : read[name]] as const,
+  );
+  const named = { ...read, ...Object.fromEntries(await Promise.all(clean)) };
   const evaluation = Object.entries(config.evaluation).map(([label, { with: cast, data, ...suite }]) => {
     const models = Object.entries(cast ?? {}).map(([role, model]) => [role, named[model]] as const);
     return [
@@ -45,6 +49,22 @@ export async function recipeInputs(
   });
   return { ...config.parameters, ...named, evaluation: Object.fromEntries(evaluation) };
 }
+
+/** The records of a dataset that contain no item of others, both as they were read. */
+function cleaned(
+  verbs: RecipeRuntime,
+  name: string,
+  { against, words }: NonNullable<BoundConfig['data'][string]['decontaminate']>,
+  read: Readonly<Record<string, Result>>,
+): Promise<Result> {
+  const items = Object.entries(against).map(([dataset, fields]) => ({ items: read[dataset], fields: [fields].flat() }));
+  return verbs.step(root, 'reduce', 'std.decontaminate', decontaminationOf(name), {
+    inputs: { of: read[name] },
+    params: { against: items, words },
+  });
+}
+/** Label and path of the step. */
+export const decontaminationOf = (data: string): string => `decontaminate-${data}`;
 
 /** A branch or tag may move; the commit says what it was. */
 const identified = ({ revision: _, ...model }: HubModel) => model;
@@ -73,7 +93,7 @@ export const isImport = ({ operation }: Pick<StepCall, 'operation'>): boolean =>
 export async function importsOf(config: BoundConfig): Promise<StepCall[]> {
   const calls: StepCall[] = [];
   const perform: StepEngine['perform'] = async (call) => {
-    calls.push(call);
+    if (isImport(call)) calls.push(call);
     return { kind: 'model', digest: call.path };
   };
   await recipeInputs(new RecipeRuntime({ perform, shared: () => {} } as unknown as StepEngine), config);

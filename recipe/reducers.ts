@@ -46,6 +46,15 @@ export const dedup = <T>(
   from: MaybePromise<Dataset<T>>,
   rule: { readonly on: keyof T & string; readonly jaccard: number },
 ): Reduction<Dataset<T>> => std['dedup']!({ of: from }, rule);
+/** Drops records that share `words` consecutive words (by default 13) with an item of an evaluation, or that have a text which is such an
+ *  item as a whole. `fields` are those of the items, as paths such as `requests.prompt`. */
+export const decontaminate = <T>(
+  from: MaybePromise<Dataset<T>>,
+  rule: {
+    readonly against: readonly { readonly items: MaybePromise<Dataset<unknown>>; readonly fields: readonly string[] }[];
+    readonly words?: number;
+  },
+): Reduction<Dataset<T>> => std['decontaminate']!({ of: from }, rule);
 /** `count` tasks, each with `each` records drawn without replacement: use it for a step that generates records from nothing. */
 export const draw = <T>(
   from: MaybePromise<Dataset<T>>,

@@ -90,6 +90,8 @@ export interface BoundConfig {
       readonly folder: string;
       /** A dataset of the Hugging Face Hub, if the source reads one; `commit` is what `revision` was at the launch. */
       readonly hub?: { readonly repository: string; readonly revision: string; readonly commit: string };
+      /** Datasets with items of evaluations, by name, and the fields that hold their text. */
+      readonly decontaminate?: { readonly against: { readonly [name: string]: string | readonly string[] }; readonly words: number };
     };
   };
   readonly models: {

@@ -30,13 +30,28 @@ const inputName = z
   .string()
   .regex(/^[a-z0-9][a-zA-Z0-9-]*$/, 'letters, digits and hyphens, and no capital letter first')
   .max(100);
+const itemField = z.string().min(1);
+const decontaminate = z
+  .strictObject({
+    against: z
+      .record(inputName, z.union([itemField, z.array(itemField).min(1)]))
+      .refine((against) => Object.keys(against).length > 0, 'name a dataset and the field of its items, as in against: { checks: prompt }')
+      .describe('The items: names under `data`, each with the field or fields that hold their text, such as prompt or requests.prompt.'),
+    words: z
+      .int()
+      .min(1)
+      .default(13)
+      .describe('Number of consecutive words that a record may not share with an item. A shorter item counts as a whole.'),
+  })
+  .exactOptional()
+  .describe('Drops records that contain items of other datasets, such as those of suites.');
 
 export const experimentFile = z.strictObject({
   name: name.optional().describe('Name of the experiment. Default: the name of the file.'),
   recipe: z.enum(Object.keys(recipeSchemas)),
   seed: seed.default(0).describe('Seed of every random choice, except in data sources and trainings with a seed of their own.'),
   modules: z.array(z.string()).default([]).describe('TypeScript files with operators, prompts, templates, suites and sources.'),
-  data: z.record(inputName, z.strictObject({ source: registered, params: params.default({}) })).default({}),
+  data: z.record(inputName, z.strictObject({ source: registered, params: params.default({}), decontaminate })).default({}),
   models: z
     .record(
       inputName,

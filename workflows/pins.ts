@@ -1,4 +1,5 @@
 /** Which sources and models another configuration reads in otherwise: they have no inputs that would tell. */
+import { decontaminationOf } from '../recipe/inputs.ts';
 import { canonical } from '../schemas/call.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import type { ExperimentInput } from '../schemas/messages.ts';
@@ -12,11 +13,14 @@ export function changedInputs(before: Inputs, now: Inputs): string[] {
   return (['data', 'models'] as const).flatMap((part) => changed(part).map(([name]) => `${part}.${name}`));
 }
 
-/** Path of the step that reads it in. */
-export const stepOf = (input: string): string => input.replace('data.', 'data-').replace('models.', 'model-');
+/** Paths of the steps that give it to the recipe. */
+export const stepsOf = (input: string): string[] =>
+  input.startsWith('data.')
+    ? [input.replace('data.', 'data-'), decontaminationOf(input.slice('data.'.length))]
+    : [input.replace('models.', 'model-')];
 
 /** Of what a fork has from its parent, what it still has under another configuration. */
 export function stillPinned(pins: ExperimentInput['pins'], before: Inputs, now: Inputs): ExperimentInput['pins'] {
-  const changed = changedInputs(before, now).map(stepOf);
+  const changed = changedInputs(before, now).flatMap(stepsOf);
   return Object.fromEntries(Object.entries(pins).filter(([path]) => !changed.includes(path)));
 }

@@ -1,8 +1,7 @@
 /** Splits texts into the words that are tagged. */
 import type { Segmentation } from '../../schemas/recipes/linguist.ts';
+import { unspaced } from '../unspaced.ts';
 
-/** Characters of scripts without spaces between words, and their punctuation. */
-const unspaced = ['Han', 'Hiragana', 'Katakana', 'Thai', 'Lao', 'Khmer', 'Myanmar'].map((script) => String.raw`\p{scx=${script}}`).join('');
 const spacesBeside = new RegExp(String.raw`(?<=[${unspaced}\uff00-\uffef])\s+|\s+(?=[${unspaced}\uff00-\uffef])`, 'gu');
 const segmenters = new Map<string, Intl.Segmenter>();
 

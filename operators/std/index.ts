@@ -1,6 +1,7 @@
 /** Exports reducers and suites on whole datasets for all recipes. `sources/` holds the sources of this namespace. */
 export { ask } from './ask.ts';
 export { cluster, diverse } from './cluster.ts';
+export { decontaminate } from './decontaminate.ts';
 export { dedup } from './dedup.ts';
 export { degeneracy } from './degeneracy.ts';
 export { first } from './first.ts';

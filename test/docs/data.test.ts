@@ -2,8 +2,10 @@
 import test from 'ava';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import { z } from 'zod';
 import { documents, hub, table } from '../../sources/index.ts';
+import { experimentFile } from '../../schemas/file.ts';
 import { formatNames } from '../../sources/conversations.ts';
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/data.md'), 'utf8');
@@ -20,3 +22,10 @@ for (const [heading, source, more] of [
     const { properties } = z.toJSONSchema(source.params as z.ZodType, { io: 'input', unrepresentable: 'any' });
     t.deepEqual(named(part(heading)).toSorted(), [...Object.keys(properties!), ...more].toSorted());
   });
+
+test('Without the items of benchmarks: the page has just the parameters of `decontaminate`, and its example is one', (t) => {
+  const { data } = experimentFile.shape;
+  const whole = part('Without the items');
+  const { seed } = data.parse((parse(/```yaml\n(.*?)```/s.exec(whole)![1]!) as { data: unknown }).data);
+  t.deepEqual(named(whole.split('| suite |')[0]!).toSorted(), Object.keys(seed!.decontaminate!).toSorted());
+});

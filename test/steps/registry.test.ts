@@ -42,7 +42,7 @@ test('an unknown name is answered with the nearest, and with what there is', asy
   );
   t.regex(
     message(() => registry.reducer('std.selct')),
-    /the nearest is std\.select; std has std\.cluster, std\.dedup, /,
+    /the nearest is std\.select; std has std\.cluster, std\.decontaminate, /,
   );
   t.regex(
     message(() => registry.source('stt.table')),
