@@ -44,6 +44,7 @@ export default {
     '!test/vllm/**',
     '!test/real/**',
     '!test/hosts/**',
+    '!test/lm-eval/**',
     ...leftOut.map((name) => `!test/faults/${name}.test.ts`),
   ],
   extensions: ['ts'],
