@@ -2,8 +2,8 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import {
   CancellationScope,
+  CancelledFailure,
   getExternalWorkflowHandle,
-  isCancellation,
   ParentClosePolicy,
   startChild,
   type ChildWorkflowOptions,
@@ -29,13 +29,14 @@ export async function sweep({ store, name, members, starts }: SweepInput): Promi
     for (const options of starts) await start(options);
     return Object.fromEntries(await Promise.all(members.map(ended)));
   } catch (error) {
-    if (!isCancellation(error)) throw failureOf(error);
+    // Not by the error: an attempt that fails just then is not tried again, and its own error comes.
+    if (!CancellationScope.current().consideredCancelled) throw failureOf(error);
     await CancellationScope.nonCancellable(async () => {
       const cancelled = members.map(({ workflowId }) => getExternalWorkflowHandle(workflowId).cancel());
       await Promise.allSettled(cancelled); // some have ended, or never began
       await Promise.all(members.map(ended));
     });
-    throw error;
+    throw new CancelledFailure('The sweep was cancelled.');
   }
 }
 

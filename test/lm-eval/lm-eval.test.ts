@@ -39,7 +39,7 @@ test.serial('a task of each kind is measured; what the numbers count stands in t
   const last = metrics.find(({ round }) => round === 1)!;
   t.like(last, { answered: 1, documents: 9 });
   for (const name of ['rivers.acc', 'rivers.acc_norm', 'echo.exact_match', 'last.acc']) t.is(typeof last[name], 'number', name);
-  const rows = (await run('sql', 'one', "select item, answer from 'r1/evaluate-forward'", '--format', 'json'))
+  const rows = (await run('sql', 'one', "select item, answer from 'r1/evaluate-forward'", '--format', 'jsonl'))
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Row);
