@@ -4,7 +4,6 @@ import { openHome } from '../host/home-store.ts';
 import { sweepOf } from '../store/sweeps.ts';
 import { experimentOf, openExperiments } from '../experiments/record.ts';
 import { LiveCounts } from '../experiments/live.ts';
-import { timeLeftOf } from './watch.ts';
 import { printJson } from './terminal/text.ts';
 import { summary, tree } from './terminal/tree.ts';
 import { viewOf } from '../experiments/view.ts';
@@ -16,12 +15,10 @@ export async function run(name: string, { json }: { json?: boolean }): Promise<v
   const record = await experimentOf(store, name);
   await withTemporal(async (temporal, why) => {
     const progress = await currentProgress(temporal, why, record, () => openExperiments(store));
-    const live = new LiveCounts();
-    const view = await viewOf(store, progress.record, live, progress.waits);
-    const left = progress.open ? await timeLeftOf(store, live).look(progress.record, view, () => undefined) : null;
+    const view = await viewOf(store, progress.record, new LiveCounts(), progress.waits);
     const earlier = (await store.experimentNames()).filter((one) => one.startsWith(`${name}~`));
-    if (json) return printJson({ ...view, secondsLeft: left, stale: progress.stale, earlier });
-    console.log([...tree(view, undefined, left), '', ...summary(view, temporal?.ui ?? null, temporal?.namespace)].join('\n'));
+    if (json) return printJson({ ...view, stale: progress.stale, earlier });
+    console.log([...tree(view), '', ...summary(view, temporal?.ui ?? null, temporal?.namespace)].join('\n'));
     for (const one of earlier) console.log(`Before        backspin status ${one}`);
     if (progress.stale) console.error(`Note: ${progress.stale}.`);
   });

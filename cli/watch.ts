@@ -43,7 +43,7 @@ export async function run(name: string): Promise<number> {
 }
 
 /** By plans of this home. */
-export const timeLeftOf = (store: Store, live: LiveCounts): TimeLeft =>
+const timeLeftOf = (store: Store, live: LiveCounts): TimeLeft =>
   new TimeLeft(store, live, async (config) => {
     const { plan } = await import('../plan/planner.ts');
     return (await plan(await openServices(homeFolder()), config)).steps;
