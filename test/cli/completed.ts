@@ -4,13 +4,13 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { configDigest } from '../../experiments/config.ts';
 import type { DatasetRef } from '../../schemas/call.ts';
-import type { BoundConfig } from '../../schemas/config.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
 import type { Output } from '../../schemas/store.ts';
 import { recordId } from '../../schemas/canonical.ts';
 import { openStore } from '../../store/local.ts';
 import { pathsOf } from '../../store/paths.ts';
 import type { Store } from '../../store/store.ts';
+import { bound } from '../support/bound.ts';
 import { root, temporary } from './cli.ts';
 
 export const key = (name: string) => createHash('sha256').update(name).digest('hex');
@@ -124,16 +124,3 @@ data:
 models: { base: { path: ${world}/base/rated } }
 parameters: { rounds: ${rounds}, keep: { threshold: 5 }, sft: { maxTokens: 256 } }
 `;
-const bound: BoundConfig = {
-  name: 'toy',
-  recipe: 'humpback',
-  seed: 0,
-  modules: [],
-  models: {},
-  data: {},
-  serving: { pool: 'cpu', engine: 'embedded', slots: 64, threads: null, maxModelLength: null, replicas: 1 },
-  roles: {},
-  training: { pool: 'cpu', threads: null },
-  evaluation: {},
-  parameters: { rounds: 2, keep: { threshold: 5 } },
-};

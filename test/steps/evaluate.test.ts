@@ -7,6 +7,7 @@ import { moduleDigest } from '../../steps/modules.ts';
 import type { DatasetRef, ReportRef } from '../../schemas/call.ts';
 import { applyGc, planGc } from '../../store/gc.ts';
 import { backspin } from '../cli/cli.ts';
+import { bound } from '../support/bound.ts';
 import { bench } from '../support/memory.ts';
 import { stage } from '../support/recipe.ts';
 import { experiment, folder } from '../support/store.ts';
@@ -62,7 +63,7 @@ test('they are shown under the numbers, exported, and needed by the experiment t
   const { call, result } = step;
   const { path, arm, round, label: name, verb: kind, operation } = call;
   const evaluation = { path, arm, round, name, kind, operation, state: 'completed', stepKey, cached: false, result } as const;
-  await store.putExperiment(experiment('read', { steps: [evaluation] }));
+  await store.putExperiment(experiment('read', { config: bound, steps: [evaluation] }));
   await applyGc(store, await planGc(store, Date.now() + 2 * 3_600_000), Date.now() + 2 * 3_600_000);
   const shown = await backspin(services.home, ['show', 'read', 'evaluate-forward']);
   t.regex(shown.stdout, /humpback\.answers, 2 of 3 kept, dropped 1 empty/);
@@ -71,7 +72,8 @@ test('they are shown under the numbers, exported, and needed by the experiment t
   const dropped = await backspin(services.home, ['show', 'read', 'evaluate-forward', '--dropped', 'empty', '--json']);
   t.like((JSON.parse(dropped.stdout) as object[])[0], { reason: 'empty', value: { instruction: none } });
   const to = join(folder(), 'out');
-  t.is((await backspin(services.home, ['export', 'read', 'evaluate-forward', '--to', to])).code, 0);
+  const exported = await backspin(services.home, ['export', 'read', 'evaluate-forward', '--to', to]);
+  t.is(exported.code, 0, exported.stderr);
   t.deepEqual(JSON.parse(readFileSync(join(to, 'report.json'), 'utf8')), result);
   t.is(readFileSync(join(to, 'data.jsonl'), 'utf8').trimEnd().split('\n').length, 2);
 });
