@@ -106,7 +106,7 @@ export async function stopGroup(group: Group, grace: number = GRACE): Promise<vo
   }
   throw new BackspinError(
     'DeviceLost',
-    `The processes ${members(group).join(', ')} do not end when killed: a driver holds them. Restart the machine, or free its device.`,
+    `The processes ${members(group).join(', ')} have not ended ${KILL_WITHIN / 1000} s after they were killed: the machine is too busy, or a driver holds them. In the second case restart the machine, or free its device.`,
   );
 }
 

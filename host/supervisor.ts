@@ -101,7 +101,8 @@ export class Supervised {
       await healed;
       if (signal.aborted) return;
       if (!worked) return failed(this.#sentence(`ended ${describeExit(code)} before it was ready`, from));
-      await subprocess.stop(0); // otherwise its remaining processes would run beside the new ones
+      await this.#end(subprocess, 0); // otherwise its remaining processes would run beside the new ones
+      if (signal.aborted) return;
       if (performance.now() - began > STABLE_AFTER) backoff = FIRST_BACKOFF;
       console.error(`${now()} the ${name} ended ${describeExit(code)}; it is started again in ${backoff} ms`);
       await wait(backoff, undefined, { signal }).catch(() => {});
@@ -130,8 +131,19 @@ export class Supervised {
         console.error(
           `${now()} the ${name} runs, but has not worked for ${Math.round(health.patience / 1000)} s; it is stopped and started again`,
         );
-        return child.stop(grace);
+        return this.#end(child, grace);
       }
+    }
+  }
+
+  /** Stops all processes of a subprocess, however long that takes, or until the part is stopped for good. */
+  async #end(child: Subprocess, grace: number): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      const stopped = await child.stop(grace).catch((error: unknown) => error as Error);
+      if (!(stopped instanceof Error)) return;
+      console.error(`${now()} the ${this.part.name} cannot be stopped (${stopped.message}); it is tried again in ${LAST_BACKOFF} ms`);
+      await wait(LAST_BACKOFF, undefined, { signal }).catch(() => {});
     }
   }
 
