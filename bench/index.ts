@@ -22,6 +22,8 @@ const benches: Record<string, () => Promise<() => Promise<Result>>> = {
   'cycle-instruct': async () => (await import('./recipes.ts')).cycleInstruct,
   musc: async () => (await import('./recipes.ts')).musc,
   crab: async () => (await import('./recipes.ts')).crab,
+  tegit: async () => (await import('./recipes.ts')).tegit,
+  air: async () => (await import('./recipes.ts')).air,
   textworld: async () => (await import('./textworld.ts')).textworld,
 };
 

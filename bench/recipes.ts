@@ -1,5 +1,5 @@
-/** `main`, `cycle-instruct`, `musc`, `crab`: measure what these recipes learn on the text world, on three data seeds by two kinds of arithmetic,
- *  next to the control arms of their files. */
+/** `main`, `cycle-instruct`, `musc`, `crab`, `tegit`, `air`: measure what these recipes learn on the text world, on three data seeds by two
+ *  kinds of arithmetic, next to the control arms of their files. */
 import { learnt, type Kind, type Learnt } from './learning.ts';
 import { rounded, type Result, type Row } from './support.ts';
 
@@ -95,6 +95,46 @@ export async function crab(): Promise<Result> {
         what: 'both constraints kept, above where pairs are learnt as they came',
         is: least(all, (one) => both(one) - both(one, 'plain')),
         atLeast: 0.05,
+      },
+    ],
+  };
+}
+
+export async function tegit(): Promise<Result> {
+  const { all, rows } = await measured('tegit', ONE_THREAD);
+  return {
+    rows,
+    bounds: [
+      { what: 'right tasks', is: least(all, (one) => one.at(0, 'keptPrecision')), atLeast: 0.8 },
+      {
+        what: 'forward exact, above where whole passages are learnt',
+        is: least(all, (one) => one.at(0, 'forwardExact') - one.at(0, 'forwardExact', 'text')),
+        atLeast: 0.25,
+      },
+    ],
+  };
+}
+
+export async function air(): Promise<Result> {
+  const { all, rows } = await measured('air', ONE_THREAD);
+  const both = (one: Measured, arm?: string) => one.at(0, 'evaluate-forward.bothSampled', arm);
+  return {
+    rows,
+    bounds: [
+      {
+        what: 'both constraints kept, above the student before',
+        is: least(all, (one) => both(one) - one.at(0, 'evaluate-student.bothSampled')),
+        atLeast: 0.4,
+      },
+      {
+        what: 'both constraints kept, above where bare questions are learnt',
+        is: least(all, (one) => both(one) - both(one, 'initial')),
+        atLeast: 0.6,
+      },
+      {
+        what: 'facts right, above or below the student before',
+        is: least(all, (one) => one.at(0, 'evaluate-forward.factsGreedy') - one.at(0, 'evaluate-student.factsGreedy')),
+        atLeast: -0.1,
       },
     ],
   };

@@ -93,24 +93,27 @@ test('a part that cannot be started again is tried again until it can, and takes
   await part.stop();
 });
 
-test.serial('a part whose processes outlive a kill, as on a busy machine, is stopped once more, and takes nothing else with it', async (t) => {
-  const { part, said } = supervise(`${READY} console.log(Date.now()); setTimeout(() => process.exit(1), 500);`);
-  const { stop } = Subprocess.prototype;
-  const [write, words] = [console.error, [] as string[]];
-  console.error = (line: string) => void words.push(line);
-  t.teardown(() => {
-    console.error = write;
-    Subprocess.prototype.stop = stop;
-  });
-  await part.ready;
-  let outlived = 0;
-  Subprocess.prototype.stop = function (grace) {
-    return outlived++ === 0 ? Promise.reject(new Error('they have not ended')) : stop.call(this, grace);
-  };
-  await until(() => said().filter((line) => line.includes('ready')).length === 2, 'a second life');
-  t.true(words.some((line) => line.includes('the small script cannot be stopped (they have not ended); it is tried again in 10000 ms')));
-  await part.stop();
-});
+test.serial(
+  'a part whose processes outlive a kill, as on a busy machine, is stopped once more, and takes nothing else with it',
+  async (t) => {
+    const { part, said } = supervise(`${READY} console.log(Date.now()); setTimeout(() => process.exit(1), 500);`);
+    const { stop } = Subprocess.prototype;
+    const [write, words] = [console.error, [] as string[]];
+    console.error = (line: string) => void words.push(line);
+    t.teardown(() => {
+      console.error = write;
+      Subprocess.prototype.stop = stop;
+    });
+    await part.ready;
+    let outlived = 0;
+    Subprocess.prototype.stop = function (grace) {
+      return outlived++ === 0 ? Promise.reject(new Error('they have not ended')) : stop.call(this, grace);
+    };
+    await until(() => said().filter((line) => line.includes('ready')).length === 2, 'a second life');
+    t.true(words.some((line) => line.includes('the small script cannot be stopped (they have not ended); it is tried again in 10000 ms')));
+    await part.stop();
+  },
+);
 
 test('a part that ends again and again waits longer each time', async (t) => {
   const { part, said } = supervise(`${READY} console.log(Date.now());`);
