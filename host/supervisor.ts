@@ -10,8 +10,10 @@ const FIRST_BACKOFF = 200;
 const LAST_BACKOFF = 10_000;
 /** Milliseconds after which a part counts as stable, and its back-off starts anew. */
 const STABLE_AFTER = 30_000;
-/** Milliseconds for the first start. */
-const START_TIMEOUT = 60_000;
+/** Milliseconds for the first start: a busy machine needs minutes. */
+const START_TIMEOUT = 300_000;
+/** Milliseconds after which a first start says that it takes long. */
+const SLOW_START = 30_000;
 
 export interface Part {
   readonly name: string;
@@ -85,6 +87,7 @@ export class Supervised {
       this.#subprocess = subprocess;
       if (signal.aborted) await subprocess.stop(this.part.grace);
       const ended = new AbortController();
+      const slow = setTimeout(() => !worked && this.#say(`is not ready yet; it is given ${START_TIMEOUT / 1000} s`), SLOW_START);
       const late = worked ? ended.signal : AbortSignal.any([ended.signal, AbortSignal.timeout(START_TIMEOUT)]);
       const works = this.#works(from, late).then(
         () => {
@@ -98,13 +101,14 @@ export class Supervised {
       const healed = works.then(() => this.#watch(subprocess, ended.signal));
       const code = await subprocess.exited;
       ended.abort();
+      clearTimeout(slow);
       await healed;
       if (signal.aborted) return;
       if (!worked) return failed(this.#sentence(`ended ${describeExit(code)} before it was ready`, from));
       await this.#end(subprocess, 0); // otherwise its remaining processes would run beside the new ones
       if (signal.aborted) return;
       if (performance.now() - began > STABLE_AFTER) backoff = FIRST_BACKOFF;
-      console.error(`${now()} the ${name} ended ${describeExit(code)}; it is started again in ${backoff} ms`);
+      this.#say(`ended ${describeExit(code)}; it is started again in ${backoff} ms`);
       await wait(backoff, undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
     }
@@ -118,7 +122,7 @@ export class Supervised {
 
   /** Stops a subprocess that lives but no longer works. */
   async #watch(child: Subprocess, signal: AbortSignal): Promise<void> {
-    const { health, name, grace } = this.part;
+    const { health, grace } = this.part;
     if (!health) return;
     for (let worked = performance.now(); !signal.aborted;) {
       await wait(health.every, undefined, { signal }).catch(() => {});
@@ -128,9 +132,7 @@ export class Supervised {
       );
       if (!failed) worked = performance.now();
       else if (!signal.aborted && performance.now() - worked > health.patience) {
-        console.error(
-          `${now()} the ${name} runs, but has not worked for ${Math.round(health.patience / 1000)} s; it is stopped and started again`,
-        );
+        this.#say(`runs, but has not worked for ${Math.round(health.patience / 1000)} s; it is stopped and started again`);
         return this.#end(child, grace);
       }
     }
@@ -142,7 +144,7 @@ export class Supervised {
     while (!signal.aborted) {
       const stopped = await child.stop(grace).catch((error: unknown) => error as Error);
       if (!(stopped instanceof Error)) return;
-      console.error(`${now()} the ${this.part.name} cannot be stopped (${stopped.message}); it is tried again in ${LAST_BACKOFF} ms`);
+      this.#say(`cannot be stopped (${stopped.message}); it is tried again in ${LAST_BACKOFF} ms`);
       await wait(LAST_BACKOFF, undefined, { signal }).catch(() => {});
     }
   }
@@ -155,6 +157,10 @@ export class Supervised {
         if (!isReady()) throw error; // otherwise the part was ready and has ended since
       });
     }
+  }
+
+  #say(what: string): void {
+    console.error(`${now()} the ${this.part.name} ${what}`);
   }
 
   #sentence(what: string, from: number): BackspinError {
