@@ -15,7 +15,8 @@ import { call, machine } from '../support/keys.ts';
 import { bench } from '../support/memory.ts';
 import { aboutModel, folder, put, record } from '../support/store.ts';
 
-const event = (fields: object) => `${JSON.stringify({ v: 1, ...fields })}\n`;
+const step = { event: 'step', step: 1, loss: 1.5, learningRate: 1e-3, tokens: 9, seconds: 1 };
+const events = [{ event: 'start', pid: 1, resumedFrom: null, steps: 1 }, step].map((event) => `${JSON.stringify({ v: 1, ...event })}\n`);
 
 test('a training is prepared before it holds a device group, committed when it holds none, and makes room for the next meanwhile; its heartbeat has its curve', async (t) => {
   const made = await bench({ reply: () => '' });
@@ -39,8 +40,7 @@ test('a training is prepared before it holds a device group, committed when it h
     async claim() {
       see('trained'); // an attempt before has done it, and died
       await mkdir(join(run, 'model'));
-      const step = { event: 'step', step: 1, loss: 1.5, learningRate: 1e-3, tokens: 9, seconds: 1 };
-      await writeFile(join(run, 'events.jsonl'), event({ event: 'start', pid: 1, resumedFrom: null, steps: 1 }) + event(step));
+      await writeFile(join(run, 'events.jsonl'), events.join(''));
       await writeFile(join(run, 'model', 'config.json'), '{}');
     },
     async [Symbol.asyncDispose]() {
