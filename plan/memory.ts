@@ -68,7 +68,7 @@ export function memoryOf(training: Training): Memory {
 
 /** Sequences of a micro-batch times their tokens. */
 const tokensOf = ({ rows, settings: { objective, maxTokens } }: Training): number =>
-  rows * (['dpo', 'token-dpo'].includes(objective) ? 2 : 1) * maxTokens;
+  rows * (['dpo', 'token-dpo', 'kto'].includes(objective) ? 2 : 1) * maxTokens;
 
 /** What the backward pass needs of one token in one layer, in numbers: inputs of the norms and of the linear layers, queries, keys and values,
  *  the output of the attention, the four widths of the gated MLP, and what an adapter adds to each linear layer. */

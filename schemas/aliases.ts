@@ -43,6 +43,7 @@ const training: Aliases = {
 };
 const ofAllDevices = '`batch` counts the rows of all devices together';
 const command = '`engine: command` under `training` runs a trainer that has it';
+const ofRows = 'rows of `kto` have a `weight` each, which the template of the recipe sets';
 const notHere = `backspin's trainer has no such option; ${command}`;
 /** Settings of theirs that are none of ours, and what to do. */
 const trainingElsewhere: Readonly<Record<string, string>> = {
@@ -69,9 +70,10 @@ const trainingElsewhere: Readonly<Record<string, string>> = {
   lora_target: 'it goes into `lora`, as `target_modules`',
   full_determinism: '`deterministic: true` under `training` asks for it',
   deepspeed: `\`shard: fsdp2\` under \`training\` divides a model among the devices of a group; ${command}`,
-  desirable_weight: notHere,
-  undesirable_weight: notHere,
-  kto_chosen_weight: notHere,
+  desirable_weight: ofRows,
+  undesirable_weight: ofRows,
+  kto_chosen_weight: ofRows,
+  kto_rejected_weight: ofRows,
   label_smoothing: notHere,
   rl: 'the recipe sets the objective; `loss` says what is learned from a pair',
   load_in_8bit: '`quantization: nf4` holds the base of an adapter in 4 bits',

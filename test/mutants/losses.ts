@@ -73,6 +73,20 @@ export const ofLosses: readonly Mutant[] = [
     test: 'trainer/tests/test_mathematics.py',
   },
   {
+    name: 'kto: the divergence is that of a micro-batch',
+    file: 'trainer/backspin_trainer/unpaired.py',
+    from: 'self._z = max(0.0, total / rows)',
+    to: 'self._z = max(0.0, float(ratios[-1]) * micro_batches / rows)',
+    test: 'trainer/tests/test_unpaired.py',
+  },
+  {
+    name: 'kto: completions are compared with themselves',
+    file: 'trainer/backspin_trainer/preferences.py',
+    from: 'for before, run in zip(runs[-1:] + runs, runs):',
+    to: 'for before, run in zip(runs, runs):',
+    test: 'trainer/tests/test_unpaired.py',
+  },
+  {
     name: 'training: pairs have no weight',
     file: 'trainer/backspin_trainer/training.py',
     from: '(losses if weights is None else weights * losses).mean()',

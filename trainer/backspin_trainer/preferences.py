@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -85,6 +86,16 @@ def pair_collator(pad: int) -> Callable[[list[dict[str, Any]]], dict[str, torch.
         return batch
 
     return collate
+
+
+def mismatch(examples: list[dict[str, Any]], max_tokens: int) -> None:
+    """Gives each row of KTO, as `rejected`, the completion that stands before it and answers another prompt; the first rows have
+    that of the last. If all prompts are one, it is the last completion. Prompt and completion are cut to `max_tokens`."""
+    runs = [list(run) for _, run in groupby(examples, key=lambda example: example["input_ids"])]
+    for before, run in zip(runs[-1:] + runs, runs):
+        for example in run:
+            example["rejected"] = before[-1]["chosen"][: max_tokens - len(example["input_ids"])]
+            example["rejected_weights"] = [1.0] * len(example["rejected"])
 
 
 def token_losses(model, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -36,6 +36,7 @@ from .spec import MergeSpec, ModelFolders, TrainSpec
 from .stop import Stop
 from .tokens import check_chat_template, read_fast_tokenizer, read_tokenizer, tokenizer_folder
 from .training import PreferenceTraining, TaggerTraining, Training, micro_batch
+from .unpaired import UnpairedTraining
 from .validation import best_folder, diverged, keeps_best
 
 _HANGS_AFTER = timedelta(days=1)  # the supervisor notices a hung training long before
@@ -104,8 +105,8 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     write = partial(_write, spec, model, labels, folder)
     ended = False
     if not any_process(dataset is None or stop.requested()):
-        trainer = PreferenceTraining if spec.is_preference else TaggerTraining if tagging else Training
-        training = trainer(spec, model, tokenizer, dataset, events, stop, write)
+        trainer = {"kto": UnpairedTraining, "tagger": TaggerTraining}.get(spec.objective, Training)
+        training = (PreferenceTraining if spec.is_preference else trainer)(spec, model, tokenizer, dataset, events, stop, write)
         training.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
         step, ended = training.state.global_step, training.has_ended
     if ended and not keeps_best(spec):
