@@ -40,7 +40,7 @@ const NF4 = 0.52;
 /** The Python process with all libraries; on a CUDA device its context and what its allocator cannot use. */
 const RUNTIME = { cpu: 0.89e9, cuda: 1.0e9 };
 /** Logits that the trainer computes at once. */
-const CHUNK = 2 ** 25;
+const CHUNK = { cpu: 2 ** 23, cuda: 2 ** 25 };
 
 export function memoryOf(training: Training): Memory {
   const { shape, settings, accumulates, devices, shard, device } = training;
@@ -89,7 +89,7 @@ function activationBytes(training: Training): number {
   const { shape, settings, device } = training;
   const tokens = tokensOf(training);
   const hidden = tokens * shape.hiddenSize;
-  const logits = Math.min(CHUNK, tokens * shape.vocabulary) * (device === 'cuda' ? 14 : 12);
+  const logits = Math.min(CHUNK[device], tokens * shape.vocabulary) * (device === 'cuda' ? 14 : 12);
   const head = settings.lora ? 0 : shape.vocabulary * shape.hiddenSize * FP32; // its gradient, before it is added
   if (device === 'cpu') return tokens * FP32 * numbersOf(shape, settings.lora) * shape.layers + 4 * hidden * FP32 + logits + head;
   // The residual stream has the precision of the weights.

@@ -87,6 +87,13 @@ export const ofLosses: readonly Mutant[] = [
     test: 'trainer/tests/test_unpaired.py',
   },
   {
+    name: 'training: freed memory stays in the process',
+    file: 'trainer/backspin_trainer/train.py',
+    from: '    return_freed_memory()\n',
+    to: '',
+    test: 'trainer/tests/test_memory.py',
+  },
+  {
     name: 'training: pairs have no weight',
     file: 'trainer/backspin_trainer/training.py',
     from: '(losses if weights is None else weights * losses).mean()',

@@ -24,7 +24,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from . import __version__, checkpoints, data, options, tagger
 from .adapters import add_adapter, causal_lm, continue_adapter, merge, read_adapted, write_adapter
-from .device import check_devices, computes_in_bf16
+from .device import check_devices, computes_in_bf16, return_freed_memory
 from .events import Events
 from .exits import Exit, Refusal, is_out_of_memory, out_of_memory
 from .heads import return_token_losses
@@ -69,6 +69,7 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     if spec.deterministic:
         enable_full_determinism(spec.seed)
     torch.set_num_threads(spec.threads)
+    return_freed_memory()
     world = PartialState(cpu=not torch.cuda.is_available(), timeout=_HANGS_AFTER)
     check_world(spec, world.num_processes)
     disable_progress_bar()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +106,35 @@ def test_out_of_memory_ends_a_run_with_71_and_a_smaller_micro_batch_goes_on_from
     undisturbed = weights_of(spec(model, tmp_path / "undisturbed", objective, steps=4))
     again = load_file(Path(given["run"]) / "model" / "model.safetensors")
     assert all(torch.allclose(again[name], undisturbed[name], atol=1e-6, rtol=0) for name in again)
+
+
+FREES = """
+import json, sys, torch
+from backspin_trainer.spec import TrainSpec, read_spec
+from backspin_trainer.stop import Stop
+from backspin_trainer.train import train
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+train(read_spec(sys.argv[1], TrainSpec), Stop())
+before = resident()
+kept = []
+for size in (7, 5, 3, 2):  # MB; what is small and stays divides the heap
+    tensors = [[torch.ones(size << 18), bytearray(1000)] for _ in range(20)]
+    kept.append([small for _, small in tensors])
+    del tensors
+print(resident() - before)
+"""
+
+
+def test_a_training_returns_the_memory_of_freed_tensors_to_the_system(tmp_path, model):
+    given = parsed(spec(model, tmp_path / "run", steps=1))
+    environment = {**os.environ, "PYTHONPATH": str(world.PACKAGE)}
+    path = str(Path(given.run).with_suffix(".json"))
+    made = subprocess.run([sys.executable, "-c", FREES, path], env=environment, capture_output=True, text=True, check=True)
+    assert float(made.stdout.splitlines()[-1]) < 40  # MB; glibc keeps 100 of them by default
 
 
 class LargestLogits(TorchDispatchMode):
