@@ -94,6 +94,20 @@ export const ofLosses: readonly Mutant[] = [
     test: 'trainer/tests/test_memory.py',
   },
   {
+    name: 'training: orpo has no gradient where an answer is all but certain',
+    file: 'trainer/backspin_trainer/preferences.py',
+    from: '    logps = logps.clamp(max=-1e-6)\n',
+    to: '',
+    test: 'trainer/tests/test_mathematics.py',
+  },
+  {
+    name: 'training: two processes train in one folder',
+    file: 'trainer/backspin_trainer/train.py',
+    from: 'fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)',
+    to: 'pass',
+    test: 'trainer/tests/test_resume.py',
+  },
+  {
     name: 'training: pairs have no weight',
     file: 'trainer/backspin_trainer/training.py',
     from: '(losses if weights is None else weights * losses).mean()',

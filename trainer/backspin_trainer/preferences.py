@@ -40,7 +40,8 @@ def pair_losses(spec: TrainSpec, ratios: torch.Tensor) -> torch.Tensor:
 
 
 def log_complement(logps: torch.Tensor) -> torch.Tensor:
-    """log(1 - p) of log-probabilities below 0."""
+    """log(1 - p) of log-probabilities. Of a p above 1 - 1e-6 it is that of this p, without a gradient: fp32 rounds such a p to 1."""
+    logps = logps.clamp(max=-1e-6)
     return torch.where(logps > -math.log(2), torch.log(-torch.expm1(logps)), torch.log1p(-torch.exp(logps)))
 
 

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM
 
 from backspin_trainer import data, heads, preferences, reference, training
 from backspin_trainer import train as train_module
-from backspin_trainer.exits import Exit
+from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.training import Training
 
 LORA = {"rank": 4, "alpha": 8, "targets": None, "dropout": 0.0}
@@ -109,18 +109,16 @@ def test_out_of_memory_ends_a_run_with_71_and_a_smaller_micro_batch_goes_on_from
 
 
 FREES = """
-import json, sys, torch
-from backspin_trainer.spec import TrainSpec, read_spec
-from backspin_trainer.stop import Stop
-from backspin_trainer.train import train
+import torch
+from backspin_trainer.device import return_freed_memory
 
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096 / 2**20
 
-train(read_spec(sys.argv[1], TrainSpec), Stop())
-before = resident()
-kept = []
+return_freed_memory()
+torch.ones(5)
+before, kept = resident(), []
 for size in (7, 5, 3, 2):  # MB; what is small and stays divides the heap
     tensors = [[torch.ones(size << 18), bytearray(1000)] for _ in range(20)]
     kept.append([small for _, small in tensors])
@@ -129,12 +127,23 @@ print(resident() - before)
 """
 
 
-def test_a_training_returns_the_memory_of_freed_tensors_to_the_system(tmp_path, model):
-    given = parsed(spec(model, tmp_path / "run", steps=1))
+def test_freed_tensors_go_back_to_the_system():
     environment = {**os.environ, "PYTHONPATH": str(world.PACKAGE)}
-    path = str(Path(given.run).with_suffix(".json"))
-    made = subprocess.run([sys.executable, "-c", FREES, path], env=environment, capture_output=True, text=True, check=True)
-    assert float(made.stdout.splitlines()[-1]) < 40  # MB; glibc keeps 100 of them by default
+    made = subprocess.run([sys.executable, "-c", FREES], env=environment, capture_output=True, text=True, check=True)
+    assert float(made.stdout) < 40  # MB; glibc keeps 100 of them by default
+
+
+def test_a_training_asks_for_that_before_it_reads_the_model(tmp_path, model, monkeypatch):
+    asked = []
+
+    def stop_here(*_):
+        asked.append("read")
+        raise Refusal(Exit.MODEL, "Nothing is trained.")
+
+    monkeypatch.setattr(train_module, "return_freed_memory", lambda: asked.append("before"))
+    monkeypatch.setattr(train_module, "opened", stop_here)
+    refused(spec(model, tmp_path / "run"))
+    assert asked == ["before", "read"]
 
 
 class LargestLogits(TorchDispatchMode):
