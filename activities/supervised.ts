@@ -10,7 +10,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import type { LedgerEntry } from '../schemas/experiment.ts';
 import type { Span, StepContext } from '../schemas/steps.ts';
 import type { Output } from '../schemas/store.ts';
-import type { SubprocessSpec, TrainEvent } from '../schemas/trainer.ts';
+import { verbOf, type SubprocessSpec, type TrainEvent } from '../schemas/trainer.ts';
 import { lookUp } from '../steps/open.ts';
 import type { Registry } from '../steps/registry.ts';
 import { resolve } from '../steps/resolve.ts';
@@ -21,6 +21,7 @@ import { beginSpan } from '../steps/spans.ts';
 import { leaseState, type GpuWorker } from './gpu-worker.ts';
 import { SharedRun } from './shared-run.ts';
 import { noteFinished } from './step-notes.ts';
+import { ProgressOfTraining } from './training-progress.ts';
 
 export interface Supervised<S extends SubprocessSpec> {
   prepare(resolved: Resolved, registry: Registry, signal: AbortSignal): Promise<S>;
@@ -85,8 +86,10 @@ async function onDevice<S extends SubprocessSpec>(
   heartbeat(leaseState('starting', slot, await slot.foreignProcesses()));
   const began = Date.now();
   const endSpan = await beginSpan(join(first.run, 'spans.json'), join(first.run, 'events.jsonl'));
+  const progress = new ProgressOfTraining(verbOf(first) === 'train' ? 'steps' : 'rows');
   const onEvent = (event: TrainEvent) => {
-    heartbeat({ ...leaseState('training', slot, undefined, began), ...event });
+    progress.add(event);
+    heartbeat(() => ({ ...leaseState('training', slot, undefined, began), ...progress.now }));
     shared?.onEvent(event);
   };
   const run = (spec: S) =>

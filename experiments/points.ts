@@ -30,6 +30,7 @@ const METRICS: Readonly<Record<Exclude<keyof CurvePoint, 'step' | 'seconds'>, st
   rewardsAccuracies: 'train/rewards/accuracies',
   logpsChosen: 'train/logps/chosen',
   logpsRejected: 'train/logps/rejected',
+  kl: 'train/kl',
   validationLoss: 'eval/loss',
 };
 

@@ -15,6 +15,8 @@ export function trainingFault(
   const { objective, optimizer, batch, evaluate, loss, gamma, sft, lora, quantization, packing } = settings;
   if (command) return evaluate && `Step ${path}: a command measures held-out rows itself: leave \`evaluate\` out.`;
   if (gamma !== undefined && loss !== 'simpo') return `Step ${path}: \`gamma\` goes with \`loss: simpo\`: set that, or leave it out.`;
+  if (objective === 'kto' && (loss ?? gamma ?? sft) !== undefined)
+    return `Step ${path}: \`loss\`, \`gamma\` and \`sft\` are for pairs of answers, and the rows of \`kto\` are single ones: leave them out.`;
   if (sft !== undefined && loss === 'orpo') return `Step ${path}: \`loss: orpo\` has the whole SFT loss anyway: leave \`sft\` out.`;
   const groups = machine.groups(pool) ?? [];
   if (quantization === 'nf4' && !lora)

@@ -40,7 +40,7 @@ const NF4 = 0.52;
 /** The Python process with all libraries; on a CUDA device its context and what its allocator cannot use. */
 const RUNTIME = { cpu: 0.89e9, cuda: 1.0e9 };
 /** Logits that the trainer computes at once. */
-const CHUNK = 2 ** 25;
+const CHUNK = { cpu: 2 ** 23, cuda: 2 ** 25 };
 
 export function memoryOf(training: Training): Memory {
   const { shape, settings, accumulates, devices, shard, device } = training;
@@ -68,7 +68,7 @@ export function memoryOf(training: Training): Memory {
 
 /** Sequences of a micro-batch times their tokens. */
 const tokensOf = ({ rows, settings: { objective, maxTokens } }: Training): number =>
-  rows * (['dpo', 'token-dpo'].includes(objective) ? 2 : 1) * maxTokens;
+  rows * (['dpo', 'token-dpo', 'kto'].includes(objective) ? 2 : 1) * maxTokens;
 
 /** What the backward pass needs of one token in one layer, in numbers: inputs of the norms and of the linear layers, queries, keys and values,
  *  the output of the attention, the four widths of the gated MLP, and what an adapter adds to each linear layer. */
@@ -89,7 +89,7 @@ function activationBytes(training: Training): number {
   const { shape, settings, device } = training;
   const tokens = tokensOf(training);
   const hidden = tokens * shape.hiddenSize;
-  const logits = Math.min(CHUNK, tokens * shape.vocabulary) * (device === 'cuda' ? 14 : 12);
+  const logits = Math.min(CHUNK[device], tokens * shape.vocabulary) * (device === 'cuda' ? 14 : 12);
   const head = settings.lora ? 0 : shape.vocabulary * shape.hiddenSize * FP32; // its gradient, before it is added
   if (device === 'cpu') return tokens * FP32 * numbersOf(shape, settings.lora) * shape.layers + 4 * hidden * FP32 + logits + head;
   // The residual stream has the precision of the weights.

@@ -45,6 +45,15 @@ export interface WeightedPreference {
    *  @default 1 */
   readonly weight?: number;
 }
+/** A completion of a prompt that is desirable (`label: true`) or not, for `kto` (2402.01306). */
+export interface Completion {
+  readonly prompt: readonly Message[];
+  readonly completion: string;
+  readonly label: boolean;
+  /** Scales the loss of the row.
+   *  @default 1 */
+  readonly weight?: number;
+}
 /** The labels of a sentence: a BIO tag for each token (`B-city`, `I-city`, `O`), and one intent. */
 export interface Labels {
   readonly tags: readonly string[];
@@ -60,6 +69,7 @@ export interface Objectives {
   sft: { from: 'lm'; to: 'lm'; row: Chat };
   dpo: { from: 'lm'; to: 'lm'; row: Preference };
   'token-dpo': { from: 'lm'; to: 'lm'; row: WeightedPreference };
+  kto: { from: 'lm'; to: 'lm'; row: Completion };
   lm: { from: 'lm'; to: 'lm'; row: { readonly text: string } | Pick<Chat, 'messages'> };
   tagger: { from: 'encoder'; to: 'tagger'; row: Tagged };
 }
@@ -96,7 +106,7 @@ export interface Settings<O extends Objective = 'sft'> {
   } | null;
   /** If `from` is an adapter: train it further, or merge it with its base and start a new one. */
   readonly adapter: 'continue' | 'merge';
-  /** How strongly a preference loss holds the model to its reference.
+  /** How strongly a preference loss, or that of `kto`, holds the model to its reference.
    *  @default 0.1 */
   readonly beta?: number;
   /** Of a margin: that of DPO, or of IPO (2310.12036); without a reference model ORPO (2403.07691) or SimPO (2405.14734).
@@ -157,7 +167,7 @@ export interface Settings<O extends Objective = 'sft'> {
 export type Training<O extends Objective, T> = Settings<O> & {
   readonly from: MaybePromise<Model<Objectives[O]['from']>>;
   readonly data: MaybePromise<Dataset<T>>;
-  /** Reference of a preference loss.
+  /** Reference of a preference loss, and of `kto`.
    *  @default `from` */
   readonly reference?: MaybePromise<Model>;
   /** Number of an independent run of the same training, with a seed of its own.

@@ -43,6 +43,7 @@ const training: Aliases = {
 };
 const ofAllDevices = '`batch` counts the rows of all devices together';
 const command = '`engine: command` under `training` runs a trainer that has it';
+const ofRows = 'rows of `kto` have a `weight` each, which the template of the recipe sets';
 const notHere = `backspin's trainer has no such option; ${command}`;
 /** Settings of theirs that are none of ours, and what to do. */
 const trainingElsewhere: Readonly<Record<string, string>> = {
@@ -57,6 +58,22 @@ const trainingElsewhere: Readonly<Record<string, string>> = {
   gradient_checkpointing: 'it is on wherever there is a CUDA device',
   save_steps: 'a checkpoint is written after each quarter of the steps and every ten minutes',
   save_strategy: 'a checkpoint is written after each quarter of the steps and every ten minutes',
+  save_total_limit: 'the last two checkpoints are kept until the training ends',
+  resume_from_checkpoint: 'a training resumes from its last checkpoint by itself',
+  output_dir: 'the store keeps the model; `backspin export` writes it to a folder',
+  push_to_hub: '`backspin export` with `--push` uploads a model',
+  data_seed: '`seed` is that of the order of rows too',
+  group_by_length: 'rows of similar length share batches anyway',
+  train_sampling_strategy: 'rows of similar length share batches, in an order by the seed',
+  dataset_num_proc: 'the trainer prepares rows by itself',
+  dataloader_num_workers: 'the trainer prepares rows by itself',
+  completion_only_loss: 'the loss is on the last answer only; the recipe sets the objective',
+  assistant_only_loss: 'the loss is on the last answer only; the recipe sets the objective',
+  precompute_ref_log_probs: 'the log-probabilities of the reference are always computed before the first step',
+  max_prompt_length: '`maxTokens` counts prompt and answer, and `tooLong` says what becomes of longer rows',
+  max_completion_length: '`maxTokens` counts prompt and answer, and `tooLong` says what becomes of longer rows',
+  truncation_mode: '`tooLong: truncate` cuts the end of the answer',
+  disable_dropout: '`dropout` is 0 unless it is set',
   logging_steps: 'every step is kept beside the model',
   fsdp: '`shard: fsdp2` under `training` divides a model among the devices of a group',
   fsdp_config: '`shard: fsdp2` under `training` divides a model among the devices of a group',
@@ -69,9 +86,10 @@ const trainingElsewhere: Readonly<Record<string, string>> = {
   lora_target: 'it goes into `lora`, as `target_modules`',
   full_determinism: '`deterministic: true` under `training` asks for it',
   deepspeed: `\`shard: fsdp2\` under \`training\` divides a model among the devices of a group; ${command}`,
-  desirable_weight: notHere,
-  undesirable_weight: notHere,
-  kto_chosen_weight: notHere,
+  desirable_weight: ofRows,
+  undesirable_weight: ofRows,
+  kto_chosen_weight: ofRows,
+  kto_rejected_weight: ofRows,
   label_smoothing: notHere,
   rl: 'the recipe sets the objective; `loss` says what is learned from a pair',
   load_in_8bit: '`quantization: nf4` holds the base of an adapter in 4 bits',
@@ -125,6 +143,8 @@ type Path = readonly PropertyKey[];
 /** A setting's path, and the path under which the file has it. */
 interface Renamed {
   readonly path: Path;
+  /** Where it stands in the document now, if it could not be renamed. */
+  readonly found: Path;
   readonly written: Path;
 }
 
@@ -137,17 +157,40 @@ export function resolveAliases(document: Document, schema: JsonSchema, at: Path)
   const made = new Set<Node>();
   const visit = (map: unknown, path: Path): void => {
     if (!isMap(map)) return;
-    const aliases = aliasesBeside(keysAt(schema, path.slice(at.length)));
+    const keys = keysAt(schema, path.slice(at.length));
+    const aliases = aliasesBeside(keys);
+    const hoisted = keys.includes('learningRate') ? hoistArguments(map) : undefined;
     for (const pair of map.items.slice()) {
-      const key = String(isScalar(pair.key) ? pair.key.value : pair.key); // `--set` makes keys without a node
-      const written = [...path, key];
+      const key = keyOf(pair);
+      const found = [...path, key];
+      const written = hoisted?.has(pair) ? [...path, ARGUMENTS, key] : found;
       const ours = Object.hasOwn(aliases, key) ? aliases[key] : undefined;
-      if (ours) (rename(document, map, pair, ours, made) ? renamed : doubled).push({ path: [...path, ...(ours as [string])], written });
+      const twice = hoisted?.has(pair) === true && map.items.some((other) => other !== pair && keyOf(other) === key);
+      if (twice || (ours && !rename(document, map, pair, ours, made))) doubled.push({ path: [...path, ours?.[0] ?? key], found, written });
+      else if (ours) renamed.push({ path: [...path, ...(ours as [string])], found, written });
+      else if (hoisted?.has(pair)) renamed.push({ path: found, found, written });
       else visit(pair.value, written);
     }
   };
   visit(document.getIn(at), at);
   return { renamed, doubled };
+}
+
+/** A block of a training's settings by the names of SFTConfig and DPOConfig. */
+const ARGUMENTS = 'arguments';
+/** `--set` makes keys without a node. */
+const keyOf = (pair: Pair): string => String(isScalar(pair.key) ? pair.key.value : pair.key);
+
+/** Moves the settings in `arguments` beside it, and returns them. */
+function hoistArguments(map: YAMLMap): ReadonlySet<Pair> {
+  const block = map.get(ARGUMENTS, true);
+  if (!isMap(block)) return new Set();
+  map.items.splice(
+    map.items.findIndex((pair) => keyOf(pair) === ARGUMENTS),
+    1,
+    ...block.items,
+  );
+  return new Set(block.items);
 }
 
 /** Returns false if the map has the setting already. */
@@ -174,6 +217,8 @@ function rename(document: Document, map: YAMLMap, pair: Pair, [key, inner]: OurN
 /** Adds aliases to the JSON Schema of an object, for editors. */
 export function describeAliases({ properties, required }: { properties?: Record<string, unknown>; required?: string[] }): void {
   if (!properties) return;
+  if (Object.hasOwn(properties, 'learningRate'))
+    properties[ARGUMENTS] = { type: 'object', description: 'Settings by the names of SFTConfig and DPOConfig of TRL.' };
   for (const [alias, [key, inner]] of Object.entries(aliasesBeside(Object.keys(properties)))) {
     properties[alias] = { description: `The same as ${inner === undefined ? key : `${key}.${inner}`}.` };
     if (required?.includes(key)) required.splice(required.indexOf(key), 1);

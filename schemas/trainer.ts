@@ -5,7 +5,7 @@ import { architecture } from './config.ts';
 /** The spec of `backspin_trainer train`. `warmup` is a share of the steps; `batch` is the global batch size in rows, over all devices. */
 export const trainSpec = z.strictObject({
   version: z.literal(1),
-  objective: z.enum(['sft', 'lm', 'dpo', 'token-dpo', 'tagger']),
+  objective: z.enum(['sft', 'lm', 'dpo', 'token-dpo', 'kto', 'tagger']),
   /** Exactly one of `from` (the folder of a full model, or of a LoRA adapter for `base`) and `init` is set. */
   from: z.string().nullable(),
   base: z.string().nullable(),
@@ -47,7 +47,7 @@ export const trainSpec = z.strictObject({
   liger: z.boolean(),
   /** Asks for algorithms that give the same bits again on CUDA devices. */
   deterministic: z.boolean(),
-  /** Only for preference objectives: the strength of the KL penalty against the reference model. */
+  /** Only for preference objectives and `kto`: the strength of the KL penalty against the reference model. */
   beta: z.number().positive().nullable(),
   /** For preference objectives. */
   loss: z.enum(['sigmoid', 'ipo', 'orpo', 'simpo']),
@@ -55,7 +55,7 @@ export const trainSpec = z.strictObject({
   gamma: z.number().min(0).nullable(),
   /** Share of the SFT loss of chosen answers. */
   sft: z.number().min(0),
-  /** Only for preference objectives with a loss that compares; null: the model of `from`. */
+  /** Only for preference objectives with a loss that compares, and for `kto`; null: the model of `from`. */
   reference: z.strictObject({ folder: z.string(), base: z.string().nullable() }).nullable(),
   /** Measures the loss of the rows with `"heldOut": true`, which are not trained on, every `every` steps and after the last one. After
    *  `patience` measurements without a lower loss the run ends with the model of the lowest; null: it runs to its last step. */
@@ -220,6 +220,8 @@ export const stepMeasures = {
   rewardsAccuracies: measure,
   logpsChosen: measure,
   logpsRejected: measure,
+  /** Of `kto`: the divergence of the batch from the reference. */
+  kl: measure,
 };
 /** What a training keeps of a step. */
 export const curveMeasures = { ...stepMeasures, validationLoss: measure };

@@ -57,9 +57,13 @@ export class Source {
   /** Reads the settings below `at` by our names, where the file has them under those of TRL, PEFT or vLLM. */
   resolveAliases(schema: z.ZodType, at: Path): void {
     const { renamed, doubled } = resolveAliases(this.#document, jsonSchemaOf(schema), at);
-    for (const { path, written } of doubled) {
-      this.problem(written, `sets ${String(path[written.length - 1])}, which stands beside it: keep one`, 'key');
-      this.#document.deleteIn(written);
+    for (const { path, found, written } of doubled) {
+      this.#report(
+        this.#offset(found, 'key'),
+        written.map(String).join('.'),
+        `sets ${String(path[found.length - 1])}, which stands beside it: keep one`,
+      );
+      this.#document.deleteIn(found);
     }
     for (const { path, written } of renamed) this.#aliases.set(path.join('.'), written.join('.'));
   }

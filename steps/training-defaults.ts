@@ -24,8 +24,8 @@ type Settled = Pick<
   | 'beta'
 >;
 
-/** Objectives whose rows are pairs of answers. */
-export const isPreference = (objective: Settings<Objective>['objective']): boolean => objective === 'dpo' || objective === 'token-dpo';
+/** Objectives whose loss compares the model with a reference by `beta`. */
+const hasBeta = (objective: Settings<Objective>['objective']): boolean => ['dpo', 'token-dpo', 'kto'].includes(objective);
 
 /** The loss of a preference training. */
 export const pairLossOf = ({ loss = 'sigmoid', gamma, sft = 0 }: Pick<Settings<'dpo'>, 'loss' | 'gamma' | 'sft'>) => ({
@@ -54,6 +54,6 @@ export function withTrainingDefaults(settings: Settings): Settled {
     attention: settings.attention ?? 'sdpa',
     packing: settings.packing ?? false,
     liger: settings.liger ?? false,
-    beta: isPreference(settings.objective) ? (settings.beta ?? 0.1) : null,
+    beta: hasBeta(settings.objective) ? (settings.beta ?? 0.1) : null,
   };
 }

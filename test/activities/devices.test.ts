@@ -15,7 +15,10 @@ import { call, machine } from '../support/keys.ts';
 import { bench } from '../support/memory.ts';
 import { aboutModel, folder, put, record } from '../support/store.ts';
 
-test('a training is prepared before it holds a device group, committed when it holds none, and makes room for the next meanwhile', async (t) => {
+const step = { event: 'step', step: 1, loss: 1.5, learningRate: 1e-3, tokens: 9, seconds: 1 };
+const events = [{ event: 'start', pid: 1, resumedFrom: null, steps: 1 }, step].map((event) => `${JSON.stringify({ v: 1, ...event })}\n`);
+
+test('a training is prepared before it holds a device group, committed when it holds none, and makes room for the next meanwhile; its heartbeat has its curve', async (t) => {
   const made = await bench({ reply: () => '' });
   const services = { ...made.services, machine: machine(), lowWater: 0 };
   const { store } = services;
@@ -37,6 +40,7 @@ test('a training is prepared before it holds a device group, committed when it h
     async claim() {
       see('trained'); // an attempt before has done it, and died
       await mkdir(join(run, 'model'));
+      await writeFile(join(run, 'events.jsonl'), events.join(''));
       await writeFile(join(run, 'model', 'config.json'), '{}');
     },
     async [Symbol.asyncDispose]() {
@@ -50,7 +54,15 @@ test('a training is prepared before it holds a device group, committed when it h
   const coming = room.reserveSlot(undefined, signal).then(() => (next = true));
   const { putModel, modelFolder } = store;
   store.modelFolder = (ref) => (see('read the model'), modelFolder.call(store, ref));
-  store.putModel = (...args) => (see(`put the model${next ? ', next here' : ''}`), putModel.apply(store, args));
+  const environment = new MockActivityEnvironment();
+  const shown = new Promise((found) => {
+    environment.on('heartbeat', (details: object) => 'curve' in details && found(details));
+  });
+  store.putModel = async (...args) => {
+    see(`put the model${next ? ', next here' : ''}`);
+    t.like(await shown, { state: 'training', slot: 'cpu-0', progress: '1 of 1 steps' });
+    return putModel.apply(store, args);
+  };
   const slots = {
     groups: 1,
     async acquire() {
@@ -61,7 +73,7 @@ test('a training is prepared before it holds a device group, committed when it h
   };
   const gpu = { services, slots, timeSlice: 0, connections: [], namespace: 'default', lifeline: '' } as unknown as GpuWorker;
   const activities = gpuActivities(gpu, room);
-  const entry: LedgerEntry = await new MockActivityEnvironment().run(activities.train, train, made.context);
+  const entry: LedgerEntry = await environment.run(activities.train, train, made.context);
   t.is(entry.stepKey, stepKey);
   t.deepEqual(seen, ['read the model', 'acquired, with rows', 'trained, held', 'put the model, next here']);
   await coming;

@@ -150,7 +150,7 @@ export const trainer: readonly Case[] = [
   train(
     'a run folder below a file',
     73,
-    /Cannot write \/dev\/null\/run\/events\.jsonl: .*Free space or fix permissions, then start again/,
+    /Cannot write \/dev\/null\/run: .*Free space or fix permissions, then start again/,
     {},
     { run: '/dev/null/run' },
   ),

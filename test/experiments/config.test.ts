@@ -181,6 +181,25 @@ test('settings of TRL, LLaMA-Factory and axolotl are taken by their names, or an
   t.regex(await fault(t, twoTrainings('{ constructor: 1 }')), /unknown key; /);
 });
 
+test('`arguments` is a block of settings by the names of SFTConfig and DPOConfig', async (t) => {
+  const bound = async (sft: string) => (await loadExperiment(write(twoTrainings(sft)))).bound.parameters;
+  const block = '{ warmup: 0.1, arguments: { learning_rate: 1.0e-5, num_train_epochs: 2, adam_beta2: 0.95, optim: adamw_torch, seed: 3 } }';
+  const ours = '{ warmup: 0.1, learningRate: 1.0e-5, length: { epochs: 2 }, betas: [0.9, 0.95], optimizer: adamw, seed: 3 }';
+  t.deepEqual(await bound(block), await bound(ours));
+  t.deepEqual(await bound('{ arguments: {} }'), await bound('{}'));
+  const says = async (expected: RegExp, sft: string) => t.regex(await fault(t, twoTrainings(sft)), expected);
+  await says(
+    /:11:23 parameters\.sft\.arguments\.report_to: unknown key: every step is kept beside the model/,
+    '{ arguments: { report_to: wandb } }',
+  );
+  await says(/:11:23 parameters\.sft\.arguments\.nonsense: unknown key; /, '{ arguments: { nonsense: 1 } }');
+  await says(/:11:38 parameters\.sft\.arguments\.learning_rate: is -1; more than 0 is needed$/, '{ arguments: { learning_rate: -1 } }');
+  const both = '{ learningRate: 1.0e-5, arguments: { learning_rate: 2.0e-5 } }';
+  await says(/:11:45 parameters\.sft\.arguments\.learning_rate: sets learningRate, which stands beside it: keep one$/, both);
+  await says(/parameters\.sft\.arguments\.seed: sets seed, which stands beside it: keep one$/, '{ seed: 1, arguments: { seed: 2 } }');
+  await says(/parameters\.sft\.arguments: unknown key/, '{ arguments: 3 }');
+});
+
 test('a fault in a setting with a name of TRL is reported by that name', async (t) => {
   const says = async (expected: RegExp, sft: string, ...sets: string[]) => t.regex(await fault(t, twoTrainings(sft), ...sets), expected);
   await says(/:11:25 parameters\.sft\.learning_rate: is -1; more than 0 is needed$/, '{ learning_rate: -1 }');

@@ -43,7 +43,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'journal: replies of earlier starts are asked again',
     file: 'steps/journal.ts',
-    from: '(this.#earlier?.reply(key) as { reply: T; tokens: number } | undefined) ?? (await ask())',
+    from: '(this.#earlier?.reply(key) as (Answered & { readonly reply: T }) | undefined) ?? (await ask())',
     to: 'await ask()',
     test: 'test/steps/windows.test.ts',
   },

@@ -68,7 +68,7 @@ export const ofTrainings: readonly Mutant[] = [
   {
     name: 'training: logits of all tokens at once',
     file: 'trainer/backspin_trainer/heads.py',
-    from: 'size = max(1, _LOGITS // head.vocabulary)',
+    from: 'size = max(1, (_LOGITS_CUDA if hidden.is_cuda else _LOGITS) // head.vocabulary)',
     to: 'size = len(targets)',
     test: 'trainer/tests/test_memory.py',
   },

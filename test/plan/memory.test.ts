@@ -93,6 +93,8 @@ test('a plan refuses an option for CUDA devices where the pool has none, and opt
   t.is(faultOf({ packing: true }, []), undefined);
   t.regex(faultOf({ quantization: 'nf4' }, [24e9])!, /is for the frozen base of an adapter: set `lora`/);
   t.regex(faultOf({ optimizer: 'adamw-8bit' }, [24e9, 24e9], { shard: 'fsdp2' })!, /cannot divide numbers of 8 or 4 bits/);
+  t.regex(faultOf({ objective: 'kto', loss: 'ipo' }, [])!, /are for pairs of answers, and the rows of `kto` are single ones/);
+  t.is(faultOf({ objective: 'kto' }, []), undefined);
   t.regex(faultOf({ objective: 'tagger', packing: true }, [])!, /rows of a tagger are not packed/);
 });
 

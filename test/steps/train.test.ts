@@ -43,6 +43,12 @@ test.serial(
   async (t) => {
     const first = await train(base, {});
     t.like(first.spec, { beta: null, reference: null });
+    t.like((await train(base, { objective: 'kto', reference: first.model })).spec, {
+      objective: 'kto',
+      beta: 0.1,
+      loss: 'sigmoid',
+      sft: 0,
+    });
     const plain = await train(base, { objective: 'dpo' });
     t.like(plain.spec, { objective: 'dpo', beta: 0.1, reference: null });
     const held = await train(base, { objective: 'dpo', beta: 0.5, reference: first.model });

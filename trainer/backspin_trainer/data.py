@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from .exits import Exit, Refusal
 from .heads import IGNORED
 from .markers import encode_text
+from .preferences import mismatch
 from .rows import are_turns, are_words, read_rows
 from .spec import TrainSpec
 from .tokens import fingerprint, template_tokens, turn_tokens, word_tokens
@@ -48,6 +49,7 @@ def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Exampl
     """Tokenizes the rows of `spec.data` to `input_ids`, `labels` and `group`, and `weight` if any weight is not 1.
 
     A preference row has the prompt as `input_ids`, and `chosen`, `rejected` and their token weights instead of `labels`.
+    A row of "kto" has its completion as `chosen`, and that of another prompt as `rejected`; see `preferences.mismatch`.
     A row for a tagger has the positions of its `words`, their `tags` and the `intent` instead.
     With `spec.evaluate` the dataset has the column `held_out`. The reasons of refused rows are `too-long`, `empty`, `invalid`
     and `group`. Raises Refusal 65 if the file is no JSONL.
@@ -64,6 +66,8 @@ def read_examples(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase) -> Exampl
             refused.append({"line": line, "reason": refusal.reason, "evidence": str(refusal)})
             broken.add(row["group"] if isinstance(row.get("group"), str) else str(line))
     examples, incomplete = _complete_groups(examples, broken)
+    if spec.objective == "kto":
+        mismatch(examples, spec.max_tokens)
     refused = sorted(refused + incomplete, key=lambda row: row["line"])
     truncated = sum(example.pop("truncated", False) for example in examples)
     kept = len(examples)
@@ -209,6 +213,21 @@ def _preference(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict[s
         example |= {"input_ids": prompt, side: answer[:cut], f"{side}_weights": weights[:cut]}
         example["truncated"] |= cut < len(answer)
     return example
+
+
+def _completion(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, row: dict[str, Any]) -> dict[str, Any]:
+    """A completion of a prompt, and whether it is desirable."""
+    messages, completion, label = (row.get(key) for key in ("prompt", "completion", "label"))
+    if not are_turns(messages) or messages[-1]["role"] == "assistant":
+        raise _RowRefused("invalid", 'needs "prompt", a list of {"role", "content"} that ends before the assistant')
+    if not isinstance(completion, str):
+        raise _RowRefused("invalid", 'needs "completion", a string')
+    if not isinstance(label, bool):
+        raise _RowRefused("invalid", 'needs "label", true or false')
+    prompt, answer = _tokenize_turn(tokenizer, messages, completion)
+    cut = _answer_length(spec, prompt, answer)
+    example = {"input_ids": prompt, "chosen": answer[:cut], "chosen_weights": [1.0] * cut, "desirable": label}
+    return example | {"weight": _row_weight(row), "truncated": cut < len(answer)}
 
 
 def _row_weight(row: dict[str, Any]) -> float:
@@ -368,5 +387,6 @@ _TOKENIZE = {
     "lm": _document,
     "dpo": _preference,
     "token-dpo": _preference,
+    "kto": _completion,
     "tagger": _sentence,
 }

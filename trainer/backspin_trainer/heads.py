@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 IGNORED = -100  # PyTorch and Transformers compute no loss for this label
-_LOGITS = 1 << 25  # in memory at once
+_LOGITS = 1 << 23  # in memory at once
+_LOGITS_CUDA = 1 << 25  # a GPU computes small chunks slowly
 
 
 class Head:
@@ -66,7 +67,7 @@ def return_token_losses(model: PreTrainedModel, packing: bool = False) -> None:
     """Makes the forward pass of `model` return `{"nll": [n, tokens - 1]}`: for each token but the first its negative
     log-likelihood (nats, of the fp32 log-softmax), and 0 where `labels` [n, tokens] ignore it.
 
-    It computes logits only for labels, and those of `_LOGITS` numbers at a time, so no logits of whole sequences are in
+    It computes logits only for labels, and those of `_LOGITS` or `_LOGITS_CUDA` numbers at a time, so no logits of whole sequences are in
     memory, and none at all between the forward and the backward pass of several chunks. With `packing` the rows are one
     sequence without padding for the model, whose positions begin anew with each row: so Transformers masks other rows.
     """
@@ -101,7 +102,7 @@ def _chunked_nll(head: Head, hidden: torch.Tensor, targets: torch.Tensor) -> tor
     def chunk_nll(states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return cross_entropy(head(states).float(), labels, reduction="none")
 
-    size = max(1, _LOGITS // head.vocabulary)
+    size = max(1, (_LOGITS_CUDA if hidden.is_cuda else _LOGITS) // head.vocabulary)
     if len(targets) <= size:
         return chunk_nll(hidden, targets)
     chunks = zip(hidden.split(size), targets.split(size))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -39,7 +40,8 @@ def pair_losses(spec: TrainSpec, ratios: torch.Tensor) -> torch.Tensor:
 
 
 def log_complement(logps: torch.Tensor) -> torch.Tensor:
-    """log(1 - p) of log-probabilities below 0."""
+    """log(1 - p) of log-probabilities. Of a p above 1 - 1e-6 it is that of this p, without a gradient: fp32 rounds such a p to 1."""
+    logps = logps.clamp(max=-1e-6)
     return torch.where(logps > -math.log(2), torch.log(-torch.expm1(logps)), torch.log1p(-torch.exp(logps)))
 
 
@@ -85,6 +87,16 @@ def pair_collator(pad: int) -> Callable[[list[dict[str, Any]]], dict[str, torch.
         return batch
 
     return collate
+
+
+def mismatch(examples: list[dict[str, Any]], max_tokens: int) -> None:
+    """Gives each row of KTO, as `rejected`, the completion that stands before it and answers another prompt; the first rows have
+    that of the last. If all prompts are one, it is the last completion. Prompt and completion are cut to `max_tokens`."""
+    runs = [list(run) for _, run in groupby(examples, key=lambda example: example["input_ids"])]
+    for before, run in zip(runs[-1:] + runs, runs):
+        for example in run:
+            example["rejected"] = before[-1]["chosen"][: max_tokens - len(example["input_ids"])]
+            example["rejected_weights"] = [1.0] * len(example["rejected"])
 
 
 def token_losses(model, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -100,11 +100,11 @@ class TrainSpec:
 
     `beta`, `loss`, `gamma`, `sft` and `reference` are for preference objectives: the strength of the KL penalty (of "simpo" the
     scale of rewards, of "orpo" the share of the odds ratio), the loss of a margin, the target margin of "simpo", the share
-    of the SFT loss of the chosen answers, and the reference model (None: the model of `from`).
+    of the SFT loss of the chosen answers, and the reference model (None: the model of `from`). "kto" has `beta` and `reference`.
     """
 
     version: Literal[1]
-    objective: Literal["sft", "lm", "dpo", "token-dpo", "tagger"]
+    objective: Literal["sft", "lm", "dpo", "token-dpo", "kto", "tagger"]
     from_: str | None
     base: str | None
     init: Init | None
@@ -162,14 +162,14 @@ class TrainSpec:
                 raise invalid(camel(key), "must be at least 1")
         if not 0 <= self.seed < 1 << 32:
             raise invalid("seed", "must be from 0 to 4294967295, which all generators take")
-        if (self.beta is not None) != self.is_preference:
-            raise invalid("beta", "goes with the objectives 'dpo' and 'token-dpo', and they need it")
+        if (self.beta is not None) != (self.is_preference or self.objective == "kto"):
+            raise invalid("beta", "goes with the objectives 'dpo', 'token-dpo' and 'kto', and they need it")
         if self.beta is not None and self.beta <= 0:
             raise invalid("beta", "must be above 0")
         if self.loss != "sigmoid" and not self.is_preference:
             raise invalid("loss", "goes with the objectives 'dpo' and 'token-dpo'")
         if self.reference is not None and not self.has_reference:
-            raise invalid("reference", "goes with the objectives 'dpo' and 'token-dpo' and a loss that compares; set it to null")
+            raise invalid("reference", "goes with 'kto', and with 'dpo' and 'token-dpo' and a loss that compares; set it to null")
         if (self.gamma is not None) != (self.loss == "simpo"):
             raise invalid("gamma", "goes with the loss 'simpo', which needs it")
         if self.sft < 0 or (self.sft > 0 and (not self.is_preference or self.loss == "orpo")):
@@ -190,12 +190,13 @@ class TrainSpec:
 
     @property
     def is_preference(self) -> bool:
+        """Whether its rows are pairs of answers."""
         return self.objective in ("dpo", "token-dpo")
 
     @property
     def has_reference(self) -> bool:
         """Whether the loss compares the model with a reference model."""
-        return self.is_preference and self.loss in ("sigmoid", "ipo")
+        return self.objective == "kto" or (self.is_preference and self.loss in ("sigmoid", "ipo"))
 
     @property
     def sft_share(self) -> float:
@@ -295,7 +296,7 @@ class ModelUse:
     """What is done with a model. The settings are those of a TrainSpec; `max_tokens` and `objective` are for trainings."""
 
     verb: Literal["train", "serve", "score", "embed"]
-    objective: Literal["sft", "lm", "dpo", "token-dpo", "tagger"] = "sft"
+    objective: Literal["sft", "lm", "dpo", "token-dpo", "kto", "tagger"] = "sft"
     max_tokens: int = 2
     dropout: float = 0.0
     lora: Lora | None = None

@@ -6,6 +6,8 @@ process, and all processes share every batch. Only the main process writes event
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -24,9 +26,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from . import __version__, checkpoints, data, options, tagger
 from .adapters import add_adapter, causal_lm, continue_adapter, merge, read_adapted, write_adapter
-from .device import check_devices, computes_in_bf16
+from .device import check_devices, computes_in_bf16, return_freed_memory
 from .events import Events
-from .exits import Exit, Refusal, is_out_of_memory, out_of_memory
+from .exits import Exit, Refusal, is_out_of_memory, out_of_memory, writing
 from .heads import return_token_losses
 from .identity import code_of, versions_for_options
 from .models import check_context, make_model, read_model, replacing, write_model
@@ -36,6 +38,7 @@ from .spec import MergeSpec, ModelFolders, TrainSpec
 from .stop import Stop
 from .tokens import check_chat_template, read_fast_tokenizer, read_tokenizer, tokenizer_folder
 from .training import PreferenceTraining, TaggerTraining, Training, micro_batch
+from .unpaired import UnpairedTraining
 from .validation import best_folder, diverged, keeps_best
 
 _HANGS_AFTER = timedelta(days=1)  # the supervisor notices a hung training long before
@@ -44,21 +47,42 @@ _HANGS_AFTER = timedelta(days=1)  # the supervisor notices a hung training long 
 def train(spec: TrainSpec, stop: Stop) -> Exit:
     """Trains until the last step, or until a checkpoint if `stop` is requested. Raises Refusal for every other end."""
     run = Path(spec.run)
-    if (run / "model").is_dir():
-        return Exit.DONE
     main = os.environ.get("RANK", "0") == "0"
-    events = Events(run / "events.jsonl" if main else Path(os.devnull))
-    stop.watch(run / "stop")
-    try:
-        exit_code = _train(spec, run, events, stop)
-    except Exception as error:
-        if is_out_of_memory(error):
-            events = Events(run / "events.jsonl")  # any process may be the one that has no memory left
-            error = out_of_memory(error, "Lower maxTokens, or train an adapter.")
-        code = error.code if isinstance(error, Refusal) else Exit.INTERNAL
-        events.emit("error", message=str(error) or type(error).__name__, code=code)
-        raise error
+    with only_process(run) if main else contextlib.nullcontext():
+        if (run / "model").is_dir():
+            return Exit.DONE
+        events = Events(run / "events.jsonl" if main else Path(os.devnull))
+        stop.watch(run / "stop")
+        try:
+            exit_code = _train(spec, run, events, stop)
+        except Exception as error:
+            if is_out_of_memory(error):
+                events = Events(run / "events.jsonl")  # any process may be the one that has no memory left
+                error = out_of_memory(error, "Lower maxTokens, or train an adapter.")
+            code = error.code if isinstance(error, Refusal) else Exit.INTERNAL
+            events.emit("error", message=str(error) or type(error).__name__, code=code)
+            raise error
     return exit_code if main else Exit.DONE  # the launcher kills the main process if another one fails
+
+
+@contextlib.contextmanager
+def only_process(run: Path):
+    """Keeps others from training in the folder. Raises Refusal 70 if one does, without an event: the event file is the other's."""
+    with writing(str(run)):
+        run.mkdir(parents=True, exist_ok=True)
+        lock = os.open(run / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        remedy = "stop it, or wait until it ends, then start again"
+        raise Refusal(Exit.INTERNAL, f"Another process trains in {run}: {remedy}.") from None
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
@@ -68,6 +92,7 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     if spec.deterministic:
         enable_full_determinism(spec.seed)
     torch.set_num_threads(spec.threads)
+    return_freed_memory()
     world = PartialState(cpu=not torch.cuda.is_available(), timeout=_HANGS_AFTER)
     check_world(spec, world.num_processes)
     disable_progress_bar()
@@ -104,8 +129,8 @@ def _train(spec: TrainSpec, run: Path, events: Events, stop: Stop) -> Exit:
     write = partial(_write, spec, model, labels, folder)
     ended = False
     if not any_process(dataset is None or stop.requested()):
-        trainer = PreferenceTraining if spec.is_preference else TaggerTraining if tagging else Training
-        training = trainer(spec, model, tokenizer, dataset, events, stop, write)
+        trainer = {"kto": UnpairedTraining, "tagger": TaggerTraining}.get(spec.objective, Training)
+        training = (PreferenceTraining if spec.is_preference else trainer)(spec, model, tokenizer, dataset, events, stop, write)
         training.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
         step, ended = training.state.global_step, training.has_ended
     if ended and not keeps_best(spec):

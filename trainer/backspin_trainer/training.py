@@ -112,8 +112,13 @@ class Training(SFTTrainer):
 
     def _get_num_items_in_batch(self, batch_samples, device):
         """The number of items that `count_items` finds in the batch, as a mean over all of its micro-batches."""
+        self.begin_batch(batch_samples, len(batch_samples))
         counts = torch.tensor(float(sum(self.count_items(inputs) for inputs in batch_samples)), device=device)
         return self.accelerator.reduce(counts, "mean") / len(batch_samples)
+
+    def begin_batch(self, micro_batches: list[dict], counted: int) -> None:
+        """For a loss that depends on the whole batch: sees its micro-batches on this device before their losses are computed.
+        Only the first `counted` are of the batch; the others let all devices make as many passes."""
 
     def count_items(self, inputs) -> int:
         """The number of labels in a micro-batch."""

@@ -69,14 +69,15 @@ class Validation:
         world, rank, size = training.accelerator.num_processes, training.accelerator.process_index, training.args.train_batch_size
         batches = [[rows[at] for at in range(start, min(start + size, len(rows)))] for start in range(0, len(rows), size)]
         items = sum(training.count_items(training.data_collator(batch)) for batch in batches) / len(rows)
+        turns = range(0, len(batches), world)
+        passes = [(batches[turn:][rank : rank + 1] or batches)[0] for turn in turns]
+        training.begin_batch([training.data_collator(batch) for batch in passes], len(batches[rank::world]))
         training.model.eval()
         total = 0.0
-        for turn in range(0, len(batches), world):
-            own = batches[turn:][rank : rank + 1]
-            batch = (own or batches)[0]
+        for turn, batch in zip(turns, passes):
             inputs = training._prepare_inputs(training.data_collator(batch))
             loss = training.compute_loss(training.model_wrapped, inputs, num_items_in_batch=items * len(batch))
-            total += loss.item() * len(batch) if own else 0.0
+            total += loss.item() * len(batch) if turn + rank < len(batches) else 0.0
             if turn // world % _TELL_EVERY == _TELL_EVERY - 1:
                 training.events.emit("evaluating", done=turn, of=len(batches))
         training.model.train()

@@ -115,6 +115,15 @@ def test_the_loss_of_pairs_is_at_the_settings_of_the_spec_and_the_weights_of_row
         assert first_loss(changed) == pytest.approx(expected.item(), abs=1e-4)
 
 
+def test_the_odds_of_an_answer_that_is_all_but_certain_are_finite_and_so_are_their_gradients():
+    logps = torch.tensor([0.0, -1e-9, -1e-4, -0.7, -40.0], requires_grad=True)
+    values = preferences.log_complement(logps)
+    values.sum().backward()
+    exact = torch.log(-torch.expm1(logps.detach().double().clamp(max=-1e-6)))
+    assert values.tolist() == pytest.approx(exact.tolist(), abs=1e-3)
+    assert logps.grad.isfinite().all() and logps.grad[2] < -1e3
+
+
 def losses_by_hand(settings: dict, chosen: torch.Tensor, rejected: torch.Tensor) -> torch.Tensor:
     """Those of TRL where no other formula is at hand."""
     cpu = SimpleNamespace(device="cpu")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from transformers import AutoModelForCausalLM
 
 from backspin_trainer import data, heads, preferences, reference, training
 from backspin_trainer import train as train_module
-from backspin_trainer.exits import Exit
+from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.training import Training
 
 LORA = {"rank": 4, "alpha": 8, "targets": None, "dropout": 0.0}
@@ -103,6 +106,44 @@ def test_out_of_memory_ends_a_run_with_71_and_a_smaller_micro_batch_goes_on_from
     undisturbed = weights_of(spec(model, tmp_path / "undisturbed", objective, steps=4))
     again = load_file(Path(given["run"]) / "model" / "model.safetensors")
     assert all(torch.allclose(again[name], undisturbed[name], atol=1e-6, rtol=0) for name in again)
+
+
+FREES = """
+import torch
+from backspin_trainer.device import return_freed_memory
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+return_freed_memory()
+torch.ones(5)
+before, kept = resident(), []
+for size in (7, 5, 3, 2):  # MB; what is small and stays divides the heap
+    tensors = [[torch.ones(size << 18), bytearray(1000)] for _ in range(20)]
+    kept.append([small for _, small in tensors])
+    del tensors
+print(resident() - before)
+"""
+
+
+def test_freed_tensors_go_back_to_the_system():
+    environment = {**os.environ, "PYTHONPATH": str(world.PACKAGE)}
+    made = subprocess.run([sys.executable, "-c", FREES], env=environment, capture_output=True, text=True, check=True)
+    assert float(made.stdout) < 40  # MB; glibc keeps 100 of them by default
+
+
+def test_a_training_asks_for_that_before_it_reads_the_model(tmp_path, model, monkeypatch):
+    asked = []
+
+    def stop_here(*_):
+        asked.append("read")
+        raise Refusal(Exit.MODEL, "Nothing is trained.")
+
+    monkeypatch.setattr(train_module, "return_freed_memory", lambda: asked.append("before"))
+    monkeypatch.setattr(train_module, "opened", stop_here)
+    refused(spec(model, tmp_path / "run"))
+    assert asked == ["before", "read"]
 
 
 class LargestLogits(TorchDispatchMode):

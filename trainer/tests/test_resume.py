@@ -7,10 +7,11 @@ import signal
 
 import pytest
 import world
-from training import LORA, run, steps
+from training import LORA, refused, run, steps
 
 from backspin_trainer import checkpoints, events
 from backspin_trainer.exits import Exit
+from backspin_trainer.train import only_process
 
 LONG = {"steps": 40, "checkpointEvery": 10}
 
@@ -114,6 +115,15 @@ def test_a_finished_run_is_done_at_once_leaves_no_checkpoints_and_says_what_comp
     assert before[-1]["event"] == "done" and not (tmp_path / "run" / "checkpoints").exists()
     assert run(spec) == Exit.DONE
     assert world.events(tmp_path / "run") == before
+
+
+def test_a_second_process_in_the_folder_of_a_training_ends_and_changes_nothing(tmp_path, model, rows):
+    spec = world.train_spec(model, rows, tmp_path / "run", steps=1)
+    with only_process(tmp_path / "run"):
+        error = refused(spec)
+    assert error.code == Exit.INTERNAL and "Another process trains in" in str(error)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
+    assert run(spec) == Exit.DONE
 
 
 def test_a_truncated_or_unsealed_checkpoint_is_removed_and_the_one_before_it_counts(tmp_path):

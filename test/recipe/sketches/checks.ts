@@ -4,6 +4,7 @@ import {
   operators,
   select,
   type Chat,
+  type Completion,
   type Dataset,
   type Model,
   type Op,
@@ -15,7 +16,7 @@ import {
   type Template,
 } from '../../../recipe/index.ts';
 import type { Judged, Pair, Segment } from '../../../operators/humpback/records.ts';
-declare const run: Run, sft: Settings, tag: Settings<'tagger'>, base: Model, encoder: Model<'encoder'>;
+declare const run: Run, sft: Settings, tag: Settings<'tagger'>, kto: Settings<'kto'>, base: Model, encoder: Model<'encoder'>;
 declare const segments: Dataset<Segment>, pairs: Dataset<Pair>, judged: Promise<Dataset<Judged>>;
 const { backtranslate, judge, trim, limited, forward } = operators<{
   backtranslate: Op<Segment, Pair, 'backward'>;
@@ -58,6 +59,10 @@ select(judged, { best: { by: 'instruction', order: 'lowest' } });
 void run.train('t', { ...tag, from: base, data: pairs as never });
 // @ts-expect-error pairs are not chats: a template is needed
 void run.train('t', { ...sft, from: base, data: pairs });
+declare const completions: Dataset<Completion>;
+void run.train('t', { ...kto, from: base, data: completions, reference: base });
+// @ts-expect-error a conversation is no completion with a label
+void run.train('t', { ...kto, from: base, data: null as unknown as Dataset<Chat> });
 // @ts-expect-error a tagger is not evaluated as a chat model
 void run.evaluate(run.train('t', { ...tag, from: encoder, data: pairs as never }), lmSuite);
 // @ts-expect-error data cannot be seen, so it cannot be branched on
