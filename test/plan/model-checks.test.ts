@@ -79,7 +79,10 @@ test('a field of `extra` that the embedded engine would refuse is refused at pla
     (
       await missing('parameters.sampling.judge={ temperature: 0, maxTokens: 8, extra: { min_tokens: 2, logit_bias: { 7: 1 } } }', ...sets)
     ).join();
-  t.regex(await given(), /^Step \S*judge samples with min_tokens, logit_bias, which the engine embedded does not take: .*"scorer" the engine vllm/);
+  t.regex(
+    await given(),
+    /^Step \S*judge samples with min_tokens, logit_bias, which the engine embedded does not take: .*"scorer" the engine vllm/,
+  );
   t.is(await given('roles.scorer={ engine: vllm, version: "1" }'), '');
   t.is(await given('models.scorer={ external: { model: m, revision: "1", url: "http://a" } }'), '');
 });
