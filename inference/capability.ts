@@ -65,7 +65,7 @@ async function checkSampling(
 ): Promise<void> {
   const text = async (more: Partial<Sampling>, seed = 1) => (await send({ ...greedy, ...more }, { ...options, seed })).reply.text;
   for (const sampling of samplings.length > 0 ? samplings : [{}])
-    await text({ ...sampling, ...(sampling.schema === true && { schema: oddSchema }), maxTokens: greedy.maxTokens });
+    await text({ ...sampling, ...(sampling.schema === true && { schema: oddSchema }), maxTokens: fewTokens(sampling) });
   const combined = Object.assign({}, ...samplings) as Partial<Sampling>;
   if (combined.stop && client.takes('stop')) {
     const [first] = await text({});
@@ -81,6 +81,9 @@ async function checkSampling(
     throw ignoredField('choice');
   if (combined.schema && client.takes('schema') && !isOdd(await text({ schema: oddSchema, maxTokens: LONG }))) throw ignoredField('schema');
 }
+
+/** A server refuses fewer tokens than its field `min_tokens` says. */
+const fewTokens = ({ extra }: Partial<Sampling>): number => Math.max(greedy.maxTokens, Number(extra?.['min_tokens']) || 0);
 
 /** What no model writes by itself. */
 const odd = ['backspin-quince', 'backspin-yak'];

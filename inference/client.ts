@@ -6,7 +6,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { adviceOn, chosenText, learn, samplingFields, takes, type Dialect, type Learnt } from './fields.ts';
 import type { Limiter } from './limiter.ts';
 import { chatFields, contentOf, isChat, maxTokensOf, minimalPrompt, type TemplateKwargs } from './prompts.ts';
-import { chatReplies, parseReply, textReplies, type FinishReason, type Usage } from './replies.ts';
+import { chatReply, parseReply, textReply, type FinishReason, type Usage } from './replies.ts';
 import { scoreContinuations, type Post } from './scores.ts';
 import { Rejected, Transport, type RequestOptions, type TransportOptions } from './transport.ts';
 
@@ -59,8 +59,6 @@ export class ModelClient {
   /** Tokens of BEGINNINGS by model. */
   readonly #beginnings = new Map<string, readonly number[]>();
   readonly #lastContinuations = new Map<string, { readonly texts: readonly string[]; readonly tokens: readonly (readonly number[])[] }>();
-  /** Whether the server has reported the tokens of a reply. */
-  #reportsUsage = false;
 
   constructor({ limiter, count = (send) => send(), dialect = {}, ...transport }: ClientOptions) {
     this.#limiter = limiter;
@@ -102,20 +100,19 @@ export class ModelClient {
   async #complete(model: string, prompt: Prompt, sampling: Sampling, options: SeededRequestOptions): Promise<Answer<Reply>> {
     await this.#checkLength(model, prompt, sampling, options);
     const fields = { model, ...(isChat(prompt) ? chatFields(prompt, sampling.chatTemplateKwargs) : { prompt: contentOf(prompt) }) };
-    const strictness = this.#reportsUsage ? 'lenient' : 'strict';
     if (isChat(prompt)) {
       const {
         choices: [{ message, finish_reason }],
         usage,
-      } = await this.#sample('/v1/chat/completions', fields, sampling, chatReplies[strictness], options);
+      } = await this.#sample('/v1/chat/completions', fields, sampling, chatReply, options);
       const reply = { text: chosenText(message.text, sampling, this.#dialect), finish: finish_reason };
       return this.#answerOf(prompt, { ...reply, ...(message.reasoning !== '' && { reasoning: message.reasoning }) }, usage);
     }
     const {
       choices: [{ text, finish_reason }],
       usage,
-    } = await this.#sample('/v1/completions', fields, sampling, textReplies[strictness], options);
-    return this.#answerOf(prompt, { text: chosenText(text, sampling, this.#dialect), finish: finish_reason }, usage);
+    } = await this.#sample('/v1/completions', fields, sampling, textReply, options);
+    return this.#answerOf(prompt, { text: chosenText(text ?? '', sampling, this.#dialect), finish: finish_reason }, usage);
   }
 
   /** Sends the request again if its refusal shows a dialect of the server. */
@@ -138,10 +135,9 @@ export class ModelClient {
     }
   }
 
-  #answerOf(prompt: Prompt, reply: Omit<Reply, 'finish'> & { finish: FinishReason }, usage: Usage | undefined): Answer<Reply> {
+  #answerOf(prompt: Prompt, reply: Omit<Reply, 'finish'> & { finish: FinishReason }, usage: Usage): Answer<Reply> {
     const { text, finish } = reply;
     if (finish === 'content_filter') throw new Rejected(200, 'the server withheld its reply (content_filter)');
-    this.#reportsUsage ||= usage !== undefined;
     const written = usage?.completion_tokens ?? tokensIn(Buffer.byteLength(text));
     return { reply: { ...reply, finish }, tokens: written + (usage?.prompt_tokens ?? tokensIn(maxTokensOf(prompt))), written };
   }

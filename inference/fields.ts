@@ -2,7 +2,7 @@
 import type { Sampling } from '../recipe/define.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { External } from '../schemas/external.ts';
-import { REQUEST_FIELDS } from '../schemas/sampling.ts';
+import { REQUEST_FIELDS } from '../schemas/sampling-names.ts';
 
 /** What a server takes beyond the fields that all take. */
 export interface Dialect {

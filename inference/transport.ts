@@ -128,7 +128,7 @@ export class Transport {
       const timer = setTimeout(end, timeout);
       signal.addEventListener('abort', end);
       try {
-        const { data } = await this.#exchange({
+        const response = (await this.#exchange({
           method,
           url: url + path,
           data: body && JSON.stringify(body),
@@ -140,8 +140,11 @@ export class Transport {
           }),
           signal: attempt.signal,
           validateStatus: (status) => status < 300,
-        });
-        return JSON.parse(data as string); // here: a proxy's error page is not JSON, but its status still counts
+        })) as AxiosResponse<string>;
+        const reply: unknown = JSON.parse(response.data); // here: a proxy's error page is not JSON, but its status still counts
+        const status = statusIn(reply);
+        if (status === undefined) return reply;
+        throw new AxiosError(`status ${status}`, AxiosError.ERR_BAD_RESPONSE, response.config, undefined, { ...response, status });
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof AxiosError || error instanceof SyntaxError)) throw error;
@@ -192,6 +195,15 @@ const errorResponse = ({ response }: AxiosError): AxiosResponse<string> | undefi
 const describeError = (error: Error): string =>
   error instanceof SyntaxError ? `its reply is not JSON (${error.message}); is it an OpenAI-compatible API?` : error.message;
 
+/** The status of an error that a gateway passes on as a success: it stands in the reply, or in its choice. */
+function statusIn(reply: unknown): number | undefined {
+  type Errors = { readonly error?: unknown; readonly code?: unknown; readonly object?: unknown };
+  const { choices, ...whole } = (reply ?? {}) as Errors & { readonly choices?: readonly (Errors | null)[] };
+  const error = whole.error ?? (Array.isArray(choices) ? choices[0]?.error : undefined) ?? (whole.object === 'error' ? whole : undefined);
+  const code = Number((error as Errors | undefined)?.code);
+  return code >= 400 && code < 600 ? code : undefined;
+}
+
 /** Characters of an error reply in a format of its own. */
 const MAX_MESSAGE = 300;
 
@@ -200,10 +212,12 @@ function describeErrorReply({ data, statusText }: AxiosResponse<string>, key: st
   const said = errorMessageIn(data) ?? (data.slice(0, MAX_MESSAGE) || statusText);
   return key === null ? said : said.replaceAll(key, '(the key)');
 }
+type ErrorReply = { readonly error?: { readonly message: unknown } | string; readonly message?: unknown };
 function errorMessageIn(data: string): string | undefined {
   try {
-    const { error } = JSON.parse(data) as { error: { message: unknown } | string };
-    const said = typeof error === 'string' ? error : error.message;
+    const reply = JSON.parse(data) as ErrorReply & { choices?: ErrorReply[] };
+    const error = reply.error ?? reply.choices?.[0]?.error ?? reply;
+    const said = typeof error === 'string' ? error : (error.message ?? (error === reply ? undefined : JSON.stringify(error)));
     return typeof said === 'string' ? said : JSON.stringify(said)?.slice(0, MAX_MESSAGE);
   } catch {
     return undefined;

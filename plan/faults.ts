@@ -27,12 +27,30 @@ export async function faultsIn(
     known || offline ? undefined : leaseFault(call, context, own, bases),
     unbatched(call, context, registry),
     known ? undefined : unstructured(call, registry),
+    known || offline ? undefined : extraOfEmbedded(call, context, own, registry),
     await kindMismatch(call, registry, (model) => models.isTagger(model)),
   ];
   if (!offline)
     for (const [role, model] of Object.entries(own))
       if (servingOf(context, role).engine === 'embedded') faults.push(models.unsupported(model));
   return faults.filter((fault) => fault !== undefined);
+}
+
+/** Fields of a request that the embedded engine would refuse: it takes none but those that settings of sampling have. */
+function extraOfEmbedded(
+  call: StepCall,
+  context: StepContext,
+  own: Readonly<Record<string, unknown>>,
+  registry: Registry,
+): string | undefined {
+  for (const role of Object.keys(own)) {
+    if (servingOf(context, role).engine !== 'embedded') continue;
+    const samplings = askingOperators(call, registry).flatMap((one) => samplingsOf(one, [role]));
+    const fields = [...new Set(samplings.flatMap(({ extra = {} }) => Object.keys(extra)))];
+    if (fields.length > 0)
+      return `Step ${call.path} samples with ${fields.join(', ')}, which the engine embedded does not take: leave it out, or give the role "${role}" the engine vllm.`;
+  }
+  return undefined;
 }
 
 /** Operators without a schema of their own whose sampling asks for it. */

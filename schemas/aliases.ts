@@ -1,6 +1,7 @@
 /** Names of TRL, Transformers, PEFT, LLaMA-Factory, axolotl and vLLM for settings of an experiment file. They are accepted beside ours. */
 import { isMap, isScalar, type Document, type Node, type Pair, type YAMLMap } from 'yaml';
 import { keysAt, type JsonSchema } from './nearest.ts';
+import { samplingAliases, samplingElsewhere } from './sampling-names.ts';
 
 type OurName = readonly [key: string, inner?: string | number];
 type Aliases = Readonly<Record<string, OurName>>;
@@ -100,22 +101,13 @@ const trainingElsewhere: Readonly<Record<string, string>> = {
     ]),
   ),
 };
-/** What to do in place of a key of TRL, LLaMA-Factory or axolotl that stands beside these keys of ours; undefined: it is none. */
-export const sayElsewhere = (key: string, beside: readonly string[]): string | undefined =>
-  beside.includes('learningRate') && Object.hasOwn(trainingElsewhere, key) ? trainingElsewhere[key] : undefined;
+/** What to do in place of a key of TRL, LLaMA-Factory, axolotl or vLLM that stands beside these keys of ours; undefined: it is none. */
+export function sayElsewhere(key: string, beside: readonly string[]): string | undefined {
+  const elsewhere = beside.includes('learningRate') ? trainingElsewhere : beside.includes('temperature') ? samplingElsewhere : {};
+  return Object.hasOwn(elsewhere, key) ? elsewhere[key] : undefined;
+}
 /** LoraConfig of PEFT. */
 const lora: Aliases = { r: ['rank'], lora_alpha: ['alpha'], lora_dropout: ['dropout'], target_modules: ['targets'] };
-/** SamplingParams of vLLM. */
-const sampling: Aliases = {
-  top_p: ['topP'],
-  top_k: ['topK'],
-  min_p: ['minP'],
-  repetition_penalty: ['repetitionPenalty'],
-  presence_penalty: ['presencePenalty'],
-  frequency_penalty: ['frequencyPenalty'],
-  max_tokens: ['maxTokens'],
-  chat_template_kwargs: ['chatTemplateKwargs'],
-};
 /** Their name of a value -> ours, by our key. undefined: our default. */
 const values: Readonly<Record<string, Readonly<Record<string, string | undefined>>>> = {
   optimizer: {
@@ -131,11 +123,13 @@ const values: Readonly<Record<string, Readonly<Record<string, string | undefined
   },
   tooLong: { raise: 'fail' },
   targets: { 'all-linear': undefined },
+  topK: { '-1': undefined, '0': undefined },
+  minP: { '0': undefined },
 };
 
 /** Of settings that stand among these keys: not every training has each of them. */
 function aliasesBeside(keys: readonly string[]): Aliases {
-  const all = keys.includes('learningRate') ? training : keys.includes('rank') ? lora : keys.includes('temperature') ? sampling : {};
+  const all = keys.includes('learningRate') ? training : keys.includes('rank') ? lora : keys.includes('temperature') ? samplingAliases : {};
   return Object.fromEntries(Object.entries(all).filter(([, [key]]) => keys.includes(key)));
 }
 
@@ -196,7 +190,7 @@ function hoistArguments(map: YAMLMap): ReadonlySet<Pair> {
 /** Returns false if the map has the setting already. */
 function rename(document: Document, map: YAMLMap, pair: Pair, [key, inner]: OurName, made: Set<Node>): boolean {
   const held = map.get(key, true) as Node | undefined;
-  if (held && !made.has(held)) return false;
+  if (held && !made.has(held) && !(key === 'extra' && isMap(held) && !held.has(inner))) return false;
   const { value } = pair;
   const known = values[key] ?? {};
   if (isScalar(value) && Object.hasOwn(known, String(value.value))) value.value = known[String(value.value)];

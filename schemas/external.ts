@@ -1,6 +1,6 @@
 /** Schema of an external model in an experiment file. */
 import { z } from 'zod';
-import { REQUEST_FIELDS } from './sampling.ts';
+import { REQUEST_FIELDS } from './sampling-names.ts';
 import { timeout } from './serving.ts';
 
 const url = z.url({ protocol: /^https?$/ }).refine((text) => !/[@?#]/.test(text), 'an address without a key, a user or a query in it');

@@ -1,24 +1,6 @@
 /** Schema of a model's sampling in an experiment file. */
 import { z } from 'zod';
-
-/** Fields of a request by the setting that they have; the client sets all others by itself. */
-export const REQUEST_FIELDS = {
-  temperature: 'temperature',
-  topP: 'top_p',
-  topK: 'top_k',
-  minP: 'min_p',
-  repetitionPenalty: 'repetition_penalty',
-  presencePenalty: 'presence_penalty',
-  frequencyPenalty: 'frequency_penalty',
-  stop: 'stop',
-} as const;
-const taken = new Set([
-  ...Object.values(REQUEST_FIELDS),
-  ...'model messages prompt max_tokens max_completion_tokens seed n stream chat_template_kwargs structured_outputs response_format'.split(
-    ' ',
-  ),
-  ...'logprobs top_logprobs prompt_logprobs echo add_generation_prompt continue_final_message'.split(' '),
-]);
+import { sayTaken } from './sampling-names.ts';
 
 /** Chat template variables that the client itself sets. */
 const own = new Set('messages conversation chat_template add_generation_prompt continue_final_message tokenize return_dict'.split(' '));
@@ -47,7 +29,11 @@ export const sampling = z
       .refine((kwargs) => Object.keys(kwargs).every((name) => !own.has(name)), `backspin sets ${[...own].join(', ')} itself`)
       .exactOptional()
       .describe('Variables of the chat template, such as enable_thinking: false.'),
-    stop: z.array(z.string().min(1)).readonly().exactOptional().describe('Texts that end a reply.'),
+    stop: z
+      .union([z.array(z.string().min(1)).readonly(), z.string().min(1)])
+      .transform((stop): readonly string[] => [stop].flat())
+      .exactOptional()
+      .describe('Texts that end a reply, or one text.'),
     choice: z
       .array(z.string().min(1))
       .min(1)
@@ -62,7 +48,12 @@ export const sampling = z
       ),
     extra: z
       .record(z.string(), z.unknown())
-      .refine((fields) => Object.keys(fields).every((name) => !taken.has(name)), 'it holds a field that backspin sets itself')
+      .superRefine((fields, context) => {
+        for (const field of Object.keys(fields)) {
+          const message = sayTaken(field);
+          if (message !== undefined) context.addIssue({ code: 'custom', path: [field], message });
+        }
+      })
       .exactOptional()
       .describe('More fields of the request, sent as they are; part of the key of a step.'),
   })

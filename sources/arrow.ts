@@ -1,7 +1,8 @@
 /** Reads Arrow's IPC files and streams batch by batch: `.arrow`, and `.feather` of version 2. */
-import type { DataType, Decimal, RecordBatch, StructRow, Vector } from 'apache-arrow';
+import type { DataType, RecordBatch, StructRow, Vector } from 'apache-arrow';
 import { open, type FileHandle } from 'node:fs/promises';
 import { zstdDecompressSync } from 'node:zlib';
+import { decimalOf } from './decimals.ts';
 import type { Values } from './lines.ts';
 
 type Arrow = typeof import('apache-arrow');
@@ -46,7 +47,7 @@ function valueOf(arrow: Arrow, type: DataType, value: unknown): unknown {
   const { DataType } = arrow;
   if (value === null || value === undefined) return null;
   if (DataType.isDate(type) || DataType.isTimestamp(type)) return new Date(Number(value));
-  if (DataType.isDecimal(type)) return decimalOf(type, value as Uint32Array);
+  if (DataType.isDecimal(type)) return decimalOf(unscaledOf(value as Uint32Array), type.scale);
   if (DataType.isDictionary(type)) return valueOf(arrow, type.dictionary as DataType, value);
   if (DataType.isList(type) || DataType.isFixedSizeList(type))
     return Array.from(value as Vector, (one) => valueOf(arrow, type.children[0]!.type as DataType, one));
@@ -61,8 +62,8 @@ function valueOf(arrow: Arrow, type: DataType, value: unknown): unknown {
   return value;
 }
 
-/** Its words, the lowest first, are a number in two's complement. */
-function decimalOf({ scale }: Decimal, words: Uint32Array): number {
+/** The words of a decimal, the lowest first, are a number in two's complement. */
+function unscaledOf(words: Uint32Array): bigint {
   const unsigned = words.reduceRight((sum, word) => (sum << 32n) | BigInt(word), 0n);
-  return Number(BigInt.asIntN(32 * words.length, unsigned)) / 10 ** scale;
+  return BigInt.asIntN(32 * words.length, unsigned);
 }

@@ -69,14 +69,16 @@ const one = (instruction: unknown, response: unknown, names: string): readonly T
     : `has no texts "${names}"`;
 
 /** An input of Alpaca that is none. */
-const NO_INPUT = /^\s*(<?no ?input>?)?\s*$/i;
+const NO_INPUT = /^\s*([<[]?no ?input[>\]]?|n\/?a|nan|none|null|not applicable)?\.?\s*$/i;
 
 type FormatName = 'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'preference' | 'lima' | 'guanaco' | 'oasst';
 const formats: Readonly<Record<FormatName, Format>> = {
   messages: spoken('messages', 'role', 'content'),
   sharegpt: spoken('conversations', 'from', 'value'),
   alpaca: ({ instruction, input, output }) => {
-    const parts = [instruction, input].filter((text) => typeof text === 'string' && !NO_INPUT.test(text));
+    const parts = [instruction, typeof input === 'string' && !NO_INPUT.test(input) ? input : ''].filter(
+      (text) => String(text).trim() !== '',
+    );
     return one(typeof instruction === 'string' ? parts.join('\n\n') : undefined, output, 'instruction" and "output');
   },
   'prompt-completion': ({ prompt, completion }) => {

@@ -2,8 +2,10 @@
 import { CsvError, parse as csvParser } from 'csv-parse';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
+import { isUtf8 } from 'node:buffer';
 import { pipeline, Readable } from 'node:stream';
 import { arrowRows } from './arrow.ts';
+import { exactDecimals } from './decimals.ts';
 import { bytesOf, getAt, objectsOf, parseValue, textOf, type Entry, type Values } from './lines.ts';
 import { byJq, formatOf, notUtf8, type Fault } from './unreadable.ts';
 
@@ -128,10 +130,11 @@ async function* parquetOf(path: string): AsyncGenerator<Entry> {
   try {
     const file = await asyncBufferFromFile(path);
     const metadata = await parquetMetadataAsync(file);
+    const exact = exactDecimals(metadata);
     for (const { num_rows } of metadata.row_groups) {
       const rows = { rowStart: number, rowEnd: number + Number(num_rows) };
-      for (const row of await parquetReadObjects({ file, metadata, compressors, ...rows }))
-        yield { number: ++number, value: plain(row) as Values };
+      for (const row of await parquetReadObjects({ file, metadata, compressors, utf8: false, ...rows }))
+        yield { number: ++number, value: plain(exact(row), textOrBase64) as Values };
     }
   } catch (error) {
     yield parquetFault(error as Error);
@@ -155,13 +158,16 @@ async function* arrowOf(path: string): AsyncGenerator<Entry> {
 }
 
 /** A value of Parquet or Arrow as JSON has it: times in ISO 8601; integers beyond 2^53 as texts; NaN, which pandas writes for what is missing, as null. */
-function plain(value: unknown): unknown {
+function plain(value: unknown, ofBytes = base64): unknown {
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (typeof value === 'number') return Number.isFinite(value) ? value : null;
   if (value instanceof Date) return value.toISOString();
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
-  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Uint8Array) return ofBytes(value);
+  if (Array.isArray(value)) return value.map((one) => plain(one, ofBytes));
   if (typeof value === 'object' && value !== null)
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner, ofBytes)]));
   return value ?? null;
 }
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+/** Bytes of a column that does not say whether it holds texts, as old writers of Parquet leave it. */
+const textOrBase64 = (bytes: Uint8Array): string => (isUtf8(bytes) ? Buffer.from(bytes).toString() : base64(bytes));

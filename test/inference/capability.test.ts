@@ -38,6 +38,15 @@ test('a field that is refused is named', async (t) => {
   await t.throwsAsync(probed(server), { name: 'CapabilityMissing', message: /chat.*'top_k'/ });
 });
 
+test('the check asks for as many tokens as `min_tokens` says, of which servers take no fewer', async (t) => {
+  const server = await fakeOpenAI(t);
+  server.gate = (request, response, reply, body) => {
+    if (Number(body['min_tokens'] ?? 0) <= Number(body['max_tokens'])) return reply();
+    troubles.status(400, {}, 'min_tokens must be less than or equal to max_tokens')(request, response);
+  };
+  await t.notThrowsAsync(probed(server, ['chat'], { temperature: 0.7, extra: { min_tokens: 100 } }));
+});
+
 test('a stop string that is ignored is noticed', async (t) => {
   const server = await fakeOpenAI(t);
   server.change = (path, reply) => (path === '/v1/chat/completions' ? withChoice(reply, () => ({ message: { content: 'ok' } })) : reply);

@@ -212,8 +212,8 @@ test('a short prompt costs no count; a long one is counted, and is too long only
 test('a reply without a field that is needed names it, and is not asked for again', async (t) => {
   const server = await fakeOpenAI(t);
   const model = client(server);
-  server.change = (path, reply) => (path === '/v1/chat/completions' ? { ...reply, usage: undefined } : reply);
-  await t.throwsAsync(model.chat('m', hello, greedy, ask), { name: 'CapabilityMissing', message: /usage/ });
+  server.change = (path, reply) => (path === '/v1/chat/completions' ? { ...reply, choices: undefined } : reply);
+  await t.throwsAsync(model.chat('m', hello, greedy, ask), { name: 'CapabilityMissing', message: /choices is missing/ });
   t.is(asked(server).length, 1);
 });
 

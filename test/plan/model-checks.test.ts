@@ -74,6 +74,19 @@ test('the own schema of an operator that has none is refused at plan', async (t)
   );
 });
 
+test('a field of `extra` that the embedded engine would refuse is refused at plan; vLLM and servers of others are sent it', async (t) => {
+  const given = async (...sets: string[]) =>
+    (
+      await missing('parameters.sampling.judge={ temperature: 0, maxTokens: 8, extra: { min_tokens: 2, logit_bias: { 7: 1 } } }', ...sets)
+    ).join();
+  t.regex(
+    await given(),
+    /^Step \S*judge samples with min_tokens, logit_bias, which the engine embedded does not take: .*"scorer" the engine vllm/,
+  );
+  t.is(await given('roles.scorer={ engine: vllm, version: "1" }'), '');
+  t.is(await given('models.scorer={ external: { model: m, revision: "1", url: "http://a" } }'), '');
+});
+
 test('a plan says which settings of sampling a server will not get', async (t) => {
   const warnings = async (...sets: string[]) => (await plan(await services, (await loadExperiment(file, sets)).bound)).warnings.join('\n');
   const schema = 'parameters.sampling.judge={ temperature: 0, maxTokens: 8, schema: { type: object } }';

@@ -66,10 +66,16 @@ test('CSV that is no UTF-8, or that names two columns alike, is refused and not 
 test('Parquet has the values that were written, whatever packs it', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'backspin-parquet-'));
   const make = `import sys, datetime, pyarrow as pa, pyarrow.parquet as pq
+from decimal import Decimal
 table = pa.table({
     "id": pa.array([1, 2**53 + 1, None], pa.int64()),
     "score": pa.array([0.5, float("nan"), -1.0]),
     "at": pa.array([datetime.datetime(2026, 11, 29, 12), None, None]),
+    "price": pa.array([Decimal("12.3400"), Decimal("-0.0007"), None], pa.decimal128(30, 4)),
+    "key": pa.array([Decimal(1990391500702712081), Decimal(1990391500702712082), Decimal(-70)], pa.decimal128(38, 0)),
+    "costs": pa.array([[{"sum": Decimal("1.5")}], [], None], pa.list_(pa.struct([("sum", pa.decimal128(9, 2))]))),
+    "by": pa.array([[("a", Decimal("0.10"))], [], None], pa.map_(pa.string(), pa.decimal256(50, 2))),
+    "bytes": pa.array(["é".encode(), b"\\x00\\xff", None], pa.binary()),
     "conversations": pa.array([[{"from": "human", "value": "a"}, {"from": "gpt", "value": "é"}], [], None]),
 })
 for packing in ("none", "snappy", "gzip", "zstd", "brotli"):
@@ -84,13 +90,21 @@ for packing in ("none", "snappy", "gzip", "zstd", "brotli"):
           id: 1,
           score: 0.5,
           at: '2026-11-29T12:00:00.000Z',
+          price: 12.34,
+          key: '1990391500702712081',
+          costs: [{ sum: 1.5 }],
+          by: { a: 0.1 },
+          bytes: 'é',
           conversations: [
             { from: 'human', value: 'a' },
             { from: 'gpt', value: 'é' },
           ],
         },
-        { id: '9007199254740993', score: null, at: null, conversations: [] },
-        { id: null, score: -1, at: null, conversations: null },
+        {
+          ...{ id: '9007199254740993', score: null, at: null, price: -0.0007, key: '1990391500702712082' },
+          ...{ costs: [], by: {}, bytes: 'AP8=', conversations: [] },
+        },
+        { id: null, score: -1, at: null, price: null, key: -70, costs: null, by: null, bytes: null, conversations: null },
       ],
       packing,
     );
@@ -165,6 +179,12 @@ test('Alpaca: the input follows the instruction, where there is one', async (t) 
         { instruction: 'Name a sea.', input: '', output: 'Baltic.' },
         { instruction: 'Name a lake.', input: '<noinput>', output: 'Garda.' },
         { instruction: '', input: 'Name a river.', output: 'Elbe.' },
+        ...['N/A', 'nan', 'None', '[No Input]', 'Not applicable.'].map((input) => ({
+          instruction: 'Name a hill.',
+          input,
+          output: 'Etna.',
+        })),
+        { instruction: 'Translate into Latin.', input: 'None of them', output: 'Nemo' },
       ]),
     },
     { format: 'alpaca' },
@@ -174,7 +194,9 @@ test('Alpaca: the input follows the instruction, where there is one', async (t) 
     ['Name a lake.', 'Garda.'],
     ['Name a river.', 'Elbe.'],
   ] as const;
-  t.deepEqual(rows, pairs(['Translate into French.\n\nGood morning', 'Bonjour'], ...bare));
+  const hills = Array<[string, string]>(5).fill(['Name a hill.', 'Etna.']);
+  const latin = ['Translate into Latin.\n\nNone of them', 'Nemo'] as const;
+  t.deepEqual(rows, pairs(['Translate into French.\n\nGood morning', 'Bonjour'], ...bare, ...hills, latin));
 });
 
 test('prompt and completion, LIMA, Guanaco, and trees of Open Assistant', async (t) => {

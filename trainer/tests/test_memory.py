@@ -81,6 +81,19 @@ def test_a_micro_batch_divides_the_share_of_a_device(tmp_path, model):
         assert training.micro_batch(parsed(given)) == rows
 
 
+@pytest.mark.parametrize("most", [1, 4])
+def test_the_reference_is_computed_for_no_more_pairs_at_once_than_the_training_has(tmp_path, model, monkeypatch, most):
+    losses, seen = reference.token_losses, []
+
+    def noted(model, batch):
+        seen.append(len(batch["input_ids"]) // 2)  # a chosen and a rejected answer each
+        return losses(model, batch)
+
+    monkeypatch.setattr(reference, "token_losses", noted)
+    assert run(spec(model, tmp_path, "dpo", microBatch=most)) == Exit.DONE
+    assert sum(seen) == len(pairs()) and max(seen) == most
+
+
 @pytest.mark.parametrize("objective", list(OBJECTIVES))
 def test_out_of_memory_ends_a_run_with_71_and_a_smaller_micro_batch_goes_on_from_the_checkpoint(
     tmp_path, model, objective, monkeypatch
