@@ -1,7 +1,6 @@
 /** `backspin export NAME [STEP] --to FOLDER`: writes models as Hugging Face folders and datasets as files that `load_dataset` reads, each
  *  with a card; `--push OWNER/NAME` uploads them to the Hub. Needs no server. */
-import { copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { runVerb } from '../devices/verb.ts';
 import { isRef, type AnyRef, type DatasetRef, type ModelRef } from '../schemas/call.ts';
@@ -10,6 +9,7 @@ import type { ExperimentRecord } from '../schemas/experiment.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import type { ModelManifest } from '../schemas/store.ts';
 import { ifThere, temporary } from '../store/files.ts';
+import { pathsOf } from '../store/paths.ts';
 import type { Store } from '../store/store.ts';
 import { modelCard } from '../experiments/cards.ts';
 import { currentRecord } from '../experiments/current.ts';
@@ -51,16 +51,9 @@ export async function run(name: string, wanted: string | undefined, options: Opt
   }
   const licensed = licenseOf(record, options.license);
   const refs = isRef(result) ? { '': result } : result;
-  for (const ref of Object.values(refs)) {
-    if (adapter && (ref.kind !== 'model' || (await store.model(ref)).base === null))
-      throw new BackspinError('ConfigError', `The ${ref.kind} ${ref.digest.slice(0, 16)} is no adapter: leave --adapter away.`);
-  }
-  if (format !== undefined && Object.values(refs).every((ref) => ref.kind === 'model'))
-    throw new BackspinError('ConfigError', `${step?.path ?? name} is a model, which has one format: leave --format away.`);
-  const scratch = to === undefined ? await mkdtemp(join(tmpdir(), 'backspin-')) : undefined;
-  if (options.ollama && (adapter || Object.values(refs).some((ref) => ref.kind !== 'model')))
-    throw new BackspinError('ConfigError', '--ollama goes with a whole model: name a step that trained one, and leave --adapter away.');
-  const folder = resolve(to ?? join(scratch!, 'export'));
+  await checkOptions(store, refs, step?.path ?? name, options);
+  // What a killed command leaves in the store's folder for temporary files, `gc` removes.
+  const folder = to === undefined ? temporary(pathsOf(store.root).temporary, 'export') : resolve(to);
   if (((await ifThere(readdir(folder))) ?? []).length > 0)
     throw new BackspinError('ConfigError', `${folder} is not empty: give a new folder, so that nothing is mixed up.`);
   const several = Object.keys(refs).length > 1;
@@ -85,12 +78,31 @@ export async function run(name: string, wanted: string | undefined, options: Opt
     await rename(made, folder); // all or nothing
     if (to !== undefined) console.log(lines.join('\n'));
     if (to !== undefined && options.ollama) console.log(`ollama create ${name} -f ${join(folder, 'Modelfile')}`);
-    const kind = Object.values(refs)[0]!.kind === 'model' ? 'model' : 'dataset';
-    if (repository !== undefined) await push({ kind, repository, folder, private: options.private ?? false });
+    const [ref] = Object.values(refs) as [AnyRef];
+    const kind = ref.kind === 'model' ? 'model' : 'dataset';
+    const message = `${step?.path ?? 'The result'} of ${name}, digest ${ref.digest}`;
+    if (repository !== undefined) await push({ kind, repository, folder, private: options.private ?? false, message });
   } finally {
     await rm(made, { recursive: true, force: true });
-    if (scratch !== undefined) await rm(scratch, { recursive: true, force: true });
+    if (to === undefined) await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Throws `ConfigError` if an option does not suit what is exported. */
+async function checkOptions(
+  store: Store,
+  refs: Readonly<Record<string, AnyRef>>,
+  from: string,
+  { adapter = false, format, ollama }: Options,
+): Promise<void> {
+  for (const ref of Object.values(refs)) {
+    if (adapter && (ref.kind !== 'model' || (await store.model(ref)).base === null))
+      throw new BackspinError('ConfigError', `The ${ref.kind} ${ref.digest.slice(0, 16)} is no adapter: leave --adapter away.`);
+  }
+  if (format !== undefined && Object.values(refs).every((ref) => ref.kind === 'model'))
+    throw new BackspinError('ConfigError', `${from} is a model, which has one format: leave --format away.`);
+  if (ollama && (adapter || Object.values(refs).some((ref) => ref.kind !== 'model')))
+    throw new BackspinError('ConfigError', '--ollama goes with a whole model: name a step that trained one, and leave --adapter away.');
 }
 
 /** Of the command, else of the experiment file. */

@@ -77,8 +77,8 @@ export interface PushedFile {
   readonly sent: boolean;
 }
 
-/** Uploads a folder to a repository, which is made if there is none, and leaves out the files that it has. Returns the address of the
- *  repository. Throws `ConfigError` if the Hub refuses it, and `Down` without a network. */
+/** Uploads a folder to a repository as one commit, and leaves out the files that it has. Makes the repository if there is none. Returns its
+ *  address. Throws `ConfigError` if the Hub refuses it, and `Down` without a network. */
 export async function pushFolder(spec: Omit<PushSpec, 'version'>, onFile: (file: PushedFile) => void): Promise<string> {
   let last: { readonly url: string } | undefined;
   for await (const line of hubLines<PushedFile | { readonly url: string }>('push', { version: 1, ...spec })) {

@@ -98,13 +98,15 @@ export interface HubSpec {
   readonly files: readonly string[] | null;
 }
 
-/** The spec of `backspin_trainer push`: uploads the files of a folder to a repository, which it makes if there is none. */
+/** The spec of `backspin_trainer push`: uploads the files of a folder to a repository as one commit. Makes the repository if there is none. */
 export interface PushSpec {
   readonly version: 1;
   readonly kind: 'model' | 'dataset';
   readonly repository: string;
   readonly folder: string;
   readonly private: boolean;
+  /** Of the commit. */
+  readonly message: string;
 }
 
 /** The spec of `backspin_trainer gguf`: writes the model in `file` as a Hugging Face folder to the new folder `to`, or only its small files. */

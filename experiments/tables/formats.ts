@@ -13,35 +13,45 @@ interface Column {
 
 /** Fields that hold what is asked and what is answered, the likeliest first. */
 const ASKED = ['instruction', 'prompt', 'question'];
-const ANSWERED = ['response', 'answer', 'output', 'completion', 'reply'];
+const ANSWERED = ['response', 'answer', 'output', 'completion', 'reply', 'text'];
 
 /** A query for the exported rows. Throws `ConfigError` if the records lack the fields that the format needs. */
 export async function exportQuery(database: Database, query: string, format: Format, from: string): Promise<string> {
   const columns = await columnsOf(database, query);
-  if (format === 'jsonl' || format === 'parquet')
-    return `select ${columns
-      .filter((one) => one.name !== 'from')
-      .map(exported)
-      .join()} from (${query})`;
+  const made = queryIn(format, query, columns);
+  if ('select' in made) return made.select;
+  const others = formats.filter((other) => 'select' in queryIn(other, query, columns));
+  throw new BackspinError(
+    'ConfigError',
+    `The records of ${from} have no ${made.lacks}, which ${format} needs; they have ${columns.map((one) => one.name).join(', ')}. ` +
+      `Export them as ${others.slice(0, -1).join(', ')} or ${others.at(-1)}, or give the fields other names with \`backspin sql\`, --format and --to.`,
+  );
+}
+
+/** `lacks`: what the format needs and the records do not have. */
+type Made = { readonly select: string } | { readonly lacks: string };
+
+function queryIn(format: Format, query: string, columns: readonly Column[]): Made {
+  if (format === 'jsonl' || format === 'parquet') {
+    const own = columns.filter((one) => one.name !== 'from').map(exported);
+    return { select: `select ${own.join()} from (${query})` };
+  }
   const has = (field: string) => columns.find((one) => one.name === field);
-  const missing = (what: string) =>
-    new BackspinError(
-      'ConfigError',
-      `The records of ${from} have no ${what}, which ${format} needs; they have ${columns.map((one) => one.name).join(', ')}. ` +
-        `Export them as jsonl, or give the fields other names with \`backspin sql\`, --format and --to.`,
-    );
   const messages = has('messages');
   const asked = ASKED.find(has);
   if (format === 'trl-dpo') {
-    if (!asked || !has('chosen') || !has('rejected')) throw missing('prompt with a chosen and a rejected answer');
+    if (!asked || !has('chosen') || !has('rejected')) return { lacks: 'prompt with a chosen and a rejected answer' };
     const [chosen, rejected] = ['chosen', 'rejected'].map((field) => textIn(has(field)!));
-    return `select ${turns('user', prompt(columns, asked))} as prompt, ${turns('assistant', chosen!)} as chosen, ${turns('assistant', rejected!)} as rejected
-      from (${query}) where ${name(asked)} is not null and ${chosen} is not null and ${rejected} is not null`;
+    return {
+      select: `select ${turns('user', prompt(columns, asked))} as prompt, ${turns('assistant', chosen!)} as chosen, ${turns('assistant', rejected!)} as rejected
+      from (${query}) where ${name(asked)} is not null and ${chosen} is not null and ${rejected} is not null`,
+    };
   }
   const answered = ANSWERED.find(has);
-  if (asked && answered) return pairQuery(query, format, columns, asked, answered);
-  if (messages?.type.startsWith('STRUCT') && messages.type.endsWith('[]') && format !== 'alpaca') return messagesQuery(query, format);
-  throw missing('question with an answer (instruction and response, say)');
+  if (asked && answered) return { select: pairQuery(query, format, columns, asked, answered) };
+  if (messages?.type.startsWith('STRUCT') && messages.type.endsWith('[]') && format !== 'alpaca')
+    return { select: messagesQuery(query, format) };
+  return { lacks: 'question with an answer (instruction and response, say)' };
 }
 
 function pairQuery(query: string, format: Format, columns: readonly Column[], asked: string, answered: string): string {

@@ -7,36 +7,8 @@ import type { Agreed, Imagined, Row } from '../../operators/main/records.ts';
 import type { DatasetRef, ModelRef, ReportRef } from '../../schemas/call.ts';
 import { checkIn } from '../support/judge-check.ts';
 import { beyond, planOf } from '../support/planned.ts';
-import { jsonl, lot, stage, type Ran } from '../support/recipe.ts';
-
-const ROUNDS = 3;
-const seed = Array.from({ length: 12 }, (_, n) => ({ instruction: `What is thing ${n}?`, response: `Thing ${n} is a stone.` }));
-const texts = Array.from({ length: 50 }, (_, n) => ({ text: `Text ${n} tells ${'more '.repeat(n % 7)}of it.` }));
-
-const made = await stage(
-  'main',
-  {
-    // One seed pair of all is always answered with nothing.
-    reply: (role, model, content) =>
-      content.includes('thing 7?') || content.includes('Thing 7 ') ? ' ' : `${role} ${lot(model + content, 1000)} says.`,
-    // What people wrote is three times as likely as what was imagined.
-    score: ({ model, prompt, continuation }) => {
-      const imagined = JSON.stringify(prompt).includes('says.');
-      const each = imagined ? 1.5 : 0.5;
-      const shift = continuation.startsWith('Text') ? lot(model.digest + continuation, 100) / 100 : 0;
-      return continuation.split(' ').map((_, id) => ({ id, logprob: -each - shift, entropy: null }));
-    },
-  },
-  { 'seed.jsonl': jsonl(seed), 'texts.jsonl': jsonl(texts), 'base/': '{}' },
-);
-const source = (path: string) => ({ source: 'std.table', params: { path }, folder: made.folder });
-const run = (parameters: object = {}) =>
-  made.run({
-    parameters: { rounds: ROUNDS, minimum: 1, judgeCheck: null, ...parameters },
-    data: { seed: source('seed.jsonl'), corpus: source('texts.jsonl') },
-    models: { base: { path: join(made.folder, 'base') } },
-  });
-const ran = await run();
+import { ROUNDS, made, ran, run, seed, source, texts } from '../support/main.ts';
+import { jsonl, type Ran } from '../support/recipe.ts';
 
 interface Inputs {
   readonly from: ModelRef;

@@ -31,7 +31,12 @@ export interface HubHome {
 export async function hubHome(t: Pick<ExecutionContext, 'teardown'>): Promise<HubHome> {
   const hub = await LocalHub.start(t);
   const home = temporary();
-  const env: NodeJS.ProcessEnv = { HF_ENDPOINT: hub.endpoint, HF_HOME: join(temporary(), 'hf'), HF_HUB_DOWNLOAD_TIMEOUT: '3' };
+  const env: NodeJS.ProcessEnv = {
+    HF_ENDPOINT: hub.endpoint,
+    HF_HOME: join(temporary(), 'hf'),
+    HF_HUB_DOWNLOAD_TIMEOUT: '3',
+    HF_HUB_DISABLE_XET: '1', // a protocol that the stand-in lacks
+  };
   const run = (...args: string[]) => backspin(home, args, env);
   return {
     hub,

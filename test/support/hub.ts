@@ -42,6 +42,8 @@ export class LocalHub {
   /** `KIND/REPOSITORY@REVISION` -> commit and files. */
   readonly #published = new Map<string, Published>();
   readonly #blobs = new Map<string, Buffer>();
+  /** Messages of the commits that were received. */
+  readonly commits: string[] = [];
   readonly #server = createServer((request, response) => {
     this.#answer(request, response).catch(() => response.destroy());
   });
@@ -86,6 +88,7 @@ export class LocalHub {
     const api = /^\/api\/(models|datasets)\/([^/]+(?:\/[^/]+)??)(?:\/(revision|tree|paths-info)\/([^/]+)(?:\/(.*))?)?$/.exec(asked.path);
     if (api) return this.#describe(request, response, api[1] as Kind, api[2]!, api[3], api[4], api[5]);
     const [, cdn] = /^\/cdn\/(\w+)$/.exec(pathname) ?? [];
+    if (cdn !== undefined && request.method === 'PUT') return this.#store(request, response, cdn);
     if (cdn !== undefined) return send(request, response, this.#blobs.get(cdn)!, fault);
     const file = /^\/(datasets\/)?(.+?)\/resolve\/([^/]+)\/(.+)$/.exec(asked.path);
     if (!file) return refuse(response, 404, 'RepoNotFound');
@@ -106,21 +109,38 @@ export class LocalHub {
     return this.#published.get(`${kind}/${repository}@main`)?.files;
   }
 
-  /** Takes what `upload_folder` sends: every file whole, in the commit. Returns whether the request was one of those. */
+  /** Takes what `create_commit` sends: large files by their SHA-256 first, the others in the commit. Returns whether the request was one of
+   *  those. */
   async #receive(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
+    const batch = path.endsWith('.git/info/lfs/objects/batch');
     const [, kind, repository, step] = /^\/api\/(models|datasets)\/([^/]+\/[^/]+)\/(preupload|commit)\/main$/.exec(path) ?? [];
-    if (path !== '/api/repos/create' && path !== '/api/validate-yaml' && step === undefined) return false;
+    if (path !== '/api/repos/create' && path !== '/api/validate-yaml' && step === undefined && !batch) return false;
     if (!request.headers.authorization) refuse(response, 401);
     else {
       const body = Buffer.concat(await request.toArray()).toString();
       if (path === '/api/validate-yaml') json(response, { errors: [], warnings: [] });
+      else if (batch) this.#batch(response, JSON.parse(body) as { objects: LargeFile[] });
       else if (path === '/api/repos/create') this.#create(response, JSON.parse(body) as Created);
       else if (step === 'preupload') {
-        const { files } = JSON.parse(body) as { files: { path: string }[] };
-        json(response, { files: files.map(({ path }) => ({ path, uploadMode: 'regular', shouldIgnore: false })) });
+        const { files } = JSON.parse(body) as { files: { path: string; size: number }[] };
+        const modeOf = (size: number) => (size < LARGE ? 'regular' : 'lfs');
+        json(response, { files: files.map(({ path, size }) => ({ path, uploadMode: modeOf(size), shouldIgnore: false })) });
       } else this.#commit(response, kind as Kind, repository!, body);
     }
     return true;
+  }
+
+  /** Says where the large files go that are not there yet. */
+  #batch(response: ServerResponse, { objects }: { readonly objects: readonly LargeFile[] }): void {
+    const href = (oid: string) => ({ actions: { upload: { href: `${this.endpoint}/cdn/${oid}` } } });
+    json(response, { objects: objects.map(({ oid, size }) => ({ oid, size, ...(!this.#blobs.has(oid) && href(oid)) })) });
+  }
+
+  async #store(request: IncomingMessage, response: ServerResponse, oid: string): Promise<void> {
+    const bytes = Buffer.concat(await request.toArray());
+    if (hash('sha256', bytes) !== oid) return refuse(response, 400);
+    this.#blobs.set(oid, bytes);
+    response.end();
   }
 
   #create(response: ServerResponse, { type = 'model', name, organization }: Created): void {
@@ -135,8 +155,12 @@ export class LocalHub {
     const sent = lines
       .trim()
       .split('\n')
-      .map((line) => JSON.parse(line) as { key: string; value: { path: string; content: string } });
-    const added = sent.flatMap(({ key, value }) => (key === 'file' ? [[value.path, Buffer.from(value.content, 'base64')] as const] : []));
+      .map((line) => JSON.parse(line) as { key: string; value: { path: string; content: string; oid: string; summary: string } });
+    const added = sent.flatMap(({ key, value: { path, content, oid } }) => {
+      if (key === 'header') return [];
+      return [[path, key === 'file' ? Buffer.from(content, 'base64') : this.#blobs.get(oid)!] as const];
+    });
+    this.commits.push(sent.find(({ key }) => key === 'header')!.value.summary);
     const files = Object.fromEntries([...(this.files(kind, repository) ?? []), ...added]);
     const commitOid = this.publish(kind, repository, files);
     json(response, { success: true, commitOid, commitUrl: `${this.endpoint}/${repository}/commit/${commitOid}`, hookOutput: '' });
@@ -181,6 +205,10 @@ export class LocalHub {
   }
 }
 
+interface LargeFile {
+  readonly oid: string;
+  readonly size: number;
+}
 interface Created {
   readonly type?: 'model' | 'dataset';
   readonly name: string;

@@ -1,4 +1,4 @@
-"""The `push` verb: uploads a folder to a repository of the Hugging Face Hub, file by file, and leaves out what is there already."""
+"""The `push` verb: uploads a folder to a repository of the Hugging Face Hub as one commit, and leaves out what is there already."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 
 from .exits import Exit
 from .hub import refusal_of
 
-_CARD = "README.md"
 _CHUNK = 1 << 20
 
 
@@ -29,13 +28,15 @@ class PushSpec:
     repository: str
     folder: str
     private: bool
+    message: str
     revision: str = "main"
 
 
 def push(spec: PushSpec) -> Exit:
     """Prints a JSON line on stdout for each file, `{"name", "sent"}`, then `{"url"}`.
 
-    Each file is a commit, so a push that was stopped sends only the others when it runs again; the card comes last.
+    A large file is stored by its SHA-256 as soon as it has arrived, and one commit names all files in the end. So the
+    repository is never half changed, and a push that was stopped uploads only the large files that have not arrived.
     Ends when its standard input does, since its parent has ended then. Raises Refusal.
     """
     out = os.fdopen(os.dup(1), "w")
@@ -45,12 +46,16 @@ def push(spec: PushSpec) -> Exit:
     try:
         url = api.create_repo(**repository, private=spec.private, exist_ok=True)
         present = {file.path: file for file in api.list_repo_tree(**repository, recursive=True) if hasattr(file, "blob_id")}
+        additions: list[CommitOperationAdd] = []
         for name in _names(Path(spec.folder)):
             path = Path(spec.folder, name)
             sent = not _is_same(path, present.get(name))
             if sent:
-                api.upload_file(**repository, path_or_fileobj=path, path_in_repo=name, commit_message=f"Upload {name}")
+                additions.append(CommitOperationAdd(path_in_repo=name, path_or_fileobj=path))
+                api.preupload_lfs_files(**repository, additions=additions[-1:], free_memory=False)
             print(json.dumps({"name": name, "sent": sent}), file=out, flush=True)
+        if additions:
+            api.create_commit(**repository, operations=additions, commit_message=spec.message)
     except Exception as error:
         raise refusal_of(error, spec) or error from error
     print(json.dumps({"url": str(url)}), file=out, flush=True)
@@ -64,7 +69,7 @@ def _end_with_parent() -> None:
 
 def _names(folder: Path) -> list[str]:
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(names, key=lambda name: (name == _CARD, name))
+    return sorted(names)
 
 
 def _is_same(path: Path, remote) -> bool:
