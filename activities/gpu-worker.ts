@@ -1,4 +1,5 @@
 /** What the activities of a gpu worker share: its device groups and connections, and the state that their heartbeats show. */
+import type { DataConverter } from '@temporalio/common';
 import type { NativeConnection } from '@temporalio/worker';
 import type { Slot } from '../devices/slot.ts';
 import type { Slots } from '../devices/slots.ts';
@@ -14,6 +15,8 @@ export interface GpuWorker {
    */
   readonly connections: readonly NativeConnection[];
   readonly namespace: string;
+  /** Default: payloads are in plain text. */
+  readonly dataConverter?: DataConverter;
   readonly lifeline: string;
 }
 

@@ -1,4 +1,5 @@
 /** Runs the batches of a lease on a Temporal worker beside the model server that they ask. */
+import type { DataConverter } from '@temporalio/common';
 import { Worker, type NativeConnection } from '@temporalio/worker';
 import { inflight } from '../devices/inflight.ts';
 import { stepsOf } from '../steps/work.ts';
@@ -13,6 +14,7 @@ export interface LeaseContext {
   readonly services: Services;
   readonly connection: NativeConnection;
   readonly namespace: string;
+  readonly dataConverter?: DataConverter;
 }
 
 /** Batches of a lease that may hold unsent records: the current one and the next. The lease accepts another batch only when all records of
@@ -22,7 +24,7 @@ const UNSENT_BATCHES = 2;
 /** Runs batches from the lease's queue until `ended` settles. It resolves when the lease is released and rejects when the server is lost.
  *  Returns false if a batch was interrupted: then the step was paused or cancelled. */
 export async function runBatches(
-  { services, connection, namespace }: LeaseContext,
+  { services, connection, namespace, dataConverter }: LeaseContext,
   taskQueue: string,
   models: Models,
   ended: Promise<unknown>,
@@ -33,6 +35,7 @@ export async function runBatches(
   const worker = await Worker.create({
     connection,
     namespace,
+    ...(dataConverter && { dataConverter }),
     taskQueue,
     activities: {
       batch: (input: BatchInput): Promise<BatchTotals> =>

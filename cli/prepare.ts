@@ -11,6 +11,7 @@ import type { Store } from '../store/store.ts';
 import type { ExperimentInput } from '../schemas/messages.ts';
 import type { Experiment } from '../experiments/config.ts';
 import { connect } from '../host/connect.ts';
+import { requirePayloadKey } from '../host/payload-codec.ts';
 import { namedServer } from '../host/profile.ts';
 import { differences } from '../experiments/difference.ts';
 import { asBoundToday } from '../experiments/earlier.ts';
@@ -103,6 +104,7 @@ async function freeName(store: Store, name: string): Promise<string> {
 /** Starts `up` if nothing is up; of a store that hosts share, only checks that a host runs an orchestrator. `say` gets a line about what
  *  starts. */
 export async function ensureUp(store: Store, say: (line: string) => void = console.log): Promise<void> {
+  await requirePayloadKey(store);
   if (currentUp()?.ready) return;
   const server = namedServer();
   if (store.shared && server) return requireOrchestrator(store);

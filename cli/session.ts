@@ -13,6 +13,7 @@ import { BackspinError } from '../schemas/errors.ts';
 import { writeAtomic } from '../store/files.ts';
 import { pinBuild, type Build } from '../host/build.ts';
 import { joinDeployment } from '../host/deployment.ts';
+import { dataConverter, requirePayloadKey } from '../host/payload-codec.ts';
 import { namedServer } from '../host/profile.ts';
 import { checkHost, claimHome, releaseHome } from '../host/host.ts';
 import { homeFolder, inHome, lifelinePath, type Up } from '../host/home.ts';
@@ -143,9 +144,10 @@ class Session {
   async #join(options: ConnectionOptions): Promise<void> {
     const connection = await Connection.connect(options);
     try {
-      const client = new Client({ connection, namespace: this.#namespace });
+      const client = new Client({ connection, namespace: this.#namespace, dataConverter: dataConverter() });
       const services = await openServices(homeFolder(), { launchedOnly: true });
       const { orchestrator } = this.#options;
+      await requirePayloadKey(services.store, orchestrator);
       if (services.store.shared) await joinDeployment(services.store, client, this.#build.digest, { orchestrator, devices: this.#devices });
       if (!orchestrator) return;
       const taken = await upgradeExperiments(client, services, this.#build.digest);
@@ -158,7 +160,7 @@ class Session {
   async #runSlurm(options: ConnectionOptions, pools: Readonly<Record<string, SlurmSettings>>): Promise<void> {
     const connection = await Connection.connect(options);
     try {
-      const client = new Client({ connection, namespace: this.#namespace });
+      const client = new Client({ connection, namespace: this.#namespace, dataConverter: dataConverter() });
       await runSlurmPools(pools, { store: await openHome(), client, signal: this.#stopping.signal });
     } finally {
       await connection.close();

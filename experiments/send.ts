@@ -1,6 +1,8 @@
 /** Sends Temporal updates to open experiments, and explains refusals. */
 import { WorkflowNotFoundError, WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
 import { connect, type Temporal } from '../host/connect.ts';
+import { openHome } from '../host/home-store.ts';
+import { requirePayloadKey } from '../host/payload-codec.ts';
 import { BackspinError } from '../schemas/errors.ts';
 import { isClosed, type ExperimentRecord } from '../schemas/experiment.ts';
 
@@ -9,6 +11,7 @@ const DEADLINE = 15_000;
 
 /** Throws a `BackspinError` with a sentence if the experiment has ended, refuses the update, or nobody takes it. */
 export async function sendUpdate(record: ExperimentRecord, update: (handle: WorkflowHandle) => Promise<void>): Promise<void> {
+  await requirePayloadKey(await openHome());
   const temporal = await connect();
   try {
     requireOpen(record, temporal);

@@ -2,7 +2,7 @@
  *  place: its recipe runs from the top, and steps whose keys have not changed come from the store. Decisions of people (approvals,
  *  budgets, pauses) carry over. This needs no old code, and a crash in between leaves a state that the next start can handle. */
 import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
-import { defaultPayloadConverter } from '@temporalio/common';
+import { decodeArrayFromPayloads } from '@temporalio/common/lib/internal-non-workflow/index.js';
 import type { Services } from '../steps/services.ts';
 import { fingerprintOf, isRef } from '../schemas/call.ts';
 import { importsOf } from '../recipe/inputs.ts';
@@ -133,8 +133,9 @@ async function readInput(client: Client, { workflowId: id, runId }: WorkflowExec
     execution: { workflowId: id, runId },
     maximumPageSize: 1,
   });
-  const [payload] = history?.events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads ?? [];
-  return defaultPayloadConverter.fromPayload<ExperimentInput>(payload!);
+  const { payloads } = history!.events![0]!.workflowExecutionStartedEventAttributes!.input!;
+  const [input] = await decodeArrayFromPayloads(client.options.loadedDataConverter, payloads);
+  return input as ExperimentInput;
 }
 
 /** Keeps imported sources and models even if their files have changed, unless a new version reads them differently. */

@@ -1,5 +1,6 @@
 /** Reads why running steps wait from their pending activities: heartbeats and last failures. */
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { decodeArrayFromPayloads } from '@temporalio/common/lib/internal-non-workflow/index.js';
 import type { DownloadState, HeldState } from '../schemas/steps.ts';
 import type { LeaseState } from '../schemas/devices.ts';
 import type { ExperimentRecord, Step } from '../schemas/experiment.ts';
@@ -137,9 +138,9 @@ async function describe({ client }: Pick<Temporal, 'client'>, id: string): Promi
   try {
     const { raw, status, parentExecution, startTime } = await client.workflow.getHandle(id).describe();
     if (status.name !== 'RUNNING') return undefined;
-    const pending = (raw.pendingActivities ?? []).map((one): PendingActivity => {
+    const pending = (raw.pendingActivities ?? []).map(async (one): Promise<PendingActivity> => {
       const [, verb = '', path = ''] = /^(\S+)(?: \d+)? (.*)$/.exec(one.activityId ?? '') ?? [];
-      const data = one.heartbeatDetails?.payloads?.[0]?.data;
+      const [details] = await decodeArrayFromPayloads(client.options.loadedDataConverter, one.heartbeatDetails?.payloads);
       const scheduled = one.state === SCHEDULED;
       return {
         verb,
@@ -149,10 +150,10 @@ async function describe({ client }: Pick<Temporal, 'client'>, id: string): Promi
         attempt: one.attempt ?? 1,
         since: iso(scheduled ? one.scheduledTime : one.lastStartedTime),
         failure: one.lastFailure?.message || undefined,
-        details: data ? (JSON.parse(Buffer.from(data).toString()) as PendingActivity['details']) : undefined,
+        details: details as PendingActivity['details'],
       };
     });
-    return { pending, began: startTime.toISOString(), parent: parentExecution?.workflowId ?? undefined };
+    return { pending: await Promise.all(pending), began: startTime.toISOString(), parent: parentExecution?.workflowId ?? undefined };
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return undefined;
     throw error;

@@ -1,6 +1,7 @@
 /** Connects to Temporal: to the server of this home's `up`, or to the one that the environment or a profile names. */
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { BackspinError } from '../schemas/errors.ts';
+import { dataConverter } from './payload-codec.ts';
 import { namedServer } from './profile.ts';
 import { currentUp, homeFolder } from './home.ts';
 
@@ -30,7 +31,7 @@ export async function connect(within: number = DEADLINE): Promise<Temporal> {
     : 'start it, or unset TEMPORAL_ADDRESS to use one of our own';
   const connection = await dial(address === named?.address ? named.options : { address }, within, way);
   return {
-    client: new Client({ connection, namespace }),
+    client: new Client({ connection, namespace, dataConverter: dataConverter() }),
     address,
     namespace,
     ui: up?.uiAddress ?? null,

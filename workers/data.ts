@@ -13,6 +13,7 @@ const common = {
   connection: site.connection,
   namespace: site.namespace,
   activities: dataActivities(site.services, new Threads(site.services).prepare()),
+  dataConverter: site.dataConverter,
   interceptors: { activity: [inflight(home), logAttributes] },
   maxHeartbeatThrottleInterval: '1s',
 } satisfies Omit<WorkerOptions, 'taskQueue'>;

@@ -14,13 +14,14 @@ const pool = required('BACKSPIN_POOL');
 const { groups, keepWarm, timeSlice } = JSON.parse(required('BACKSPIN_POOL_SETTINGS')) as Pool;
 const slots = new Slots({ home: site.services.home, pool, groups, keepWarmFor: keepWarm });
 const connections = await Promise.all(groups.map(() => site.connect()));
+const common = { namespace: site.namespace, dataConverter: site.dataConverter };
 const room = new ActivitySlots(slots.groups);
 const worker = await Worker.create({
   connection: site.connection,
-  namespace: site.namespace,
+  ...common,
   taskQueue: queues.pool(site.services.store.id, pool),
   activities: gpuActivities(
-    { services: site.services, slots, timeSlice, connections, namespace: site.namespace, lifeline: required('BACKSPIN_LIFELINE') },
+    { services: site.services, slots, timeSlice, connections, ...common, lifeline: required('BACKSPIN_LIFELINE') },
     room,
   ),
   interceptors: { activity: [inflight(site.services.home), logAttributes] },
@@ -31,7 +32,7 @@ const worker = await Worker.create({
 });
 const presence = await Worker.create({
   connection: site.connection,
-  namespace: site.namespace,
+  ...common,
   taskQueue: queues.pollers(site.services.store.id, pool),
   activities: { here: async () => {} },
   maxConcurrentActivityTaskExecutions: 1,

@@ -8,6 +8,7 @@ const site = await openWorker();
 const worker = await Worker.create({
   connection: site.connection,
   namespace: site.namespace,
+  dataConverter: site.dataConverter,
   taskQueue: queues.orchestrator(site.services.store.id),
   workflowBundle: await workflowBundle(site.services.home),
   buildId: site.services.build,

@@ -2,12 +2,14 @@
 import { writeSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { Client, Connection } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
 import { NativeConnection, Runtime, type Worker } from '@temporalio/worker';
 import { openServices, type Services } from '../steps/services.ts';
 import { failDeadAttempts } from '../devices/inflight.ts';
 import { workerLogger } from './log.ts';
 import { exporter, metricsOf } from './metrics.ts';
 import { LOW_WATER } from '../store/store.ts';
+import { dataConverter } from '../host/payload-codec.ts';
 import { namedServer } from '../host/profile.ts';
 
 export interface WorkerContext {
@@ -17,6 +19,7 @@ export interface WorkerContext {
   connect(): Promise<NativeConnection>;
   readonly client: Client;
   readonly namespace: string;
+  readonly dataConverter: DataConverter;
 }
 
 /** Connects, and fails the attempts of dead workers of this host, so the server retries them at once. */
@@ -41,9 +44,10 @@ export async function openWorker(): Promise<WorkerContext> {
   const options = named?.options ?? { address: required('TEMPORAL_ADDRESS') };
   const connect = () => NativeConnection.connect(options);
   const connection = await connect();
-  const client = new Client({ connection: await Connection.connect(options), namespace });
+  const converter = dataConverter();
+  const client = new Client({ connection: await Connection.connect(options), namespace, dataConverter: converter });
   await failDeadAttempts(client, services.home);
-  return { services, connection, connect, client, namespace };
+  return { services, connection, connect, client, namespace, dataConverter: converter };
 }
 
 interface Closable {
