@@ -5,14 +5,17 @@ import { isAdvert, type Pair } from './interviews.ts';
 import type { Random } from './random.ts';
 import { World, type Topic } from './world.ts';
 
-/** The corpus's answers. In about half of them another fact about the same thing follows, so that the text answers no question. */
+/** The share of drafts without clutter. */
+const CLEAN = 0.15;
+
+/** The corpus's answers. In most of them another fact about the same thing follows, so that the text answers no question. */
 export function drafts(world: World, random: Random, corpus: readonly string[]): string[] {
   return corpus
     .filter((text) => !isAdvert(text))
     .map((answer) => {
       const { thing, relation } = world.parseAnswer(answer)!;
       const others = world.topicsOf(thing).filter((topic) => topic.relation !== relation);
-      return random.next() < 0.5 ? answer : `${answer} ${world.answer(random, { ...random.pick(others), form: 'plain' })}`;
+      return random.next() < CLEAN ? answer : `${answer} ${world.answer(random, { ...random.pick(others), form: 'plain' })}`;
     });
 }
 

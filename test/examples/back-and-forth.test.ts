@@ -58,7 +58,7 @@ test('where no model errs, the filter removes adverts, and only what is rewritte
   t.like(metricsOf('evaluate-pool'), { keptAdvertShare: 8 / 24 });
   for (const arm of ['both', 'rewrite']) t.like(metricsOf(`${arm}/evaluate-pairs`), { keptPrecision: 1, keptAdvertShare: 0 });
   const { keptPrecision, keptAdvertShare } = metricsOf('filter/evaluate-pairs') as Record<string, number>;
-  t.true(keptPrecision! > 0.2 && keptPrecision! < 0.8, 'half of the drafts have clutter');
+  t.true(keptPrecision! > 0 && keptPrecision! < 0.4, 'most drafts have clutter');
   t.is(keptAdvertShare, 0);
   t.like(metricsOf('distil/evaluate-pairs'), { keptPrecision: 0 });
 });
