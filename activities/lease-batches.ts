@@ -8,6 +8,7 @@ import type { Services } from '../steps/services.ts';
 import type { Models } from '../steps/models.ts';
 import { ActivitySlots, tunerOf } from './slots.ts';
 import { logAttributes } from './log-attributes.ts';
+import { traced } from './traced.ts';
 import { activity } from './wrap.ts';
 
 export interface LeaseContext {
@@ -44,7 +45,7 @@ export async function runBatches(
           return slots.run((onAllStarted) => steps.batch(input, models, beat, onAllStarted));
         }),
     },
-    interceptors: { activity: [inflight(services.home), logAttributes] },
+    interceptors: { activity: [inflight(services.home), logAttributes, ...traced(services.traces)] },
     tuner: tunerOf(slots),
     maxConcurrentActivityTaskPolls: 1,
     maxHeartbeatThrottleInterval: '1s',

@@ -86,7 +86,7 @@ async function modelsOf(
   const client = new ModelClient({
     endpoint: (waiting, silent) => server.endpoint(waiting, silent),
     limiter: new FixedLimiter(concurrency),
-    count: (send) => services.metrics.request(lease.serving.pool, send),
+    count: (requestId, send) => services.metrics.request(lease.serving.pool, requestId, send),
     timeout: timeout && timeout * 1000,
     dialect: { structured: structuredBy(lease.serving) },
   });

@@ -27,7 +27,7 @@ export interface ClientOptions extends Omit<TransportOptions, 'sockets'> {
   /** Default: neither `choice` nor `schema`. */
   readonly dialect?: Dialect;
 }
-type Counting = <T extends { readonly tokens: number }>(send: () => Promise<T>) => Promise<T>;
+type Counting = <T extends { readonly tokens: number }>(requestId: string, send: () => Promise<T>) => Promise<T>;
 export interface SeededRequestOptions extends RequestOptions {
   readonly seed: number;
 }
@@ -60,7 +60,7 @@ export class ModelClient {
   readonly #beginnings = new Map<string, readonly number[]>();
   readonly #lastContinuations = new Map<string, { readonly texts: readonly string[]; readonly tokens: readonly (readonly number[])[] }>();
 
-  constructor({ limiter, count = (send) => send(), dialect = {}, ...transport }: ClientOptions) {
+  constructor({ limiter, count = (_, send) => send(), dialect = {}, ...transport }: ClientOptions) {
     this.#limiter = limiter;
     this.#count = count;
     this.#dialect = dialect;
@@ -158,7 +158,7 @@ export class ModelClient {
 
   #run<T extends { readonly tokens: number }>(send: () => Promise<T>, model: string, similarTo: Prompt | 'score', options: RequestOptions) {
     const alive = () => this.alive(model, similarTo, options.signal);
-    return this.#limiter.run(options.signal, () => this.#count(send), { ...options, alive });
+    return this.#limiter.run(options.signal, () => this.#count(options.requestId, send), { ...options, alive });
   }
 
   async #score(

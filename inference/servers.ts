@@ -30,7 +30,7 @@ export class ExternalServers {
     const client = new ModelClient({
       endpoint: async () => ({ url, key: key && readSecret(key, 'the key of an external server') }),
       limiter,
-      count: (send) => this.#metrics.request(new URL(url).host, send),
+      count: (requestId, send) => this.#metrics.request(new URL(url).host, requestId, send),
       tries: 1,
       timeout,
       dialect,

@@ -19,6 +19,8 @@ export interface StepContext {
   /** External models of the experiment file. */
   readonly external: readonly External[];
   readonly notify?: Notify;
+  /** When this experiment began to perform the step, in milliseconds since 1970. Missing in earlier histories. */
+  readonly began?: number;
 }
 
 /**

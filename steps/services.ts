@@ -2,6 +2,7 @@
 import { ExternalServers } from '../inference/servers.ts';
 import { loadRegistry, type Registry } from './registry.ts';
 import { noMetrics, type Metrics } from '../schemas/metrics.ts';
+import type { Traces } from '../schemas/traces.ts';
 import type { BoundConfig } from '../schemas/config.ts';
 import { openStoreOf } from '../store/open.ts';
 import { LOW_WATER, type Store } from '../store/store.ts';
@@ -13,6 +14,8 @@ export interface Services {
   readonly store: Store;
   readonly servers: ExternalServers;
   readonly metrics: Metrics;
+  /** Undefined: nobody wants spans. */
+  readonly traces: Traces | undefined;
   readonly machine: Machine;
   /** Digest of the sources that this process runs; empty if they are not pinned. */
   readonly build: string;
@@ -35,7 +38,13 @@ export interface ActivityHandle {
 /** `launchedOnly` is for workers, because every user of the machine can start workflows on the Temporal server. */
 export async function openServices(
   home: string,
-  { lowWater = LOW_WATER, build = '', launchedOnly = false, metrics = noMetrics } = {},
+  {
+    lowWater = LOW_WATER,
+    build = '',
+    launchedOnly = false,
+    metrics = noMetrics,
+    traces,
+  }: Partial<Pick<Services, 'lowWater' | 'build' | 'launchedOnly' | 'metrics' | 'traces'>> = {},
 ): Promise<Services> {
   const store = await openStoreOf(home);
   const checked = async (grants: readonly Grant[]) => void (launchedOnly && (await checkGrants(store, grants)));
@@ -45,6 +54,7 @@ export async function openServices(
     store,
     servers: new ExternalServers(metrics),
     metrics,
+    traces,
     machine: machineOf(home, store),
     lowWater,
     launchedOnly,

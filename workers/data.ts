@@ -3,6 +3,7 @@ import { Worker, type WorkerOptions } from '@temporalio/worker';
 import { dataActivities } from '../activities/data.ts';
 import { Threads } from '../activities/threads.ts';
 import { logAttributes } from '../activities/log-attributes.ts';
+import { traced } from '../activities/traced.ts';
 import { inflight } from '../devices/inflight.ts';
 import { queues } from '../schemas/names.ts';
 import { runWorkers, openWorker } from './worker.ts';
@@ -12,9 +13,9 @@ const { home, store } = site.services;
 const common = {
   connection: site.connection,
   namespace: site.namespace,
-  activities: dataActivities(site.services, new Threads(site.services).prepare()),
   dataConverter: site.dataConverter,
-  interceptors: { activity: [inflight(home), logAttributes] },
+  activities: dataActivities(site.services, new Threads(site.services).prepare()),
+  interceptors: { activity: [inflight(home), logAttributes, ...traced(site.services.traces)] },
   maxHeartbeatThrottleInterval: '1s',
 } satisfies Omit<WorkerOptions, 'taskQueue'>;
 const data = Worker.create({

@@ -3,6 +3,7 @@ import { Worker } from '@temporalio/worker';
 import { gpuActivities } from '../activities/gpu.ts';
 import { ActivitySlots, tunerOf } from '../activities/slots.ts';
 import { logAttributes } from '../activities/log-attributes.ts';
+import { traced } from '../activities/traced.ts';
 import { inflight } from '../devices/inflight.ts';
 import { Slots } from '../devices/slots.ts';
 import type { Pool } from '../schemas/devices.ts';
@@ -13,8 +14,8 @@ const site = await openWorker();
 const pool = required('BACKSPIN_POOL');
 const { groups, keepWarm, timeSlice } = JSON.parse(required('BACKSPIN_POOL_SETTINGS')) as Pool;
 const slots = new Slots({ home: site.services.home, pool, groups, keepWarmFor: keepWarm });
-const connections = await Promise.all(groups.map(() => site.connect()));
 const common = { namespace: site.namespace, dataConverter: site.dataConverter };
+const connections = await Promise.all(groups.map(() => site.connect()));
 const room = new ActivitySlots(slots.groups);
 const worker = await Worker.create({
   connection: site.connection,
@@ -24,7 +25,7 @@ const worker = await Worker.create({
     { services: site.services, slots, timeSlice, connections, ...common, lifeline: required('BACKSPIN_LIFELINE') },
     room,
   ),
-  interceptors: { activity: [inflight(site.services.home), logAttributes] },
+  interceptors: { activity: [inflight(site.services.home), logAttributes, ...traced(site.services.traces)] },
   tuner: tunerOf(room),
   // A lease that is released must end at once, whatever its heartbeat timeout: its heartbeat delivers the cancellation.
   maxHeartbeatThrottleInterval: '500ms',

@@ -2,6 +2,7 @@
 import type { MetricMeter, MetricTags } from '@temporalio/common';
 import type { TelemetryOptions } from '@temporalio/worker';
 import { noMetrics, type Metrics } from '../schemas/metrics.ts';
+import type { Traces } from '../schemas/traces.ts';
 
 /** Where and how a worker serves its metrics. `bindAddress` as 127.0.0.1:9464. */
 export const exporter = (bindAddress: string): TelemetryOptions => ({
@@ -31,7 +32,7 @@ export function metricsOf(meter: MetricMeter | undefined): Metrics {
   const drops = meter.createCounter('backspin_drops', 'records', 'Dropped records, by experiment and reason');
   const leases = level(meter, 'backspin_leases', 'Model servers that run for a step now, by pool');
   return {
-    async request(server, send) {
+    async request(server, _, send) {
       inFlight({ server }, 1);
       const begin = performance.now();
       try {
@@ -55,6 +56,12 @@ export function metricsOf(meter: MetricMeter | undefined): Metrics {
     lease: (pool, change) => leases({ pool }, change),
   };
 }
+
+/** The same, where every request is a span too. */
+export const withSpans = (metrics: Metrics, traces: Traces): Metrics => ({
+  ...metrics,
+  request: (server, requestId, send) => traces.request(server, requestId, () => metrics.request(server, requestId, send)),
+});
 
 /** A gauge that is told of changes. */
 function level(meter: MetricMeter, name: string, description: string): (tags: MetricTags, change: 1 | -1) => void {

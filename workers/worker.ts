@@ -7,7 +7,7 @@ import { NativeConnection, Runtime, type Worker } from '@temporalio/worker';
 import { openServices, type Services } from '../steps/services.ts';
 import { failDeadAttempts } from '../devices/inflight.ts';
 import { workerLogger } from './log.ts';
-import { exporter, metricsOf } from './metrics.ts';
+import { exporter, metricsOf, withSpans } from './metrics.ts';
 import { LOW_WATER } from '../store/store.ts';
 import { dataConverter } from '../host/payload-codec.ts';
 import { namedServer } from '../host/profile.ts';
@@ -20,6 +20,8 @@ export interface WorkerContext {
   readonly client: Client;
   readonly namespace: string;
   readonly dataConverter: DataConverter;
+  /** Sends the last spans. */
+  close(): Promise<void>;
 }
 
 /** Connects, and fails the attempts of dead workers of this host, so the server retries them at once. */
@@ -31,12 +33,14 @@ export async function openWorker(): Promise<WorkerContext> {
     ...(bindAddress && { telemetryOptions: exporter(bindAddress) }),
   });
   const metrics = metricsOf(bindAddress ? Runtime.instance().metricMeter : undefined);
+  const traces = isTraced() ? (await import('./traces.ts')).openTracing() : undefined; // most workers need none of its packages
   const lowWater = Number(process.env['BACKSPIN_LOW_WATER'] || LOW_WATER);
   const services = await openServices(required('BACKSPIN_HOME'), {
     lowWater,
     build: required('BACKSPIN_BUILD'),
     launchedOnly: true,
-    metrics,
+    metrics: traces ? withSpans(metrics, traces) : metrics,
+    traces,
   });
   const namespace = process.env['TEMPORAL_NAMESPACE'] ?? 'default';
   // A profile's keys and certificates are for the server that it names, not for our own.
@@ -47,8 +51,11 @@ export async function openWorker(): Promise<WorkerContext> {
   const converter = dataConverter();
   const client = new Client({ connection: await Connection.connect(options), namespace, dataConverter: converter });
   await failDeadAttempts(client, services.home);
-  return { services, connection, connect, client, namespace, dataConverter: converter };
+  return { services, connection, connect, client, namespace, dataConverter: converter, close: async () => traces?.close() };
 }
+
+const isTraced = (): boolean =>
+  ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'].some((name) => Boolean(process.env[name]));
 
 interface Closable {
   close(): Promise<void>;
@@ -76,7 +83,7 @@ const ENDS_WITHIN = 30_000;
  *  another worker takes over what it leaves. */
 export async function runWorkers(
   workers: readonly Pick<Worker, 'run'>[],
-  site: { readonly connection: Closable; readonly client: { readonly connection: Closable } },
+  site: { readonly connection: Closable; readonly client: { readonly connection: Closable }; close?(): Promise<void> },
   endsWithin = Number(process.env['BACKSPIN_DRAIN']) || ENDS_WITHIN,
 ): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => exitAfter(endsWithin, signal));
@@ -86,6 +93,7 @@ export async function runWorkers(
   try {
     await running;
   } finally {
+    await site.close?.();
     await site.connection.close();
     await site.client.connection.close();
   }

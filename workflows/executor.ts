@@ -48,8 +48,9 @@ export class StepExecutor {
   }
 
   async perform(call: StepCall): Promise<LedgerEntry> {
+    const executor = new StepExecutor(this.#store, { ...this.#context, began: Date.now() }, this.#observer);
     for (;;) {
-      const entry = await this.#attempt(this.#budgeted(call));
+      const entry = await executor.#attempt(this.#budgeted(call));
       if (entry !== null) return entry;
     }
   }

@@ -1,4 +1,4 @@
-/** What collectors get from the workers of a real `up`: metrics that say what the steps say, and logs that name steps. */
+/** What collectors get from the workers of a real `up`: metrics and spans that say what the steps say, and logs that name steps. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -7,8 +7,10 @@ import { currentRecord } from '../../experiments/current.ts';
 import { experimentOf } from '../../experiments/record.ts';
 import { openStoreOf } from '../../store/open.ts';
 import { backspin, root, temporary, until } from './cli.ts';
+import { Collector, type Span } from '../support/collector.ts';
 
 const home = temporary();
+const collector = new Collector();
 /** Adjacent ports that are probably free. */
 const first = 20_000 + 10 * (process.pid % 1_000);
 
@@ -42,10 +44,14 @@ async function scraped(): Promise<Record<string, number>> {
 }
 
 test.before(async (t) => {
-  const up = await backspin(home, ['up', '--detach', '--metrics', `${first}`], { BACKSPIN_LOG_FORMAT: 'json' });
+  const settings = { BACKSPIN_LOG_FORMAT: 'json', OTEL_EXPORTER_OTLP_ENDPOINT: await collector.listen() };
+  const up = await backspin(home, ['up', '--detach', '--metrics', `${first}`], settings);
   t.is(up.code, 0, up.stderr);
 });
-test.after.always(async () => void (await backspin(home, ['down'])));
+test.after.always(async () => {
+  await backspin(home, ['down']);
+  collector.close();
+});
 
 test.serial('each worker serves its metrics on a port of its own, and a file names them for Prometheus', async (t) => {
   t.deepEqual(targets(), [
@@ -94,6 +100,40 @@ test.serial('requests, tokens, records and drops are those that the steps say', 
     values['backspin_records_total{experiment="miniature",outcome="dropped"}'],
     Object.values(dropped).reduce((a, b) => a + b),
   );
+});
+
+test.serial('each step is a trace: below its span are its activities, below those of its batches its requests', async (t) => {
+  const store = await openStoreOf(home);
+  const { steps } = await currentRecord(await experimentOf(store, 'miniature'));
+  const outputs = new Map(await Promise.all(steps.map(async ({ path, stepKey }) => [path, (await store.output(stepKey!))!] as const)));
+  const expected = [...outputs.values()].reduce((sum, { requests }) => sum + requests, 0);
+  t.true(expected > 20);
+  const roots = () => collector.spans.filter(({ parentSpanId }) => !parentSpanId);
+  const parentOf = (span: Span) => collector.spans.find(({ traceId, spanId }) => traceId === span.traceId && spanId === span.parentSpanId);
+  const requestsIn = (spans: readonly Span[]) =>
+    spans.filter((span) => span.name === 'request' && parentOf(span)?.name.startsWith('batch '));
+  // each worker sends its spans on its own time
+  await until(() => roots().length >= steps.length && requestsIn(collector.spans).length >= expected, 'the spans have come');
+  t.deepEqual(
+    roots()
+      .map(({ name }) => name)
+      .toSorted(),
+    steps.map(({ path }) => path).toSorted(),
+  );
+  t.is(new Set(roots().map(({ traceId }) => traceId)).size, steps.length);
+  for (const root of roots()) {
+    const below = collector.spans.filter((span) => span.traceId === root.traceId && span !== root);
+    const activities = below.filter(({ name }) => name !== 'request');
+    t.true(activities.length > 0 && activities.every((span) => parentOf(span) === root), root.name);
+    t.true(
+      activities.every(({ start }) => start >= root.start && start <= root.end),
+      root.name,
+    );
+    const [requests, { tokens, requests: sent }] = [requestsIn(below), outputs.get(root.name)!];
+    t.is(requests.length, sent, root.name);
+    const seen = requests.reduce((sum, { attributes }) => sum + Number(attributes['backspin.tokens']), 0);
+    if (sent > 0) t.is(seen, tokens, root.name); // those of a training ask nobody
+  }
 });
 
 test.serial('the document and the board speak of all metrics, and of no others', async (t) => {

@@ -1,11 +1,11 @@
 /** A real PostgreSQL in a folder, as the user `postgres`: it refuses root. Needs root. */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { appendFileSync, chmodSync, mkdtempSync, openSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { textOf } from '../../host/proc.ts';
 import { until } from '../cli/cli.ts';
+import { killed } from '../support/process.ts';
 import { found, freePorts } from './services.ts';
 
 export class Postgres {
@@ -47,9 +47,7 @@ export class Postgres {
   }
   /** Kills the postmaster; its children end themselves. */
   async kill(): Promise<void> {
-    const ended = once(this.#process!, 'exit');
-    this.#process!.kill('SIGKILL');
-    await ended;
+    await killed(this.#process!);
   }
 
   get #data(): string {

@@ -1,10 +1,10 @@
 /** A real Temporal server on PostgreSQL: all its services in one process. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, openSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { answers } from '../../host/server.ts';
+import { killed } from '../support/process.ts';
 import type { Postgres } from './postgres.ts';
 import { found, freePorts } from './services.ts';
 
@@ -36,9 +36,7 @@ export class TemporalServer {
     if (this.#prefix.length === 0) await answers({ address: this.address }, AbortSignal.timeout(60_000));
   }
   async kill(): Promise<void> {
-    const ended = once(this.#process!, 'exit');
-    this.#process!.kill('SIGKILL');
-    await ended;
+    await killed(this.#process!);
   }
 }
 

@@ -15,3 +15,11 @@ export async function started(file: string, args: readonly string[], env: object
   const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
   return { child, said: chunk.toString().trim() };
 }
+
+/** Sends SIGKILL, and resolves once the process has ended; it may have ended before. */
+export async function killed(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGKILL');
+  await ended;
+}

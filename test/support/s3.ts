@@ -1,6 +1,5 @@
 /** A real S3 server for a test file, on a folder of its own. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { openS3Store } from '../../store/s3-store.ts';
 import { s3Address } from '../../store/s3-address.ts';
 import type { Store } from '../../store/store.ts';
+import { killed } from './process.ts';
 
 const BUCKET = 'tests';
 
@@ -73,9 +73,7 @@ export class S3Server {
   }
   /** Ends it at once; what it has answered stays. */
   async kill(): Promise<void> {
-    const ended = once(this.#process!, 'exit');
-    this.#process!.kill('SIGKILL');
-    await ended;
+    await killed(this.#process!);
   }
 
   /** The address of a store that nobody else uses. */
