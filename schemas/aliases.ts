@@ -101,9 +101,21 @@ const trainingElsewhere: Readonly<Record<string, string>> = {
     ]),
   ),
 };
+const loraElsewhere: Readonly<Record<string, string>> = {
+  use_rslora: 'an adapter is scaled by alpha / rank: an `alpha` of theirs times the square root of the rank is the same',
+  use_dora: notHere,
+  modules_to_save: `an adapter has low-rank matrices alone; ${command}`,
+  bias: `an adapter has low-rank matrices alone; ${command}`,
+  init_lora_weights: 'adapters begin with no change of the model, by the seed',
+  task_type: 'the recipe sets the objective',
+  target_parameters: '`targets` names linear layers; experts of a mixture stay as they are',
+};
 /** What to do in place of a key of TRL, LLaMA-Factory, axolotl or vLLM that stands beside these keys of ours; undefined: it is none. */
 export function sayElsewhere(key: string, beside: readonly string[]): string | undefined {
-  const elsewhere = beside.includes('learningRate') ? trainingElsewhere : beside.includes('temperature') ? samplingElsewhere : {};
+  const [, elsewhere = {}] =
+    Object.entries({ learningRate: trainingElsewhere, rank: loraElsewhere, temperature: samplingElsewhere }).find(([ours]) =>
+      beside.includes(ours),
+    ) ?? [];
   return Object.hasOwn(elsewhere, key) ? elsewhere[key] : undefined;
 }
 /** LoraConfig of PEFT. */

@@ -178,6 +178,10 @@ test('settings of TRL, LLaMA-Factory and axolotl are taken by their names, or an
     ['label_smoothing', /unknown key: backspin's trainer has no such option/],
   ] as const)
     t.regex(await fault(t, twoTrainings(`{ ${key}: 1 }`)), says);
+  t.regex(
+    await fault(t, twoTrainings('{ lora: { r: 8, lora_alpha: 16, use_rslora: true } }')),
+    /unknown key: an adapter is scaled by alpha \/ rank/,
+  );
   t.regex(await fault(t, twoTrainings('{ constructor: 1 }')), /unknown key; /);
 });
 

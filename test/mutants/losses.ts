@@ -108,6 +108,13 @@ export const ofLosses: readonly Mutant[] = [
     test: 'trainer/tests/test_resume.py',
   },
   {
+    name: 'validation: on several devices it counts for the rewards of the next step',
+    file: 'trainer/backspin_trainer/validation.py',
+    from: 'training.model_wrapped.eval()',
+    to: 'training.model.eval()',
+    test: 'trainer/tests/test_unpaired.py',
+  },
+  {
     name: 'training: pairs have no weight',
     file: 'trainer/backspin_trainer/training.py',
     from: '(losses if weights is None else weights * losses).mean()',

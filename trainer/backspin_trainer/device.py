@@ -30,6 +30,11 @@ def computes_in_bf16() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 
+def recomputes_activations() -> bool:
+    """Whether the backward pass of trainings computes activations again (gradient checkpointing): on CUDA devices."""
+    return torch.cuda.is_available()
+
+
 def return_freed_memory() -> None:
     """Has the C library return large freed tensors to the system. By default glibc keeps those below 32 MB, in holes of a heap
     that activations of other sizes do not fill: a fifth of the peak of a training. Does nothing with another C library."""

@@ -16,7 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from . import checkpoints, data, preferences, tagger
-from .device import computes_in_bf16, peak_memory
+from .device import computes_in_bf16, peak_memory, recomputes_activations
 from .events import Events
 from .heads import IGNORED
 from .muon import Muon
@@ -58,7 +58,7 @@ class Training(SFTTrainer):
                 use_cpu=not cuda,
                 ddp_find_unused_parameters=False,
                 bf16=computes_in_bf16(),
-                gradient_checkpointing=cuda,
+                gradient_checkpointing=recomputes_activations(),
                 loss_type="nll",
                 save_strategy="steps",
                 save_steps=spec.checkpoint_every,

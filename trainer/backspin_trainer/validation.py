@@ -72,7 +72,7 @@ class Validation:
         turns = range(0, len(batches), world)
         passes = [(batches[turn:][rank : rank + 1] or batches)[0] for turn in turns]
         training.begin_batch([training.data_collator(batch) for batch in passes], len(batches[rank::world]))
-        training.model.eval()
+        training.model_wrapped.eval()  # and so the model inside: losses ask the wrapper whether they are of a step
         total = 0.0
         for turn, batch in zip(turns, passes):
             inputs = training._prepare_inputs(training.data_collator(batch))
@@ -80,7 +80,7 @@ class Validation:
             total += loss.item() * len(batch) if turn + rank < len(batches) else 0.0
             if turn // world % _TELL_EVERY == _TELL_EVERY - 1:
                 training.events.emit("evaluating", done=turn, of=len(batches))
-        training.model.train()
+        training.model_wrapped.train()
         loss = sum(gather_object([total])) / len(rows)
         if not math.isfinite(loss):
             raise diverged("The loss of the held-out rows", training.state.global_step)

@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 
 from backspin_trainer import data, heads, preferences, reference, training
 from backspin_trainer import train as train_module
+from backspin_trainer.adapters import causal_lm
 from backspin_trainer.exits import Exit, Refusal
 from backspin_trainer.training import Training
 
@@ -45,11 +46,16 @@ def pairs() -> list[dict]:
     ]
 
 
+def completions() -> list[dict]:
+    return [{"prompt": pair["prompt"], "completion": pair["chosen"], "label": n % 3 > 0} for n, pair in enumerate(pairs())]
+
+
 OBJECTIVES = {"sft": (weighted_chats, {}), "dpo": (pairs, {"objective": "dpo", "beta": 0.1})}
+UNPAIRED = {"kto": (completions, {"objective": "kto", "beta": 0.1})}
 
 
 def spec(model: Path, folder: Path, objective: str = "sft", **changes) -> dict:
-    rows, settings = OBJECTIVES[objective]
+    rows, settings = (OBJECTIVES | UNPAIRED)[objective]
     folder.mkdir(parents=True, exist_ok=True)
     file = world.write_rows(folder / "rows.jsonl", rows())
     small = {"learningRate": {"from": 1e-5, "to": 1e-5}, "steps": 3, "batch": 8}
@@ -201,6 +207,19 @@ def _padded(examples: list[dict]) -> dict[str, torch.Tensor]:
     pad = lambda values, fill: torch.tensor([row + [fill] * (length - len(row)) for row in values])  # noqa: E731
     ids, labels = ([example[name] for example in examples] for name in ("input_ids", "labels"))
     return {"input_ids": pad(ids, 0), "attention_mask": pad([[1] * len(row) for row in ids], 0), "labels": pad(labels, -100)}
+
+
+@pytest.mark.parametrize("objective", ["sft", "dpo", "kto"])
+@pytest.mark.parametrize("lora", [None, LORA], ids=["whole", "lora"])
+def test_activations_that_are_computed_again_as_on_a_gpu_change_no_weight(tmp_path, model, objective, lora, monkeypatch):
+    seen, weights = [], []
+    trains = Training.training_step
+    monkeypatch.setattr(Training, "training_step", lambda self, *rest: seen.append(causal_lm(self.model).is_gradient_checkpointing) or trains(self, *rest))
+    for again in (False, True):
+        monkeypatch.setattr(training, "recomputes_activations", lambda: again)  # noqa: B023
+        weights.append(weights_of(spec(model, tmp_path / str(again), objective, lora=lora, steps=2, microBatch=4)))
+    assert seen == [False] * 4 + [True] * 4
+    assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-6, rtol=0) for name in weights[0])
 
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["whole", "lora"])

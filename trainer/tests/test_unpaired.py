@@ -89,6 +89,25 @@ def test_the_divergence_is_that_of_the_batch_whatever_the_micro_batch(spec):
             assert a[name] == pytest.approx(b[name], abs=1e-5), name
 
 
+def test_two_processes_share_every_batch_and_its_divergence_and_measure_held_out_rows_as_one_does(tmp_path, spec):
+    held = [{**row, "heldOut": at in (2, 5, 6)} for at, row in enumerate(ROWS)]
+    rate = {"from": 1e-5, "to": 1e-5}
+    one, two = (
+        spec(name, held, batch=4, microBatch=micro, learningRate=rate, evaluate={"every": 1, "patience": None})
+        for name, micro in (("one", 4), ("two", 1))
+    )
+    losses(one)
+    assert world.start("train", two, tmp_path / "two.json", processes=2).wait() == 0
+    kept = ("loss", "kl", "rewardsChosen", "rewardsRejected", "rewardsMargins")
+    shown = [
+        [event[name] for event in world.events(Path(given["run"])) for name in kept if name in event and event["event"] != "done"]
+        for given in (one, two)
+    ]
+    assert len(shown[0]) > 8 and shown[1] == pytest.approx(shown[0], abs=1e-5)
+    a, b = (load_file(Path(given["run"]) / "model" / "model.safetensors") for given in (one, two))
+    assert all(torch.allclose(a[name], b[name], atol=1e-6, rtol=0) for name in a)
+
+
 def test_a_desirable_completion_is_learnt_and_another_is_not_and_weights_scale_both():
     ratios, desirable = torch.tensor([1.0, 1.0, -9.0]), torch.tensor([True, False, False])
     expected = [1 - 1 / (1 + math.exp(-0.5 * 0.25)), 1 - 1 / (1 + math.exp(0.5 * 0.25)), 1 - 1 / (1 + math.exp(-0.5 * 9.75))]
