@@ -52,7 +52,7 @@ export function histogram(
   });
 }
 
-const shortNumber = (value: number): string => String(Number(value.toPrecision(4)));
+export const shortNumber = (value: number): string => String(Number(value.toPrecision(4)));
 
 /** A measure of trainings by optimizer step, a panel for each; the validation loss in dashes, jumps of the loss as dots. */
 export function trainingCurve(trainings: readonly (Training & { readonly label: string })[], measure: 'loss' | 'gradNorm'): string {

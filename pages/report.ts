@@ -6,7 +6,7 @@ import { moneyText } from '../experiments/cost.ts';
 import type { Distribution, ExperimentReport, Sample } from '../experiments/report.ts';
 import type { Training } from '../experiments/trainings.ts';
 import { duration, number } from '../schemas/units.ts';
-import { histogram, trainingCurve } from './charts.ts';
+import { histogram, shortNumber, trainingCurve } from './charts.ts';
 import { comparisonPart } from './compare.ts';
 import { metricsOf, roundsOf } from './experiment.ts';
 import { picture, plain, shown, table, type Html, type Part } from './layout.ts';
@@ -118,7 +118,8 @@ function distributionsPart(distributions: readonly Distribution[]): Part {
   const figures = distributions.map(({ path, field, of, records, histogram: bins, thresholds }) => {
     const label = plain(of === 'length' ? `characters of ${field}` : field);
     const limits = thresholds.map(
-      ({ value, keeps, path: by }) => html` ${shown(by)} keeps those with ${number(value)} or ${keeps === 'atLeast' ? 'more' : 'less'}.`,
+      ({ value, keeps, path: by }) =>
+        html` ${shown(by)} keeps those with ${shortNumber(value)} or ${keeps === 'atLeast' ? 'more' : 'less'}.`,
     );
     const what = of === 'length' ? html`length of <b>${shown(field)}</b> in characters` : html`values of <b>${shown(field)}</b>`;
     return figure(
