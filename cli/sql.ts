@@ -1,12 +1,12 @@
 /** `backspin sql NAME QUERY`: runs a DuckDB query over the records of an experiment's steps. Needs no server. */
 import { createReadStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { copyFile, rename, rm } from 'node:fs/promises';
 import { dirname, basename, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { currentRecord } from '../experiments/current.ts';
 import { experimentOf } from '../experiments/record.ts';
 import { text } from '../experiments/tables/duckdb.ts';
-import { openDatabase, prepareQuery } from '../experiments/tables/steps.ts';
+import { confineTo, openDatabase, prepareQuery } from '../experiments/tables/steps.ts';
 import { viewOf } from '../experiments/view.ts';
 import { openHome } from '../host/home-store.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -32,6 +32,8 @@ export async function run(experiment: string, sql: string, { format, to }: Optio
   try {
     const wanted = sql.trim().replace(/;$/, '');
     const query = await prepareQuery(database, store, record, await viewOf(store, record), wanted);
+    await confineTo(database, store);
+    await database.requireQuery(query);
     if (format === 'table') {
       if (to !== undefined) throw new BackspinError('ConfigError', 'A file needs a format: add --format jsonl, csv or parquet.');
       const { rows, more } = await database.head(query, MOST_ROWS);
@@ -42,16 +44,27 @@ export async function run(experiment: string, sql: string, { format, to }: Optio
     if (to === undefined && format === 'parquet' && process.stdout.isTTY)
       throw new BackspinError('ConfigError', 'Parquet is no text: name a file with --to FILE.');
     const target = to === undefined ? undefined : resolve(to);
-    const part = target === undefined ? temporary(pathsOf(store.root).temporary, 'query') : temporary(dirname(target), basename(target));
+    const part = temporary(pathsOf(store.root).temporary, 'query');
     try {
       await database.run(`copy (${query}\n) to ${text(part)} (${copyOptions[format]})`);
       if (target === undefined) await print(part);
-      else await rename(part, target);
+      else await place(part, target);
     } finally {
       await rm(part, { force: true });
     }
   } finally {
     database.close();
+  }
+}
+
+/** Copies a file, which may be on another disk, so that `target` is there whole or not at all. */
+async function place(file: string, target: string): Promise<void> {
+  const part = temporary(dirname(target), basename(target));
+  try {
+    await copyFile(file, part);
+    await rename(part, target);
+  } finally {
+    await rm(part, { force: true });
   }
 }
 

@@ -9,6 +9,8 @@ import { name as quoted } from './tables/duckdb.ts';
 import { binned, fieldsOf, type Field, type Histogram } from './tables/page.ts';
 import { allOf, openDatabase, tablesOf, type StepTable } from './tables/steps.ts';
 import type { Money } from './cost.ts';
+import { thresholdsOf, type Threshold } from './thresholds.ts';
+import { trainingsOf, type Training } from './trainings.ts';
 import { viewOf, type View } from './view.ts';
 
 export interface ExperimentReport {
@@ -16,6 +18,7 @@ export interface ExperimentReport {
   readonly config: Omit<BoundConfig, 'name'>;
   readonly configDigest: string;
   readonly metrics: readonly MetricCell[];
+  readonly trainings: readonly Training[];
   readonly distributions: readonly Distribution[];
   readonly samples: readonly Sample[];
   readonly cost: Cost;
@@ -28,7 +31,10 @@ export interface Distribution {
   readonly field: string;
   /** `value`: of a number; `length`: characters of a text. */
   readonly of: 'value' | 'length';
+  readonly records: number;
   readonly histogram: Histogram;
+  /** Those of later steps, for a number. */
+  readonly thresholds: readonly Omit<Threshold, 'field'>[];
 }
 /** Records at random, the same in every report. */
 export interface Sample {
@@ -67,7 +73,11 @@ export async function reportOf(store: Store, record: ExperimentRecord): Promise<
         seen.add(table.ref.digest);
         const query = await allOf(store, table);
         const fields = await fieldsOf(database, query);
-        if (table.label !== 'dropped') distributions.push(...(await distributionsOf(database, step.path, query, fields)));
+        const path = table.label === 'records' ? step.path : `${step.path}, ${table.label}`;
+        if (table.label !== 'dropped') {
+          const thresholds = await thresholdsOf(store, database, ended, table.ref.digest);
+          distributions.push(...(await distributionsOf(database, { path, records: table.ref.rows, query, fields, thresholds })));
+        }
         if (step.kind === 'map' || table.label === 'dropped') samples.push(await sampleOf(database, step.path, table, query, fields));
       }
     }
@@ -82,6 +92,7 @@ export async function reportOf(store: Store, record: ExperimentRecord): Promise<
     config,
     configDigest,
     metrics,
+    trainings: await trainingsOf(store, ended),
     distributions,
     samples,
     cost: { ...costOf(ended), money: view.cost },
@@ -89,14 +100,28 @@ export async function reportOf(store: Store, record: ExperimentRecord): Promise<
   };
 }
 
-async function distributionsOf(database: Database, path: string, query: string, fields: readonly Field[]): Promise<Distribution[]> {
-  const numbers = fields.filter(({ numeric }) => numeric).slice(0, MOST_FIELDS);
+interface Distributed {
+  readonly path: string;
+  readonly records: number;
+  readonly query: string;
+  readonly fields: readonly Field[];
+  readonly thresholds: readonly Threshold[];
+}
+
+/** Numbers with a threshold come first. */
+async function distributionsOf(database: Database, { path, records, query, fields, thresholds }: Distributed): Promise<Distribution[]> {
+  const hasThreshold = (field: Field) => thresholds.some((one) => one.field === field.name);
+  const numeric = fields.filter((field) => field.numeric).toSorted((a, b) => Number(hasThreshold(b)) - Number(hasThreshold(a)));
+  const numbers = numeric.slice(0, MOST_FIELDS);
   const texts = fields.filter(({ text, name }) => text && name !== 'id').slice(0, MOST_FIELDS - numbers.length);
   const found: Distribution[] = [];
-  for (const { name, numeric } of [...numbers, ...texts]) {
-    const x = numeric ? quoted(name) : `length(${quoted(name)})`;
+  for (const field of [...numbers, ...texts]) {
+    const { name } = field;
+    const x = field.numeric ? quoted(name) : `length(${quoted(name)})`;
     const histogram = await binned(database, `select ${x} as x from (${query}) where ${quoted(name)} is not null`, []);
-    if (histogram && histogram.bins.length > 1) found.push({ path, field: name, of: numeric ? 'value' : 'length', histogram });
+    if (!histogram || (histogram.bins.length === 1 && !hasThreshold(field))) continue;
+    const own = thresholds.flatMap(({ field: of, ...one }) => (of === name && field.numeric ? [one] : []));
+    found.push({ path, field: name, of: field.numeric ? 'value' : 'length', records, histogram, thresholds: own });
   }
   return found;
 }

@@ -14,6 +14,7 @@ import { experimentOf, openExperiments } from '../experiments/record.ts';
 import { findStep, outputOf } from '../experiments/steps.ts';
 import { histogramOf, pageOf, reasonsOf, type Filter } from '../experiments/tables/page.ts';
 import { tablesOf, type StepTable } from '../experiments/tables/steps.ts';
+import { thresholdsIn } from '../experiments/thresholds.ts';
 import { viewOf } from '../experiments/view.ts';
 import { currentUp, experimentsInUi } from '../host/home.ts';
 import { BackspinError } from '../schemas/errors.ts';
@@ -145,10 +146,12 @@ async function recordsOf(store: Store, record: ExperimentRecord, query: Readonly
   const number = Math.max(0, Math.floor(Number(query['page'] ?? 0)) || 0);
   const found = await pageOf(store, table, filter, number * PAGE_ROWS, PAGE_ROWS);
   const bins = filter.field === undefined ? undefined : await histogramOf(store, table, filter, filter.field);
+  const thresholds = filter.field === undefined ? [] : await thresholdsIn(store, record, table.ref.digest, filter.field);
   const reasons = table.label === 'dropped' ? await reasonsOf(store, table) : [];
   const same = record.steps.filter((other) => other.name === name && other.stepKey !== null && other.state === 'completed');
   const others = same.length > 1 ? same.map((other) => other.path) : [];
-  return { experiment: record.name, step: path, operation, tables, table: table.label, filter, found, reasons, bins, page: number, others };
+  const shownTable = { experiment: record.name, step: path, operation, tables, table: table.label };
+  return { ...shownTable, filter, found, reasons, bins, thresholds, page: number, others };
 }
 
 function filterOf(query: Readonly<Record<string, string>>): Filter {

@@ -54,11 +54,25 @@ export function metricsOf(view: Pick<View, 'metrics' | 'steps'>): Part {
       ${curves.map(
         ([metric, line]) =>
           html`<figure>
-            <figcaption>${plain(metric)}</figcaption>
+            <figcaption><b>${plain(metric)}</b> by round${captionOf(line)}</figcaption>
             ${picture(curve(metric, line))}
           </figure>`,
       )}
     </div>`;
+}
+
+/** What the lines of a curve mean. */
+function captionOf(line: readonly MetricCell[]): string {
+  const kinds = new Set(line.map(({ interval }) => interval?.kind));
+  const upright =
+    kinds.has('share') || kinds.has('own')
+      ? ' An upright line is the 95 % interval.'
+      : kinds.has('seeds')
+        ? ' An upright line is ± one standard deviation.'
+        : '';
+  const start = line.some(({ round }) => round === 0) ? ' (0: before the first)' : '';
+  const arms = new Set(line.map(({ arm }) => arm)).size > 1 ? ', a line for each arm' : '';
+  return `${start}${arms}.${upright}`;
 }
 
 function metricCell(cell: MetricCell | undefined): Part {
@@ -89,8 +103,9 @@ export function roundsOf({ experiment, steps }: Pick<View, 'experiment' | 'steps
     ];
   });
   const head = ['step', '', ...rounds.map((round) => (round === 0 ? 'start' : `round ${round}`)), ''];
-  const caption = html`Records <span class="kept">kept</span> and <span class="dropped">dropped</span>, by step and
-    round.${linked ? ' Follow a number to see its records.' : ''}`;
+  const caption = html`Records <span class="kept">kept</span> and <span class="dropped">dropped</span>, by step and round, with the time of
+    work. A bar is all that entered the step; below it stands how many were dropped for which
+    reason.${linked ? ' Follow a number to see its records.' : ''}`;
   return html`<h2>Steps</h2>
     ${table(head, rows, caption)}`;
 }
@@ -109,11 +124,18 @@ function stepCell(experiment: string | null, step: StepView): Html {
   const hasRecords = [output, ...Object.values(outputs ?? {})].some((one) => one !== null && one.rows !== null) || kind === 'evaluate';
   const gone = Object.entries(dropped).toSorted(([, a], [, b]) => b - a);
   const time = cached ? 'cached' : seconds === null ? '' : duration(seconds);
-  const counts = kind === 'train' ? `${number(kept ?? 0)} rows` : kind === 'evaluate' ? 'numbers' : `${number(kept ?? 0)} kept`;
+  const isModel = kind === 'reduce' && output !== null && output.rows === null; // an imported one
+  const counts = isModel
+    ? 'a model'
+    : kind === 'train'
+      ? `${number(kept ?? 0)} rows`
+      : kind === 'evaluate'
+        ? 'numbers'
+        : `${number(kept ?? 0)} kept`;
   const to = (rest = {}) => (experiment === null ? null : recordsAt(experiment, path, rest));
   return html`${hasRecords ? link(to(), counts, 'kept') : counts}
     <span class="soft">${time}</span>
-    ${kind === 'evaluate' || !entered ? '' : funnel(kept ?? 0, entered)}
+    ${kind === 'evaluate' || isModel || !entered ? '' : funnel(kept ?? 0, entered)}
     ${gone.map(
       ([reason, count]) => html`<div>${link(to({ table: 'dropped', reason }), html`${number(count)} ${shown(reason)}`, 'dropped')}</div>`,
     )}`;

@@ -4,6 +4,7 @@ import { number } from '../schemas/units.ts';
 import type { Row } from '../experiments/tables/duckdb.ts';
 import type { Field, Filter, Histogram, Page } from '../experiments/tables/page.ts';
 import type { StepTable } from '../experiments/tables/steps.ts';
+import type { Threshold } from '../experiments/thresholds.ts';
 import { histogram } from './charts.ts';
 import { address, link, long, page, picture, plain, recordAt, experimentAt, recordsAt, shown, type Html, type Part } from './layout.ts';
 
@@ -19,6 +20,8 @@ export interface RecordsView {
   readonly found: Page;
   readonly reasons: readonly { readonly reason: string; readonly count: number }[];
   readonly bins: Histogram | undefined;
+  /** Of the field that is filtered. */
+  readonly thresholds: readonly Threshold[];
   /** Counted from 0. */
   readonly page: number;
   /** The same step in other rounds and arms. */
@@ -108,7 +111,7 @@ function filterForm({ experiment, step, table, filter, found, reasons }: Records
 
 /** What a changed filter replaces. */
 export function foundPart(view: RecordsView): Html {
-  const { experiment, step, found, filter, bins } = view;
+  const { experiment, step, found, filter, bins, thresholds } = view;
   const [first, last] = [view.page * PAGE_ROWS, view.page * PAGE_ROWS + found.rows.length];
   const at = (to: number) => recordsAt(experiment, step, { ...parametersOf(view), page: to === 0 ? undefined : to });
   const pages = html`<p class="tabs">
@@ -116,7 +119,7 @@ export function foundPart(view: RecordsView): Html {
     ${view.page > 0 ? html`<a href="${at(view.page - 1)}" rel="prev">← before</a>` : ''}
     ${last < found.total ? html`<a href="${at(view.page + 1)}" rel="next">next →</a>` : ''}
   </p>`;
-  const chart = bins && filter.field ? html`<figure>${picture(histogram(bins, plain(filter.field)))}</figure>` : '';
+  const chart = bins && filter.field ? html`<figure>${picture(histogram(bins, plain(filter.field), thresholds))}</figure>` : '';
   return html`${chart} ${pages} ${recordTable(experiment, found.fields, found.rows)} ${found.rows.length > 10 ? pages : ''}`;
 }
 

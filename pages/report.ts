@@ -4,8 +4,9 @@ import { stringify } from 'yaml';
 import type { Comparison } from '../experiments/comparison.ts';
 import { moneyText } from '../experiments/cost.ts';
 import type { Distribution, ExperimentReport, Sample } from '../experiments/report.ts';
+import type { Training } from '../experiments/trainings.ts';
 import { duration, number } from '../schemas/units.ts';
-import { histogram } from './charts.ts';
+import { histogram, shortNumber, trainingCurve } from './charts.ts';
 import { comparisonPart } from './compare.ts';
 import { metricsOf, roundsOf } from './experiment.ts';
 import { picture, plain, shown, table, type Html, type Part } from './layout.ts';
@@ -45,7 +46,7 @@ export function reportPage(reports: readonly ExperimentReport[], comparisons: re
 }
 
 function experimentPart(report: ExperimentReport, several: boolean): Html {
-  const { view, config, configDigest, distributions, samples, cost } = report;
+  const { view, config, configDigest, trainings, distributions, samples, cost } = report;
   const { experiment, recipe, state, round, failure } = view;
   return html`${several ? html`<h1>${shown(experiment)}</h1>` : ''}
     <p>
@@ -53,7 +54,7 @@ function experimentPart(report: ExperimentReport, several: boolean): Html {
       <code>${configDigest.slice(0, 16)}</code>.
     </p>
     ${failure === null ? '' : html`<p class="note">${shown(failure)}</p>`} ${metricsOf(view)} ${roundsOf(view, false)}
-    ${distributionsPart(distributions)} ${samplesPart(samples)}
+    ${trainingsPart(trainings)} ${distributionsPart(distributions)} ${samplesPart(samples)}
     <h2>Cost</h2>
     <p>
       ${number(cost.requests)} requests to models, ${number(cost.tokens)} tokens read and written. Time of work, added up over workers:
@@ -82,20 +83,56 @@ const promises = (classes: ExperimentReport['determinism']): Part =>
     Object.entries(classes).map(([name, count]) => [count, name, meanings[name] ?? '']),
   );
 
+/** A figure for the trainings of one name and arm, with a line for each round. */
+function trainingsPart(trainings: readonly Training[]): Part {
+  if (trainings.length === 0) return '';
+  const groups = Map.groupBy(trainings, ({ name, arm }) => JSON.stringify([name, arm]));
+  const figures = [...groups.values()].flatMap((group) => {
+    const { name, arm } = group[0]!;
+    const labelled = group.map((one) => ({ ...one, label: one.round === null ? 'start' : `round ${one.round}` }));
+    const whose = html`<b>${shown(name)}</b>${arm === null ? '' : html` of arm <b>${shown(arm)}</b>`}`;
+    const lines = group.length > 1 ? ', a panel for each round' : '';
+    const has = (is: (training: Training) => boolean) => group.some(is);
+    const validated = has(({ points }) => points.some(({ validationLoss }) => typeof validationLoss === 'number'));
+    const jumped = has(({ spikes }) => spikes.length > 0);
+    const normed = has(({ points }) => points.some(({ gradNorm }) => typeof gradNorm === 'number'));
+    const loss = html`Loss of the training ${whose} by optimizer step${lines}.
+    ${validated ? 'The dashed line is the loss on rows that were held out.' : ''}
+    ${jumped ? 'A dot marks a step at which the loss jumped.' : ''}`;
+    const norm = html`Gradient norm of the training ${whose} by optimizer step${lines}: how far one step would move the weights, before
+    clipping.`;
+    return [figure(loss, trainingCurve(labelled, 'loss')), ...(normed ? [figure(norm, trainingCurve(labelled, 'gradNorm'))] : [])];
+  });
+  return html`<h2>Trainings</h2>
+    <div class="tabs">${figures}</div>`;
+}
+
+const figure = (caption: Part, svg: string): Html =>
+  html`<figure>
+    <figcaption>${caption}</figcaption>
+    ${picture(svg)}
+  </figure>`;
+
 function distributionsPart(distributions: readonly Distribution[]): Part {
   if (distributions.length === 0) return '';
-  const figure = ({ path, field, of, histogram: bins }: Distribution) => {
+  const figures = distributions.map(({ path, field, of, records, histogram: bins, thresholds }) => {
     const label = plain(of === 'length' ? `characters of ${field}` : field);
-    return html`<figure>
-      <figcaption>${shown(path)}: ${label}</figcaption>
-      ${picture(histogram(bins, label, { width: 340, height: 150 }))}
-    </figure>`;
-  };
+    const limits = thresholds.map(
+      ({ value, keeps, path: by }) =>
+        html` ${shown(by)} keeps those with ${shortNumber(value)} or ${keeps === 'atLeast' ? 'more' : 'less'}.`,
+    );
+    const what = of === 'length' ? html`length of <b>${shown(field)}</b> in characters` : html`values of <b>${shown(field)}</b>`;
+    return figure(
+      html`<b>${shown(path)}</b>: ${what}, over ${number(records)} records.${limits}`,
+      histogram(bins, label, thresholds, thresholds.length > 0 ? { width: 520, height: 200 } : { width: 340, height: 150 }),
+    );
+  });
   return html`<h2>Distributions</h2>
     <p class="soft">
-      Of the records that a step kept: values of its numbers, and lengths of its texts in characters. Equal results are shown once.
+      Of the records that a step kept: how many have which number, and how many have a text of which length. A line is the threshold of a
+      later step. Equal results are shown once.
     </p>
-    <div class="tabs">${distributions.map(figure)}</div>`;
+    <div class="tabs">${figures}</div>`;
 }
 
 function samplesPart(samples: readonly Sample[]): Part {

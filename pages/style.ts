@@ -49,7 +49,8 @@ form.edit label { display: block; color: var(--soft); margin: .4rem 0; } form.ed
 .event h3 { margin: 0; }
 dl.fields { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1rem 1rem; margin: .3rem 0; }
 td dl.fields { margin-top: 0; } dl.fields dt { color: var(--soft); } dl.fields dd { margin: 0; max-width: 90ch; }
-figure { margin: .5rem 0; } .chart { max-width: 100%; height: auto; color: var(--ink); }
+figure { margin: .5rem 0; } .chart { max-width: 100%; height: auto; color: var(--ink); } .chart .threshold { color: var(--gone); } .chart .second { color: var(--accent); }
+figcaption { max-width: 34rem; } figcaption b { color: var(--ink); font-weight: 600; }
 .lineage text { font: 12px system-ui, sans-serif; fill: var(--ink); } .lineage rect { fill: var(--shade); stroke: var(--line); }
 .lineage .train rect { stroke: var(--accent); } .lineage .evaluate rect { stroke: var(--kept); } .lineage path { fill: none; stroke: var(--soft); opacity: .55; }
 .htmx-request { opacity: .5; }

@@ -1,5 +1,5 @@
 /** Opens DuckDB in memory, for queries over tables of the store. The package is large: import this file only for a query. */
-import { DuckDBInstance, type DuckDBConnection, type DuckDBValue } from '@duckdb/node-api';
+import { DuckDBInstance, StatementType, type DuckDBConnection, type DuckDBValue } from '@duckdb/node-api';
 import { BackspinError } from '../../schemas/errors.ts';
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -28,6 +28,24 @@ export class Database {
   async confine(folders: readonly string[]): Promise<void> {
     await this.run(`set allowed_directories = [${folders.map(text).join()}]`);
     await this.run('set enable_external_access = false');
+    await this.run('set lock_configuration = true');
+  }
+
+  /** Throws `ConfigError` unless `sql` is one statement that only reads. */
+  async requireQuery(sql: string): Promise<void> {
+    const type = await this.#explained(async () => {
+      if (sql.trim() === '') return undefined;
+      const statements = await this.#connection.extractStatements(sql);
+      if (statements.count !== 1) return undefined;
+      const prepared = await statements.prepare(0);
+      try {
+        return prepared.statementType;
+      } finally {
+        prepared.destroySync();
+      }
+    });
+    if (type !== StatementType.SELECT)
+      throw new BackspinError('ConfigError', 'The query must be one SELECT (or FROM) statement: records are read here, and never changed.');
   }
 
   async run(sql: string, values: readonly DuckDBValue[] = []): Promise<void> {

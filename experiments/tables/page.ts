@@ -1,9 +1,8 @@
 /** A page of a step's records: filtered, sorted and cut by a query, so that only its own records are ever in memory. */
-import { pathsOf } from '../../store/paths.ts';
 import type { Store } from '../../store/store.ts';
 import { Database, name, text, type Row } from './duckdb.ts';
 import { tableOf } from './parquet.ts';
-import { allOf, openDatabase, type StepTable } from './steps.ts';
+import { allOf, confineTo, openDatabase, type StepTable } from './steps.ts';
 
 export interface Filter {
   /** Only records dropped for this reason. */
@@ -38,8 +37,7 @@ const NUMERIC = /^(BIGINT|DOUBLE|HUGEINT|INTEGER)$/;
 /** Opens a database that reads tables of the store and nothing else. */
 async function confined(store: Store): Promise<Database> {
   const database = await openDatabase(store);
-  const { temporary, folders } = pathsOf(store.root);
-  await database.confine([folders.tables, temporary]);
+  await confineTo(database, store);
   return database;
 }
 

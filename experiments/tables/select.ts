@@ -1,7 +1,7 @@
 /** Chooses records of a step: by a condition, in an order, or at random. */
 import type { Store } from '../../store/store.ts';
 import { text, type Row } from './duckdb.ts';
-import { allOf, openDatabase, type StepTable } from './steps.ts';
+import { allOf, confineTo, openDatabase, type StepTable } from './steps.ts';
 
 export interface Selection {
   /** A condition in SQL. */
@@ -24,11 +24,13 @@ export async function selectRecords(
   const conditions = [...(where === undefined ? [] : [`(${where}\n)`]), ...(reason === undefined ? [] : [`reason = ${text(reason)}`])];
   const database = await openDatabase(store);
   try {
-    const passing = `${await allOf(store, table)}${conditions.length > 0 ? ` where ${conditions.join(' and ')}` : ''}`;
+    const all = await allOf(store, table);
+    await confineTo(database, store);
+    const passing = `${all}${conditions.length > 0 ? ` where ${conditions.join(' and ')}` : ''}`;
     const drawn = sample === undefined ? passing : `select * from (${passing}) using sample reservoir(${sample} rows)`;
-    return await database.rows(
-      `select * from (${drawn})${sort === undefined ? '' : ` order by ${sort}\n`} limit ${Math.max(limit, sample ?? 0)}`,
-    );
+    const query = `select * from (${drawn})${sort === undefined ? '' : ` order by ${sort}\n`} limit ${Math.max(limit, sample ?? 0)}`;
+    await database.requireQuery(query);
+    return await database.rows(query);
   } finally {
     database.close();
   }

@@ -1,5 +1,4 @@
 /** The tables of an experiment: for each step its records and its dropped records, and what is known of all steps. */
-import { existsSync } from 'node:fs';
 import { isRef, type DatasetRef } from '../../schemas/call.ts';
 import { BackspinError } from '../../schemas/errors.ts';
 import type { ExperimentRecord, Step } from '../../schemas/experiment.ts';
@@ -38,13 +37,19 @@ export const allOf = async (store: Store, { ref, layout }: Pick<StepTable, 'ref'
 
 export const openDatabase = (store: Store): Promise<Database> => Database.open(pathsOf(store.root).temporary);
 
+/** Lets the database read tables of the store and nothing else, for good. */
+export async function confineTo(database: Database, store: Store): Promise<void> {
+  const { temporary, folders } = pathsOf(store.root);
+  await database.confine([folders.tables, temporary]);
+}
+
 /** A table that a query names: `'r1/judge'.dropped`, with quotation marks of either kind. */
 const NAMED = /(\bfrom\s+|\bjoin\s+|,\s*)(?:'((?:[^']|'')+)'|"((?:[^"]|"")+)")(?:\s*\.\s*("[^"]+"|\w+))?/gi;
 
 /**
  * Makes the tables that a query names, and returns the query in DuckDB's words. `'r1/judge'` and `'r1/judge'.records` are the records of
  * that step, `'r1/judge'.dropped` its dropped records. Without a step there are the tables `steps`, `drops` and `metrics`. Throws `NotFound`
- * for a step or a table that is not there, unless it is a file.
+ * for a step or a table that is not there.
  */
 export async function prepareQuery(database: Database, store: Store, record: ExperimentRecord, view: View, sql: string): Promise<string> {
   await makeOverview(database, view);
@@ -53,8 +58,7 @@ export async function prepareQuery(database: Database, store: Store, record: Exp
   const query = sql.replaceAll(NAMED, (whole, before: string, single?: string, double?: string, table?: string) => {
     const called = single?.replaceAll("''", "'") ?? double!.replaceAll('""', '"');
     if (before.startsWith(',') && table === undefined) return whole; // a text in a list
-    const isFile = single !== undefined && (/[*?]/.test(called) || existsSync(called));
-    const step = single === undefined || isFile ? stepCalled(record, called) : findStep(record, called);
+    const step = single === undefined ? stepCalled(record, called) : findStep(record, called);
     if (!step) return whole;
     wanted.push([step, called, table?.replaceAll('"', '')]);
     return `${before}${name(called)}${table === undefined ? '' : `.${table}`}`;
@@ -67,7 +71,7 @@ function stepCalled(record: ExperimentRecord, called: string): Step | undefined 
   try {
     return findStep(record, called);
   } catch {
-    return undefined; // a table of DuckDB, or a file
+    return undefined; // a table of DuckDB
   }
 }
 

@@ -1,7 +1,8 @@
 /** `show` with a selection, `sql` and `trace`, on a store that two experiments left. */
-import { readFileSync, existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { pathsOf } from '../../store/paths.ts';
 import { judgedHome, type Judged } from '../support/judged.ts';
 import { backspin } from './cli.ts';
 
@@ -40,6 +41,43 @@ test('sql prints a table, JSON lines or CSV, and writes Parquet', async (t) => {
   const failed = await sql(`select nope from 'r1/judge'`, '--format', 'csv', '--to', join(folder, 'no.csv'));
   t.is(failed.code, 1);
   t.false(existsSync(join(folder, 'no.csv')));
+});
+
+test('sql reads the records of the experiment, and neither files nor the network; it writes nothing', async (t) => {
+  const { folder, store } = home;
+  const [secret, stolen] = [join(folder, 'secret.csv'), join(folder, 'stolen.csv')];
+  writeFileSync(secret, 'word\nhidden\n');
+  const tables = pathsOf(store.root).folders.tables;
+  const queries = [
+    [`select * from read_csv('${secret}')`, /Permission Error/],
+    [`from '${secret}'`, /No step of judged is called|has no step/],
+    [`select * from read_text('${secret}')`, /Permission Error/],
+    [`copy (select 1) to '${stolen}'`, /Permission Error/],
+    [`copy (select 1) to '${tables}/stolen.csv'`, /one SELECT/],
+    [`select 1) to '${tables}/stolen.csv'; copy (select 1`, /syntax error/],
+    [`select 1; copy (select 1) to '${tables}/stolen.csv'`, /one SELECT/],
+    [`attach '${stolen}'`, /one SELECT|Permission Error/],
+    ['install httpfs', /one SELECT|Permission Error/],
+    ['set enable_external_access = true', /one SELECT|configuration/],
+    [`create table mine as select 1`, /one SELECT/],
+    [`drop view steps`, /one SELECT/],
+    [`selec 1`, /syntax error/],
+    [``, /one SELECT/],
+  ] as const;
+  for (const [at, [query, why]] of queries.entries()) {
+    const { code, stdout, stderr } = await backspin(folder, ['sql', 'judged', query, '--format', at % 2 ? 'csv' : 'table']);
+    t.is(code, 1, `${query} ${stdout}`);
+    t.regex(stderr, why, query);
+    t.notRegex(stdout + stderr, /hidden|^\s+at /m, query);
+  }
+  t.false(existsSync(stolen));
+  t.deepEqual(
+    readdirSync(tables).filter((name) => !name.endsWith('.parquet')),
+    [],
+  );
+  const { code, stderr } = await backspin(folder, ['show', 'judged', 'r1/judge', '--where', `exists (from read_csv('${secret}'))`]);
+  t.is(code, 1);
+  t.regex(stderr, /Permission Error/);
 });
 
 test('what models wrote cannot steer the terminal through a table', async (t) => {

@@ -32,6 +32,9 @@ test('a report is one file without scripts and addresses, with what models wrote
   t.like(first!.metrics[0], { metric: 'exact', round: 1, value: 0.44 });
   const score = first!.distributions.find(({ path, field }) => path === 'r1/judge' && field === 'score')!;
   t.is(score.of, 'value');
+  t.deepEqual(score.thresholds, [{ value: 4, keeps: 'atLeast', path: 'r1/curated' }]);
+  t.true(text.includes('kept: 4 or more'));
+  t.deepEqual(experiments[1]!.distributions.find(({ path, field }) => path === 'r1/judge' && field === 'score')!.thresholds[0]!.value, 5);
   t.is(
     score.histogram.bins.reduce((sum, { count }) => sum + count, 0),
     27,
