@@ -6,7 +6,9 @@ It reads the small files of the model's folder and the names of its weights, nev
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -21,6 +23,7 @@ from .models import (
     check_decoder,
     check_dropout,
     check_generation_config,
+    check_weights,
     empty_model,
     make_model,
     read_config,
@@ -133,6 +136,8 @@ def _causal_model(spec: CheckSpec, dropout: float = 0.0) -> tuple[PreTrainedMode
             f"model has embeddings of {known} tokens only: resize its embeddings, or give the tokenizer that it was made "
             "with.",
         )
+    if spec.weights:
+        check_weights(spec.folder, model, _shapes(spec))
     return model, tokenizer
 
 
@@ -142,12 +147,19 @@ def _stored(spec: CheckSpec) -> dict[str, str]:
     index = Path(spec.folder) / "model.safetensors.index.json"
     if not spec.weights and index.is_file():
         return dict.fromkeys(json.loads(index.read_text()).get("weight_map", {}), "")
+    return kinds | {name: weight.get_dtype() for name, weight in _slices(spec)}
+
+
+def _shapes(spec: CheckSpec) -> dict[str, list[int]]:
+    return {name: weight.get_shape() for name, weight in _slices(spec)}
+
+
+def _slices(spec: CheckSpec) -> Iterator[tuple[str, Any]]:
     for file in spec.weights or []:
         try:
             with safe_open(Path(spec.folder) / file, "pt") as opened:
-                kinds |= {name: opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
+                yield from ((name, opened.get_slice(name)) for name in opened.keys())  # noqa: SIM118
         except Exception as error:
             raise Refusal(
                 Exit.MODEL, f"Cannot read {Path(spec.folder) / file}: {first_line(error)}. Replace the file."
             ) from error
-    return kinds

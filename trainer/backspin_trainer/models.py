@@ -160,6 +160,22 @@ def load_weights(
             **loading,
         )
     _repair(getattr(model, "generation_config", None), folder)
+    _check_fit(folder, loaded, is_new, partly)
+    _check_head(folder, model)
+    return model
+
+
+def check_weights(folder: str, model: PreTrainedModel, shapes: dict[str, list[int]]) -> None:
+    """Raises Refusal 66 for what `load_weights` would refuse of weights with these names and shapes, which it does not read."""
+    empty = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    with _loading(folder):
+        _, loaded = type(model).from_pretrained(
+            None, config=model.config, state_dict=empty, device_map="meta", ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    _check_fit(folder, loaded)
+
+
+def _check_fit(folder: str, loaded: dict, is_new: Callable[[str], bool] = lambda name: False, partly: bool = False) -> None:
     # Transformers initializes missing weights at random.
     faults = [f"{name} is missing" for name in sorted(loaded["missing_keys"]) if not is_new(name)]
     faults += [f"{name} has another shape" for name, *_ in sorted(loaded["mismatched_keys"]) if not is_new(name)]
@@ -168,8 +184,6 @@ def load_weights(
         raise Refusal(
             Exit.MODEL, f"The weights in {folder} do not fit its config.json: {faults[0]}. Replace one of the two."
         )
-    _check_head(folder, model)
-    return model
 
 
 def _check_head(folder: str, model: PreTrainedModel) -> None:

@@ -91,6 +91,25 @@ def test_quantized_weights_without_a_word_in_config_json_are_refused(folder, use
     assert "qweight" in refusals(folder, use, weights=False)[0]
 
 
+@pytest.mark.parametrize("use", [TRAIN, ModelUse("score")])
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"mtp.layers.0.weight": torch.ones(2)}, "mtp.layers.0.weight has no place"),
+        ({"model.layers.7.mlp.up_proj.weight": torch.ones(2, 2)}, "model.layers.7.mlp.up_proj.weight has no place"),
+        ({"model.norm.weight": None}, "model.norm.weight is missing"),
+        ({"model.norm.weight": torch.ones(3)}, "model.norm.weight has another shape"),
+        ({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(8)}, None),
+    ],
+)
+def test_weights_that_a_training_would_refuse_are_refused_before_it_by_their_names_and_shapes(folder, use, changed, says):
+    path = folder / "model.safetensors"
+    tensors = {name: value for name, value in (load_file(path) | changed).items() if value is not None}
+    save_file(tensors, path, metadata={"format": "pt"})
+    (fault,) = refusals(folder, use)
+    assert fault is None if says is None else says in fault
+
+
 @pytest.mark.parametrize("use", [TRAIN, SERVE, ModelUse("score")])
 def test_a_head_of_its_own_is_refused_where_the_embeddings_are_to_be_the_head(folder, use):
     path = folder / "model.safetensors"
