@@ -169,7 +169,7 @@ test('load_dataset gives the records of every step of every recipe, in every for
         mkdirSync(folder, { recursive: true });
         const about = { store, record, table, output, from: step.path, format, provenance, license: undefined };
         if (!holding.includes(format)) {
-          const { message = '' } = (await t.throwsAsync(exportData(about, folder), { name: 'ConfigError' }, what)) ?? {};
+          const { message } = await t.throwsAsync(exportData(about, folder), { name: 'ConfigError' }, what);
           t.true(message.includes(`Export them as ${holding.slice(0, -1).join(', ')} or ${holding.at(-1)},`), `${what}: ${message}`);
           continue;
         }
