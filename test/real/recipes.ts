@@ -181,7 +181,7 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.perRound': 4,
       'parameters.collect': 2,
       'parameters.quorum': 1,
-      'parameters.attempts': { propose: 6, write: 3, extend: 2, demand: 3 },
+      'parameters.attempts': { propose: 6, write: 3, extend: 3, demand: 3 },
       'parameters.extension.iterations': 1,
       'parameters.extension.gain': 1,
       'parameters.lengthBias.scale': 0,
@@ -190,8 +190,9 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
       'parameters.sampling': {
         propose: { ...brief(48), stop: ['\n'] },
         judge: { temperature: 0.7, maxTokens: 8, choice: ['Yes', 'No'] }, // the model would go on to explain
+        // A paragraph at most.
         write: { ...free(256), stop: ['\n\n'] },
-        extend: { ...free(320), stop: ['\n\n\n'] },
+        extend: { ...free(256), stop: ['\n\n'] },
         demand: brief(64),
       },
       ...few('parameters.sft'),
