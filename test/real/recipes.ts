@@ -151,8 +151,9 @@ export const recipes: Readonly<Record<string, RealRecipe>> = {
     files: {},
     models: ['guidance', 'student', 'encoder'],
     sets: {
+      'serving.maxModelLength': 2048, // a comparison shows document, instruction and answer, beside examples
       'parameters.judgeCheck.pairs': 4,
-      'data.documents': { ...readmes, params: { ...readmes.params, maxChars: 800 } },
+      'data.documents': { ...readmes, params: { ...readmes.params, maxChars: 600 } },
       'parameters.arms': [],
       'parameters.words.min': 20,
       'parameters.pick': 12,
